@@ -1,0 +1,22 @@
+"""The one exception meant for people: what happened, and what to do next."""
+
+from __future__ import annotations
+
+
+class TricksterError(Exception):
+    """Something that the person at the keyboard can mend.
+
+    The command line prints `message` and `advice` and exits with `exit_code`; it never shows a traceback for one of
+    these. `code` is stable and short (for example `corpus-missing`), for programs and for tests.
+    """
+
+    def __init__(self, code: str, message: str, advice: str, exit_code: int = 1) -> None:
+        super().__init__(code, message, advice, exit_code)  # all four, so that it survives pickling between processes
+        self.code = code
+        self.message = message
+        self.advice = advice
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        """The message and, where there is one, the advice on a line of its own."""
+        return f"{self.message}\n{self.advice}" if self.advice else self.message
