@@ -1,0 +1,44 @@
+"""Writing files so that a crash leaves either the old content or the new, never half of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def sync_file(path: Path) -> None:
+    """Have the operating system put a file's content on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Have the operating system put a folder's entries on disk. Windows has no such call and needs none."""
+    if os.name == "nt":
+        return
+    sync_file(path)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Replace a file's content in one step. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_json_atomically(path: Path, value: Any) -> None:
+    """Replace a JSON file in one step. Raises OSError."""
+    write_text_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
