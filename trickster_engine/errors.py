@@ -18,5 +18,5 @@ class TricksterError(Exception):
         self.exit_code = exit_code
 
     def __str__(self) -> str:
-        """The message and, where there is one, the advice on a line of its own."""
+        """Return the message and, where there is one, the advice on a line of its own."""
         return f"{self.message}\n{self.advice}" if self.advice else self.message
