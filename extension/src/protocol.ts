@@ -1,0 +1,613 @@
+// Written by `make generate` from server/trickster_server/protocol.py and trickster_engine/events.py. Do not edit:
+// change the Python and run it again. A test fails when this file is stale.
+
+/** What a run says of itself in a `status` event. */
+export type RunStatus = "starting" | "preparing" | "training" | "evaluating" | "stopping" | "stopped" | "finished" | "failed";
+
+/** The run entered a new phase. `step` is the number of updates done so far. */
+export interface StatusEvent {
+  t: number;
+  kind: "status";
+  status: RunStatus;
+  step: number;
+  message: string | null;
+}
+
+/** Progress since the last step event: `loss` and `grad_norm` are means over the updates in between. */
+export interface StepEvent {
+  t: number;
+  kind: "step";
+  step: number;
+  loss: number;
+  lr: number;
+  grad_norm: number;
+  tokens_per_s: number;
+  eta_s: number | null;
+  mfu: number | null;
+}
+
+/** Cross-entropy on the whole validation text, and by the same method on a fixed probe of the training text. */
+export interface EvalEvent {
+  t: number;
+  kind: "eval";
+  step: number;
+  train_loss: number;
+  val_loss: number;
+  perplexity: number;
+}
+
+/** Text the model wrote at this step; `text` does not repeat the prompt. */
+export interface SampleEvent {
+  t: number;
+  kind: "sample";
+  step: number;
+  prompt: string;
+  text: string;
+}
+
+/** A complete checkpoint exists at `path`, which is relative to the run directory unless a config moved it. */
+export interface CheckpointEvent {
+  t: number;
+  kind: "checkpoint";
+  step: number;
+  path: string;
+  val_loss: number | null;
+  best: boolean;
+}
+
+/** Something the person should know; the run goes on. */
+export interface WarningEvent {
+  t: number;
+  kind: "warning";
+  code: string;
+  message: string;
+  advice: string;
+}
+
+/** Why the run ends. */
+export interface ErrorEvent {
+  t: number;
+  kind: "error";
+  code: string;
+  message: string;
+  advice: string;
+}
+
+/** One line of `events.jsonl`. */
+export type RunEvent = StatusEvent | StepEvent | EvalEvent | SampleEvent | CheckpointEvent | WarningEvent | ErrorEvent;
+
+export type RunState = "starting" | "preparing" | "training" | "evaluating" | "stopping" | "stopped" | "finished" | "failed" | "interrupted";
+
+export type EstimateSource = "measured" | "estimated";
+
+/** A value in a config. */
+export type ConfigValue = string | number | boolean | null | ConfigValue[];
+
+/** `initializationOptions` of `initialize`; every field may be left out. */
+export interface InitializationOptions {
+  /** false: the folder is not trusted. The server then checks and explains files and starts no process at all. */
+  trusted?: boolean;
+  /** The interpreter that trains; it may differ from the server's. Left out: the server's own. */
+  python?: string | null;
+  /** true: code lenses name the client's commands (`trickster.train`), not the server's. */
+  clientCommands?: boolean;
+  /** true: Markdown may hold images as `data:` addresses; hovers then draw the learning rate. */
+  images?: boolean;
+  /** For each run the client knows: the `next` it has seen last. The server goes on from there, so that after a restart no event is lost or doubled. */
+  following?: Record<string, number>;
+  /** How long after the last keystroke a file is checked, in milliseconds. */
+  debounceMs?: number;
+}
+
+/** Nothing is asked; the object is there for what may come. */
+export interface ListRunsParams {
+}
+
+/** One saved checkpoint of a run. */
+export interface CheckpointInfo {
+  /** Name of its folder, such as `step-001000`, or `final`. */
+  name: string;
+  /** Its folder: a Hugging Face model directory. */
+  path: string;
+  /** The step it was saved after. */
+  step: number;
+  /** Loss on the held-out text, in nats a token. */
+  valLoss: number | null;
+  /** true: the best of the run so far. */
+  best: boolean;
+}
+
+/** What a list of runs shows of one run. */
+export interface RunInfo {
+  /** Names the run in every other message: the address of its directory. Show `name` instead. */
+  runId: string;
+  /** Name of the run directory, such as `pico-001`. */
+  name: string;
+  /** The run directory. */
+  runDirectory: string;
+  /** The config it was started from; the text trained is `config.yaml` in the directory. */
+  configPath: string | null;
+  /** Where it stands. */
+  state: RunState;
+  /** true: a process is training it now. */
+  live: boolean;
+  /** When it began, in seconds since 1970. */
+  created: number;
+  /** Offset in `events.jsonl` after the last event read, in bytes. */
+  next: number;
+  /** Steps done. */
+  step: number;
+  /** Steps planned. */
+  maxSteps: number | null;
+  /** Last training loss, in nats a token. */
+  trainLoss: number | null;
+  /** Last loss on the held-out text, in nats a token. */
+  valLoss: number | null;
+  /** Lowest loss on the held-out text so far. */
+  bestValLoss: number | null;
+  /** Last measured speed. */
+  tokensPerSecond: number | null;
+  /** Expected time to the end; only of a live run. */
+  etaSeconds: number | null;
+  /** Weights in the model. */
+  parameters: number | null;
+  /** `torch` or `ttml`. */
+  backend: string | null;
+  /** The device it trains on. */
+  device: string | null;
+  /** `fp32` or `bf16`. */
+  precision: string | null;
+  /** Losses on the held-out text to compare with, in nats a token: by name, such as `uniform`, `bigram`, `trigram`. */
+  baselines: Record<string, number>;
+  /** What `run.json` says of the text: size, split, fingerprint. */
+  data: Record<string, unknown>;
+  /** The training process; only of a live run. */
+  pid: number | null;
+  /** What went wrong, for a failed run. */
+  error: string | null;
+  /** What to do about it. */
+  advice: string | null;
+  /** Complete checkpoints, oldest first. */
+  checkpoints: CheckpointInfo[];
+}
+
+/** The runs under the folders of the workspace, newest first. */
+export interface ListRunsResult {
+  /** Live, finished, stopped, failed and interrupted ones. */
+  runs: RunInfo[];
+}
+
+/** Train a config. */
+export interface StartRunParams {
+  /** The config, as saved on disk. */
+  configUri: string;
+  /** The interpreter that trains, for this run only. */
+  python?: string | null;
+  /** Values that replace the file's, such as `training_config.max_steps: 200`. */
+  overrides?: Record<string, ConfigValue>;
+}
+
+/** The run that is now live. */
+export interface RunStarted {
+  /** Names it in every other message. */
+  runId: string;
+  /** Its directory. */
+  runDirectory: string;
+  /** The training process. It is on its own: neither client nor server has to stay. */
+  pid: number;
+}
+
+/** Go on with a run that was stopped or interrupted, from its newest complete checkpoint. */
+export interface ResumeRunParams {
+  /** The run. */
+  runId: string;
+  /** The interpreter that trains, for this run only. */
+  python?: string | null;
+}
+
+/** Ask a live run to save and stop, which it does within one step. */
+export interface StopRunParams {
+  /** The run. */
+  runId: string;
+  /** true: answer when the run has ended, not when it has been asked. */
+  wait?: boolean;
+}
+
+/** What became of the question. */
+export interface StopRunResult {
+  /** `stopping`, or the state it has ended in. */
+  state: RunState;
+}
+
+/** Remove a run's directory for good. A live run is not deleted: stop it first. */
+export interface DeleteRunParams {
+  /** The run. */
+  runId: string;
+}
+
+/** What was removed. */
+export interface DeleteRunResult {
+  /** The directory that is gone. */
+  runDirectory: string;
+}
+
+/** Read the events of a run, for a chart that was not there from the start. */
+export interface RunEventsParams {
+  /** The run. */
+  runId: string;
+  /** Offset to read from: 0, or the `next` of an earlier answer. */
+  after?: number;
+  /** At most so many events; ask again while `more` is true. */
+  limit?: number | null;
+}
+
+/** Events in the order of the file. A line that is still being written is left for the next question. */
+export interface RunEventsResult {
+  /** The events. */
+  events: RunEvent[];
+  /** Offset after the last of them. */
+  next: number;
+  /** true: there were more than `limit`. */
+  more: boolean;
+}
+
+/** How the next token is drawn; a field left out takes the run's own value. */
+export interface SamplingOptions {
+  /** How many tokens to write. */
+  maxNewTokens?: number | null;
+  /** 0 always takes the most likely token; 1 draws as the model believes. */
+  temperature?: number | null;
+  /** Draw from the k most likely only; 0 = off. */
+  topK?: number | null;
+  /** Draw from the most likely that hold this share of the probability; 1 = off. */
+  topP?: number | null;
+  /** Makes tokens already used less likely; 1 = off. */
+  repetitionPenalty?: number | null;
+  /** The same seed gives the same text. */
+  seed?: number | null;
+}
+
+/** Write text with a model. Cancel with the protocol's own `$/cancelRequest`. */
+export interface GenerateParams {
+  /** The run whose newest checkpoint is used. */
+  runId?: string | null;
+  /** Or a checkpoint's folder. */
+  checkpoint?: string | null;
+  /** The text to go on from; left out: the run's own. */
+  prompt?: string | null;
+  /** How to draw. */
+  sampling?: SamplingOptions | null;
+  /** Report this many most likely tokens for each one drawn; 0 = none. */
+  probabilities?: number;
+  /** The interpreter that runs the model. */
+  python?: string | null;
+  /** The text is streamed to this token as `GeneratePart`. */
+  partialResultToken?: string | number | null;
+  /** Progress is reported to this token. */
+  workDoneToken?: string | number | null;
+}
+
+/** One bar of the playground. */
+export interface TokenProbability {
+  /** The token's number in the vocabulary. */
+  id: number;
+  /** What it reads as. */
+  text: string;
+  /** Between 0 and 1. */
+  probability: number;
+}
+
+/** One drawn token, when probabilities were asked for. */
+export interface GeneratedToken {
+  /** The token's number in the vocabulary. */
+  id: number;
+  /** What it reads as. */
+  text: string;
+  /** How likely the model held it, before temperature and cuts. */
+  probability: number;
+  /** The most likely ones, highest first. */
+  alternatives: TokenProbability[];
+}
+
+/** The value of a `$/progress` of `partialResultToken`: the text that has come since the last one. */
+export interface GeneratePart {
+  /** To be put after what has come before. */
+  text: string;
+  /** The tokens of this part, when probabilities were asked for. */
+  tokens: GeneratedToken[];
+}
+
+/** The finished text. After parts have been sent, `text` is still the whole of it. */
+export interface GenerateResult {
+  /** What the model wrote, without the prompt. */
+  text: string;
+  /** The prompt used. */
+  prompt: string;
+  /** The checkpoint used. */
+  checkpoint: string;
+  /** The step it was saved after. */
+  step: number | null;
+  /** Tokens written. */
+  tokens: number;
+  /** Time it took, without loading the model. */
+  seconds: number;
+}
+
+/** What the model believes comes next: the bars of the playground. */
+export interface NextTokensParams {
+  /** The text so far. */
+  text: string;
+  /** The run whose newest checkpoint is used. */
+  runId?: string | null;
+  /** Or a checkpoint's folder. */
+  checkpoint?: string | null;
+  /** How many bars. */
+  count?: number;
+  /** Shows the probabilities after temperature and cuts. */
+  sampling?: SamplingOptions | null;
+  /** The interpreter that runs the model. */
+  python?: string | null;
+}
+
+/** The most likely tokens, highest first. */
+export interface NextTokensResult {
+  /** The bars. */
+  tokens: TokenProbability[];
+  /** The checkpoint used. */
+  checkpoint: string;
+  /** How undecided the model is, in nats; ln of the vocabulary's size is not knowing at all. */
+  entropy: number;
+}
+
+/** The proof of learning: the trained model beside one with random weights, and the table of losses. */
+export interface CompareParams {
+  /** The run. */
+  runId: string;
+  /** The interpreter that runs the models. */
+  python?: string | null;
+  /** Progress is reported to this token. */
+  workDoneToken?: string | number | null;
+}
+
+/** What `trickster compare` prints. */
+export interface CompareResult {
+  /** The same, as text to show. */
+  report: string;
+  /** What `trickster compare --json` prints. */
+  data: unknown;
+}
+
+/** The model of a config, before it is trained: parameters by part, shapes, a sample of noise. */
+export interface InspectParams {
+  /** The config. */
+  configUri: string;
+  /** The interpreter that builds the model. */
+  python?: string | null;
+  /** Progress is reported to this token. */
+  workDoneToken?: string | number | null;
+}
+
+/** What `trickster inspect` prints. */
+export interface InspectResult {
+  /** The same, as text to show. */
+  report: string;
+  /** What `trickster inspect --json` prints. */
+  data: unknown;
+}
+
+/** Fetch and encode the corpus of a config. */
+export interface PrepareParams {
+  /** The config. */
+  configUri: string;
+  /** The interpreter that prepares. */
+  python?: string | null;
+  /** Progress is reported to this token. */
+  workDoneToken?: string | number | null;
+}
+
+/** What `trickster prepare` prints. */
+export interface PrepareResult {
+  /** The same, as text to show. */
+  report: string;
+  /** What `trickster prepare --json` prints. */
+  data: unknown;
+}
+
+/** Which devices and packages the training interpreter has. */
+export interface DoctorParams {
+  /** The interpreter to look at. */
+  python?: string | null;
+  /** Progress is reported to this token. */
+  workDoneToken?: string | number | null;
+}
+
+/** What `trickster doctor` prints. */
+export interface DoctorResult {
+  /** The interpreter looked at. */
+  python: string;
+  /** The findings, as text to show. */
+  report: string;
+  /** What `trickster doctor --json` prints. */
+  data: unknown;
+}
+
+/** Nothing is asked; the object is there for what may come. */
+export interface PresetsParams {
+}
+
+/** One of the configs that come with Trickster. */
+export interface PresetInfo {
+  /** Such as `pico`. */
+  name: string;
+  /** One line. */
+  description: string;
+  /** Weights in the model. */
+  parameters: number;
+  /** The YAML. */
+  text: string;
+  /** Expected training time on this machine. */
+  estimatedSeconds: number | null;
+  /** Where that figure comes from. */
+  estimateSource: EstimateSource | null;
+}
+
+/** The presets, smallest first. */
+export interface PresetsResult {
+  /** The presets. */
+  presets: PresetInfo[];
+}
+
+/** Write a preset's YAML into a new file. */
+export interface CreateConfigParams {
+  /** Its name. */
+  preset: string;
+  /** The folder to write into. */
+  folderUri: string;
+  /** Left out: `<preset>.trickster.yaml`, numbered where that is taken. */
+  fileName?: string | null;
+}
+
+/** The new file. */
+export interface CreateConfigResult {
+  /** Its address. */
+  uri: string;
+}
+
+/** The figures of a config, as the editor has it, saved or not. */
+export interface DescribeConfigParams {
+  /** The config. */
+  configUri: string;
+}
+
+/** What can be said about a config without training it; null where an error in the file prevents it. */
+export interface DescribeConfigResult {
+  /** true: no error in the file. */
+  valid: boolean;
+  /** Problems that prevent training. */
+  errors: number;
+  /** Problems that do not. */
+  warnings: number;
+  /** Weights in the model. */
+  parameters: number | null;
+  /** Steps planned. */
+  maxSteps: number | null;
+  /** Tokens the optimizer sees in one step. */
+  tokensPerStep: number | null;
+  /** How often the training text is read, where its size is known. */
+  epochs: number | null;
+  /** Tokens of training text, where known. */
+  trainTokens: number | null;
+  /** Tokens of held-out text, where known. */
+  valTokens: number | null;
+  /** true: the text is on this machine. */
+  corpusPresent: boolean | null;
+  /** The corpus, as written in the file. */
+  corpus: string | null;
+  /** true: it has been encoded already. */
+  prepared: boolean | null;
+  /** Loss of knowing nothing, ln of the vocabulary's size, in nats. */
+  uniformLoss: number | null;
+  /** Expected training time on this machine. */
+  estimatedSeconds: number | null;
+  /** Where that figure comes from. */
+  estimateSource: EstimateSource | null;
+  /** Where its runs are written. */
+  outputDirectory: string | null;
+  /** The runs started from this file, newest first. */
+  runIds: string[];
+}
+
+/** New events of a live run; at most ten of these a second a run. `after` of one is `next` of the one before it. A client that finds a gap asks `trickster/runEvents`; one that finds `next` no further than what it has drops the message. */
+export interface EventParams {
+  /** The run. */
+  runId: string;
+  /** Offset in `events.jsonl` before the first of these events, in bytes. */
+  after: number;
+  /** Offset after the last of them. */
+  next: number;
+  /** The events, as they stand in the file. */
+  events: RunEvent[];
+}
+
+/** A run has appeared, changed its state, saved a checkpoint, or gone. */
+export interface RunsChangedParams {
+  /** The whole list, newest first. */
+  runs: RunInfo[];
+}
+
+/** The person has decided to trust the folder; processes may be started from now on. */
+export interface TrustGrantedParams {
+}
+
+/** The person has chosen another interpreter. */
+export interface InterpreterChangedParams {
+  /** The interpreter that trains from now on; null: the server's own. */
+  python: string | null;
+}
+
+/** The names of all messages. */
+export const Method = {
+  listRuns: "trickster/listRuns",
+  startRun: "trickster/startRun",
+  resumeRun: "trickster/resumeRun",
+  stopRun: "trickster/stopRun",
+  deleteRun: "trickster/deleteRun",
+  runEvents: "trickster/runEvents",
+  generate: "trickster/generate",
+  nextTokens: "trickster/nextTokens",
+  compare: "trickster/compare",
+  inspect: "trickster/inspect",
+  prepare: "trickster/prepare",
+  doctor: "trickster/doctor",
+  presets: "trickster/presets",
+  createConfig: "trickster/createConfig",
+  describeConfig: "trickster/describeConfig",
+  event: "trickster/event",
+  runsChanged: "trickster/runsChanged",
+  trustGranted: "trickster/trustGranted",
+  interpreterChanged: "trickster/interpreterChanged",
+} as const;
+
+/** Requests of the client: what is asked and what is answered. */
+export interface Requests {
+  "trickster/listRuns": { params: ListRunsParams; result: ListRunsResult };
+  "trickster/startRun": { params: StartRunParams; result: RunStarted };
+  "trickster/resumeRun": { params: ResumeRunParams; result: RunStarted };
+  "trickster/stopRun": { params: StopRunParams; result: StopRunResult };
+  "trickster/deleteRun": { params: DeleteRunParams; result: DeleteRunResult };
+  "trickster/runEvents": { params: RunEventsParams; result: RunEventsResult };
+  "trickster/generate": { params: GenerateParams; partial: GeneratePart; result: GenerateResult };
+  "trickster/nextTokens": { params: NextTokensParams; result: NextTokensResult };
+  "trickster/compare": { params: CompareParams; result: CompareResult };
+  "trickster/inspect": { params: InspectParams; result: InspectResult };
+  "trickster/prepare": { params: PrepareParams; result: PrepareResult };
+  "trickster/doctor": { params: DoctorParams; result: DoctorResult };
+  "trickster/presets": { params: PresetsParams; result: PresetsResult };
+  "trickster/createConfig": { params: CreateConfigParams; result: CreateConfigResult };
+  "trickster/describeConfig": { params: DescribeConfigParams; result: DescribeConfigResult };
+}
+
+/** Messages of the server that nobody answers. */
+export interface ServerNotifications {
+  "trickster/event": EventParams;
+  "trickster/runsChanged": RunsChangedParams;
+}
+
+/** Messages of the client that nobody answers. */
+export interface ClientNotifications {
+  "trickster/trustGranted": TrustGrantedParams;
+  "trickster/interpreterChanged": InterpreterChangedParams;
+}
+
+/** Codes of the errors a request may be answered with. */
+export const ErrorCode = {
+  notTrusted: 1001,
+  unknownRun: 1002,
+  runIsLive: 1003,
+  configHasErrors: 1004,
+  engineFailed: 1005,
+  noTorch: 1006,
+  noCheckpoint: 1007,
+  noInterpreter: 1008,
+  fileExists: 1009,
+} as const;

@@ -1,0 +1,1 @@
+"""Trickster's language server: a config that explains itself, and runs that are served."""
