@@ -1,0 +1,1 @@
+"""The engines that can run a training step: torch, and Tenstorrent's ttml."""

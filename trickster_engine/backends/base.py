@@ -1,0 +1,80 @@
+"""What the training loop asks of the machine it runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from trickster_engine.model.llama import Llama
+
+#: Token ids and the ids that follow them, both [B, T].
+Batch = tuple[NDArray[np.int64], NDArray[np.int64]]
+Arrays = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One update: the mean training loss over its sequences (nats) and the gradient's norm before clipping."""
+
+    loss: float
+    grad_norm: float
+
+
+class NonFiniteError(Exception):
+    """The loss or the gradient of a step is NaN or infinite. The weights have not been touched."""
+
+    def __init__(self, result: StepResult) -> None:
+        super().__init__(f"loss {result.loss}, gradient norm {result.grad_norm}")
+        self.result = result
+
+
+class Backend(Protocol):
+    """A device with a model on it. Opened by `open_backend`; `close` is called in a `finally`, once."""
+
+    @property
+    def name(self) -> str:
+        """`torch` or `ttml`."""
+
+    @property
+    def device(self) -> str:
+        """The device in words a person knows, for instance `cpu` or `NVIDIA H200`."""
+
+    @property
+    def precision(self) -> str:
+        """`fp32` or `bf16`: what the matrix products of training use."""
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The libraries a result depends on."""
+
+    def step(self, micro_batches: Sequence[Batch], factor: float) -> StepResult:
+        """Do one update over equally large micro-batches, with every learning rate multiplied by `factor`.
+
+        Raises NonFiniteError before the update where the loss or the gradient is not finite.
+        """
+
+    def evaluate(self, batches: Iterable[Batch]) -> float:
+        """Mean cross-entropy over all targets, in nats, without dropout."""
+
+    def sampling_model(self) -> Llama:
+        """A torch model with the present weights, to generate text with. It is read, never changed."""
+
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """All weights under their canonical names and shapes (`model.huggingface.weight_shapes`)."""
+
+    def optimizer_state(self) -> Arrays:
+        """The optimizer's memory; empty where the backend cannot give it."""
+
+    def random_state(self) -> Arrays:
+        """The state of every random generator that training draws from."""
+
+    def load(self, weights: dict[str, NDArray[np.float32]], optimizer_state: Arrays, random_state: Arrays) -> None:
+        """Take the model back to a checkpoint. Random state is restored last."""
+
+    def close(self) -> None:
+        """Give the device back. Must not raise."""

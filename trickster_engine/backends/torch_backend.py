@@ -1,0 +1,154 @@
+"""Training with torch on a CPU, a CUDA GPU or Apple's GPU."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, StepResult
+from trickster_engine.config.plan import Plan
+from trickster_engine.model.llama import Llama
+from trickster_engine.training.losses import summed_cross_entropy, training_loss
+from trickster_engine.training.optimizers import Optimizers
+
+
+class TorchBackend:
+    """The model, its optimizer and one torch device."""
+
+    name = "torch"
+
+    def __init__(self, plan: Plan, device: str, precision: str | None = None) -> None:
+        """Put a freshly initialised model on `device`.
+
+        `precision` is what an earlier part of the same run settled on; None decides it from the plan.
+        """
+        self._plan = plan
+        self._device = torch.device(device)
+        torch.manual_seed(plan.training.seed)
+        self.model = Llama(plan.model).initialize(plan.training.seed).to(self._device)
+        self._optimizers = Optimizers(self.model, plan.training)
+        self.precision = precision or plan.training.precision
+        if self.precision == "auto":
+            self.precision = self._faster_precision()
+
+    @property
+    def device(self) -> str:
+        """The device in words."""
+        if self._device.type == "cuda":
+            return torch.cuda.get_device_name(self._device)
+        return "Apple GPU (mps)" if self._device.type == "mps" else "cpu"
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The libraries a result depends on."""
+        return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
+
+    def step(self, micro_batches: Sequence[Batch], factor: float) -> StepResult:
+        """Do one update. See `Backend.step`."""
+        self.model.train()
+        loss = 0.0
+        for inputs, targets in micro_batches:
+            micro_loss = self._loss(self._tensor(inputs), self._tensor(targets)) / len(micro_batches)
+            torch.autograd.backward(micro_loss)
+            loss += micro_loss.item()
+        limit = self._plan.training.grad_clip
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit if limit > 0 else math.inf).item()
+        result = StepResult(loss, norm)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self._optimizers.zero_grad()
+            raise NonFiniteError(result)
+        self._optimizers.step(factor)
+        self._optimizers.zero_grad()
+        return result
+
+    @torch.no_grad()
+    def evaluate(self, batches: Iterable[Batch]) -> float:
+        """Mean cross-entropy in nats. Always in full precision, so that any machine finds the same figure."""
+        self.model.eval()
+        total, count = 0.0, 0
+        for inputs, targets in batches:
+            total += summed_cross_entropy(self.model(self._tensor(inputs)), self._tensor(targets))
+            count += targets.size
+        return total / count
+
+    def sampling_model(self) -> Llama:
+        """The model that is being trained."""
+        return self.model
+
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """All weights under their canonical names."""
+        return {name: tensor.detach().float().cpu().numpy() for name, tensor in self.model.state_dict().items()}
+
+    def optimizer_state(self) -> Arrays:
+        """The optimizer's memory."""
+        return self._optimizers.state()
+
+    def random_state(self) -> Arrays:
+        """The generators that dropout draws from."""
+        state: Arrays = {"cpu": torch.get_rng_state().numpy()}
+        if self._device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(self._device).numpy()
+        elif self._device.type == "mps":
+            state["mps"] = torch.mps.get_rng_state().numpy()
+        return state
+
+    def load(self, weights: dict[str, NDArray[np.float32]], optimizer_state: Arrays, random_state: Arrays) -> None:
+        """Take the model back to a checkpoint."""
+        self.model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        self._optimizers.load_state(optimizer_state)
+        self._set_random_state(random_state)
+
+    def close(self) -> None:
+        """Give cached device memory back."""
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            logits = self.model(inputs)
+        return training_loss(logits, targets, self._plan.training)
+
+    def _tensor(self, array: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(array).to(self._device, non_blocking=True)
+
+    def _set_random_state(self, random_state: Arrays) -> None:
+        for kind, state in random_state.items():
+            generator_state = torch.from_numpy(state.copy())
+            if kind == "cpu":
+                torch.set_rng_state(generator_state)
+            elif kind == "cuda" and self._device.type == "cuda":
+                torch.cuda.set_rng_state(generator_state, self._device)
+            elif kind == "mps" and self._device.type == "mps":
+                torch.mps.set_rng_state(generator_state)
+
+    def _faster_precision(self) -> str:
+        """Time forward and backward passes in either precision on this very model, and take the quicker.
+
+        A processor without bf16 instructions emulates them many times slower than fp32; which one has them, and
+        whether a model is large enough to gain, is best asked by trying.
+        """
+        length = self._plan.model.max_seq_len
+        sequences = min(self._plan.training.batch_size, max(1, 2048 // length))
+        tokens = torch.zeros((sequences, length), dtype=torch.long, device=self._device)
+        random_state = self.random_state()
+        self.model.train()
+        seconds: dict[str, float] = {}
+        for self.precision in ("fp32", "bf16"):
+            laps = []
+            for _ in range(3):
+                start = time.perf_counter()
+                loss = self._loss(tokens, tokens)
+                torch.autograd.backward(loss)
+                loss.item()  # waits for the device
+                laps.append(time.perf_counter() - start)
+            seconds[self.precision] = min(laps)
+        self._optimizers.zero_grad()
+        self._set_random_state(random_state)
+        return min(seconds, key=lambda precision: seconds[precision])

@@ -1,0 +1,1 @@
+"""The transformer, and the directory it is kept in."""

@@ -1,0 +1,149 @@
+"""The model directory: a Hugging Face Llama that `transformers`, vLLM and llama.cpp's converter open as it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from trickster_engine.config.plan import ModelConfig
+from trickster_engine.errors import TricksterError
+
+WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+GENERATION_FILE = "generation_config.json"
+
+Weights = dict[str, NDArray[np.float32]]
+
+
+def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The canonical names of the weights and their shapes, in the order of the forward pass."""
+    hidden, mlp = config.hidden_dim, config.mlp_dim
+    kv_dim = config.num_kv_heads * config.head_dim
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (config.vocab_size, hidden)}
+    for layer in range(config.num_layers):
+        block = f"model.layers.{layer}"
+        shapes[f"{block}.input_layernorm.weight"] = (hidden,)
+        shapes[f"{block}.self_attn.q_proj.weight"] = (hidden, hidden)
+        shapes[f"{block}.self_attn.k_proj.weight"] = (kv_dim, hidden)
+        shapes[f"{block}.self_attn.v_proj.weight"] = (kv_dim, hidden)
+        shapes[f"{block}.self_attn.o_proj.weight"] = (hidden, hidden)
+        shapes[f"{block}.post_attention_layernorm.weight"] = (hidden,)
+        shapes[f"{block}.mlp.gate_proj.weight"] = (mlp, hidden)
+        shapes[f"{block}.mlp.up_proj.weight"] = (mlp, hidden)
+        shapes[f"{block}.mlp.down_proj.weight"] = (hidden, mlp)
+    shapes["model.norm.weight"] = (hidden,)
+    if not config.tie_embeddings:
+        shapes["lm_head.weight"] = (config.vocab_size, hidden)
+    return shapes
+
+
+def write_model(folder: Path, config: ModelConfig, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    """Write `config.json`, `generation_config.json` and `model.safetensors` into an existing folder."""
+    # safetensors writes its file readable by its owner alone; writing the bytes ourselves keeps the usual permissions.
+    (folder / CONFIG_FILE).write_text(json.dumps(_llama_config(config), indent=2) + "\n", encoding="utf-8")
+    (folder / GENERATION_FILE).write_text(json.dumps({"do_sample": True}, indent=2) + "\n", encoding="utf-8")
+    save_file(dict(weights), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+
+
+def read_model(folder: Path) -> tuple[ModelConfig, Weights]:
+    """Read a model directory. Raises TricksterError where it is incomplete, damaged or not a Llama of this kind."""
+    config = read_model_config(folder)
+    try:
+        weights = load_file(folder / WEIGHTS_FILE)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(folder / WEIGHTS_FILE, error) from error
+    check_weights(weights, config, folder)
+    return config, {name: array.astype(np.float32, copy=False) for name, array in weights.items()}
+
+
+def check_weights(weights: Mapping[str, NDArray[Any]], config: ModelConfig, source: Path) -> None:
+    """Raise TricksterError unless the weights have exactly the names and shapes the config calls for."""
+    expected = weight_shapes(config)
+    for name, shape in expected.items():
+        found = weights[name].shape if name in weights else None
+        if found != shape:
+            has = "is missing" if found is None else f"is {list(found)}"
+            raise TricksterError(
+                "checkpoint-shape",
+                f"{source} holds another model: {name} {has}, this config needs {list(shape)}.",
+                "Use the config.yaml of the run that wrote the checkpoint, or start a new run.",
+            )
+    extra = sorted(set(weights) - set(expected))
+    if extra:
+        raise TricksterError(
+            "checkpoint-shape",
+            f"{source} holds another model: it has {extra[0]}, which this config does not.",
+            "Use the config.yaml of the run that wrote the checkpoint, or start a new run.",
+        )
+
+
+def read_model_config(folder: Path) -> ModelConfig:
+    """Read `config.json`. Raises TricksterError."""
+    path = folder / CONFIG_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        rope = values.get("rope_parameters") or {}
+        return ModelConfig(
+            vocab_size=values["vocab_size"],
+            hidden_dim=values["hidden_size"],
+            num_layers=values["num_hidden_layers"],
+            num_heads=values["num_attention_heads"],
+            num_kv_heads=values["num_key_value_heads"],
+            mlp_dim=values["intermediate_size"],
+            max_seq_len=values["max_position_embeddings"],
+            dropout=0.0,
+            rope_theta=float(values.get("rope_theta", rope.get("rope_theta", 10000.0))),
+            norm_eps=float(values["rms_norm_eps"]),
+            tie_embeddings=bool(values["tie_word_embeddings"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _llama_config(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden_dim,
+        "intermediate_size": config.mlp_dim,
+        "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads,
+        "num_key_value_heads": config.num_kv_heads,
+        "head_dim": config.head_dim,
+        "max_position_embeddings": config.max_seq_len,
+        "rms_norm_eps": config.norm_eps,
+        "rope_theta": config.rope_theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "tie_word_embeddings": config.tie_embeddings,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "attention_dropout": 0.0,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "pad_token_id": None,
+        "dtype": "float32",
+        "torch_dtype": "float32",
+    }
+
+
+def _damaged(path: Path, error: Exception) -> TricksterError:
+    if not path.exists():
+        return TricksterError(
+            "checkpoint-missing",
+            f"{path} does not exist.",
+            "Name a run directory, or a checkpoint folder that holds config.json and model.safetensors.",
+        )
+    return TricksterError(
+        "checkpoint-damaged",
+        f"{path} cannot be read: {error}.",
+        "Use an earlier checkpoint of the run; every folder below checkpoints/ stands on its own.",
+    )

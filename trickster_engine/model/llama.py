@@ -1,0 +1,178 @@
+"""The transformer: a plain Llama, small enough to read in one sitting.
+
+Parameter names, row order (split-half rotary embedding) and arithmetic are those of Hugging Face's `LlamaForCausalLM`,
+so that a checkpoint of this model is one of that model. Letters in the comments on shapes: B sequences in a batch,
+T tokens in a sequence, D `hidden_dim`, H heads, K key/value heads, C `head_dim`, V `vocab_size`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trickster_engine.config.plan import ModelConfig
+
+
+class KeyValueCache:
+    """The keys and values of the tokens already read, so that each new token is computed once."""
+
+    def __init__(self, config: ModelConfig, batch_size: int, device: torch.device, dtype: torch.dtype) -> None:
+        shape = (config.num_layers, 2, batch_size, config.num_kv_heads, config.max_seq_len, config.head_dim)
+        self._store = torch.zeros(shape, device=device, dtype=dtype)
+        self.length = 0
+
+    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Append [B, K, T, C] to a layer and return everything it holds so far."""
+        end = self.length + keys.shape[2]
+        self._store[layer, 0, :, :, self.length : end] = keys
+        self._store[layer, 1, :, :, self.length : end] = values
+        return self._store[layer, 0, :, :, :end], self._store[layer, 1, :, :, :end]
+
+
+class RotaryEmbedding(nn.Module):
+    """Rotates query and key pairs by an angle that grows with the position (Su et al. 2021, arXiv:2104.09864)."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        half = torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim
+        inverse_frequency = 1.0 / config.rope_theta**half
+        angles = torch.outer(torch.arange(config.max_seq_len, dtype=torch.float32), inverse_frequency)
+        self.register_buffer("cos", angles.cos(), persistent=False)
+        self.register_buffer("sin", angles.sin(), persistent=False)
+
+    def forward(self, x: Tensor, start: int) -> Tensor:
+        """Rotate x [B, T, heads, C], whose first token stands at position `start`."""
+        cos = self.cos[start : start + x.shape[1], None].to(x.dtype)
+        sin = self.sin[start : start + x.shape[1], None].to(x.dtype)
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+
+
+class Attention(nn.Module):
+    """Causal self-attention; with fewer key/value heads than heads it is grouped-query attention (arXiv:2305.13245)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.head_dim = config.head_dim
+        self.grouped = config.num_kv_heads != config.num_heads
+        kv_dim = config.num_kv_heads * config.head_dim
+        self.q_proj = nn.Linear(config.hidden_dim, config.hidden_dim, bias=False)
+        self.k_proj = nn.Linear(config.hidden_dim, kv_dim, bias=False)
+        self.v_proj = nn.Linear(config.hidden_dim, kv_dim, bias=False)
+        self.o_proj = nn.Linear(config.hidden_dim, config.hidden_dim, bias=False)
+
+    def forward(self, x: Tensor, rotary: RotaryEmbedding, cache: KeyValueCache | None, layer: int) -> Tensor:
+        """x [B, T, D] -> [B, T, D]."""
+        start = cache.length if cache else 0
+        q = rotary(self.q_proj(x).unflatten(-1, (-1, self.head_dim)), start).transpose(1, 2)  # [B, H, T, C]
+        k = rotary(self.k_proj(x).unflatten(-1, (-1, self.head_dim)), start).transpose(1, 2)  # [B, K, T, C]
+        v = self.v_proj(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        if cache:
+            k, v = cache.extend(layer, k, v)
+        # One new token may look at everything before it: no mask. Several are only ever read into an empty cache.
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=x.shape[1] > 1, enable_gqa=self.grouped)
+        projected: Tensor = self.o_proj(y.transpose(1, 2).flatten(2))
+        return projected
+
+
+class MLP(nn.Module):
+    """SwiGLU feed-forward (Shazeer 2020, arXiv:2002.05202)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_dim, config.mlp_dim, bias=False)
+        self.up_proj = nn.Linear(config.hidden_dim, config.mlp_dim, bias=False)
+        self.down_proj = nn.Linear(config.mlp_dim, config.hidden_dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, D] -> [B, T, D]."""
+        projected: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return projected
+
+
+class Block(nn.Module):
+    """Attention, then the feed-forward, each added to what came in. Dropout acts on what is added, as in ttml."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.input_layernorm = nn.RMSNorm(config.hidden_dim, eps=config.norm_eps)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = nn.RMSNorm(config.hidden_dim, eps=config.norm_eps)
+        self.mlp = MLP(config)
+        self.dropout = config.dropout
+
+    def forward(self, x: Tensor, rotary: RotaryEmbedding, cache: KeyValueCache | None, layer: int) -> Tensor:
+        """x [B, T, D] -> [B, T, D]."""
+        x = x + self._drop(self.self_attn(self.input_layernorm(x), rotary, cache, layer))
+        return x + self._drop(self.mlp(self.post_attention_layernorm(x)))
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout) if self.training and self.dropout > 0 else x
+
+
+class Decoder(nn.Module):
+    """Everything below the output projection."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_dim)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        self.norm = nn.RMSNorm(config.hidden_dim, eps=config.norm_eps)
+        self.rotary = RotaryEmbedding(config)
+
+    def forward(self, tokens: Tensor, cache: KeyValueCache | None) -> Tensor:
+        """tokens [B, T] -> [B, T, D]."""
+        x = self.embed_tokens(tokens)
+        for index, block in enumerate(self.layers):
+            x = block(x, self.rotary, cache, index)
+        if cache:
+            cache.length += tokens.shape[1]
+        normed: Tensor = self.norm(x)
+        return normed
+
+
+class Llama(nn.Module):
+    """A decoder-only transformer over tokens [B, T] with T up to `max_seq_len`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = Decoder(config)
+        self.lm_head = None if config.tie_embeddings else nn.Linear(config.hidden_dim, config.vocab_size, bias=False)
+
+    def forward(self, tokens: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """tokens [B, T] -> logits [B, T, V].
+
+        With a cache the tokens follow those it already holds: any number into an empty cache, then one at a time.
+        """
+        output = self.model.embed_tokens if self.lm_head is None else self.lm_head
+        return F.linear(self.model(tokens, cache), output.weight)
+
+    def initialize(self, seed: int) -> Llama:
+        """Fill the weights at random, the same for the same seed on every machine and device.
+
+        Normal with deviation 0.02; the two projections that write into the residual stream are narrowed by the root of
+        twice the number of layers so that the stream's variance does not grow with depth (Radford et al. 2019, GPT-2).
+        """
+        generator = torch.Generator().manual_seed(seed)
+        for name, parameter in self.named_parameters():
+            if name.endswith("norm.weight"):
+                nn.init.ones_(parameter)
+                continue
+            deviation = 0.02
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                deviation /= math.sqrt(2 * self.config.num_layers)
+            with torch.no_grad():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * deviation)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.embed_tokens.weight.device

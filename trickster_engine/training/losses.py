@@ -1,0 +1,26 @@
+"""What the optimizer minimises. Validation is always plain cross-entropy in nats."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from trickster_engine.config.plan import TrainingConfig
+
+
+def training_loss(logits: Tensor, targets: Tensor, training: TrainingConfig) -> Tensor:
+    """Mean loss over logits [B, T, V] and targets [B, T], as the config names it."""
+    flat_logits, flat_targets = logits.flatten(0, 1).float(), targets.flatten()
+    if training.loss == "label_smoothing":
+        return F.cross_entropy(flat_logits, flat_targets, label_smoothing=training.label_smoothing)
+    loss = F.cross_entropy(flat_logits, flat_targets, reduction="none" if training.loss == "focal" else "mean")
+    if training.loss == "focal":
+        # (1 - p)^gamma * -log p: what is already predicted well counts for less (Lin et al. 2017, arXiv:1708.02002).
+        return ((1.0 - (-loss).exp()) ** training.focal_gamma * loss).mean()
+    return loss
+
+
+def summed_cross_entropy(logits: Tensor, targets: Tensor) -> float:
+    """Cross-entropy in nats, summed over all targets in double precision so that batching does not matter."""
+    losses = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+    return losses.double().sum().item()
