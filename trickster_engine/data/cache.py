@@ -1,0 +1,141 @@
+"""Where prepared data lives, and how it gets there whole: built beside its place, flushed, then renamed into it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from trickster_engine.errors import TricksterError
+
+_BUILDING = ".building-"
+_ORPHAN_GRACE_S = 600  # a dead process' leftovers are removed once nothing has touched them for this long
+_FOREIGN_GRACE_S = 7 * 24 * 3600  # the same for leftovers whose process cannot be asked (another machine)
+
+
+def cache_directory() -> Path:
+    """Return the user's cache for Trickster: TRICKSTER_CACHE_DIR, else the system's place for caches."""
+    given = os.environ.get("TRICKSTER_CACHE_DIR")
+    if given:
+        return Path(given).expanduser()
+    from platformdirs import user_cache_path  # not carried by the packaged language server, which never needs it
+
+    return user_cache_path("trickster", appauthor=False)
+
+
+def storage_error(error: OSError, path: Path) -> TricksterError:
+    """Turn a failed write below `path` into words: a full disk, a folder that may not be written, or something else."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return TricksterError(
+            "disk-full",
+            f"There is no room left to write {path} ({error.strerror}). Nothing half-written was kept.",
+            "Free some space, or set TRICKSTER_CACHE_DIR to a folder on a disk with room.",
+        )
+    return TricksterError(
+        "cache-unwritable",
+        f"{path} cannot be written: {error.strerror or error}.",
+        "Set TRICKSTER_CACHE_DIR to a folder that you may write to.",
+    )
+
+
+@contextlib.contextmanager
+def building(target: Path) -> Iterator[Path]:
+    """Give an empty folder to build in; on success it becomes `target` in one step, otherwise it is removed.
+
+    Safe with any number of processes at once: each builds in a folder of its own, the first to finish wins and the
+    others' work is dropped. A process killed in the middle leaves only a `.building-…` folder, which nothing loads
+    and a later call sweeps away. Raises TricksterError: disk-full, cache-unwritable.
+    """
+    parent = target.parent
+    scratch = parent / f"{_BUILDING}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        _sweep(parent)
+        scratch.mkdir()
+    except OSError as error:
+        raise storage_error(error, parent) from error
+    try:
+        yield scratch
+        for file in scratch.iterdir():
+            _flush(file)
+        _flush(scratch)
+        _move_into_place(scratch, target)
+        _flush(parent)
+    except OSError as error:
+        # Reading errors are worded where the reading happens; what arrives here is a failed write.
+        raise storage_error(error, target) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def discard(folder: Path) -> None:
+    """Take a damaged folder out of the way in one step, then delete it."""
+    aside = folder.parent / f"{_BUILDING}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        folder.rename(aside)
+    except FileNotFoundError:  # someone else was faster
+        return
+    except OSError as error:
+        raise storage_error(error, folder) from error
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a small file so that a reader sees the old or the new one, never a part. Raises OSError."""
+    temporary = path.parent / f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _move_into_place(scratch: Path, target: Path) -> None:
+    try:
+        scratch.rename(target)
+    except OSError as error:
+        # A folder cannot be renamed onto one with files in it: another process has put the same content there.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EACCES) or not target.is_dir():
+            raise
+
+
+def _flush(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():  # Windows cannot open a folder
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what killed processes left behind; never what a living one is building."""
+    for leftover in parent.glob(f"{_BUILDING}*"):
+        host, _, rest = leftover.name[len(_BUILDING) :].rpartition("-")[0].rpartition("-")
+        with contextlib.suppress(OSError):
+            newest = max((path.stat().st_mtime for path in [leftover, *leftover.iterdir()]), default=0.0)
+            quiet_s = time.time() - newest
+            ours = os.name == "posix" and host == socket.gethostname() and rest.isdigit()
+            orphan = quiet_s > _ORPHAN_GRACE_S and not _alive(int(rest)) if ours else quiet_s > _FOREIGN_GRACE_S
+            if orphan:
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it lives, but belongs to someone else
+        return True
+    return True

@@ -1,0 +1,383 @@
+"""Find a corpus and read it as a stream of text. Standard library only, so that a language server can ask as well.
+
+A corpus is `shakespeare` (Tiny Shakespeare), `python` (the standard library's own source), a UTF-8 text file, or a
+folder of such files. Whatever it is, it is read in chunks: nothing here ever holds a whole corpus in memory.
+"""
+
+from __future__ import annotations
+
+import codecs
+import difflib
+import errno
+import hashlib
+import os
+import stat
+import sysconfig
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from trickster_engine.errors import TricksterError
+
+CorpusKind = Literal["shakespeare", "python", "file", "folder"]
+
+SHAKESPEARE_FILE = "tinyshakespeare.txt"
+SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+SHAKESPEARE_BYTES = 1_115_394  # pure ASCII, so as many characters
+
+# What counts as text inside a folder: prose and source code. A single file may have any name.
+_PROSE = ".txt .text .md .markdown .rst .org .adoc .tex .srt .html .htm .xml"
+_DATA = ".csv .tsv .json .jsonl .yaml .yml .toml .ini .sql .proto"
+_CODE = (
+    ".py .pyi .js .jsx .ts .tsx .c .h .cc .cpp .cxx .hpp .hh .cs .java .kt .scala .swift .go .rs .rb .php .pl .lua .r"
+    " .jl .hs .ml .ex .exs .erl .clj .lisp .scm .el .vim .sh .bash .zsh .ps1 .bat .css .scss .cmake .zig .nim"
+)
+TEXT_SUFFIXES = frozenset(f"{_PROSE} {_DATA} {_CODE}".split())
+# Folders that hold other people's files or none of the user's text.
+_SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
+# Parts of the standard library's folder that are not the library: what was installed later, and the test suites.
+_NOT_STANDARD_LIBRARY = frozenset(
+    {"site-packages", "dist-packages", "__pycache__", "test", "tests", "idle_test", "turtledemo"}
+)
+_UTF8_BOM = codecs.BOM_UTF8
+_OTHER_BOMS = (
+    (codecs.BOM_UTF32_LE, "UTF-32LE"),  # before UTF-16LE, whose mark is the beginning of this one
+    (codecs.BOM_UTF32_BE, "UTF-32BE"),
+    (codecs.BOM_UTF16_LE, "UTF-16LE"),
+    (codecs.BOM_UTF16_BE, "UTF-16BE"),
+)
+
+
+@dataclass(frozen=True)
+class CorpusFile:
+    """One file of a corpus, as it was when the corpus was resolved."""
+
+    path: Path
+    size: int  # bytes
+    modified_ns: int
+    changed_ns: int  # unlike the line above, nothing can set it back
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A resolved corpus: which files, in which order. Reading it is `text_chunks`."""
+
+    name: str  # as the config names it
+    kind: CorpusKind
+    path: Path  # the file, or the folder that holds the files
+    files: tuple[CorpusFile, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk, all files together."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def title(self) -> str:
+        """A name for people."""
+        if self.kind == "shakespeare":
+            return "Tiny Shakespeare"
+        if self.kind == "python":
+            return "Python's standard library"
+        return self.name
+
+    def text_chunks(self, chunk_bytes: int = 1 << 20) -> Iterator[str]:
+        """Yield the text in order, at most `chunk_bytes` characters at a time; files are joined by one newline.
+
+        Line ends are kept as they are. A UTF-8 byte-order mark at the start of a file is not text and is dropped.
+        Raises TricksterError `corpus-binary` or `corpus-not-utf8` with the file and the byte offset.
+        """
+        first = True
+        for file in self.files:
+            if file.size == 0 and len(self.files) > 1:
+                continue
+            chunks: Iterator[str]
+            if self.kind == "python":  # a few files of the library are in other encodings on purpose: left out
+                whole = _text_or_none(file.path)
+                if not whole:
+                    continue
+                chunks = iter((whole,))
+            else:
+                chunks = read_text_chunks(file.path, chunk_bytes)
+            if not first:
+                yield "\n"
+            first = False
+            yield from chunks
+
+
+def read_text_chunks(path: Path, chunk_bytes: int = 1 << 20) -> Iterator[str]:
+    """Yield one UTF-8 file's text in chunks; see `Corpus.text_chunks` for the errors."""
+    decoder = codecs.getincrementaldecoder("utf-8")("strict")
+    consumed = 0  # bytes handed to the decoder so far
+    try:
+        with path.open("rb") as stream:
+            while True:
+                data = stream.read(chunk_bytes)
+                start = 0
+                if consumed == 0:
+                    for mark, encoding in _OTHER_BOMS:
+                        if data.startswith(mark):
+                            raise _not_utf8(path, 0, data[0], encoding)
+                    start = len(_UTF8_BOM) if data.startswith(_UTF8_BOM) else 0
+                zero = data.find(b"\0")
+                if zero >= 0:
+                    raise TricksterError(
+                        "corpus-binary",
+                        f"{path} is not a text file: it has a zero byte at offset {consumed + zero:,}.",
+                        "Point data_config.corpus at plain text saved as UTF-8. A PDF, a word processor's file or an"
+                        " archive has to be exported as text first.",
+                    )
+                pending = len(decoder.getstate()[0])
+                try:
+                    text = decoder.decode(data[start:] if start else data, final=not data)
+                except UnicodeDecodeError as error:
+                    offset = consumed + start - pending + error.start
+                    raise _not_utf8(path, offset, error.object[error.start]) from None
+                consumed += len(data)
+                if text:
+                    yield text
+                if not data:
+                    return
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def resolve_corpus(name: str, folder: Path, *, allow_download: bool = True, progress: bool = True) -> Corpus:
+    """Find the corpus that `data_config.corpus` names; paths are relative to `folder`.
+
+    `shakespeare` is taken from the folder in TRICKSTER_CORPUS_DIR, else from the user's cache, else downloaded when
+    `allow_download`. The names `shakespeare` and `python` win over files called so; write `./python` for such a file.
+    Raises TricksterError: corpus-missing, corpus-unreadable, corpus-empty, corpus-not-a-file, corpus-no-text-files,
+    corpus-wrong-sum, corpus-unavailable.
+    """
+    if name == "shakespeare":
+        return _shakespeare(allow_download=allow_download, progress=progress)
+    if name == "python":
+        return _python()
+    return text_files(name, folder)
+
+
+@dataclass(frozen=True)
+class CorpusDescription:
+    """What can be said about a corpus without reading it."""
+
+    name: str
+    kind: CorpusKind
+    path: Path | None  # None: not known before it is downloaded
+    files: int
+    bytes: int
+    characters: int | None  # None where only reading would tell; never more than `bytes`
+    problem: TricksterError | None = None
+
+
+def describe_corpus(name: str, folder: Path) -> CorpusDescription:
+    """Describe a corpus from file sizes alone: no reading, no network, never raises; see `problem`."""
+    if name == "shakespeare":
+        return CorpusDescription(name, "shakespeare", None, 1, SHAKESPEARE_BYTES, SHAKESPEARE_BYTES)
+    try:
+        corpus = _python() if name == "python" else text_files(name, folder)
+    except TricksterError as error:
+        return CorpusDescription(name, "python" if name == "python" else "file", None, 0, 0, None, error)
+    return CorpusDescription(name, corpus.kind, corpus.path, len(corpus.files), corpus.size, None)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _shakespeare(*, allow_download: bool, progress: bool) -> Corpus:
+    from trickster_engine.data.cache import cache_directory
+
+    given = os.environ.get("TRICKSTER_CORPUS_DIR")
+    if given:
+        own = Path(given).expanduser() / SHAKESPEARE_FILE
+        if own.is_file():
+            if file_sha256(own) != SHAKESPEARE_SHA256:
+                raise TricksterError(
+                    "corpus-wrong-sum",
+                    f"{own} is not the Tiny Shakespeare that is expected: its SHA-256 sum differs.",
+                    f"Replace it with the file from {SHAKESPEARE_URL}, or use it as a corpus of its own:"
+                    f" data_config.corpus: {own}",
+                )
+            return Corpus("shakespeare", "shakespeare", own, (file_now(own),))
+    cached = cache_directory() / SHAKESPEARE_FILE
+    if cached.is_file() and file_sha256(cached) == SHAKESPEARE_SHA256:
+        return Corpus("shakespeare", "shakespeare", cached, (file_now(cached),))
+    if not allow_download:
+        raise TricksterError(
+            "corpus-unavailable",
+            f"Tiny Shakespeare is not on this machine (looked in {cached.parent}"
+            + (f" and {given})." if given else ")."),
+            shakespeare_advice(),
+        )
+    from trickster_engine.data.download import download  # only now: brings urllib and tqdm
+
+    download(SHAKESPEARE_URL, cached, SHAKESPEARE_SHA256, title="Tiny Shakespeare", progress=progress)
+    return Corpus("shakespeare", "shakespeare", cached, (file_now(cached),))
+
+
+def shakespeare_advice() -> str:
+    """Say how to get Tiny Shakespeare without this machine's help."""
+    return (
+        f"Save {SHAKESPEARE_URL} as {SHAKESPEARE_FILE} in a folder and set TRICKSTER_CORPUS_DIR to that folder,"
+        " or train on other text: data_config.corpus: python (the source of Python's standard library, on every"
+        " machine), or the path of a text file of your own."
+    )
+
+
+def _python() -> Corpus:
+    root = Path(sysconfig.get_paths()["stdlib"])
+    files = _walk(root, _NOT_STANDARD_LIBRARY, lambda path: path.suffix == ".py") if root.is_dir() else ()
+    if not files:
+        raise TricksterError(
+            "corpus-missing",
+            f"This Python has no source files of its standard library (looked in {root}).",
+            "Use another corpus: data_config.corpus: shakespeare, or the path of a text file of your own.",
+        )
+    return Corpus("python", "python", root, files)
+
+
+def text_files(name: str, folder: Path) -> Corpus:
+    """Find the file or folder of text called `name`, relative to `folder`; errors as `resolve_corpus`."""
+    try:
+        path = folder / Path(name).expanduser()
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a zero character in the name
+        raise _missing(name, folder) from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: no home folder to expand ~
+        raise unreadable(Path(name), error) from error
+    if stat.S_ISDIR(status.st_mode):
+        files = _walk(path, _SKIPPED_FOLDERS, lambda candidate: candidate.suffix.lower() in TEXT_SUFFIXES)
+        if not files:
+            raise TricksterError(
+                "corpus-no-text-files",
+                f"The folder {path} holds no text files.",
+                "Files with these endings are taken, in subfolders as well: .txt .md .rst .tex .html .csv .json .py .js"
+                " .c and other source code. Hidden files and folders are left out.",
+            )
+        corpus = Corpus(name, "folder", path, files)
+    elif stat.S_ISREG(status.st_mode):
+        corpus = Corpus(name, "file", path, (_file(path, status),))
+    else:
+        raise TricksterError(
+            "corpus-not-a-file",
+            f"{path} is neither a file nor a folder.",
+            "Point data_config.corpus at a text file or at a folder of text files.",
+        )
+    if corpus.size == 0:
+        raise TricksterError(
+            "corpus-empty",
+            f"The corpus {path} is empty.",
+            "Put text into it: a model needs at least a few thousand characters, and learns well from a million.",
+        )
+    return corpus
+
+
+def _walk(root: Path, skipped_folders: frozenset[str], wanted: Callable[[Path], bool]) -> tuple[CorpusFile, ...]:
+    """Return the wanted regular files below `root`, in the order of their paths' parts, the same on every system."""
+    found: list[tuple[tuple[str, ...], CorpusFile]] = []
+
+    def stop(error: OSError) -> None:
+        raise unreadable(Path(error.filename or root), error) from error
+
+    for where, folders, names in os.walk(root, onerror=stop):
+        folders[:] = [name for name in folders if name not in skipped_folders and not name.startswith(".")]
+        for name in names:
+            path = Path(where, name)
+            if name.startswith(".") or not wanted(path):
+                continue
+            try:
+                status = path.stat()
+            except FileNotFoundError:  # a dangling link
+                continue
+            except OSError as error:
+                raise unreadable(path, error) from error
+            if stat.S_ISREG(status.st_mode):
+                parts = path.relative_to(root).parts
+                found.append((parts, _file(path, status)))
+    return tuple(file for _, file in sorted(found, key=lambda entry: entry[0]))
+
+
+def _text_or_none(path: Path) -> str | None:
+    try:
+        return "".join(read_text_chunks(path))
+    except TricksterError as error:
+        if error.code in ("corpus-binary", "corpus-not-utf8"):
+            return None
+        raise
+
+
+def file_now(path: Path) -> CorpusFile:
+    """Return a file's size and times as they are now. Raises OSError."""
+    return _file(path, path.stat())
+
+
+def _file(path: Path, status: os.stat_result) -> CorpusFile:
+    return CorpusFile(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 sum of a file, in hexadecimal. Raises TricksterError `corpus-unreadable`."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while data := stream.read(1 << 20):
+                digest.update(data)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return digest.hexdigest()
+
+
+def _missing(name: str, folder: Path) -> TricksterError:
+    close = difflib.get_close_matches(name, ["shakespeare", "python", *_names_in(folder)], n=1, cutoff=0.75)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    return TricksterError(
+        "corpus-missing",
+        f"There is no corpus {name!r} in {folder}.",
+        f"{hint}data_config.corpus is shakespeare, python, or the path of a text file or a folder of text files,"
+        " relative to the config's folder.",
+    )
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except OSError:
+        return []
+
+
+def unreadable(path: Path, error: Exception) -> TricksterError:
+    """Return the error for a file that exists but cannot be read."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    advice = "Check that the file exists and that you may read it."
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
+        advice = f"Give yourself the right to read it, for example: chmod u+r {path}"
+    return TricksterError("corpus-unreadable", f"{path} cannot be read: {reason}.", advice)
+
+
+def _not_utf8(path: Path, offset: int, value: int, encoding: str | None = None) -> TricksterError:
+    line = _line_of(path, offset)
+    if encoding is not None:
+        return TricksterError(
+            "corpus-not-utf8",
+            f"{path} is not UTF-8: it begins with the mark of {encoding} at byte offset 0.",
+            f"Save it as UTF-8, for example: iconv -f {encoding[:6]} -t UTF-8 {path.name} > {path.stem}-utf8.txt",
+        )
+    return TricksterError(
+        "corpus-not-utf8",
+        f"{path} is not UTF-8: byte 0x{value:02x} at byte offset {offset:,} (line {line:,}) does not belong to any"
+        " character.",
+        f"Save it as UTF-8. If it is an older Western text: iconv -f WINDOWS-1252 -t UTF-8 {path.name}"
+        f" > {path.stem}-utf8.txt",
+    )
+
+
+def _line_of(path: Path, offset: int) -> int:
+    """Count lines up to a byte offset; only ever called to word an error."""
+    lines, left = 1, offset
+    with path.open("rb") as stream:
+        while left > 0 and (data := stream.read(min(left, 1 << 20))):
+            lines += data.count(b"\n")
+            left -= len(data)
+    return lines

@@ -1,0 +1,326 @@
+"""Turn what `data_config` names into a Dataset: once, whole, and found again at once the next time.
+
+The cache has two parts. `datasets/<key>/` holds prepared tokens; the key is made of the content's SHA-256 sum, the
+tokenizer's recipe and the split, so that equal content is prepared once wherever it lies. `index/<key>.json` leads
+from the files' sizes and times to that folder, so that a corpus of many gigabytes is not read again at every start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from trickster_engine.config.plan import Plan
+from trickster_engine.data import lesson_files
+from trickster_engine.data.batches import too_short
+from trickster_engine.data.cache import building, cache_directory, discard, write_atomically
+from trickster_engine.data.corpus import Corpus, CorpusFile, file_now, file_sha256, resolve_corpus, text_files
+from trickster_engine.data.dataset import FORMAT, Dataset, Labels, open_dataset, write_dataset
+from trickster_engine.data.tokenizer import (
+    Tokenizer,
+    byte_tokenizer,
+    char_tokenizer,
+    cut_safely,
+    require_vocabulary,
+    train_bpe,
+)
+from trickster_engine.errors import TricksterError
+
+__all__ = ["Dataset", "prepare"]
+
+# BPE learns its merges from at most this much training text, taken in even portions from all of it: its table of
+# words has to fit into memory, and merges hardly change beyond.
+BPE_TRAINING_CHARACTERS = 100_000_000
+_BPE_PIECE = 1 << 16  # characters; the library buffers 256 pieces
+_SETTLED_NS = 2_000_000_000  # a file changed more recently than this may change again without its time changing
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """Everything that decides the tokens, except the files' content."""
+
+    tokenizer: dict[str, Any]  # {"kind": …} and what that kind needs
+    split: str  # a fraction, or "files" when training and held-out text are files of their own
+
+    def key(self, content: object) -> str:
+        """Return the name for this recipe applied to some content."""
+        document = json.dumps([FORMAT, asdict(self), content], sort_keys=True)
+        return hashlib.sha256(document.encode()).hexdigest()[:32]
+
+
+def prepare(
+    plan: Plan,
+    folder: Path,
+    *,
+    cache_dir: Path | None = None,
+    progress: bool = True,
+    allow_download: bool = True,
+) -> Dataset:
+    """Return the tokens that a plan trains on; paths in it are relative to `folder`.
+
+    The first call encodes and stores them, later ones find them. Safe to call from several processes at once, and to
+    kill at any moment. Raises TricksterError: whatever `resolve_corpus` and the tokenizers raise, corpus-too-short,
+    corpus-changed, data-files-incomplete, data-files-mixed, vocabulary-too-small, disk-full, cache-unwritable.
+    """
+    cache = cache_dir if cache_dir is not None else cache_directory()
+    dataset = _prepare(plan, folder, cache, progress=progress, allow_download=allow_download)
+    require_vocabulary(dataset.tokenizer, plan.model.vocab_size)
+    if len(dataset.train) < plan.model.max_seq_len + 1:
+        raise too_short(len(dataset.train), plan.model.max_seq_len)
+    return dataset
+
+
+def _prepare(plan: Plan, folder: Path, cache: Path, *, progress: bool, allow_download: bool) -> Dataset:
+    data = plan.data
+    if data.train_data is None and data.val_data is None:
+        corpus = resolve_corpus(data.corpus, folder, allow_download=allow_download, progress=progress)
+        return _Text(plan, folder, (corpus,), progress).dataset(cache)
+    if data.train_data is None or data.val_data is None:
+        given, missing = ("val_data", "train_data") if data.train_data is None else ("train_data", "val_data")
+        raise TricksterError(
+            "data-files-incomplete",
+            f"data_config has {given} but no {missing}.",
+            f"Add data_config.{missing}, or remove {given} and name a corpus, which is split by itself.",
+        )
+    tensors = [Path(name).suffix.lower() in lesson_files.SUFFIXES for name in (data.train_data, data.val_data)]
+    if all(tensors):
+        return _prepare_tensors(plan, folder, cache)
+    if any(tensors):
+        raise TricksterError(
+            "data-files-mixed",
+            f"data_config.train_data is {data.train_data}, but val_data is {data.val_data}: one holds tokens, the"
+            " other text.",
+            "Give two tensor files (.pt), or two text files.",
+        )
+    corpora = (text_files(data.train_data, folder), text_files(data.val_data, folder))
+    return _Text(plan, folder, corpora, progress).dataset(cache)
+
+
+# ---------------------------------------------------------------------------------------------------------------- text
+
+
+@dataclass(frozen=True)
+class _Text:
+    """Text to prepare: one corpus that is split, or one for training and one held out."""
+
+    plan: Plan
+    folder: Path
+    corpora: tuple[Corpus, ...]
+    progress: bool
+
+    def dataset(self, cache: Path) -> Dataset:
+        split = "files" if len(self.corpora) == 2 else str(self.plan.data.val_fraction)
+        recipe = _Recipe(_tokenizer_recipe(self.plan, self.folder), split)
+        files = tuple(file for corpus in self.corpora for file in corpus.files)
+        labels = Labels(self.corpora[0].name, self.corpora[0].title)
+        return _find_or_build(cache, files, recipe, labels, lambda: self._content(recipe))
+
+    def _content(self, recipe: _Recipe) -> tuple[object, Callable[[Path], None]]:
+        scans = [self._scan(corpus, recipe.tokenizer["kind"] == "char") for corpus in self.corpora]
+        for corpus, scan in zip(self.corpora, scans, strict=True):
+            if not scan.characters:
+                raise TricksterError("corpus-empty", f"The corpus {corpus.path} holds no text.", "Put text into it.")
+        return [scan.sha256 for scan in scans], lambda directory: self._build(directory, scans, recipe)
+
+    def _scan(self, corpus: Corpus, want_alphabet: bool) -> _Scan:
+        digest, characters = hashlib.sha256(), 0
+        alphabet: set[str] = set()
+        for chunk in self._read(corpus, "Reading"):
+            digest.update(chunk.encode("utf-8"))
+            characters += len(chunk)
+            if want_alphabet:
+                alphabet.update(chunk)
+        return _Scan(digest.hexdigest(), characters, frozenset(alphabet))
+
+    def _build(self, directory: Path, scans: list[_Scan], recipe: _Recipe) -> None:
+        train_characters = scans[0].characters
+        if len(self.corpora) == 1:
+            train_characters -= held_out(train_characters, self.plan.data.val_fraction)
+        tokenizer = self._tokenizer(scans, recipe, train_characters)
+        require_vocabulary(tokenizer, self.plan.model.vocab_size)
+        digests = [hashlib.sha256() for _ in self.corpora]
+        streams = [
+            _hashed(self._read(corpus, "Encoding"), digest)
+            for corpus, digest in zip(self.corpora, digests, strict=True)
+        ]
+        train, val = streams if len(streams) == 2 else _split(streams[0], train_characters)
+        write_dataset(directory, tokenizer, tokenizer.encode_stream(train), tokenizer.encode_stream(val))
+        if [digest.hexdigest() for digest in digests] != [scan.sha256 for scan in scans]:
+            raise TricksterError(
+                "corpus-changed",
+                f"The corpus {self.corpora[0].path} changed while it was being read.",
+                "Try again once nothing writes to it any more.",
+            )
+
+    def _tokenizer(self, scans: list[_Scan], recipe: _Recipe, train_characters: int) -> Tokenizer:
+        kind = recipe.tokenizer["kind"]
+        if kind == "byte":
+            return byte_tokenizer()
+        if kind == "char":
+            return char_tokenizer(character for scan in scans for character in scan.alphabet)
+        if kind == "bpe":
+            train_text, _ = _split(self._read(self.corpora[0], "Learning tokens from"), train_characters)
+            share = BPE_TRAINING_CHARACTERS / max(1, train_characters)
+            return train_bpe(_portion(cut_safely(train_text, _BPE_PIECE), share), recipe.tokenizer["vocab_size"])
+        return lesson_files.read_tokenizer(self.folder / Path(self.plan.data.tokenizer).expanduser())
+
+    def _read(self, corpus: Corpus, doing: str) -> Iterator[str]:
+        """Yield a corpus' text under a progress bar that shows itself only when the work takes a while."""
+        title = f"{doing} {corpus.title}"
+        quiet = not self.progress
+        with tqdm(total=corpus.size, desc=title, unit="B", unit_scale=True, delay=0.5, disable=quiet) as bar:
+            for chunk in corpus.text_chunks():
+                yield chunk
+                bar.update(len(chunk))
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """What one pass over a corpus tells."""
+
+    sha256: str  # of the text as UTF-8
+    characters: int
+    alphabet: frozenset[str]  # empty unless asked for
+
+
+def held_out(characters: int, fraction: float) -> int:
+    """Return how many characters at the end of a text are held out: the fraction of it, rounded up.
+
+    Tiny Shakespeare's 1,115,394 at 0.1 give 111,540. The fraction is taken as it is written in the config.
+    """
+    return -int(-characters * Fraction(str(fraction)) // 1)
+
+
+def _split(chunks: Iterable[str], boundary: int) -> tuple[Iterator[str], Iterator[str]]:
+    """Split a stream of text after `boundary` characters; the first part has to be consumed before the second."""
+    source = iter(chunks)
+    rest: list[str] = []
+
+    def first() -> Iterator[str]:
+        left = boundary
+        while left > 0 and (chunk := next(source, None)) is not None:
+            yield chunk[:left]
+            if len(chunk) > left:
+                rest.append(chunk[left:])
+            left -= len(chunk)
+
+    def second() -> Iterator[str]:
+        yield from rest
+        yield from source
+
+    return first(), second()
+
+
+def _portion(pieces: Iterable[str], share: float) -> Iterator[str]:
+    """Yield an even selection of pieces that makes up `share` of them; all of them for 1 and above."""
+    for index, piece in enumerate(pieces):
+        if share >= 1 or int((index + 1) * share) > int(index * share):
+            yield piece
+
+
+def _hashed(chunks: Iterable[str], digest: Any) -> Iterator[str]:
+    for chunk in chunks:
+        digest.update(chunk.encode("utf-8"))
+        yield chunk
+
+
+def _tokenizer_recipe(plan: Plan, folder: Path) -> dict[str, Any]:
+    name = plan.data.tokenizer
+    if name in ("byte", "char"):
+        return {"kind": name}
+    if name == "bpe":
+        return {"kind": name, "vocab_size": plan.model.vocab_size}
+    path = folder / Path(name).expanduser()
+    if path.suffix.lower() not in lesson_files.SUFFIXES:
+        raise TricksterError(
+            "tokenizer-unknown",
+            f"data_config.tokenizer is {name!r}.",
+            "It is byte, char, bpe, or the path of a tokenizer.pt.",
+        )
+    lesson_files.require_file(path)
+    return {"kind": "file", "sha256": file_sha256(path)}
+
+
+# ------------------------------------------------------------------------------------------------------------- tensors
+
+
+def _prepare_tensors(plan: Plan, folder: Path, cache: Path) -> Dataset:
+    assert plan.data.train_data is not None and plan.data.val_data is not None
+    train, val = (folder / Path(name).expanduser() for name in (plan.data.train_data, plan.data.val_data))
+    for path in (train, val):
+        lesson_files.require_file(path)
+    tokenizer_path = lesson_files.find_tokenizer(plan.data.tokenizer, folder, train)
+    recipe = _Recipe({"kind": "file"} if tokenizer_path else {"kind": "byte"}, "files")
+    paths = (train, val, *((tokenizer_path,) if tokenizer_path else ()))
+
+    def content() -> tuple[object, Callable[[Path], None]]:
+        def build(directory: Path) -> None:
+            tokenizer = lesson_files.read_tokenizer(tokenizer_path) if tokenizer_path else byte_tokenizer()
+            parts = [lesson_files.read_tokens(path, tokenizer.vocab_size) for path in (train, val)]
+            write_dataset(directory, tokenizer, lesson_files.blocks(parts[0]), lesson_files.blocks(parts[1]))
+
+        return [file_sha256(path) for path in paths], build
+
+    labels = Labels(plan.data.train_data, train.name)
+    return _find_or_build(cache, tuple(file_now(path) for path in paths), recipe, labels, content)
+
+
+# --------------------------------------------------------------------------------------------------------------- cache
+
+
+def _find_or_build(
+    cache: Path,
+    files: tuple[CorpusFile, ...],
+    recipe: _Recipe,
+    labels: Labels,
+    content: Callable[[], tuple[object, Callable[[Path], None]]],
+) -> Dataset:
+    """Return the dataset of these files under this recipe, reading them only when the index does not know them.
+
+    `content` reads the files once; it returns what identifies their content and a function that builds the dataset.
+    """
+    started_ns = time.time_ns()
+    identity = [[str(file.path.absolute()), file.size, file.modified_ns, file.changed_ns] for file in files]
+    index = cache / "index" / f"{recipe.key(identity)}.json"
+    known = _read_index(index)
+    if known is not None and (dataset := open_dataset(cache / "datasets" / known, labels)) is not None:
+        return dataset
+
+    content_identity, build = content()
+    target = cache / "datasets" / recipe.key(content_identity)
+    dataset = open_dataset(target, labels)
+    if dataset is None:
+        if target.exists():
+            discard(target)
+        with building(target) as scratch:
+            build(scratch)
+        dataset = open_dataset(target, labels)
+        if dataset is None:
+            raise TricksterError(
+                "cache-damaged",
+                f"What was just written to {target} does not read back whole.",
+                "Check the disk, or set TRICKSTER_CACHE_DIR to a folder on another one.",
+            )
+    settled = all(max(file.modified_ns, file.changed_ns) < started_ns - _SETTLED_NS for file in files)
+    with contextlib.suppress(OSError):  # only speed is lost without the index; the cache may be shared and read-only
+        if settled and all(file_now(file.path) == file for file in files):
+            index.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(index, json.dumps({"dataset": target.name}).encode())
+    return dataset
+
+
+def _read_index(path: Path) -> str | None:
+    try:
+        name = json.loads(path.read_text(encoding="utf-8"))["dataset"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return name if isinstance(name, str) else None

@@ -1,0 +1,400 @@
+"""Text to token ids and back: byte, char and BPE, each of them a real `tokenizers` tokenizer.
+
+What is saved is a plain `tokenizer.json` that `transformers.AutoTokenizer` opens. Byte and char have numpy short cuts
+for encoding, and every kind decodes through one table of bytes; the tests hold both equal to the library.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer as LibraryTokenizer
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from trickster_engine.errors import TricksterError
+
+TokenizerKind = Literal["byte", "char", "bpe", "other"]
+Ids = npt.NDArray[np.int64]
+
+TOKENIZER_FILE = "tokenizer.json"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+_BYTES = 256
+_NO_BYTES = b"\xff"  # shown for an id that no token has: never part of UTF-8, so it decodes to one U+FFFD
+_PIECE_CHARACTERS = 1 << 15  # BPE encodes pieces of this size side by side
+
+
+def _byte_characters() -> list[str]:
+    """Return the character that stands for each byte value in a byte-level vocabulary.
+
+    Printable Latin-1 characters stand for themselves; the other bytes take the code points from 256 on, in order.
+    """
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = iter(range(256, 512))
+    return [chr(value) if value in printable else chr(next(others)) for value in range(_BYTES)]
+
+
+BYTE_CHARACTERS = _byte_characters()
+_BYTE_OF_CHARACTER = {character: value for value, character in enumerate(BYTE_CHARACTERS)}
+
+
+class Tokenizer:
+    """A tokenizer of any kind; make one with `byte_tokenizer`, `char_tokenizer`, `train_bpe` or `load_tokenizer`."""
+
+    def __init__(self, library: LibraryTokenizer, kind: TokenizerKind) -> None:
+        self.library = library
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        """Return the kind and the size."""
+        return f"Tokenizer({self.kind}, {self.vocab_size} ids)"
+
+    @cached_property
+    def token_bytes(self) -> list[bytes]:
+        """The bytes of every id, [vocab_size]; UTF-8 pieces that join to text. Empty for special tokens."""
+        table = [_NO_BYTES] * self.vocab_size
+        byte_level = self.kind in ("byte", "bpe")
+        for token, index in self.library.get_vocab(with_added_tokens=True).items():
+            if byte_level and all(character in _BYTE_OF_CHARACTER for character in token):
+                table[index] = bytes(_BYTE_OF_CHARACTER[character] for character in token)
+            else:
+                table[index] = token.encode("utf-8")
+        return table
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """One more than the largest id."""
+        return 1 + max(self.library.get_vocab(with_added_tokens=True).values(), default=-1)
+
+    @cached_property
+    def alphabet(self) -> frozenset[str] | None:
+        """The characters that can be encoded, or None where all can."""
+        if self.kind == "char":
+            return frozenset(token for token in self.library.get_vocab() if len(token) == 1)
+        return None
+
+    @cached_property
+    def _id_of_code_point(self) -> npt.NDArray[np.int32]:
+        vocabulary = {token: index for token, index in self.library.get_vocab().items() if len(token) == 1}
+        table = np.full(1 + max(map(ord, vocabulary)), -1, dtype=np.int32)
+        for character, index in vocabulary.items():
+            table[ord(character)] = index
+        return table
+
+    @cached_property
+    def _code_point_of_id(self) -> npt.NDArray[np.uint32] | None:
+        if self.kind != "char" or any(len(token) != 1 for token in self.library.get_vocab()):
+            return None
+        table = np.full(self.vocab_size, 0xFFFD, dtype=np.uint32)
+        for character, index in self.library.get_vocab().items():
+            table[index] = ord(character)
+        return table
+
+    # ---------------------------------------------------------------- text -> ids
+
+    def encode(self, text: str) -> Ids:
+        """Encode text to ids, int64 [tokens]. Nothing is added: no start token, no prefix space.
+
+        Raises TricksterError `unknown-characters`, naming them, and `not-text` for lone surrogates.
+        """
+        if self.kind == "byte":
+            return np.frombuffer(_utf8(text), dtype=np.uint8).astype(np.int64)
+        if self.kind == "char":
+            return self._encode_characters(text)
+        _utf8(text)  # the library would fail with a TypeError on a lone surrogate
+        if self.kind == "bpe":
+            pieces = list(cut_safely([text], _PIECE_CHARACTERS))
+            encoded = self.library.encode_batch_fast(pieces, add_special_tokens=False)
+            return np.fromiter((index for piece in encoded for index in piece.ids), dtype=np.int64)
+        return np.asarray(self.library.encode(text, add_special_tokens=False).ids, dtype=np.int64)
+
+    def _encode_characters(self, text: str) -> Ids:
+        _utf8(text)
+        code_points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+        table = self._id_of_code_point
+        ids = table[np.minimum(code_points, len(table) - 1)]
+        known = (ids >= 0) & (code_points < len(table))
+        if not known.all():
+            raise self._unknown(text)
+        encoded: Ids = ids.astype(np.int64)
+        return encoded
+
+    def encode_stream(self, chunks: Iterable[str]) -> Iterator[Ids]:
+        """Encode a text that comes in chunks, with the same ids as encoding it in one piece."""
+        for chunk in chunks if self.kind in ("byte", "char") else cut_safely(chunks):
+            yield self.encode(chunk)
+
+    def unknown_characters(self, text: str) -> list[str]:
+        """Return the characters of `text` that cannot be encoded, each once, in the order they appear."""
+        if self.alphabet is None:
+            return []
+        alphabet = self.alphabet
+        return list(dict.fromkeys(character for character in text if character not in alphabet))
+
+    def _unknown(self, text: str) -> TricksterError:
+        unknown = self.unknown_characters(text)
+        shown = ", ".join(f"{character!r} (U+{ord(character):04X})" for character in unknown[:10])
+        more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
+        return TricksterError(
+            "unknown-characters",
+            f"The text has characters that the tokenizer does not know: {shown}{more}.",
+            f"Its tokenizer knows {len(self.alphabet or ())} characters, those of its corpus. Use only these:"
+            f" {readable_alphabet(self.alphabet or ())}",
+        )
+
+    # ---------------------------------------------------------------- ids -> text
+
+    def decode(self, ids: Iterable[int] | npt.NDArray[Any]) -> str:
+        """Decode ids [tokens] to text; bytes that are no whole character, and ids without a token, become U+FFFD."""
+        array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype=np.int64).reshape(-1)
+        if self.kind == "other":
+            return str(self.library.decode(array.tolist(), skip_special_tokens=False))
+        return self.to_bytes(array).decode("utf-8", "replace")
+
+    def to_bytes(self, ids: npt.NDArray[Any]) -> bytes:
+        """Return the bytes that ids [tokens] stand for, which may begin or end inside a character."""
+        inside = ids.size > 0 and int(ids.min()) >= 0
+        if self.kind == "byte" and inside and int(ids.max()) < _BYTES:
+            return ids.astype(np.uint8).tobytes()
+        code_points = self._code_point_of_id
+        if code_points is not None and inside and int(ids.max()) < len(code_points):
+            joined: bytes = code_points[ids].astype("<u4").tobytes()
+            return joined.decode("utf-32-le").encode("utf-8")
+        table, size = self.token_bytes, self.vocab_size
+        return b"".join(table[index] if 0 <= index < size else _NO_BYTES for index in ids.tolist())
+
+    def decode_stream(self, blocks: Iterable[npt.NDArray[Any]]) -> Iterator[str]:
+        """Decode ids that come in blocks, with the same text as decoding them in one piece."""
+        utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        for block in blocks:
+            yield utf8.decode(self.to_bytes(block))
+        yield utf8.decode(b"", final=True)
+
+    def stream_decoder(self) -> StreamDecoder:
+        """Return a decoder for ids that arrive one at a time."""
+        return StreamDecoder(self)
+
+    # ---------------------------------------------------------------- files
+
+    def save(self, directory: Path) -> None:
+        """Write tokenizer.json and tokenizer_config.json, which `transformers.AutoTokenizer` opens. Raises OSError."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in self.files().items():
+            (directory / name).write_text(text, encoding="utf-8", newline="\n")
+
+    def files(self) -> dict[str, str]:
+        """Return what `save` writes, file name to content, for a caller that writes by its own rules."""
+        config = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            # Decoded text is the text: nothing is tidied, added or stripped.
+            "clean_up_tokenization_spaces": False,
+            "add_prefix_space": False,
+            "add_bos_token": False,
+            "add_eos_token": False,
+        }
+        return {
+            TOKENIZER_FILE: self.library.to_str(pretty=True) + "\n",
+            TOKENIZER_CONFIG_FILE: json.dumps(config, indent=2) + "\n",
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over what every id stands for, whatever version of the library saved it."""
+        digest = hashlib.sha256(self.kind.encode())
+        for token in self.token_bytes:
+            digest.update(len(token).to_bytes(4, "little") + token)
+        return digest.hexdigest()
+
+
+class StreamDecoder:
+    """Turns ids into text as they arrive; a character spread over several ids appears once it is whole."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._table = tokenizer.token_bytes
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def feed(self, index: int) -> str:
+        """Return the text that this id completes, perhaps none."""
+        known = 0 <= index < len(self._table)
+        return self._utf8.decode(self._table[index] if known else _NO_BYTES)
+
+    def finish(self) -> str:
+        """Return what is left: U+FFFD for a character that never became whole."""
+        return self._utf8.decode(b"", final=True)
+
+
+# ------------------------------------------------------------------------------------------------------- making one
+
+
+def byte_tokenizer() -> Tokenizer:
+    """256 ids, the values of UTF-8's bytes: byte-level BPE without a single merge."""
+    vocabulary = {character: value for value, character in enumerate(BYTE_CHARACTERS)}
+    library = LibraryTokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    library.decoder = decoders.ByteLevel()
+    return Tokenizer(library, "byte")
+
+
+def char_tokenizer(characters: Iterable[str]) -> Tokenizer:
+    """One id for each character, in the order of their code points. There is no unknown token."""
+    return mapped_tokenizer({character: index for index, character in enumerate(sorted(set(characters)))})
+
+
+def mapped_tokenizer(vocabulary: Mapping[str, int]) -> Tokenizer:
+    """Build a char tokenizer with ids of its own; entries of several characters are decoded, never produced."""
+    library = LibraryTokenizer(models.BPE(vocab=dict(vocabulary), merges=[]))
+    library.decoder = decoders.Fuse()
+    return Tokenizer(library, "char")
+
+
+def train_bpe(chunks: Iterable[str], vocab_size: int) -> Tokenizer:
+    """Train byte-level BPE on text: the 256 bytes, then the most frequent pairs, up to `vocab_size` ids.
+
+    The same text gives the same tokenizer. Pairs seen only once are not merged, so that a small text can give fewer
+    ids than asked for. Raises TricksterError `vocabulary-too-small` below 256.
+    """
+    if vocab_size < _BYTES:
+        raise _too_small(vocab_size, _BYTES, "bpe")
+    library = LibraryTokenizer(models.BPE())
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    library.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        show_progress=False,
+        special_tokens=[],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    library.train_from_iterator(chunks, trainer)
+    return Tokenizer(library, "bpe")
+
+
+def load_tokenizer(directory: Path) -> Tokenizer:
+    """Open a directory's tokenizer.json, whoever wrote it.
+
+    Raises TricksterError: tokenizer-missing, tokenizer-damaged.
+    """
+    path = directory / TOKENIZER_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise TricksterError(
+            "tokenizer-missing",
+            f"There is no {TOKENIZER_FILE} in {directory}.",
+            "A checkpoint carries its tokenizer; use another checkpoint of the run.",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _damaged(path, str(error)) from error
+    try:
+        library = LibraryTokenizer.from_str(text)
+        return Tokenizer(library, _recognise(json.loads(text), library))
+    except Exception as error:  # the library raises bare Exception for whatever it does not like
+        raise _damaged(path, str(error)) from error
+
+
+def require_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:
+    """Raise TricksterError `vocabulary-too-small` when the model has fewer ids than the tokenizer."""
+    if tokenizer.vocab_size > vocab_size:
+        raise _too_small(vocab_size, tokenizer.vocab_size, tokenizer.kind)
+
+
+def readable_alphabet(characters: Iterable[str]) -> str:
+    """Show an alphabet on one line, runs shortened: `a-z`."""
+    ordered = sorted(characters)
+    parts: list[str] = []
+    start = 0
+    for position in range(1, len(ordered) + 1):
+        if position < len(ordered) and ord(ordered[position]) == ord(ordered[position - 1]) + 1:
+            continue
+        run = ordered[start:position]
+        shown = [repr(character)[1:-1] if not character.isprintable() else character for character in run]
+        parts.append(f"{shown[0]}-{shown[-1]}" if len(run) > 3 else " ".join(shown))
+        start = position
+    return " ".join(part if part != " " else "' '" for part in parts)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _recognise(document: dict[str, Any], library: LibraryTokenizer) -> TokenizerKind:
+    """Tell which kind a tokenizer.json is from what it does; anything not built here is `other`."""
+    if document.get("normalizer") or document.get("added_tokens") or document["model"].get("type") != "BPE":
+        return "other"
+    pre, decoder = document.get("pre_tokenizer"), document.get("decoder") or {}
+    merges = document["model"].get("merges")
+    if pre is None and not merges and decoder.get("type") == "Fuse":
+        return "char"
+    if not pre or pre.get("type") != "ByteLevel" or pre.get("add_prefix_space") or decoder.get("type") != "ByteLevel":
+        return "other"
+    if merges or pre.get("use_regex", True):
+        return "bpe"
+    same = library.get_vocab() == {character: value for value, character in enumerate(BYTE_CHARACTERS)}
+    return "byte" if same else "other"
+
+
+def cut_safely(chunks: Iterable[str], size: int = 1 << 20) -> Iterator[str]:
+    """Cut a text that comes in chunks into pieces of about `size` characters that BPE encodes as it would the whole.
+
+    A piece ends where `_last_safe_cut` allows, so that a text without any white space comes out as one piece.
+    """
+    held = ""
+    for chunk in chunks:
+        held += chunk
+        start = 0
+        while len(held) - start > size:
+            cut = _last_safe_cut(held, start, start + size)
+            if cut <= start:  # a word longer than a piece
+                break
+            yield held[start:cut]
+            start = cut
+        held = held[start:]
+    if held:
+        yield held
+
+
+def _last_safe_cut(text: str, start: int, stop: int) -> int:
+    """Return the last place in (start, stop) where cutting cannot change the tokens, or `start` where there is none.
+
+    It is between something visible and white space: GPT-2's pattern never lets a token run from the one into the
+    other, and looks ahead only within white space.
+    """
+    position = stop
+    while True:
+        position = max(text.rfind(" ", start + 1, position), text.rfind("\n", start + 1, position))
+        if position < 0:
+            return start
+        if not text[position - 1].isspace():
+            return position
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise TricksterError(
+            "not-text",
+            f"The text has half a character (a lone surrogate) at position {error.start}.",
+            "Type it again, or paste it from a program that keeps Unicode whole.",
+        ) from None
+
+
+def _too_small(vocab_size: int, needed: int, kind: str) -> TricksterError:
+    return TricksterError(
+        "vocabulary-too-small",
+        f"model_config.vocab_size is {vocab_size:,}, but the {kind} tokenizer of this corpus needs {needed:,}.",
+        f"Set model_config.vocab_size to {needed:,} or more"
+        + (", or use data_config.tokenizer: byte, which always needs 256." if needed > _BYTES else "."),
+    )
+
+
+def _damaged(path: Path, reason: str) -> TricksterError:
+    return TricksterError(
+        "tokenizer-damaged", f"{path} cannot be read as a tokenizer: {reason}.", "Use another checkpoint of the run."
+    )
