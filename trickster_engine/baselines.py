@@ -45,7 +45,7 @@ class Baseline:
     bits_per_character: float  # comparable between tokenizers
 
 
-def ngram_baselines(
+def measure_baselines(
     train: npt.NDArray[Any], val: npt.NDArray[Any], vocab_size: int, characters_per_token: float
 ) -> list[Baseline]:
     """Measure the four predictors, best last, on every token of `val` but its first, as the model is measured.
@@ -66,12 +66,16 @@ def ngram_baselines(
     ]
 
 
-def dataset_baselines(dataset: Dataset, vocab_size: int) -> list[Baseline]:
-    """Return the baselines of a prepared dataset, counted the first time and kept beside it from then on."""
+def ngram_baselines(dataset: Dataset, vocab_size: int | None = None) -> list[Baseline]:
+    """Return the baselines of a prepared dataset, counted the first time and kept beside it from then on.
+
+    `vocab_size` is the number of ids that the predictors choose from; left out, it is the tokenizer's.
+    """
+    vocab_size = dataset.tokenizer.vocab_size if vocab_size is None else vocab_size
     path = dataset.directory / _FILE.format(vocab_size=vocab_size)
     with contextlib.suppress(OSError, ValueError, TypeError):  # missing or damaged: counted anew
         return [Baseline(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
-    baselines = ngram_baselines(dataset.train, dataset.val, vocab_size, dataset.characters_per_token)
+    baselines = measure_baselines(dataset.train, dataset.val, vocab_size, dataset.characters_per_token)
     with contextlib.suppress(OSError):  # a read-only cache costs only the time to count again
         write_atomically(path, json.dumps([asdict(baseline) for baseline in baselines]).encode())
     return baselines

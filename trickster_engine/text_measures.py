@@ -8,8 +8,8 @@ does the first one when `begins_inside`, for text that was cut out of the middle
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,31 +20,11 @@ _PIECE = 1 << 20  # characters of training text searched at a time; about 150 by
 _Hashes = npt.NDArray[np.uint64]
 
 
-@dataclass(frozen=True)
-class CopiedRun:
+class CopiedRun(NamedTuple):
     """The longest piece of a sample that stands word for word in the training text."""
 
     length: int  # characters
     text: str
-
-
-@dataclass(frozen=True)
-class TextFigures:
-    """The measures of one text."""
-
-    characters: int
-    longest_copied_run: int  # characters
-    words: int
-    real_word_share: float  # 0..1, of `words`
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A sample's measures beside those of real text of the same length that was never trained on."""
-
-    sample: TextFigures
-    held_out: TextFigures  # medians over several excerpts
-    copied: CopiedRun  # the sample's
 
 
 def words_of(text: str, *, begins_inside: bool = False) -> list[str]:
@@ -55,7 +35,7 @@ def words_of(text: str, *, begins_inside: bool = False) -> list[str]:
     return [match.group().casefold() for match in found]
 
 
-def word_set(text: str | Iterable[str]) -> frozenset[str]:
+def vocabulary_of(text: str | Iterable[str]) -> frozenset[str]:
     """Return the different words of a text, or of a text in pieces, case-folded."""
     vocabulary: set[str] = set()
     carried = ""
@@ -71,12 +51,10 @@ def word_set(text: str | Iterable[str]) -> frozenset[str]:
     return frozenset(vocabulary)
 
 
-def real_word_share(sample: str, vocabulary: frozenset[str], *, begins_inside: bool = False) -> tuple[float, int]:
-    """Return the share of the sample's words that are in `vocabulary`, 0..1, and how many words it has."""
+def real_word_share(sample: str, vocabulary: Container[str], *, begins_inside: bool = False) -> float:
+    """Return the share of the sample's words that are in `vocabulary`, 0..1; 0 for a sample without words."""
     words = words_of(sample, begins_inside=begins_inside)
-    if not words:
-        return 0.0, 0
-    return sum(word in vocabulary for word in words) / len(words), len(words)
+    return sum(word in vocabulary for word in words) / len(words) if words else 0.0
 
 
 def longest_copied_run(sample: str, training_text: str | Iterable[str]) -> CopiedRun:
@@ -88,7 +66,7 @@ def longest_copied_run(sample: str, training_text: str | Iterable[str]) -> Copie
 
 
 def longest_copied_runs(samples: Sequence[str], training_text: str | Iterable[str]) -> list[CopiedRun]:
-    """Return the longest copied run of each sample; reading the training text once for all of them."""
+    """Return the longest copied run of each sample, reading the training text once for all of them."""
     best = [CopiedRun(0, "") for _ in samples]
     hashes = [_WindowHashes(sample) for sample in samples]
     overlap = max(map(len, samples), default=0)  # a run may lie across two pieces
@@ -99,36 +77,6 @@ def longest_copied_runs(samples: Sequence[str], training_text: str | Iterable[st
             best = [_longest(ours, searched, run) for ours, run in zip(hashes, best, strict=True)]
             carried = searched.text[-overlap:] if overlap else ""
     return best
-
-
-def compare_with_held_out(
-    sample: str, training_text: str, held_out_text: str, *, vocabulary: frozenset[str] | None = None, excerpts: int = 5
-) -> Comparison:
-    """Measure a sample, and excerpts of the same length spread evenly over the held-out text by the same rules.
-
-    `vocabulary` is the training text's `word_set`, for a caller that has it already.
-    """
-    known = word_set(training_text) if vocabulary is None else vocabulary
-    length = min(len(sample), len(held_out_text))
-    room = len(held_out_text) - length
-    count = max(1, min(excerpts, len(held_out_text) // max(1, length)))
-    starts = [index * room // max(1, count - 1) for index in range(count)]
-    pieces = [held_out_text[start : start + length] for start in starts]
-    copied, *runs = longest_copied_runs([sample, *pieces], training_text)
-    shares = [
-        real_word_share(piece, known, begins_inside=start > 0) for piece, start in zip(pieces, starts, strict=True)
-    ]
-    share, words = real_word_share(sample, known)
-    return Comparison(
-        sample=TextFigures(len(sample), copied.length, words, share),
-        held_out=TextFigures(
-            characters=length,
-            longest_copied_run=int(np.median([run.length for run in runs])),
-            words=int(np.median([words for _, words in shares])),
-            real_word_share=float(np.median([share for share, _ in shares])),
-        ),
-        copied=copied,
-    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
