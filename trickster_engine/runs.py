@@ -23,6 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, cast
 
+from trickster_engine.config import check
+from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.events import FINAL_STATUSES, Event
 from trickster_engine.files import write_json_atomically
@@ -223,6 +225,20 @@ class RunDirectory:
         if not (self.path / IDENTITY_FILE).exists():
             write_json_atomically(self.path / IDENTITY_FILE, asdict(identity))
 
+    def plan(self) -> Plan | None:
+        """The config that is trained, or None where it cannot be read."""
+        try:
+            return check(self.config_path.read_text(encoding="utf-8")).plan
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def checkpoints_folder(self) -> Path:
+        """Where the checkpoints are: below the run, unless its config says otherwise."""
+        plan, identity = self.plan(), self.identity()
+        if plan is None or plan.output.checkpoint_dir is None or identity is None:
+            return self.path / "checkpoints"
+        return Path(identity.config_path).parent / plan.output.checkpoint_dir / self.id
+
     def trainer(self) -> ProcessIdentity | None:
         """The process that trains or last trained this run."""
         return read_lock_holder(self.path / LOCK_FILE)
@@ -270,6 +286,7 @@ def summarize(run: RunDirectory, events: list[Event]) -> RunSummary:
         elif event["kind"] == "eval":
             val_loss = event["val_loss"]
             best = val_loss if best is None else min(best, val_loss)
+    plan = run.plan()
     live = run.is_live()
     if not live and status not in FINAL_STATUSES:
         status = "interrupted"
@@ -281,7 +298,7 @@ def summarize(run: RunDirectory, events: list[Event]) -> RunSummary:
         status=status,
         live=live,
         step=step,
-        max_step=_max_steps(run),
+        max_step=plan.training.max_steps if plan else None,
         train_loss=train_loss,
         val_loss=val_loss,
         best_val_loss=best,
@@ -289,16 +306,6 @@ def summarize(run: RunDirectory, events: list[Event]) -> RunSummary:
         created=created,
         updated=updated,
     )
-
-
-def _max_steps(run: RunDirectory) -> int | None:
-    from trickster_engine.config import check
-
-    try:
-        plan = check(run.config_path.read_text(encoding="utf-8")).plan
-    except (OSError, UnicodeDecodeError):
-        return None
-    return plan.training.max_steps if plan else None
 
 
 def is_run_directory(path: Path) -> bool:

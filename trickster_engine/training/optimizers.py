@@ -18,7 +18,7 @@ class Optimizers:
     """
 
     def __init__(self, model: nn.Module, training: TrainingConfig) -> None:
-        self._names = {parameter: name for name, parameter in model.named_parameters()}
+        self._names: dict[torch.Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
         by_muon: list[nn.Parameter] = []
         decayed: list[nn.Parameter] = []
         plain: list[nn.Parameter] = []

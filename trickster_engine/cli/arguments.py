@@ -1,0 +1,119 @@
+"""Arguments that several commands share, and how they become a config."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trickster_engine.config import check, preset_names, preset_text, set_values
+from trickster_engine.config.plan import Plan
+from trickster_engine.config.problems import Problem
+from trickster_engine.errors import TricksterError
+
+if TYPE_CHECKING:
+    Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
+else:
+    Subcommands = argparse._SubParsersAction  # not a generic type at run time
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A config that passed the check, and the text it came from."""
+
+    path: Path
+    text: str
+    plan: Plan
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add `(CONFIG | --preset NAME)` and `--set`."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="a YAML config")
+    source.add_argument("--preset", metavar="NAME", help=f"a ready-made one: {', '.join(preset_names())}")
+    add_overrides(parser)
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add `--set section.key=value`."""
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a value, for instance --set training_config.max_steps=200 (may be repeated)",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help="print JSON, for other programs")
+
+
+def read_overrides(options: argparse.Namespace) -> dict[str, str]:
+    """`--set` as a dictionary. Raises TricksterError where one has no `=`."""
+    overrides: dict[str, str] = {}
+    for item in options.overrides:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise TricksterError("bad-override", f"--set {item} has no value.", "Write --set section.key=value.", 2)
+        overrides[key.strip()] = value.strip()
+    return overrides
+
+
+def load_config(options: argparse.Namespace) -> LoadedConfig:
+    """The config a command names. Prints warnings; raises TricksterError where it has errors."""
+    path, text = read_config_text(options)
+    result = check(text, path.parent.resolve())
+    show_problems([p for p in result.problems if p.severity in ("error", "warning")], path)
+    if result.plan is None:
+        count = sum(problem.severity == "error" for problem in result.problems)
+        raise TricksterError(
+            "config-invalid",
+            f"{path} has {count} error{'s' if count > 1 else ''}.",
+            "docs/problems.md explains each by the code in brackets.",
+        )
+    return LoadedConfig(path, text, result.plan)
+
+
+def read_config_text(options: argparse.Namespace) -> tuple[Path, str]:
+    """The text of the config a command names, with `--set` applied."""
+    if options.preset is not None:
+        path, text = Path(f"{options.preset}.yaml"), preset_text(options.preset)
+    else:
+        path, text = options.config, read_text(options.config)
+    overrides = read_overrides(options)
+    return path, set_values(text, overrides) if overrides else text
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file's text. Raises TricksterError."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TricksterError(
+            "not-text", f"{path} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8 and try again."
+        ) from error
+    except OSError as error:
+        raise TricksterError(
+            "config-unreadable",
+            f"Cannot read {path}: {error.strerror}.",
+            "Name a config file, or take a ready-made one with --preset NAME (see: trickster presets).",
+        ) from error
+
+
+def show_problems(problems: list[Problem], path: Path) -> None:
+    """Print problems to stderr in the form that editors turn into links."""
+    for problem in problems:
+        start = problem.range.start
+        where = f"{path}:{start.line + 1}:{start.character + 1}"
+        print(f"{where}: {problem.severity}: {problem.message} [{problem.code}]", file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,82 @@
+"""`check`, `estimate` and `presets`."""
+
+from __future__ import annotations
+
+import argparse
+
+from trickster_engine.cli.arguments import Subcommands, (
+    add_config,
+    add_json,
+    add_overrides,
+    load_config,
+    print_json,
+    read_config_text,
+    show_problems,
+)
+from trickster_engine.config import check, preset_names, preset_plan, preset_text
+from trickster_engine.estimates import count_parameters, estimate
+
+
+
+def add_commands(commands: Subcommands) -> None:
+    """Register the commands of this file."""
+    checking = commands.add_parser("check", help="say what is wrong with a config, and where")
+    add_config(checking)
+    add_json(checking)
+    checking.set_defaults(run=_check)
+
+    estimating = commands.add_parser("estimate", help="parameters, memory and arithmetic of a config, without training")
+    add_config(estimating)
+    add_json(estimating)
+    estimating.set_defaults(run=_estimate)
+
+    presets = commands.add_parser("presets", help="list the ready-made configs, or print one")
+    presets.add_argument("name", nargs="?", metavar="NAME")
+    add_overrides(presets)
+    add_json(presets)
+    presets.set_defaults(run=_presets)
+
+
+def _check(options: argparse.Namespace) -> int:
+    path, text = read_config_text(options)
+    result = check(text, path.parent.resolve())
+    if options.json:
+        print_json({"problems": [problem.as_lsp_json(text) for problem in result.problems]})
+    else:
+        show_problems(result.problems, path)
+        if not result.problems:
+            print(f"{path}: nothing to mend")
+    return 0 if result.plan is not None else 1
+
+
+def _estimate(options: argparse.Namespace) -> int:
+    loaded = load_config(options)
+    figures = estimate(loaded.plan)
+    if options.json:
+        print_json(figures.as_json())
+    else:
+        print(figures.as_text())
+    return 0
+
+
+def _presets(options: argparse.Namespace) -> int:
+    if options.name is not None:
+        options.preset, options.config = options.name, None
+        print(read_config_text(options)[1], end="")
+        return 0
+    presets = {name: preset_plan(name) for name in preset_names()}
+    if options.json:
+        print_json(
+            {
+                "presets": [
+                    {"name": name, "parameters": count_parameters(plan.model).total, "text": preset_text(name)}
+                    for name, plan in presets.items()
+                ]
+            }
+        )
+        return 0
+    for name, plan in presets.items():
+        model = plan.model
+        shape = f"{model.num_layers} blocks of width {model.hidden_dim}, {model.max_seq_len} tokens of context"
+        print(f"{name:<10}{count_parameters(model).total:>15,} parameters   {shape}")
+    return 0

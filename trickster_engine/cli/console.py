@@ -1,0 +1,113 @@
+"""What a person sees in the terminal while a model trains."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from tqdm import tqdm
+
+from trickster_engine.config.plan import Plan
+from trickster_engine.events import Event
+from trickster_engine.runs import RunDirectory, RunIdentity
+
+WIDTH = 72
+
+
+class ConsoleWatcher:
+    """The facts of the run, a progress bar, and a block for each evaluation."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[None] | None = None
+        self._max_steps = 0
+        self._val_loss: float | None = None
+
+    def ready(self, run: RunDirectory, plan: Plan, identity: RunIdentity) -> None:
+        """Print what is about to be trained."""
+        self._max_steps = plan.training.max_steps
+        print(banner(run, plan, identity))
+
+    def event(self, event: Event) -> None:
+        """Show one event."""
+        if event["kind"] == "status":
+            self._status(event["status"], event["step"])
+        elif event["kind"] == "step" and self._bar is not None:
+            self._bar.update(event["step"] - self._bar.n)
+            shown = {"loss": f"{event['loss']:.3f}", "tokens/s": f"{event['tokens_per_s']:,.0f}"}
+            if self._val_loss is not None:
+                shown["val"] = f"{self._val_loss:.3f}"
+            self._bar.set_postfix(shown)
+        elif event["kind"] == "eval":
+            self._val_loss = event["val_loss"]
+            self._write(
+                f"\nStep {event['step']:,}: train loss {event['train_loss']:.3f}, "
+                f"val loss {event['val_loss']:.3f}, perplexity {event['perplexity']:.2f}"
+            )
+        elif event["kind"] == "sample":
+            rule = "-" * WIDTH
+            self._write(f"{rule}\n{event['prompt']}{event['text'].rstrip()}\n{rule}")
+        elif event["kind"] == "warning":
+            self._write(f"warning: {event['message']}\n         {event['advice']}")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _status(self, status: str, step: int) -> None:
+        if status == "training" and self._bar is None:
+            self._bar = tqdm(
+                total=self._max_steps, initial=step, desc="Training", unit="step", dynamic_ncols=True, smoothing=0.1
+            )
+        elif status == "stopping":
+            self._write("Stopping: saving a checkpoint first.")
+        elif status in ("finished", "stopped", "failed"):
+            self.close()
+
+    def _write(self, text: str) -> None:
+        if self._bar is None:
+            print(text, flush=True)
+        else:
+            self._bar.write(text)
+
+
+class JsonWatcher:
+    """One event a line on standard output, as in `events.jsonl`."""
+
+    def ready(self, run: RunDirectory, plan: Plan, identity: RunIdentity) -> None:
+        """Say where the run is written."""
+        print(json.dumps({"kind": "run", "id": run.id, "path": str(run.path)}), flush=True)
+
+    def event(self, event: Event) -> None:
+        """Print one event."""
+        print(json.dumps(event, ensure_ascii=False), flush=True)
+
+    def close(self) -> None:
+        """Nothing to take away."""
+        sys.stdout.flush()
+
+
+def banner(run: RunDirectory, plan: Plan, identity: RunIdentity) -> str:
+    """The facts of a run, each of them computed."""
+    training, model, data = plan.training, plan.model, identity.data
+    window = model.max_seq_len
+    sequences = training.batch_size * training.gradient_accumulation_steps
+    tokens = sequences * window
+    epochs = tokens * training.max_steps / data["train_tokens"]
+    rate = f"{training.learning_rate:g}"
+    if training.optimizer == "muon":
+        rate += f" ({training.muon_learning_rate:g} for the matrices, with Muon)"
+    rows = [
+        ("Config", identity.config_path),
+        ("Device", f"{identity.device}, {identity.precision} ({identity.backend})"),
+        ("Data", f"{data['name']}: {data['train_tokens']:,} tokens to train on, {data['val_tokens']:,} held out"),
+        ("Model", f"{identity.parameters:,} parameters in {model.num_layers} blocks; vocabulary {model.vocab_size:,}"),
+        ("A step", f"{sequences} sequences of {window} tokens = {tokens:,} tokens"),
+        ("Steps", f"{training.max_steps:,} ({training.warmup_steps:,} of warm-up), {epochs:.1f} times over the text"),
+        ("Learning rate", rate),
+        ("Guessing", "  ".join(f"{name} {nats:.3f}" for name, nats in identity.baselines.items()) + "  (nats a token)"),
+        ("Output", str(run.path)),
+    ]
+    rule = "=" * WIDTH
+    return "\n".join([rule, *(f"{name + ':':<15}{value}" for name, value in rows), rule])

@@ -1,0 +1,154 @@
+"""`inspect`, `sample` and `compare`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config, print_json
+from trickster_engine.config.plan import SamplingConfig
+from trickster_engine.errors import TricksterError
+
+WIDTH = 72
+
+
+def add_commands(commands: Subcommands) -> None:
+    """Register the commands of this file."""
+    inspecting = commands.add_parser("inspect", help="build a config's model and look at it: shapes, first loss, noise")
+    add_config(inspecting)
+    add_json(inspecting)
+    inspecting.set_defaults(run=_inspect)
+
+    sampling = commands.add_parser("sample", help="let a trained model write")
+    sampling.add_argument("path", type=Path, metavar="RUN", help="a run directory or a checkpoint folder")
+    sampling.add_argument("prompts", nargs="*", metavar="PROMPT", help="what to go on from (default: the config's)")
+    _add_sampling_options(sampling)
+    add_json(sampling)
+    sampling.set_defaults(run=_sample)
+
+    comparing = commands.add_parser("compare", help="a trained model beside its untrained twin, with proof of learning")
+    comparing.add_argument("path", type=Path, metavar="RUN")
+    comparing.add_argument("prompts", nargs="*", metavar="PROMPT")
+    _add_sampling_options(comparing)
+    add_json(comparing)
+    comparing.set_defaults(run=_compare)
+
+
+def _add_sampling_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", default="best", help="best (default), latest, final, or step-NNNNNN")
+    parser.add_argument("--max-new-tokens", type=int, metavar="N")
+    parser.add_argument("--temperature", type=float, metavar="T", help="0 = always the likeliest, 1.5 = wild")
+    parser.add_argument("--top-k", type=int, metavar="K")
+    parser.add_argument("--top-p", type=float, metavar="P")
+    parser.add_argument("--repetition-penalty", type=float, metavar="R")
+    parser.add_argument("--seed", type=int)
+
+
+def _sampling_config(options: argparse.Namespace) -> SamplingConfig:
+    """The run's `sampling_config` with what the command line changes, held to the ranges of the key table."""
+    from dataclasses import replace
+
+    from trickster_engine.config import check, set_values
+    from trickster_engine.runs import RunDirectory
+
+    run = next((folder for folder in (options.path, *options.path.parents) if (folder / "config.yaml").is_file()), None)
+    plan = RunDirectory(run).plan() if run else None
+    names = ("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "seed")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    problems = check(set_values("", {f"sampling_config.{name}": str(value) for name, value in given.items()})).problems
+    for problem in problems:
+        if problem.severity == "error":
+            raise TricksterError(problem.code, problem.message, "See: trickster sample --help", 2)
+    return replace(plan.sampling if plan else SamplingConfig(), **given)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from trickster_engine.inspection import inspect_model
+
+    loaded = load_config(options)
+    inspection = inspect_model(loaded.plan, loaded.path.parent.resolve())
+    if options.json:
+        print_json(inspection.as_json())
+    else:
+        print(inspection.as_text())
+    return 0
+
+
+def _sample(options: argparse.Namespace) -> int:
+    from trickster_engine.model.load import load_model
+    from trickster_engine.sampling import SamplingOptions, encode_prompt, sample_batch, stream
+
+    sampling = _sampling_config(options)
+    model, tokenizer, folder = load_model(options.path, options.checkpoint)
+    prompts = options.prompts or [sampling.prompt]
+    for prompt in prompts:
+        encode_prompt(tokenizer, prompt)
+    chosen = SamplingOptions.from_config(sampling)
+    if options.json:
+        texts = sample_batch(model, tokenizer, prompts, chosen)
+        samples = [{"prompt": prompt, "text": text} for prompt, text in zip(prompts, texts, strict=True)]
+        print_json({"checkpoint": str(folder), "samples": samples})
+        return 0
+    for number, prompt in enumerate(prompts):
+        if number:
+            print("\n" + "-" * WIDTH)
+        sys.stdout.write(prompt)
+        for piece in stream(model, tokenizer, prompt, chosen):
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+        print()
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    sampling = _sampling_config(options)
+    prompts = options.prompts or [sampling.prompt]
+    print_comparison(options.path, prompts, sampling, options.checkpoint, as_json=options.json)
+    return 0
+
+
+def print_comparison(
+    path: Path,
+    prompts: list[str],
+    sampling: SamplingConfig | None = None,
+    checkpoint: str = "best",
+    *,
+    as_json: bool = False,
+) -> None:
+    """Print the proof of learning of a run. Raises TricksterError."""
+    from trickster_engine.comparison import compare
+    from trickster_engine.data.prepare import prepare
+    from trickster_engine.model.load import load_model
+    from trickster_engine.runs import RunDirectory
+    from trickster_engine.sampling import SamplingOptions
+
+    run = RunDirectory(path)
+    plan, identity = run.plan(), run.identity()
+    if plan is None or identity is None:
+        raise TricksterError("not-a-run", f"{path} is not a run that has begun.", "List runs with: trickster runs")
+    model, tokenizer, folder = load_model(path, checkpoint)
+    dataset = prepare(plan, Path(identity.config_path).parent, progress=not as_json)
+    options = SamplingOptions.from_config(sampling or plan.sampling)
+    result = compare(model, tokenizer, dataset, prompts, options, plan.training.seed)
+    if as_json:
+        print_json({"checkpoint": str(folder), **result.as_json()})
+        return
+    rule = "-" * WIDTH
+    for pair in result.samples:
+        print(f"\n{'RANDOM WEIGHTS ':-<{WIDTH}}\n{_printable(pair.prompt + pair.random)}")
+        print(f"\n{'TRAINED ':-<{WIDTH}}\n{pair.prompt}{pair.trained}\n{rule}")
+    print(f"\n{'Loss on the held-out text':<28}{'nats a token':>14}{'bits a character':>20}")
+    for row in result.rows:
+        print(f"  {row.name:<26}{row.nats:>14.4f}{row.bits_per_character:>20.4f}")
+    print(f"\n{'In 1,000 characters':<28}{'real words':>14}{'longest copy':>20}")
+    for name, figures in result.texts.items():
+        print(f"  {name:<26}{figures.real_word_share:>14.1%}{figures.longest_copied_run:>20}")
+    print(f"  The model's longest copy is {result.texts['this model'].copied!r}.")
+
+
+def _printable(text: str) -> str:
+    """Noise holds control characters that would upset a terminal."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else "\N{MIDDLE DOT}" for character in text
+    )

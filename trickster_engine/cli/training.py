@@ -1,0 +1,142 @@
+"""`train`, `resume`, `stop` and `quickstart`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from trickster_engine.cli.arguments import Subcommands, add_config, add_json, add_overrides, load_config, read_overrides
+from trickster_engine.cli.console import ConsoleWatcher, JsonWatcher
+from trickster_engine.config import check, preset_text, set_values
+from trickster_engine.errors import TricksterError
+from trickster_engine.runs import RunDirectory, is_run_directory
+
+STOPPED = 3
+#: A step of a large model on a slow machine can take minutes; the trainer saves after it.
+_STOP_PATIENCE_S = 600.0
+
+
+def add_commands(commands: Subcommands) -> None:
+    """Register the commands of this file."""
+    train = commands.add_parser("train", help="train a config from random weights")
+    add_config(train)
+    add_json(train)
+    train.add_argument("--run-dir", type=Path, help="write exactly here instead of <output_dir>/<name>-<NNN>")
+    train.set_defaults(run=_train)
+
+    resume = commands.add_parser("resume", help="go on with a run from its newest whole checkpoint")
+    resume.add_argument("path", type=Path, metavar="RUN")
+    add_overrides(resume)
+    add_json(resume)
+    resume.set_defaults(run=_resume)
+
+    stop = commands.add_parser("stop", help="ask a running trainer to save and stop")
+    stop.add_argument("path", type=Path, metavar="RUN")
+    stop.add_argument("--no-wait", action="store_true", help="do not wait until it has")
+    stop.set_defaults(run=_stop)
+
+    quickstart = commands.add_parser(
+        "quickstart", help="train the pico preset on Shakespeare and show proof that it learned"
+    )
+    add_overrides(quickstart)
+    quickstart.set_defaults(run=_quickstart)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from trickster_engine.training.session import start
+
+    loaded = load_config(options)
+    watcher = JsonWatcher() if options.json else ConsoleWatcher()
+    try:
+        run, outcome = start(
+            loaded.path, loaded.text, loaded.plan, [watcher], run_path=options.run_dir, show_progress=not options.json
+        )
+    finally:
+        watcher.close()
+    if not options.json:
+        _say_goodbye(run, outcome)
+    return STOPPED if outcome == "stopped" else 0
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from trickster_engine.training.session import resume
+
+    run = _run_at(options.path)
+    watcher = JsonWatcher() if options.json else ConsoleWatcher()
+    try:
+        outcome = resume(run, read_overrides(options), [watcher], show_progress=not options.json)
+    finally:
+        watcher.close()
+    if not options.json:
+        _say_goodbye(run, outcome)
+    return STOPPED if outcome == "stopped" else 0
+
+
+def _say_goodbye(run: RunDirectory, outcome: str) -> None:
+    summary = run.summary()
+    best = "" if summary.best_val_loss is None else f"; best validation loss {summary.best_val_loss:.4f}"
+    print(f"\n{outcome.capitalize()} at step {summary.step:,}{best}.")
+    print(f"Run:      {run.path}")
+    if outcome == "stopped":
+        print(f"Go on:    trickster resume {run.path}")
+    print(f"Sample:   trickster sample {run.path}")
+    print(f"Compare:  trickster compare {run.path}")
+
+
+def _stop(options: argparse.Namespace) -> int:
+    run = _run_at(options.path)
+    if not run.is_live():
+        raise TricksterError("not-running", f"Nobody is training {run.path}.", "List runs with: trickster runs")
+    run.request_stop()
+    if options.no_wait:
+        return 0
+    deadline = time.monotonic() + _STOP_PATIENCE_S
+    while run.is_live():
+        if time.monotonic() > deadline:
+            raise TricksterError(
+                "stop-not-honoured",
+                f"{run.path} has not stopped within {_STOP_PATIENCE_S / 60:.0f} minutes.",
+                "Its log.txt may say why.",
+            )
+        time.sleep(0.1)
+    print(f"Stopped at step {run.summary().step:,}. Go on with: trickster resume {run.path}")
+    return 0
+
+
+def _quickstart(options: argparse.Namespace) -> int:
+    from trickster_engine.cli.models import print_comparison
+    from trickster_engine.data.corpus import resolve_corpus
+    from trickster_engine.training.session import start
+
+    text = preset_text("pico")
+    try:
+        resolve_corpus("shakespeare", Path.cwd())
+    except TricksterError as error:
+        if error.code not in ("corpus-missing", "download-failed"):
+            raise
+        print(
+            "No network and no copy of Tiny Shakespeare: training on the Python standard library's own source instead.",
+            file=sys.stderr,
+        )
+        text = set_values(text, {"data_config.corpus": "python", "sampling_config.prompt": '"def "'})
+    text = set_values(text, read_overrides(options))
+    plan = check(text, Path.cwd()).plan
+    if plan is None:
+        raise TricksterError("config-invalid", "The changed preset has errors.", "Look at it with: trickster check")
+    watcher = ConsoleWatcher()
+    try:
+        run, outcome = start(Path("pico.yaml"), text, plan, [watcher])
+    finally:
+        watcher.close()
+    if outcome == "finished":
+        print_comparison(run.path, [plan.sampling.prompt])
+    _say_goodbye(run, outcome)
+    return STOPPED if outcome == "stopped" else 0
+
+
+def _run_at(path: Path) -> RunDirectory:
+    if not is_run_directory(path):
+        raise TricksterError("not-a-run", f"{path} is not a run directory.", "List your runs with: trickster runs")
+    return RunDirectory(path.resolve())

@@ -1,0 +1,235 @@
+"""Checkpoints that are whole or not there at all.
+
+    checkpoints/step-001000/
+        config.json  generation_config.json  model.safetensors  tokenizer.json  tokenizer_config.json
+        trainer/state.json              step, best losses, fingerprint of the data, early stopping
+        trainer/optimizer.safetensors   trainer/random.safetensors
+        trainer/manifest.json           size and SHA-256 of every file above; written last
+
+A checkpoint is written into a temporary sibling, flushed, read back, and only then renamed. Which checkpoint is the
+newest whole one is decided from the folders themselves; `latest.json` and `best.json` are a convenience for people.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from trickster_engine.config.plan import ModelConfig
+from trickster_engine.errors import TricksterError
+from trickster_engine.files import sync_file, sync_folder, write_json_atomically
+from trickster_engine.model.huggingface import Weights, read_model, write_model
+
+Arrays = dict[str, NDArray[np.generic]]
+TRAINER_FOLDER = "trainer"
+MANIFEST_FILE = "manifest.json"
+STATE_FILE = "state.json"
+
+
+class SavesItself(Protocol):
+    """A tokenizer, as far as a checkpoint is concerned."""
+
+    def save(self, directory: Path) -> None:
+        """Write `tokenizer.json` and what belongs to it into a folder."""
+
+
+@dataclass(frozen=True)
+class TrainerState:
+    """What the loop needs to go on as if it had never stopped. Losses in nats."""
+
+    step: int
+    data_fingerprint: str
+    precision: str
+    last_eval_step: int = -1
+    train_loss: float | None = None
+    val_loss: float | None = None
+    best_val_losses: dict[str, float] = field(default_factory=dict)  # checkpoint folder name -> val_loss
+    evaluations_without_improvement: int = 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint, read and verified."""
+
+    path: Path
+    config: ModelConfig
+    weights: Weights
+    optimizer_state: Arrays
+    random_state: Arrays
+    state: TrainerState
+
+
+class CheckpointStore:
+    """The checkpoints of one run, below one folder."""
+
+    def __init__(self, folder: Path, pointer_folder: Path, keep_best: int) -> None:
+        """`pointer_folder` receives `latest.json` and `best.json`; the best `keep_best` and the newest two are kept."""
+        self.folder = folder
+        self._pointers = pointer_folder
+        self._keep_best = keep_best
+
+    def save(
+        self,
+        state: TrainerState,
+        config: ModelConfig,
+        weights: Weights,
+        optimizer_state: Arrays,
+        random_state: Arrays,
+        tokenizer: SavesItself,
+    ) -> Path:
+        """Write one checkpoint and drop those that are no longer kept. Raises OSError, leaving nothing half-written."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.sweep()
+        target = self.folder / checkpoint_name(state.step)
+        temporary = self.folder / f".{target.name}.{os.getpid()}.tmp"
+        try:
+            temporary.mkdir()
+            write_model(temporary, config, weights)
+            tokenizer.save(temporary)
+            trainer = temporary / TRAINER_FOLDER
+            trainer.mkdir()
+            save_file(contiguous(optimizer_state), trainer / "optimizer.safetensors")
+            save_file(contiguous(random_state), trainer / "random.safetensors")
+            (trainer / STATE_FILE).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+            seal(temporary)
+            if target.exists():
+                shutil.rmtree(target)
+            temporary.replace(target)
+            sync_folder(self.folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        self._write_pointers(state, target)
+        self._drop_old(state)
+        return target
+
+    def sweep(self) -> None:
+        """Remove what an earlier process left half-written."""
+        for leftover in self.folder.glob(".step-*.tmp"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def steps(self) -> list[Path]:
+        """The checkpoint folders, oldest first, whole or not."""
+        return sorted(self.folder.glob("step-*"), key=lambda path: (len(path.name), path.name))
+
+    def newest(self) -> Checkpoint | None:
+        """The newest checkpoint that is whole, or None. Damaged ones are passed over."""
+        for path in reversed(self.steps()):
+            try:
+                return read_checkpoint(path)
+            except TricksterError:
+                continue
+        return None
+
+    def _write_pointers(self, state: TrainerState, target: Path) -> None:
+        relative = os.path.relpath(target, self._pointers)
+        write_json_atomically(
+            self._pointers / "latest.json", {"step": state.step, "path": relative, "val_loss": state.val_loss}
+        )
+        if not state.best_val_losses:
+            return
+        best = min(state.best_val_losses, key=lambda name: state.best_val_losses[name])
+        path = os.path.relpath(self.folder / best, self._pointers)
+        write_json_atomically(
+            self._pointers / "best.json",
+            {"step": step_of(best), "path": path, "val_loss": state.best_val_losses[best]},
+        )
+
+    def _drop_old(self, state: TrainerState) -> None:
+        best = sorted(state.best_val_losses, key=lambda name: state.best_val_losses[name])[: self._keep_best]
+        paths = self.steps()
+        newest = [path.name for path in paths[-2:]]
+        for path in paths:
+            if path.name not in best and path.name not in newest:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def checkpoint_name(step: int) -> str:
+    """`step-001000`: padded, so that names sort as numbers do."""
+    return f"step-{step:06d}"
+
+
+def step_of(name: str) -> int:
+    """The step in a checkpoint's name."""
+    return int(name.removeprefix("step-"))
+
+
+def contiguous(arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+    """Arrays as safetensors needs them: laid out in a row. It would write a strided view's bytes in the wrong order."""
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def seal(folder: Path) -> None:
+    """Flush every file below a folder, read it back, and write the manifest that makes it whole."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        sync_file(path)
+    manifest = {
+        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": file_sha256(path)}
+        for path in files
+    }
+    path = folder / TRAINER_FOLDER / MANIFEST_FILE
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    sync_file(path)
+    sync_folder(path.parent)
+    sync_folder(folder)
+
+
+def verify(folder: Path) -> None:
+    """Raise TricksterError unless every file of a sealed folder is exactly as it was written."""
+    manifest_path = folder / TRAINER_FOLDER / MANIFEST_FILE
+    try:
+        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
+        for name, expected in manifest.items():
+            path = folder / name
+            if path.stat().st_size != expected["size"] or file_sha256(path) != expected["sha256"]:
+                raise damaged(folder, f"{name} is not what was written")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(folder, str(error)) from error
+
+
+def damaged(folder: Path, reason: str) -> TricksterError:
+    """The error for a checkpoint that cannot be used."""
+    return TricksterError(
+        "checkpoint-damaged",
+        f"The checkpoint {folder} is damaged: {reason}.",
+        "Use an earlier one: every folder below checkpoints/ stands on its own. Resume does so by itself.",
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and verify one checkpoint. Raises TricksterError where it is damaged or holds no trainer's state."""
+    verify(path)
+    trainer = path / TRAINER_FOLDER
+    try:
+        config, weights = read_model(path)
+        return Checkpoint(
+            path=path,
+            config=config,
+            weights=weights,
+            optimizer_state=load_file(trainer / "optimizer.safetensors"),
+            random_state=load_file(trainer / "random.safetensors"),
+            state=TrainerState(**json.loads((trainer / STATE_FILE).read_text(encoding="utf-8"))),
+        )
+    except (OSError, ValueError, TypeError) as error:
+        raise damaged(path, str(error)) from error

@@ -1,0 +1,102 @@
+"""When training goes wrong: notice it, and say what to change."""
+
+from __future__ import annotations
+
+import errno
+import math
+
+from trickster_engine.backends.base import StepResult
+from trickster_engine.config.plan import Plan
+from trickster_engine.errors import TricksterError
+
+#: Exit code of a run that failed while training, as opposed to one that could not begin.
+TRAINING_FAILED = 4
+
+
+def not_finite(step: int, result: StepResult, plan: Plan) -> TricksterError:
+    """The error for a loss or gradient that is NaN or infinite."""
+    training = plan.training
+    what = "loss" if not math.isfinite(result.loss) else "gradient"
+    value = result.loss if what == "loss" else result.grad_norm
+    advice = [f"Lower training_config.learning_rate from {training.learning_rate:g} to {training.learning_rate / 3:g}"]
+    if training.grad_clip == 0:
+        advice.append("turn gradient clipping on with grad_clip: 1.0")
+    if training.warmup_steps < training.max_steps // 20:
+        advice.append(f"warm up for longer (warmup_steps: {max(1, training.max_steps // 10)})")
+    if training.precision != "fp32":
+        advice.append("or train in precision: fp32")
+    return TricksterError(
+        "loss-not-finite",
+        f"The {what} became {value} in step {step + 1}. Training stopped before that update, so the weights are sound.",
+        ", ".join(advice) + ".",
+        TRAINING_FAILED,
+    )
+
+
+def not_finite_evaluation(step: int, val_loss: float) -> TricksterError:
+    """The error for a model whose predictions are no longer numbers."""
+    return TricksterError(
+        "loss-not-finite",
+        f"The validation loss at step {step} is {val_loss}: the weights have grown beyond what numbers can hold.",
+        "Lower training_config.learning_rate threefold and start again; the last checkpoint was saved before this.",
+        TRAINING_FAILED,
+    )
+
+
+def stuck_at_start(step: int, val_loss: float, plan: Plan) -> tuple[str, str] | None:
+    """A message and advice where the loss has not left ln V long after it should have, else None."""
+    start = math.log(plan.model.vocab_size)
+    long_enough = max(200, 2 * plan.training.warmup_steps)
+    if step < long_enough or val_loss < 0.95 * start:
+        return None
+    rate = plan.training.learning_rate
+    return (
+        f"After {step} steps the validation loss is {val_loss:.2f}, about what pure guessing gives "
+        f"(ln {plan.model.vocab_size} = {start:.2f}): the model is not learning.",
+        f"Raise training_config.learning_rate (now {rate:g}) threefold, check that the corpus is the text you meant "
+        "(trickster prepare), and that hidden_dim and num_layers are not tiny.",
+    )
+
+
+def explain(error: BaseException, plan: Plan) -> TricksterError | None:
+    """Turn a failure of the machine into words, or None where it is a defect of ours."""
+    if isinstance(error, TricksterError):
+        return error
+    if is_out_of_memory(error):
+        training, model = plan.training, plan.model
+        half = max(1, training.batch_size // 2)
+        return TricksterError(
+            "out-of-memory",
+            "The device ran out of memory.",
+            f"Lower training_config.batch_size from {training.batch_size} to {half} and raise "
+            f"gradient_accumulation_steps from {training.gradient_accumulation_steps} to "
+            f"{training.gradient_accumulation_steps * training.batch_size // half} (the same update, half the memory), "
+            f"or lower model_config.max_seq_len from {model.max_seq_len} to {max(1, model.max_seq_len // 2)}.",
+            TRAINING_FAILED,
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return TricksterError(
+            "disk-full",
+            "The disk is full. Training stopped; the last complete checkpoint is whole.",
+            "Free some space, then go on with: trickster resume <run>",
+            TRAINING_FAILED,
+        )
+    if isinstance(error, OSError):
+        return TricksterError(
+            "cannot-write",
+            f"Cannot write {error.filename or 'the run directory'}: {error.strerror or error}.",
+            "Mend the folder's permissions, then go on with: trickster resume <run>",
+            TRAINING_FAILED,
+        )
+    return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on the device or on the host."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ in ("OutOfMemoryError", "_ArrayMemoryError")
+        or "can't allocate memory" in text
+        or "out of memory" in text.lower()
+    )

@@ -1,0 +1,156 @@
+"""Training, whole, on one page: batches, updates, evaluations, samples, checkpoints, stopping."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from trickster_engine.backends.base import Backend, Batch, NonFiniteError
+from trickster_engine.config.plan import Plan
+from trickster_engine.data.batches import TrainingBatches, evenly_spaced_windows, validation_windows
+from trickster_engine.data.dataset import Dataset
+from trickster_engine.sampling import SamplingOptions, sample
+from trickster_engine.training import guards
+from trickster_engine.training.checkpoints import CheckpointStore, TrainerState, checkpoint_name
+from trickster_engine.training.meter import Meter
+from trickster_engine.training.recorder import Recorder
+from trickster_engine.training.schedule import learning_rate_factor
+
+#: Tokens of training text evaluated in the same way as the validation text, so that one sees when the two part.
+TRAIN_PROBE_TOKENS = 16384
+
+
+class _StopRequested(Exception):
+    """Somebody asked for a stop."""
+
+
+@dataclass
+class Trainer:
+    """One run in progress. `state` says where it is; everything else stays the same from step to step."""
+
+    plan: Plan
+    dataset: Dataset
+    backend: Backend
+    checkpoints: CheckpointStore
+    recorder: Recorder
+    stop_requested: Callable[[], bool]
+    state: TrainerState
+    saved_step: int = 0
+
+    def train(self) -> Literal["finished", "stopped"]:
+        """Go on from `state.step` to the plan's last step, an early stop, or a request to stop; saves at the end.
+
+        Raises TricksterError where the loss is no longer finite, OSError where nothing can be written.
+        """
+        training = self.plan.training
+        batches = TrainingBatches(self.dataset.train, self.plan.model.max_seq_len, training.batch_size, training.seed)
+        accumulation = training.gradient_accumulation_steps
+        meter = Meter(self.plan)
+        outcome: Literal["finished", "stopped"] = "finished"
+        try:
+            if self.state.last_eval_step != self.state.step:  # random weights, or stopped in mid-evaluation
+                self._evaluate_if_due()
+            self.recorder.status("training", self.state.step)
+            while self.state.step < training.max_steps and not self._out_of_patience():
+                step = self.state.step
+                factor = learning_rate_factor(step, training)
+                micro_batches = [batches.batch(step, index, accumulation) for index in range(accumulation)]
+                try:
+                    result = self.backend.step(micro_batches, factor)
+                except NonFiniteError as error:
+                    raise guards.not_finite(step, error.result, self.plan) from error
+                self.state = replace(self.state, step=step + 1)
+
+                meter.add(result.loss, result.grad_norm)
+                if meter.due(step + 1):
+                    self.recorder.step(step + 1, factor * training.learning_rate, meter.lap(step + 1))
+                with meter.paused():
+                    self._evaluate_if_due()
+                    if (step + 1) % training.save_interval == 0:
+                        self._save()
+                if self.stop_requested():
+                    raise _StopRequested
+        except _StopRequested:
+            self.recorder.status("stopping", self.state.step)
+            outcome = "stopped"
+        self._save()
+        return outcome
+
+    def _evaluate_if_due(self) -> None:
+        """Measure both losses, write a sample, and save if this is one of the best."""
+        plan, state, length = self.plan, self.state, self.plan.model.max_seq_len
+        if state.step % plan.training.eval_interval and state.step != plan.training.max_steps:
+            return
+        self.recorder.status("evaluating", state.step)
+        rows = plan.training.batch_size
+        x, y = evenly_spaced_windows(self.dataset.train, length, max(1, TRAIN_PROBE_TOKENS // length))
+        probe = ((x[first : first + rows], y[first : first + rows]) for first in range(0, len(x), rows))
+        val_loss = self.backend.evaluate(self._until_stopped(validation_windows(self.dataset.val, length, rows)))
+        train_loss = self.backend.evaluate(self._until_stopped(probe))
+        if not math.isfinite(val_loss):
+            raise guards.not_finite_evaluation(state.step, val_loss)
+        self.recorder.evaluation(state.step, train_loss, val_loss)
+        text = sample(
+            self.backend.sampling_model(),
+            self.dataset.tokenizer,
+            plan.sampling.prompt,
+            SamplingOptions.from_config(plan.sampling),
+            should_stop=self.stop_requested,
+        )
+        self.recorder.sample(state.step, plan.sampling.prompt, text)
+        if warning := guards.stuck_at_start(state.step, val_loss, plan):
+            self.recorder.warning("loss-not-falling", *warning)
+
+        best_so_far = min(state.best_val_losses.values(), default=math.inf)
+        improved = val_loss < best_so_far - plan.training.early_stopping_min_delta
+        ranked = sorted({**state.best_val_losses, checkpoint_name(state.step): val_loss}.items(), key=lambda x: x[1])
+        best = dict(ranked[: plan.training.keep_best_n])
+        self.state = replace(
+            state,
+            last_eval_step=state.step,
+            train_loss=train_loss,
+            val_loss=val_loss,
+            # Random weights are worth a sample, not a place on the disk.
+            best_val_losses=best if state.step > 0 else {},
+            evaluations_without_improvement=0 if improved else state.evaluations_without_improvement + 1,
+        )
+        if checkpoint_name(state.step) in self.state.best_val_losses:
+            self._save()
+        self.recorder.status("training", state.step)
+
+    def _until_stopped(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            if self.stop_requested():
+                raise _StopRequested
+            yield batch
+
+    def _save(self) -> None:
+        """Write a checkpoint of this step, unless there is one."""
+        backend, state = self.backend, self.state
+        if self.saved_step == state.step:
+            return
+        path = self.checkpoints.save(
+            state,
+            self.plan.model,
+            backend.weights(),
+            backend.optimizer_state(),
+            backend.random_state(),
+            self.dataset.tokenizer,
+        )
+        self.saved_step = state.step
+        best = min(state.best_val_losses, key=lambda name: state.best_val_losses[name], default=None)
+        val_loss = state.val_loss if state.last_eval_step == state.step else None
+        self.recorder.checkpoint(state.step, path, val_loss, path.name == best)
+
+    def _out_of_patience(self) -> bool:
+        patience = self.plan.training.early_stopping_patience
+        if patience == 0 or self.state.evaluations_without_improvement < patience:
+            return False
+        self.recorder.warning(
+            "early-stop",
+            f"The validation loss has not improved in {patience} evaluations: training ends at step {self.state.step}.",
+            "The best checkpoint is kept. Set early_stopping_patience: 0 to train to the last step.",
+        )
+        return True

@@ -1,0 +1,134 @@
+"""Writes down what happens in a run, and passes it on to whoever watches in the same process."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from trickster_engine.config.plan import Plan
+from trickster_engine.errors import TricksterError
+from trickster_engine.events import (
+    CheckpointEvent,
+    ErrorEvent,
+    EvalEvent,
+    Event,
+    SampleEvent,
+    Status,
+    StatusEvent,
+    StepEvent,
+    WarningEvent,
+)
+from trickster_engine.runs import EventLog, RunDirectory, RunIdentity
+from trickster_engine.training.meter import StepFigures
+
+SAMPLES_FILE = "samples.md"
+
+
+class Watcher(Protocol):
+    """Somebody in the same process who wants to see the run as it happens."""
+
+    def ready(self, run: RunDirectory, plan: Plan, identity: RunIdentity) -> None:
+        """Data and device are there; training is about to begin."""
+
+    def event(self, event: Event) -> None:
+        """Something was written down."""
+
+
+class Recorder:
+    """The one place that events go through: `events.jsonl` first, then `samples.md`, `log.txt` and the watchers."""
+
+    def __init__(self, run: RunDirectory, log_path: Path, watchers: Sequence[Watcher] = ()) -> None:
+        self._run = run
+        self._events = EventLog(run.events_path)
+        self._watchers = watchers
+        self._log = logging.Logger(run.id, logging.INFO)
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(log_path, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._log.addHandler(handler)
+        self._last_eval: EvalEvent | None = None
+
+    def status(self, status: Status, step: int, message: str | None = None) -> None:
+        """The run enters a phase."""
+        self._log.info("%s at step %d%s", status, step, f": {message}" if message else "")
+        self._write(StatusEvent(t=time.time(), kind="status", status=status, step=step, message=message))
+
+    def step(self, step: int, learning_rate: float, figures: StepFigures) -> None:
+        """Updates were made."""
+        self._write(
+            StepEvent(
+                t=time.time(),
+                kind="step",
+                step=step,
+                loss=figures.loss,
+                lr=learning_rate,
+                grad_norm=figures.grad_norm,
+                tokens_per_s=figures.tokens_per_s,
+                eta_s=figures.eta_s,
+                mfu=None,
+            )
+        )
+
+    def evaluation(self, step: int, train_loss: float, val_loss: float) -> None:
+        """Both losses were measured."""
+        perplexity = math.exp(min(val_loss, 700.0))
+        event = EvalEvent(
+            t=time.time(), kind="eval", step=step, train_loss=train_loss, val_loss=val_loss, perplexity=perplexity
+        )
+        self._log.info("step %d: train %.4f, val %.4f, perplexity %.2f", step, train_loss, val_loss, perplexity)
+        self._last_eval = event
+        self._write(event)
+
+    def sample(self, step: int, prompt: str, text: str) -> None:
+        """The model wrote something."""
+        self._write(SampleEvent(t=time.time(), kind="sample", step=step, prompt=prompt, text=text))
+        losses = ""
+        if self._last_eval and self._last_eval["step"] == step:
+            train, val = self._last_eval["train_loss"], self._last_eval["val_loss"]
+            losses = f"train {train:.4f} · val {val:.4f} · perplexity {self._last_eval['perplexity']:.2f}\n\n"
+        # A fence longer than any run of backticks in the text keeps the text from ending it.
+        fence = "````"
+        while fence in prompt + text:
+            fence += "`"
+        with (self._run.path / SAMPLES_FILE).open("a", encoding="utf-8") as file:
+            file.write(f"## Step {step:,}\n\n{losses}{fence}text\n{prompt}{text}\n{fence}\n\n")
+
+    def checkpoint(self, step: int, path: Path, val_loss: float | None, best: bool) -> None:
+        """A checkpoint is whole."""
+        shown = path.relative_to(self._run.path) if path.is_relative_to(self._run.path) else path
+        self._write(
+            CheckpointEvent(
+                t=time.time(), kind="checkpoint", step=step, path=shown.as_posix(), val_loss=val_loss, best=best
+            )
+        )
+
+    def warning(self, code: str, message: str, advice: str) -> None:
+        """Something the person should know."""
+        self._log.warning("%s %s", message, advice)
+        self._write(WarningEvent(t=time.time(), kind="warning", code=code, message=message, advice=advice))
+
+    def error(self, error: TricksterError) -> None:
+        """Why the run ends."""
+        self._log.error("%s %s", error.message, error.advice)
+        self._write(
+            ErrorEvent(t=time.time(), kind="error", code=error.code, message=error.message, advice=error.advice)
+        )
+
+    def exception(self, error: BaseException) -> None:
+        """A defect of ours: keep the traceback for a bug report."""
+        self._log.error("unexpected failure", exc_info=error)
+
+    def close(self) -> None:
+        """Close the files."""
+        for handler in list(self._log.handlers):
+            handler.close()
+        self._events.close()
+
+    def _write(self, event: Event) -> None:
+        self._events.write(event)
+        for watcher in self._watchers:
+            watcher.event(event)

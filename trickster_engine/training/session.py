@@ -1,0 +1,240 @@
+"""From a checked config to a finished run: directory, data, device, loop, and an orderly end whatever happens."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from trickster_engine import __version__
+from trickster_engine.backends.base import Backend
+from trickster_engine.backends.select import open_backend
+from trickster_engine.baselines import ngram_baselines
+from trickster_engine.config import check, set_values
+from trickster_engine.config.plan import Plan
+from trickster_engine.data.dataset import Dataset
+from trickster_engine.data.prepare import prepare
+from trickster_engine.errors import TricksterError
+from trickster_engine.estimates import count_parameters
+from trickster_engine.files import write_text_atomically
+from trickster_engine.model.huggingface import write_model
+from trickster_engine.processes import this_process
+from trickster_engine.runs import RunDirectory, RunIdentity, RunLock, config_name, create_run
+from trickster_engine.training import guards
+from trickster_engine.training.checkpoints import Checkpoint, CheckpointStore, TrainerState, seal
+from trickster_engine.training.loop import Trainer
+from trickster_engine.training.recorder import Recorder, Watcher
+from trickster_engine.training.stopping import StopSwitch
+
+Outcome = Literal["finished", "stopped"]
+FINAL_FOLDER = "final"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One call to train: what to train, where it is written, and who watches."""
+
+    run: RunDirectory
+    plan: Plan
+    config_path: Path
+    watchers: Sequence[Watcher] = ()
+    show_progress: bool = True
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths in the config are relative to."""
+        return self.config_path.parent
+
+
+def start(
+    config_path: Path,
+    text: str,
+    plan: Plan,
+    watchers: Sequence[Watcher] = (),
+    *,
+    run_path: Path | None = None,
+    show_progress: bool = True,
+) -> tuple[RunDirectory, Outcome]:
+    """Train a config from random weights in a new run directory.
+
+    A run that fails before its first update leaves no directory behind. Raises TricksterError.
+    """
+    run = _new_run(config_path, plan, run_path)
+    session = Session(run, plan, config_path.resolve(), watchers, show_progress)
+    try:
+        with RunLock(run.path):
+            write_text_atomically(run.config_path, text)
+            return run, _train(session, None)
+    except BaseException:
+        if not run.identity():
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
+
+
+def resume(
+    run: RunDirectory,
+    overrides: dict[str, str] | None = None,
+    watchers: Sequence[Watcher] = (),
+    *,
+    show_progress: bool = True,
+) -> Outcome:
+    """Go on with a run from its newest whole checkpoint. Raises TricksterError.
+
+    `overrides` change the config for the rest of the run, for instance to train for more steps; the text trained so
+    far is kept beside it.
+    """
+    text = _read_config(run)
+    changed = set_values(text, overrides) if overrides else text
+    result = check(changed)
+    if result.plan is None:
+        first = next(problem for problem in result.problems if problem.severity == "error")
+        raise TricksterError(first.code, f"{run.config_path}: {first.message}", "Mend the value and resume again.")
+    identity = run.identity()
+    if identity is None:
+        raise TricksterError(
+            "nothing-to-resume", f"{run.path} never began to train.", "Start it anew with: trickster train"
+        )
+    with RunLock(run.path):
+        checkpoint = checkpoint_store(run, result.plan).newest()
+        if changed != text:
+            step = checkpoint.state.step if checkpoint else 0
+            write_text_atomically(run.path / f"config-until-step-{step}.yaml", text)
+            write_text_atomically(run.config_path, changed)
+        run.clear_stop_request()
+        session = Session(run, result.plan, Path(identity.config_path), watchers, show_progress)
+        return _train(session, checkpoint)
+
+
+def checkpoint_store(run: RunDirectory, plan: Plan) -> CheckpointStore:
+    """The checkpoints of a run."""
+    return CheckpointStore(run.checkpoints_folder(), run.path, plan.training.keep_best_n)
+
+
+def _train(session: Session, checkpoint: Checkpoint | None) -> Outcome:
+    run, plan = session.run, session.plan
+    log_folder = session.folder / plan.output.log_dir / run.id if plan.output.log_dir else run.path
+    step = checkpoint.state.step if checkpoint else 0
+    switch = StopSwitch(run)
+    recorder = Recorder(run, log_folder / "log.txt", session.watchers)
+    backend: Backend | None = None
+    try:
+        recorder.status("starting", step, f"process {this_process().pid}")
+        recorder.status("preparing", step)
+        dataset = prepare(plan, session.folder, progress=session.show_progress)
+        if checkpoint and checkpoint.state.data_fingerprint != dataset.fingerprint:
+            raise TricksterError(
+                "data-changed",
+                "The text has changed since this run began, so going on would not be the same training.",
+                "Put the old text back, or start a new run.",
+            )
+        backend = open_backend(plan, checkpoint.state.precision if checkpoint else None)
+        state = TrainerState(step=0, data_fingerprint=dataset.fingerprint, precision=backend.precision)
+        if checkpoint:
+            state = checkpoint.state
+            backend.load(checkpoint.weights, checkpoint.optimizer_state, checkpoint.random_state)
+        identity = _identity(session, dataset, backend)
+        run.write_identity(identity)
+        for watcher in session.watchers:
+            watcher.ready(run, plan, identity)
+        switch.arm()
+        trainer = Trainer(
+            plan, dataset, backend, checkpoint_store(run, plan), recorder, switch.requested, state, saved_step=step
+        )
+        outcome = trainer.train()
+        step = trainer.state.step
+        if outcome == "finished":
+            _write_final(run, plan, backend, dataset)
+        recorder.status(outcome, step)
+        return outcome
+    except Exception as error:
+        explained = guards.explain(error, plan)
+        _record_failure(recorder, error, explained, step)
+        raise (explained or error) from error
+    finally:
+        switch.disarm()
+        if backend is not None:
+            backend.close()
+        recorder.close()
+        run.clear_stop_request()
+
+
+def _record_failure(recorder: Recorder, error: Exception, explained: TricksterError | None, step: int) -> None:
+    """Leave the reason in the run. On a full disk even that may not be possible, and the run still ends."""
+    try:
+        if explained is None:
+            recorder.exception(error)
+            explained = TricksterError(
+                "unexpected", f"{type(error).__name__}: {error}", "log.txt in the run directory has the details."
+            )
+        recorder.error(explained)
+        recorder.status("failed", step, explained.message)
+    except OSError:
+        pass
+
+
+def _identity(session: Session, dataset: Dataset, backend: Backend) -> RunIdentity:
+    process = this_process()
+    return RunIdentity(
+        id=session.run.id,
+        config_path=str(session.config_path),
+        created=time.time(),
+        host=platform.node(),
+        pid=process.pid,
+        pid_started=process.started,
+        backend=backend.name,
+        device=backend.device,
+        precision=backend.precision,
+        versions={"trickster": __version__, **backend.versions},
+        data={
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "train_tokens": len(dataset.train),
+            "val_tokens": len(dataset.val),
+            "train_characters": dataset.train_characters,
+            "val_characters": dataset.val_characters,
+        },
+        parameters=count_parameters(session.plan.model).total,
+        baselines={
+            baseline.name: baseline.nats for baseline in ngram_baselines(dataset, session.plan.model.vocab_size)
+        },
+    )
+
+
+def _write_final(run: RunDirectory, plan: Plan, backend: Backend, dataset: Dataset) -> None:
+    """The last weights, replaced as a whole."""
+    final = run.path / FINAL_FOLDER
+    temporary = run.path / f".{FINAL_FOLDER}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    write_model(temporary, plan.model, backend.weights())
+    dataset.tokenizer.save(temporary)
+    seal(temporary)
+    shutil.rmtree(final, ignore_errors=True)
+    temporary.replace(final)
+
+
+def _new_run(config_path: Path, plan: Plan, run_path: Path | None) -> RunDirectory:
+    if run_path is None:
+        return create_run(config_path.resolve().parent / plan.output.output_dir, config_name(config_path))
+    try:
+        run_path.mkdir(parents=True)
+    except OSError as error:
+        raise TricksterError(
+            "output-not-writable",
+            f"Cannot make {run_path}: {error.strerror}.",
+            "Name a folder that does not exist yet.",
+        ) from error
+    return RunDirectory(run_path.resolve())
+
+
+def _read_config(run: RunDirectory) -> str:
+    try:
+        return run.config_path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise TricksterError(
+            "not-a-run", f"{run.path} is not a run directory: it has no config.yaml.", "List runs with: trickster runs"
+        ) from error
