@@ -1,25 +1,127 @@
-"""The typed form of a config: what a YAML file means once it has been checked."""
+"""The typed form of a config: what a YAML file means once it has been checked.
+
+Each field is declared once, with its documentation and its limits, through `key(…)`. See `keys.py` for the table that
+is built from these declarations.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from trickster_engine.config.spec import Alias, Condition, key
+
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """`model_config`: the shape of the transformer."""
+    """`model_config`: the shape of the transformer.
 
-    vocab_size: int = 256
-    hidden_dim: int = 256
-    num_layers: int = 6
-    num_heads: int = 8
-    num_kv_heads: int = 8  # left out: num_heads
-    mlp_dim: int = 768
-    max_seq_len: int = 512
-    dropout: float = 0.1
-    rope_theta: float = 10000.0
-    norm_eps: float = 1e-5
-    tie_embeddings: bool = True
+    A Llama-style decoder: token embedding, a stack of blocks (attention and a SwiGLU feed-forward, each behind an
+    RMSNorm), a final norm and an output layer. These numbers alone fix how many parameters there are.
+    """
+
+    vocab_size: int = key(
+        256,
+        doc="How many different tokens the model can read and write: the number of rows of the embedding.",
+        effect="Every token more costs hidden_dim parameters (twice that when the embeddings are not tied) and widens "
+        "the last layer. A model that knows nothing starts at a loss of ln(vocab_size): 5.545 for 256.",
+        unit="tokens",
+        minimum=2,
+        maximum=1_000_000,
+        examples=(256, 1024, 4096),
+    )
+    hidden_dim: int = key(
+        256,
+        doc="The width of the model: how many numbers describe a token on its way through the blocks.",
+        effect="Wider learns more and costs more: parameters and computation grow about with its square. "
+        "It must be divisible by num_heads.",
+        unit="numbers a token",
+        minimum=2,
+        maximum=65_536,
+        examples=(128, 256, 384, 512, 768),
+    )
+    num_layers: int = key(
+        6,
+        doc="The depth: how many transformer blocks the text passes through, one after the other.",
+        effect="Parameters, memory and time grow in proportion. Deeper models combine more steps of reasoning, and "
+        "are harder to train without warm-up.",
+        unit="blocks",
+        minimum=1,
+        maximum=1_024,
+        examples=(4, 6, 8, 12),
+    )
+    num_heads: int = key(
+        8,
+        doc="Attention heads in each block. Each head looks back over the text in its own way, in its own slice of "
+        "hidden_dim / num_heads numbers.",
+        effect="More heads look at more things at once, each with less width; the number of parameters stays the "
+        "same. 32 to 128 numbers a head work well.",
+        unit="heads",
+        minimum=1,
+        maximum=1_024,
+        examples=(4, 6, 8, 12),
+    )
+    num_kv_heads: int = key(
+        8,
+        doc="Heads for the keys and values (grouped-query attention). Several query heads share one of these.",
+        effect="Fewer than num_heads saves parameters and, above all, the memory of the cache while text is "
+        "generated; quality drops a little.",
+        unit="heads",
+        minimum=1,
+        maximum=1_024,
+        examples=(1, 2, 4, 8),
+        default_note="the same as num_heads",
+    )
+    mlp_dim: int = key(
+        768,
+        doc="The inner width of the feed-forward part (SwiGLU) of each block.",
+        effect="Most parameters live here: 3 x hidden_dim x mlp_dim in every block. Between 2.7 and 4 times "
+        "hidden_dim is usual; the lesson takes 3 times.",
+        unit="numbers a token",
+        minimum=1,
+        maximum=262_144,
+        examples=(384, 768, 1152, 1536),
+    )
+    max_seq_len: int = key(
+        512,
+        doc="The context: how many tokens the model sees at once, and the length of a training sequence.",
+        effect="Longer lets it use what was said further back; memory for activations grows in proportion, and "
+        "attention's time with the square.",
+        unit="tokens",
+        minimum=2,
+        maximum=1_048_576,
+        examples=(128, 256, 512, 1024),
+    )
+    dropout: float = key(
+        0.1,
+        doc="The share of numbers set to zero at random, while training, in what each block adds to its input.",
+        effect="More works against memorising a small text and slows learning. 0 is right when the text is read only "
+        "a few times; 0.1 to 0.2 when it is read many times.",
+        minimum=0,
+        below=1,
+        examples=(0.0, 0.1, 0.2),
+    )
+    rope_theta: float = key(
+        10000.0,
+        doc="The base of the rotary position encoding: how slowly the slowest of its angles turns with distance.",
+        effect="Larger values suit longer contexts (500000 is used for many thousands of tokens). For up to 2048 "
+        "tokens 10000 is good.",
+        above=0,
+        maximum=1e12,
+        examples=(10000.0, 500000.0),
+    )
+    norm_eps: float = key(
+        1e-5,
+        doc="A small number added inside RMSNorm's square root so that it never divides by zero.",
+        effect="Leave it alone unless weights come from elsewhere: 1e-5 and 1e-6 are both common.",
+        above=0,
+        maximum=0.1,
+        examples=(1e-5, 1e-6),
+    )
+    tie_embeddings: bool = key(
+        True,
+        doc="Whether the output layer reuses the embedding's weights instead of having its own.",
+        effect="Tied saves vocab_size x hidden_dim parameters, and small models usually learn better for it.",
+    )
 
     @property
     def head_dim(self) -> int:
@@ -29,76 +131,450 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """`training_config`: how the weights are learned."""
+    """`training_config`: how the weights are learned.
 
-    batch_size: int = 16
-    gradient_accumulation_steps: int = 2
-    max_steps: int = 10000
-    warmup_steps: int = 1000
-    learning_rate: float = 3e-4
-    min_learning_rate: float = 3e-5  # left out: a tenth of learning_rate
-    lr_schedule: str = "cosine"  # cosine | linear
-    optimizer: str = "adamw"  # adamw | muon
-    muon_learning_rate: float = 0.02  # for the matrices when optimizer is muon; scaled by the same schedule
-    muon_momentum: float = 0.95
-    weight_decay: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.95
-    grad_clip: float = 1.0  # 0 = off
-    loss: str = "cross_entropy"  # cross_entropy | label_smoothing | focal
-    label_smoothing: float = 0.1  # read only by loss: label_smoothing
-    focal_gamma: float = 2.0  # read only by loss: focal
-    precision: str = "auto"  # auto | fp32 | bf16
-    seed: int = 1337
-    log_interval: int = 50
-    eval_interval: int = 500
-    save_interval: int = 1000
-    keep_best_n: int = 3
-    early_stopping_patience: int = 0  # evaluations without improvement before stopping; 0 = off
-    early_stopping_min_delta: float = 0.0  # nats
-    tracking: str = "none"  # none | tensorboard | wandb
+    How much text a step sees, how many steps there are, how large each step is, and how often progress is measured,
+    shown and saved.
+    """
+
+    batch_size: int = key(
+        16,
+        doc="Sequences that go through the model together. With several devices this is the total over all of them.",
+        effect="Larger gives a steadier gradient and uses the hardware better, until memory runs out: memory for "
+        "activations grows in proportion. Halve it when memory is short, and double gradient_accumulation_steps.",
+        unit="sequences",
+        minimum=1,
+        maximum=1_048_576,
+        examples=(8, 16, 32, 64),
+    )
+    gradient_accumulation_steps: int = key(
+        2,
+        doc="How many batches are added up before the weights move once.",
+        effect="Works like a batch that many times as large, for the memory of one and the time of all. "
+        "16 sequences x 2 count as 32.",
+        unit="batches a step",
+        minimum=1,
+        maximum=65_536,
+        examples=(1, 2, 4),
+    )
+    max_steps: int = key(
+        10000,
+        doc="How many times the weights are updated before training ends. The learning-rate curve is laid out over it.",
+        effect="More steps learn more, until the text has been read so often that the model starts to learn it by "
+        "heart: then the loss on held-out text rises again.",
+        unit="steps",
+        minimum=1,
+        maximum=1_000_000_000,
+        examples=(200, 1000, 3000, 10000),
+    )
+    warmup_steps: int = key(
+        1000,
+        doc="Steps over which the learning rate climbs from zero to learning_rate.",
+        effect="Protects the first steps, in which random weights give large, misleading gradients. A twentieth to a "
+        "tenth of max_steps is usual.",
+        unit="steps",
+        minimum=0,
+        maximum=1_000_000_000,
+        examples=(0, 100, 1000),
+    )
+    learning_rate: float = key(
+        3e-4,
+        doc="The size of a step at the height of the curve (AdamW's; with `optimizer: muon`, for all but the "
+        "matrices).",
+        effect="Too low learns slowly; too high makes the loss jump or become NaN. Smaller models stand higher rates: "
+        "3e-4 is careful at 5 million parameters, 1e-3 often works.",
+        above=0,
+        maximum=10,
+        examples=(1e-4, 3e-4, 1e-3),
+    )
+    min_learning_rate: float = key(
+        3e-5,
+        doc="The learning rate at the last step, where the curve ends.",
+        effect="A tenth of learning_rate is the common choice; 0 squeezes out a little more at the very end.",
+        minimum=0,
+        maximum=10,
+        examples=(0.0, 3e-5),
+        default_note="a tenth of learning_rate",
+    )
+    lr_schedule: str = key(
+        "cosine",
+        doc="The shape of the way down from learning_rate to min_learning_rate, after the warm-up.",
+        effect="Cosine stays high for longer and lands softly; linear comes down evenly.",
+        choices={
+            "cosine": "Half a cosine wave: slow at first, fastest in the middle, slow at the end.",
+            "linear": "A straight line.",
+        },
+    )
+    optimizer: str = key(
+        "adamw",
+        doc="The rule that turns gradients into weight changes.",
+        effect="AdamW is the standard. Muon learns small models in clearly fewer steps and keeps half the state for "
+        "the matrices, at a little more computation a step.",
+        choices={
+            "adamw": "AdamW for every weight: two running averages each, and weight decay.",
+            "muon": "Muon for the matrices inside the blocks (at muon_learning_rate), AdamW for embeddings and norms.",
+        },
+    )
+    muon_learning_rate: float = key(
+        0.02,
+        doc="The learning rate of the matrices when `optimizer: muon`. It follows the same curve as learning_rate.",
+        effect="Muon's steps are normalised, so its rate is much larger than AdamW's: 0.01 to 0.05.",
+        above=0,
+        maximum=10,
+        examples=(0.01, 0.02, 0.05),
+        counts_when=Condition("training_config.optimizer", ("muon",)),
+    )
+    muon_momentum: float = key(
+        0.95,
+        doc="How much of the previous direction Muon keeps from step to step.",
+        effect="Closer to 1 averages over more steps: smoother and slower to turn.",
+        minimum=0,
+        below=1,
+        examples=(0.9, 0.95),
+        counts_when=Condition("training_config.optimizer", ("muon",)),
+    )
+    weight_decay: float = key(
+        0.1,
+        doc="How strongly the matrices are pulled towards zero at each step (in proportion to the learning rate).",
+        effect="A mild brake on memorising. 0 switches it off; norms are never decayed.",
+        minimum=0,
+        maximum=10,
+        examples=(0.0, 0.01, 0.1),
+    )
+    beta1: float = key(
+        0.9,
+        doc="AdamW: how long the running average of the gradient remembers.",
+        effect="0.9 remembers about 10 steps, 0.95 about 20.",
+        minimum=0,
+        below=1,
+        examples=(0.9,),
+    )
+    beta2: float = key(
+        0.95,
+        doc="AdamW: how long the running average of the squared gradient remembers.",
+        effect="0.95 remembers about 20 steps, 0.99 about 100. Lower recovers faster from a bad batch.",
+        minimum=0,
+        below=1,
+        examples=(0.95, 0.99, 0.999),
+    )
+    grad_clip: float = key(
+        1.0,
+        doc="The longest gradient that is let through: a longer one is scaled down to this length. 0 switches it off.",
+        effect="Protects against the rare batch that would throw the weights far off. If the loss becomes NaN, make "
+        "sure this is on.",
+        minimum=0,
+        maximum=1e6,
+        examples=(0.5, 1.0),
+    )
+    loss: str = key(
+        "cross_entropy",
+        doc="What training minimises. The loss on held-out text is always plain cross-entropy, in nats, so that runs "
+        "stay comparable.",
+        effect="Change it to experiment; plain cross-entropy is the honest measure of prediction.",
+        choices={
+            "cross_entropy": "The standard: minus the logarithm of the probability given to the true next token.",
+            "label_smoothing": "Spreads a little of the target over all tokens, so that the model stays less sure.",
+            "focal": "Gives less weight to tokens that are already predicted well.",
+        },
+    )
+    label_smoothing: float = key(
+        0.1,
+        doc="How much of the target is spread evenly over all tokens when `loss: label_smoothing`.",
+        effect="More keeps the model less sure of itself; 0.1 is usual.",
+        minimum=0,
+        below=1,
+        examples=(0.05, 0.1),
+        counts_when=Condition("training_config.loss", ("label_smoothing",)),
+    )
+    focal_gamma: float = key(
+        2.0,
+        doc="How strongly `loss: focal` plays down what is already predicted well.",
+        effect="0 is plain cross-entropy; larger looks ever more at the hard tokens.",
+        minimum=0,
+        maximum=100,
+        examples=(1.0, 2.0),
+        counts_when=Condition("training_config.loss", ("focal",)),
+    )
+    precision: str = key(
+        "auto",
+        doc="The number format in which the matrices are multiplied.",
+        effect="bf16 halves memory traffic and is faster on hardware that has it; fp32 is exact and slower. The "
+        "weights themselves and the optimizer stay in fp32 on a CPU or GPU.",
+        choices={
+            "auto": "Whichever is faster on the device at hand.",
+            "fp32": "32 bits everywhere: the most accurate.",
+            "bf16": "16 bits with the range of 32 in the matrix products.",
+        },
+    )
+    seed: int = key(
+        1337,
+        doc="Where all chance starts: first weights, the order of the text, dropout.",
+        effect="The same seed on the same machine gives the same run, bit for bit; another seed shows how much of a "
+        "result is luck.",
+        minimum=0,
+        maximum=4_294_967_295,
+        examples=(1337,),
+    )
+    log_interval: int = key(
+        50,
+        doc="Steps between two reports of the training loss.",
+        effect="Smaller shows more and costs next to nothing.",
+        unit="steps",
+        minimum=1,
+        maximum=1_000_000_000,
+        examples=(10, 50),
+    )
+    eval_interval: int = key(
+        500,
+        doc="Steps between two evaluations: the loss over all held-out text, and a sample of what the model writes.",
+        effect="Smaller shows learning (and memorising) sooner; each evaluation takes time in which nothing is "
+        "learned.",
+        unit="steps",
+        minimum=1,
+        maximum=1_000_000_000,
+        examples=(100, 500),
+        aliases=(Alias("validation_frequency"),),
+    )
+    save_interval: int = key(
+        1000,
+        doc="Steps between two checkpoints, from which an interrupted run can be continued.",
+        effect="At most this many steps are lost if the machine goes down. Asking a run to stop always saves first.",
+        unit="steps",
+        minimum=1,
+        maximum=1_000_000_000,
+        examples=(200, 1000),
+        aliases=(Alias("checkpoint_frequency"),),
+    )
+    keep_best_n: int = key(
+        3,
+        doc="How many checkpoints are kept: those with the lowest loss on held-out text. The newest is always kept.",
+        effect="More to choose from, for the disk space of one model and its optimizer each.",
+        unit="checkpoints",
+        minimum=2,
+        limit_reason="With a single one, a crash while it is being replaced could leave none.",
+        maximum=100_000,
+        examples=(2, 3, 5),
+    )
+    early_stopping_patience: int = key(
+        0,
+        doc="Evaluations in a row without a better loss on held-out text after which training ends early. 0 switches "
+        "it off.",
+        effect="Saves time once a model starts to memorise. Too small stops at the first unlucky evaluation.",
+        unit="evaluations",
+        minimum=0,
+        maximum=1_000_000_000,
+        examples=(0, 3, 5),
+    )
+    early_stopping_min_delta: float = key(
+        0.0,
+        doc="How much lower the loss must be to count as better.",
+        effect="Larger ends a run sooner that improves only by crumbs.",
+        unit="nats",
+        minimum=0,
+        maximum=100,
+        examples=(0.0, 0.001),
+        counts_when=Condition("training_config.early_stopping_patience", (0,), negated=True),
+    )
+    tracking: str = key(
+        "none",
+        doc="Another place to which the run's figures are reported. The run directory always holds them all.",
+        effect="tensorboard and wandb need their own packages to be installed.",
+        choices={
+            "none": "Only the run directory.",
+            "tensorboard": "TensorBoard's event files, in log_dir.",
+            "wandb": "Weights & Biases; sends figures over the network.",
+        },
+        aliases=(Alias("use_wandb", "`use_wandb: true` is `tracking: wandb`.", values={True: "wandb", False: "none"}),),
+    )
 
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """`device_config`: where the training runs."""
+    """`device_config`: where the training runs.
 
-    device_type: str = "auto"  # auto | tt | cuda | mps | cpu
-    mesh_shape: tuple[int, int] = (1, 1)
-    enable_ddp: bool = False
+    The same file trains on a laptop's CPU, a GPU, or a Tenstorrent board; only this section need differ.
+    """
+
+    device_type: str = key(
+        "auto",
+        doc="The kind of device that trains.",
+        effect="The same model and the same text give nearly the same losses everywhere; the time differs.",
+        choices={
+            "auto": "The fastest that this machine has: tt, then cuda, then mps, then cpu.",
+            "tt": "A Tenstorrent board, through ttml. Sizes must be multiples of 32.",
+            "cuda": "An NVIDIA GPU.",
+            "mps": "The GPU of an Apple computer.",
+            "cpu": "The processor. Every machine has one.",
+        },
+    )
+    mesh_shape: tuple[int, int] = key(
+        (1, 1),
+        doc="The devices as a grid, [rows, columns]. Data-parallel training takes one row: [1, 2] is two chips.",
+        effect="Each device works on its share of the batch, so batch_size must be divisible by their number.",
+        unit="devices",
+        minimum=1,
+        maximum=1_024,
+        examples=((1, 1), (1, 2), (1, 4)),
+        type="mesh",
+    )
+    enable_ddp: bool = key(
+        False,
+        doc="Data-parallel training: each device holds a copy of the model and a share of the batch; gradients are "
+        "averaged at each step.",
+        effect="Nearly as many times faster as there are devices. Needs a mesh_shape of more than one device.",
+    )
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """`data_config`: the text, and how it becomes tokens. Paths are as written in the file."""
+    """`data_config`: the text, and how it becomes tokens.
 
-    corpus: str = "shakespeare"  # shakespeare | python | a file or folder
-    tokenizer: str = "byte"  # byte | char | bpe | the lesson's tokenizer.pt
-    val_fraction: float = 0.1
-    train_data: str | None = None  # the lesson's train.pt (with val_data, replaces corpus)
-    val_data: str | None = None
+    Paths are relative to the folder of the config file.
+    """
+
+    corpus: str = key(
+        "shakespeare",
+        doc="The text to learn from: a name below, or any UTF-8 text file, or a folder of them.",
+        effect="More text is the best cure for memorising. A model learns the style of what it reads: plays, code, "
+        "recipes.",
+        suggestions={
+            "shakespeare": "Tiny Shakespeare: 1,115,394 characters of plays, downloaded once and checked.",
+            "python": "The Python files of this machine's own standard library: there without a network.",
+        },
+        examples=("shakespeare", "python", "data/my_text.txt"),
+        counts_when=Condition("data_config.train_data", (None,)),
+        type="path",
+    )
+    tokenizer: str = key(
+        "byte",
+        doc="How text becomes numbers.",
+        effect="Larger tokens make sequences shorter and the vocabulary larger. Byte and char models spell; bpe "
+        "models start from word pieces.",
+        suggestions={
+            "byte": "Each byte of UTF-8 is a token: 256 of them, any text works.",
+            "char": "Each different character of the corpus is a token: about 65 for Shakespeare.",
+            "bpe": "Frequent pieces of words, learned from the corpus, until there are vocab_size of them.",
+        },
+        examples=("byte", "char", "bpe"),
+        type="path",
+    )
+    val_fraction: float = key(
+        0.1,
+        doc="The share of the text, at its end, that is held out: never trained on, only used to measure.",
+        effect="Without held-out text learning cannot be told from memorising. A tenth is usual.",
+        above=0,
+        below=1,
+        examples=(0.05, 0.1),
+        counts_when=Condition("data_config.train_data", (None,)),
+    )
+    train_data: str | None = key(
+        None,
+        doc="Text that is already prepared: the lesson's train.pt. Together with val_data it replaces corpus.",
+        effect="Use it to train on exactly the tensors of the lesson's scripts. Otherwise leave it out and name a "
+        "corpus.",
+        examples=("data/train.pt",),
+        type="path",
+    )
+    val_data: str | None = key(
+        None,
+        doc="The held-out half of prepared text: the lesson's val.pt.",
+        effect="Goes together with train_data.",
+        examples=("data/val.pt",),
+        type="path",
+    )
 
 
 @dataclass(frozen=True)
 class OutputConfig:
-    """`output_config`: where runs are written."""
+    """`output_config`: where runs are written.
 
-    output_dir: str = "runs"
-    checkpoint_dir: str | None = None  # left out: <run>/checkpoints
-    log_dir: str | None = None  # left out: the run directory
+    Each run gets a directory of its own, `<output_dir>/<name of the config>-<number>`, and never overwrites another.
+    """
+
+    output_dir: str = key(
+        "runs",
+        doc="The folder in which each run gets its own directory.",
+        effect="A checkpoint needs about 12 bytes a parameter, and keep_best_n + 1 of them may be there at once.",
+        examples=("runs", "output/nano_trickster"),
+        type="path",
+    )
+    checkpoint_dir: str | None = key(
+        None,
+        doc="A folder for checkpoints outside the run's directory.",
+        effect="Useful when checkpoints belong on a larger disk.",
+        default_note="`checkpoints` in the run's directory",
+        type="path",
+    )
+    log_dir: str | None = key(
+        None,
+        doc="A folder for log.txt and other trackers' files outside the run's directory.",
+        default_note="the run's directory",
+        type="path",
+    )
 
 
 @dataclass(frozen=True)
 class SamplingConfig:
     """`sampling_config`: the text generated at each evaluation, and the defaults of `trickster sample`."""
 
-    prompt: str = "ROMEO:"
-    max_new_tokens: int = 200
-    temperature: float = 0.8  # 0 = always the most likely token
-    top_k: int = 0  # 0 = off
-    top_p: float = 1.0  # 1 = off
-    repetition_penalty: float = 1.0  # 1 = off
-    seed: int = 1337
+    prompt: str = key(
+        "ROMEO:",
+        doc="The text that the model continues.",
+        effect="Give it something that looks like the corpus: a speaker's name for plays, `def ` for Python.",
+        examples=("ROMEO:", "JULIET:", "def "),
+    )
+    max_new_tokens: int = key(
+        200,
+        doc="How many tokens are written after the prompt.",
+        effect="Longer shows more and takes longer at each evaluation. It may exceed max_seq_len: the window slides.",
+        unit="tokens",
+        minimum=1,
+        maximum=1_000_000,
+        examples=(200, 500),
+    )
+    temperature: float = key(
+        0.8,
+        doc="How adventurous the choice of the next token is. 0 always takes the likeliest.",
+        effect="0.5 is careful and repeats itself, 1 follows the model's own probabilities, 1.5 is wild.",
+        minimum=0,
+        maximum=100,
+        examples=(0.0, 0.5, 0.8, 1.0),
+    )
+    top_k: int = key(
+        0,
+        doc="Choose among this many likeliest tokens only. 0 switches it off.",
+        effect="Small values cut off blunders, and variety with them.",
+        unit="tokens",
+        minimum=0,
+        maximum=1_000_000,
+        examples=(0, 40, 200),
+        counts_when=Condition("sampling_config.temperature", (0, 0.0), negated=True),
+    )
+    top_p: float = key(
+        1.0,
+        doc="Choose among the likeliest tokens that together have this probability. 1 switches it off.",
+        effect="Like top_k, but wide where the model is unsure and narrow where it is sure.",
+        above=0,
+        maximum=1,
+        examples=(0.9, 0.95, 1.0),
+        counts_when=Condition("sampling_config.temperature", (0, 0.0), negated=True),
+    )
+    repetition_penalty: float = key(
+        1.0,
+        doc="Makes tokens that were already written less likely. 1 switches it off.",
+        effect="1.1 to 1.3 breaks loops. With single characters as tokens it soon spoils spelling.",
+        above=0,
+        maximum=100,
+        examples=(1.0, 1.1),
+    )
+    seed: int = key(
+        1337,
+        doc="Where the dice of sampling start.",
+        effect="The same seed, prompt and weights write the same text.",
+        minimum=0,
+        maximum=4_294_967_295,
+        examples=(1337,),
+    )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,54 @@
+"""Check a config: the one function that the command line, the language server and the trainer all call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# The rules register themselves; their order is that of these imports.
+from trickster_engine.config import rules, rules_data, rules_device, rules_model, rules_training  # noqa: F401
+from trickster_engine.config.keys import KEYS, SECTIONS
+from trickster_engine.config.plan import Plan
+from trickster_engine.config.problems import Problem
+from trickster_engine.config.settings import Settings
+from trickster_engine.config.walk import Walk, unused_keys
+from trickster_engine.config.yaml_document import Document, parse
+
+_ORDER = {"error": 0, "warning": 1, "information": 2, "hint": 3}
+
+
+class CheckResult(NamedTuple):
+    """`plan` is None exactly when one of `problems` is an error."""
+
+    plan: Plan | None
+    problems: list[Problem]
+
+
+def check(text: str, folder: Path | None = None) -> CheckResult:
+    """Check the text of a config. Never raises, whatever the text.
+
+    Paths in it are looked up from `folder`; None means that the file system is not looked at.
+    """
+    return check_document(parse(text), folder)
+
+
+def check_document(document: Document, folder: Path | None = None) -> CheckResult:
+    """Check a document that is already parsed."""
+    walk = Walk(document)
+    walk.run()
+    settings = Settings(document, walk.given, folder)
+    problems = [*document.problems, *walk.problems, *rules.problems_of(settings)]
+    known = {path: settings.value(path) for path in KEYS if settings.knows(path)}
+    problems.extend(unused_keys(walk.given, known, document))
+    problems.sort(key=lambda problem: (problem.range, _ORDER[problem.severity], problem.code))
+    if any(problem.severity == "error" for problem in problems):
+        return CheckResult(None, problems)
+    return CheckResult(_plan(settings), problems)
+
+
+def _plan(settings: Settings) -> Plan:
+    sections: dict[str, Any] = {}
+    for section in SECTIONS.values():
+        values = {name: settings.value(key.path) for name, key in section.keys.items()}
+        sections[section.attribute] = section.plan_type(**values)
+    return Plan(**sections)

@@ -1,0 +1,89 @@
+"""Change values in a config's text, as `--set training_config.max_steps=200` does, and leave the rest as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from trickster_engine.config.editing import write_value
+from trickster_engine.config.keys import KEYS, Key
+from trickster_engine.config.scalars import as_yaml, quote
+from trickster_engine.config.suggestions import nearest
+from trickster_engine.config.text import apply_edits
+from trickster_engine.config.walk import alias_of
+from trickster_engine.config.yaml_document import parse
+from trickster_engine.config.yaml_nodes import Mapping as YamlMapping
+from trickster_engine.config.yaml_nodes import Scalar
+
+
+class OverrideError(ValueError):
+    """A value could not be set: the name is unknown, or the text gives no place for it. The message says which."""
+
+
+def set_values(text: str, overrides: Mapping[str, str]) -> str:
+    """Return `text` with each key of `overrides` set to its value.
+
+    A name is dotted (`training_config.max_steps`), or bare (`max_steps`) where one section alone has it. A value is
+    written as in YAML; a text need not be quoted. Whether the values are good is for `check` to say afterwards.
+
+    Raises:
+        OverrideError: a name is no key, or the text is not a config that values can be written into.
+
+    """
+    for name, value in overrides.items():
+        text = _set(text, find_key(name), value)
+    return text
+
+
+def find_key(name: str) -> Key:
+    """Return the key of a dotted or bare name.
+
+    Raises:
+        OverrideError: there is no such key, or several sections have one of this name.
+
+    """
+    if name in KEYS:
+        return KEYS[name]
+    section, _, bare = name.rpartition(".")
+    if section:
+        key = alias_of(section, bare)
+        if key is not None:
+            return key
+    else:
+        matches = [key for key in KEYS.values() if key.name == bare]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise OverrideError(f"{bare} is in several sections. Write {' or '.join(key.path for key in matches)}.")
+    meant = nearest(name, KEYS) or nearest(bare, [key.name for key in KEYS.values()])
+    if meant is not None and meant not in KEYS:
+        meant = next(key.path for key in KEYS.values() if key.name == meant)
+    hint = f" Did you mean {meant}?" if meant else " `trickster presets` shows configs with the usual keys."
+    raise OverrideError(f"There is no key {name}.{hint}")
+
+
+def _set(text: str, key: Key, value: str) -> str:
+    document = parse(text)
+    if not document.complete or not (document.root is None or isinstance(document.root, (YamlMapping, Scalar))):
+        first = next((problem for problem in document.problems if problem.severity == "error"), None)
+        where = f" (line {first.range.start.line + 1}: {first.message})" if first else ""
+        raise OverrideError(f"{key.name} cannot be set, because the config is not readable{where}.")
+    edit = write_value(document, key, yaml_text(key, value))
+    if edit is None:
+        raise OverrideError(f"{key.name} cannot be set in this file: write it into {key.section} by hand.")
+    return apply_edits(text, [edit])
+
+
+_QUOTED: Final = ('"', "'")
+
+
+def yaml_text(key: Key, value: str) -> str:
+    """Return `value` as it must stand in the file for `key`: a text is quoted where it would mean something else."""
+    stripped = value.strip()
+    if key.type not in ("text", "path"):
+        return stripped or '""'
+    if len(stripped) >= 2 and stripped[0] in _QUOTED and stripped[-1] == stripped[0]:
+        return stripped
+    if key.optional and stripped in ("null", "~", ""):
+        return "null"
+    return as_yaml(value) if value.isprintable() else quote(value)

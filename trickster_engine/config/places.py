@@ -1,0 +1,135 @@
+"""What could be written at a position of a config, worked out from its lines alone: it holds in unfinished text too."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from trickster_engine.config.problems import Position, Range
+from trickster_engine.config.text import Lines
+
+_HEAD = re.compile(r"([A-Za-z_][\w.-]*)[ \t]*(?::|$)")
+_KEY = re.compile(r"([ \t]+)([^\s:#][^:#]*?)[ \t]*:(?:[ \t]|$)")
+_BLANK_OR_COMMENT = re.compile(r"[ \t]*(#.*)?$")
+
+
+@dataclass(frozen=True)
+class Place:
+    """What could be written at a position."""
+
+    kind: Literal["section", "key", "value", "comment"]
+    section: str | None  # the section the position is in
+    name: str | None  # the key whose value is being written
+    range: Range  # what a completion would replace
+    typed: str  # the part of that text before the position
+    present: frozenset[str]  # names already there: sections, or this section's other keys
+    indent: str  # what the keys of this section are indented by
+
+
+def place_at(lines: Lines, position: Position) -> Place:
+    """Return what could be written at `position`."""
+    line = lines.line(position.line)
+    character = min(position.character, len(line))
+    before = line[:character].removeprefix("\ufeff") if position.line == 0 else line[:character]
+    head = _head_above(lines, position.line)
+    section = head[0] if head else None
+    present, indent = _keys_of(lines, head[1], position.line) if head else (frozenset[str](), "  ")
+    if _in_comment(before):
+        here = Range(Position(position.line, character), Position(position.line, character))
+        return Place("comment", section, None, here, "", present, indent)
+
+    if not line[:1].isspace() and before == before.lstrip() and (before or not head or not line):
+        name, _, after_colon = before.partition(":")
+        if before != name:  # a value directly behind a section's name
+            return Place("value", None, name.strip(), *_word(line, position.line, character, after_colon), present, "")
+        if before or not indent:
+            return Place(
+                "section",
+                None,
+                None,
+                *_word(line, position.line, character, before),
+                _sections_of(lines, position.line),
+                "",
+            )
+    if head is None:
+        return Place(
+            "section",
+            None,
+            None,
+            *_word(line, position.line, character, before),
+            _sections_of(lines, position.line),
+            "",
+        )
+    match = _KEY.match(before)
+    if match:
+        after = before[match.end() :]
+        return Place("value", section, match.group(2), *_word(line, position.line, character, after), present, indent)
+    return Place("key", section, None, *_word(line, position.line, character, before), present, indent)
+
+
+def _word(line: str, number: int, character: int, before: str) -> tuple[Range, str]:
+    """Return the range of the word around the cursor, and its part before it."""
+    typed = before.lstrip()
+    rest = line[character:]
+    tail = re.match(r"[^\s:#]*" if ":" in rest else r"[^#]*", rest)
+    length = len(tail.group().rstrip()) if tail else 0
+    return Range(Position(number, character - len(typed)), Position(number, character + length)), typed
+
+
+def _head_above(lines: Lines, number: int) -> tuple[str, int] | None:
+    """Return the section that line `number` stands in, and its line."""
+    start = number
+    if not lines.line(number)[:1].isspace() and lines.line(number).strip():
+        start = number - 1  # a line at the margin is in no section
+        if _HEAD.match(lines.line(number)):
+            return None
+    for line_number in range(start, -1, -1):
+        line = lines.line(line_number)
+        if line_number == 0:
+            line = line.removeprefix("\ufeff")
+        match = _HEAD.match(line)
+        if match:
+            return match.group(1), line_number
+    return None
+
+
+def _keys_of(lines: Lines, head: int, skipped: int) -> tuple[frozenset[str], str]:
+    """Return the keys of the section whose name stands on line `head`, and what they are indented by."""
+    names = set()
+    indent = ""
+    for number in range(head + 1, len(lines)):
+        line = lines.line(number)
+        if _HEAD.match(line):
+            break
+        match = _KEY.match(line)
+        if match and number != skipped:
+            indent = indent or match.group(1)
+            names.add(match.group(2).strip("\"'"))
+    return frozenset(names), indent or "  "
+
+
+def _sections_of(lines: Lines, skipped: int) -> frozenset[str]:
+    names = set()
+    for number in range(len(lines)):
+        line = lines.line(number).removeprefix("\ufeff") if number == 0 else lines.line(number)
+        match = _HEAD.match(line)
+        if match and number != skipped:
+            names.add(match.group(1))
+    return frozenset(names)
+
+
+def _in_comment(before: str) -> bool:
+    """Return whether a `#` that starts a comment stands in `before`: after a blank, outside of quotes."""
+    quote = ""
+    previous = " "
+    for character in before:
+        if quote:
+            if character == quote:
+                quote = ""
+        elif character in "\"'" and previous in " [,:":
+            quote = character
+        elif character == "#" and previous in " \t":
+            return True
+        previous = character
+    return False

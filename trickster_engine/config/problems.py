@@ -1,0 +1,99 @@
+"""What can be wrong with a config, as plain values: a command line prints them, an editor underlines them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+Severity = Literal["error", "warning", "information", "hint"]
+
+
+class Position(NamedTuple):
+    """A place between two characters. Both numbers start at 0; characters are Unicode code points."""
+
+    line: int
+    character: int
+
+    def as_json(self) -> dict[str, int]:
+        """Return the position in the shape of the language server protocol."""
+        return {"line": self.line, "character": self.character}
+
+
+class Range(NamedTuple):
+    """The text from `start` up to, not including, `end`."""
+
+    start: Position
+    end: Position
+
+    def contains(self, position: Position) -> bool:
+        """Return whether a cursor at `position` touches this text (both ends count)."""
+        return self.start <= position <= self.end
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the range in the shape of the language server protocol."""
+        return {"start": self.start.as_json(), "end": self.end.as_json()}
+
+
+class Edit(NamedTuple):
+    """Replace the text of `range` by `new_text`."""
+
+    range: Range
+    new_text: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the edit in the shape of the language server protocol."""
+        return {"range": self.range.as_json(), "newText": self.new_text}
+
+
+@dataclass(frozen=True)
+class Fix:
+    """One way to repair a problem. A preferred fix is safe to apply without thinking."""
+
+    title: str
+    edits: tuple[Edit, ...]
+    preferred: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fix as plain JSON."""
+        return {
+            "title": self.title,
+            "edits": [edit.as_json() for edit in self.edits],
+            "preferred": self.preferred,
+        }
+
+
+@dataclass(frozen=True)
+class Related:
+    """Another place in the file that has to do with a problem."""
+
+    range: Range
+    message: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the place as plain JSON."""
+        return {"range": self.range.as_json(), "message": self.message}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something to tell about a config: what, where, how bad, and what to do."""
+
+    code: str  # a name in problem_docs.PROBLEM_DOCS
+    severity: Severity
+    message: str
+    range: Range
+    fixes: tuple[Fix, ...] = ()
+    related: tuple[Related, ...] = ()
+    key: str | None = field(default=None)  # dotted, when the problem is about one key
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the problem as plain JSON, with positions in code points."""
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            "range": self.range.as_json(),
+            "key": self.key,
+            "fixes": [fix.as_json() for fix in self.fixes],
+            "related": [related.as_json() for related in self.related],
+        }

@@ -1,0 +1,247 @@
+"""Rules about the text, its tokens, and the paths in a config."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from trickster_engine.config.problems import Problem
+from trickster_engine.config.rules import rule
+from trickster_engine.config.rules_model import LENGTH, VOCABULARY
+from trickster_engine.config.settings import Settings
+from trickster_engine.config.suggestions import nearest
+
+CORPUS = "data_config.corpus"
+TOKENIZER = "data_config.tokenizer"
+FRACTION = "data_config.val_fraction"
+TRAIN = "data_config.train_data"
+VALIDATION = "data_config.val_data"
+PROMPT = "sampling_config.prompt"
+OUTPUT = "output_config.output_dir"
+
+BUILT_IN_CORPORA = ("shakespeare", "python")
+BYTES = 256
+_MOST_FILES_LOOKED_AT = 2_000
+
+
+@rule(TOKENIZER, VOCABULARY)
+def vocabulary_holds_bytes(settings: Settings) -> Iterator[Problem]:
+    """Every byte needs a row."""
+    size = settings.integer(VOCABULARY)
+    if settings.text(TOKENIZER) == "byte" and size < BYTES:
+        message = f"vocab_size {size} is too small for tokenizer byte: text can hold any of {BYTES} bytes."
+        fixes = (settings.write(VOCABULARY, BYTES, preferred=True), settings.write(TOKENIZER, "char"))
+        yield settings.problem("vocabulary-too-small", "error", message, VOCABULARY, TOKENIZER, fixes=fixes)
+
+
+@rule(TOKENIZER, VOCABULARY)
+def vocabulary_holds_pieces(settings: Settings) -> Iterator[Problem]:
+    """BPE starts from the bytes, and adds."""
+    size = settings.integer(VOCABULARY)
+    if settings.text(TOKENIZER) == "bpe" and size <= BYTES:
+        message = (
+            f"vocab_size {size} leaves no room for word pieces: tokenizer bpe starts from {BYTES} bytes and learns "
+            "vocab_size - 256 pieces on top. 1024 to 8192 suits a small corpus."
+        )
+        fixes = (settings.write(VOCABULARY, 1024, preferred=True), settings.write(TOKENIZER, "byte"))
+        yield settings.problem("vocabulary-too-small", "error", message, VOCABULARY, TOKENIZER, fixes=fixes)
+
+
+@rule(TOKENIZER, VOCABULARY)
+def vocabulary_is_used(settings: Settings) -> Iterator[Problem]:
+    """Rows beyond the bytes are never read."""
+    size = settings.integer(VOCABULARY)
+    if settings.text(TOKENIZER) == "byte" and size > BYTES:
+        message = f"tokenizer byte has {BYTES} tokens, so {size - BYTES} of vocab_size {size} are never used."
+        fixes = (settings.write(VOCABULARY, BYTES), settings.write(TOKENIZER, "bpe"))
+        yield settings.problem("vocabulary-not-used", "hint", message, VOCABULARY, TOKENIZER, fixes=fixes)
+
+
+@rule(TRAIN, VALIDATION)
+def prepared_text_has_two_halves(settings: Settings) -> Iterator[Problem]:
+    """train_data without val_data could not be measured; val_data without train_data could not be learned."""
+    train, validation = settings.text(TRAIN), settings.text(VALIDATION)
+    if bool(train) != bool(validation):
+        there, missing = (TRAIN, VALIDATION) if train else (VALIDATION, TRAIN)
+        names = [path.split(".")[1] for path in (there, missing)]
+        message = (
+            f"{names[0]} is given without {names[1]}: prepared text comes as both. Or remove it and name a corpus."
+        )
+        fixes = (settings.remove(there), settings.write(missing, "data/val.pt" if train else "data/train.pt"))
+        yield settings.problem("one-half-of-prepared-text", "error", message, there, fixes=fixes)
+
+
+@rule(TOKENIZER, TRAIN)
+def tokenizer_is_known(settings: Settings) -> Iterator[Problem]:
+    """A tokenizer is one of three names, or the file that belongs to prepared text."""
+    tokenizer = settings.text(TOKENIZER)
+    if tokenizer in ("byte", "char", "bpe"):
+        return
+    if not any(mark in tokenizer for mark in "./\\"):
+        meant = nearest(tokenizer, ("byte", "char", "bpe"))
+        hint = f" Did you mean {meant}?" if meant else ""
+        message = f"There is no tokenizer {tokenizer!r}.{hint} It is byte, char, bpe, or the lesson's tokenizer.pt."
+        ordered = sorted(("byte", "char", "bpe"), key=lambda name: name != meant)
+        fixes = [settings.write(TOKENIZER, name, preferred=name == meant) for name in ordered]
+        yield settings.problem("unknown-value", "error", message, TOKENIZER, fixes=tuple(fixes))
+    elif not settings.text(TRAIN):
+        message = (
+            f"tokenizer {tokenizer} is a file, which goes with prepared text (train_data and val_data). A corpus is "
+            "cut into tokens anew: by byte, char or bpe."
+        )
+        fixes = [settings.write(TOKENIZER, name, preferred=name == "byte") for name in ("byte", "char", "bpe")]
+        yield settings.problem("tokenizer-file", "error", message, TOKENIZER, fixes=tuple(fixes))
+
+
+@rule(TOKENIZER, TRAIN)
+def prepared_text_names_tokenizer(settings: Settings) -> Iterator[Problem]:
+    """Token numbers mean nothing without the table that made them."""
+    if settings.text(TRAIN) and settings.text(TOKENIZER) in ("char", "bpe"):
+        message = (
+            f"tokenizer {settings.text(TOKENIZER)} is learned from a corpus, but train_data is already tokens. "
+            "Name the file that was made with it, such as data/tokenizer.pt."
+        )
+        fixes = (settings.write(TOKENIZER, "data/tokenizer.pt"),)
+        yield settings.problem("tokenizer-file", "error", message, TOKENIZER, TRAIN, fixes=fixes)
+
+
+@rule(PROMPT)
+def prompt_is_not_empty(settings: Settings) -> Iterator[Problem]:
+    """A model that continues text needs some."""
+    if not settings.text(PROMPT):
+        message = "prompt is empty. The model continues a text, so give it at least one character."
+        yield settings.problem("empty-prompt", "error", message, PROMPT, fixes=(settings.write(PROMPT, "ROMEO:"),))
+
+
+def _resolved(settings: Settings, written: str) -> Path | None:
+    """Return the path meant by a text in the file; None when no look at the file system is wanted."""
+    if settings.folder is None:
+        return None
+    path = Path(os.path.expanduser(written))  # noqa: PTH111 - Path.expanduser raises for unknown users
+    return path if path.is_absolute() else settings.folder / path
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises for names that are too long
+
+
+@rule(CORPUS, TRAIN)
+def corpus_is_there(settings: Settings) -> Iterator[Problem]:
+    """The corpus is a name that is built in, or a path that exists."""
+    corpus = settings.text(CORPUS)
+    if settings.text(TRAIN) or corpus in BUILT_IN_CORPORA:
+        return
+    path = _resolved(settings, corpus)
+    if path is None or _exists(path):
+        return
+    built_in = nearest(corpus, BUILT_IN_CORPORA, cutoff=0.75)
+    near = built_in or _similar_file(path, corpus)
+    hint = f" Did you mean {near}?" if near else ""
+    message = (
+        f"The corpus {corpus} is not there (looked for {path}).{hint} "
+        "It is shakespeare, python, or the path of a text file or a folder of them."
+    )
+    fixes = [settings.write(CORPUS, near, preferred=True)] if near else []
+    if near != "shakespeare":
+        fixes.append(settings.write(CORPUS, "shakespeare"))
+    yield settings.problem("corpus-not-found", "warning", message, CORPUS, fixes=tuple(fixes))
+
+
+def _similar_file(path: Path, written: str) -> str | None:
+    try:
+        names = [entry.name for _, entry in zip(range(_MOST_FILES_LOOKED_AT), os.scandir(path.parent), strict=False)]
+    except (OSError, ValueError):
+        return None
+    name = nearest(path.name, names)
+    return written[: len(written) - len(path.name)] + name if name and written.endswith(path.name) else None
+
+
+@rule(TRAIN, VALIDATION, TOKENIZER)
+def prepared_text_is_there(settings: Settings) -> Iterator[Problem]:
+    """The files of prepared text exist."""
+    paths = [path for path in (TRAIN, VALIDATION) if settings.text(path)]
+    if settings.text(TRAIN) and settings.text(TOKENIZER) not in ("byte", "char", "bpe"):
+        paths.append(TOKENIZER)
+    for path in paths:
+        file = _resolved(settings, settings.text(path))
+        if file is not None and not _exists(file):
+            message = (
+                f"{path.split('.')[1]} {settings.text(path)} is not there (looked for {file}). Prepare the lesson's "
+                "files first, or remove train_data, val_data and tokenizer and write `corpus: shakespeare`."
+            )
+            yield settings.problem("corpus-not-found", "warning", message, path)
+
+
+@rule(CORPUS, TRAIN, LENGTH, FRACTION)
+def corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
+    """Both parts of the text must hold one sequence and the token after it."""
+    corpus = settings.text(CORPUS)
+    if settings.text(TRAIN) or corpus in BUILT_IN_CORPORA:
+        return
+    path = _resolved(settings, corpus)
+    if path is None or not _exists(path):
+        return
+    length = settings.integer(LENGTH)
+    fraction = settings.number(FRACTION)
+    needed = length + 1
+    smaller_share = min(fraction, 1 - fraction)
+    enough = int(needed / smaller_share) + 1
+    size = _size_up_to(path, enough)
+    if size is None or size >= enough:
+        return
+    if size == 0:
+        message = f"The corpus {corpus} is empty. Put some text into it; a few hundred thousand characters is a start."
+        yield settings.problem("corpus-too-short", "error", message, CORPUS)
+        return
+    part = "held-out" if fraction <= 0.5 else "training"
+    longest = int(size * smaller_share) - 1
+    message = (
+        f"The corpus {corpus} has {size:,} bytes, so its {part} part ({smaller_share:.0%}) holds at most "
+        f"{int(size * smaller_share):,} tokens: too few for one sequence of max_seq_len {length} and the token "
+        "after it. Use more text or a shorter context."
+    )
+    fixes = (settings.write(LENGTH, _rounder(longest), preferred=True),) if longest >= 2 else ()
+    yield settings.problem("corpus-too-short", "error", message, CORPUS, LENGTH, FRACTION, fixes=fixes)
+
+
+def _rounder(number: int) -> int:
+    """Return the largest usual length up to `number`: a multiple of 32 where there is one."""
+    return number // 32 * 32 or number
+
+
+def _size_up_to(path: Path, enough: int) -> int | None:
+    """Return how many bytes of text there are, looking no further than `enough`; None when that cannot be told."""
+    total = 0
+    try:
+        if path.is_file():
+            return path.stat().st_size
+        looked_at = 0
+        for folder, folders, files in os.walk(path):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in files:
+                if name.startswith("."):
+                    continue
+                total += (Path(folder) / name).stat().st_size
+                looked_at += 1
+                if total >= enough:
+                    return total
+                if looked_at >= _MOST_FILES_LOOKED_AT:
+                    return None
+    except (OSError, ValueError):
+        return None
+    return total
+
+
+@rule(OUTPUT)
+def output_is_a_folder(settings: Settings) -> Iterator[Problem]:
+    """Runs are written into a folder."""
+    for path in (OUTPUT, "output_config.checkpoint_dir", "output_config.log_dir"):
+        if not settings.knows(path) or not settings.text(path):
+            continue
+        folder = _resolved(settings, settings.text(path))
+        if folder is not None and os.path.isfile(folder):  # noqa: PTH113 - as for exists
+            message = (
+                f"{path.split('.')[1]} {settings.text(path)} is a file. Name a folder; it is made when it is missing."
+            )
+            yield settings.problem("output-not-a-folder", "error", message, path)

@@ -1,0 +1,125 @@
+"""The keys of one file with their values, as the rules see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from trickster_engine.config.editing import remove_entry, write_value
+from trickster_engine.config.keys import KEYS
+from trickster_engine.config.problems import Fix, Position, Problem, Range, Related, Severity
+from trickster_engine.config.scalars import as_yaml
+from trickster_engine.config.yaml_document import Document
+from trickster_engine.config.yaml_nodes import Entry
+
+
+@dataclass(frozen=True)
+class Given:
+    """A key that the file gives a value."""
+
+    entry: Entry
+    where: Range  # where problems with the value are shown
+    value: object
+    valid: bool
+
+
+def tenth(value: float) -> float:
+    """Return a tenth without the last digits that binary division would leave: 3e-05, not 2.9999999999999997e-05."""
+    return float(f"{value / 10:.12g}")
+
+
+class Settings:
+    """All keys with a value that is known: written in the file, or a default that nothing unreadable may change."""
+
+    def __init__(self, document: Document, given: Mapping[str, Given], folder: Path | None):
+        self.document = document
+        self.given = given
+        self.folder = folder
+        self._values = self._known_values()
+
+    def _known_values(self) -> dict[str, object]:
+        values: dict[str, object] = {}
+        for path, key in KEYS.items():
+            if path in self.given:
+                if self.given[path].valid:
+                    values[path] = self.given[path].value
+            elif key.section not in self.document.damaged:
+                values[path] = key.default
+        for path, source in (
+            ("model_config.num_kv_heads", "model_config.num_heads"),
+            ("training_config.min_learning_rate", "training_config.learning_rate"),
+        ):
+            if path not in self.given and path in values:
+                if source in values:
+                    value = values[source]
+                    values[path] = tenth(cast(float, value)) if path.endswith("learning_rate") else value
+                else:
+                    del values[path]
+        return values
+
+    def knows(self, *paths: str) -> bool:
+        """Return whether all these keys have a value that can be relied on."""
+        return all(path in self._values for path in paths)
+
+    def value(self, path: str) -> object:
+        """Return the value of a known key."""
+        return self._values[path]
+
+    def integer(self, path: str) -> int:
+        """Return the value of a known key that counts something."""
+        return cast(int, self._values[path])
+
+    def number(self, path: str) -> float:
+        """Return the value of a known key that measures something."""
+        return cast(float, self._values[path])
+
+    def text(self, path: str) -> str:
+        """Return the value of a known key that is a text; empty for null."""
+        return cast("str | None", self._values[path]) or ""
+
+    def truth(self, path: str) -> bool:
+        """Return the value of a known key that is true or false."""
+        return cast(bool, self._values[path])
+
+    def is_given(self, path: str) -> bool:
+        """Return whether the file itself gives this key a value."""
+        return path in self.given
+
+    def problem(
+        self,
+        code: str,
+        severity: Severity,
+        message: str,
+        *paths: str,
+        fixes: tuple[Fix | None, ...] = (),
+    ) -> Problem:
+        """Return a problem about `paths`, shown at the first of them that the file gives, related to the others."""
+        places = [path for path in paths if path in self.given]
+        if places:
+            where = self.given[places[0]].where
+        else:
+            first = self.document.lines.line(0)
+            where = Range(Position(0, 0), Position(0, len(first)))
+        related = tuple(
+            Related(self.given[path].where, f"{path.split('.')[1]} is {as_yaml(self._values.get(path))}")
+            for path in places[1:]
+        )
+        key = places[0] if places else paths[0] if paths else None
+        return Problem(code, severity, message, where, tuple(fix for fix in fixes if fix), related, key)
+
+    def write(self, path: str, value: object, *, preferred: bool = False, why: str = "") -> Fix | None:
+        """Return the fix that gives a key a value, adding the key where it is missing."""
+        key = KEYS[path]
+        text = as_yaml(value)
+        edit = write_value(self.document, key, text)
+        if edit is None:
+            return None
+        reason = f" ({why})" if why else ""
+        return Fix(f"Set {key.name} to {text}{reason}", (edit,), preferred)
+
+    def remove(self, path: str, *, preferred: bool = False) -> Fix | None:
+        """Return the fix that removes a key."""
+        edit = remove_entry(self.document, self.given[path].entry) if path in self.given else None
+        return Fix(f"Remove {path.split('.')[1]}", (edit,), preferred) if edit else None

@@ -1,0 +1,316 @@
+"""From the tree of a file to the values of its keys: what is known, misspelt, misplaced, doubled, or out of use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from trickster_engine.config.editing import move_entry, remove_entry
+from trickster_engine.config.keys import KEYS, OTHER_NAMES, OTHER_SECTION_NAMES, RETIRED_KEYS, SECTIONS, Key, Section
+from trickster_engine.config.problems import Edit, Fix, Problem, Range, Related
+from trickster_engine.config.scalars import as_yaml, quote
+from trickster_engine.config.settings import Given
+from trickster_engine.config.spec import Alias
+from trickster_engine.config.suggestions import nearest
+from trickster_engine.config.values import Reading, read_value
+from trickster_engine.config.yaml_document import Document
+from trickster_engine.config.yaml_nodes import Entry, Mapping, Scalar
+
+_ALIASES: Final[dict[tuple[str, str], tuple[Key, Alias]]] = {
+    (key.section, alias.name): (key, alias) for key in KEYS.values() for alias in key.aliases
+}
+_BY_NAME: Final[dict[str, list[Key]]] = {}
+for _key in KEYS.values():
+    _BY_NAME.setdefault(_key.name, []).append(_key)
+
+
+def alias_of(section: str, name: str) -> Key | None:
+    """Return the key that `name` is another name of, in this section."""
+    found = _ALIASES.get((section, name))
+    return found[0] if found else None
+
+
+@dataclass
+class _Mention:
+    """One entry that gives a key."""
+
+    entry: Entry
+    reading: Reading
+    where: Range
+    corrected: bool  # the name was wrong, and this key is what it probably meant
+
+
+class Walk:
+    """Reads all sections of a document. Afterwards `problems` and `given` hold what was found."""
+
+    def __init__(self, document: Document):
+        self.document = document
+        self.problems: list[Problem] = []
+        self.given: dict[str, Given] = {}
+        self._mentions: dict[str, list[_Mention]] = {}
+
+    def run(self) -> None:
+        """Read the whole document."""
+        root = self.document.root
+        if root is None or (isinstance(root, Scalar) and root.value is None):
+            if self.document.complete and not self.document.problems:
+                self._report_empty()
+            return
+        if not isinstance(root, Mapping):
+            message = "A config is made of sections such as `model_config:`, with `name: value` lines below each."
+            where = Range(root.range.start, self.document.lines.position(len(self.document.text)))
+            self.problems.append(Problem("not-a-config", "error", message, where))
+            return
+        seen: dict[str, Entry] = {}
+        for entry in (*root.entries, *root.merged_entries()):
+            first = seen.setdefault(entry.key.text, entry)
+            if first is not entry:
+                self._duplicate(first, entry)
+            self._section(entry)
+        for path, mentions in self._mentions.items():
+            self._settle(KEYS[path], mentions)
+
+    def _report_empty(self) -> None:
+        last = self.document.lines.position(len(self.document.text))
+        message = "This file is empty: every setting has its default, and training would run the lesson's nano model."
+        self.problems.append(Problem("empty-config", "warning", message, Range(last, last)))
+
+    def _section(self, entry: Entry) -> None:
+        name = entry.key.text
+        section = SECTIONS.get(name)
+        if section is None:
+            section = self._unknown_section(entry)
+            if section is None:
+                return
+        value = entry.value
+        if isinstance(value, Scalar) and value.value is None:
+            return  # a section whose keys are all left out
+        if not isinstance(value, Mapping):
+            message = (
+                f"{name} is a section: write its keys below it, indented by two spaces, as in `{_example(section)}`."
+            )
+            self.problems.append(Problem("not-a-section", "error", message, value.range))
+            return
+        seen: dict[str, Entry] = {}
+        for inner in (*value.entries, *value.merged_entries()):
+            first = seen.setdefault(inner.key.text, inner)
+            if first is not inner:
+                self._duplicate(first, inner)
+            self._key(section, inner)
+
+    def _unknown_section(self, entry: Entry) -> Section | None:
+        """Report a name at the margin that is no section; return the section that was probably meant."""
+        name = entry.key.text
+        if name in _BY_NAME and not isinstance(entry.value, Mapping):
+            self._misplaced(entry, _BY_NAME[name][0], "at the margin")
+            return None
+        meant = OTHER_SECTION_NAMES.get(name.casefold()) or nearest(name, SECTIONS)
+        known = ", ".join(SECTIONS)
+        if meant is None:
+            path = OTHER_NAMES.get(name.casefold())
+            if path and not isinstance(entry.value, Mapping):
+                self._misplaced(entry, KEYS[path], "at the margin")
+                return None
+            message = f"There is no section {_shown_name(name)}. The sections are {known}."
+            self.problems.append(
+                Problem("unknown-section", "error", message, entry.key.range, self._removal(entry, "section"))
+            )
+            return None
+        message = f"There is no section {_shown_name(name)}. Did you mean {meant}?"
+        fix = Fix(f"Change to {meant}", (Edit(entry.key.range, meant),), preferred=True)
+        self.problems.append(Problem("unknown-section", "error", message, entry.key.range, (fix,)))
+        return SECTIONS[meant]
+
+    def _key(self, section: Section, entry: Entry) -> None:
+        name = entry.key.text
+        path = f"{section.name}.{name}"
+        if name in section.keys:
+            self._read(section.keys[name], entry)
+        elif (section.name, name) in _ALIASES:
+            self._read_alias(entry, *_ALIASES[section.name, name])
+        elif path in RETIRED_KEYS:
+            self._retired(entry, path)
+        elif name in _BY_NAME:
+            key = _BY_NAME[name][0]
+            self._misplaced(entry, key, f"in {section.name}")
+        else:
+            self._unknown_key(section, entry)
+
+    def _unknown_key(self, section: Section, entry: Entry) -> None:
+        name = entry.key.text
+        path = OTHER_NAMES.get(name.casefold().replace("-", "_"))
+        if path is None:
+            own = {**{key: key for key in section.keys}, **{alias: alias for s, alias in _ALIASES if s == section.name}}
+            meant = nearest(name, own)
+            if meant is not None:
+                path = f"{section.name}.{meant}"
+                if path not in KEYS:
+                    path = _ALIASES[section.name, meant][0].path
+            else:
+                elsewhere = nearest(name, _BY_NAME, cutoff=0.75)
+                path = _BY_NAME[elsewhere][0].path if elsewhere else None
+        if path is None:
+            message = f"Nothing reads {_shown_name(name)} in {section.name}. Its keys are {', '.join(section.keys)}."
+            self.problems.append(
+                Problem("unknown-key", "error", message, entry.key.range, self._removal(entry, _shown_name(name)))
+            )
+            return
+        key = KEYS[path]
+        if key.section != section.name:
+            self._misplaced(entry, key, f"in {section.name}")
+            return
+        message = f"Nothing reads {_shown_name(name)} in {section.name}. Did you mean {key.name}?"
+        fixes = (
+            Fix(f"Change to {key.name}", (Edit(entry.key.range, key.name),), preferred=True),
+            *self._removal(entry, _shown_name(name)),
+        )
+        self.problems.append(Problem("unknown-key", "error", message, entry.key.range, fixes, (), key.path))
+        self._read(key, entry, corrected=True)
+
+    def _misplaced(self, entry: Entry, key: Key, where: str) -> None:
+        """Report a key that stands in another section than its own."""
+        name = entry.key.text
+        said = (
+            f"{name} stands {where}, but it"
+            if name == key.name
+            else f"Nothing reads {_shown_name(name)} {where}. {key.name}"
+        )
+        message = f"{said} belongs in {key.section}."
+        edits = move_entry(self.document, entry, key.section, key.name)
+        fixes = (Fix(f"Move to {key.section}", edits, preferred=True),) if edits else ()
+        problem = Problem(
+            "misplaced-key", "error", message, entry.key.range, (*fixes, *self._removal(entry, name)), (), key.path
+        )
+        self.problems.append(problem)
+        self._read(key, entry, corrected=True)
+
+    def _read(self, key: Key, entry: Entry, *, corrected: bool = False) -> None:
+        where = _where(entry)
+        reading = read_value(key, entry.value, where)
+        self.problems.extend(reading.problems)
+        self._mentions.setdefault(key.path, []).append(_Mention(entry, reading, where, corrected))
+
+    def _read_alias(self, entry: Entry, key: Key, alias: Alias) -> None:
+        where = _where(entry)
+        if alias.values is None:
+            self._read(key, entry)
+            return
+        value = entry.value.value if isinstance(entry.value, Scalar) else None
+        reading = Reading()
+        if isinstance(value, bool) and value in alias.values:
+            reading = Reading(alias.values[value], valid=True)
+        else:
+            allowed = " or ".join(as_yaml(each) for each in alias.values)
+            fixes = tuple(
+                Fix(f"Write {key.name}: {translated}", (Edit(entry.range, f"{key.name}: {translated}"),))
+                for translated in alias.values.values()
+            )
+            message = f"{alias.name} is {allowed}. Better write {key.name} itself: {alias.note}"
+            self.problems.append(Problem("wrong-type", "error", message, where, fixes, (), key.path))
+        self._mentions.setdefault(key.path, []).append(_Mention(entry, reading, where, corrected=False))
+
+    def _retired(self, entry: Entry, path: str) -> None:
+        retired = RETIRED_KEYS[path]
+        name = entry.key.text
+        removal = self._removal(entry, name)
+        text = entry.value.text if isinstance(entry.value, Scalar) else ""
+        if text.casefold() in (value.casefold() for value in retired.accepted) or not text:
+            message = f"{name} changes nothing here and can go. {retired.note}"
+            self.problems.append(Problem("retired-key", "hint", message, entry.key.range, removal))
+        else:
+            message = f"{name} cannot be {_shown_name(text)}: nothing reads this key any more. {retired.note}"
+            self.problems.append(Problem("retired-key", "error", message, _where(entry), removal))
+
+    def _settle(self, key: Key, mentions: list[_Mention]) -> None:
+        """Decide what a key's value is when it is given once or more, and under which names."""
+        own = [mention for mention in mentions if mention.entry.key.text == key.name and not mention.corrected]
+        chosen = (own or mentions)[0]
+        self.given[key.path] = Given(chosen.entry, chosen.where, chosen.reading.value, chosen.reading.valid)
+        for mention in mentions:
+            if mention is chosen or mention.corrected or mention.entry.key.text == chosen.entry.key.text:
+                continue
+            self._doubled(key, chosen, mention)
+        if not own and not chosen.corrected:
+            self._old_name(key, chosen)
+
+    def _doubled(self, key: Key, chosen: _Mention, other: _Mention) -> None:
+        other_name, chosen_name = other.entry.key.text, chosen.entry.key.text
+        related = (Related(chosen.entry.key.range, f"{chosen_name} is given here"),)
+        same = not (chosen.reading.valid and other.reading.valid) or chosen.reading.value == other.reading.value
+        if same:
+            message = f"{other_name} is another name of {chosen_name}, which is given as well, with the same meaning. One is enough."
+            fixes = self._removal(other.entry, other_name, preferred=True)
+            problem = Problem("doubled-key", "hint", message, other.entry.key.range, fixes, related, key.path)
+        else:
+            message = (
+                f"{other_name} and {chosen_name} are two names of one setting, and they contradict each other. "
+                "Keep the one you mean."
+            )
+            fixes = (*self._removal(other.entry, other_name), *self._removal(chosen.entry, chosen_name))
+            problem = Problem("contradicting-keys", "error", message, other.entry.key.range, fixes, related, key.path)
+        self.problems.append(problem)
+
+    def _old_name(self, key: Key, mention: _Mention) -> None:
+        name = mention.entry.key.text
+        alias = next(alias for alias in key.aliases if alias.name == name)
+        fixes: tuple[Fix, ...] = ()
+        if alias.values is None:
+            fixes = (Fix(f"Rename to {key.name}", (Edit(mention.entry.key.range, key.name),), preferred=True),)
+        elif mention.reading.valid:
+            text = f"{key.name}: {as_yaml(mention.reading.value)}"
+            fixes = (Fix(f"Write {text}", (Edit(mention.entry.range, text),), preferred=True),)
+        message = f"{name} is another name of {key.name}. It works; {key.name} is the name used everywhere else."
+        if alias.note:
+            message += f" {alias.note}"
+        self.problems.append(Problem("other-name", "hint", message, mention.entry.key.range, fixes, (), key.path))
+
+    def _duplicate(self, first: Entry, second: Entry) -> None:
+        name = second.key.text
+        message = f"{_shown_name(name)} is given twice. Readers of YAML disagree about which one counts: keep one."
+        fixes = (
+            *self._removal(second, f"this {_shown_name(name)}", preferred=True),
+            *self._removal(first, f"the first {_shown_name(name)}"),
+        )
+        related = (Related(first.key.range, "It is first given here"),)
+        self.problems.append(Problem("duplicate-key", "error", message, second.key.range, fixes, related))
+
+    def _removal(self, entry: Entry, what: str, *, preferred: bool = False) -> tuple[Fix, ...]:
+        edit = remove_entry(self.document, entry)
+        return (Fix(f"Remove {what}", (edit,), preferred),) if edit else ()
+
+
+def unused_keys(given: dict[str, Given], known: dict[str, object], document: Document) -> Iterator[Problem]:
+    """Yield a hint for each key that the file gives although another key makes it count for nothing."""
+    for path, mention in given.items():
+        condition = KEYS[path].counts_when
+        if condition is None or condition.key not in known or condition.holds(known[condition.key]):
+            continue
+        name = KEYS[path].name
+        other = condition.key.split(".")[1]
+        values = " or ".join(as_yaml(value) for value in dict.fromkeys(map(str, condition.values)))
+        if None in condition.values:
+            when = f"when {other} is left out" if not condition.negated else f"when {other} is given"
+        else:
+            when = f"unless {other} is {values}" if condition.negated else f"when {other} is {values}"
+        only = "counts" if condition.negated and None not in condition.values else "only counts"
+        message = f"{name} {only} {when}, so it changes nothing here."
+        edit = remove_entry(document, mention.entry)
+        fixes = (Fix(f"Remove {name}", (edit,)),) if edit else ()
+        related = (Related(given[condition.key].where, f"{other} is set here"),) if condition.key in given else ()
+        yield Problem("unused-key", "hint", message, mention.entry.key.range, fixes, related, path)
+
+
+def _where(entry: Entry) -> Range:
+    """Return where problems with a value are shown: on the value, or on the key when nothing is written there."""
+    return entry.value.range if entry.value.range.start != entry.value.range.end else entry.key.range
+
+
+def _shown_name(name: str) -> str:
+    short = name if len(name) <= 60 else name[:57] + "..."
+    return short if short and short.isprintable() and short == short.strip() else quote(short)
+
+
+def _example(section: Section) -> str:
+    key = next(iter(section.keys.values()))
+    return f"{key.name}: {as_yaml(key.default)}"

@@ -1,0 +1,319 @@
+"""What to do where YAML cannot be read: say so in plain words, and read on behind the trouble."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import yaml
+
+from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range
+from trickster_engine.config.text import Lines
+from trickster_engine.config.yaml_nodes import Node, Scalar
+
+MOST_TROUBLES: Final = 20
+_MOST_ROUNDS: Final = 12
+_MOST_PIECES: Final = 500
+
+_LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|$)")
+_NAME: Final = re.compile(r"[A-Za-z_][\w.-]*")
+_WORD_AND_VALUE: Final = re.compile(r"([A-Za-z_]\w*)[ \t]+\S")
+
+
+class SyntaxTrouble(Exception):
+    """YAML cannot be read beyond this point. `lines` are those that may be to blame, likeliest first."""
+
+    def __init__(self, problem: Problem, lines: tuple[int, ...], *, hopeless: bool = False):
+        super().__init__(problem.message)
+        self.problem = problem
+        self.lines = lines
+        self.hopeless = hopeless  # leaving lines out would not help
+
+
+class Reader(Protocol):
+    """What reads a piece of the text."""
+
+    def read(self, text: str, first_line: int, shifts: dict[int, int]) -> Node | None:
+        """Return the tree of `text`, which starts at `first_line` of the whole."""
+
+
+@dataclass
+class Piece:
+    """The lines of one top-level section."""
+
+    name: str | None
+    first_line: int
+    lines: list[str]  # each with its line end
+
+
+class Budget:
+    """Keeps the reading in pieces of a hopeless text from taking long."""
+
+    def __init__(self, length: int):
+        self.characters = 4 * length + 20_000
+        self.troubles = MOST_TROUBLES
+
+    def spend(self, characters: int) -> bool:
+        """Take the cost of one more reading; False when there is nothing left for it."""
+        self.characters -= characters
+        return self.characters >= 0 and self.troubles > 0
+
+
+def pieces(text: str) -> Iterator[Piece]:
+    """Split a text where a line starts at the margin."""
+    current = Piece(None, 0, [])
+    count = 0
+    has_content = False
+    for number, match in enumerate(_LINE.finditer(text)):
+        line = match.group()
+        if line.startswith("---") and has_content:
+            break  # what follows a second document start is not part of the config
+        if line[:1] and line[0] not in " \t#\r\n-]}%" and not line.startswith("..."):
+            if current.lines:
+                yield current
+                count += 1
+                if count == _MOST_PIECES:
+                    return
+            name = _NAME.match(line)
+            current = Piece(name.group() if name else None, number, [])
+            has_content = True
+        if line.startswith(("---", "%", "...")):
+            line = line[len(line.rstrip("\r\n")) :]
+        current.lines.append(line)
+    if current.lines:
+        yield current
+
+
+def read_piece(reader: Reader, piece: Piece, budget: Budget) -> tuple[Node | None, list[Problem]]:
+    """Read one section, leaving out lines until the rest can be read. Return its tree and what was wrong."""
+    lines = list(piece.lines)
+    shifts: dict[int, int] = {}
+    troubles: list[Problem] = []
+
+    def note(problem: Problem) -> None:
+        if all(problem.range.start.line != noted.range.start.line for noted in troubles):
+            troubles.append(problem)
+            budget.troubles -= 1
+
+    if not budget.spend(sum(map(len, lines))):
+        return None, []
+    node, trouble = _attempt(reader, lines, piece.first_line, shifts)
+    for _ in range(_MOST_ROUNDS):
+        if trouble is None:
+            break
+        note(trouble.problem)
+        best = None
+        for number in trouble.lines:
+            index = number - piece.first_line
+            if not 0 <= index < len(lines) or trouble.hopeless or not budget.spend(sum(map(len, lines))):
+                continue
+            tried, tried_shifts = list(lines), dict(shifts)
+            _take_out(tried, index, piece, tried_shifts, trouble.problem)
+            if tried == lines:
+                continue
+            tried_node, next_trouble = _attempt(reader, tried, piece.first_line, tried_shifts)
+            if best is None or next_trouble is None or _further(next_trouble, best[3]):
+                best = (tried, tried_shifts, tried_node, next_trouble)
+            if next_trouble is None:
+                break
+        if best is None:
+            return None, troubles
+        lines, shifts, node, trouble = best
+    if trouble is not None:
+        return None, troubles
+    if isinstance(node, Scalar) and node.text:
+        note(_missing_colon(node.range, "".join(piece.lines[:1])))
+    return node, troubles
+
+
+def _attempt(
+    reader: Reader, lines: list[str], first_line: int, shifts: dict[int, int]
+) -> tuple[Node | None, SyntaxTrouble | None]:
+    try:
+        return reader.read("".join(lines), first_line, shifts), None
+    except SyntaxTrouble as trouble:
+        return None, trouble
+
+
+def _further(trouble: SyntaxTrouble, than: SyntaxTrouble | None) -> bool:
+    return than is not None and trouble.problem.range.start > than.problem.range.start
+
+
+def _take_out(lines: list[str], index: int, piece: Piece, shifts: dict[int, int], problem: Problem) -> None:
+    """Make a line harmless: indent it with spaces if tabs were the trouble, else empty it."""
+    line = lines[index]
+    content = line.rstrip("\r\n")
+    end = line[len(content) :]
+    body = content.lstrip(" \t")
+    if problem.code == "yaml-tab" and "\t" in content[: len(content) - len(body)]:
+        spaces = _usual_indent(lines, index)
+        shifts[piece.first_line + index] = len(spaces) - (len(content) - len(body))
+        lines[index] = spaces + body + end
+    elif index == 0 and piece.name:
+        lines[index] = piece.name + ":" + end  # keep the section, or its keys would seem to be sections
+    else:
+        lines[index] = end
+
+
+def _usual_indent(lines: list[str], index: int) -> str:
+    """Return the spaces that the nearest line before `index` is indented by; two when there is none."""
+    for line in reversed(lines[1:index]):
+        body = line.lstrip(" ")
+        if body.strip() and body[0] not in "#\t" and body != line:
+            return " " * (len(line) - len(body))
+    return "  "
+
+
+def trouble_from(error: yaml.MarkedYAMLError, lines: Lines, position: Callable[[object], Position]) -> SyntaxTrouble:
+    """Turn an error of PyYAML into one that says what to do."""
+    problem_at = position(error.problem_mark) if error.problem_mark else None
+    context_at = position(error.context_mark) if error.context_mark else None
+    at = problem_at or context_at or Position(0, 0)
+    start = context_at or at
+    said = str(error.problem or "")
+    context = str(error.context or "")
+    line = lines.line(at.line)
+    indent = line[: len(line) - len(line.lstrip(" \t"))]
+
+    if "\t" in indent and at.character <= len(indent):
+        return _tab(at.line, lines)
+    if "could not find expected ':'" in said:
+        where = _rest_of_line(lines, start)
+        return SyntaxTrouble(_missing_colon(where, lines.line(start.line)), (start.line, at.line))
+    if "quoted scalar" in context and ("end of stream" in said or "document indicator" in said):
+        where = _rest_of_line(lines, start)
+        mark = lines.line(start.line)[start.character : start.character + 1]
+        message = f"The quote {mark} that opens here is never closed. Add one at the end of the text."
+        fix = Fix(f"Close the quote with {mark}", (Edit(Range(where.end, where.end), mark),))
+        return SyntaxTrouble(Problem("yaml-unclosed", "error", message, where, (fix,)), (start.line, at.line))
+    for bracket, opening in (("]", "["), ("}", "{")):
+        if f"',' or '{bracket}'" in said:
+            where = _rest_of_line(lines, start)
+            message = f"The bracket {opening} that opens here is not closed, or a comma is missing. Write {bracket} at its end."
+            fix = Fix(f"Close with {bracket}", (Edit(Range(where.end, where.end), bracket),))
+            problem = Problem("yaml-unclosed", "error", message, where, (fix,))
+            return SyntaxTrouble(problem, (start.line, at.line))
+    if "mapping values are not allowed" in said or "expected key" in said or "expected <block end>" in said:
+        return _indentation_or_colon(at, lines, start)
+    if "cannot start any token" in said:
+        character = line[at.character : at.character + 1]
+        where = _rest_of_line(lines, at)
+        message = f"No value can start with {character or 'this'}. Put quotes around it if it is meant as text."
+        fixes = _quoting(lines, where)
+        return SyntaxTrouble(Problem("yaml-syntax", "error", message, where, fixes), (at.line,))
+    if "escape" in said or "hexdecimal" in said or "hexadecimal" in said:
+        where = Range(Position(at.line, max(at.character - 1, 0)), Position(at.line, at.character + 1))
+        message = "Between double quotes a backslash starts an escape such as \\n. Write \\\\ for a backslash itself."
+        fix = Fix("Double the backslash", (Edit(Range(where.start, where.start), "\\"),))
+        return SyntaxTrouble(Problem("yaml-syntax", "error", message, where, (fix,)), (at.line, start.line))
+    where = _rest_of_line(lines, at)
+    message = f"YAML cannot be read on from here: {said or 'unknown reason'}."
+    return SyntaxTrouble(
+        Problem("yaml-syntax", "error", message, where), (where.start.line, at.line, start.line, at.line - 1)
+    )
+
+
+def trouble_at(at: Position, lines: Lines, said: str) -> SyntaxTrouble:
+    """Return the trouble for an error that names no place: it lies behind `at`."""
+    where = _rest_of_line(lines, at)
+    first_line = said.strip().splitlines()[0] if said.strip() else "unknown reason"
+    message = f"YAML cannot be read on from here: {first_line[:120]}."
+    return SyntaxTrouble(Problem("yaml-syntax", "error", message, where), (at.line, at.line + 1))
+
+
+def _tab(line_number: int, lines: Lines) -> SyntaxTrouble:
+    line = lines.line(line_number)
+    indent = line[: len(line) - len(line.lstrip(" \t"))]
+    where = Range(Position(line_number, 0), Position(line_number, len(indent)))
+    before = [lines.line_with_end(number) for number in range(max(0, line_number - 50), line_number)]
+    spaces = _usual_indent(["", *before], len(before) + 1)
+    message = "This line is indented with a tab. YAML takes spaces only; use two."
+    fix = Fix("Indent with spaces", (Edit(where, spaces),), preferred=True)
+    return SyntaxTrouble(Problem("yaml-tab", "error", message, where, (fix,)), (line_number,))
+
+
+def _missing_colon(where: Range, line: str) -> Problem:
+    content = line.strip()
+    match = _WORD_AND_VALUE.match(content)
+    fixes: tuple[Fix, ...] = ()
+    if match:
+        after_name = Position(where.start.line, where.start.character + len(match.group(1)))
+        fixes = (Fix(f"Write `{match.group(1)}:`", (Edit(Range(after_name, after_name), ":"),), preferred=True),)
+    elif _NAME.fullmatch(content):
+        fixes = (Fix(f"Write `{content}:`", (Edit(Range(where.end, where.end), ":"),), preferred=True),)
+    message = "This line is neither `name: value` nor a comment. Is the colon missing?"
+    return Problem("yaml-missing-colon", "error", message, where, fixes)
+
+
+def _indentation_or_colon(at: Position, lines: Lines, start: Position) -> SyntaxTrouble:
+    """Both a wrong indentation and a colon too many end in the same errors: the line before tells which it was."""
+    line = lines.line(at.line)
+    body = line.lstrip(" ")
+    indent = len(line) - len(body)
+    previous = _line_before(lines, at.line)
+    if previous is not None:
+        before = lines.line(previous)
+        body_before = before.lstrip(" ")
+        indent_before = len(before) - len(body_before)
+        opens = body_before.split(" #")[0].rstrip().endswith(":")
+        if indent > indent_before and _NAME.fullmatch(body_before.strip()):
+            name = _rest_of_line(lines, Position(previous, indent_before))
+            return SyntaxTrouble(_missing_colon(name, before), (previous, at.line))
+        if indent != indent_before and not opens and body.strip():
+            where = Range(Position(at.line, 0), Position(at.line, indent)) if indent else _rest_of_line(lines, at)
+            deeper = "further" if indent > indent_before else "less far"
+            message = (
+                f"This line is indented {deeper} than the one above it ({indent} and {indent_before} spaces), "
+                "so it belongs to no section. Keys of one section start in the same column."
+            )
+            edit = Edit(Range(Position(at.line, 0), Position(at.line, indent)), " " * indent_before)
+            fix = Fix(f"Indent by {indent_before} spaces", (edit,), preferred=True)
+            problem = Problem("yaml-indentation", "error", message, where, (fix,))
+            return SyntaxTrouble(problem, (at.line, start.line))
+    where = _rest_of_line(lines, Position(at.line, indent))
+    match = re.match(r"\s*[^\s:]+:\s+(?=\S)", line)
+    if match and match.end() <= at.character:
+        value = _rest_of_line(lines, Position(at.line, match.end()))
+        message = "A second colon in this line makes it unreadable. Put quotes around a text that has `: ` in it."
+        problem = Problem("yaml-syntax", "error", message, value, _quoting(lines, value))
+        return SyntaxTrouble(problem, (at.line,))
+    message = (
+        "This line does not fit what stands above it. Keys of one section start in the same column, with `name: value`."
+    )
+    return SyntaxTrouble(Problem("yaml-indentation", "error", message, where), (at.line, start.line, at.line - 1))
+
+
+def _line_before(lines: Lines, number: int) -> int | None:
+    """Return the nearest line above that is neither blank nor a comment."""
+    for candidate in range(number - 1, max(-1, number - 200), -1):
+        content = lines.line(candidate).strip()
+        if content and not content.startswith("#"):
+            return candidate
+    return None
+
+
+def _rest_of_line(lines: Lines, at: Position) -> Range:
+    """Return the range from a position to the end of its line's text; never empty where the file has any text."""
+    number = min(at.line, len(lines) - 1)
+    while number > 0 and not lines.line(number).strip():
+        number -= 1
+    line = lines.line(number)
+    end = len(_without_comment(line).rstrip())
+    if number == at.line and at.character < end:
+        return Range(Position(number, at.character), Position(number, end))
+    return Range(Position(number, min(len(line) - len(line.lstrip()), end)), Position(number, end))
+
+
+def _without_comment(line: str) -> str:
+    match = re.search(r"(?:^|\s)#", line)
+    before = line[: match.start()] if match else line
+    return before if before.strip() else line
+
+
+def _quoting(lines: Lines, where: Range) -> tuple[Fix, ...]:
+    text = lines.slice(where)
+    if not text or "'" in text or '"' in text:
+        return ()
+    return (Fix("Put quotes around it", (Edit(where, f'"{text}"'),), preferred=True),) if "\\" not in text else ()
