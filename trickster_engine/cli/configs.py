@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from trickster_engine.cli.arguments import Subcommands, (
+from trickster_engine.cli.arguments import (
+    Subcommands,
     add_config,
     add_json,
     add_overrides,
@@ -15,7 +16,6 @@ from trickster_engine.cli.arguments import Subcommands, (
 )
 from trickster_engine.config import check, preset_names, preset_plan, preset_text
 from trickster_engine.estimates import count_parameters, estimate
-
 
 
 def add_commands(commands: Subcommands) -> None:

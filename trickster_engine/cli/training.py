@@ -114,7 +114,7 @@ def _quickstart(options: argparse.Namespace) -> int:
     try:
         resolve_corpus("shakespeare", Path.cwd())
     except TricksterError as error:
-        if error.code not in ("corpus-missing", "download-failed"):
+        if error.code != "corpus-unavailable":
             raise
         print(
             "No network and no copy of Tiny Shakespeare: training on the Python standard library's own source instead.",
