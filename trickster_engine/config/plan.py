@@ -548,7 +548,7 @@ class SamplingConfig:
         minimum=0,
         maximum=1_000_000,
         examples=(0, 40, 200),
-        counts_when=Condition("sampling_config.temperature", (0, 0.0), negated=True),
+        counts_when=Condition("sampling_config.temperature", (0,), negated=True),
     )
     top_p: float = key(
         1.0,
@@ -557,7 +557,7 @@ class SamplingConfig:
         above=0,
         maximum=1,
         examples=(0.9, 0.95, 1.0),
-        counts_when=Condition("sampling_config.temperature", (0, 0.0), negated=True),
+        counts_when=Condition("sampling_config.temperature", (0,), negated=True),
     )
     repetition_penalty: float = key(
         1.0,

@@ -74,8 +74,8 @@ def batch_is_shared_out(settings: Settings) -> Iterator[Problem]:
     count, batch = devices(settings), settings.integer(BATCH)
     if settings.truth(DDP) and count > 1 and batch % count:
         message = (
-            f"batch_size {batch} cannot be shared out evenly among {count} devices (mesh_shape {shown_mesh(settings)}). It "
-            "is the total over all of them."
+            f"batch_size {batch} cannot be shared out evenly among {count} devices (mesh_shape "
+            f"{shown_mesh(settings)}). It is the total over all of them."
         )
         fixes = [settings.write(BATCH, size) for size in nearest_numbers(batch, multiples_around(batch, count))]
         yield settings.problem("batch-divides-devices", "error", message, BATCH, MESH, fixes=tuple(fixes))

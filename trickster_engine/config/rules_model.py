@@ -43,9 +43,8 @@ def head_fixes(settings: Settings) -> tuple[Fix | None, ...]:
     """Return fixes that make the heads divide the width into slices of an allowed size."""
     dim, heads, unit = settings.integer(DIM), settings.integer(HEADS), grain(settings)
     allowed = [
-        count for count in divisors(dim, 1024) if (dim // count % unit == 0 and dim // count <= 256) or count == heads
+        count for count in divisors(dim, 1024) if dim // count % unit == 0 and dim // count <= 256 and count != heads
     ]
-    allowed = [count for count in allowed if count != heads]
     kv_given = settings.is_given(KV_HEADS) and settings.knows(KV_HEADS)
     if kv_given:
         allowed = [count for count in allowed if count % settings.integer(KV_HEADS) == 0]
@@ -62,8 +61,8 @@ def heads_divide_dim(settings: Settings) -> Iterator[Problem]:
     dim, heads = settings.integer(DIM), settings.integer(HEADS)
     if dim % heads:
         message = (
-            f"hidden_dim {dim} cannot be shared out evenly among num_heads {heads} ({dim} / {heads} = {dim / heads:.2f}). "
-            "Choose numbers that divide."
+            f"hidden_dim {dim} cannot be shared out evenly among num_heads {heads} ({dim} / {heads} = "
+            f"{dim / heads:.2f}). Choose numbers that divide."
         )
         yield settings.problem("heads-divide-dim", "error", message, HEADS, DIM, fixes=head_fixes(settings))
 
@@ -74,8 +73,8 @@ def head_dim_even(settings: Settings) -> Iterator[Problem]:
     dim, heads = settings.integer(DIM), settings.integer(HEADS)
     if dim % heads == 0 and dim // heads % 2:
         message = (
-            f"Each head is {dim // heads} wide (hidden_dim {dim} / num_heads {heads}), which is odd. Rotary positions turn "
-            "pairs of numbers, so a head's width must be even."
+            f"Each head is {dim // heads} wide (hidden_dim {dim} / num_heads {heads}), which is odd. Rotary positions "
+            "turn pairs of numbers, so a head's width must be even."
         )
         yield settings.problem("head-dim-even", "error", message, HEADS, DIM, fixes=head_fixes(settings))
 
@@ -87,8 +86,8 @@ def kv_heads_divide_heads(settings: Settings) -> Iterator[Problem]:
     if heads % kv_heads:
         said = "more than" if kv_heads > heads else "no divisor of"
         message = (
-            f"num_kv_heads {kv_heads} is {said} num_heads {heads}. Every key/value head serves the same number of query "
-            "heads, so num_heads must be divisible by it."
+            f"num_kv_heads {kv_heads} is {said} num_heads {heads}. Every key/value head serves the same number of "
+            "query heads, so num_heads must be divisible by it."
         )
         counts = nearest_numbers(kv_heads, divisors(heads, 1024))
         fixes = [settings.write(KV_HEADS, count, why=f"{heads // count} query heads each") for count in counts]

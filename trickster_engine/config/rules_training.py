@@ -32,8 +32,8 @@ def warmup_ends(settings: Settings) -> Iterator[Problem]:
     if warmup >= steps:
         shorter = steps // 10
         message = (
-            f"warmup_steps {warmup} must be less than max_steps {steps}: the learning rate would still be climbing when "
-            "training ends. A tenth of max_steps is usual."
+            f"warmup_steps {warmup} must be less than max_steps {steps}: the learning rate would still be climbing "
+            "when training ends. A tenth of max_steps is usual."
         )
         fixes = (
             settings.write(WARMUP, shorter, preferred=True, why="a tenth of max_steps"),
@@ -116,8 +116,8 @@ def patience_can_end(settings: Settings) -> Iterator[Problem]:
     evaluations = steps // every
     if patience and patience >= evaluations:
         message = (
-            f"early_stopping_patience {patience} can never end this run early: there are only {evaluations} evaluations "
-            f"(max_steps {steps} / eval_interval {every})."
+            f"early_stopping_patience {patience} can never end this run early: there are only {evaluations} "
+            f"evaluations (max_steps {steps} / eval_interval {every})."
         )
         fixes = (settings.write(PATIENCE, 0, why="off"), settings.write(EVAL, max(1, steps // (patience * 4))))
         yield settings.problem("patience-too-long", "information", message, PATIENCE, EVAL, STEPS, fixes=fixes)

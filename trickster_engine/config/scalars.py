@@ -5,6 +5,7 @@ PyYAML's own rules are those of YAML 1.1, in which `3e-4` is a text, `012` is te
 
 from __future__ import annotations
 
+import math
 import re
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
@@ -109,7 +110,7 @@ def as_yaml(value: object) -> str:
 
 def number_text(value: float) -> str:
     """Return a float the short way: `0.1`, `3e-4`, `10000.0`."""
-    if value != value:
+    if math.isnan(value):
         return ".nan"
     if value in (float("inf"), float("-inf")):
         return ".inf" if value > 0 else "-.inf"

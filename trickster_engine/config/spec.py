@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeVar, cast
+from typing import Final, Literal, TypeVar
 
 KeyType = Literal["integer", "number", "boolean", "text", "path", "mesh"]
 
@@ -101,5 +101,4 @@ def key(
         limit_reason=limit_reason,
         type=type,
     )
-    # The declared type is the value's, as with dataclasses.field itself.
-    return cast(T, field(default=default, metadata={METADATA_NAME: metadata}))
+    return field(default=default, metadata={METADATA_NAME: metadata})

@@ -175,7 +175,7 @@ class _ValueReader:
 
     def _read_number(self, node: Scalar, value: object) -> None:
         key = self.key
-        if isinstance(value, str) or isinstance(value, bool):
+        if isinstance(value, (str, bool)):
             self._wrong_type(self._why_no_number(node, value), self._number_fixes(node))
             return
         assert isinstance(value, (int, float))

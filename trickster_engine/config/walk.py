@@ -239,7 +239,7 @@ class Walk:
         related = (Related(chosen.entry.key.range, f"{chosen_name} is given here"),)
         same = not (chosen.reading.valid and other.reading.valid) or chosen.reading.value == other.reading.value
         if same:
-            message = f"{other_name} is another name of {chosen_name}, which is given as well, with the same meaning. One is enough."
+            message = f"{other_name} is another name of {chosen_name}, which is given as well. One is enough."
             fixes = self._removal(other.entry, other_name, preferred=True)
             problem = Problem("doubled-key", "hint", message, other.entry.key.range, fixes, related, key.path)
         else:
@@ -288,13 +288,13 @@ def unused_keys(given: dict[str, Given], known: dict[str, object], document: Doc
             continue
         name = KEYS[path].name
         other = condition.key.split(".")[1]
-        values = " or ".join(as_yaml(value) for value in dict.fromkeys(map(str, condition.values)))
-        if None in condition.values:
-            when = f"when {other} is left out" if not condition.negated else f"when {other} is given"
+        values = " or ".join(as_yaml(value) for value in condition.values)
+        if condition.negated:
+            message = f"{name} changes nothing while {other} is {values}."
+        elif None in condition.values:
+            message = f"{name} changes nothing while {other} is given."
         else:
-            when = f"unless {other} is {values}" if condition.negated else f"when {other} is {values}"
-        only = "counts" if condition.negated and None not in condition.values else "only counts"
-        message = f"{name} {only} {when}, so it changes nothing here."
+            message = f"{name} only counts when {other} is {values}, so it changes nothing here."
         edit = remove_entry(document, mention.entry)
         fixes = (Fix(f"Remove {name}", (edit,)),) if edit else ()
         related = (Related(given[condition.key].where, f"{other} is set here"),) if condition.key in given else ()

@@ -233,6 +233,7 @@ class _Composer:
         open_nodes: list[_Open] = []
         root: Node | None = None
         documents = 0
+        event: Any
         for event in yaml.parse(text, Loader=loader):
             kind = type(event)
             if kind is yaml.ScalarEvent:
@@ -317,11 +318,8 @@ class _Composer:
 
     def _end(self, event: Any, opened: _Open) -> Node:
         node = opened.node
-        if node.flow:
-            end = self.position(event.end_mark)
-        else:
-            # The end mark of a block collection stands wherever the next token does; its own text ends earlier.
-            end = opened.last_end or node.range.start
+        # The end mark of a block collection stands wherever the next token does; its own text ends earlier.
+        end = self.position(event.end_mark) if node.flow else opened.last_end or node.range.start
         node.range = Range(node.range.start, max(end, node.range.start))
         if opened.anchor:
             self.parser.anchors[opened.anchor] = node

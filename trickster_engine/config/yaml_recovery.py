@@ -191,7 +191,7 @@ def trouble_from(error: yaml.MarkedYAMLError, lines: Lines, position: Callable[[
     for bracket, opening in (("]", "["), ("}", "{")):
         if f"',' or '{bracket}'" in said:
             where = _rest_of_line(lines, start)
-            message = f"The bracket {opening} that opens here is not closed, or a comma is missing. Write {bracket} at its end."
+            message = f"The bracket {opening} that opens here is not closed, or a comma is missing. End with {bracket}."
             fix = Fix(f"Close with {bracket}", (Edit(Range(where.end, where.end), bracket),))
             problem = Problem("yaml-unclosed", "error", message, where, (fix,))
             return SyntaxTrouble(problem, (start.line, at.line))
