@@ -1,0 +1,135 @@
+"""Batches: every window once an epoch, the same ones whenever they are asked for; every held-out token once."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trickster_engine.data.batches import TrainingBatches, evenly_spaced_windows, validation_windows
+from trickster_engine.errors import TricksterError
+
+
+def _tokens(count: int) -> np.ndarray:
+    return np.arange(count, dtype=np.uint32)
+
+
+@given(count=st.integers(2, 400), length=st.integers(1, 40), batch=st.integers(1, 9), seed=st.integers(0, 2**64 - 1))
+def test_an_epoch_deals_every_window_exactly_once(count: int, length: int, batch: int, seed: int) -> None:
+    if count < length + 1:
+        with pytest.raises(TricksterError) as caught:
+            TrainingBatches(_tokens(count), length, batch, seed)
+        assert caught.value.code == "corpus-too-short"
+        return
+    batches = TrainingBatches(_tokens(count), length, batch, seed)
+    windows = batches.windows_per_epoch
+    rows = np.concatenate([batches.batch(step)[0] for step in range(-(-3 * windows // batch))])
+    for epoch in range(3):
+        starts = np.sort(rows[epoch * windows : (epoch + 1) * windows, 0])
+        assert len(starts) == windows
+        assert (np.diff(starts) == length).all()  # side by side: no overlap, none twice
+        assert starts[0] >= 0 and starts[-1] + length <= count - 1
+        # At most the offset at one end and one window at the other are left out.
+        assert windows * length > count - 1 - 2 * length
+
+
+@given(step=st.integers(0, 10**6), accumulation=st.integers(1, 8), seed=st.integers(0, 1000))
+def test_targets_are_the_next_tokens(step: int, accumulation: int, seed: int) -> None:
+    x, y = TrainingBatches(_tokens(1000), 7, 3, seed).batch(step, accumulation - 1, accumulation)
+    assert x.shape == y.shape == (3, 7) and x.dtype == y.dtype == np.int64
+    assert x.flags.c_contiguous and y.flags.c_contiguous
+    assert (y == x + 1).all() and (np.diff(x, axis=1) == 1).all()
+
+
+def test_a_batch_depends_on_nothing_but_its_position() -> None:
+    straight = TrainingBatches(_tokens(997), 8, 5, 3)
+    wanted = {step: straight.batch(step) for step in range(200)}
+    for step in (150, 3, 199, 0, 70, 70):
+        resumed = TrainingBatches(_tokens(997), 8, 5, 3)
+        assert np.array_equal(resumed.batch(step)[0], wanted[step][0])
+        assert np.array_equal(straight.batch(step)[0], wanted[step][0])  # also when going back
+
+
+def test_accumulation_deals_the_same_samples_as_larger_batches() -> None:
+    small, large = TrainingBatches(_tokens(997), 8, 4, 3), TrainingBatches(_tokens(997), 8, 12, 3)
+    for step in range(30):
+        parts = [small.batch(step, micro, 3)[0] for micro in range(3)]
+        assert np.array_equal(np.concatenate(parts), large.batch(step)[0])
+
+
+def test_epochs_and_seeds_differ_in_order_and_offset() -> None:
+    def starts(seed: int, epoch: int) -> list[int]:
+        batches = TrainingBatches(_tokens(10_000), 64, 1, seed)
+        first = epoch * batches.windows_per_epoch
+        return [int(batches.batch(first + index)[0][0, 0]) for index in range(batches.windows_per_epoch)]
+
+    runs = [starts(0, 0), starts(0, 1), starts(0, 2), starts(1, 0)]
+    assert len({tuple(run) for run in runs}) == 4
+    assert len({min(run) for run in runs}) > 1
+    assert all(run != sorted(run) for run in runs)
+
+
+def test_the_order_is_the_one_that_old_checkpoints_resume() -> None:
+    # These numbers must never change: a run that was started before could not be continued exactly.
+    batches = TrainingBatches(_tokens(1000), 10, 6, 1337)
+    assert batches.batch(0)[0][:, 0].tolist() == [93, 923, 163, 873, 183, 213]
+    assert batches.batch(40)[0][:, 0].tolist() == [614, 394, 274, 454, 444, 774]
+
+
+def test_epoch_at() -> None:
+    batches = TrainingBatches(_tokens(1001), 10, 9, 0)
+    assert batches.windows_per_epoch == 99
+    assert batches.epoch_at(0) == 0
+    assert batches.epoch_at(11) == 1
+    assert batches.epoch_at(11, accumulation=2) == 2
+
+
+def test_a_step_allocates_little_beyond_its_batch(tmp_path: Path) -> None:
+    np.zeros(50_000_000, dtype=np.uint8).tofile(tmp_path / "train.bin")
+    batches = TrainingBatches(np.memmap(tmp_path / "train.bin", dtype=np.uint8, mode="r"), 512, 16, 0)
+    batches.batch(0)
+    tracemalloc.start()
+    batches.batch(1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * 16 * 512 * 8 * 1.5
+
+
+@given(count=st.integers(2, 300), length=st.integers(1, 50), batch=st.integers(1, 7))
+def test_every_held_out_token_but_the_first_is_predicted_once(count: int, length: int, batch: int) -> None:
+    predicted: list[int] = []
+    for x, y in validation_windows(_tokens(count), length, batch):
+        assert x.shape == y.shape and x.shape[0] <= batch and x.shape[1] <= length
+        assert (y == x + 1).all()
+        predicted += y.reshape(-1).tolist()
+    assert predicted == list(range(1, count))
+
+
+def test_the_windows_do_not_depend_on_the_batch_size() -> None:
+    def windows(batch: int) -> list[list[int]]:
+        return [row.tolist() for x, _ in validation_windows(_tokens(1003), 16, batch) for row in x]
+
+    assert windows(1) == windows(7) == windows(1000)
+
+
+def test_nothing_to_predict() -> None:
+    with pytest.raises(TricksterError):
+        list(validation_windows(_tokens(1), 8, 4))
+
+
+@given(count=st.integers(2, 2000), length=st.integers(1, 50), wanted=st.integers(1, 20))
+def test_evenly_spaced_windows(count: int, length: int, wanted: int) -> None:
+    if count < length + 1:
+        with pytest.raises(TricksterError):
+            evenly_spaced_windows(_tokens(count), length, wanted)
+        return
+    x, y = evenly_spaced_windows(_tokens(count), length, wanted)
+    assert x.shape == y.shape == (min(wanted, (count - 1) // length), length)
+    assert (y == x + 1).all()
+    gaps = np.diff(x[:, 0])
+    assert (gaps >= length).all()
+    assert len(gaps) == 0 or gaps.max() - gaps.min() <= length
