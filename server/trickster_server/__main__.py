@@ -1,0 +1,30 @@
+"""`python -m trickster_server`: the language server over standard input and output."""
+
+from __future__ import annotations
+
+import sys
+
+
+def _start() -> int:
+    if tuple(sys.version_info) < (3, 10):
+        sys.stderr.write(f"Trickster's language server needs Python 3.10 or newer; this is {sys.version.split()[0]}.\n")
+        return 78
+    if sys.argv[1:] in (["--help"], ["-h"]):
+        print(
+            "usage: python -m trickster_server\n\nTrickster's language server. It speaks the Language Server Protocol "
+            "over standard input and output;\nan editor starts it. docs/protocol.md lists what it has beyond that."
+        )
+        return 0
+    try:
+        from trickster_server.app import main
+    except ModuleNotFoundError as error:
+        sys.stderr.write(
+            f"Trickster's language server cannot start: the package {error.name} is missing in {sys.executable}.\n"
+            "Install pygls, lsprotocol and PyYAML there, or choose another interpreter.\n"
+        )
+        return 78
+    return main()
+
+
+if __name__ == "__main__":
+    raise SystemExit(_start())

@@ -1,0 +1,235 @@
+"""The language server: what it holds, how it starts and how it ends. The features register themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from trickster_engine import __version__
+from trickster_server import protocol as messages
+from trickster_server.client_log import ClientLog
+from trickster_server.documents import Documents, path_of
+from trickster_server.environment import Environment
+from trickster_server.features import register_features
+from trickster_server.features.diagnostics import Diagnostics
+from trickster_server.parent import watch_parent
+from trickster_server.progress import ProgressTokens
+from trickster_server.rpc import TricksterProtocol, make_converter
+from trickster_server.runs.interpreter import Interpreters
+from trickster_server.runs.registry import RunRegistry
+from trickster_server.runs.service import RunService
+from trickster_server.stdio import FrameReader, FrameWriter
+from trickster_server.timing import Timing
+from trickster_server.wire import WireError, from_wire, to_wire
+
+logger = logging.getLogger(__name__)
+
+
+class TricksterServer(LanguageServer):
+    """Everything the features share."""
+
+    protocol: TricksterProtocol
+
+    def __init__(self) -> None:
+        super().__init__(
+            "trickster",
+            __version__,
+            text_document_sync_kind=types.TextDocumentSyncKind.Incremental,
+            protocol_cls=TricksterProtocol,
+            converter_factory=make_converter,
+        )
+        self.options = messages.InitializationOptions()
+        self.trusted = True
+        self.documents = Documents()
+        self.progress_bars = ProgressTokens(self)
+        self.interpreters = Interpreters()
+        self.registry = RunRegistry(self._send_events, self._send_runs, self._output_folders)
+        self.timing = Timing(self)
+        self.environment = Environment(self)
+        self.diagnostics = Diagnostics(self)
+        self.runs = RunService(self)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._ended: asyncio.Future[int] | None = None
+        self._log = ClientLog(self)
+        register_features(self)
+        for method, handler in (
+            (types.INITIALIZE, self._initialize),
+            (types.INITIALIZED, self._initialized),
+            (types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS, self._folders_changed),
+            ("trickster/trustGranted", self._trust_granted),
+            ("trickster/interpreterChanged", self._interpreter_changed),
+        ):
+            # pygls marks what it registers, which a bound method does not allow: so each is wrapped.
+            self.feature(method)(partial(handler))
+
+    # ---- life -------------------------------------------------------------------------------------------------------
+
+    def serve(self, incoming: BinaryIO, outgoing: BinaryIO) -> int:
+        """Serve one client until it leaves. Returns the exit code."""
+        return asyncio.run(self._serve(incoming, outgoing))
+
+    async def _serve(self, incoming: BinaryIO, outgoing: BinaryIO) -> int:
+        loop = asyncio.get_running_loop()
+        self._ended = loop.create_future()
+
+        def from_thread(code: int) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                loop.call_soon_threadsafe(self.exit_requested, code)
+
+        writer = FrameWriter(outgoing, failed=partial(from_thread, 1))
+        self.protocol.set_writer(writer)
+        reader = FrameReader(incoming, partial(self.protocol.deliver, loop=loop), ended=partial(from_thread, 1))
+        self.protocol.frame_handled = reader.done_with_one
+        for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+            with contextlib.suppress(NotImplementedError, RuntimeError, AttributeError, ValueError):
+                loop.add_signal_handler(getattr(signal, name), self.exit_requested, 0)
+        self._log.install(loop)
+        reader.start()
+        code = await self._ended
+        await self._close()
+        writer.close()
+        return code
+
+    def exit_requested(self, code: int) -> None:
+        """End the server; whatever it has started, except training, ends with it."""
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(code)
+
+    async def _close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.runs.close(), 3.0)
+        await self.registry.close()
+        self._log.remove()
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Do something beside the requests. An error ends in the log, not in silence."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("The background task %s failed", task.get_name(), exc_info=error)
+
+    def report_server_error(self, error: Exception, source: Any) -> None:
+        """Log it; nobody is helped by a pop-up."""
+        logger.error("The server failed: %s", error)
+
+    # ---- the client says hello --------------------------------------------------------------------------------------
+
+    def _initialize(self, params: types.InitializeParams) -> None:
+        try:
+            given = params.initialization_options
+            self.options = from_wire(messages.InitializationOptions, given if given is not None else {})
+        except WireError as error:
+            logger.warning("Initialization options are passed over: %s", error)
+        self.trusted = self.options.trusted
+        self.interpreters.chosen = self.options.python
+        self.documents.encoding = self.workspace.position_encoding or types.PositionEncodingKind.Utf16
+
+    def _initialized(self, _: types.InitializedParams) -> None:
+        if self.process_id is not None:
+            self.spawn(watch_parent(self.process_id, partial(self.exit_requested, 1)), "watch the client")
+        self.registry.start(self.folders(), self.options.following)
+        self.spawn(self.timing.keep_current(), "learn speeds")
+
+    def folders(self) -> list[Path]:
+        """The folders of the workspace that are on this machine."""
+        paths = [path_of(folder.uri) for folder in self.workspace.folders.values()]
+        if not paths and self.workspace.root_uri:
+            paths = [path_of(self.workspace.root_uri)]
+        return [path for path in paths if path is not None]
+
+    def _folders_changed(self, _: types.DidChangeWorkspaceFoldersParams) -> None:
+        self.registry.set_workspace(self.folders())
+
+    def _trust_granted(self, _: messages.TrustGrantedParams) -> None:
+        self.trusted = True
+        self.environment.forget()
+        self.refresh_figures()
+
+    def _interpreter_changed(self, params: messages.InterpreterChangedParams) -> None:
+        self.interpreters.chosen = params.python
+        self.environment.forget()
+        self.runs.interpreter_changed()
+        self.refresh_figures()
+
+    # ---- documents --------------------------------------------------------------------------------------------------
+
+    def document_opened(self, item: types.TextDocumentItem) -> None:
+        """The client shows a text."""
+        self.diagnostics.document_changed(self.documents.opened(item), at_once=True)
+
+    def document_changed(self, params: types.DidChangeTextDocumentParams) -> None:
+        """The client has changed a text."""
+        document = self.documents.changed(params)
+        if document is not None:
+            self.diagnostics.document_changed(document, at_once=False)
+
+    def document_closed(self, uri: str) -> None:
+        """The client no longer shows a text."""
+        self.documents.closed(uri)
+        self.diagnostics.document_closed(uri)
+
+    def send_partial(self, token: int | str, value: object) -> None:
+        """Send a part of a result that the client has asked to be streamed."""
+        self.protocol.notify(types.PROGRESS, types.ProgressParams(token=token, value=to_wire(value)))
+
+    # ---- to the client ----------------------------------------------------------------------------------------------
+
+    def _send_events(self, params: messages.EventParams) -> None:
+        self.protocol.notify("trickster/event", params)
+
+    def _send_runs(self, params: messages.RunsChangedParams) -> None:
+        self.protocol.notify("trickster/runsChanged", params)
+        self.timing.runs_changed()
+        self.environment.runs_changed()
+        self.refresh_figures()
+
+    def refresh_figures(self) -> None:
+        """Ask the client to ask again for what depends on more than the text: lenses, inlay hints, diagnostics."""
+        workspace = self.client_capabilities.workspace
+        if workspace and workspace.code_lens and workspace.code_lens.refresh_support:
+            self.workspace_code_lens_refresh(None)
+        if workspace and workspace.inlay_hint and workspace.inlay_hint.refresh_support:
+            self.workspace_inlay_hint_refresh(None)
+        self.diagnostics.environment_changed()
+
+    def _output_folders(self) -> set[Path]:
+        """Folders that the open configs write their runs into."""
+        folders = set()
+        for document in self.documents.configs():
+            plan = document.checked.plan
+            if plan is not None and document.path is not None:
+                folders.add((document.path.parent / plan.output.output_dir).absolute())
+        return folders
+
+
+def main() -> int:
+    """Serve over standard input and output."""
+    from trickster_server.stdio import take_over_standard_streams
+
+    incoming, outgoing = take_over_standard_streams()
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # pygls logs every message it sends at INFO, whole.
+    logging.getLogger("pygls").setLevel(logging.WARNING)
+    code = TricksterServer().serve(incoming, outgoing)
+    sys.stderr.flush()
+    # The reading thread sits in a read that nothing can interrupt; leaving the ordinary way would wait for its lock.
+    os._exit(code)

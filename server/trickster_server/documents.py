@@ -1,0 +1,193 @@
+"""The open files, as the client has them, and what the engine makes of each.
+
+A text is looked at once per version, however many features ask; the result is kept until the next keystroke.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from lsprotocol import types
+from pygls.uris import from_fs_path, to_fs_path
+
+from trickster_engine.config import yaml_document
+from trickster_engine.config.check import CheckResult, check_document
+from trickster_engine.config.keys import SECTIONS
+from trickster_engine.config.plan import Plan
+from trickster_engine.config.settings import Settings
+from trickster_engine.config.text import Lines
+from trickster_engine.config.walk import Walk
+from trickster_server.positions import Columns, Encoding
+
+_TOP_KEY = re.compile(r"^(?:model_config|training_config)[ \t]*:", re.MULTILINE)
+_YAML_NAMES = (".yaml", ".yml")
+_OWN_NAMES = (".trickster.yaml", ".trickster.yml")
+
+
+def path_of(uri: str) -> Path | None:
+    """The file behind an address; None for an untitled text or one that is not on this machine."""
+    try:
+        parts = urlsplit(uri)
+        if parts.scheme.lower() != "file":
+            return None
+        path = to_fs_path(uri)
+    except ValueError:
+        return None
+    return Path(path) if path and "\0" not in path else None
+
+
+def uri_of(path: Path) -> str:
+    """The address of a file."""
+    return from_fs_path(str(path)) or path.as_uri()
+
+
+def is_config(uri: str, language: str | None, text: str) -> bool:
+    """Whether a file is ours: named `*.trickster.yaml`, or YAML with `model_config` or `training_config` at the top."""
+    try:
+        name = unquote(urlsplit(uri).path).lower()
+    except ValueError:
+        name = uri.lower()
+    if name.endswith(_OWN_NAMES):
+        return True
+    if not (name.endswith(_YAML_NAMES) or language in ("yaml", "trickster")):
+        return False
+    return _TOP_KEY.search(text) is not None
+
+
+class Document:
+    """One version of one open text."""
+
+    def __init__(self, uri: str, text: str, version: int | None, language: str | None, encoding: Encoding) -> None:
+        self.uri = uri
+        self.text = text
+        self.version = version
+        self.language = language
+        self.encoding = encoding
+
+    @cached_property
+    def lines(self) -> Lines:
+        """The text by lines."""
+        return Lines(self.text)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """Translates positions to and from the client's."""
+        return Columns(self.lines, self.encoding)
+
+    @cached_property
+    def path(self) -> Path | None:
+        """The file, where there is one."""
+        return path_of(self.uri)
+
+    @cached_property
+    def is_config(self) -> bool:
+        """Whether this is a file of ours."""
+        return is_config(self.uri, self.language, self.text)
+
+    @cached_property
+    def parsed(self) -> yaml_document.Document:
+        """The tree of the text, however broken it is."""
+        return yaml_document.parse(self.text)
+
+    @cached_property
+    def checked(self) -> CheckResult:
+        """What the engine says about the text alone; the file system is looked at elsewhere, off the loop."""
+        return check_document(self.parsed, None)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Every key whose value is known, also while other parts of the file are wrong."""
+        walk = Walk(self.parsed)
+        walk.run()
+        return Settings(self.parsed, walk.given, None)
+
+    @cached_property
+    def nearest_plan(self) -> Plan:
+        """The plan; where errors leave none, one made of the values that are good and the defaults of the others."""
+        if self.checked.plan is not None:
+            return self.checked.plan
+        sections: dict[str, Any] = {}
+        for section in SECTIONS.values():
+            values = {
+                name: self.settings.value(key.path) if self.settings.knows(key.path) else key.default
+                for name, key in section.keys.items()
+            }
+            sections[section.attribute] = section.plan_type(**values)
+        return Plan(**sections)
+
+    def changed(self, changes: list[types.TextDocumentContentChangeEvent], version: int | None) -> Document:
+        """The next version."""
+        text = self.text
+        document = self
+        for change in changes:
+            if isinstance(change, types.TextDocumentContentChangePartial):
+                span = document.columns.range_from_client(change.range)
+                start, end = document.lines.offset(span.start), document.lines.offset(span.end)
+                text = text[:start] + change.text + text[end:]
+            else:
+                text = change.text
+            document = Document(self.uri, text, version, self.language, self.encoding)
+        if document is self:
+            document = Document(self.uri, text, version, self.language, self.encoding)
+        return document
+
+
+class Documents:
+    """The open texts by address."""
+
+    def __init__(self) -> None:
+        self.encoding: Encoding = types.PositionEncodingKind.Utf16
+        self._open: dict[str, Document] = {}
+
+    def __contains__(self, uri: str) -> bool:
+        return uri in self._open
+
+    def opened(self, item: types.TextDocumentItem) -> Document:
+        """Keep a text."""
+        document = Document(item.uri, item.text, item.version, str(item.language_id), self.encoding)
+        self._open[item.uri] = document
+        return document
+
+    def changed(self, params: types.DidChangeTextDocumentParams) -> Document | None:
+        """Keep the next version; None where the text was never opened."""
+        before = self._open.get(params.text_document.uri)
+        if before is None:
+            return None
+        after = before.changed(list(params.content_changes), params.text_document.version)
+        self._open[before.uri] = after
+        return after
+
+    def closed(self, uri: str) -> None:
+        """Forget a text."""
+        self._open.pop(uri, None)
+
+    def get(self, uri: str) -> Document | None:
+        """The text as the client has it; None where it is not open."""
+        return self._open.get(uri)
+
+    def config(self, uri: str) -> Document | None:
+        """The text if it is open and a config."""
+        document = self._open.get(uri)
+        return document if document is not None and document.is_config else None
+
+    def read(self, uri: str) -> Document | None:
+        """The text as the client has it, or as it is on disk. Reads a file: not for the loop's hot paths."""
+        document = self._open.get(uri)
+        if document is not None:
+            return document
+        path = path_of(uri)
+        if path is None:
+            return None
+        try:
+            text = path.read_bytes().decode("utf-8", "replace")
+        except OSError:
+            return None
+        return Document(uri, text, None, "yaml", self.encoding)
+
+    def configs(self) -> list[Document]:
+        """Every open config."""
+        return [document for document in self._open.values() if document.is_config]

@@ -1,0 +1,329 @@
+"""What this machine says about a config: is the text here, does the device exist, does the model fit, is a run waiting.
+
+Looked up in threads and kept, so that no keystroke waits for a disk. Every finding is about a key; it is shown where
+that key stands in the text as it is now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trickster_engine.config.check import check_document
+from trickster_engine.config.plan import Plan
+from trickster_engine.config.problems import Position, Problem, Range
+from trickster_server import figures
+from trickster_server.documents import Document
+from trickster_server.numbers import memory
+
+if TYPE_CHECKING:
+    from trickster_server.app import TricksterServer
+
+logger = logging.getLogger(__name__)
+
+_AFTER_TYPING = 0.3
+_FRESH_SECONDS = 15.0
+_SMI_SECONDS = 5.0
+
+CORPUS = "data_config.corpus"
+DEVICE = "device_config.device_type"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What is known of a config's text without reading it."""
+
+    present: bool
+    characters: int | None
+    path: Path | None
+
+
+@dataclass
+class _Known:
+    """What has been found out about one document."""
+
+    text: str
+    when: float
+    problems: list[Problem]
+    corpus: Corpus | None
+
+
+class Environment:
+    """Findings about the open configs."""
+
+    def __init__(self, server: TricksterServer) -> None:
+        self._server = server
+        self._known: dict[str, _Known] = {}
+        self._looking: set[str] = set()
+
+    def problems(self, document: Document) -> list[Problem]:
+        """What is known now. Looks again, beside the loop, where that is old or about another text."""
+        known = self._known.get(document.uri)
+        if known is None or known.text != document.text or time.monotonic() - known.when > _FRESH_SECONDS:
+            self._look_soon(document.uri)
+        found = _placed(known, document) if known is not None else []
+        return found + self._waiting_run(document)
+
+    def corpus(self, document: Document) -> Corpus | None:
+        """What is known of the config's text; None until it has been looked at."""
+        known = self._known.get(document.uri)
+        if known is None:
+            self._look_soon(document.uri)
+            return None
+        return known.corpus
+
+    async def corpus_now(self, document: Document) -> Corpus | None:
+        """What is known of the config's text, after looking."""
+        known = await asyncio.get_running_loop().run_in_executor(None, _look, document, self._server.trusted)
+        return known.corpus
+
+    def forget(self) -> None:
+        """Something has changed that no file shows."""
+        self._known.clear()
+
+    def runs_changed(self) -> None:
+        """Runs have appeared or ended. They are asked for each time, so there is nothing to forget."""
+
+    def _look_soon(self, uri: str) -> None:
+        if uri not in self._looking:
+            self._looking.add(uri)
+            self._server.spawn(self._look(uri), "look at the machine")
+
+    async def _look(self, uri: str) -> None:
+        try:
+            await asyncio.sleep(_AFTER_TYPING)
+            document = self._server.documents.config(uri)
+            if document is None:
+                self._known.pop(uri, None)
+                return
+            before = self._known.get(uri)
+            now = await asyncio.get_running_loop().run_in_executor(None, _look, document, self._server.trusted)
+            self._known[uri] = now
+        finally:
+            self._looking.discard(uri)
+        if before is None or _shown(before) != _shown(now):
+            self._server.refresh_figures()
+
+    def _waiting_run(self, document: Document) -> list[Problem]:
+        """A run of this very file that was interrupted and could go on."""
+        if document.path is None:
+            return []
+        for run in self._server.registry.runs():
+            identity = run.identity
+            if run.state == "interrupted" and identity is not None and identity.config_path == str(document.path):
+                checkpoints = run.checkpoints()
+                if not checkpoints:
+                    continue
+                message = (
+                    f"The run {run.directory.path.name} was interrupted after step {checkpoints[-1].step:,} was saved. "
+                    "Resume goes on from there."
+                )
+                where = _place(document, "training_config.max_steps")
+                return [Problem("run-interrupted", "hint", message, where, key="training_config.max_steps")]
+        return []
+
+
+def _shown(known: _Known) -> object:
+    return [(problem.code, problem.message) for problem in known.problems], known.corpus
+
+
+def _place(document: Document, key: str) -> Range:
+    """Where a key's value stands; the first line where the file does not give it."""
+    given = document.settings.given.get(key)
+    if given is not None:
+        return given.where
+    section = key.split(".", maxsplit=1)[0]
+    for entry in document.parsed.sections():
+        if entry.key.text == section:
+            return entry.key.range
+    return Range(Position(0, 0), Position(0, len(document.lines.line(0))))
+
+
+def _placed(known: _Known, document: Document) -> list[Problem]:
+    """Findings at the places that their keys have now."""
+    if known.text == document.text:
+        return known.problems
+    return [
+        replace(problem, range=_place(document, problem.key), fixes=(), related=())
+        for problem in known.problems
+        if problem.key
+    ]
+
+
+# ---- in a thread ----------------------------------------------------------------------------------------------------
+
+
+def _look(document: Document, may_run: bool) -> _Known:
+    """Look at everything outside the text."""
+    problems: list[Problem] = []
+    corpus = None
+    folder = document.path.parent if document.path is not None else None
+    if folder is not None:
+        without = {(problem.code, problem.key) for problem in document.checked.problems}
+        problems += [
+            problem
+            for problem in check_document(document.parsed, folder).problems
+            if (problem.code, problem.key) not in without
+        ]
+    plan = document.checked.plan
+    if plan is not None:
+        corpus = look_at_corpus(plan, folder)
+        problems += _corpus_problems(plan, corpus, document)
+        problems += _device_problems(plan, document, may_run)
+    return _Known(document.text, time.monotonic(), problems, corpus)
+
+
+def look_at_corpus(plan: Plan, folder: Path | None) -> Corpus | None:
+    """Find a plan's text without reading it."""
+    from trickster_engine.data.corpus import SHAKESPEARE_BYTES, describe_corpus
+
+    if plan.data.train_data is not None or (folder is None and plan.data.corpus not in ("shakespeare", "python")):
+        return None
+    if plan.data.corpus == "shakespeare":
+        path = _shakespeare()
+        return Corpus(path is not None, SHAKESPEARE_BYTES, path)
+    described = describe_corpus(plan.data.corpus, folder or Path.home())
+    if described.problem is not None:
+        return Corpus(False, None, None)
+    return Corpus(True, described.characters or described.bytes, described.path)
+
+
+def _shakespeare() -> Path | None:
+    """The copy of Tiny Shakespeare on this machine."""
+    from trickster_engine.data.corpus import SHAKESPEARE_BYTES, SHAKESPEARE_FILE
+
+    candidates = [cache_folder() / SHAKESPEARE_FILE]
+    if given := os.environ.get("TRICKSTER_CORPUS_DIR"):
+        candidates.insert(0, Path(given).expanduser() / SHAKESPEARE_FILE)
+    for path in candidates:
+        try:
+            if path.stat().st_size == SHAKESPEARE_BYTES:
+                return path
+        except OSError:
+            continue
+    return None
+
+
+def cache_folder() -> Path:
+    """The user's cache. The engine asks a package for it that the packaged server does without."""
+    try:
+        from trickster_engine.data.cache import cache_directory
+
+        return cache_directory()
+    except ModuleNotFoundError:
+        pass
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "trickster" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "trickster"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trickster"
+
+
+def _corpus_problems(plan: Plan, corpus: Corpus | None, document: Document) -> list[Problem]:
+    if plan.data.corpus == "shakespeare" and corpus is not None and not corpus.present:
+        message = "Tiny Shakespeare (1.1 MB) is not on this machine yet. Preparing or training fetches it."
+        return [Problem("corpus-not-fetched", "hint", message, _place(document, CORPUS), key=CORPUS)]
+    return []
+
+
+def _device_problems(plan: Plan, document: Document, may_run: bool) -> list[Problem]:
+    device = plan.device.device_type
+    missing = {
+        "tt": not any(Path("/dev/tenstorrent").glob("*")) if Path("/dev/tenstorrent").is_dir() else True,
+        "cuda": not has_nvidia(),
+        "mps": not (sys.platform == "darwin" and platform.machine() == "arm64"),
+    }.get(device, False)
+    where = _place(document, DEVICE)
+    if missing:
+        names = {"tt": "Tenstorrent board", "cuda": "NVIDIA GPU", "mps": "Apple GPU"}
+        message = f"No {names[device]} is found on this machine. With device_type auto, the fastest one here is used."
+        fix = document.settings.write(DEVICE, "auto", preferred=False)
+        return [Problem("device-not-here", "hint", message, where, (fix,) if fix else (), key=DEVICE)]
+    needed = figures.training_memory(plan)
+    available, name = _available_memory(device, may_run)
+    if needed is None or available is None or needed <= available:
+        return []
+    message = (
+        f"Training needs about {memory(needed)}, and {name} has {memory(available)}. Halve batch_size and double "
+        "gradient_accumulation_steps: the result is the same, the memory about half."
+    )
+    key = "training_config.batch_size"
+    return [Problem("memory-too-small", "hint", message, _place(document, key), key=key)]
+
+
+def _available_memory(device: str, may_run: bool) -> tuple[float | None, str]:
+    if device in ("auto", "cuda") and may_run and has_nvidia() and (size := nvidia_memory()) is not None:
+        return size, "the GPU"
+    if device in ("auto", "cpu", "mps"):
+        return main_memory(), "this machine"
+    return None, ""
+
+
+def has_nvidia() -> bool:
+    """Whether an NVIDIA driver is loaded."""
+    if sys.platform == "win32":
+        return (Path(os.environ.get("SYSTEMROOT", "C:\\Windows")) / "System32" / "nvcuda.dll").exists()
+    return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
+
+
+@lru_cache(maxsize=1)
+def nvidia_memory() -> float | None:
+    """Memory of the largest GPU in bytes, asked once."""
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=_SMI_SECONDS,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+        return max(float(line) for line in answer.stdout.split()) * 1024 * 1024
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=1)
+def main_memory() -> float | None:
+    """Memory of this machine in bytes; of its container where that is less."""
+    sizes: list[float] = []
+    if sys.platform == "win32":
+        sizes += _windows_memory()
+    else:
+        with contextlib.suppress(ValueError, OSError):
+            sizes.append(float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE"))
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            sizes.append(float(Path(limit).read_text(encoding="ascii")))
+        except (OSError, ValueError):
+            continue
+    return min(sizes, default=None)
+
+
+def _windows_memory() -> list[float]:
+    import ctypes
+
+    class Status(ctypes.Structure):
+        _fields_ = (
+            ("length", ctypes.c_ulong),
+            ("load", ctypes.c_ulong),
+            ("total", ctypes.c_ulonglong),
+            ("others", ctypes.c_ulonglong * 6),
+        )
+
+    status = Status()
+    status.length = ctypes.sizeof(Status)
+    windll = getattr(ctypes, "windll", None)
+    if windll is not None and windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+        return [float(status.total)]
+    return []

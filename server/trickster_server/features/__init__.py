@@ -1,0 +1,26 @@
+"""What the editor can ask: one module a feature, each registering itself on the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trickster_server.app import TricksterServer
+
+
+def register_features(server: TricksterServer) -> None:
+    """Register every feature."""
+    from trickster_server.features import (
+        code_actions,
+        code_lenses,
+        completion,
+        diagnostics,
+        hover,
+        inlay_hints,
+        requests,
+        symbols,
+    )
+
+    modules = (diagnostics, hover, completion, code_actions, code_lenses, inlay_hints, symbols, requests)
+    for module in modules:
+        module.register(server)

@@ -1,0 +1,102 @@
+"""Code lenses over the file: Train, Resume, Generate, Inspect, with what the training costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+
+from trickster_engine.config.problems import Position, Range
+from trickster_server import figures
+from trickster_server.documents import Document
+from trickster_server.numbers import count, duration
+from trickster_server.protocol import CLIENT_COMMANDS
+from trickster_server.runs.followed import FollowedRun
+
+if TYPE_CHECKING:
+    from trickster_server.app import TricksterServer
+
+
+def lens_line(document: Document) -> Range:
+    """Where the lenses stand: over the first section, so that a comment at the top keeps its place."""
+    first = next(iter(document.parsed.sections()), None)
+    line = first.key.range.start.line if first is not None else 0
+    return Range(Position(line, 0), Position(line, 0))
+
+
+def lenses(
+    document: Document, runs: list[FollowedRun], facts: str, client_commands: bool
+) -> list[tuple[str, str, list[object]]]:
+    """(title, command, arguments) of each lens. `runs` are those of this file, newest first."""
+
+    def command(name: str) -> str:
+        return CLIENT_COMMANDS[name] if client_commands else f"trickster.server.{name}"
+
+    uri = document.uri
+    found: list[tuple[str, str, list[object]]] = []
+    live = next((run for run in runs if run.live), None)
+    if document.checked.plan is not None:
+        found.append(
+            (f"$(play) Train{facts}" if client_commands else f"▶ Train{facts}", command("train"), [{"configUri": uri}])
+        )
+    if live is not None:
+        found.append((_title("debug-stop", "Stop", client_commands), command("stop"), [{"runId": live.run_id}]))
+    waiting = next((run for run in runs if run.state in ("interrupted", "stopped") and run.checkpoints()), None)
+    if waiting is not None and live is None:
+        title = f"Resume {waiting.directory.path.name}"
+        found.append((_title("debug-continue", title, client_commands), command("resume"), [{"runId": waiting.run_id}]))
+    usable = next((run for run in runs if run.checkpoints()), None)
+    if usable is not None:
+        found.append((_title("edit", "Generate", client_commands), command("generate"), [{"runId": usable.run_id}]))
+    if document.checked.plan is not None:
+        found.append((_title("search", "Inspect", client_commands), command("inspect"), [{"configUri": uri}]))
+    return found
+
+
+def _title(icon: str, words: str, client_commands: bool) -> str:
+    # Only VS Code draws icons; it is also the client that has commands of its own.
+    return f"$({icon}) {words}" if client_commands else words
+
+
+def register(server: TricksterServer) -> None:
+    """Offer code lenses."""
+
+    def code_lenses(params: types.CodeLensParams) -> list[types.CodeLens] | None:
+        document = server.documents.config(params.text_document.uri)
+        if document is None:
+            return None
+        where = document.columns.range_to_client(lens_line(document))
+        runs = runs_of(server, document)
+        return [
+            types.CodeLens(range=where, command=types.Command(title=title, command=command, arguments=arguments))
+            for title, command, arguments in lenses(
+                document, runs, training_facts(server, document), server.options.client_commands
+            )
+        ]
+
+    server.feature(types.TEXT_DOCUMENT_CODE_LENS, types.CodeLensOptions(resolve_provider=False))(code_lenses)
+
+
+def runs_of(server: TricksterServer, document: Document) -> list[FollowedRun]:
+    """The runs started from a file, newest first."""
+    if document.path is None:
+        return []
+    runs = [
+        run
+        for run in server.registry.runs()
+        if run.identity is not None and run.identity.config_path == str(document.path)
+    ]
+    return sorted(runs, key=lambda run: run.created, reverse=True)
+
+
+def training_facts(server: TricksterServer, document: Document) -> str:
+    """Parameters and expected time, for the lens."""
+    plan = document.checked.plan
+    if plan is None:
+        return ""
+    parts = [f"{count(figures.parameters(plan).total)} parameters"]
+    expected = server.timing.training_time(plan)
+    if expected is not None:
+        about = "" if expected.source == "measured" else "about "
+        parts.append(f"{about}{duration(expected.seconds)} here")
+    return f" ({', '.join(parts)})"

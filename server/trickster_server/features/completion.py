@@ -1,0 +1,160 @@
+"""Completion of sections, keys and values, worked out from the lines around the cursor: unfinished YAML is the rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+
+from trickster_engine.config.keys import SECTIONS, Key, Section
+from trickster_engine.config.places import Place
+from trickster_engine.config.presets import preset_names, preset_text
+from trickster_engine.config.scalars import as_yaml
+from trickster_server.documents import Document
+from trickster_server.explain import default_text, key_text, section_text, value_text
+
+if TYPE_CHECKING:
+    from trickster_server.app import TricksterServer
+
+_MARKDOWN = types.MarkupKind.Markdown
+
+
+def complete(document: Document, position: types.Position) -> list[types.CompletionItem]:
+    """What could be written at a position."""
+    place = document.parsed.place_at(document.columns.from_client(position))
+    if place.kind == "comment":
+        return []
+    span = document.columns.range_to_client(place.range)
+    if place.kind == "section":
+        return [*_sections(place, span), *_presets(document, span)]
+    section = SECTIONS.get(place.section or "")
+    if section is None:
+        return []
+    if place.kind == "key":
+        return _keys(document, section, place, span)
+    key = section.keys.get(place.name or "")
+    return _values(key, span) if key is not None else []
+
+
+def _item(
+    label: str,
+    span: types.Range,
+    new_text: str,
+    order: int,
+    kind: types.CompletionItemKind,
+    detail: str | None,
+    documentation: str,
+    *,
+    snippet: bool = False,
+) -> types.CompletionItem:
+    return types.CompletionItem(
+        label=label,
+        kind=kind,
+        detail=detail,
+        documentation=types.MarkupContent(_MARKDOWN, documentation) if documentation else None,
+        sort_text=f"{order:04d}",  # in the order of the table, which is the order of importance
+        filter_text=label,
+        text_edit=types.TextEdit(range=span, new_text=new_text),
+        insert_text_format=types.InsertTextFormat.Snippet if snippet else types.InsertTextFormat.PlainText,
+    )
+
+
+def _sections(place: Place, span: types.Range) -> list[types.CompletionItem]:
+    return [
+        _item(name, span, f"{name}:\n  ", number, types.CompletionItemKind.Module, None, section_text(section))
+        for number, (name, section) in enumerate(SECTIONS.items())
+        if name not in place.present
+    ]
+
+
+def _presets(document: Document, span: types.Range) -> list[types.CompletionItem]:
+    """In an empty file: whole configs to start from."""
+    if document.text.strip() and len(document.text.strip().split()) > 1:
+        return []
+    return [
+        _item(
+            f"preset: {name}",
+            span,
+            preset_text(name),
+            100 + number,
+            types.CompletionItemKind.Snippet,
+            "a whole config",
+            f"```yaml\n{preset_text(name)}\n```",
+        )
+        for number, name in enumerate(preset_names())
+    ]
+
+
+def _keys(document: Document, section: Section, place: Place, span: types.Range) -> list[types.CompletionItem]:
+    line = document.lines.line(place.range.start.line)
+    has_colon = line[place.range.end.character :].lstrip().startswith(":")
+    items = []
+    for number, (name, key) in enumerate(section.keys.items()):
+        if name in place.present or any(alias.name in place.present for alias in key.aliases):
+            continue
+        # The default stands there already, for those who only want to see the key written down.
+        new_text = name if has_colon else f"{name}: {_starting_value(key)}".rstrip() + ("" if _has_start(key) else " ")
+        items.append(
+            _item(
+                name,
+                span,
+                _indented(new_text, place, line),
+                number,
+                types.CompletionItemKind.Property,
+                default_text(key),
+                key_text(key),
+            )
+        )
+    return items
+
+
+def _has_start(key: Key) -> bool:
+    return key.default is not None
+
+
+def _starting_value(key: Key) -> str:
+    return as_yaml(key.default) if key.default is not None else ""
+
+
+def _indented(text: str, place: Place, line: str) -> str:
+    """At the margin of a section's empty line, the keys' own indentation is put in front."""
+    return place.indent + text if not line[: place.range.start.character] and place.indent else text
+
+
+def _values(key: Key, span: types.Range) -> list[types.CompletionItem]:
+    items: list[types.CompletionItem] = []
+    seen: set[str] = set()
+
+    def add(value: object, documentation: str, kind: types.CompletionItemKind) -> None:
+        written = as_yaml(value)
+        if written in seen:
+            return
+        seen.add(written)
+        detail = "default" if value == key.default and type(value) is type(key.default) else None
+        items.append(_item(written, span, written, len(items), kind, detail, documentation))
+
+    named: Mapping[str, str] = key.named_values
+    for value, documentation in named.items():
+        add(value, documentation, types.CompletionItemKind.EnumMember)
+    if key.type == "boolean":
+        for truth in (True, False):
+            add(truth, value_text(key, truth), types.CompletionItemKind.Value)
+    if key.default is not None:
+        add(key.default, value_text(key, key.default), types.CompletionItemKind.Value)
+    for example in key.examples:
+        add(example, value_text(key, example), types.CompletionItemKind.Value)
+    return items
+
+
+def register(server: TricksterServer) -> None:
+    """Offer completion."""
+
+    def completion(params: types.CompletionParams) -> types.CompletionList | None:
+        document = server.documents.config(params.text_document.uri)
+        if document is None:
+            return None
+        return types.CompletionList(is_incomplete=False, items=complete(document, params.position))
+
+    options = types.CompletionOptions(trigger_characters=[":", " "], resolve_provider=False)
+    server.feature(types.TEXT_DOCUMENT_COMPLETION, options)(completion)

@@ -1,0 +1,79 @@
+"""Hovers: what a key means, and what it makes of this model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+
+from trickster_engine.config.keys import KEYS, SECTIONS, Key
+from trickster_engine.config.walk import alias_of
+from trickster_engine.config.yaml_document import Located, Scalar
+from trickster_server import tables
+from trickster_server.documents import Document
+from trickster_server.explain import facts_line, section_text, value_text
+
+if TYPE_CHECKING:
+    from trickster_server.app import TricksterServer
+
+
+def hover_text(document: Document, located: Located, context: tables.Context) -> str | None:
+    """The Markdown for what the cursor touches; None where there is nothing to say."""
+    if located.part == "section":
+        section = SECTIONS.get(located.section)
+        if section is None:
+            return None
+        summary = tables.section_summary(section.name, context)
+        return "\n\n".join(part for part in (f"**{section.name}**", section_text(section), summary) if part)
+    path = f"{located.section}.{located.name}"
+    key = KEYS.get(path) or (alias_of(located.section, located.name) if located.name else None)
+    if key is None:
+        return None
+    blocks = [f"**{key.name}**{_written_as(key, located)}", key.doc]
+    chosen = _value_meaning(key, located)
+    if chosen:
+        blocks.append(chosen)
+    if key.effect:
+        blocks.append(key.effect)
+    blocks.append(facts_line(key))
+    figures = tables.for_key(key, context)
+    if figures:
+        blocks += ["---", figures]
+    return "\n\n".join(blocks)
+
+
+def _written_as(key: Key, located: Located) -> str:
+    return f" (written here as `{located.name}`)" if located.name != key.name else ""
+
+
+def _value_meaning(key: Key, located: Located) -> str:
+    """The meaning of the value that is written, where it has one of its own."""
+    value = located.entry.value
+    if not isinstance(value, Scalar):
+        return ""
+    meaning = value_text(key, value.value)
+    return f"`{value.text}`: {meaning}" if meaning else ""
+
+
+def register(server: TricksterServer) -> None:
+    """Offer hovers."""
+
+    def hover(params: types.HoverParams) -> types.Hover | None:
+        document = server.documents.config(params.text_document.uri)
+        if document is None:
+            return None
+        located = document.parsed.key_at(document.columns.from_client(params.position))
+        if located is None:
+            return None
+        context = tables.Context(
+            document.nearest_plan, server.environment.corpus(document), server.timing, server.options.images
+        )
+        text = hover_text(document, located, context)
+        if text is None:
+            return None
+        return types.Hover(
+            contents=types.MarkupContent(types.MarkupKind.Markdown, text),
+            range=document.columns.range_to_client(located.range),
+        )
+
+    server.feature(types.TEXT_DOCUMENT_HOVER)(hover)

@@ -1,0 +1,82 @@
+"""Inlay hints: figures that follow from several keys, behind the one that people change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+
+from trickster_server import figures
+from trickster_server.documents import Document
+from trickster_server.environment import Corpus
+from trickster_server.numbers import count, times
+
+if TYPE_CHECKING:
+    from trickster_server.app import TricksterServer
+
+
+def hints(document: Document, corpus: Corpus | None) -> list[tuple[str, str, str]]:
+    """(key, label, tooltip) of every hint; none where what they follow from is not known."""
+    settings, plan = document.settings, document.nearest_plan
+    model, training = plan.model, plan.training
+    found: list[tuple[str, str, str]] = []
+    if (
+        settings.knows("model_config.hidden_dim", "model_config.num_heads")
+        and model.num_heads > 0
+        and model.hidden_dim % model.num_heads == 0
+    ):
+        found.append(
+            (
+                "model_config.num_heads",
+                f"head_dim {model.head_dim}",
+                f"Each head is {model.hidden_dim} / {model.num_heads} = {model.head_dim} wide.",
+            )
+        )
+    sizes = ("training_config.batch_size", "training_config.gradient_accumulation_steps", "model_config.max_seq_len")
+    if settings.knows(*sizes):
+        tokens = figures.tokens_per_step(plan)
+        found.append(
+            (
+                sizes[0],
+                f"{count(tokens)} tokens a step",
+                f"{training.batch_size} sequences x {training.gradient_accumulation_steps} batches x "
+                f"{model.max_seq_len} tokens = {tokens:,} tokens behind each update of the weights.",
+            )
+        )
+        text = figures.training_tokens(plan, corpus.characters if corpus is not None else None)
+        if settings.knows("training_config.max_steps") and text is not None:
+            epochs = figures.epochs(plan, text)
+            found.append(
+                (
+                    "training_config.max_steps",
+                    f"{times(epochs)} epochs",
+                    f"{training.max_steps:,} steps x {tokens:,} tokens, from about {text:,} tokens of training text.",
+                )
+            )
+    return found
+
+
+def register(server: TricksterServer) -> None:
+    """Offer inlay hints."""
+
+    def inlay_hints(params: types.InlayHintParams) -> list[types.InlayHint] | None:
+        document = server.documents.config(params.text_document.uri)
+        if document is None:
+            return None
+        shown = document.columns.range_from_client(params.range)
+        answer = []
+        for key, label, tooltip in hints(document, server.environment.corpus(document)):
+            given = document.settings.given.get(key)
+            if given is None or not shown.start.line <= given.where.end.line <= shown.end.line:
+                continue
+            answer.append(
+                types.InlayHint(
+                    position=document.columns.to_client(given.where.end),
+                    label=label,
+                    tooltip=tooltip,
+                    padding_left=True,
+                )
+            )
+        return answer
+
+    server.feature(types.TEXT_DOCUMENT_INLAY_HINT)(inlay_hints)

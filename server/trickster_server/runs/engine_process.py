@@ -1,0 +1,116 @@
+"""Runs a command of the engine to its end and reads its answer: prepare, inspect, compare, doctor.
+
+Unlike training, such a process is of no use to anyone once the server is gone. It holds the reading end of a pipe that
+closes when the server ends, however it ends, and then ends itself (`trickster_engine.attached`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trickster_server.protocol import ErrorCode
+from trickster_server.rpc import RequestError
+from trickster_server.runs.interpreter import ENGINE_FOLDER, engine_environment
+
+_LINE_LIMIT = 1 << 20
+_KEPT_LINES = 40
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command has printed."""
+
+    data: Any
+    """The JSON on its standard output; None where there was none."""
+    text: str
+    """Its standard output as text."""
+
+
+async def run_engine(
+    python: str,
+    arguments: Sequence[str],
+    *,
+    folder: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> Answer:
+    """Run `trickster ARGUMENTS` and wait for it. Cancelling the task ends the process.
+
+    `on_line` hears each line of its standard error. Raises RequestError with ENGINE_FAILED or NO_INTERPRETER.
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(
+            python,
+            "-m",
+            "trickster_engine.attached",
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=engine_environment(),
+            cwd=str(folder or ENGINE_FOLDER),
+            limit=_LINE_LIMIT,
+        )
+    except (OSError, ValueError) as error:
+        raise RequestError(ErrorCode.NO_INTERPRETER, f"{python} does not start: {error}. Choose another.") from error
+    assert process.stdout is not None
+    assert process.stderr is not None
+    complaints: list[str] = []
+    try:
+        output, _ = await asyncio.gather(process.stdout.read(), _listen(process.stderr, complaints, on_line))
+        code = await process.wait()
+    finally:
+        await end(process)
+    text = output.decode("utf-8", "replace")
+    if code != 0:
+        raise _failure(arguments, code, complaints)
+    return Answer(_json(text), text)
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Make sure that a process is gone and collected."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await asyncio.shield(process.wait())
+
+
+async def _listen(stream: asyncio.StreamReader, kept: list[str], on_line: Callable[[str], None] | None) -> None:
+    """Read lines as they come; a progress bar ends its lines with a carriage return."""
+    rest = ""
+    while data := await stream.read(4096):
+        *lines, rest = (rest + data.decode("utf-8", "replace")).replace("\r", "\n").split("\n")
+        for line in lines:
+            if line.strip():
+                kept.append(line.strip())
+                del kept[:-_KEPT_LINES]
+                if on_line is not None:
+                    on_line(line.strip())
+    if rest.strip():
+        kept.append(rest.strip())
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _failure(arguments: Sequence[str], code: int, complaints: list[str]) -> RequestError:
+    """What to tell people: the engine's own words where it has found any, else the end of what it printed."""
+    words = engine_error(complaints) or "\n".join(complaints[-6:]) or f"It ended with exit code {code}."
+    return RequestError(ErrorCode.ENGINE_FAILED, words, {"command": arguments[0], "exitCode": code})
+
+
+def engine_error(lines: Sequence[str]) -> str | None:
+    """The message and the advice that the command line ends with: `error: …` and the lines after it."""
+    for index in range(len(lines) - 1, -1, -1):
+        if lines[index].startswith("error: "):
+            return "\n".join([lines[index].removeprefix("error: "), *(line.strip() for line in lines[index + 1 :])])
+    return None

@@ -1,0 +1,215 @@
+"""One run, read from its directory and kept up to date by reading only what is new."""
+
+from __future__ import annotations
+
+import platform
+from collections import deque
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from trickster_engine.config.check import check
+from trickster_engine.config.plan import Plan
+from trickster_engine.events import FINAL_STATUSES, Event
+from trickster_engine.processes import is_running
+from trickster_engine.runs import RunDirectory, RunIdentity, read_events
+from trickster_server.protocol import CheckpointInfo, RunInfo, RunState
+
+READ_AT_ONCE = 256 * 1024
+"""Bytes of events read in one go, so that no single message is huge and no single read is long."""
+
+
+SPEEDS_KEPT = 200
+
+
+class Reading(NamedTuple):
+    """What one look at a run's directory has found. Made in a thread, applied on the loop."""
+
+    events: list[Event]
+    after: int
+    next: int
+    live: bool
+    identity: RunIdentity | None
+    pid: int | None
+    plan: Plan | None
+    gone: bool
+
+
+def is_live(directory: RunDirectory) -> bool:
+    """Whether a trainer holds the run: its lock is taken, and on this machine its process is there."""
+    if not directory.is_live():
+        return False
+    holder = directory.trainer()
+    return holder is None or holder.host != platform.node() or is_running(holder)
+
+
+def plan_of(directory: RunDirectory) -> Plan | None:
+    """What the run trains, from the text in its directory."""
+    try:
+        text = directory.config_path.read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return None
+    return check(text, None).plan
+
+
+class FollowedRun:
+    """The state of one run, folded from its events."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
+        self.next = 0
+        """Offset up to which the events have been folded."""
+        self.sent: int | None = None
+        """Offset up to which the client has been told; None: nothing has been sent and nothing is to be."""
+        self.live = False
+        self.live_seen = False
+        self.gone = False
+        self._pid: int | None = None
+        self._identity: RunIdentity | None = None
+        self.plan: Plan | None = None
+        self.speeds: deque[float] = deque(maxlen=SPEEDS_KEPT)
+        """Tokens a second, as the trainer has measured them lately."""
+        self._status = "starting"
+        self._created = 0.0
+        self._step = 0
+        self._last_step: dict[str, Any] = {}
+        self._last_eval: dict[str, Any] = {}
+        self._best_val_loss: float | None = None
+        self._error: dict[str, Any] = {}
+        self._checkpoints: dict[str, CheckpointInfo] = {}
+
+    @property
+    def run_id(self) -> str:
+        """The run's name in all messages: the address of its directory."""
+        return str(self.directory.path)
+
+    @property
+    def created(self) -> float:
+        """When the run began, in seconds since 1970; 0 where nothing is known yet."""
+        return self._created
+
+    @property
+    def identity(self) -> RunIdentity | None:
+        """`run.json`."""
+        return self._identity
+
+    @property
+    def state(self) -> RunState:
+        """Where the run stands."""
+        if not self.live and self._status not in FINAL_STATUSES:
+            return "interrupted"
+        if self.live and self._status in FINAL_STATUSES:
+            return "stopping"  # the last word is written, the process is about to end
+        return cast(RunState, self._status)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is going on here: looked at seldom."""
+        return not self.live
+
+    def look(self, probe: bool) -> Reading:
+        """Read what is new. Touches files only; may run in any thread. `probe` also asks whether a trainer is alive."""
+        live = is_live(self.directory) if probe else self.live
+        # Asked before reading: what a trainer wrote before it ended is then read in the same look.
+        events, after = read_events(self.directory.events_path, self.next, READ_AT_ONCE)
+        identity = self._identity or self.directory.identity()
+        holder = self.directory.trainer() if live and self._pid is None else None
+        plan = self.plan or plan_of(self.directory)
+        gone = probe and not events and not self.directory.path.is_dir()
+        return Reading(events, self.next, after, live, identity, holder.pid if holder else None, plan, gone)
+
+    def apply(self, reading: Reading) -> bool:
+        """Take over what a look has found. Returns whether a list of runs would show something else now."""
+        before = (self.state, self.live, self._identity is None, len(self._checkpoints), self._last_eval.get("step"))
+        for event in reading.events:
+            self._fold(cast("dict[str, Any]", event))
+        self.next = reading.next
+        self.live = reading.live
+        self.gone = reading.gone
+        self._identity = reading.identity
+        self.plan = reading.plan
+        if reading.live:
+            self.live_seen = True
+            self._pid = reading.pid or self._pid
+        else:
+            self._pid = None
+        if self._identity is not None and not self._created:
+            self._created = self._identity.created
+        return before != (
+            self.state,
+            self.live,
+            self._identity is None,
+            len(self._checkpoints),
+            self._last_eval.get("step"),
+        )
+
+    def _fold(self, event: dict[str, Any]) -> None:
+        kind = event["kind"]
+        if not self._created and isinstance(event.get("t"), (int, float)):
+            self._created = float(event["t"])
+        if kind == "status":
+            self._status = str(event.get("status"))
+            self._step = int(event.get("step") or 0)
+            if self._status not in FINAL_STATUSES:
+                self._error = {}
+        elif kind == "step":
+            self._step = int(event.get("step") or 0)
+            self._last_step = event
+            speed = event.get("tokens_per_s")
+            if isinstance(speed, (int, float)) and speed > 0:
+                self.speeds.append(float(speed))
+        elif kind == "eval":
+            self._last_eval = event
+            loss = event.get("val_loss")
+            if isinstance(loss, (int, float)):
+                self._best_val_loss = loss if self._best_val_loss is None else min(self._best_val_loss, loss)
+        elif kind == "checkpoint":
+            self._fold_checkpoint(event)
+        elif kind == "error":
+            self._error = event
+
+    def _fold_checkpoint(self, event: dict[str, Any]) -> None:
+        path = self.directory.path / str(event.get("path"))
+        best = bool(event.get("best"))
+        if best:
+            self._checkpoints = {
+                name: CheckpointInfo(one.name, one.path, one.step, one.val_loss, False)
+                for name, one in self._checkpoints.items()
+            }
+        self._checkpoints[str(path)] = CheckpointInfo(
+            path.name, str(path), int(event.get("step") or 0), event.get("val_loss"), best
+        )
+
+    def checkpoints(self) -> list[CheckpointInfo]:
+        """Complete checkpoints that are still on disk, oldest first."""
+        return [one for one in self._checkpoints.values() if Path(one.path).is_dir()]
+
+    def info(self) -> RunInfo:
+        """The run as a list shows it."""
+        identity = self._identity
+        return RunInfo(
+            run_id=self.run_id,
+            name=self.directory.path.name,
+            run_directory=str(self.directory.path),
+            config_path=identity.config_path if identity else None,
+            state=self.state,
+            live=self.live,
+            created=self._created,
+            next=self.next,
+            step=self._step,
+            max_steps=self.plan.training.max_steps if self.plan else None,
+            train_loss=self._last_step.get("loss"),
+            val_loss=self._last_eval.get("val_loss"),
+            best_val_loss=self._best_val_loss,
+            tokens_per_second=self._last_step.get("tokens_per_s"),
+            eta_seconds=self._last_step.get("eta_s") if self.live else None,
+            parameters=identity.parameters if identity else None,
+            backend=identity.backend if identity else None,
+            device=identity.device if identity else None,
+            precision=identity.precision if identity else None,
+            baselines=identity.baselines if identity else {},
+            data=identity.data if identity else {},
+            pid=self._pid,
+            error=self._error.get("message"),
+            advice=self._error.get("advice"),
+            checkpoints=self.checkpoints(),
+        )

@@ -1,0 +1,121 @@
+"""The Python that trains: which one, what it has, and the surroundings it is started in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import trickster_engine
+from trickster_server.protocol import ErrorCode
+from trickster_server.rpc import RequestError
+
+ENGINE_FOLDER = Path(trickster_engine.__file__).resolve().parents[1]
+"""The folder this server's engine was imported from: the same one trains, whatever the interpreter has installed."""
+
+_QUESTION = """\
+import importlib.util, json, sys
+names = ("torch", "numpy", "tokenizers", "safetensors", "yaml")
+missing = [name for name in names if importlib.util.find_spec(name) is None]
+print(json.dumps({"version": list(sys.version_info[:3]), "executable": sys.executable, "missing": missing}))
+"""
+_QUESTION_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """What an interpreter has said of itself."""
+
+    path: str
+    version: tuple[int, ...]
+    missing: tuple[str, ...]
+
+
+def engine_environment() -> dict[str, str]:
+    """Environment variables for a process that runs the engine.
+
+    The engine's folder comes first on the path. The server's own needs (its bundled pygls and the like) are left out:
+    they are of no use to the process and may not suit its version of Python.
+    """
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    kept = [entry for entry in inherited if entry and not (Path(entry) / "pygls").is_dir()]
+    folders = [str(ENGINE_FOLDER), *(entry for entry in kept if Path(entry) != ENGINE_FOLDER)]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(folders),
+        "PYTHONUTF8": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+class Interpreters:
+    """Interpreters that have been asked what they have, each once."""
+
+    def __init__(self) -> None:
+        self.chosen: str | None = None
+        """The one the person has chosen; None: the server's own."""
+        self._known: dict[str, Interpreter] = {}
+
+    def path(self, named: str | None) -> str:
+        """The interpreter to use: the one named in the request, else the chosen one, else the server's own."""
+        return named or self.chosen or sys.executable
+
+    async def able_to_train(self, named: str | None) -> str:
+        """The interpreter to use, after making sure that it starts and has torch.
+
+        Raises RequestError with NO_INTERPRETER or NO_TORCH.
+        """
+        path = self.path(named)
+        interpreter = self._known.get(path)
+        if interpreter is None or interpreter.missing:  # something may have been installed since
+            interpreter = self._known[path] = await ask(path)
+        if interpreter.version < (3, 10):
+            version = ".".join(map(str, interpreter.version))
+            raise RequestError(
+                ErrorCode.NO_INTERPRETER, f"{path} is Python {version}. Training needs 3.10 or newer: choose another."
+            )
+        if interpreter.missing:
+            names = ", ".join("PyYAML" if name == "yaml" else name for name in interpreter.missing)
+            raise RequestError(
+                ErrorCode.NO_TORCH,
+                f"{path} lacks {names}. Set up an environment for training, or choose an interpreter that has them.",
+                {"python": path, "missing": list(interpreter.missing)},
+            )
+        return path
+
+
+async def ask(path: str) -> Interpreter:
+    """Start an interpreter and ask what it has. Raises RequestError with NO_INTERPRETER."""
+    environment = engine_environment()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            path,
+            "-c",
+            _QUESTION,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+            cwd=str(ENGINE_FOLDER),
+        )
+    except (OSError, ValueError) as error:
+        raise RequestError(ErrorCode.NO_INTERPRETER, f"{path} does not start: {error}. Choose another.") from error
+    try:
+        output, complaint = await asyncio.wait_for(process.communicate(), _QUESTION_SECONDS)
+    except asyncio.TimeoutError as error:
+        raise RequestError(ErrorCode.NO_INTERPRETER, f"{path} does not answer. Choose another.") from error
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+    try:
+        answer = json.loads(output.decode("utf-8", "replace").strip().splitlines()[-1])
+        return Interpreter(path, tuple(answer["version"]), tuple(answer["missing"]))
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        last = complaint.decode("utf-8", "replace").strip().splitlines()[-1:]
+        why = last[0] if last else f"exit code {process.returncode}"
+        raise RequestError(ErrorCode.NO_INTERPRETER, f"{path} is not a Python that works ({why}).") from error

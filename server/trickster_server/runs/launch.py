@@ -1,0 +1,83 @@
+"""Starts training as a process of its own, which neither the server's nor the window's end touches."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from trickster_server.runs.interpreter import engine_environment
+
+_TAIL = 8000
+
+
+class Launched:
+    """A training process that this server has started and collects when it ends."""
+
+    def __init__(self, process: subprocess.Popen[bytes], run_directory: Path, output: BinaryIO) -> None:
+        self.process = process
+        self.run_directory = run_directory
+        self._output = output
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self.process.pid
+
+    def exit_code(self) -> int | None:
+        """How it has ended; None while it runs. Asking also collects a process that has ended."""
+        return self.process.poll()
+
+    def last_words(self) -> str:
+        """The end of what it has printed."""
+        with contextlib.suppress(OSError, ValueError):
+            self._output.seek(0, 2)
+            self._output.seek(max(0, self._output.tell() - _TAIL))
+            return self._output.read().decode("utf-8", "replace").strip()
+        return ""
+
+    def close(self) -> None:
+        """Let go of what it printed."""
+        self._output.close()
+
+
+def launch(python: str, arguments: Sequence[str], run_directory: Path) -> Launched:
+    """Run `python -m trickster_engine ARGUMENTS` detached. Blocks for as long as a fork takes: call it in a thread.
+
+    The working folder is the one that holds the runs, so that no file beside the config can pose as one of Python's
+    modules. Raises OSError.
+    """
+    options: dict[str, Any]
+    if sys.platform == "win32":
+        options = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
+    else:
+        options = {"start_new_session": True}
+    run_directory.parent.mkdir(parents=True, exist_ok=True)
+    # Written and read through two openings, because each has a position of its own. The file loses its name at once
+    # where the system allows it, and so is gone when both the trainer and the server are.
+    descriptor, name = tempfile.mkstemp(prefix="trickster-train-", suffix=".log")
+    os.close(descriptor)
+    reading = Path(name).open("rb")  # noqa: SIM115 - stays open for as long as the trainer may speak
+    with Path(name).open("ab") as writing:
+        process = _start([python, "-m", "trickster_engine", *arguments], run_directory.parent, writing, options)
+    with contextlib.suppress(OSError):
+        Path(name).unlink()
+    return Launched(process, run_directory, reading)
+
+
+def _start(command: list[str], folder: Path, output: BinaryIO, options: dict[str, Any]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        cwd=str(folder),
+        env=engine_environment(),
+        close_fds=True,
+        **options,
+    )

@@ -1,0 +1,326 @@
+"""Finds the runs under the workspace and follows the live ones, whoever started them.
+
+All looking at files happens in one thread; all state is kept on the event loop. A run that is live is looked at ten
+times a second, one that is not every two seconds (it may be resumed from a terminal), and folders are searched for new
+ones as often as that is cheap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from trickster_engine.runs import RunDirectory, is_run_directory
+from trickster_server.protocol import EventParams, RunInfo, RunsChangedParams
+from trickster_server.runs.followed import FollowedRun, Reading
+
+logger = logging.getLogger(__name__)
+
+TICK = 0.1
+"""Seconds between looks at a live run: at most ten notifications a second a run."""
+PROBE = 0.4
+"""Seconds between asking whether a live run's trainer is still there."""
+SETTLED = 2.0
+"""Seconds between looks at runs that nobody trains."""
+KNOWN_FOLDERS = 0.4
+"""Seconds between looks into folders that are known to hold runs."""
+WHOLE_SEARCH = 10.0
+"""Seconds between searches of the whole workspace; each may take up to a tenth of that."""
+SEARCH_DEPTH = 5
+SEARCH_LIMIT = 20_000
+CHANGES = 0.25
+"""Seconds between two `trickster/runsChanged`."""
+
+_NOT_SEARCHED = frozenset(
+    {"node_modules", "__pycache__", "site-packages", "checkpoints", "venv", "target", "build", "dist"}
+)
+
+
+def search(folder: Path, depth: int = SEARCH_DEPTH) -> list[Path]:
+    """Run directories at or below a folder. Looks breadth first and gives up on a workspace that is too large."""
+    found: list[Path] = []
+    level = [folder]
+    seen = 0
+    for _ in range(depth):
+        below: list[Path] = []
+        for current in level:
+            if is_run_directory(current):
+                found.append(current)
+                continue
+            try:
+                with os.scandir(current) as children:
+                    for child in children:
+                        seen += 1
+                        if seen > SEARCH_LIMIT:
+                            return found
+                        if (
+                            not child.name.startswith(".")
+                            and child.name not in _NOT_SEARCHED
+                            and child.is_dir(follow_symlinks=False)
+                        ):
+                            below.append(Path(child.path))
+            except OSError:
+                continue
+        level = below
+    found.extend(path for path in level if is_run_directory(path))
+    return found
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """Run directories directly below a folder."""
+    try:
+        with os.scandir(folder) as children:
+            return [Path(child.path) for child in children if is_run_directory(Path(child.path))]
+    except OSError:
+        return []
+
+
+class RunRegistry:
+    """Every run under the workspace."""
+
+    def __init__(
+        self,
+        send_events: Callable[[EventParams], None],
+        send_list: Callable[[RunsChangedParams], None],
+        output_folders: Callable[[], Iterable[Path]],
+    ) -> None:
+        self._send_events = send_events
+        self._send_list = send_list
+        self._output_folders = output_folders
+        self._workspace: list[Path] = []
+        self._runs: dict[str, FollowedRun] = {}
+        self._following: dict[str, int] = {}
+        self._started_here: set[str] = set()
+        # One thread: a slow disk delays the runs and nothing else.
+        self._files = ThreadPoolExecutor(max_workers=1, thread_name_prefix="runs")
+        self._task: asyncio.Task[None] | None = None
+        self._first_search = asyncio.Event()
+        self._look_now = asyncio.Event()
+        self._changed = False
+        self._list_sent = 0.0
+        self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+
+    # ---- life -------------------------------------------------------------------------------------------------------
+
+    def start(self, workspace: Iterable[Path], following: dict[str, int]) -> None:
+        """Begin to search and follow."""
+        self._workspace = list(workspace)
+        self._following = dict(following)
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def set_workspace(self, folders: Iterable[Path]) -> None:
+        """The folders of the workspace have changed."""
+        self._workspace = list(folders)
+        self._runs = {
+            run_id: run
+            for run_id, run in self._runs.items()
+            if any(run.directory.path.is_relative_to(folder) for folder in self._folders())
+        }
+        self._changed = True
+
+    async def close(self) -> None:
+        """Stop following. The runs themselves go on."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._files.shutdown(wait=False, cancel_futures=True)
+
+    # ---- questions --------------------------------------------------------------------------------------------------
+
+    async def ready(self) -> None:
+        """Wait until the workspace has been searched for the first time."""
+        await self._first_search.wait()
+
+    def infos(self) -> list[RunInfo]:
+        """Every run, newest first."""
+        ordered = sorted(self._runs.values(), key=lambda run: (run.created, run.run_id), reverse=True)
+        return [run.info() for run in ordered]
+
+    def runs(self) -> list[FollowedRun]:
+        """Every run, in no order."""
+        return list(self._runs.values())
+
+    def find(self, run_id: str) -> FollowedRun | None:
+        """A run by its name in messages, or by its directory's name where only one has it."""
+        if (run := self._runs.get(run_id)) is not None:
+            return run
+        named = [run for run in self._runs.values() if run.directory.path.name == run_id]
+        return named[0] if len(named) == 1 else None
+
+    async def in_thread(self, work: Callable[[], object]) -> object:
+        """Do something with the files of runs, in the thread that is there for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._files, work)
+
+    async def wait_for(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Wait until something is true of the runs. Returns whether it has come true in time."""
+        if condition():
+            return True
+        waiter = asyncio.get_running_loop().create_future()
+        entry = (condition, waiter)
+        self._waiters.append(entry)
+        self.look_now()
+        try:
+            await asyncio.wait_for(waiter, timeout)
+        except asyncio.TimeoutError:
+            return condition()
+        finally:
+            self._waiters.remove(entry)
+        return True
+
+    def look_now(self) -> None:
+        """Do not wait for the next tick."""
+        self._look_now.set()
+
+    async def add(self, path: Path, started_here: bool = False) -> FollowedRun:
+        """Take in a run at once, without waiting until the search finds it."""
+        run_id = str(path)
+        if started_here:
+            self._started_here.add(run_id)
+        if run_id not in self._runs:
+            await self._take_in([path])
+        self.look_now()
+        return self._runs[run_id]
+
+    def forget(self, run_id: str) -> None:
+        """A run has been deleted."""
+        self._runs.pop(run_id, None)
+        self._changed = True
+        self.look_now()
+
+    # ---- the loop ---------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        searched = looked_into_known = looked_at_settled = probed = 0.0
+        while True:
+            try:
+                now = time.monotonic()
+                if now - searched >= WHOLE_SEARCH:
+                    await self._search_workspace()
+                    self._first_search.set()
+                    # A search that takes long is made less often.
+                    searched = time.monotonic() + 9 * (time.monotonic() - now)
+                    looked_into_known = searched
+                elif now - looked_into_known >= KNOWN_FOLDERS:
+                    await self._search_known()
+                    looked_into_known = now
+                settled_too = now - looked_at_settled >= SETTLED
+                probe = now - probed >= PROBE
+                await self._look(settled_too, probe)
+                looked_at_settled = now if settled_too else looked_at_settled
+                probed = now if probe else probed
+                self._tell()
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                logger.exception("Following the runs failed; trying again.")
+                self._first_search.set()
+            self._look_now.clear()
+            try:
+                # Between two looks at least a tick passes, so that no run is heard more than ten times a second.
+                await asyncio.sleep(TICK)
+                if not any(run.live for run in self._runs.values()):
+                    await asyncio.wait_for(self._look_now.wait(), KNOWN_FOLDERS)
+            except asyncio.TimeoutError:
+                pass
+
+    def _folders(self) -> list[Path]:
+        return [*self._workspace, *self._output_folders()]
+
+    async def _search_workspace(self) -> None:
+        folders, outputs = list(self._workspace), list(self._output_folders())
+
+        def look() -> list[Path]:
+            found = [path for folder in folders for path in search(folder)]
+            return found + [path for folder in outputs for path in runs_below(folder)]
+
+        await self._take_in(await asyncio.get_running_loop().run_in_executor(self._files, look))
+
+    async def _search_known(self) -> None:
+        folders = {run.directory.path.parent for run in self._runs.values()}
+        folders |= {folder / "runs" for folder in self._workspace} | set(self._output_folders())
+
+        def look() -> list[Path]:
+            return [path for folder in folders for path in runs_below(folder)]
+
+        await self._take_in(await asyncio.get_running_loop().run_in_executor(self._files, look))
+
+    async def _take_in(self, paths: Iterable[Path]) -> None:
+        new = [FollowedRun(RunDirectory(path)) for path in dict.fromkeys(paths) if str(path) not in self._runs]
+        if not new:
+            return
+        # Runs that were there before the server are read to their end before anything is said about them.
+        caught_up = await asyncio.get_running_loop().run_in_executor(
+            self._files, lambda: [_catch_up(run) for run in new]
+        )
+        for run in caught_up:
+            if run.run_id in self._runs:
+                continue
+            known = self._following.pop(run.run_id, None)
+            if known is not None:
+                run.sent = min(known, run.next)
+            elif run.run_id in self._started_here or self._first_search.is_set():
+                run.sent = 0  # it began under our eyes: the client hears it from its first event
+            else:
+                run.sent = run.next
+            self._runs[run.run_id] = run
+            self._changed = True
+
+    async def _look(self, settled_too: bool, probe: bool) -> None:
+        targets = [run for run in self._runs.values() if settled_too or not run.settled or run.sent != run.next]
+        if not targets:
+            return
+
+        def look() -> list[tuple[FollowedRun, Reading, Reading | None]]:
+            return [_look_at(run, probe or run.settled) for run in targets]
+
+        for run, reading, unsent in await asyncio.get_running_loop().run_in_executor(self._files, look):
+            if self._runs.get(run.run_id) is not run:
+                continue
+            if reading.gone:
+                del self._runs[run.run_id]
+                self._changed = True
+                continue
+            self._changed |= run.apply(reading)
+            self._send(run, unsent or reading)
+
+    def _send(self, run: FollowedRun, reading: Reading) -> None:
+        if run.sent is None or reading.next <= run.sent:
+            return
+        self._send_events(EventParams(run.run_id, reading.after, reading.next, list(map(dict, reading.events))))
+        run.sent = reading.next
+
+    def _tell(self) -> None:
+        for condition, waiter in self._waiters:
+            if not waiter.done() and condition():
+                waiter.set_result(None)
+        now = time.monotonic()
+        if self._changed and self._first_search.is_set() and now - self._list_sent >= CHANGES:
+            self._changed = False
+            self._list_sent = now
+            self._send_list(RunsChangedParams(self.infos()))
+
+
+def _catch_up(run: FollowedRun) -> FollowedRun:
+    """Read a run to its end. Only for a run that nobody else holds yet."""
+    while True:
+        reading = run.look(probe=True)
+        run.apply(reading)
+        if not reading.events:
+            return run
+
+
+def _look_at(run: FollowedRun, probe: bool) -> tuple[FollowedRun, Reading, Reading | None]:
+    """What is new of a run; and, where the client lags behind what is known, what it is to hear next."""
+    from trickster_engine.runs import read_events
+    from trickster_server.runs.followed import READ_AT_ONCE
+
+    reading = run.look(probe)
+    if run.sent is None or run.sent == reading.after:
+        return run, reading, None
+    events, after = read_events(run.directory.events_path, run.sent, READ_AT_ONCE)
+    return run, reading, reading._replace(events=events, after=run.sent, next=after)

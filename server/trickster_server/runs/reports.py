@@ -1,0 +1,84 @@
+"""What the engine's commands answer as JSON, told as a page of Markdown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def report(command: str, data: Any, text: str) -> str:
+    """The page for a command's answer; the answer as it is where it has an unknown form."""
+    try:
+        return _PAGES[command](data)
+    except (KeyError, TypeError, ValueError, IndexError):
+        return text if data is None else f"```json\n{json.dumps(data, indent=2, ensure_ascii=False)}\n```"
+
+
+def _fenced(text: str) -> str:
+    """Text as it is, without the control characters that noise is full of."""
+    shown = "".join(letter if letter.isprintable() or letter == "\n" else "\N{MIDDLE DOT}" for letter in text)
+    fence = "```"
+    while fence in shown:
+        fence += "`"
+    return f"{fence}text\n{shown.rstrip()}\n{fence}"
+
+
+def _compare(data: Any) -> str:
+    blocks = ["# Proof of learning", "Loss on the held-out text:"]
+    rows = ["| | nats a token | bits a character |", "|:--|--:|--:|"]
+    rows += [f"| {row['name']} | {row['nats']:.4f} | {row['bits_per_character']:.4f} |" for row in data["rows"]]
+    blocks.append("\n".join(rows))
+    for pair in data["samples"]:
+        blocks += ["## Random weights", _fenced(pair["prompt"] + pair["random"])]
+        blocks += ["## Trained", _fenced(pair["prompt"] + pair["trained"])]
+    rows = ["| in 1,000 characters | real words | longest copy |", "|:--|--:|--:|"]
+    for name, one in data["texts"].items():
+        rows.append(f"| {name} | {one['real_word_share']:.1%} | {one['longest_copied_run']} |")
+    blocks += ["## Words and copies", "\n".join(rows), f"The longest copy from the training text: {data['copied']!r}."]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _inspect(data: Any) -> str:
+    parts = data["parameters"]
+    total = parts["total"]
+    rows = ["| part | parameters | share |", "|:--|--:|--:|"]
+    names = ("embedding", "attention", "mlp", "norms", "output")
+    rows += [f"| {name} | {parts[name]:,} | {parts[name] / total:.1%} |" for name in names if parts[name]]
+    shapes = ["| layer | kind | output |", "|:--|:--|:--|"]
+    shapes += [f"| `{one['name']}` | {one['kind']} | {list(one['output'])} |" for one in data["shapes"]]
+    loss = (
+        f"Loss of random weights: **{data['random_loss']:.4f}** nats; "
+        f"knowing nothing is ln V = {data['uniform_loss']:.4f}."
+    )
+    return (
+        "\n\n".join(
+            [
+                "# The model before training",
+                f"**{total:,}** parameters, {parts['per_block']:,} a block.",
+                "\n".join(rows),
+                loss,
+                "## What random weights write",
+                _fenced(data["prompt"] + data["noise"]),
+                "## A forward pass, one sequence",
+                "\n".join(shapes),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _prepare(data: Any) -> str:
+    title = f"# {data['name']}"
+    train, val = data["train_tokens"], data["val_tokens"]
+    blocks = [title, f"{train:,} tokens to train on, {val:,} held out."]
+    baselines = data.get("baselines")
+    if isinstance(baselines, dict):
+        baselines = [{"name": name, "nats": nats} for name, nats in baselines.items()]
+    if baselines:
+        rows = ["| knowing | loss, nats a token |", "|:--|--:|"]
+        rows += [f"| {one['name']} | {one['nats']:.4f} |" for one in baselines]
+        blocks.append("\n".join(rows))
+    return "\n\n".join(blocks) + "\n"
+
+
+_PAGES = {"compare": _compare, "inspect": _inspect, "prepare": _prepare}

@@ -1,0 +1,387 @@
+"""What can be done with runs and models: the work behind the requests of `protocol.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trickster_engine.config.check import check
+from trickster_engine.config.scalars import as_yaml
+from trickster_engine.runs import config_name, create_run, read_events
+from trickster_server.documents import path_of
+from trickster_server.protocol import (
+    CompareParams,
+    CompareResult,
+    DeleteRunParams,
+    DeleteRunResult,
+    DoctorParams,
+    DoctorResult,
+    ErrorCode,
+    GeneratedToken,
+    GenerateParams,
+    GeneratePart,
+    GenerateResult,
+    InspectParams,
+    InspectResult,
+    ListRunsParams,
+    ListRunsResult,
+    NextTokensParams,
+    NextTokensResult,
+    PrepareParams,
+    PrepareResult,
+    ResumeRunParams,
+    RunEventsParams,
+    RunEventsResult,
+    RunStarted,
+    SamplingOptions,
+    StartRunParams,
+    StopRunParams,
+    StopRunResult,
+    TokenProbability,
+)
+from trickster_server.rpc import RequestError
+from trickster_server.runs.engine_process import Answer, engine_error, run_engine
+from trickster_server.runs.followed import READ_AT_ONCE, FollowedRun
+from trickster_server.runs.launch import Launched, launch
+from trickster_server.runs.worker import GenerationWorker
+
+if TYPE_CHECKING:
+    from trickster_server.app import TricksterServer
+
+logger = logging.getLogger(__name__)
+
+_LIVE_SECONDS = 60.0
+"""How long a training process may take until it holds its run; importing torch from a cold disk takes a while."""
+_STOP_SECONDS = 600.0
+_POLL = 0.05
+
+
+class RunService:
+    """Starts, stops and uses runs for one client."""
+
+    def __init__(self, server: TricksterServer) -> None:
+        self._server = server
+        self._launched: list[Launched] = []
+        self._workers: dict[str, GenerationWorker] = {}
+        self._launching = asyncio.Lock()
+
+    async def close(self) -> None:
+        """End what must not outlive the server. Training goes on."""
+        await asyncio.gather(*(worker.close() for worker in self._workers.values()))
+
+    def interpreter_changed(self) -> None:
+        """Workers of another interpreter are of no use any more."""
+        keep = self._server.interpreters.path(None)
+        for python in [python for python in self._workers if python != keep]:
+            self._server.spawn(self._workers.pop(python).close(), "end a worker")
+
+    # ---- the list ---------------------------------------------------------------------------------------------------
+
+    async def list_runs(self, _: ListRunsParams) -> ListRunsResult:
+        """Every run, newest first."""
+        await self._server.registry.ready()
+        return ListRunsResult(self._server.registry.infos())
+
+    async def run_events(self, params: RunEventsParams) -> RunEventsResult:
+        """A run's events from a position on."""
+        run = await self._run(params.run_id)
+        path, after, limit = run.directory.events_path, max(params.after, 0), params.limit
+
+        def read() -> RunEventsResult:
+            events: list[dict[str, Any]] = []
+            position, more = after, False
+            while True:
+                some, reached = read_events(path, position, READ_AT_ONCE)
+                if not some and reached == position:
+                    break
+                if limit is not None and len(events) + len(some) > limit:
+                    room = max(limit - len(events), 0)
+                    some, reached = _first_events(path, position, room)
+                    more = True
+                events += [dict(event) for event in some]
+                position = reached
+                if more:
+                    break
+            return RunEventsResult(events, position, more)
+
+        return await asyncio.get_running_loop().run_in_executor(None, read)
+
+    # ---- training ---------------------------------------------------------------------------------------------------
+
+    async def start_run(self, params: StartRunParams) -> RunStarted:
+        """Train a config."""
+        self._require_trust()
+        path = self._config_path(params.config_uri)
+        text = await self._config_text(path)
+        plan = check(text, path.parent).plan
+        if plan is None and not params.overrides:
+            raise RequestError(
+                ErrorCode.CONFIG_HAS_ERRORS, f"{path.name} has errors; the Problems list shows them. Mend them first."
+            )
+        python = await self._server.interpreters.able_to_train(params.python)
+        overrides = [f"--set={name}={as_yaml(value)}" for name, value in params.overrides.items()]
+        output_dir = plan.output.output_dir if plan is not None else "runs"
+        async with self._launching:
+            directory = await self._free_run_directory(path.parent / output_dir, config_name(path))
+            arguments = ["train", str(path), f"--run-dir={directory}", *overrides]
+            return await self._launch(python, arguments, directory)
+
+    async def resume_run(self, params: ResumeRunParams) -> RunStarted:
+        """Go on with a run."""
+        self._require_trust()
+        run = await self._run(params.run_id)
+        if run.live:
+            raise RequestError(ErrorCode.RUN_IS_LIVE, f"{run.directory.path.name} is being trained already.")
+        python = await self._server.interpreters.able_to_train(params.python)
+        return await self._launch(python, ["resume", str(run.directory.path)], run.directory.path)
+
+    async def _free_run_directory(self, output_dir: Path, name: str) -> Path:
+        """The next free run directory. The engine makes it itself, so it only is looked for."""
+
+        def look() -> Path:
+            from trickster_engine.errors import TricksterError
+
+            try:
+                made = create_run(output_dir, name).path
+            except TricksterError as error:
+                raise RequestError(ErrorCode.ENGINE_FAILED, str(error)) from error
+            made.rmdir()
+            return made
+
+        return await asyncio.get_running_loop().run_in_executor(None, look)
+
+    async def _launch(self, python: str, arguments: list[str], directory: Path) -> RunStarted:
+        loop = asyncio.get_running_loop()
+        try:
+            launched = await loop.run_in_executor(None, launch, python, arguments, directory)
+        except OSError as error:
+            raise RequestError(
+                ErrorCode.NO_INTERPRETER, f"{python} does not start: {error}. Choose another."
+            ) from error
+        self._launched.append(launched)
+        self._server.spawn(self._collect(launched), "collect a trainer")
+        logger.info("Training %s as process %d with %s", directory, launched.pid, python)
+        # Also when the request is cancelled from here on: what has been started is followed.
+        deadline = loop.time() + _LIVE_SECONDS
+        while loop.time() < deadline:
+            if (code := launched.exit_code()) is not None and code != 0:
+                raise self._did_not_start(launched, code)
+            if code == 0 or await loop.run_in_executor(None, _has_begun, directory, launched.pid):
+                break
+            await asyncio.sleep(_POLL)
+        run = await self._server.registry.add(directory, started_here=True)
+        return RunStarted(run.run_id, str(directory), launched.pid)
+
+    def _did_not_start(self, launched: Launched, code: int) -> RequestError:
+        lines = [line.strip() for line in launched.last_words().splitlines() if line.strip()]
+        words = engine_error(lines) or "\n".join(lines[-6:]) or f"Training ended with exit code {code}."
+        return RequestError(ErrorCode.ENGINE_FAILED, words, {"exitCode": code})
+
+    async def _collect(self, launched: Launched) -> None:
+        """Notice the end of a trainer this server has started, so that it does not stay behind as a zombie."""
+        while launched.exit_code() is None:
+            await asyncio.sleep(0.5)
+        if launched in self._launched:
+            self._launched.remove(launched)
+        if launched.exit_code():
+            logger.info("%s ended with exit code %s", launched.run_directory.name, launched.exit_code())
+        launched.close()
+        self._server.registry.look_now()
+
+    async def stop_run(self, params: StopRunParams) -> StopRunResult:
+        """Ask a trainer to save and stop."""
+        run = await self._run(params.run_id)
+        if not run.live:
+            return StopRunResult(run.state)
+        try:
+            await self._server.registry.in_thread(run.directory.request_stop)
+        except OSError as error:
+            raise RequestError(ErrorCode.ENGINE_FAILED, f"Cannot ask {run.directory.path} to stop: {error}") from error
+        if params.wait:
+            await self._server.registry.wait_for(lambda: not run.live, _STOP_SECONDS)
+        return StopRunResult("stopping" if run.live else run.state)
+
+    async def delete_run(self, params: DeleteRunParams) -> DeleteRunResult:
+        """Remove a run's directory."""
+        run = await self._run(params.run_id)
+        directory = run.directory.path
+        if run.live or await self._server.registry.in_thread(run.directory.is_live):
+            raise RequestError(ErrorCode.RUN_IS_LIVE, f"{directory.name} is being trained. Stop it first.")
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, directory)
+        except OSError as error:
+            raise RequestError(ErrorCode.ENGINE_FAILED, f"Cannot delete {directory}: {error}") from error
+        self._server.registry.forget(run.run_id)
+        return DeleteRunResult(str(directory))
+
+    # ---- models -----------------------------------------------------------------------------------------------------
+
+    async def generate(self, params: GenerateParams) -> GenerateResult:
+        """Write text, streamed to the client's token."""
+        self._require_trust()
+        path = await self._model_path(params.run_id, params.checkpoint)
+        worker = await self._worker(params.python)
+
+        def on_part(part: dict[str, Any]) -> None:
+            if params.partial_result_token is not None:
+                tokens = [_generated(token) for token in part["tokens"]]
+                self._server.send_partial(params.partial_result_token, GeneratePart(part["text"], tokens))
+
+        request = {
+            "path": path,
+            "prompt": params.prompt,
+            "options": _given(params.sampling),
+            "probabilities": max(params.probabilities, 0),
+        }
+        answer = await self._server.progress_bars.show(
+            "Generating",
+            params.work_done_token,
+            lambda report: worker.ask("generate", request, on_part),
+            ask_client=False,
+        )
+        return GenerateResult(**answer)
+
+    async def next_tokens(self, params: NextTokensParams) -> NextTokensResult:
+        """The most likely next tokens."""
+        self._require_trust()
+        path = await self._model_path(params.run_id, params.checkpoint)
+        worker = await self._worker(params.python)
+        options = _given(params.sampling) if params.sampling is not None else None
+        request = {"path": path, "text": params.text, "count": max(params.count, 1), "options": options}
+        answer = await worker.ask("next_tokens", request)
+        tokens = [TokenProbability(**token) for token in answer["tokens"]]
+        return NextTokensResult(tokens, answer["checkpoint"], answer["entropy"])
+
+    async def compare(self, params: CompareParams) -> CompareResult:
+        """The proof of learning."""
+        run = await self._run(params.run_id)
+        answer = await self._both(
+            "Comparing with random weights", ["compare", str(run.directory.path)], params.python, params.work_done_token
+        )
+        return CompareResult(*answer)
+
+    async def inspect(self, params: InspectParams) -> InspectResult:
+        """A config's model before training."""
+        path = self._config_path(params.config_uri)
+        return InspectResult(
+            *await self._both("Inspecting the model", ["inspect", str(path)], params.python, params.work_done_token)
+        )
+
+    async def prepare(self, params: PrepareParams) -> PrepareResult:
+        """Fetch and encode a config's corpus."""
+        path = self._config_path(params.config_uri)
+        result = PrepareResult(
+            *await self._both("Preparing the text", ["prepare", str(path)], params.python, params.work_done_token)
+        )
+        self._server.environment.forget()
+        self._server.refresh_figures()
+        return result
+
+    async def doctor(self, params: DoctorParams) -> DoctorResult:
+        """What the training interpreter has."""
+        python = self._server.interpreters.path(params.python)
+        answer = await self._both(
+            "Checking this machine", ["doctor"], params.python, params.work_done_token, needs_torch=False
+        )
+        return DoctorResult(python, *answer)
+
+    # ---- helpers ----------------------------------------------------------------------------------------------------
+
+    async def _both(
+        self, title: str, arguments: list[str], python: str | None, token: int | str | None, *, needs_torch: bool = True
+    ) -> tuple[str, Any]:
+        """Run a command for its JSON, and tell it as text: the report people read is made from the same JSON."""
+        from trickster_server.runs.reports import report
+
+        self._require_trust()
+        interpreters = self._server.interpreters
+        interpreter = await interpreters.able_to_train(python) if needs_torch else interpreters.path(python)
+
+        async def work(say: Callable[[str, int | None], None]) -> Answer:
+            return await run_engine(interpreter, [*arguments, "--json"], on_line=lambda line: say(line, None))
+
+        answer = await self._server.progress_bars.show(title, token, work)
+        return report(arguments[0], answer.data, answer.text), answer.data
+
+    def _require_trust(self) -> None:
+        if not self._server.trusted:
+            raise RequestError(
+                ErrorCode.NOT_TRUSTED, "This folder is not trusted, so no process is started. Trust it first."
+            )
+
+    async def _run(self, run_id: str) -> FollowedRun:
+        await self._server.registry.ready()
+        run = self._server.registry.find(run_id)
+        if run is None:
+            raise RequestError(ErrorCode.UNKNOWN_RUN, f"There is no run {run_id} in this workspace.")
+        return run
+
+    def _config_path(self, uri: str) -> Path:
+        path = path_of(uri)
+        if path is None and "://" not in uri and Path(uri).is_absolute():
+            path = Path(uri)
+        if path is None:
+            raise RequestError(ErrorCode.CONFIG_HAS_ERRORS, f"{uri} is not a file on this machine. Save it first.")
+        return path
+
+    async def _config_text(self, path: Path) -> str:
+        try:
+            data = await asyncio.get_running_loop().run_in_executor(None, path.read_bytes)
+        except OSError as error:
+            raise RequestError(ErrorCode.CONFIG_HAS_ERRORS, f"Cannot read {path}: {error.strerror}.") from error
+        return data.decode("utf-8", "replace")
+
+    async def _model_path(self, run_id: str | None, checkpoint: str | None) -> str:
+        if checkpoint is not None:
+            return str(path_of(checkpoint) or checkpoint)
+        if run_id is None:
+            raise RequestError(ErrorCode.NO_CHECKPOINT, "Name a run or a checkpoint.")
+        return str((await self._run(run_id)).directory.path)
+
+    async def _worker(self, python: str | None) -> GenerationWorker:
+        path = await self._server.interpreters.able_to_train(python)
+        if path not in self._workers:
+            self._workers[path] = GenerationWorker(path)
+        return self._workers[path]
+
+
+def _has_begun(directory: Path, pid: int) -> bool:
+    """Whether a trainer holds the run, and has said so in its events."""
+    from trickster_engine.runs import RunDirectory, is_run_directory
+
+    holder = RunDirectory(directory).trainer()
+    if holder is None or not is_run_directory(directory):
+        return False
+    # On Windows the process that was started may be a launcher, and the trainer its child.
+    return holder.pid == pid or sys.platform == "win32"
+
+
+def _first_events(path: Path, position: int, count: int) -> tuple[list[Any], int]:
+    """Exactly `count` events from a position on, and the offset after them."""
+    events: list[Any] = []
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        file.seek(position)
+        while len(events) < count:
+            line = file.readline()
+            if not line.endswith(b"\n"):
+                break
+            found, _ = read_events(path, position, len(line))
+            events += found[:1]
+            position += len(line)
+    return events, position
+
+
+def _given(options: SamplingOptions | None) -> dict[str, Any]:
+    return {name: value for name, value in asdict(options).items() if value is not None} if options else {}
+
+
+def _generated(token: dict[str, Any]) -> GeneratedToken:
+    alternatives = [TokenProbability(**one) for one in token["alternatives"]]
+    return GeneratedToken(token["id"], token["text"], token["probability"], alternatives)

@@ -1,0 +1,272 @@
+"""The second half of a hover: what a key makes of this model, with its neighbours beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from trickster_engine.config.keys import Key
+from trickster_engine.config.plan import ModelConfig, Plan
+from trickster_engine.config.scalars import number_text
+from trickster_server import figures
+from trickster_server.curve import picture
+from trickster_server.environment import Corpus
+from trickster_server.numbers import count, duration, memory, times
+from trickster_server.timing import Timing
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the figures of a hover are worked out from."""
+
+    plan: Plan
+    corpus: Corpus | None
+    timing: Timing
+    images: bool
+
+
+def for_key(key: Key, context: Context) -> str:
+    """The figures of a key; empty where it has none."""
+    plan = context.plan
+    if key.section == "model_config":
+        if key.name in _SHAPE:
+            return _shape_table(key.name, context)
+        if key.name == "tie_embeddings":
+            return _table(
+                "tie_embeddings",
+                [(str(value).lower(), _with(plan, "tie_embeddings", value)) for value in (True, False)],
+                str(plan.model.tie_embeddings).lower(),
+            )
+        return ""
+    if key.path in _SCHEDULE:
+        return _SCHEDULE[key.path](context)
+    if key.path in ("data_config.corpus", "data_config.val_fraction", "data_config.tokenizer"):
+        return _text_figures(context)
+    return ""
+
+
+def section_summary(name: str, context: Context) -> str:
+    """One line about a section of this file."""
+    plan = context.plan
+    if name == "model_config":
+        parts = figures.parameters(plan)
+        rows = [
+            ("embedding", parts.embedding),
+            ("attention", parts.attention),
+            ("feed-forward", parts.mlp),
+            ("norms", parts.norms),
+            ("output", parts.output),
+        ]
+        lines = [
+            f"{parts.total:,} parameters, {parts.per_block:,} a block:",
+            "",
+            "| part | parameters | share |",
+            "|:--|--:|--:|",
+        ]
+        lines += [f"| {part} | {number:,} | {number / parts.total:.1%} |" for part, number in rows if number]
+        return "\n".join(lines)
+    if name == "training_config":
+        return _schedule(context)
+    if name == "data_config":
+        return _text_figures(context)
+    return ""
+
+
+# ---- the shape ------------------------------------------------------------------------------------------------------
+
+
+def _with(plan: Plan, name: str, value: object) -> Plan:
+    return replace(plan, model=replace(plan.model, **{name: value}))  # type: ignore[arg-type]
+
+
+def _rounded(value: float, unit: int) -> int:
+    return max(unit, round(value / unit) * unit)
+
+
+def _around(value: int, unit: int) -> list[int]:
+    """The value with a quarter less, a quarter more and half as much again, in multiples of `unit`."""
+    step = _rounded(value / 4, unit)
+    return [value - step, value, value + step, value + 2 * step]
+
+
+def _widths(model: ModelConfig) -> list[int]:
+    # Head width must stay whole and even; multiples of 32 suit every device.
+    return _around(model.hidden_dim, math.lcm(2 * max(model.num_heads, 1), 32))
+
+
+def _heads(model: ModelConfig) -> list[int]:
+    fitting = [
+        n for n in range(1, model.hidden_dim // 2 + 1) if model.hidden_dim % n == 0 and model.hidden_dim // n % 2 == 0
+    ]
+    return _nearest(fitting, model.num_heads)
+
+
+def _kv_heads(model: ModelConfig) -> list[int]:
+    return [n for n in range(1, model.num_heads + 1) if model.num_heads % n == 0][-4:]
+
+
+def _nearest(values: Sequence[int], value: int) -> list[int]:
+    return sorted(sorted(set(values) | {value}, key=lambda other: (abs(math.log(other / value)), -other))[:4])
+
+
+_SHAPE: dict[str, Callable[[ModelConfig], list[int]]] = {
+    "hidden_dim": _widths,
+    "num_layers": lambda model: _around(model.num_layers, 1),
+    "num_heads": _heads,
+    "num_kv_heads": _kv_heads,
+    "mlp_dim": lambda model: _around(model.mlp_dim, 32),
+    "vocab_size": lambda model: [model.vocab_size, model.vocab_size * 2, model.vocab_size * 4, model.vocab_size * 32],
+    "max_seq_len": lambda model: [
+        model.max_seq_len // 2,
+        model.max_seq_len,
+        model.max_seq_len * 2,
+        model.max_seq_len * 4,
+    ],
+}
+
+
+def _shape_table(name: str, context: Context) -> str:
+    plan = context.plan
+    current = int(getattr(plan.model, name))
+    rows = []
+    for value in dict.fromkeys(_SHAPE[name](plan.model)):
+        if value < 1:
+            continue
+        changed = _with(plan, name, value)
+        if name == "num_heads" and plan.model.num_kv_heads == plan.model.num_heads:
+            changed = _with(changed, "num_kv_heads", value)
+        rows.append((str(value), changed))
+    lines = [_table(name, rows, str(current), heads=name in ("hidden_dim", "num_heads"))]
+    parts = figures.parameters(plan)
+    if name in ("hidden_dim", "num_layers", "mlp_dim"):
+        lines.append(
+            f"This model: **{parts.total:,}** parameters, {parts.per_block:,} in each of "
+            f"{plan.model.num_layers} blocks "
+            f"(attention {parts.attention / parts.total:.0%}, feed-forward {parts.mlp / parts.total:.0%}, "
+            f"embedding {(parts.embedding + parts.output) / parts.total:.0%})."
+        )
+    if name == "vocab_size":
+        lines.append(f"Knowing nothing means a loss of ln {current:,} = {figures.uniform_loss(plan):.3f} nats a token.")
+    return "\n\n".join(lines)
+
+
+def _table(name: str, rows: Sequence[tuple[str, Plan]], current: str, heads: bool = False) -> str:
+    """One line for each value: what the model would be with it."""
+    columns: list[tuple[str, Callable[[Plan], str]]] = [
+        ("parameters", lambda plan: count(figures.parameters(plan).total))
+    ]
+    if heads:
+        columns.insert(0, ("head_dim", lambda plan: str(plan.model.head_dim)))
+    if figures.training_memory(rows[0][1]) is not None:
+        columns.append(("memory", lambda plan: memory(figures.training_memory(plan) or 0)))
+    columns.append(("FLOPs a step", lambda plan: count(figures.flops_per_step(plan))))
+    lines = [
+        "| " + " | ".join([name, *(title for title, _ in columns)]) + " |",
+        "|" + "--:|" * (len(columns) + 1),
+    ]
+    for value, plan in rows:
+        try:
+            cells = [value, *(column(plan) for _, column in columns)]
+        except (ArithmeticError, ValueError):
+            continue
+        lines.append("| " + " | ".join(f"**{cell}**" if value == current else cell for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+# ---- the schedule ---------------------------------------------------------------------------------------------------
+
+
+def _tokens_line(context: Context) -> str:
+    plan = context.plan
+    per_step = figures.tokens_per_step(plan)
+    steps = plan.training.max_steps
+    words = f"**{per_step:,}** tokens a step, {count(per_step * steps)} in {steps:,} steps"
+    text = figures.training_tokens(plan, context.corpus.characters if context.corpus is not None else None)
+    if text is not None:
+        words += f": {times(figures.epochs(plan, text))} times over the training text ({count(text)} tokens)"
+    return words + "."
+
+
+def _schedule(context: Context) -> str:
+    training = context.plan.training
+    warm = f"{training.warmup_steps:,} of {training.max_steps:,} steps are warm-up"
+    share = f" ({training.warmup_steps / training.max_steps:.1%})" if training.max_steps else ""
+    return "\n\n".join([picture(training, context.images), f"{_tokens_line(context)} {warm}{share}."])
+
+
+def _steps(context: Context) -> str:
+    return "\n\n".join([_schedule(context), _time_table(context)])
+
+
+def _time_table(context: Context) -> str:
+    """How long the run takes, and where each figure comes from."""
+    rows = context.timing.table(context.plan)
+    lines = ["| where | time for this run | |", "|:--|--:|:--|"]
+    lines += [f"| {row.where} | {duration(row.seconds)} | {row.source}{row.note} |" for row in rows]
+    if not rows:
+        return "*No run has been measured on this machine yet; after the first one, its expected time stands here.*"
+    return "\n".join(lines)
+
+
+def _batch(context: Context) -> str:
+    plan = context.plan
+    size = plan.training.batch_size
+    rows = []
+    for value in (size // 2, size, size * 2, size * 4):
+        if value >= 1:
+            rows.append((str(value), replace(plan, training=replace(plan.training, batch_size=value))))
+    return "\n\n".join([_table("batch_size", rows, str(size)), _tokens_line(context)])
+
+
+def _rate(context: Context) -> str:
+    training = context.plan.training
+    words = (
+        f"Climbs for {training.warmup_steps:,} steps to {number_text(training.learning_rate)}, then falls along a "
+        f"{training.lr_schedule} curve to {number_text(training.min_learning_rate)} at step {training.max_steps:,}."
+    )
+    return "\n\n".join([picture(training, context.images), words])
+
+
+def _every(name: str) -> Callable[[Context], str]:
+    def words(context: Context) -> str:
+        training = context.plan.training
+        interval = int(getattr(training, name))
+        if interval < 1:
+            return ""
+        return f"{training.max_steps // interval:,} times in {training.max_steps:,} steps."
+
+    return words
+
+
+_SCHEDULE: dict[str, Callable[[Context], str]] = {
+    "training_config.max_steps": _steps,
+    "training_config.warmup_steps": _rate,
+    "training_config.learning_rate": _rate,
+    "training_config.min_learning_rate": _rate,
+    "training_config.lr_schedule": _rate,
+    "training_config.batch_size": _batch,
+    "training_config.gradient_accumulation_steps": _tokens_line,
+    "training_config.log_interval": _every("log_interval"),
+    "training_config.eval_interval": _every("eval_interval"),
+    "training_config.save_interval": _every("save_interval"),
+}
+
+
+# ---- the text -------------------------------------------------------------------------------------------------------
+
+
+def _text_figures(context: Context) -> str:
+    plan, corpus = context.plan, context.corpus
+    if corpus is None:
+        return ""
+    if not corpus.present:
+        return "Not on this machine yet." if plan.data.corpus == "shakespeare" else "Not found."
+    held_out = plan.data.val_fraction
+    if corpus.characters is None:
+        return f"Found at `{corpus.path}`."
+    train = int(corpus.characters * (1 - held_out))
+    return (
+        f"{corpus.characters:,} characters: {train:,} to train on, {corpus.characters - train:,} held out "
+        f"({held_out:.0%}). Found at `{corpus.path}`."
+    )
