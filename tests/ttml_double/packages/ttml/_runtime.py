@@ -1,0 +1,453 @@
+"""The device, the graph and the tensors of the double."""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import pathlib
+import threading
+import time
+import types
+
+import numpy as np
+import torch
+import ttnn
+from ttnn._variant import VARIANT
+
+_counts: dict[str, int] = {}
+
+
+def passing(place: str) -> None:
+    """Something happens: fail or hang here where the variant says so."""
+    _counts[place] = _counts.get(place, 0) + 1
+    here = f"{place}:{_counts[place]}"
+    if here == VARIANT.hang_at:
+        threading.Event().wait(VARIANT.hang_seconds)
+    if here == VARIANT.fail_at:
+        raise RuntimeError(f"TT_FATAL: the double fails at {here}")
+
+
+class MeshDevice:
+    def __init__(self, shape):
+        self.mesh_shape = tuple(shape)
+        self.chips = shape[0] * shape[1]
+        self.compiled: set[object] = set()
+
+
+class _Board:
+    """A folder that plays the board, so that other processes can see whether it was given back."""
+
+    def __init__(self) -> None:
+        folder = os.environ.get("TTML_DOUBLE_BOARD")
+        self._folder = pathlib.Path(folder) if folder else None
+        self._lock = None
+
+    def take(self) -> None:
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        lock = (self._folder / "lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise RuntimeError("TT_FATAL: another process holds the device (the real call would hang)") from None
+        self._lock = lock
+        (self._folder / "state").write_text("open")
+
+    def give_back(self) -> None:
+        if self._lock is not None:
+            (self._folder / "state").write_text("closed")
+            self._lock.close()
+            self._lock = None
+
+
+BOARD = _Board()
+
+
+class DistributedConfig:
+    def __init__(self, enable_ddp=False, enable_tp=False):
+        self.enable_ddp = enable_ddp
+        self.enable_tp = enable_tp
+
+
+class ParallelismContext:
+    def __init__(self, device, config):
+        if device.chips == 1:
+            raise RuntimeError("TT_FATAL: no axis to parallelise over")
+        if 1 in device.mesh_shape and config.enable_ddp == config.enable_tp:
+            raise RuntimeError("TT_FATAL: For line mesh topology, exactly one parallelism type must be enabled")
+        if 1 not in device.mesh_shape and not (config.enable_ddp and config.enable_tp):
+            raise RuntimeError("TT_FATAL: number of enabled parallelization axes must equal mesh dimensions")
+        self._size = device.chips if config.enable_ddp else 1
+        self._ddp = config.enable_ddp
+
+    def is_ddp_enabled(self):
+        return self._ddp
+
+    def get_ddp_size(self):
+        return self._size
+
+    def get_ddp_axis(self):
+        return 1 if self._ddp else None
+
+
+class GradMode:
+    ENABLED = "GradMode.ENABLED"
+    DISABLED = "GradMode.DISABLED"
+
+
+class AutoContext:
+    _instance = None
+
+    def __init__(self) -> None:
+        self._device: MeshDevice | None = None
+        self._parallel = None
+        self._seed = 5489
+        self._generator = torch.Generator()
+        self._mode = GradMode.ENABLED
+        self.nodes = 0  # since the last reset_graph
+        self.most_nodes = 0
+        self.epoch = 0  # how often the graph was reset
+        self.fabric = 0
+        self.opened = self.closed = 0
+
+    @staticmethod
+    def get_instance():
+        if AutoContext._instance is None:
+            AutoContext._instance = AutoContext()
+        return AutoContext._instance
+
+    def open_device(self, mesh_shape=None, device_ids=None):
+        if self._device is not None:
+            raise RuntimeError("open_device was called after the device was created.")
+        shape = (1, 1) if mesh_shape is None else tuple(mesh_shape)
+        if len(shape) != 2:
+            raise RuntimeError("mesh_shape must be a list/tuple of 2 integers: [rows, cols]")
+        chips = shape[0] * shape[1]
+        if chips > VARIANT.chips:
+            raise RuntimeError(f"TT_FATAL: {chips} devices asked for, {VARIANT.chips} are there")
+        if chips > 1 and self.fabric != chips:
+            raise RuntimeError("TT_FATAL: fabric is not enabled (the real call would hang)")
+        BOARD.take()
+        self._device = MeshDevice(shape)
+        self.opened += 1
+        passing("open")
+
+    def close_device(self):
+        passing("close")
+        if self._device is not None:
+            self.closed += 1
+        self._device = None
+        self.fabric = 0
+        BOARD.give_back()
+
+    def get_device(self):
+        if self._device is None:
+            # The real one opens a 1x1 device here, silently; a test wants to know.
+            raise RuntimeError("the double: no device is open")
+        return self._device
+
+    def set_seed(self, seed):
+        if not 0 <= seed < 2**32:
+            raise TypeError("set_seed(): incompatible function arguments (uint32)")
+        self._seed = seed
+        self._generator.manual_seed(seed)
+
+    def get_seed(self):
+        return self._seed
+
+    def reset_graph(self):
+        self.nodes = 0
+        self.epoch += 1
+
+    def set_gradient_mode(self, mode):
+        if mode not in (GradMode.ENABLED, GradMode.DISABLED):
+            raise TypeError("set_gradient_mode(): incompatible function arguments")
+        self._mode = mode
+
+    def add_node(self):
+        self.nodes += 1
+        self.most_nodes = max(self.most_nodes, self.nodes)
+        if self.nodes > VARIANT.graph_limit:
+            raise RuntimeError("TT_FATAL: Out of Memory: the graph was never reset")
+
+    if VARIANT.parallelism_context:
+
+        def initialize_parallelism_context(self, config):
+            if self._parallel is not None:
+                raise RuntimeError("ParallelismContext is already initialized.")
+            self._parallel = ParallelismContext(self.get_device(), config)
+
+        def is_parallelism_context_initialized(self):
+            return self._parallel is not None
+
+        def get_parallelism_context(self):
+            if self._parallel is None:
+                raise RuntimeError("ParallelismContext is not initialized.")
+            return self._parallel
+
+
+def context() -> AutoContext:
+    return AutoContext.get_instance()
+
+
+@atexit.register
+def _left_open() -> None:
+    if context()._device is not None:
+        print("the double: the device was left open (the real process would abort here)", flush=True)
+
+
+class ShardMapper:
+    def __init__(self, device, dim, cluster_axis=None):
+        self.device, self.dim = device, dim
+
+
+class ConcatComposer:
+    def __init__(self, mesh_device, dim):
+        self.device, self.dim = mesh_device, dim
+
+
+class _Round(torch.autograd.Function):
+    """What a kernel writes is bfloat16, forwards and backwards."""
+
+    @staticmethod
+    def forward(ctx, value):
+        return ttnn.bf16(value)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return ttnn.bf16(gradient)
+
+
+def rounded(value: torch.Tensor) -> torch.Tensor:
+    return _Round.apply(value)
+
+
+class Tensor:
+    """`ttml.autograd.Tensor`: a value, perhaps a gradient, perhaps a place in the graph."""
+
+    def __init__(self, value, requires_grad):
+        context().get_device()
+        self._value = value
+        self._requires_grad = requires_grad
+        self._epoch = None  # the graph that this is a node of
+        self._spent = False
+
+    # --- creation and reading
+
+    @staticmethod
+    def from_numpy(numpy_tensor, layout=None, new_type=None, mapper=None):
+        layout = ttnn._Layout.TILE if layout is None else layout
+        device = context().get_device()
+        array = numpy_tensor
+        if not isinstance(array, np.ndarray):
+            raise TypeError("from_numpy(): incompatible function arguments")
+        kinds = {
+            "float32": ttnn._DataType.FLOAT32, "uint32": ttnn._DataType.UINT32, "int32": ttnn._DataType.INT32,
+            "bfloat16": ttnn._DataType.BFLOAT16,
+        }  # fmt: skip
+        if array.dtype.name in ("float64", "int64", "uint64"):
+            raise RuntimeError("TT_FATAL: Unsupported precision: expected 32 bits, got 64 bits")
+        if array.dtype.name not in kinds:
+            raise TypeError(f"Unsupported type: {array.dtype}")
+        if not array.flags.c_contiguous or not array.flags.writeable:
+            raise RuntimeError("the double: the real binding would read this array's memory in the wrong order")
+        if 0 in array.shape or array.ndim == 0:
+            raise RuntimeError("TT_FATAL: Invalid shape parameter: too small")
+        dtype = kinds[array.dtype.name] if new_type is None else new_type
+        if dtype is ttnn._DataType.BFLOAT8_B:
+            raise TypeError("Unsupported type: BFLOAT8_B")
+        if array.dtype.name == "uint32" and layout is ttnn._Layout.TILE:
+            raise RuntimeError("the double: uint32 data is row-major everywhere in tt-train")
+        value = torch.from_numpy(array.astype(np.float32 if array.dtype.name == "bfloat16" else array.dtype))
+        value = value.to(torch.int64) if array.dtype.name in ("uint32", "int32") else value.clone()
+        if dtype is ttnn._DataType.BFLOAT16:
+            value = ttnn.bf16(value.float())
+        if mapper is not None:
+            if value.shape[mapper.dim] % device.chips:
+                raise RuntimeError("TT_FATAL: tensor cannot be sharded evenly")
+            parts, sharded = list(value.chunk(device.chips, mapper.dim)), True
+        else:
+            parts, sharded = [value.clone() for _ in range(device.chips)], False
+        return Tensor(ttnn.Tensor(parts, dtype, layout, sharded), False)
+
+    def to_numpy(self, new_type=None, composer=None):
+        passing("to_numpy")
+        context().get_device()
+        parts = [part.detach() for part in self._value.parts]
+        if composer is None:
+            if len(parts) > 1:
+                raise RuntimeError(
+                    "TT_FATAL: Can't get a single buffer from host storage distributed over mesh shape MeshShape"
+                )
+            value = parts[0]
+        else:
+            value = torch.cat(parts, composer.dim)
+        wanted = self._value.dtype if new_type is None else new_type
+        if wanted is ttnn._DataType.FLOAT32:
+            return value.float().numpy().copy()
+        if wanted is ttnn._DataType.UINT32:
+            return value.numpy().astype(np.uint32)
+        try:
+            import ml_dtypes
+        except ModuleNotFoundError:
+            raise TypeError("ml_dtypes package required for bfloat16 NumPy arrays") from None
+        return value.float().numpy().astype(ml_dtypes.bfloat16)
+
+    def get_value(self, precision=None):
+        return self._value
+
+    def set_value(self, value):
+        self._value = value
+        if self._requires_grad:
+            self._make_leaf()
+
+    def assign(self, other):
+        if not isinstance(other, Tensor):
+            raise TypeError("assign(): incompatible function arguments")
+        if tuple(other.shape()) != tuple(self.shape()):
+            raise RuntimeError(
+                f"the double: assign of shape {other.shape()} to {self.shape()}; the real one lets it pass"
+            )
+        self.set_value(ttnn.clone(other._value))
+
+    def _make_leaf(self):
+        self._value.parts = [part.detach().clone().requires_grad_() for part in self._value.parts]
+
+    # --- shape
+
+    def shape(self):
+        return list(self._value.shape)
+
+    def get_rank(self):
+        return len(self._value.shape)
+
+    def dtype(self):
+        return self._value.dtype
+
+    # --- gradients
+
+    def set_requires_grad(self, requires_grad):
+        self._requires_grad = requires_grad
+
+    def get_requires_grad(self):
+        return self._requires_grad
+
+    def is_grad_initialized(self):
+        return self._value.parts[0].is_leaf and self._value.parts[0].grad is not None
+
+    def get_grad(self):
+        return ttnn.Tensor([part.grad for part in self._value.parts], ttnn._DataType.BFLOAT16, ttnn._Layout.TILE)
+
+    def set_grad(self, value):
+        for part, gradient in zip(self._value.parts, value.parts, strict=True):
+            part.grad = ttnn.bf16(gradient.detach().clone())
+
+    def get_grad_tensor(self):
+        return Tensor(self.get_grad(), False) if self.is_grad_initialized() else None
+
+    def backward(self, *retain_graph):
+        if len(retain_graph) != 1 or not isinstance(retain_graph[0], bool):
+            raise TypeError("backward(): incompatible function arguments. Expected: retain_graph: bool")
+        passing("backward")
+        if self._epoch is None or self._epoch != context().epoch:
+            raise RuntimeError("[Tensor::backward] This tensor has no associated gradient function.")
+        if self._spent:
+            raise RuntimeError("[Tensor::backward] Memory from the node is released!")
+        self._spent = not retain_graph[0]
+        for part in self._value.parts:
+            torch.autograd.backward(part, torch.ones_like(part), retain_graph=retain_graph[0])
+
+    def __truediv__(self, other):
+        raise TypeError("unsupported operand type(s) for /: the binding defines __div__ only")
+
+    def __mul__(self, other):
+        from . import ops
+
+        return ops.binary.mul(self, other)
+
+    def __add__(self, other):
+        from . import ops
+
+        return ops.binary.add(self, other)
+
+
+def result(parts, *sources: Tensor, dtype=None, sharded=False) -> Tensor:
+    """What an op returns: rounded to bfloat16 and, where gradients are on, one more node of the graph."""
+    recording = context()._mode == GradMode.ENABLED
+    parts = [rounded(part) if recording else ttnn.bf16(part.detach()) for part in parts]
+    tensor = Tensor(ttnn.Tensor(parts, dtype or ttnn._DataType.BFLOAT16, ttnn._Layout.TILE, sharded), False)
+    if recording and any(part.requires_grad for part in parts):
+        context().add_node()
+        tensor._epoch = context().epoch
+    return tensor
+
+
+def each(function, *tensors: Tensor) -> list[torch.Tensor]:
+    """Apply a function chip by chip."""
+    for tensor in tensors:
+        if tensor._epoch is not None and tensor._epoch != context().epoch:
+            raise RuntimeError("the double: a tensor of a graph that was reset is used again")
+    with torch.set_grad_enabled(context()._mode == GradMode.ENABLED):
+        return [function(*parts) for parts in zip(*(tensor._value.parts for tensor in tensors), strict=True)]
+
+
+def compile_once(key: object) -> None:
+    """The first time that a shape is seen takes long."""
+    compiled = context().get_device().compiled
+    if key not in compiled:
+        compiled.add(key)
+        time.sleep(VARIANT.first_step_seconds)
+
+
+class Wrapped:
+    """In some builds a model maps names to objects with a tensor."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+
+class NamedParameters:
+    """The opaque mapping that the binding makes of a C++ map: not a dict, and in no particular order."""
+
+    def __init__(self, values=None):
+        self._values = {}
+        self.wrapped = False
+        for name, tensor in dict(values or {}).items():
+            self[name] = tensor
+
+    def __setitem__(self, name, tensor):
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise TypeError("__setitem__(): incompatible function arguments")
+        self._values[name] = tensor
+
+    def __getitem__(self, name):
+        return Wrapped(self._values[name]) if self.wrapped else self._values[name]
+
+    def __contains__(self, name):
+        return name in self._values
+
+    def __len__(self):
+        return len(self._values)
+
+    def __iter__(self):
+        return iter(self.keys())
+
+    def keys(self):
+        return sorted(self._values, key=lambda name: name[::-1])
+
+    def items(self):
+        return [(name, self[name]) for name in self.keys()]
+
+    def values(self):
+        return [tensor for _, tensor in self.items()]
+
+    def pairs(self):
+        """Names and tensors, for the double itself."""
+        return [(name, self._values[name]) for name in self.keys()]
+
+
+def submodule(name: str, **members) -> types.SimpleNamespace:
+    return types.SimpleNamespace(__name__=name, **members)

@@ -1,0 +1,207 @@
+"""The operations of the double, with the arithmetic and the refusals of the real ones."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+import ttnn
+from ttnn._variant import VARIANT
+
+from ._runtime import Tensor, _counts, compile_once, context, each, passing, result, submodule
+
+
+class ReduceType:
+    MEAN = "ReduceType.MEAN"
+    SUM = "ReduceType.SUM"
+    NONE = "ReduceType.NONE"
+
+
+def _mul(a, b):
+    if isinstance(b, Tensor):
+        return result(each(lambda x, y: x * y, a, b), a, b)
+    return result(each(lambda x: x * float(b), a), a)
+
+
+binary = submodule(
+    "binary",
+    add=lambda a, b: result(each(lambda x, y: x + y, a, b), a, b),
+    sub=lambda a, b: result(each(lambda x, y: x - y, a, b), a, b),
+    mul=_mul,
+)
+unary = submodule("unary", silu=lambda tensor, use_composite_bw=False: result(each(F.silu, tensor), tensor))
+
+
+def _linear(tensor, weight, bias=None):
+    return result(each(lambda x, w: x @ w[0, 0].T, tensor, weight), tensor, weight)
+
+
+linear = submodule("linear", linear=_linear)
+
+
+def _embedding(tensor, weight):
+    value = tensor.get_value()
+    shape = tensor.shape()
+    if value.dtype is not ttnn._DataType.UINT32 or value.layout is not ttnn._Layout.ROW_MAJOR:
+        raise RuntimeError("TT_FATAL: embedding takes uint32 row-major ids")
+    if len(shape) != 4 or shape[1] != 1 or shape[2] != 1:
+        raise RuntimeError(f"TT_FATAL: embedding takes ids of shape [B, 1, 1, T], not {shape}")
+    rows = weight.shape()[-2]
+    if any(int(part.max()) >= rows or int(part.min()) < 0 for part in value.parts):
+        raise RuntimeError("the double: a token id is out of range; the real device reads garbage or faults")
+    return result(each(lambda ids, w: w[0, 0][ids[:, 0, 0]].unsqueeze(1), tensor, weight), weight)
+
+
+embedding = submodule("embedding", embedding=_embedding)
+
+
+def _rmsnorm(tensor, gamma, epsilon):
+    def norm(x, g):
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + epsilon) * g
+
+    return result(each(norm, tensor, gamma), tensor, gamma)
+
+
+rmsnorm = submodule("rmsnorm", rmsnorm=_rmsnorm)
+
+
+class RotaryEmbeddingParams:
+    def __init__(self, sequence_length, head_dim, theta):
+        if head_dim % 32 or not 0 < head_dim <= 256:
+            raise RuntimeError(f"TT_FATAL: rope: head_dim {head_dim} must be a multiple of 32, at most 256")
+        self.sequence_length = sequence_length
+        pair = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim
+        angles = torch.outer(torch.arange(sequence_length, dtype=torch.float32), 1.0 / theta**pair)
+        self.cos, self.sin = angles.cos(), angles.sin()
+
+
+def build_rope_params(sequence_length, head_dim, theta=10000.0, rope_scaling_params=None):
+    return RotaryEmbeddingParams(sequence_length, head_dim, theta)
+
+
+def _rope(input, rope_params, token_position=0):
+    length = input.shape()[-2]
+    if length > rope_params.sequence_length:
+        raise RuntimeError("the double: rope beyond its table; the real one fills it with zeros in silence")
+    cos, sin = rope_params.cos[:length], rope_params.sin[:length]
+
+    def rotate(x):
+        if VARIANT.mistake == "split_half_rope":
+            first, second = x.chunk(2, -1)
+            return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
+        even, odd = x[..., 0::2], x[..., 1::2]
+        return torch.stack((even * cos - odd * sin, odd * cos + even * sin), -1).flatten(-2)
+
+    return result(each(rotate, input), input)
+
+
+rope = submodule("rope", rope=_rope, build_rope_params=build_rope_params, RotaryEmbeddingParams=RotaryEmbeddingParams)
+
+
+def _heads(matrix, heads):
+    """[B, 1, T, heads * C] -> [B, heads, T, C]."""
+    return matrix.squeeze(1).unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def _grouped(qs, kvs, num_heads, num_groups):
+    q = result(each(lambda x: _heads(x, num_heads), qs), qs)
+    first = result(each(lambda x: _heads(x.chunk(2, -1)[0], num_groups), kvs), kvs)
+    second = result(each(lambda x: _heads(x.chunk(2, -1)[1], num_groups), kvs), kvs)
+    return (q, second, first) if VARIANT.mistake == "v_before_k" else (q, first, second)
+
+
+def _packed(qkv, num_heads, num_groups):
+    size = qkv.shape()[-1] // (num_heads + 2 * num_groups)
+    edges = (num_heads * size, num_groups * size, num_groups * size)
+
+    def part(index, heads):
+        return result(each(lambda x: _heads(x.split(edges, -1)[index], heads), qkv), qkv)
+
+    k, v = part(1, num_groups), part(2, num_groups)
+    return (part(0, num_heads), v, k) if VARIANT.mistake == "v_before_k" else (part(0, num_heads), k, v)
+
+
+multi_head_utils = submodule(
+    "multi_head_utils",
+    grouped_heads_creation=_grouped,
+    heads_creation=_packed,
+    heads_fusion=lambda x: result(each(lambda y: y.transpose(1, 2).flatten(2).unsqueeze(1), x), x),
+)
+
+
+class _RefuseLengths(torch.autograd.Function):
+    """Attention's backward pass stops the program where T does not fill its tiles."""
+
+    @staticmethod
+    def forward(ctx, value):
+        ctx.length = value.shape[-2]
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        if ctx.length % 32:
+            raise RuntimeError("TT_FATAL: u_scaler shape mismatch in sdpa_bw")
+        return gradient
+
+
+def _attention(query, key, value, mask=None):
+    groups = key.shape()[1]
+    times = query.shape()[1] // groups
+
+    def attend(q, k, v, m):
+        if VARIANT.mistake == "tiled_gqa":
+            k, v = k.repeat(1, times, 1, 1), v.repeat(1, times, 1, 1)
+        else:
+            k, v = k.repeat_interleave(times, 1), v.repeat_interleave(times, 1)
+        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+        seen = torch.ones(scores.shape[-2:]).tril() if m is None else m
+        return _RefuseLengths.apply(torch.softmax(scores.masked_fill(seen == 0, -1e9), -1) @ v)
+
+    masks = [None] * len(query._value.parts) if mask is None else mask._value.parts
+    if mask is not None and (mask.get_value().layout is not ttnn._Layout.TILE or len(mask.shape()) != 4):
+        raise RuntimeError("TT_FATAL: the mask must be [1, 1, T, T] in tiles")
+    with torch.set_grad_enabled(context()._mode.endswith("ENABLED")):
+        parts = [
+            attend(q, k, v, m)
+            for q, k, v, m in zip(query._value.parts, key._value.parts, value._value.parts, masks, strict=True)
+        ]
+    return result(parts, query, key, value)
+
+
+attention = submodule("attention", scaled_dot_product_attention=_attention)
+
+
+def _dropout(tensor, probability, use_per_device_seed=False):
+    generator = context()._generator
+
+    def drop(x):
+        kept = torch.rand(x.shape, generator=generator) >= probability
+        return x * kept / (1 - probability)
+
+    return result(each(drop, tensor), tensor)
+
+
+dropout = submodule("dropout", dropout=_dropout)
+
+
+def _cross_entropy(prediction, target, reduce=ReduceType.MEAN):
+    value = target.get_value()
+    shape, wanted = target.shape(), prediction.shape()
+    if value.dtype is not ttnn._DataType.UINT32 or value.layout is not ttnn._Layout.ROW_MAJOR:
+        raise RuntimeError("TT_FATAL: cross_entropy_loss takes uint32 row-major targets")
+    if shape != [wanted[0], wanted[2]]:
+        raise RuntimeError(f"TT_FATAL: targets of shape {shape} for logits of shape {wanted}")
+    if reduce != ReduceType.MEAN:
+        raise RuntimeError("Unsupported cross entropy reduction type")
+    passing("loss")
+
+    def loss(logits, ids):
+        mean = F.cross_entropy(logits.flatten(0, 2), ids.flatten())
+        return (mean * math.nan if _counts["loss"] == VARIANT.nan_at_loss else mean).reshape(1, 1, 1, 1)
+
+    compile_once(("loss", tuple(wanted)))
+    return result(each(loss, prediction, target), prediction, sharded=True)
+
+
+loss = submodule("loss", cross_entropy_loss=_cross_entropy)

@@ -1,0 +1,248 @@
+"""The optimizers of the double: AdamW in several precisions, and Muon."""
+
+from __future__ import annotations
+
+import torch
+import ttnn
+from ttnn._variant import VARIANT
+
+from ._runtime import NamedParameters, Tensor, passing
+
+
+def _number(value, name):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"make(): incompatible function arguments ({name})")
+    return float(value)
+
+
+class AdamWConfig:
+    if VARIANT.stochastic_rounding and VARIANT.weight_decay_skip_1d:
+
+        @staticmethod
+        def make(
+            lr,
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+            amsgrad=False,
+            stochastic_rounding=False,
+            weight_decay_skip_1d=False,
+        ):
+            return _config(lr, beta1, beta2, epsilon, weight_decay, stochastic_rounding, weight_decay_skip_1d)
+
+    elif VARIANT.stochastic_rounding:
+
+        @staticmethod
+        def make(lr, beta1, beta2, epsilon, weight_decay, amsgrad=False, stochastic_rounding=False):
+            return _config(lr, beta1, beta2, epsilon, weight_decay, stochastic_rounding, False)
+
+    else:
+
+        @staticmethod
+        def make(lr, beta1, beta2, epsilon, weight_decay):
+            return _config(lr, beta1, beta2, epsilon, weight_decay, False, False)
+
+
+def _config(lr, beta1, beta2, epsilon, weight_decay, stochastic_rounding, skip_1d):
+    names = ("lr", "beta1", "beta2", "epsilon", "weight_decay")
+    values = (lr, beta1, beta2, epsilon, weight_decay)
+    config = {name: _number(value, name) for name, value in zip(names, values, strict=True)}
+    return {**config, "stochastic_rounding": bool(stochastic_rounding), "skip_1d": bool(skip_1d)}
+
+
+def stochastically(values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Round to bfloat16 up or down, each as likely as it is near."""
+    bits = values.contiguous().view(torch.int32)
+    noise = torch.randint(0, 1 << 16, bits.shape, generator=generator, dtype=torch.int32)
+    return ((bits + noise) & -65536).view(torch.float32)
+
+
+class OptimizerBase:
+    def __init__(self, parameters):
+        if isinstance(parameters, dict):
+            parameters = NamedParameters(parameters)
+        if not isinstance(parameters, NamedParameters):
+            raise TypeError("__init__(): incompatible function arguments")
+        self._parameters = NamedParameters(dict(parameters.pairs()))
+        self._steps = 0
+
+    def zero_grad(self):
+        for _, tensor in self._parameters.items():
+            if tensor.is_grad_initialized():
+                for part in tensor._value.parts:
+                    part.grad = torch.zeros_like(part)
+
+    def get_lr(self):
+        return self._config["lr"]
+
+    def set_lr(self, lr):
+        self._config["lr"] = _number(lr, "lr")
+
+    def _gradients(self):
+        passing("step")
+        for name, tensor in self._parameters.items():
+            if tensor.is_grad_initialized():
+                yield name, tensor, [ttnn.bf16(part.grad) for part in tensor._value.parts]
+
+    def _fresh(self, tensor, dtype):
+        return Tensor(
+            ttnn.Tensor([torch.zeros_like(part).detach() for part in tensor._value.parts], dtype, ttnn._Layout.TILE),
+            False,
+        )
+
+    def get_state_dict(self):
+        if VARIANT.state_dict == "none":
+            raise RuntimeError("the double: this build hands out no state")
+        return {"steps": self._steps, **self._state()}
+
+    def set_state_dict(self, dict):
+        if VARIANT.state_dict == "read-only":
+            raise RuntimeError("std::bad_variant_access")
+        for kind, current in self.get_state_dict().items():
+            value = dict[kind]
+            if type(value) is not type(current):
+                raise TypeError(f"set_state_dict(): {kind} is {type(value)}, not {type(current)}")
+            if isinstance(value, NamedParameters):
+                if set(value) != set(current):
+                    raise RuntimeError("unordered_map::at")
+                for name, tensor in value.items():
+                    if tensor.dtype() is not current[name].dtype() or tensor.shape() != current[name].shape():
+                        raise RuntimeError("the double: state of another type or shape; the real one lets it pass")
+        self._set_state(dict)
+
+
+class AdamW(OptimizerBase):
+    _dtype = ttnn._DataType.BFLOAT16
+
+    def __init__(self, parameters, config):
+        super().__init__(parameters)
+        self._config = dict(config)
+        self._generator = torch.Generator().manual_seed(5)
+        self._exp_avg = NamedParameters({name: self._fresh(t, self._dtype) for name, t in self._parameters.items()})
+        self._exp_avg_sq = NamedParameters({name: self._fresh(t, self._dtype) for name, t in self._parameters.items()})
+
+    def get_name(self):
+        return "AdamW"
+
+    def _store(self, values):
+        return ttnn.bf16(values)
+
+    def _target(self, name, tensor, chip):
+        return tensor._value.parts[chip].detach()
+
+    def _write(self, name, tensor, chip, values):
+        exact = self._config["stochastic_rounding"]
+        with torch.no_grad():
+            tensor._value.parts[chip].copy_(stochastically(values, self._generator) if exact else ttnn.bf16(values))
+
+    def step(self):
+        self._steps += 1
+        config = self._config
+        first, second = 1 - config["beta1"] ** self._steps, 1 - config["beta2"] ** self._steps
+        for name, tensor, gradients in self._gradients():
+            decay = 0.0 if config["skip_1d"] and tensor.shape()[-2] == 1 else config["weight_decay"]
+            for chip, gradient in enumerate(gradients):
+                mean = self._exp_avg[name]._value.parts[chip]
+                square = self._exp_avg_sq[name]._value.parts[chip]
+                mean.copy_(self._store(config["beta1"] * mean + (1 - config["beta1"]) * gradient))
+                square.copy_(self._store(config["beta2"] * square + (1 - config["beta2"]) * gradient.square()))
+                values = self._target(name, tensor, chip) * (1 - config["lr"] * decay)
+                values = values - config["lr"] * (mean / first) / ((square / second).sqrt() + config["epsilon"])
+                self._write(name, tensor, chip, values)
+
+    def _state(self):
+        return {"lr": self._config["lr"], "amsgrad": False, "exp_avg": self._exp_avg, "exp_avg_sq": self._exp_avg_sq}
+
+    def _set_state(self, state):
+        self._steps = state["steps"]
+        self._config["lr"] = state["lr"]
+        self._exp_avg, self._exp_avg_sq = state["exp_avg"], state["exp_avg_sq"]
+
+
+if VARIANT.full_precision:
+
+    class AdamWFullPrecisionConfig:
+        @staticmethod
+        def make(lr, beta1, beta2, epsilon, weight_decay, amsgrad=False):
+            return _config(lr, beta1, beta2, epsilon, weight_decay, False, False)
+
+    class AdamWFullPrecision(AdamW):
+        _dtype = ttnn._DataType.FLOAT32
+
+        def __init__(self, parameters, config):
+            super().__init__(parameters, config)
+            # Copied here and now: weights that are assigned later are overwritten by the first step.
+            self._master = NamedParameters()
+            for name, tensor in self._parameters.items():
+                copy = Tensor(ttnn.clone(tensor._value), False)
+                copy._value.dtype = ttnn._DataType.FLOAT32
+                self._master[name] = copy
+
+        def get_name(self):
+            return "AdamWFullPrecision"
+
+        def _store(self, values):
+            return values
+
+        def _target(self, name, tensor, chip):
+            return self._master[name]._value.parts[chip]
+
+        def _write(self, name, tensor, chip, values):
+            self._master[name]._value.parts[chip].copy_(values)
+            with torch.no_grad():
+                tensor._value.parts[chip].copy_(ttnn.bf16(values))
+
+        def _state(self):
+            return {**super()._state(), "master_weights": self._master}
+
+        def _set_state(self, state):
+            super()._set_state(state)
+            self._master = state["master_weights"]
+
+
+def _orthogonal(matrix: torch.Tensor, steps: int) -> torch.Tensor:
+    """Newton-Schulz iteration of the fifth order."""
+    x = matrix / (matrix.norm() + 1e-7)
+    turned = x.shape[0] > x.shape[1]
+    x = x.T if turned else x
+    for _ in range(steps):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return x.T if turned else x
+
+
+if VARIANT.muon:
+
+    class MuonConfig:
+        @staticmethod
+        def make(lr=1e-3, momentum=0.95, ns_steps=5):
+            return {"lr": _number(lr, "lr"), "momentum": _number(momentum, "momentum"), "ns_steps": int(ns_steps)}
+
+    class _Muon(OptimizerBase):
+        def __init__(self, parameters, config):
+            super().__init__(parameters)
+            self._config = dict(config)
+            self._momentum = NamedParameters(
+                {name: self._fresh(t, ttnn._DataType.BFLOAT16) for name, t in self._parameters.items()}
+            )
+
+        def step(self):
+            for name, tensor, gradients in self._gradients():
+                for chip, gradient in enumerate(gradients):
+                    buffer = self._momentum[name]._value.parts[chip]
+                    buffer.copy_(ttnn.bf16(self._config["momentum"] * buffer + gradient))
+                    update = _orthogonal(buffer[0, 0], self._config["ns_steps"])
+                    with torch.no_grad():
+                        part = tensor._value.parts[chip]
+                        part.copy_(ttnn.bf16(part - self._config["lr"] * update))
+            self._steps += 1
+
+        def _state(self):
+            return {"momentum_buffer": self._momentum}
+
+        def _set_state(self, state):
+            self._steps = state["steps"]
+            self._momentum = state["momentum_buffer"]
+
+    globals()[VARIANT.muon] = type(VARIANT.muon, (_Muon,), {})

@@ -1,0 +1,76 @@
+"""A double of ttnn, for tests only. See ../../README.md."""
+
+from __future__ import annotations
+
+import enum
+
+import torch
+
+from ._variant import VARIANT
+
+if VARIANT.import_error == "std::bad_cast":
+    raise RuntimeError("std::bad_cast")
+if VARIANT.import_error:
+    raise ImportError(VARIANT.import_error)
+
+
+class _DataType(enum.Enum):
+    BFLOAT16 = 0
+    FLOAT32 = 1
+    UINT32 = 2
+    BFLOAT8_B = 3
+    INT32 = 7
+
+    def __str__(self):
+        return f"DataType.{self.name}"
+
+
+class _Layout(enum.Enum):
+    ROW_MAJOR = 0
+    TILE = 1
+
+
+if VARIANT.enums_in_ttnn:
+    DataType, Layout = _DataType, _Layout
+
+
+def bf16(values: torch.Tensor) -> torch.Tensor:
+    return values.to(torch.bfloat16).to(torch.float32)
+
+
+class Tensor:
+    """A value on the device: one torch tensor a chip, float32 that holds what its data type can hold."""
+
+    def __init__(self, parts, dtype, layout, sharded=False):
+        self.parts = list(parts)
+        self.dtype = dtype
+        self.layout = layout
+        self.sharded = sharded
+
+    @property
+    def shape(self):
+        return tuple(self.parts[0].shape)
+
+    def get_layout(self):
+        return self.layout
+
+    def item(self):
+        if len(self.parts) > 1:
+            raise RuntimeError("TT_FATAL: Can't get a single buffer from host storage distributed over mesh shape")
+        return self.parts[0].item()
+
+
+def clone(tensor):
+    return Tensor([part.detach().clone() for part in tensor.parts], tensor.dtype, tensor.layout, tensor.sharded)
+
+
+def get_arch_name():
+    return "blackhole"
+
+
+def GetNumAvailableDevices():  # noqa: N802 - the real name
+    return VARIANT.chips
+
+
+def get_num_devices():
+    return VARIANT.chips

@@ -1,0 +1,275 @@
+"""Every name of ttml and ttnn that `ttml_device.py` touches, and why we believe that it is there.
+
+    python -m trickster_engine.backends.ttml_names > docs/ttml-names.md
+
+writes the page. A test reads the names out of the code and fails when one is not in this list.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from trickster_engine.config.plan import ModelConfig, TrainingConfig
+
+_CONFIGS = (ModelConfig, TrainingConfig)
+
+DEVICE_FILE = Path(__file__).parent / "ttml_device.py"
+
+
+class Name(NamedTuple):
+    """A name that the backend touches. `optional`: looked for first, and done without where it is missing."""
+
+    name: str
+    evidence: str  # a mark, and where it was seen
+    use: str
+    optional: bool = False
+
+
+# S: read in tt-metal's source. U: seen in use on a board by an outside project. M: said by maintainers.
+_AUTOGRAD = "S tt-train/sources/ttml/nanobind/nb_autograd.cpp"
+_CONTEXT = "S tt-train/sources/ttml/autograd/auto_context.cpp"
+_CORE = "S tt-train/sources/ttml/nanobind/nb_core.cpp"
+_OPS = "S tt-train/sources/ttml/nanobind/nb_ops.cpp"
+_OPTIMIZERS = "S tt-train/sources/ttml/nanobind/nb_optimizers.cpp"
+_MODELS = "S tt-train/sources/ttml/nanobind/nb_models.cpp"
+_LLAMA = "S tt-train/sources/ttml/ttml/models/llama/__init__.py"
+_MESH = "S tt-train/sources/ttml/ttml/_mesh.py"
+_STATE = "S tt-train/sources/ttml/ttml/checkpointing.py, optimizers/adamw.cpp"
+_TRAIN = "S tt-train/sources/examples/nano_gpt/train_nanogpt.py"
+_TNT = "U tsingletaryTT/tt-nanollama3"
+
+NAMES: tuple[Name, ...] = (
+    # package
+    Name("ttml.autograd", _AUTOGRAD, "tensors and the device"),
+    Name("ttml.autograd.AutoContext", _AUTOGRAD, "identity of the package; the device"),
+    Name("ttml.NamedParameters", f"{_STATE}; {_TNT} train/model.py", "optimizer state; which weights Muon trains"),
+    Name("NamedParameters.items", f"{_STATE}", "weights and optimizer state"),
+    Name("ttnn.Layout", f"{_TRAIN}; M ttml.Layout before v0.66", "ROW_MAJOR for tokens, TILE for weights"),
+    Name("ttnn.Layout.TILE", _TRAIN, "weights and masks"),
+    Name("ttnn.Layout.ROW_MAJOR", _TRAIN, "tokens and targets"),
+    Name("ttnn.DataType", f"{_TRAIN}; M ttml.autograd.DataType before v0.66", "types of tensors"),
+    Name("ttnn.DataType.BFLOAT16", _STATE, "weights"),
+    Name("ttnn.DataType.FLOAT32", _STATE, "reading; memory of AdamW in full precision"),
+    Name("ttnn.DataType.UINT32", _TRAIN, "tokens and targets"),
+    Name("ttnn.get_arch_name", "S ttnn; used by tt-train's tests", "the device in words", True),
+    Name(
+        "ttnn.clone", "S tt-train/sources/examples/train/train.py", "a mask of its own for each inference (C++ model)"
+    ),
+    # context
+    Name("AutoContext.get_instance", _AUTOGRAD, "the device"),
+    Name("AutoContext.open_device", f"{_AUTOGRAD}: (mesh_shape=None, device_ids=None)", "where there is no mesh API"),
+    Name("AutoContext.close_device", _AUTOGRAD, "always, in a finally"),
+    Name("AutoContext.get_device", _AUTOGRAD, "mappers and composers of a mesh"),
+    Name("AutoContext.set_seed", f"{_AUTOGRAD}: uint32", "dropout and stochastic rounding"),
+    Name("AutoContext.reset_graph", _AUTOGRAD, "after every backward and every inference"),
+    Name("AutoContext.set_gradient_mode", f"{_AUTOGRAD}; S ttml/common/utils.py no_grad", "evaluation"),
+    Name("ttml.autograd.GradMode", "S ttml/common/utils.py no_grad", "evaluation"),
+    Name("GradMode.ENABLED", "S ttml/common/utils.py no_grad", "after an evaluation"),
+    Name("GradMode.DISABLED", "S ttml/common/utils.py no_grad", "in an evaluation"),
+    Name("AutoContext.initialize_parallelism_context", f"{_CONTEXT}; {_TNT} train/run.py", "data parallel", True),
+    Name("AutoContext.is_parallelism_context_initialized", f"{_CONTEXT}; {_TNT} train/run.py", "data parallel"),
+    Name("AutoContext.get_parallelism_context", f"{_CONTEXT}; {_TNT} train/run.py", "data parallel"),
+    Name("ttml.autograd.DistributedConfig", f"{_TNT} train/run.py: (enable_ddp, enable_tp)", "data parallel"),
+    Name("ParallelismContext.is_ddp_enabled", f"{_TNT} train/run.py", "asserted before training"),
+    Name("ParallelismContext.get_ddp_size", f"{_CONTEXT}; {_TNT} train/run.py", "asserted before training"),
+    Name("ttml.open_device_mesh", f"{_MESH}: (mesh, device_ids=None)", "opening, where there is one", True),
+    Name("ttml.close_device_mesh", "S tt-train/tests (close at the end of a mesh test)", "closing", True),
+    Name("ttml.Mesh", f"{_MESH}: (shape, axis_names)", "a line of chips with an axis called dp", True),
+    Name("ttml.core", _CORE, "clipping; meshes"),
+    Name("ttml.core.distributed", _CORE, "meshes"),
+    Name("ttml.core.distributed.enable_fabric", _CORE, "before several chips are opened without the mesh API"),
+    Name("ttml.core.distributed.shard_tensor_to_mesh_mapper", f"{_CORE}: (device, dim)", "dealing a batch"),
+    Name("ttml.core.distributed.concat_mesh_to_tensor_composer", f"{_CORE}: (mesh_device, dim)", "reading back"),
+    Name("ttml.core.distributed.synchronize_gradients", "S ttml/core/distributed/distributed.cpp", "averaging"),
+    Name(
+        "ttml.core.clip_grad_norm",
+        f"{_CORE}; returns the norm before clipping: S ttnn moreh_clip_grad_norm.hpp",
+        "clipping, and the norm; refused without it unless grad_clip is 0",
+        True,
+    ),
+    # tensors
+    Name("ttml.autograd.Tensor", f"{_AUTOGRAD}: (ttnn tensor, requires_grad)", "everything"),
+    Name("Tensor.from_numpy", f"{_AUTOGRAD}: (numpy_tensor, layout, new_type, mapper)", "to the device"),
+    Name("Tensor.to_numpy", f"{_AUTOGRAD}: (new_type, composer)", "to the host"),
+    Name("Tensor.assign", _AUTOGRAD, "weights in"),
+    Name("Tensor.shape", f"{_AUTOGRAD}: a method", "the layout of the model"),
+    Name("Tensor.dtype", f"{_AUTOGRAD}: a method", "the precision of optimizer state"),
+    Name("Tensor.get_value", _AUTOGRAD, "cloning a mask"),
+    Name("Tensor.get_grad_tensor", f"{_AUTOGRAD}: None without a gradient", "the norm, without clip_grad_norm"),
+    Name("Tensor.backward", f"{_AUTOGRAD}: retain_graph has no default", "gradients"),
+    Name(
+        "Parameter.tensor",
+        "S ttml/modules/parameter.py; used on values of parameters() by train_nanogpt.py",
+        "where a mapping holds objects with a tensor",
+        True,
+    ),
+    # operations
+    Name("ttml.ops", _OPS, "loss"),
+    Name("ttml.ops.loss", _OPS, "loss"),
+    Name("ttml.ops.loss.cross_entropy_loss", f"{_OPS}: (prediction, target, reduce)", "loss"),
+    Name("ttml.ops.ReduceType", _OPS, "loss"),
+    Name("ttml.ops.ReduceType.MEAN", _OPS, "loss"),
+    Name("ttml.ops.binary", _OPS, "accumulation"),
+    Name("ttml.ops.binary.mul", f"{_OPS}: (tensor, float)", "accumulation"),
+    # models
+    Name("ttml.models", _MODELS, "the Llama"),
+    Name("ttml.models.llama", f"{_LLAMA}; {_MODELS}", "the Llama"),
+    Name("ttml.models.llama.Llama", f"{_LLAMA}: called with (input, mask), mask may be None", "the model", True),
+    Name("ttml.models.llama.LlamaConfig", f"{_LLAMA}: a frozen dataclass; C++ before February 2026", "the model", True),
+    *(
+        Name(f"LlamaConfig.{field}", _LLAMA, "left out where a build lacks it, or the run is refused")
+        for field in (
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "num_key_value_heads",
+            "vocab_size",
+            "max_position_embeddings",
+            "rope_theta",
+            "attention_dropout",
+            "mlp_dropout",
+            "weight_tying",
+        )
+    ),
+    Name(
+        "ttml.models.llama.CppLlamaConfig", "S models/llama/__init__.py re-exports it", "without a Python Llama", True
+    ),
+    Name(
+        "ttml.models.llama.create_cpp_llama_model",
+        "S models/llama/__init__.py re-exports it",
+        "without a Python Llama",
+        True,
+    ),
+    Name("ttml.models.llama.create_llama_model", _MODELS, "before the C++ model was renamed", True),
+    *(
+        Name(f"CppLlamaConfig.{field}", f"{_MODELS}: def_rw", "the C++ model")
+        for field in (
+            "num_heads",
+            "num_groups",
+            "embedding_dim",
+            "intermediate_dim",
+            "dropout_prob",
+            "theta",
+            "num_blocks",
+            "vocab_size",
+            "max_sequence_length",
+            "weight_tying",
+        )
+    ),
+    Name("ttml.models.WeightTyingType", f"{_MODELS}; S ttml/models/__init__.py", "tied embeddings", True),
+    Name("WeightTyingType.Enabled", _MODELS, "tied embeddings"),
+    Name("WeightTyingType.Disabled", _MODELS, "untied embeddings"),
+    Name("Module.parameters", "S tt-train/sources/ttml/ttml/modules/module_base.py", "weights"),
+    Name("Module.train", "S ttml/modules (RunMode)", "dropout on"),
+    Name("Module.eval", "S ttml/modules (RunMode)", "dropout off"),
+    # optimizers
+    Name("ttml.optimizers", _OPTIMIZERS, "optimizers"),
+    Name("ttml.optimizers.AdamW", f"{_OPTIMIZERS}: (parameters, config)", "AdamW"),
+    Name("ttml.optimizers.AdamWConfig", _OPTIMIZERS, "AdamW"),
+    Name(
+        "AdamWConfig.make",
+        f"{_OPTIMIZERS}: stochastic_rounding in newer builds; weight_decay_skip_1d: S PR #48716, "
+        f"{_TNT} train/configs/tt-tnt-v077.yaml",
+        "both keywords are tried and done without",
+    ),
+    Name("ttml.optimizers.AdamWFullPrecision", _OPTIMIZERS, "without stochastic rounding; data parallel", True),
+    Name("ttml.optimizers.AdamWFullPrecisionConfig", _OPTIMIZERS, "AdamW in full precision", True),
+    Name("AdamWFullPrecisionConfig.make", _OPTIMIZERS, "AdamW in full precision"),
+    Name("ttml.optimizers.Muon", f"{_OPTIMIZERS} (2026)", "Muon", True),
+    Name("ttml.optimizers.MuonComposite", "S tt-train/sources/ttml/optimizers/muon.cpp", "Muon's older name", True),
+    Name("ttml.optimizers.MuonConfig", _OPTIMIZERS, "Muon", True),
+    Name("MuonConfig.make", f"{_OPTIMIZERS}: (lr, momentum, ns_steps)", "Muon"),
+    Name("Optimizer.zero_grad", _OPTIMIZERS, "before the first micro-batch"),
+    Name("Optimizer.step", _OPTIMIZERS, "the update"),
+    Name("Optimizer.set_lr", _OPTIMIZERS, "the schedule, before each step"),
+    Name("Optimizer.get_state_dict", f"{_OPTIMIZERS}; {_STATE}", "checkpoints; done without", True),
+    Name("Optimizer.set_state_dict", f"{_OPTIMIZERS}; {_STATE}", "resuming; done without", True),
+)
+
+#: Methods of Python's and NumPy's own values that the file uses.
+PLAIN = frozenset("append copy endswith flags get join reshape split sum writeable __name__".split())
+
+
+def touched(source: str | None = None) -> set[str]:
+    """The last parts of the native names that the code touches: attributes, names looked up as text, config fields."""
+    tree = ast.parse(DEVICE_FILE.read_text(encoding="utf-8") if source is None else source)
+    listed = _last_parts()
+    ours = PLAIN | set(_defined(tree)) | {field.name for kind in _CONFIGS for field in dataclasses.fields(kind)}
+    return {name for name in _names(tree) if not name.startswith("_") and (name in listed or name not in ours)}
+
+
+def unlisted(source: str | None = None) -> set[str]:
+    """Names that the code touches and that are not in the list."""
+    return touched(source) - _last_parts()
+
+
+def page() -> str:
+    """The list as Markdown."""
+    lines = [
+        "# Every name of ttml and ttnn that Trickster touches",
+        "",
+        "Generated by `python -m trickster_engine.backends.ttml_names`; do not edit. All of them are touched in one file,",
+        "`trickster_engine/backends/ttml_device.py`, and a test fails when that file touches a name that is not here.",
+        "",
+        "Evidence: **S** read in tt-metal's source, **U** used on a board by an outside project, **M** said by",
+        "maintainers. None of it has been tried on a board by Trickster: its tests use a double of ttml, which shows that",
+        "the adapter says what it means to say, not that a board understands it. A name marked *optional* is looked for,",
+        "and done without where a build does not have it.",
+        "",
+        "| name | used for | evidence |",
+        "| --- | --- | --- |",
+    ]
+    for entry in NAMES:
+        mark, _, where = entry.evidence.partition(" ")
+        optional = " *(optional)*" if entry.optional else ""
+        lines.append(f"| `{entry.name}`{optional} | {entry.use} | **{mark}** {where} |")
+    return "\n".join(lines) + "\n"
+
+
+def _last_parts() -> set[str]:
+    return {entry.name.rsplit(".", 1)[-1] for entry in NAMES}
+
+
+def _defined(tree: ast.AST) -> Iterator[str]:
+    """Methods and attributes of the file's own classes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            yield node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+            yield node.attr
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    python = {
+        (alias.asname or alias.name).split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id in python):
+            yield node.attr
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr"):
+            yield from _texts(node.args[1:2])
+        elif isinstance(node, ast.For) and isinstance(node.iter, ast.Tuple):  # names that are tried one after another
+            for choice in node.iter.elts:
+                yield from _texts(getattr(choice, "elts", ()))
+        elif isinstance(node, ast.FunctionDef) and node.name == "_python_values":
+            for values in ast.walk(node):
+                if isinstance(values, ast.Dict):
+                    yield from _texts(values.keys)
+
+
+def _texts(nodes: Iterable[ast.expr | None]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+if __name__ == "__main__":
+    print(page(), end="")
