@@ -15,7 +15,7 @@ from trickster_engine.cli.arguments import (
     show_problems,
 )
 from trickster_engine.config import check, preset_names, preset_plan, preset_text
-from trickster_engine.estimates import count_parameters, estimate
+from trickster_engine.estimates import count_parameters
 
 
 def add_commands(commands: Subcommands) -> None:
@@ -50,6 +50,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _estimate(options: argparse.Namespace) -> int:
+    from trickster_engine.estimates import estimate
+
     loaded = load_config(options)
     figures = estimate(loaded.plan)
     if options.json:

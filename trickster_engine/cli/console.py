@@ -58,8 +58,9 @@ class ConsoleWatcher:
     def _status(self, status: str, step: int) -> None:
         if status == "training" and self._bar is None:
             self._bar = tqdm(
-                total=self._max_steps, initial=step, desc="Training", unit="step", dynamic_ncols=True, smoothing=0.1
-            )
+                total=self._max_steps, initial=step, desc="Training", unit="step", dynamic_ncols=True, smoothing=0.1,
+                disable=None,
+            )  # fmt: skip
         elif status == "stopping":
             self._write("Stopping: saving a checkpoint first.")
         elif status in ("finished", "stopped", "failed"):
@@ -70,6 +71,7 @@ class ConsoleWatcher:
             print(text, flush=True)
         else:
             self._bar.write(text)
+            sys.stdout.flush()
 
 
 class JsonWatcher:

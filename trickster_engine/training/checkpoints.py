@@ -180,7 +180,8 @@ def seal(folder: Path) -> None:
     }
     path = folder / TRAINER_FOLDER / MANIFEST_FILE
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    # No newline at the end: cut short anywhere, it is no longer JSON.
+    path.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     sync_file(path)
     sync_folder(path.parent)
     sync_folder(folder)

@@ -20,6 +20,8 @@ from trickster_engine.training.schedule import learning_rate_factor
 
 #: Tokens of training text evaluated in the same way as the validation text, so that one sees when the two part.
 TRAIN_PROBE_TOKENS = 16384
+#: Nothing is kept for a backward pass, so small batches may be larger here.
+EVALUATED_TOKENS_AT_ONCE = 2048
 
 
 class _StopRequested(Exception):
@@ -84,7 +86,7 @@ class Trainer:
         if state.step % plan.training.eval_interval and state.step != plan.training.max_steps:
             return
         self.recorder.status("evaluating", state.step)
-        rows = plan.training.batch_size
+        rows = max(plan.training.batch_size, EVALUATED_TOKENS_AT_ONCE // length)
         x, y = evenly_spaced_windows(self.dataset.train, length, max(1, TRAIN_PROBE_TOKENS // length))
         probe = ((x[first : first + rows], y[first : first + rows]) for first in range(0, len(x), rows))
         val_loss = self.backend.evaluate(self._until_stopped(validation_windows(self.dataset.val, length, rows)))

@@ -32,6 +32,8 @@ from trickster_engine.training.stopping import StopSwitch
 
 Outcome = Literal["finished", "stopped"]
 FINAL_FOLDER = "final"
+#: What may be changed when a run goes on.
+RESUMABLE_SECTIONS = ("training_config", "sampling_config", "device_config")
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,13 @@ def resume(
     `overrides` change the config for the rest of the run, for instance to train for more steps; the text trained so
     far is kept beside it.
     """
+    for key in overrides or {}:
+        if key.split(".")[0] not in RESUMABLE_SECTIONS:
+            raise TricksterError(
+                "fixed-for-the-run",
+                f"{key} cannot change in the middle of a run: its weights and its text belong together.",
+                "Start a new run for another model or another text.",
+            )
     text = _read_config(run)
     changed = set_values(text, overrides) if overrides else text
     result = check(changed)
