@@ -29,6 +29,7 @@ from trickster_engine.data.dataset import Dataset
 # Counting is done in memory, about 100 bytes a token. A larger training text is represented by this many of its
 # tokens, taken in even portions from all of it; the held-out text is always used whole.
 COUNTED_TOKENS = 10_000_000
+NAMES = ("uniform", "unigram", "bigram", "trigram")
 _BLOCK = 1 << 20  # tokens
 _FILE = "baselines-1-{vocab_size}.json"  # the number changes with the meaning
 
@@ -62,7 +63,7 @@ def measure_baselines(
     nats = [math.log(vocab_size), *(float(value) / predicted for value in total)]
     return [
         Baseline(name, value, value / math.log(2) / characters_per_token)
-        for name, value in zip(("uniform", "unigram", "bigram", "trigram"), nats, strict=True)
+        for name, value in zip(NAMES, nats, strict=True)
     ]
 
 
@@ -74,7 +75,9 @@ def ngram_baselines(dataset: Dataset, vocab_size: int | None = None) -> list[Bas
     vocab_size = dataset.tokenizer.vocab_size if vocab_size is None else vocab_size
     path = dataset.directory / _FILE.format(vocab_size=vocab_size)
     with contextlib.suppress(OSError, ValueError, TypeError):  # missing or damaged: counted anew
-        return [Baseline(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+        kept = [Baseline(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+        if [baseline.name for baseline in kept] == list(NAMES):
+            return kept
     baselines = measure_baselines(dataset.train, dataset.val, vocab_size, dataset.characters_per_token)
     with contextlib.suppress(OSError):  # a read-only cache costs only the time to count again
         write_atomically(path, json.dumps([asdict(baseline) for baseline in baselines]).encode())

@@ -19,6 +19,7 @@ from trickster_engine.errors import TricksterError
 FORMAT = 1  # part of every key: raise it when the meaning of these files changes
 _DESCRIPTION_FILE = "dataset.json"
 _BLOCK = 1 << 20  # tokens decoded at a time
+_VERIFIED_BYTES = 32 << 20  # up to this size, tokens are compared with their fingerprint at every start
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def write_dataset(
     crash there.
     """
     dtype = storage_type(tokenizer.vocab_size)
-    digest = hashlib.sha256(f"trickster-dataset-{FORMAT} {tokenizer.digest}".encode())
+    digest = _fingerprint_of(tokenizer)
     counts: dict[str, dict[str, int]] = {}
     for part, blocks in (("train", train), ("val", val)):
         tokens = characters = 0
@@ -99,7 +100,10 @@ def write_dataset(
 
 
 def open_dataset(directory: Path, labels: Labels) -> Dataset | None:
-    """Open a prepared folder; None when there is none, or when it is not whole."""
+    """Open a prepared folder; None when there is none, or when it is not whole.
+
+    Sizes are always checked, the content as well where that takes no time to speak of.
+    """
     try:
         description = json.loads((directory / _DESCRIPTION_FILE).read_text(encoding="utf-8"))
         if description["format"] != FORMAT:
@@ -112,6 +116,13 @@ def open_dataset(directory: Path, labels: Labels) -> Dataset | None:
                 return None
             arrays.append(np.memmap(path, dtype=dtype, mode="r", shape=(tokens,)))
         tokenizer = load_tokenizer(directory)
+        if sum(array.nbytes for array in arrays) <= _VERIFIED_BYTES:
+            digest = _fingerprint_of(tokenizer)
+            for part, array in zip(("train", "val"), arrays, strict=True):
+                digest.update(array.data)
+                digest.update(f" {part} {len(array)}".encode())
+            if digest.hexdigest() != description["fingerprint"]:
+                return None
     except (OSError, ValueError, KeyError, TypeError, TricksterError):
         return None
     train_characters, val_characters = description["train"]["characters"], description["val"]["characters"]
@@ -127,6 +138,11 @@ def open_dataset(directory: Path, labels: Labels) -> Dataset | None:
         val_characters=val_characters,
         directory=directory,
     )
+
+
+def _fingerprint_of(tokenizer: Tokenizer) -> hashlib._Hash:
+    """Begin a fingerprint; the tokens follow."""
+    return hashlib.sha256(f"trickster-dataset-{FORMAT} {tokenizer.digest}".encode())
 
 
 def storage_type(vocab_size: int) -> np.dtype[Any]:

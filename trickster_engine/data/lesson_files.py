@@ -7,6 +7,7 @@ code that the file brings; anything else is refused. torch is imported only when
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,10 +122,16 @@ def _load(path: Path) -> Any:
     import torch
 
     try:
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except (RuntimeError, ValueError):  # only torch's newer file format can be mapped; the older one is read whole
-            return torch.load(path, map_location="cpu", weights_only=True)
+        path.open("rb").close()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is wrong with a file is said below, once and in words
+            try:
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            except (RuntimeError, ValueError):  # only torch's newer format can be mapped; the older is read whole
+                return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower() or "weights only" in str(error).lower():
             raise TricksterError(
@@ -135,8 +142,6 @@ def _load(path: Path) -> Any:
                 " itself: data_config.corpus.",
             ) from None
         raise _damaged(path, error) from error
-    except OSError as error:
-        raise unreadable(path, error) from error
     except Exception as error:  # a damaged file can fail in any of torch's layers, each with its own exception
         raise _damaged(path, error) from error
 

@@ -64,26 +64,32 @@ def prepare(
     cache_dir: Path | None = None,
     progress: bool = True,
     allow_download: bool = True,
+    interrupt: Callable[[], None] | None = None,
 ) -> Dataset:
     """Return the tokens that a plan trains on; paths in it are relative to `folder`.
 
     The first call encodes and stores them, later ones find them. Safe to call from several processes at once, and to
-    kill at any moment. Raises TricksterError: whatever `resolve_corpus` and the tokenizers raise, corpus-too-short,
-    corpus-changed, data-files-incomplete, data-files-mixed, vocabulary-too-small, disk-full, cache-unwritable.
+    kill at any moment; `interrupt` is called every megabyte or so and may raise to end it early.
+    Raises TricksterError: whatever `resolve_corpus` and the tokenizers raise, corpus-too-short, corpus-changed,
+    data-files-incomplete, data-files-mixed, vocabulary-too-small, disk-full, cache-unwritable.
     """
     cache = cache_dir if cache_dir is not None else cache_directory()
-    dataset = _prepare(plan, folder, cache, progress=progress, allow_download=allow_download)
+    if plan.data.train_data is None and plan.data.val_data is None:
+        corpus = resolve_corpus(plan.data.corpus, folder, allow_download=allow_download, progress=progress)
+        dataset = _Text(plan, folder, (corpus,), progress, interrupt).dataset(cache)
+    else:
+        dataset = _prepare_files(plan, folder, cache, progress, interrupt)
     require_vocabulary(dataset.tokenizer, plan.model.vocab_size)
     if len(dataset.train) < plan.model.max_seq_len + 1:
         raise too_short(len(dataset.train), plan.model.max_seq_len)
     return dataset
 
 
-def _prepare(plan: Plan, folder: Path, cache: Path, *, progress: bool, allow_download: bool) -> Dataset:
+def _prepare_files(
+    plan: Plan, folder: Path, cache: Path, progress: bool, interrupt: Callable[[], None] | None
+) -> Dataset:
+    """Prepare training and held-out text that are files of their own, of text or of the lesson's tensors."""
     data = plan.data
-    if data.train_data is None and data.val_data is None:
-        corpus = resolve_corpus(data.corpus, folder, allow_download=allow_download, progress=progress)
-        return _Text(plan, folder, (corpus,), progress).dataset(cache)
     if data.train_data is None or data.val_data is None:
         given, missing = ("val_data", "train_data") if data.train_data is None else ("train_data", "val_data")
         raise TricksterError(
@@ -102,7 +108,7 @@ def _prepare(plan: Plan, folder: Path, cache: Path, *, progress: bool, allow_dow
             "Give two tensor files (.pt), or two text files.",
         )
     corpora = (text_files(data.train_data, folder), text_files(data.val_data, folder))
-    return _Text(plan, folder, corpora, progress).dataset(cache)
+    return _Text(plan, folder, corpora, progress, interrupt).dataset(cache)
 
 
 # ---------------------------------------------------------------------------------------------------------------- text
@@ -116,6 +122,7 @@ class _Text:
     folder: Path
     corpora: tuple[Corpus, ...]
     progress: bool
+    interrupt: Callable[[], None] | None
 
     def dataset(self, cache: Path) -> Dataset:
         split = "files" if len(self.corpora) == 2 else str(self.plan.data.val_fraction)
@@ -179,6 +186,8 @@ class _Text:
         quiet = not self.progress
         with tqdm(total=corpus.size, desc=title, unit="B", unit_scale=True, delay=0.5, disable=quiet) as bar:
             for chunk in corpus.text_chunks():
+                if self.interrupt is not None:
+                    self.interrupt()
                 yield chunk
                 bar.update(len(chunk))
 

@@ -27,8 +27,8 @@ def prose() -> str:
     chance = random.Random(5)
     common = "the of and a thou kind wind river stone sweet don't O'er queen's 42"
     words = f"{common} café naïve über 東京 — “so” 🙂".split()
-    lines = []
-    while sum(map(len, lines)) < 60_000:
+    lines: list[str] = []
+    while sum(len(line) for line in lines) < 60_000:
         line = " ".join(chance.choice(words) for _ in range(chance.randint(1, 12)))
         lines.append(
             line.capitalize() + chance.choice([".", "!", ";", ",", ""]) + chance.choice(["\n", "\n\n", "\r\n"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def test_the_python_corpus_passes_over_a_file_in_another_encoding(
     (tmp_path / "a.py").write_text("a = 1\n")
     (tmp_path / "b.py").write_bytes(b"# -*- coding: latin-1 -*-\n# \xe9\n")
     (tmp_path / "c.py").write_text("c = 3\n")
-    monkeypatch.setattr(corpus_module.sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
     assert "".join(resolve_corpus("python", Path()).text_chunks()) == "a = 1\n\nc = 3\n"
 
 

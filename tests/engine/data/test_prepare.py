@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -20,11 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trickster_engine.config.plan import Plan
-from trickster_engine.data import cache as cache_module
 from trickster_engine.data import prepare as prepare_module
 from trickster_engine.data.corpus import Corpus
 from trickster_engine.data.dataset import storage_type
 from trickster_engine.data.prepare import Dataset, held_out, prepare
+from trickster_engine.data.tokenizer import byte_tokenizer
 from trickster_engine.errors import TricksterError
 
 MakePlan = Callable[..., Plan]
@@ -240,7 +242,7 @@ def test_the_fingerprint_tells_tokens_apart_and_nothing_else(plan_for: MakePlan,
     assert _prepare(base, tmp_path).fingerprint == seen["base"].fingerprint
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "other"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "other", "one byte"])
 @pytest.mark.parametrize("name", ["train.bin", "val.bin", "dataset.json", "tokenizer.json"])
 def test_a_damaged_dataset_is_made_anew(
     plan_for: MakePlan, tmp_path: Path, prose: str, cache: Path, name: str, damage: str
@@ -251,6 +253,10 @@ def test_a_damaged_dataset_is_made_anew(
         os.truncate(path, path.stat().st_size // 2)
     elif damage == "gone":
         path.unlink()
+    elif damage == "one byte":
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
     else:
         path.write_text("[]")
     dataset = _prepare(plan_for(), tmp_path)
@@ -269,6 +275,24 @@ def test_a_damaged_index_costs_only_time(
         index.write_bytes(content)
         assert _prepare(plan_for(), tmp_path).fingerprint == first.fingerprint
     assert json.loads(index.read_text()) == {"dataset": first.directory.name}  # mended
+
+
+@pytest.mark.parametrize("tokenizer", ["byte", "bpe"])
+def test_preparing_can_be_called_off(
+    plan_for: MakePlan, tmp_path: Path, prose: str, cache: Path, tokenizer: str
+) -> None:
+    (tmp_path / "corpus.txt").write_bytes((prose * 50).encode())
+    calls = 0
+
+    def count() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == (6 if tokenizer == "byte" else 10):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(plan_for(tokenizer=tokenizer, vocab_size=300), tmp_path, progress=False, interrupt=count)
+    assert list((cache / "datasets").iterdir()) == []
 
 
 # --------------------------------------------------------------------------------------------------------- refusals
@@ -319,11 +343,10 @@ def test_a_corpus_that_changes_while_it_is_read(
     plan_for: MakePlan, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "corpus.txt").write_text("before " * 100)
-    encode = prepare_module.byte_tokenizer
 
     def change_then_encode() -> object:
         (tmp_path / "corpus.txt").write_text("after! " * 100)
-        return encode()
+        return byte_tokenizer()
 
     monkeypatch.setattr(prepare_module, "byte_tokenizer", change_then_encode)
     assert _error(plan_for(), tmp_path).code == "corpus-changed"
@@ -408,7 +431,7 @@ def test_rubbish_of_the_dead_is_swept_and_of_the_living_is_not(plan_for: MakePla
     (tmp_path / "corpus.txt").write_text("text " * 100)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    host = cache_module.socket.gethostname()
+    host = socket.gethostname()
     names = {
         "dead": f".building-{host}-{dead.pid}-00000000",
         "just now": f".building-{host}-{dead.pid}-00000001",
@@ -416,7 +439,7 @@ def test_rubbish_of_the_dead_is_swept_and_of_the_living_is_not(plan_for: MakePla
         "foreign": f".building-some-other-host-{dead.pid}-00000000",
         "foreign and ancient": f".building-some-other-host-{dead.pid}-00000001",
     }
-    hour_ago = cache_module.time.time() - 3600
+    hour_ago = time.time() - 3600
     for what, name in names.items():
         folder = cache / "datasets" / name
         folder.mkdir(parents=True)
