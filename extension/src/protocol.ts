@@ -2,12 +2,13 @@
 // change the Python and run it again. A test fails when this file is stale.
 
 /** What a run says of itself in a `status` event. */
-export type RunStatus = "starting" | "preparing" | "training" | "evaluating" | "stopping" | "stopped" | "finished" | "failed";
+export type RunStatus =
+  'starting' | 'preparing' | 'training' | 'evaluating' | 'stopping' | 'stopped' | 'finished' | 'failed';
 
 /** The run entered a new phase. `step` is the number of updates done so far. */
 export interface StatusEvent {
   t: number;
-  kind: "status";
+  kind: 'status';
   status: RunStatus;
   step: number;
   message: string | null;
@@ -16,7 +17,7 @@ export interface StatusEvent {
 /** Progress since the last step event: `loss` and `grad_norm` are means over the updates in between. */
 export interface StepEvent {
   t: number;
-  kind: "step";
+  kind: 'step';
   step: number;
   loss: number;
   lr: number;
@@ -29,7 +30,7 @@ export interface StepEvent {
 /** Cross-entropy on the whole validation text, and by the same method on a fixed probe of the training text. */
 export interface EvalEvent {
   t: number;
-  kind: "eval";
+  kind: 'eval';
   step: number;
   train_loss: number;
   val_loss: number;
@@ -39,7 +40,7 @@ export interface EvalEvent {
 /** Text the model wrote at this step; `text` does not repeat the prompt. */
 export interface SampleEvent {
   t: number;
-  kind: "sample";
+  kind: 'sample';
   step: number;
   prompt: string;
   text: string;
@@ -48,7 +49,7 @@ export interface SampleEvent {
 /** A complete checkpoint exists at `path`, which is relative to the run directory unless a config moved it. */
 export interface CheckpointEvent {
   t: number;
-  kind: "checkpoint";
+  kind: 'checkpoint';
   step: number;
   path: string;
   val_loss: number | null;
@@ -58,7 +59,7 @@ export interface CheckpointEvent {
 /** Something the person should know; the run goes on. */
 export interface WarningEvent {
   t: number;
-  kind: "warning";
+  kind: 'warning';
   code: string;
   message: string;
   advice: string;
@@ -67,18 +68,28 @@ export interface WarningEvent {
 /** Why the run ends. */
 export interface ErrorEvent {
   t: number;
-  kind: "error";
+  kind: 'error';
   code: string;
   message: string;
   advice: string;
 }
 
 /** One line of `events.jsonl`. */
-export type RunEvent = StatusEvent | StepEvent | EvalEvent | SampleEvent | CheckpointEvent | WarningEvent | ErrorEvent;
+export type RunEvent =
+  StatusEvent | StepEvent | EvalEvent | SampleEvent | CheckpointEvent | WarningEvent | ErrorEvent;
 
-export type RunState = "starting" | "preparing" | "training" | "evaluating" | "stopping" | "stopped" | "finished" | "failed" | "interrupted";
+export type RunState =
+  | 'starting'
+  | 'preparing'
+  | 'training'
+  | 'evaluating'
+  | 'stopping'
+  | 'stopped'
+  | 'finished'
+  | 'failed'
+  | 'interrupted';
 
-export type EstimateSource = "measured" | "estimated";
+export type EstimateSource = 'measured' | 'estimated';
 
 /** A value in a config. */
 export type ConfigValue = string | number | boolean | null | ConfigValue[];
@@ -100,8 +111,7 @@ export interface InitializationOptions {
 }
 
 /** Nothing is asked; the object is there for what may come. */
-export interface ListRunsParams {
-}
+export interface ListRunsParams {}
 
 /** One saved checkpoint of a run. */
 export interface CheckpointInfo {
@@ -432,8 +442,7 @@ export interface DoctorResult {
 }
 
 /** Nothing is asked; the object is there for what may come. */
-export interface PresetsParams {
-}
+export interface PresetsParams {}
 
 /** One of the configs that come with Trickster. */
 export interface PresetInfo {
@@ -536,8 +545,7 @@ export interface RunsChangedParams {
 }
 
 /** The person has decided to trust the folder; processes may be started from now on. */
-export interface TrustGrantedParams {
-}
+export interface TrustGrantedParams {}
 
 /** The person has chosen another interpreter. */
 export interface InterpreterChangedParams {
@@ -547,56 +555,56 @@ export interface InterpreterChangedParams {
 
 /** The names of all messages. */
 export const Method = {
-  listRuns: "trickster/listRuns",
-  startRun: "trickster/startRun",
-  resumeRun: "trickster/resumeRun",
-  stopRun: "trickster/stopRun",
-  deleteRun: "trickster/deleteRun",
-  runEvents: "trickster/runEvents",
-  generate: "trickster/generate",
-  nextTokens: "trickster/nextTokens",
-  compare: "trickster/compare",
-  inspect: "trickster/inspect",
-  prepare: "trickster/prepare",
-  doctor: "trickster/doctor",
-  presets: "trickster/presets",
-  createConfig: "trickster/createConfig",
-  describeConfig: "trickster/describeConfig",
-  event: "trickster/event",
-  runsChanged: "trickster/runsChanged",
-  trustGranted: "trickster/trustGranted",
-  interpreterChanged: "trickster/interpreterChanged",
+  listRuns: 'trickster/listRuns',
+  startRun: 'trickster/startRun',
+  resumeRun: 'trickster/resumeRun',
+  stopRun: 'trickster/stopRun',
+  deleteRun: 'trickster/deleteRun',
+  runEvents: 'trickster/runEvents',
+  generate: 'trickster/generate',
+  nextTokens: 'trickster/nextTokens',
+  compare: 'trickster/compare',
+  inspect: 'trickster/inspect',
+  prepare: 'trickster/prepare',
+  doctor: 'trickster/doctor',
+  presets: 'trickster/presets',
+  createConfig: 'trickster/createConfig',
+  describeConfig: 'trickster/describeConfig',
+  event: 'trickster/event',
+  runsChanged: 'trickster/runsChanged',
+  trustGranted: 'trickster/trustGranted',
+  interpreterChanged: 'trickster/interpreterChanged',
 } as const;
 
 /** Requests of the client: what is asked and what is answered. */
 export interface Requests {
-  "trickster/listRuns": { params: ListRunsParams; result: ListRunsResult };
-  "trickster/startRun": { params: StartRunParams; result: RunStarted };
-  "trickster/resumeRun": { params: ResumeRunParams; result: RunStarted };
-  "trickster/stopRun": { params: StopRunParams; result: StopRunResult };
-  "trickster/deleteRun": { params: DeleteRunParams; result: DeleteRunResult };
-  "trickster/runEvents": { params: RunEventsParams; result: RunEventsResult };
-  "trickster/generate": { params: GenerateParams; partial: GeneratePart; result: GenerateResult };
-  "trickster/nextTokens": { params: NextTokensParams; result: NextTokensResult };
-  "trickster/compare": { params: CompareParams; result: CompareResult };
-  "trickster/inspect": { params: InspectParams; result: InspectResult };
-  "trickster/prepare": { params: PrepareParams; result: PrepareResult };
-  "trickster/doctor": { params: DoctorParams; result: DoctorResult };
-  "trickster/presets": { params: PresetsParams; result: PresetsResult };
-  "trickster/createConfig": { params: CreateConfigParams; result: CreateConfigResult };
-  "trickster/describeConfig": { params: DescribeConfigParams; result: DescribeConfigResult };
+  'trickster/listRuns': { params: ListRunsParams; result: ListRunsResult };
+  'trickster/startRun': { params: StartRunParams; result: RunStarted };
+  'trickster/resumeRun': { params: ResumeRunParams; result: RunStarted };
+  'trickster/stopRun': { params: StopRunParams; result: StopRunResult };
+  'trickster/deleteRun': { params: DeleteRunParams; result: DeleteRunResult };
+  'trickster/runEvents': { params: RunEventsParams; result: RunEventsResult };
+  'trickster/generate': { params: GenerateParams; partial: GeneratePart; result: GenerateResult };
+  'trickster/nextTokens': { params: NextTokensParams; result: NextTokensResult };
+  'trickster/compare': { params: CompareParams; result: CompareResult };
+  'trickster/inspect': { params: InspectParams; result: InspectResult };
+  'trickster/prepare': { params: PrepareParams; result: PrepareResult };
+  'trickster/doctor': { params: DoctorParams; result: DoctorResult };
+  'trickster/presets': { params: PresetsParams; result: PresetsResult };
+  'trickster/createConfig': { params: CreateConfigParams; result: CreateConfigResult };
+  'trickster/describeConfig': { params: DescribeConfigParams; result: DescribeConfigResult };
 }
 
 /** Messages of the server that nobody answers. */
 export interface ServerNotifications {
-  "trickster/event": EventParams;
-  "trickster/runsChanged": RunsChangedParams;
+  'trickster/event': EventParams;
+  'trickster/runsChanged': RunsChangedParams;
 }
 
 /** Messages of the client that nobody answers. */
 export interface ClientNotifications {
-  "trickster/trustGranted": TrustGrantedParams;
-  "trickster/interpreterChanged": InterpreterChangedParams;
+  'trickster/trustGranted': TrustGrantedParams;
+  'trickster/interpreterChanged': InterpreterChangedParams;
 }
 
 /** Codes of the errors a request may be answered with. */

@@ -1,0 +1,94 @@
+import * as vscode from 'vscode';
+import type { App } from '../app';
+import type { RunInfo } from '../protocol';
+import { describe } from '../runs/statusBar';
+import { newConfig } from './newConfig';
+
+/** What menus, code lenses, tree nodes and links hand to a command: all of it may be missing. */
+export interface Target {
+  configUri?: string;
+  runId?: string;
+  checkpoint?: string;
+}
+
+export function targetOf(argument: unknown): Target {
+  if (argument instanceof vscode.Uri) {
+    return { configUri: argument.toString() };
+  }
+  if (typeof argument === 'object' && argument !== null) {
+    const target: Target = {};
+    for (const field of ['configUri', 'runId', 'checkpoint'] as const) {
+      const value = (argument as Record<string, unknown>)[field];
+      if (typeof value === 'string') {
+        target[field] = value;
+      }
+    }
+    return target;
+  }
+  return {};
+}
+
+/**
+ * The config a command is about: the one it was called on, the one in front, the one in the folder, one of several, or a
+ * new one from a preset. What the editor holds is saved first, because that is what the person sees.
+ */
+export async function configFor(app: App, argument: unknown, title: string): Promise<vscode.Uri | undefined> {
+  const target = targetOf(argument);
+  const uri = target.configUri
+    ? vscode.Uri.parse(target.configUri)
+    : (app.configs.inFront() ?? (await fromFolder(app, title)));
+  if (!uri) {
+    return undefined;
+  }
+  const document = vscode.workspace.textDocuments.find((open) => open.uri.toString() === uri.toString());
+  if (document?.isUntitled) {
+    const saved = await vscode.workspace.save(uri);
+    return saved;
+  }
+  if (document?.isDirty && !(await document.save())) {
+    return undefined;
+  }
+  return uri;
+}
+
+async function fromFolder(app: App, title: string): Promise<vscode.Uri | undefined> {
+  const configs = await app.configs.all();
+  return configs.length > 0 ? app.configs.choose(configs, title) : newConfig(app);
+}
+
+/**
+ * The run a command is about: the one it was called on, the only one that fits, or one the person picks. A config's lens
+ * stands for its newest run.
+ */
+export async function runFor(
+  app: App,
+  argument: unknown,
+  title: string,
+  fits: (run: RunInfo) => boolean,
+  nothing: string,
+): Promise<RunInfo | undefined> {
+  if (!app.runs.loaded) {
+    await app.runs.refresh();
+  }
+  const target = targetOf(argument);
+  const named = app.runs.get(target.runId);
+  if (named) {
+    return named;
+  }
+  const path = target.configUri ? vscode.Uri.parse(target.configUri).fsPath : undefined;
+  const candidates = app.runs
+    .all()
+    .filter((run) => fits(run) && (path === undefined || run.configPath === path));
+  if (candidates.length === 0) {
+    void vscode.window.showInformationMessage(nothing);
+    return undefined;
+  }
+  if (candidates.length === 1 || path !== undefined) {
+    return candidates[0];
+  }
+  const picked = await vscode.window.showQuickPick(
+    candidates.map((run) => ({ label: run.name, description: describe(run), run })),
+    { title, placeHolder: 'Choose a run' },
+  );
+  return picked?.run;
+}

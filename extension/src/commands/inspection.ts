@@ -1,0 +1,92 @@
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import type { App } from '../app';
+import { describeInterpreter } from '../common/python';
+import * as text from '../common/text';
+import { dataFact } from '../lesson/evidence';
+import { configFor } from './arguments';
+import { ensureTraining } from './environment';
+import { withServerProgress } from './progress';
+
+/** The untrained model of a config: parameters by part, shapes, first loss, noise. */
+export async function inspect(app: App, argument: unknown): Promise<void> {
+  const config = await configFor(app, argument, 'Inspect Model');
+  const python = config && (await ensureTraining(app));
+  if (!python) {
+    return;
+  }
+  const name = path.basename(config.fsPath);
+  const answer = await withServerProgress(app, `Inspecting ${name}`, 'trickster/inspect', {
+    configUri: config.toString(),
+    python: python.path,
+  });
+  if (!answer) {
+    return;
+  }
+  await app.reports.show(`${name} inspected`, answer.report);
+  const parameters = numberAt(answer.data, 'parameters', 'total');
+  const loss = numberAt(answer.data, 'random_loss');
+  app.lesson.done(
+    'model',
+    [
+      parameters === undefined ? name : `${text.count(parameters)} parameters`,
+      loss === undefined ? '' : `first loss ${text.loss(loss)}`,
+    ]
+      .filter(Boolean)
+      .join(' · '),
+  );
+}
+
+/** Fetch, split and encode the corpus of a config. */
+export async function prepare(app: App, argument: unknown): Promise<void> {
+  const config = await configFor(app, argument, 'Prepare Dataset');
+  const python = config && (await ensureTraining(app));
+  if (!python) {
+    return;
+  }
+  const answer = await withServerProgress(app, 'Preparing the dataset', 'trickster/prepare', {
+    configUri: config.toString(),
+    python: python.path,
+  });
+  if (!answer) {
+    return;
+  }
+  await app.reports.show(`${path.basename(config.fsPath)} dataset`, answer.report);
+  const train = numberAt(answer.data, 'train_characters');
+  const held = numberAt(answer.data, 'val_characters');
+  app.lesson.done('data', train === undefined || held === undefined ? 'ready' : dataFact(train, held));
+}
+
+/** What this machine can train on. */
+export async function checkHardware(app: App): Promise<void> {
+  const python = await ensureTraining(app);
+  if (!python) {
+    return;
+  }
+  const answer = await withServerProgress(app, 'Checking the hardware', 'trickster/doctor', {
+    python: python.path,
+  });
+  if (answer) {
+    await app.reports.show('This machine', answer.report);
+    app.lesson.done('setup', describeInterpreter(python));
+  }
+}
+
+/** Number at a path in a JSON value. */
+export function numberAt(value: unknown, ...keys: string[]): number | undefined {
+  let current = value;
+  for (const key of keys) {
+    current =
+      typeof current === 'object' && current !== null ? (current as Record<string, unknown>)[key] : undefined;
+  }
+  return typeof current === 'number' ? current : undefined;
+}
+
+/** Start the language server again. */
+export async function restartServer(app: App): Promise<void> {
+  app.interpreters.forget();
+  await vscode.window.withProgress(
+    { location: vscode.ProgressLocation.Window, title: 'Restarting the Trickster server' },
+    () => app.server.restart(),
+  );
+}

@@ -1,0 +1,31 @@
+import * as vscode from 'vscode';
+import type { App } from '../app';
+import { STEPS } from '../lesson/steps';
+import { newConfig } from './newConfig';
+
+const WALKTHROUGH = 'trickster.trickster#lesson';
+
+/** Open the native walkthrough, at a step where one is named. */
+export async function openLesson(_app: App, argument: unknown): Promise<void> {
+  const step = STEPS.find(
+    ({ id }) => id === argument || id === (argument as { id?: string } | undefined)?.id,
+  );
+  await vscode.commands.executeCommand(
+    'workbench.action.openWalkthrough',
+    step ? { category: WALKTHROUGH, step: `${WALKTHROUGH}#${step.id}` } : WALKTHROUGH,
+    false,
+  );
+}
+
+/** Open the config of the folder: the only one, one of several, or a new one. */
+export async function openConfig(app: App): Promise<void> {
+  const configs = await app.configs.all();
+  if (configs.length === 0) {
+    await newConfig(app);
+    return;
+  }
+  const uri = await app.configs.choose(configs, 'Open Config');
+  if (uri) {
+    await vscode.window.showTextDocument(uri, { preview: false });
+  }
+}

@@ -1,0 +1,164 @@
+import * as vscode from 'vscode';
+import type { App } from '../app';
+import type { RunInfo, RunStarted } from '../protocol';
+import { showRunProgress } from '../runs/progress';
+import { hasCheckpoint, isResumable } from '../runs/store';
+import { configFor, runFor, targetOf } from './arguments';
+import { ensureTraining } from './environment';
+
+/** Train a config, which is created from a preset where there is none. */
+export async function train(app: App, argument: unknown): Promise<void> {
+  const config = await configFor(app, argument, 'Train');
+  if (!config) {
+    return;
+  }
+  const python = await ensureTraining(app);
+  if (!python) {
+    return;
+  }
+  const started = await app.server.request('trickster/startRun', {
+    configUri: config.toString(),
+    python: python.path,
+  });
+  await showStarted(app, started);
+}
+
+/** Go on with a run that was stopped or interrupted. */
+export async function resume(app: App, argument: unknown): Promise<void> {
+  const run = await runFor(
+    app,
+    argument,
+    'Resume',
+    isResumable,
+    'No run can be resumed: none was stopped or interrupted.',
+  );
+  if (!run) {
+    return;
+  }
+  const python = await ensureTraining(app);
+  if (!python) {
+    return;
+  }
+  const started = await app.server.request('trickster/resumeRun', { runId: run.runId, python: python.path });
+  await showStarted(app, started);
+}
+
+async function showStarted(app: App, started: RunStarted): Promise<void> {
+  const name = vscode.Uri.file(started.runDirectory).path.split('/').at(-1) ?? 'a model';
+  showRunProgress(app.runs, app.server, started.runId, name);
+  const show = vscode.workspace.getConfiguration('trickster.train').get<string>('show', 'dashboard');
+  if (show === 'samples' || show === 'both') {
+    app.samples.show(started.runId);
+  }
+  if (show === 'dashboard' || show === 'both') {
+    await app.dashboard.show({ runId: started.runId, tab: 'learning' }, { preserveFocus: true });
+  }
+}
+
+/** Save and stop. */
+export async function stop(app: App, argument: unknown): Promise<void> {
+  const run = await runFor(app, argument, 'Stop', (candidate) => candidate.live, 'No run is training.');
+  if (run) {
+    await app.server.request('trickster/stopRun', { runId: run.runId });
+  }
+}
+
+/** Write text with a checkpoint, in the dashboard's playground. */
+export async function generate(app: App, argument: unknown): Promise<void> {
+  const { checkpoint } = targetOf(argument);
+  const run = await runFor(
+    app,
+    argument,
+    'Generate Text',
+    hasCheckpoint,
+    'No checkpoint yet: a run saves the first one while it trains.',
+  );
+  if (run) {
+    await app.dashboard.show({ runId: run.runId, tab: 'playground', ...(checkpoint ? { checkpoint } : {}) });
+  }
+}
+
+/** The trained model beside a random one, in the dashboard. */
+export async function compare(app: App, argument: unknown): Promise<void> {
+  const run = await runFor(
+    app,
+    argument,
+    'Compare with Random',
+    hasCheckpoint,
+    'No checkpoint to compare yet: a run saves the first one while it trains.',
+  );
+  if (run) {
+    await app.dashboard.show({ runId: run.runId, tab: 'proof', act: true });
+  }
+}
+
+/** The dashboard of a run: the one named, else the newest. */
+export async function openDashboard(app: App, argument: unknown): Promise<void> {
+  const { runId } = targetOf(argument);
+  await app.dashboard.show(runId === undefined ? {} : { runId, tab: 'learning' });
+}
+
+/** The samples of a run in the Output panel. */
+export async function showSamples(app: App, argument: unknown): Promise<void> {
+  const run = await runFor(
+    app,
+    argument ?? newest(app),
+    'Show Samples',
+    () => true,
+    'No run yet, so no samples.',
+  );
+  if (!run) {
+    return;
+  }
+  app.samples.show(run.runId, false);
+  let evaluations = 0;
+  await app.runs.history(run.runId, (events) => {
+    evaluations += events.filter((event) => event.kind === 'eval').length;
+  });
+  if (evaluations >= 2) {
+    app.lesson.done('learned', `${evaluations} samples of ${run.name}`);
+  } else {
+    app.lesson.note(
+      'learned',
+      `${run.name} has been evaluated ${evaluations === 1 ? 'once' : 'not at all'} so far`,
+    );
+  }
+}
+
+function newest(app: App): { runId: string } | undefined {
+  const run: RunInfo | undefined = app.runs.live()[0] ?? app.runs.all()[0];
+  return run && { runId: run.runId };
+}
+
+/** Show the run's folder: in the Explorer when it lies in the workspace, else in the system's file manager. */
+export async function revealRun(app: App, argument: unknown): Promise<void> {
+  const run = await runFor(app, argument, 'Reveal Run', () => true, 'No run yet.');
+  if (run) {
+    const folder = vscode.Uri.file(run.runDirectory);
+    const inside = vscode.workspace.getWorkspaceFolder(folder) !== undefined;
+    await vscode.commands.executeCommand(inside ? 'revealInExplorer' : 'revealFileInOS', folder);
+  }
+}
+
+/** Remove a run that has ended, after asking. */
+export async function deleteRun(app: App, argument: unknown): Promise<void> {
+  const run = await runFor(
+    app,
+    argument,
+    'Delete Run',
+    (candidate) => !candidate.live,
+    'No run has ended yet. Stop a run before deleting it.',
+  );
+  if (!run) {
+    return;
+  }
+  const answer = await vscode.window.showWarningMessage(
+    `Delete ${run.name} with its ${run.checkpoints.length} checkpoints and samples?`,
+    { modal: true, detail: `${run.runDirectory} is removed from disk. This cannot be undone.` },
+    'Delete',
+  );
+  if (answer === 'Delete') {
+    await app.server.request('trickster/deleteRun', { runId: run.runId });
+    await app.runs.refresh();
+  }
+}

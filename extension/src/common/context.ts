@@ -1,0 +1,21 @@
+import * as vscode from 'vscode';
+
+/** Facts that `when` clauses in package.json read. Setting the same value twice costs nothing. */
+const known = new Map<string, unknown>();
+
+export type ContextKey =
+  | 'active'
+  | 'configOpen'
+  | 'hasRuns'
+  | 'hasLive'
+  | 'hasResumable'
+  | 'hasCheckpoint'
+  | 'hasFinished'
+  | `step.${string}`;
+
+export function setContext(key: ContextKey, value: boolean): void {
+  if (known.get(key) !== value) {
+    known.set(key, value);
+    void vscode.commands.executeCommand('setContext', `trickster.${key}`, value);
+  }
+}

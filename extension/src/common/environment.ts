@@ -1,0 +1,296 @@
+import * as fs from 'node:fs/promises';
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import { errorText } from './logger';
+import { Cancelled, runProcess } from './processes';
+import { canTrain, cleanEnvironment, describeInterpreter, type Interpreters } from './python';
+
+/** Free space below which PyTorch's CPU build and its companions do not fit, in bytes. */
+const SPACE_NEEDED = 2e9;
+
+/** The program of a virtual environment that lies in `folder`. */
+export function pythonIn(folder: string): string {
+  return process.platform === 'win32'
+    ? path.join(folder, 'Scripts', 'python.exe')
+    : path.join(folder, 'bin', 'python');
+}
+
+/** A failure that says what to do about it. */
+export class SetUpError extends Error {}
+
+type Report = (message: string) => void;
+
+/**
+ * Trickster's own environment: a virtual environment in the extension's storage with PyTorch and what the engine needs.
+ * Made with uv where it is installed, else with venv and pip; the person's own mirrors and settings of either apply.
+ */
+export class ManagedEnvironment {
+  readonly python: string;
+
+  constructor(
+    private readonly folder: string,
+    private readonly requirements: string,
+    private readonly interpreters: Interpreters,
+    private readonly log: vscode.LogOutputChannel,
+  ) {
+    this.python = pythonIn(folder);
+  }
+
+  /**
+   * Make the environment. Throws `Cancelled`, or `SetUpError` with a message for people; after either nothing half-made
+   * is left.
+   */
+  async setUp(report: Report, token: vscode.CancellationToken): Promise<void> {
+    this.log.info(`Setting up an environment for training in ${this.folder}`);
+    try {
+      await this.checkSpace();
+      await this.create(report, token);
+      await this.install(report, token);
+      report('checking that PyTorch starts');
+      await this.verify(token);
+    } catch (error) {
+      await fs.rm(this.folder, { recursive: true, force: true, maxRetries: 5 }).catch((failure: unknown) => {
+        this.log.warn(`${this.folder} could not be removed: ${errorText(failure)}`);
+      });
+      this.interpreters.forget();
+      if (error instanceof Cancelled) {
+        this.log.info('The set-up was cancelled; nothing was left behind.');
+      } else {
+        this.log.error(`The set-up failed: ${errorText(error)}`);
+      }
+      throw error;
+    }
+    this.interpreters.forget();
+    const made = await this.interpreters.probe(this.python, 'managed');
+    if (!made || !canTrain(made)) {
+      throw new SetUpError('The environment was made, but packages are missing in it. The log says which.');
+    }
+    this.log.info(`The environment is ready: ${describeInterpreter(made)}`);
+  }
+
+  private async checkSpace(): Promise<void> {
+    const parent = path.dirname(this.folder);
+    await fs.mkdir(parent, { recursive: true });
+    const { bavail, bsize } = await fs.statfs(parent);
+    const free = bavail * bsize;
+    if (free < SPACE_NEEDED) {
+      throw new SetUpError(
+        `PyTorch needs about 2 GB of disk space, and ${parent} has ${(free / 1e9).toFixed(1)} GB free. Make room and try again.`,
+      );
+    }
+  }
+
+  private async create(report: Report, token: vscode.CancellationToken): Promise<void> {
+    await fs.rm(this.folder, { recursive: true, force: true });
+    report('making a virtual environment');
+    const base = await this.interpreters.forServer();
+    const uv = await findUv();
+    if (uv) {
+      // Without a Python at hand uv brings one.
+      await this.step(uv, ['venv', this.folder, '--python', base?.path ?? '3.12'], token, report);
+      return;
+    }
+    if (!base) {
+      throw new SetUpError(
+        'No Python 3.10 or newer was found. Install Python from python.org, then try again.',
+      );
+    }
+    try {
+      await this.step(base.path, ['-m', 'venv', '--clear', this.folder], token, report);
+    } catch (error) {
+      if (error instanceof SetUpError && /ensurepip|python3-venv/.test(error.message)) {
+        throw new SetUpError(
+          `${base.path} cannot make virtual environments: its venv module is a package of its own here. ` +
+            'Install it (on Debian and Ubuntu: sudo apt install python3-venv), then try again.',
+        );
+      }
+      throw error;
+    }
+  }
+
+  private async install(report: Report, token: vscode.CancellationToken): Promise<void> {
+    const extra = vscode.workspace
+      .getConfiguration('trickster.environment')
+      .get<string[]>('pipArguments', []);
+    const chosen = extra.length > 0;
+    const systemUv = await findUv();
+    const pip = [this.python, '-m', 'pip', 'install', '--no-input', '-r', this.requirements, ...extra];
+
+    // On Linux the usual build of PyTorch carries gigabytes for NVIDIA cards. uv knows where the build without them is.
+    const wantsSmallBuild = !chosen && process.platform === 'linux' && !(await hasNvidia());
+    let uv = systemUv;
+    if (!uv && wantsSmallBuild) {
+      report('fetching the installer');
+      const fetched = await this.tryStep(
+        [this.python, '-m', 'pip', 'install', '--no-input', 'uv'],
+        token,
+        report,
+      );
+      uv = fetched ? path.join(path.dirname(this.python), 'uv') : undefined;
+    }
+    if (uv) {
+      const command = [uv, 'pip', 'install', '--python', this.python, '-r', this.requirements, ...extra];
+      if (!chosen && (await this.tryStep([...command, '--torch-backend', 'auto'], token, report))) {
+        return;
+      }
+      if (systemUv) {
+        // Its own index does not have the build, or cannot be reached: take what the person's configuration offers.
+        const [program = '', ...args] = command;
+        await this.step(program, args, token, report);
+        return;
+      }
+    }
+    const [program = '', ...args] = pip;
+    await this.step(program, args, token, report);
+  }
+
+  private async verify(token: vscode.CancellationToken): Promise<void> {
+    const result = await runProcess(this.python, ['-c', 'import torch; print(torch.ones(2).sum().item())'], {
+      cwd: this.folder,
+      env: cleanEnvironment(),
+      token,
+    });
+    if (result.code !== 0) {
+      const last = result.stderr.trim().split('\n').at(-1) ?? '';
+      throw new SetUpError(`PyTorch was installed but does not start here: ${last}`);
+    }
+  }
+
+  /** One program of the set-up. Throws `SetUpError` with the end of what it printed when it fails. */
+  private async step(
+    program: string,
+    args: readonly string[],
+    token: vscode.CancellationToken,
+    report: Report,
+  ): Promise<void> {
+    this.log.info(`$ ${[program, ...args].join(' ')}`);
+    let result;
+    try {
+      result = await runProcess(program, args, {
+        cwd: path.dirname(this.folder),
+        env: cleanEnvironment({
+          PYTHONUNBUFFERED: '1',
+          PIP_DISABLE_PIP_VERSION_CHECK: '1',
+          VIRTUAL_ENV: undefined,
+        }),
+        token,
+        onLine: (line) => {
+          if (line.trim()) {
+            this.log.info(`  ${line.trimEnd()}`);
+            const news = installerNews(line);
+            if (news) {
+              report(news);
+            }
+          }
+        },
+      });
+    } catch (error) {
+      if (error instanceof Cancelled) {
+        throw error;
+      }
+      throw new SetUpError(`${program} could not be started: ${errorText(error)}`);
+    }
+    if (result.code !== 0) {
+      throw new SetUpError(explainFailure(`${result.stdout}\n${result.stderr}`, path.basename(program)));
+    }
+  }
+
+  private async tryStep(
+    [program = '', ...args]: readonly string[],
+    token: vscode.CancellationToken,
+    report: Report,
+  ): Promise<boolean> {
+    try {
+      await this.step(program, args, token, report);
+      return true;
+    } catch (error) {
+      if (error instanceof Cancelled) {
+        throw error;
+      }
+      this.log.info(`That way did not work (${errorText(error)}); trying another one.`);
+      return false;
+    }
+  }
+}
+
+/** uv, where it is installed: on the PATH or where its installer puts it. */
+async function findUv(): Promise<string | undefined> {
+  const name = process.platform === 'win32' ? 'uv.exe' : 'uv';
+  const home = process.env['HOME'] ?? process.env['USERPROFILE'] ?? '';
+  const folders = [
+    ...(process.env['PATH'] ?? '').split(path.delimiter),
+    path.join(home, '.local', 'bin'),
+    path.join(home, '.cargo', 'bin'),
+  ];
+  for (const folder of folders.filter((entry) => path.isAbsolute(entry))) {
+    const candidate = path.join(folder, name);
+    try {
+      await fs.access(candidate, fs.constants.X_OK);
+      return candidate;
+    } catch {
+      // Not in this folder.
+    }
+  }
+  return undefined;
+}
+
+async function hasNvidia(): Promise<boolean> {
+  try {
+    const { code, stdout } = await runProcess('nvidia-smi', ['-L'], { timeoutMs: 10_000 });
+    return code === 0 && stdout.includes('GPU');
+  } catch {
+    return false;
+  }
+}
+
+/** The lines of pip and uv that say something about progress, in words for a notification. */
+export function installerNews(line: string): string | undefined {
+  const text = line.trim();
+  const collecting = /^Collecting ([\w.-]+)/.exec(text);
+  if (collecting) {
+    return `looking up ${collecting[1] ?? ''}`;
+  }
+  const downloading =
+    /^Downloading ([\w.]+?)-\d\S* \(([^)]+)\)/.exec(text) ?? /^Downloading ([\w.-]+) \(([^)]+)\)/.exec(text);
+  if (downloading) {
+    return `downloading ${downloading[1] ?? ''} (${downloading[2] ?? ''})`;
+  }
+  if (text.startsWith('Installing collected packages') || text.startsWith('Prepared ')) {
+    return 'installing the packages';
+  }
+  return undefined;
+}
+
+/** What to tell a person about a failed installer: the usual causes in plain words, else its last words. */
+export function explainFailure(output: string, program: string): string {
+  if (/No space left on device|ENOSPC/i.test(output)) {
+    return 'The disk is full. Make room (PyTorch needs about 2 GB) and try again.';
+  }
+  if (/ensurepip is not available|python3-venv/i.test(output)) {
+    return 'ensurepip is not available (python3-venv).';
+  }
+  if (
+    /No matching distribution found for torch|no version of torch|no wheels with a matching/i.test(output)
+  ) {
+    return (
+      'PyTorch offers no build for this Python and machine. A Python between 3.10 and 3.13 usually helps: ' +
+      'install one, choose it with Select Interpreter, and try again.'
+    );
+  }
+  if (
+    /Temporary failure in name resolution|Could not resolve host|Failed to resolve|dns error|ConnectTimeout|Network is unreachable|Connection refused/i.test(
+      output,
+    )
+  ) {
+    return (
+      'The packages could not be downloaded: no connection. Check the network, or name a mirror in the setting ' +
+      'trickster.environment.pipArguments, and try again.'
+    );
+  }
+  const words = output
+    .split('\n')
+    .map((line) => line.trim())
+    .filter(Boolean);
+  const last = words.findLast((line) => /error/i.test(line)) ?? words.at(-1) ?? 'no reason given';
+  return `${program} failed: ${last}`;
+}

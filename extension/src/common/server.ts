@@ -1,0 +1,274 @@
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import {
+  CloseAction,
+  ErrorAction,
+  LanguageClient,
+  ProgressType,
+  State,
+  type CloseHandlerResult,
+  type ErrorHandler,
+  type ErrorHandlerResult,
+  type GenericNotificationHandler,
+  type LanguageClientOptions,
+  type ServerOptions,
+} from 'vscode-languageclient/node';
+import type { ClientNotifications, InitializationOptions, Requests, ServerNotifications } from '../protocol';
+import { coalesce } from './coalesce';
+import { errorText } from './logger';
+import { cleanEnvironment, describeInterpreter, type Interpreter, type Interpreters } from './python';
+
+/** More crashes than this within the window below, and the server is left alone until somebody asks for it. */
+const CRASHES_ALLOWED = 5;
+const CRASH_WINDOW_MS = 3 * 60_000;
+
+export type ServerState =
+  | { kind: 'starting' }
+  | { kind: 'running'; interpreter: Interpreter; training: Interpreter | undefined }
+  | { kind: 'noPython' }
+  | { kind: 'failed'; message: string };
+
+/** The error of a request that cannot be sent because no server runs. */
+export class ServerUnavailable extends Error {}
+
+/**
+ * Owns the language server: finds an interpreter for it, starts it, starts it again when it dies, and carries typed
+ * requests. Training runs are no children of it and do not notice any of this.
+ */
+export class Server implements vscode.Disposable {
+  private client: LanguageClient | undefined;
+  private crashes: number[] = [];
+  private disposed = false;
+  private trainingPython: string | undefined;
+  private readonly stateChanged = new vscode.EventEmitter<ServerState>();
+  private readonly runningAgain = new vscode.EventEmitter<void>();
+  private readonly handlers = new Map<string, GenericNotificationHandler>();
+  private readonly disposables: { dispose(): unknown }[] = [this.stateChanged, this.runningAgain];
+
+  state: ServerState = { kind: 'starting' };
+  readonly onDidChangeState = this.stateChanged.event;
+  /** The server answers requests, for the first time or again after it was gone. */
+  readonly onDidStart = this.runningAgain.event;
+
+  /** Stop what runs and start again with the interpreter that is right now. Many calls at once become one. */
+  readonly restart = coalesce(async () => {
+    await this.stop();
+    await this.start();
+  });
+
+  constructor(
+    private readonly extensionPath: string,
+    private readonly interpreters: Interpreters,
+    private readonly log: vscode.LogOutputChannel,
+    /** For each run: how far its events have been seen. */
+    private readonly following: () => Record<string, number>,
+  ) {
+    this.disposables.push(
+      interpreters.onDidChange(() => void this.interpreterChanged()),
+      vscode.workspace.onDidGrantWorkspaceTrust(() => {
+        this.notify('trickster/trustGranted', {});
+        this.interpreters.forget();
+      }),
+    );
+  }
+
+  dispose(): void {
+    this.disposed = true;
+    this.disposables.forEach((disposable) => void disposable.dispose());
+  }
+
+  /** Resolves once the server answers. Rejects with `ServerUnavailable` when it cannot be started. */
+  async ready(): Promise<void> {
+    if (this.state.kind === 'starting') {
+      await new Promise<void>((resolve) => {
+        const waiting = this.stateChanged.event((state) => {
+          if (state.kind !== 'starting') {
+            waiting.dispose();
+            resolve();
+          }
+        });
+      });
+    }
+    if (this.state.kind !== 'running') {
+      throw new ServerUnavailable(
+        this.state.kind === 'failed' ? this.state.message : 'No Python 3.10 or newer was found.',
+      );
+    }
+  }
+
+  /** Send a request and wait for its answer. */
+  async request<M extends keyof Requests>(
+    method: M,
+    params: Requests[M]['params'],
+    token?: vscode.CancellationToken,
+  ): Promise<Requests[M]['result']> {
+    await this.ready();
+    if (!this.client) {
+      throw new ServerUnavailable('The language server is not running.');
+    }
+    // A token that is not there must be left out: it would be sent as a second parameter.
+    return token ? this.client.sendRequest(method, params, token) : this.client.sendRequest(method, params);
+  }
+
+  /** Receive the partial results that a request streams to `token`, until disposed. */
+  onPartial(token: string, handler: (part: unknown) => void): vscode.Disposable {
+    if (!this.client) {
+      return new vscode.Disposable(() => undefined);
+    }
+    return this.client.onProgress(new ProgressType<unknown>(), token, handler);
+  }
+
+  /** Tell the server something; silently nothing when it does not run, because it is told again at its start. */
+  notify<M extends keyof ClientNotifications>(method: M, params: ClientNotifications[M]): void {
+    if (this.client?.isRunning()) {
+      this.client.sendNotification(method, params).catch((error: unknown) => {
+        this.log.warn(`${method} was not delivered: ${errorText(error)}`);
+      });
+    }
+  }
+
+  /** Receive a notification from whichever server runs. One handler a method. */
+  on<M extends keyof ServerNotifications>(
+    method: M,
+    handler: (params: ServerNotifications[M]) => void,
+  ): void {
+    this.handlers.set(method, handler);
+    this.client?.onNotification(method, handler);
+  }
+
+  /** Start the server, if an interpreter can be found. Never throws; the state says how it went. */
+  async start(): Promise<void> {
+    if (this.disposed) {
+      return;
+    }
+    this.setState({ kind: 'starting' });
+    const interpreter = await this.interpreters.forServer();
+    if (!interpreter) {
+      this.setState({ kind: 'noPython' });
+      return;
+    }
+    const training = await this.trainingInterpreter();
+    this.trainingPython = training?.path;
+    const client = this.createClient(interpreter);
+    this.client = client;
+    for (const [method, handler] of this.handlers) {
+      client.onNotification(method, handler);
+    }
+    client.onDidChangeState(({ newState, oldState }) => {
+      if (this.client !== client) {
+        return;
+      }
+      if (newState === State.Running) {
+        this.setState({ kind: 'running', interpreter, training });
+        this.runningAgain.fire();
+      } else if (newState === State.Starting && oldState === State.Stopped && this.state.kind === 'running') {
+        this.setState({ kind: 'starting' });
+      }
+    });
+    try {
+      await client.start();
+      this.log.info(`The language server runs in ${interpreter.path} (${describeInterpreter(interpreter)})`);
+    } catch (error) {
+      this.setState({ kind: 'failed', message: `The language server did not start: ${errorText(error)}` });
+      this.log.error(errorText(error));
+    }
+  }
+
+  async stop(): Promise<void> {
+    const client = this.client;
+    this.client = undefined;
+    if (client) {
+      try {
+        await client.dispose(3000);
+      } catch (error) {
+        this.log.info(`The language server was already gone: ${errorText(error)}`);
+      }
+    }
+  }
+
+  private setState(state: ServerState): void {
+    this.state = state;
+    this.stateChanged.fire(state);
+  }
+
+  private trainingInterpreter(): Promise<Interpreter | undefined> {
+    return vscode.workspace.isTrusted ? this.interpreters.forTraining() : Promise.resolve(undefined);
+  }
+
+  /** A choice has changed: start with the new interpreter, or only tell the server which one trains. */
+  private async interpreterChanged(): Promise<void> {
+    const [interpreter, training] = [await this.interpreters.forServer(), await this.trainingInterpreter()];
+    const running = this.state.kind === 'running' ? this.state : undefined;
+    if (running?.interpreter.path !== interpreter?.path) {
+      await this.restart();
+    } else if (running && training?.path !== running.training?.path) {
+      this.trainingPython = training?.path;
+      this.notify('trickster/interpreterChanged', { python: training?.path ?? null });
+      this.setState({ ...running, training });
+    }
+  }
+
+  private createClient(interpreter: Interpreter): LanguageClient {
+    const serverOptions: ServerOptions = {
+      command: interpreter.path,
+      // -S: no site-packages of that Python. What the server needs comes with the extension, so nothing installed
+      // there can break it.
+      args: ['-S', '-u', '-m', 'trickster_server'],
+      options: {
+        // `-m` imports from where it is started, so that must not be the open folder.
+        cwd: path.join(this.extensionPath, 'server'),
+        env: cleanEnvironment({
+          PYTHONPATH: [
+            path.join(this.extensionPath, 'server'),
+            this.extensionPath,
+            path.join(this.extensionPath, 'dist', 'libs'),
+          ].join(path.delimiter),
+          PYTHONDONTWRITEBYTECODE: '1',
+          PYTHONUTF8: '1',
+        }),
+      },
+    };
+    const clientOptions: LanguageClientOptions = {
+      documentSelector: [
+        { scheme: 'file', language: 'yaml' },
+        { scheme: 'untitled', language: 'yaml' },
+      ],
+      outputChannel: this.log,
+      errorHandler: this.errorHandler(),
+      markdown: { supportHtml: false },
+      initializationOptions: (): InitializationOptions => ({
+        trusted: vscode.workspace.isTrusted,
+        python: this.trainingPython ?? null,
+        clientCommands: true,
+        images: true,
+        following: this.following(),
+      }),
+    };
+    return new LanguageClient('trickster', 'Trickster', serverOptions, clientOptions);
+  }
+
+  private errorHandler(): ErrorHandler {
+    return {
+      error: (): ErrorHandlerResult => ({ action: ErrorAction.Continue, handled: true }),
+      closed: (): CloseHandlerResult => {
+        const now = Date.now();
+        this.crashes = [...this.crashes.filter((time) => now - time < CRASH_WINDOW_MS), now];
+        if (this.crashes.length <= CRASHES_ALLOWED) {
+          this.log.warn('The language server ended unexpectedly and is started again. Training goes on.');
+          return { action: CloseAction.Restart, handled: true };
+        }
+        this.crashes = [];
+        const message = 'The language server keeps ending. Training that runs goes on.';
+        this.setState({ kind: 'failed', message });
+        void vscode.window.showErrorMessage(message, 'Restart Server', 'Show Logs').then((choice) => {
+          if (choice === 'Restart Server') {
+            void this.restart();
+          } else if (choice === 'Show Logs') {
+            this.log.show();
+          }
+        });
+        return { action: CloseAction.DoNotRestart, handled: true };
+      },
+    };
+  }
+}

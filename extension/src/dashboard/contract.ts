@@ -1,0 +1,65 @@
+import type {
+  CompareResult,
+  GeneratePart,
+  GenerateResult,
+  NextTokensResult,
+  RunEvent,
+  RunInfo,
+  SamplingOptions,
+} from '../protocol';
+
+/** What the extension host and the dashboard say to each other. Both halves import these types and nothing else. */
+
+export type Tab = 'learning' | 'playground' | 'proof';
+
+/** A stretch of training with a name, in steps. */
+export interface Phase {
+  name: string;
+  meaning: string;
+  from: number;
+  to: number;
+}
+
+export interface RunView extends RunInfo {
+  phases: Phase[];
+}
+
+/** What somebody wants to see: all of it may be left as it is. */
+export interface Focus {
+  runId?: string;
+  tab?: Tab;
+  checkpoint?: string;
+  /** Start the comparison at once. */
+  act?: boolean;
+}
+
+export type ToDashboard =
+  | { type: 'runs'; runs: RunView[] }
+  | { type: 'focus'; focus: Focus }
+  | { type: 'events'; runId: string; after: number; events: readonly RunEvent[] }
+  | { type: 'generatePart'; id: number; part: GeneratePart }
+  | { type: 'generated'; id: number; result?: GenerateResult; error?: string }
+  | { type: 'nextTokens'; id: number; result?: NextTokensResult; error?: string }
+  | { type: 'comparing'; runId: string; message: string }
+  | { type: 'compared'; runId: string; result?: CompareResult; error?: string };
+
+export interface GenerateRequest {
+  runId: string;
+  checkpoint: string | null;
+  prompt: string;
+  sampling: SamplingOptions;
+}
+
+export type FromDashboard =
+  | { type: 'ready' }
+  /** The runs whose events are wanted, from their beginning. */
+  | { type: 'follow'; runIds: string[] }
+  | { type: 'generate'; id: number; request: GenerateRequest }
+  | { type: 'cancelGenerate'; id: number }
+  | { type: 'nextTokens'; id: number; request: GenerateRequest; count: number }
+  | { type: 'compare'; runId: string }
+  | {
+      type: 'command';
+      command: 'stop' | 'resume' | 'train' | 'showSamples' | 'revealRun' | 'setUpEnvironment';
+      runId?: string;
+    };

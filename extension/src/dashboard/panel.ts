@@ -1,0 +1,327 @@
+import { randomBytes } from 'node:crypto';
+import * as fs from 'node:fs/promises';
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import { ResponseError } from 'vscode-languageclient/node';
+import { errorText } from '../common/logger';
+import type { Interpreters } from '../common/python';
+import type { Server } from '../common/server';
+import * as text from '../common/text';
+import type { LessonProgress } from '../lesson/progress';
+import { ErrorCode, type GeneratePart, type RunInfo } from '../protocol';
+import type { RunStore } from '../runs/store';
+import type { Focus, FromDashboard, GenerateRequest, RunView, ToDashboard } from './contract';
+import { phasesOf, warmupIn } from './phases';
+
+const VIEW_TYPE = 'trickster.dashboard';
+/** The engine's default, for a config that does not say. */
+const DEFAULT_WARMUP = 1000;
+/** How many alternatives are asked for with each token written. */
+const ALTERNATIVES = 8;
+const RUNS_INTERVAL_MS = 250;
+
+/**
+ * The dashboard: one panel a window. It shows what the server tells and keeps nothing that could be lost: hidden or
+ * reloaded, it asks for the events again and takes its own small state (what is shown) from VS Code.
+ */
+export class Dashboard implements vscode.Disposable {
+  private panel: vscode.WebviewPanel | undefined;
+  private ready = false;
+  private pending: Focus = {};
+  private readonly following = new Map<string, vscode.Disposable>();
+  private readonly generating = new Map<number, vscode.CancellationTokenSource>();
+  private readonly warmups = new Map<string, Promise<number>>();
+  private runsTimer: NodeJS.Timeout | undefined;
+  private readonly subscriptions: vscode.Disposable[];
+
+  constructor(
+    private readonly extensionUri: vscode.Uri,
+    private readonly server: Server,
+    private readonly runs: RunStore,
+    private readonly lesson: LessonProgress,
+    private readonly interpreters: Interpreters,
+    private readonly log: vscode.LogOutputChannel,
+  ) {
+    this.subscriptions = [
+      vscode.window.registerWebviewPanelSerializer(VIEW_TYPE, {
+        deserializeWebviewPanel: (panel) => {
+          this.adopt(panel);
+          return Promise.resolve();
+        },
+      }),
+      runs.onDidChange(() => this.sendRunsSoon()),
+      runs.onEvents(() => this.sendRunsSoon()),
+    ];
+  }
+
+  dispose(): void {
+    this.unfollowAll();
+    clearTimeout(this.runsTimer);
+    this.subscriptions.forEach((subscription) => void subscription.dispose());
+  }
+
+  /** Bring the dashboard up and show this in it. */
+  async show(focus: Focus, { preserveFocus = false } = {}): Promise<void> {
+    if (this.panel) {
+      this.panel.reveal(undefined, preserveFocus);
+    } else {
+      const panel = vscode.window.createWebviewPanel(
+        VIEW_TYPE,
+        'Trickster Dashboard',
+        { viewColumn: vscode.ViewColumn.Beside, preserveFocus },
+        { enableScripts: true, localResourceRoots: [vscode.Uri.joinPath(this.extensionUri, 'dist')] },
+      );
+      this.adopt(panel);
+    }
+    if (this.ready) {
+      await this.sendRuns();
+      this.send({ type: 'focus', focus });
+    } else {
+      this.pending = focus;
+    }
+  }
+
+  private adopt(panel: vscode.WebviewPanel): void {
+    this.panel?.dispose();
+    this.panel = panel;
+    this.ready = false;
+    const media = vscode.Uri.joinPath(this.extensionUri, 'extension', 'media');
+    panel.iconPath = {
+      light: vscode.Uri.joinPath(media, 'dashboard-light.svg'),
+      dark: vscode.Uri.joinPath(media, 'dashboard-dark.svg'),
+    };
+    panel.webview.options = {
+      enableScripts: true,
+      localResourceRoots: [vscode.Uri.joinPath(this.extensionUri, 'dist')],
+    };
+    panel.webview.onDidReceiveMessage((message: FromDashboard) => void this.receive(message));
+    panel.onDidChangeViewState(() => {
+      if (!panel.visible) {
+        // A hidden page is thrown away by VS Code; it says "ready" when it is there again.
+        this.ready = false;
+        this.unfollowAll();
+      }
+    });
+    panel.onDidDispose(() => {
+      if (this.panel === panel) {
+        this.panel = undefined;
+        this.ready = false;
+        this.unfollowAll();
+        this.generating.forEach((source) => source.cancel());
+      }
+    });
+    panel.webview.html = this.html(panel.webview);
+  }
+
+  private html(webview: vscode.Webview): string {
+    const nonce = randomBytes(16).toString('base64');
+    const resource = (name: string): string =>
+      webview.asWebviewUri(vscode.Uri.joinPath(this.extensionUri, 'dist', name)).toString();
+    const policy = [
+      "default-src 'none'",
+      `style-src ${webview.cspSource}`,
+      `script-src 'nonce-${nonce}'`,
+      "base-uri 'none'",
+      "form-action 'none'",
+    ].join('; ');
+    return `<!DOCTYPE html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta http-equiv="Content-Security-Policy" content="${policy}">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <link rel="stylesheet" href="${resource('dashboard.css')}">
+  <title>Trickster Dashboard</title>
+</head>
+<body>
+  <div id="app"></div>
+  <script nonce="${nonce}" src="${resource('dashboard.js')}"></script>
+</body>
+</html>`;
+  }
+
+  private send(message: ToDashboard): void {
+    void this.panel?.webview.postMessage(message);
+  }
+
+  private async receive(message: FromDashboard): Promise<void> {
+    switch (message.type) {
+      case 'ready':
+        this.ready = true;
+        this.unfollowAll();
+        await this.sendRuns();
+        this.send({ type: 'focus', focus: this.pending });
+        this.pending = {};
+        break;
+      case 'follow':
+        this.follow(message.runIds);
+        break;
+      case 'generate':
+        await this.generate(message.id, message.request);
+        break;
+      case 'cancelGenerate':
+        this.generating.get(message.id)?.cancel();
+        break;
+      case 'nextTokens':
+        await this.nextTokens(message.id, message.request, message.count);
+        break;
+      case 'compare':
+        await this.compare(message.runId);
+        break;
+      case 'command':
+        await vscode.commands.executeCommand(
+          `trickster.${message.command}`,
+          message.runId === undefined ? undefined : { runId: message.runId },
+        );
+        break;
+    }
+  }
+
+  private follow(runIds: readonly string[]): void {
+    for (const [runId, following] of this.following) {
+      if (!runIds.includes(runId)) {
+        following.dispose();
+        this.following.delete(runId);
+      }
+    }
+    for (const runId of runIds) {
+      if (!this.following.has(runId)) {
+        this.following.set(
+          runId,
+          this.runs.follow(runId, (events, after) => this.send({ type: 'events', runId, after, events })),
+        );
+      }
+    }
+  }
+
+  private unfollowAll(): void {
+    this.following.forEach((following) => void following.dispose());
+    this.following.clear();
+  }
+
+  /** The list of runs changes with every event; the page needs it a few times a second. */
+  private sendRunsSoon(): void {
+    if (this.ready && this.runsTimer === undefined) {
+      this.runsTimer = setTimeout(() => {
+        this.runsTimer = undefined;
+        void this.sendRuns();
+      }, RUNS_INTERVAL_MS);
+    }
+  }
+
+  private async sendRuns(): Promise<void> {
+    const runs: RunView[] = await Promise.all(
+      this.runs
+        .all()
+        .map(async (run) => ({ ...run, phases: phasesOf(await this.warmup(run), run.maxSteps) })),
+    );
+    this.send({ type: 'runs', runs });
+  }
+
+  private warmup(run: RunInfo): Promise<number> {
+    const known =
+      this.warmups.get(run.runId) ??
+      fs
+        .readFile(path.join(run.runDirectory, 'config.yaml'), 'utf8')
+        .then((config) => warmupIn(config) ?? DEFAULT_WARMUP)
+        .catch(() => 0);
+    this.warmups.set(run.runId, known);
+    return known;
+  }
+
+  private async generate(id: number, request: GenerateRequest): Promise<void> {
+    const source = new vscode.CancellationTokenSource();
+    this.generating.set(id, source);
+    const partialResultToken = `trickster-generate-${id}-${randomBytes(4).toString('hex')}`;
+    const listening = this.server.onPartial(partialResultToken, (part) =>
+      this.send({ type: 'generatePart', id, part: part as GeneratePart }),
+    );
+    try {
+      const result = await this.server.request(
+        'trickster/generate',
+        {
+          ...(await this.model(request)),
+          prompt: request.prompt,
+          sampling: request.sampling,
+          probabilities: ALTERNATIVES,
+          partialResultToken,
+        },
+        source.token,
+      );
+      this.send({ type: 'generated', id, result });
+    } catch (error) {
+      this.send({
+        type: 'generated',
+        id,
+        error: source.token.isCancellationRequested ? '' : this.explain(error),
+      });
+    } finally {
+      listening.dispose();
+      source.dispose();
+      this.generating.delete(id);
+    }
+  }
+
+  private async nextTokens(id: number, request: GenerateRequest, count: number): Promise<void> {
+    try {
+      const result = await this.server.request('trickster/nextTokens', {
+        ...(await this.model(request)),
+        text: request.prompt,
+        sampling: request.sampling,
+        count,
+      });
+      this.send({ type: 'nextTokens', id, result });
+    } catch (error) {
+      this.send({ type: 'nextTokens', id, error: this.explain(error) });
+    }
+  }
+
+  private async compare(runId: string): Promise<void> {
+    this.send({ type: 'comparing', runId, message: 'Loading both models…' });
+    const workDoneToken = `trickster-compare-${randomBytes(4).toString('hex')}`;
+    const listening = this.server.onPartial(workDoneToken, (part) => {
+      const { message } = part as { message?: string };
+      if (message) {
+        this.send({ type: 'comparing', runId, message });
+      }
+    });
+    try {
+      const python = await this.python();
+      const result = await this.server.request('trickster/compare', { runId, python, workDoneToken });
+      this.send({ type: 'compared', runId, result });
+      const run = this.runs.get(runId);
+      if (run) {
+        this.lesson.done('compare', comparisonFact(run));
+      }
+    } catch (error) {
+      this.send({ type: 'compared', runId, error: this.explain(error) });
+    } finally {
+      listening.dispose();
+    }
+  }
+
+  private async model(
+    request: GenerateRequest,
+  ): Promise<{ runId: string; checkpoint: string | null; python: string | null }> {
+    return { runId: request.runId, checkpoint: request.checkpoint, python: await this.python() };
+  }
+
+  private async python(): Promise<string | null> {
+    return (await this.interpreters.forTraining())?.path ?? null;
+  }
+
+  private explain(error: unknown): string {
+    this.log.error(errorText(error));
+    if (error instanceof ResponseError && error.code === ErrorCode.noTorch) {
+      return 'The models need PyTorch. Run “Trickster: Set Up Environment”, then try again.';
+    }
+    return errorText(error);
+  }
+}
+
+function comparisonFact(run: RunInfo): string {
+  const random = run.baselines['uniform'];
+  return random === undefined || run.bestValLoss === null
+    ? run.name
+    : `${run.name}: ${text.loss(random)} by guessing, ${text.loss(run.bestValLoss)} by learning`;
+}

@@ -1,0 +1,388 @@
+import uPlot from 'uplot';
+import type { Phase } from '../contract';
+import { h, themeColor } from './dom';
+import { thin, type Measure, type RunSeries } from './series';
+
+/** One run as a chart draws it. */
+export interface Curve {
+  name: string;
+  color: string;
+  series: RunSeries;
+}
+
+export interface Baseline {
+  name: string;
+  value: number;
+}
+
+interface ChartOptions {
+  title: string;
+  measure: Measure;
+  height: number;
+  /** Also draw held-out losses, baselines and phases. */
+  losses?: boolean;
+  format: (value: number) => string;
+}
+
+const LOSS_FONT = '11px';
+/** Held-out losses above the axis that the phases' names take. */
+const HEADROOM = 0.12;
+
+/** The colours of compared runs, in the order in which runs are added; all come from the theme. */
+export const CURVE_COLORS = [
+  'charts-blue',
+  'charts-orange',
+  'charts-green',
+  'charts-purple',
+  'charts-red',
+  'charts-yellow',
+];
+
+/**
+ * A chart over steps. Draws what is visible at the resolution of the screen, so that its cost does not grow with the
+ * length of the run. Drag to zoom, double click to see everything; with the keyboard the arrows read the values out.
+ */
+export class StepChart {
+  readonly element: HTMLElement;
+  private readonly holder: HTMLElement;
+  private readonly legend: HTMLElement;
+  private readonly waiting: HTMLElement;
+  private plot: uPlot | undefined;
+  private curves: Curve[] = [];
+  private baselines: Baseline[] = [];
+  private phases: Phase[] = [];
+  private zoom: [number, number] | undefined;
+  private frame = 0;
+  private shape = '';
+  private focused: number | undefined;
+
+  constructor(private readonly options: ChartOptions) {
+    this.legend = h('p', { class: 'legend', 'aria-live': 'off' });
+    this.holder = h('div', {
+      class: 'plot',
+      tabindex: 0,
+      role: 'img',
+      'aria-label': options.title,
+      onkeydown: (event: KeyboardEvent) => this.key(event),
+    });
+    this.waiting = h('p', { class: 'waiting' }, 'Waiting for the first steps');
+    this.element = h(
+      'section',
+      { class: `card chart ${options.losses ? 'chart-large' : ''}`, 'aria-label': options.title },
+      h('h2', {}, options.title),
+      this.legend,
+      h('div', { class: 'plot-frame' }, this.holder, this.waiting),
+    );
+    new ResizeObserver(() => this.resize()).observe(this.holder);
+  }
+
+  /** Show these runs from now on. */
+  setCurves(curves: Curve[], baselines: Baseline[] = [], phases: Phase[] = []): void {
+    this.curves = curves;
+    this.baselines = baselines;
+    this.phases = phases;
+    this.draw();
+  }
+
+  /** Draw again soon; many calls within a frame are one. */
+  draw(): void {
+    if (this.frame === 0) {
+      this.frame = requestAnimationFrame(() => {
+        this.frame = 0;
+        this.drawNow();
+      });
+    }
+  }
+
+  /** The theme has changed. */
+  recolor(): void {
+    this.shape = '';
+    this.draw();
+  }
+
+  private range(): [number, number] {
+    const end = Math.max(
+      1,
+      ...this.curves.map(({ series }) => series.lastStep()),
+      ...this.phases.map((phase) => phase.to),
+    );
+    return this.zoom ?? [0, end];
+  }
+
+  private drawNow(): void {
+    const width = this.holder.clientWidth;
+    if (width === 0) {
+      return;
+    }
+    this.waiting.hidden = this.curves.some(
+      ({ series }) => series.steps.length > 0 || series.evals.length > 0,
+    );
+    const [from, to] = this.range();
+    const columns = Math.max(50, Math.floor(width / 2));
+    const tables: uPlot.AlignedData[] = [];
+    for (const { series } of this.curves) {
+      tables.push(thin(series, this.options.measure, from, to, columns));
+      if (this.options.losses) {
+        tables.push([series.evals.map((event) => event.step), series.evals.map((event) => event.val_loss)]);
+      }
+    }
+    const data: uPlot.AlignedData = tables.length > 0 ? uPlot.join(tables) : [[]];
+    const shape = this.curves.map(({ name, color }) => `${name} ${color}`).join('|');
+    if (!this.plot || shape !== this.shape) {
+      this.plot?.destroy();
+      this.plot = new uPlot(this.plotOptions(width), data, this.holder);
+      this.shape = shape;
+    } else {
+      this.plot.setData(data, false);
+    }
+    this.plot.setScale('x', { min: from, max: to });
+    this.describe();
+  }
+
+  private plotOptions(width: number): uPlot.Options {
+    const grid = themeColor('editorWidget-border', '#8884');
+    const text = themeColor('descriptionForeground', '#888');
+    const font = `${LOSS_FONT} ${getComputedStyle(document.body).fontFamily}`;
+    const axis = {
+      stroke: text,
+      font,
+      grid: { stroke: grid, width: 1 },
+      ticks: { stroke: grid, width: 1, size: 4 },
+    };
+    const series: uPlot.Series[] = [{}];
+    for (const { name, color } of this.curves) {
+      const stroke = themeColor(color, '#48f');
+      series.push({
+        label: `${name} training`,
+        stroke: this.options.losses ? faded(stroke) : stroke,
+        width: 1.25,
+        spanGaps: true,
+        points: { show: false },
+      });
+      if (this.options.losses) {
+        series.push({
+          label: `${name} held-out`,
+          stroke,
+          width: 2,
+          spanGaps: true,
+          points: { show: true, size: 5, fill: stroke },
+        });
+      }
+    }
+    return {
+      width,
+      height: this.options.height,
+      padding: [12, 22, 0, 0],
+      legend: { show: false },
+      cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
+      scales: {
+        x: { time: false },
+        y: {
+          range: (_plot, low, high) => this.valueRange(low, high),
+        },
+      },
+      axes: [
+        { ...axis, values: (_plot, ticks) => ticks.map((tick) => tick.toLocaleString('en-US')) },
+        { ...axis, size: 54, values: (_plot, ticks) => ticks.map((tick) => this.options.format(tick)) },
+      ],
+      series,
+      hooks: {
+        drawClear: [(plot) => this.drawPhases(plot)],
+        draw: [(plot) => this.drawBaselines(plot)],
+        setCursor: [() => this.describe()],
+        setSelect: [
+          (plot) => {
+            if (plot.select.width > 4) {
+              this.zoom = [
+                plot.posToVal(plot.select.left, 'x'),
+                plot.posToVal(plot.select.left + plot.select.width, 'x'),
+              ];
+              plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+              this.draw();
+            }
+          },
+        ],
+        ready: [
+          (plot) =>
+            plot.over.addEventListener('dblclick', () => {
+              this.zoom = undefined;
+              this.draw();
+            }),
+        ],
+      },
+    };
+  }
+
+  private valueRange(low: number | null, high: number | null): [number, number] {
+    let bottom = low ?? 0;
+    let top = high ?? 1;
+    if (this.options.losses && !this.zoom) {
+      const values = this.baselines.map((baseline) => baseline.value);
+      bottom = Math.min(bottom, ...values);
+      top = Math.max(top, ...values);
+    } else if (!this.options.losses) {
+      bottom = Math.min(0, bottom);
+    }
+    const room = (top - bottom || 1) * (this.options.losses ? HEADROOM : 0.08);
+    return [this.options.losses ? Math.max(0, bottom - room) : bottom, top + room];
+  }
+
+  private drawPhases(plot: uPlot): void {
+    const { ctx, bbox } = plot;
+    const scale = devicePixelRatio;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
+    ctx.font = `${10 * scale}px ${getComputedStyle(document.body).fontFamily}`;
+    ctx.textBaseline = 'top';
+    ctx.textAlign = 'left';
+    this.phases.forEach((phase, index) => {
+      const left = plot.valToPos(phase.from, 'x', true);
+      const right = plot.valToPos(phase.to, 'x', true);
+      if (index % 2 === 0) {
+        ctx.fillStyle = faded(themeColor('foreground', '#888'), 0.045);
+        ctx.fillRect(left, bbox.top, right - left, bbox.height);
+      }
+      const label = phase.name;
+      if (right - left > ctx.measureText(label).width + 12 * scale) {
+        ctx.fillStyle = themeColor('descriptionForeground', '#888');
+        ctx.fillText(label, Math.max(left, bbox.left) + 6 * scale, bbox.top + 5 * scale);
+      }
+    });
+    ctx.restore();
+  }
+
+  private drawBaselines(plot: uPlot): void {
+    if (this.baselines.length === 0) {
+      return;
+    }
+    const { ctx, bbox } = plot;
+    const scale = devicePixelRatio;
+    ctx.save();
+    ctx.font = `${10 * scale}px ${getComputedStyle(document.body).fontFamily}`;
+    ctx.textAlign = 'right';
+    ctx.textBaseline = 'bottom';
+    ctx.setLineDash([4 * scale, 4 * scale]);
+    ctx.lineWidth = scale;
+    ctx.strokeStyle = faded(themeColor('foreground', '#888'), 0.45);
+    ctx.fillStyle = themeColor('descriptionForeground', '#888');
+    let previous = Infinity;
+    for (const { name, value } of [...this.baselines].sort((a, b) => b.value - a.value)) {
+      const y = plot.valToPos(value, 'y', true);
+      if (y < bbox.top || y > bbox.top + bbox.height) {
+        continue;
+      }
+      ctx.beginPath();
+      ctx.moveTo(bbox.left, y);
+      ctx.lineTo(bbox.left + bbox.width, y);
+      ctx.stroke();
+      // Labels that would lie on each other are left out; the line and the table of the proof still tell.
+      if (Math.abs(y - previous) > 12 * scale) {
+        ctx.fillText(`${name} ${value.toFixed(2)}`, bbox.left + bbox.width - 6 * scale, y - 2 * scale);
+        previous = y;
+      }
+    }
+    ctx.restore();
+  }
+
+  private resize(): void {
+    const width = this.holder.clientWidth;
+    if (this.plot && width > 0 && Math.abs(this.plot.width - width) > 1) {
+      this.plot.setSize({ width, height: this.options.height });
+      this.draw();
+    } else if (!this.plot) {
+      this.draw();
+    }
+  }
+
+  /** The values under the cursor, or the last ones: as a legend, and as the text that a screen reader finds. */
+  private describe(): void {
+    const plot = this.plot;
+    const index = this.focused ?? plot?.cursor.idx ?? undefined;
+    const step = index === undefined ? undefined : plot?.data[0][index];
+    const parts: HTMLElement[] = [];
+    const words: string[] = [];
+    for (const { name, color, series } of this.curves) {
+      const at =
+        step === undefined
+          ? series.steps.length - 1
+          : Math.min(series.steps.length - 1, series.steps.lowerBound(step));
+      const values: string[] = [];
+      if (at >= 0) {
+        values.push(
+          `${this.options.losses ? 'training ' : ''}${this.options.format(series.measures[this.options.measure].at(at))}`,
+        );
+      }
+      if (this.options.losses) {
+        const evaluation = series.evals.findLast((event) => step === undefined || event.step <= step);
+        if (evaluation) {
+          values.push(`held-out ${this.options.format(evaluation.val_loss)}`);
+        }
+      }
+      const label = this.curves.length > 1 || this.options.losses ? `${name} ` : '';
+      const reading = values.length > 0 ? values.join(' · ') : 'no values yet';
+      const swatch = h('span', { class: 'swatch' });
+      swatch.style.background = themeColor(color, '#48f');
+      parts.push(h('span', { class: 'legend-entry' }, swatch, `${label}${reading}`));
+      words.push(`${label}${reading}`);
+    }
+    const where = step === undefined ? '' : `step ${step.toLocaleString('en-US')}: `;
+    this.legend.replaceChildren(where, ...parts);
+    const summary = `${this.options.title}. ${where}${words.join('; ')}`;
+    if (this.holder.getAttribute('aria-label') !== summary) {
+      this.holder.setAttribute('aria-label', summary);
+    }
+  }
+
+  private key(event: KeyboardEvent): void {
+    const length = this.plot?.data[0].length ?? 0;
+    if (!this.plot || length === 0) {
+      return;
+    }
+    const page = Math.max(1, Math.round(length / 20));
+    const moves: Record<string, number> = {
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      PageUp: -page,
+      PageDown: page,
+      Home: -length,
+      End: length,
+    };
+    const move = moves[event.key];
+    if (move === undefined) {
+      if (event.key === 'Escape') {
+        this.focused = undefined;
+        this.plot.setCursor({ left: -10, top: -10 });
+        this.zoom = undefined;
+        this.draw();
+      }
+      return;
+    }
+    event.preventDefault();
+    this.focused = Math.max(0, Math.min(length - 1, (this.focused ?? length - 1) + move));
+    const step = this.plot.data[0][this.focused] ?? 0;
+    this.plot.setCursor({ left: this.plot.valToPos(step, 'x'), top: 0 });
+    this.legend.setAttribute('aria-live', 'polite');
+    this.describe();
+  }
+}
+
+/** The same colour, more see-through. Theme colours come as #rrggbb, #rrggbbaa or rgb(...). */
+function faded(color: string, alpha = 0.4): string {
+  const short = /^#([0-9a-f])([0-9a-f])([0-9a-f])$/i.exec(color);
+  const full = short
+    ? `#${short
+        .slice(1)
+        .map((digit) => digit + digit)
+        .join('')}`
+    : color;
+  const hex = /^#([0-9a-f]{6})/i.exec(full);
+  if (hex?.[1]) {
+    return `#${hex[1]}${Math.round(alpha * 255)
+      .toString(16)
+      .padStart(2, '0')}`;
+  }
+  const rgb = /^rgba?\(([^,]+),([^,]+),([^,)]+)/.exec(color);
+  return rgb ? `rgba(${rgb.slice(1, 4).join(',')},${alpha})` : color;
+}

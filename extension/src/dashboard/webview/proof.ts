@@ -1,0 +1,206 @@
+import type { CompareResult } from '../../protocol';
+import type { RunView, ToDashboard } from '../contract';
+import { fill, h, printable, setText } from './dom';
+import { send } from './host';
+
+/** The trained model beside a random twin: both texts, and the losses as bars. */
+export class Proof {
+  readonly element: HTMLElement;
+  private readonly status: HTMLElement;
+  private readonly button: HTMLButtonElement;
+  private readonly result: HTMLElement;
+  private run: RunView | undefined;
+  private readonly results = new Map<string, CompareResult>();
+  private working: string | undefined;
+
+  constructor() {
+    this.status = h('p', { class: 'caption', role: 'status' });
+    this.button = h('button', { class: 'primary', onclick: () => this.start() }, 'Compare with Random');
+    this.result = h('div');
+    this.element = h(
+      'div',
+      { class: 'proof' },
+      h(
+        'section',
+        { class: 'card' },
+        h('h2', {}, 'Did it learn?'),
+        h(
+          'p',
+          {},
+          'The same architecture with fresh random weights, the same prompt, the same seed. Both are measured on text that neither has seen.',
+        ),
+        h('div', { class: 'row' }, this.button, this.status),
+      ),
+      this.result,
+    );
+  }
+
+  setRun(run: RunView | undefined): void {
+    const changed = run?.runId !== this.run?.runId;
+    this.run = run;
+    this.button.disabled = !run || run.checkpoints.length === 0 || this.working !== undefined;
+    if (run && run.checkpoints.length === 0) {
+      setText(this.status, 'Possible from the first checkpoint on.');
+    } else if (changed && this.working === undefined) {
+      setText(this.status, '');
+    }
+    if (changed) {
+      this.draw();
+    }
+  }
+
+  start(): void {
+    if (this.run && this.working === undefined && this.run.checkpoints.length > 0) {
+      this.working = this.run.runId;
+      this.button.disabled = true;
+      send({ type: 'compare', runId: this.run.runId });
+    }
+  }
+
+  receive(message: ToDashboard): void {
+    if (message.type === 'comparing') {
+      this.working = message.runId;
+      this.button.disabled = true;
+      this.status.classList.remove('error');
+      setText(this.status, message.message);
+    } else if (message.type === 'compared') {
+      this.working = undefined;
+      this.button.disabled = false;
+      this.status.classList.toggle('error', message.error !== undefined);
+      setText(this.status, message.error ?? '');
+      if (message.result) {
+        this.results.set(message.runId, message.result);
+      }
+      this.draw();
+    }
+  }
+
+  private draw(): void {
+    const result = this.run && this.results.get(this.run.runId);
+    fill(this.result, result && comparison(result));
+  }
+}
+
+/** What `trickster compare --json` prints, as far as it is drawn here. */
+interface Comparison {
+  rows: { name: string; nats: number; bits_per_character: number }[];
+  samples: { prompt: string; random: string; trained: string }[];
+  texts: Record<string, { longest_copied_run: number; copied: string; real_word_share: number }>;
+}
+
+/** How each row of the table is called on the page, and what it means. */
+const ROW_WORDS: Readonly<Record<string, [string, string]>> = {
+  uniform: ['Guessing', 'every token equally likely'],
+  unigram: ['Letter counts', 'how often each character occurs'],
+  bigram: ['Pairs', 'counting what follows each character'],
+  trigram: ['Triples', 'counting what follows each pair'],
+  'random model': ['Untrained model', 'the same shape, random weights'],
+  'this model': ['This model', 'after training'],
+};
+
+function comparison(result: CompareResult): HTMLElement {
+  const data = result.data as Partial<Comparison> | null;
+  if (!data?.rows || !data.samples) {
+    return h('pre', { class: 'card output' }, result.report);
+  }
+  const most = Math.max(...data.rows.map((row) => row.nats));
+  return h(
+    'div',
+    { class: 'proof' },
+    h(
+      'section',
+      { class: 'card' },
+      h('h2', {}, 'Loss on held-out text'),
+      h('p', { class: 'caption' }, 'Shorter is better. Nats a token; in brackets bits a character.'),
+      h(
+        'table',
+        { class: 'losses' },
+        h(
+          'tbody',
+          {},
+          ...data.rows.map((row) => {
+            const [name, meaning] = ROW_WORDS[row.name] ?? [row.name, ''];
+            const bar = h('span', { class: 'bar' });
+            bar.style.width = `${(100 * row.nats) / most}%`;
+            return h(
+              'tr',
+              { class: row.name === 'this model' ? 'ours' : '' },
+              h('th', { scope: 'row' }, name, h('span', { class: 'hint' }, meaning)),
+              h('td', { class: 'track' }, bar),
+              h(
+                'td',
+                { class: 'value' },
+                `${row.nats.toFixed(3)} `,
+                h('span', { class: 'hint' }, `(${row.bits_per_character.toFixed(2)})`),
+              ),
+            );
+          }),
+        ),
+      ),
+    ),
+    ...data.samples.map((pair) =>
+      h(
+        'div',
+        { class: 'twins' },
+        h(
+          'section',
+          { class: 'card' },
+          h('h2', {}, 'Untrained'),
+          h('pre', { class: 'sample' }, h('b', {}, pair.prompt), printable(pair.random)),
+        ),
+        h(
+          'section',
+          { class: 'card' },
+          h('h2', {}, 'Trained'),
+          h('pre', { class: 'sample' }, h('b', {}, pair.prompt), printable(pair.trained)),
+        ),
+      ),
+    ),
+    data.texts && textFigures(data.texts),
+  );
+}
+
+function textFigures(texts: Comparison['texts']): HTMLElement {
+  const copied = texts['this model']?.copied;
+  return h(
+    'section',
+    { class: 'card' },
+    h('h2', {}, 'Does it write words, and are they its own?'),
+    h(
+      'table',
+      { class: 'figures' },
+      h(
+        'thead',
+        {},
+        h(
+          'tr',
+          {},
+          h('td', {}),
+          h('th', { scope: 'col' }, 'Real words'),
+          h('th', { scope: 'col' }, 'Longest copy'),
+        ),
+      ),
+      h(
+        'tbody',
+        {},
+        ...Object.entries(texts).map(([name, figures]) =>
+          h(
+            'tr',
+            {},
+            h('th', { scope: 'row' }, ROW_WORDS[name]?.[0] ?? 'Held-out text'),
+            h('td', {}, `${(100 * figures.real_word_share).toFixed(0)} %`),
+            h('td', {}, `${figures.longest_copied_run} characters`),
+          ),
+        ),
+      ),
+    ),
+    copied
+      ? h(
+          'p',
+          { class: 'caption' },
+          'The longest stretch that the model copied from its training text: ',
+          h('code', {}, printable(copied)),
+        )
+      : null,
+  );
+}

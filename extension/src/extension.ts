@@ -1,0 +1,92 @@
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import type { App } from './app';
+import { registerCommands } from './commands';
+import { explainNoPython } from './commands/environment';
+import { Configs } from './common/configs';
+import { setContext } from './common/context';
+import { ManagedEnvironment, pythonIn } from './common/environment';
+import { createLog } from './common/logger';
+import { Interpreters } from './common/python';
+import { Server } from './common/server';
+import { ServerStatus } from './common/status';
+import { Dashboard } from './dashboard/panel';
+import { Evidence } from './lesson/evidence';
+import { LessonProgress } from './lesson/progress';
+import { publishRunContext } from './runs/context';
+import { Samples } from './runs/samples';
+import { RunStatusBar } from './runs/statusBar';
+import { RunStore } from './runs/store';
+import { LessonTree } from './views/lessonTree';
+import { Reports } from './views/reports';
+import { RunsTree } from './views/runsTree';
+
+let server: Server | undefined;
+
+export function activate(context: vscode.ExtensionContext): void {
+  const log = createLog();
+  const managed = path.join(context.globalStorageUri.fsPath, 'environment');
+  const interpreters = new Interpreters(log, pythonIn(managed), context.extensionPath);
+  const environment = new ManagedEnvironment(
+    managed,
+    path.join(context.extensionPath, 'dist', 'training-requirements.txt'),
+    interpreters,
+    log,
+  );
+  server = new Server(context.extensionPath, interpreters, log, () => runs.following());
+  const runs = new RunStore(server, log);
+  const samples = new Samples(runs);
+  const configs = new Configs();
+  const lesson = new LessonProgress(context.workspaceState);
+  const reports = new Reports();
+  const dashboard = new Dashboard(context.extensionUri, server, runs, lesson, interpreters, log);
+  const app: App = {
+    log,
+    interpreters,
+    environment,
+    server,
+    runs,
+    samples,
+    configs,
+    lesson,
+    dashboard,
+    reports,
+  };
+
+  const lessonTree = new LessonTree(lesson);
+  const runsTree = new RunsTree(runs);
+  context.subscriptions.push(
+    log,
+    interpreters,
+    server,
+    runs,
+    samples,
+    configs,
+    lesson,
+    reports,
+    dashboard,
+    lessonTree,
+    runsTree,
+    new RunStatusBar(runs),
+    new ServerStatus(server),
+    new Evidence(lesson, server, runs, configs),
+    vscode.window.registerTreeDataProvider('trickster.lesson', lessonTree),
+    vscode.window.registerTreeDataProvider('trickster.runs', runsTree),
+    publishRunContext(runs),
+    registerCommands(app),
+    server.onDidChangeState((state) => {
+      if (state.kind === 'noPython') {
+        void explainNoPython(app);
+      } else if (state.kind === 'running') {
+        configs.announce();
+      }
+    }),
+  );
+  configs.look();
+  setContext('active', true);
+  void server.start();
+}
+
+export async function deactivate(): Promise<void> {
+  await server?.stop();
+}

@@ -1,0 +1,166 @@
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import type { Configs } from '../common/configs';
+import { describeInterpreter } from '../common/python';
+import type { Server } from '../common/server';
+import * as text from '../common/text';
+import type { DescribeConfigResult, RunInfo } from '../protocol';
+import type { RunStore } from '../runs/store';
+import type { LessonProgress } from './progress';
+
+/** A config counts as bigger than the trained model from this factor on. */
+const BIGGER = 1.5;
+const BUILT_IN_CORPORA = new Set(['shakespeare', 'python']);
+
+/**
+ * Turns what the server and the runs say into ticks of the lesson. Commands that produce evidence themselves (inspect,
+ * compare, samples, prepare) report it where it arises.
+ */
+export class Evidence implements vscode.Disposable {
+  private readonly subscriptions: vscode.Disposable[];
+
+  constructor(
+    private readonly progress: LessonProgress,
+    private readonly server: Server,
+    private readonly runs: RunStore,
+    private readonly configs: Configs,
+  ) {
+    this.subscriptions = [
+      server.onDidChangeState(() => this.fromSetup()),
+      runs.onDidChange(() => this.fromRuns()),
+      runs.onEvents(() => this.fromRuns()),
+      configs.onDidChange(() => void this.fromConfigs()),
+      configs.onDidSettle((uri) => void this.fromConfig(uri)),
+    ];
+  }
+
+  dispose(): void {
+    this.subscriptions.forEach((subscription) => void subscription.dispose());
+  }
+
+  private fromSetup(): void {
+    const state = this.server.state;
+    if (state.kind === 'running') {
+      if (state.training) {
+        this.progress.done('setup', describeInterpreter(state.training));
+      } else {
+        this.progress.note('setup', describeInterpreter(state.interpreter));
+      }
+    } else if (state.kind === 'noPython') {
+      this.progress.note('setup', 'no Python 3.10 or newer found');
+    }
+  }
+
+  private async fromConfigs(): Promise<void> {
+    const [first, ...others] = await this.configs.all();
+    if (first) {
+      const name = path.basename(first.fsPath);
+      this.progress.done('decide', others.length > 0 ? `${name} and ${others.length} more` : name);
+    }
+  }
+
+  /** A config that is open has been still for a moment: ask the server what it comes to. */
+  private async fromConfig(uri: vscode.Uri): Promise<void> {
+    let figures: DescribeConfigResult;
+    try {
+      figures = await this.server.request('trickster/describeConfig', { configUri: uri.toString() });
+    } catch {
+      return; // The server is away, or the file is gone.
+    }
+    const name = path.basename(uri.fsPath);
+    if (!figures.valid) {
+      this.progress.note('config', `${name}: ${figures.errors} ${figures.errors === 1 ? 'error' : 'errors'}`);
+      return;
+    }
+    this.progress.done('config', `${name} · no errors`);
+    if (
+      figures.prepared &&
+      !this.progress.isDone('data') &&
+      figures.trainTokens !== null &&
+      figures.valTokens !== null
+    ) {
+      this.progress.done('data', dataFact(figures.trainTokens, figures.valTokens, 'tokens'));
+    }
+    if (figures.parameters !== null) {
+      const trained = this.runs
+        .all()
+        .filter((run) => run.bestValLoss !== null && run.parameters !== null)
+        .map((run) => run.parameters ?? 0);
+      if (trained.length > 0 && figures.parameters > BIGGER * Math.min(...trained)) {
+        this.progress.done(
+          'scale',
+          `${name}: ${text.short(figures.parameters)} beside ${text.short(Math.min(...trained))} parameters`,
+        );
+      }
+    }
+  }
+
+  private fromRuns(): void {
+    const runs = this.runs.all();
+    const stepped = runs.filter((run) => run.step > 0);
+    const newest = stepped.find((run) => run.live) ?? stepped[0];
+    if (newest) {
+      this.progress.done('train', trainFact(newest));
+    }
+    const { train_characters: train, val_characters: held } = (newest?.data ?? {}) as {
+      train_characters?: number;
+      val_characters?: number;
+    };
+    if (train !== undefined && held !== undefined) {
+      this.progress.done('data', dataFact(train, held));
+    }
+    const evaluated = runs.filter((run) => run.bestValLoss !== null);
+    const learning = evaluated.find((run) => (run.bestValLoss ?? Infinity) < threshold(run));
+    if (learning) {
+      this.progress.done('watch', watchFact(learning));
+    } else if (evaluated[0]) {
+      this.progress.note(
+        'watch',
+        `val ${text.loss(evaluated[0].bestValLoss ?? 0)}, not yet below counting pairs`,
+      );
+    }
+    const [second, first] = evaluated;
+    if (first && second) {
+      this.progress.done(
+        'experiment',
+        `${second.name} ${text.loss(second.bestValLoss ?? 0)} beside ${first.name} ${text.loss(first.bestValLoss ?? 0)}`,
+      );
+    }
+    const own = stepped.find((run) => {
+      const corpus = corpusOf(run);
+      return corpus !== undefined && !BUILT_IN_CORPORA.has(corpus);
+    });
+    if (own) {
+      this.progress.done('ownText', `${own.name} on ${path.basename(corpusOf(own) ?? '')}`);
+    }
+  }
+}
+
+/** "1,115,394 characters, 90/10". */
+export function dataFact(train: number, held: number, unit = 'characters'): string {
+  const percent = Math.round((100 * train) / (train + held));
+  return `${text.count(train + held)} ${unit}, ${percent}/${100 - percent}`;
+}
+
+function trainFact(run: RunInfo): string {
+  const result = run.valLoss ?? run.trainLoss;
+  const label = run.valLoss === null ? 'loss' : 'val';
+  return `step ${text.count(run.step)}${result === null ? '' : ` · ${label} ${text.loss(result)}`}`;
+}
+
+function watchFact(run: RunInfo): string {
+  const bigram = run.baselines['bigram'];
+  const best = text.loss(run.bestValLoss ?? 0);
+  return bigram === undefined ? `val ${best}` : `val ${best} · pairs of characters give ${text.loss(bigram)}`;
+}
+
+/** Better than counting pairs; where that is not known, clearly better than knowing nothing. */
+function threshold(run: RunInfo): number {
+  const { bigram, uniform } = run.baselines as { bigram?: number; uniform?: number };
+  return bigram ?? (uniform ?? 0) * 0.5;
+}
+
+function corpusOf(run: RunInfo): string | undefined {
+  const name = run.data['name'];
+  return typeof name === 'string' ? name : undefined;
+}

@@ -1,0 +1,22 @@
+import type * as vscode from 'vscode';
+import { setContext } from '../common/context';
+import { hasCheckpoint, isResumable, type RunStore } from './store';
+
+/** Keep the context keys about runs true, so that menus and the palette offer what can be done. */
+export function publishRunContext(runs: RunStore): vscode.Disposable {
+  const publish = (): void => {
+    const all = runs.all();
+    setContext('hasRuns', all.length > 0);
+    setContext(
+      'hasLive',
+      all.some((run) => run.live),
+    );
+    setContext('hasResumable', all.some(isResumable));
+    setContext('hasCheckpoint', all.some(hasCheckpoint));
+    setContext(
+      'hasFinished',
+      all.some((run) => !run.live),
+    );
+  };
+  return runs.onDidChange(publish);
+}

@@ -1,0 +1,61 @@
+import * as vscode from 'vscode';
+import { errorText } from '../common/logger';
+import type { Server } from '../common/server';
+import { describe } from './statusBar';
+import type { RunStore } from './store';
+
+/**
+ * The notification of a run that was just started from this window: progress, and a way to stop it. It goes away with
+ * the run; the status bar, the sidebar and the dashboard tell of the run without it.
+ */
+export function showRunProgress(runs: RunStore, server: Server, runId: string, name: string): void {
+  if (!vscode.workspace.getConfiguration('trickster.train').get<boolean>('notification', true)) {
+    return;
+  }
+  void vscode.window.withProgress(
+    { location: vscode.ProgressLocation.Notification, title: `Training ${name}`, cancellable: true },
+    (progress, token) =>
+      new Promise<void>((resolve) => {
+        let done = 0;
+        let appeared = false;
+        const subscriptions: vscode.Disposable[] = [];
+        const finish = (): void => {
+          subscriptions.forEach((subscription) => void subscription.dispose());
+          resolve();
+        };
+        const update = (): void => {
+          const run = runs.get(runId);
+          if (run) {
+            appeared = true;
+          }
+          if (!run?.live) {
+            if (appeared) {
+              finish();
+            }
+            return;
+          }
+          const percent = run.maxSteps ? (100 * run.step) / run.maxSteps : 0;
+          progress.report({
+            message: `${describe(run)}. Cancel stops it and saves.`,
+            increment: Math.max(0, percent - done),
+          });
+          done = Math.max(done, percent);
+        };
+        subscriptions.push(
+          runs.onEvents((message) => {
+            if (message.runId === runId) {
+              update();
+            }
+          }),
+          runs.onDidChange(update),
+          token.onCancellationRequested(() => {
+            finish();
+            server.request('trickster/stopRun', { runId }).catch((error: unknown) => {
+              void vscode.window.showErrorMessage(`${name} could not be asked to stop: ${errorText(error)}`);
+            });
+          }),
+        );
+        update();
+      }),
+  );
+}

@@ -1,0 +1,104 @@
+import * as vscode from 'vscode';
+import * as text from '../common/text';
+import type { RunInfo } from '../protocol';
+import type { RunStore } from './store';
+
+/** The one item in the status bar: how the newest run is doing. Opens the dashboard. */
+export class RunStatusBar implements vscode.Disposable {
+  private readonly item = vscode.window.createStatusBarItem(
+    'trickster.run',
+    vscode.StatusBarAlignment.Left,
+    10,
+  );
+  private readonly subscriptions: vscode.Disposable[];
+  /** Runs that were live while this window watched; an old run is no news. */
+  private readonly watched = new Set<string>();
+
+  constructor(private readonly runs: RunStore) {
+    this.item.name = 'Trickster Run';
+    this.subscriptions = [runs.onDidChange(() => this.update()), runs.onEvents(() => this.update())];
+  }
+
+  dispose(): void {
+    this.subscriptions.forEach((subscription) => void subscription.dispose());
+    this.item.dispose();
+  }
+
+  private update(): void {
+    this.runs.live().forEach((run) => this.watched.add(run.runId));
+    const run = this.runs.all().find((candidate) => this.watched.has(candidate.runId));
+    if (!run) {
+      this.item.hide();
+      return;
+    }
+    this.item.text = statusText(run);
+    this.item.command = {
+      title: 'Open Dashboard',
+      command: 'trickster.openDashboard',
+      arguments: [{ runId: run.runId }],
+    };
+    const others = this.runs.live().filter((other) => other.runId !== run.runId).length;
+    const tooltip = new vscode.MarkdownString(
+      [
+        `**${run.name}** ${describe(run)}`,
+        run.error ?? '',
+        run.advice ?? '',
+        others > 0 ? `and ${others} more training` : '',
+        'Click to open the dashboard.',
+      ]
+        .filter(Boolean)
+        .join('\n\n'),
+    );
+    this.item.tooltip = tooltip;
+    this.item.accessibilityInformation = { label: `Trickster run ${run.name}, ${describe(run)}` };
+    this.item.backgroundColor =
+      run.state === 'failed' ? new vscode.ThemeColor('statusBarItem.errorBackground') : undefined;
+    this.item.show();
+  }
+}
+
+/** "step 1,200 of 4,000 · val 1.62 · 3 min left": one line for lists and tooltips. */
+export function describe(run: RunInfo): string {
+  const parts: string[] = [];
+  switch (run.state) {
+    case 'starting':
+      return 'starting';
+    case 'preparing':
+      return 'preparing the data';
+    case 'training':
+    case 'evaluating':
+    case 'stopping':
+      parts.push(
+        run.maxSteps
+          ? `step ${text.count(run.step)} of ${text.count(run.maxSteps)}`
+          : `step ${text.count(run.step)}`,
+      );
+      break;
+    default:
+      parts.push(run.state === 'finished' ? 'finished' : `${run.state} at step ${text.count(run.step)}`);
+  }
+  if (run.live && run.valLoss !== null) {
+    parts.push(`val ${text.loss(run.valLoss)}`);
+  } else if (!run.live && run.bestValLoss !== null) {
+    parts.push(`best val ${text.loss(run.bestValLoss)}`);
+  } else if (run.live && run.trainLoss !== null) {
+    parts.push(`loss ${text.loss(run.trainLoss)}`);
+  }
+  if (run.state === 'stopping') {
+    parts.push('saving');
+  } else if (run.live && run.etaSeconds !== null) {
+    parts.push(`${text.duration(run.etaSeconds)} left`);
+  }
+  return parts.join(' · ');
+}
+
+function statusText(run: RunInfo): string {
+  const icons: Partial<Record<RunInfo['state'], string>> = {
+    finished: '$(check)',
+    stopped: '$(debug-pause)',
+    interrupted: '$(debug-disconnect)',
+    failed: '$(error)',
+  };
+  const icon = icons[run.state] ?? '$(sync~spin)';
+  return run.live ? `${icon} ${describe(run)}` : `${icon} ${run.name} ${describe(run)}`;
+}

@@ -1,0 +1,266 @@
+import * as vscode from 'vscode';
+import { errorText } from '../common/logger';
+import type { Server } from '../common/server';
+import type { EventParams, RunEvent, RunInfo } from '../protocol';
+
+/** How many events are asked for at once when a history is read. */
+const PAGE = 5000;
+
+export interface RunEvents {
+  runId: string;
+  /** Offset in the run's event file before and after these events. */
+  after: number;
+  next: number;
+  events: readonly RunEvent[];
+  /** The run as it is after them. */
+  run: RunInfo | undefined;
+}
+
+/** What the context menu and the commands can do with a run. */
+export function isResumable(run: RunInfo): boolean {
+  return !run.live && (run.state === 'stopped' || run.state === 'interrupted' || run.state === 'failed');
+}
+
+export function hasCheckpoint(run: RunInfo): boolean {
+  return run.checkpoints.length > 0;
+}
+
+/**
+ * The runs of this window as the server tells them, and the stream of their events with nothing lost and nothing twice.
+ * Keeps one summary a run, never its events: those stay in the run directory and are asked for where they are shown.
+ */
+export class RunStore implements vscode.Disposable {
+  private readonly byId = new Map<string, RunInfo>();
+  private readonly seen = new Map<string, number>();
+  private readonly catchingUp = new Map<string, Promise<void>>();
+  private readonly runsChanged = new vscode.EventEmitter<void>();
+  private readonly eventsCame = new vscode.EventEmitter<RunEvents>();
+
+  /** A run has come, gone, or changed in a way that a list shows. */
+  readonly onDidChange = this.runsChanged.event;
+  readonly onEvents = this.eventsCame.event;
+
+  /** The first list has arrived. */
+  loaded = false;
+
+  constructor(
+    private readonly server: Server,
+    log: vscode.LogOutputChannel,
+  ) {
+    server.on('trickster/runsChanged', ({ runs }) => this.take(runs));
+    server.on('trickster/event', (message) => void this.receive(message));
+    server.onDidStart(() => {
+      this.refresh().catch((error: unknown) =>
+        log.error(`The runs could not be listed: ${errorText(error)}`),
+      );
+    });
+  }
+
+  dispose(): void {
+    this.runsChanged.dispose();
+    this.eventsCame.dispose();
+  }
+
+  /** Newest first. */
+  all(): RunInfo[] {
+    return [...this.byId.values()].sort((a, b) => b.created - a.created);
+  }
+
+  get(runId: string | undefined): RunInfo | undefined {
+    return runId === undefined ? undefined : this.byId.get(runId);
+  }
+
+  live(): RunInfo[] {
+    return this.all().filter((run) => run.live);
+  }
+
+  /** How far each live run has been seen, for a server that starts again. */
+  following(): Record<string, number> {
+    return Object.fromEntries(this.seen);
+  }
+
+  async refresh(): Promise<void> {
+    const { runs } = await this.server.request('trickster/listRuns', {});
+    this.take(runs);
+  }
+
+  /** All events of a run so far, a page at a time. Returns the offset after the last. */
+  async history(
+    runId: string,
+    page: (events: readonly RunEvent[], after: number, next: number) => void,
+    after = 0,
+    token?: vscode.CancellationToken,
+  ): Promise<number> {
+    let position = after;
+    for (;;) {
+      const answer = await this.server.request(
+        'trickster/runEvents',
+        { runId, after: position, limit: PAGE },
+        token,
+      );
+      page(answer.events, position, answer.next);
+      position = answer.next;
+      if (!answer.more || token?.isCancellationRequested) {
+        return position;
+      }
+    }
+  }
+
+  /**
+   * The whole story of a run: first what is in its file, then what comes, each event once and in order, until disposed.
+   */
+  follow(
+    runId: string,
+    page: (events: readonly RunEvent[], after: number, next: number) => void,
+  ): vscode.Disposable {
+    const ended = new vscode.CancellationTokenSource();
+    let position = 0;
+    let reading = false;
+    let more = true;
+    const read = async (): Promise<void> => {
+      if (reading) {
+        more = true;
+        return;
+      }
+      reading = true;
+      try {
+        do {
+          more = false;
+          await this.history(
+            runId,
+            (events, after, next) => {
+              if (!ended.token.isCancellationRequested) {
+                position = next;
+                page(events, after, next);
+              }
+            },
+            position,
+            ended.token,
+          );
+        } while (more as boolean);
+      } catch {
+        // The server is away; it is read on when it is back.
+      } finally {
+        reading = false;
+      }
+    };
+    const subscriptions = [
+      this.onEvents((message) => {
+        if (message.runId !== runId || message.next <= position) {
+          return;
+        }
+        if (!reading && message.after === position) {
+          position = message.next;
+          page(message.events, message.after, message.next);
+        } else {
+          void read();
+        }
+      }),
+      this.server.onDidStart(() => void read()),
+      new vscode.Disposable(() => {
+        ended.cancel();
+        ended.dispose();
+      }),
+    ];
+    void read();
+    return vscode.Disposable.from(...subscriptions);
+  }
+
+  private take(runs: readonly RunInfo[]): void {
+    const present = new Set(runs.map((run) => run.runId));
+    for (const runId of this.byId.keys()) {
+      if (!present.has(runId)) {
+        this.byId.delete(runId);
+        this.seen.delete(runId);
+      }
+    }
+    for (const run of runs) {
+      const before = this.byId.get(run.runId);
+      // Events may have told more than a list that was on its way at the same time.
+      this.byId.set(
+        run.runId,
+        before && before.next > run.next ? { ...run, ...progress(before) } : { ...run },
+      );
+      if (run.live && !this.seen.has(run.runId)) {
+        this.seen.set(run.runId, run.next);
+      }
+    }
+    this.loaded = true;
+    this.runsChanged.fire();
+  }
+
+  private async receive(message: EventParams): Promise<void> {
+    const seen = this.seen.get(message.runId);
+    if (seen !== undefined && message.next <= seen) {
+      return;
+    }
+    if (seen !== undefined && message.after > seen) {
+      await this.catchUp(message.runId, seen);
+      return;
+    }
+    this.emit(message.runId, message.after, message.next, message.events);
+  }
+
+  /** Something is missing: read it. Messages that come meanwhile are covered by the reading, or leave another gap. */
+  private async catchUp(runId: string, from: number): Promise<void> {
+    if (this.catchingUp.has(runId)) {
+      return;
+    }
+    const reading = this.history(runId, (events, after, next) => this.emit(runId, after, next, events), from)
+      .then(() => undefined)
+      .catch(() => undefined)
+      .finally(() => this.catchingUp.delete(runId));
+    this.catchingUp.set(runId, reading);
+    await reading;
+  }
+
+  private emit(runId: string, after: number, next: number, events: readonly RunEvent[]): void {
+    this.seen.set(runId, next);
+    const run = this.byId.get(runId);
+    if (run) {
+      run.next = next;
+      events.forEach((event) => apply(run, event));
+    }
+    if (events.length > 0) {
+      this.eventsCame.fire({ runId, after, next, events, run });
+      if (events.some((event) => event.kind !== 'step')) {
+        this.runsChanged.fire();
+      }
+    }
+  }
+}
+
+/** The fields that events change. */
+function progress(run: RunInfo): Partial<RunInfo> {
+  const { next, step, trainLoss, valLoss, bestValLoss, tokensPerSecond, etaSeconds } = run;
+  return { next, step, trainLoss, valLoss, bestValLoss, tokensPerSecond, etaSeconds };
+}
+
+/** What one event says about the summary of its run. Whether the run lives and its checkpoints are the server's word. */
+function apply(run: RunInfo, event: RunEvent): void {
+  switch (event.kind) {
+    case 'status':
+      run.state = event.status;
+      run.step = event.step;
+      break;
+    case 'step':
+      run.step = event.step;
+      run.trainLoss = event.loss;
+      run.tokensPerSecond = event.tokens_per_s;
+      run.etaSeconds = event.eta_s;
+      break;
+    case 'eval':
+      run.step = event.step;
+      run.valLoss = event.val_loss;
+      run.bestValLoss = Math.min(event.val_loss, run.bestValLoss ?? Infinity);
+      break;
+    case 'error':
+      run.error = event.message;
+      run.advice = event.advice;
+      break;
+    case 'sample':
+    case 'checkpoint':
+    case 'warning':
+      break;
+  }
+}

@@ -1,0 +1,47 @@
+import * as vscode from 'vscode';
+import type { LessonProgress } from '../lesson/progress';
+import { STEPS, type Step } from '../lesson/steps';
+
+/** The view "Lesson": the steps, ticked by evidence, each with one line of what was seen. */
+export class LessonTree implements vscode.TreeDataProvider<Step>, vscode.Disposable {
+  private readonly changed = new vscode.EventEmitter<Step | undefined>();
+  private readonly subscription: vscode.Disposable;
+  readonly onDidChangeTreeData = this.changed.event;
+
+  constructor(private readonly progress: LessonProgress) {
+    this.subscription = progress.onDidChange(() => this.changed.fire(undefined));
+  }
+
+  dispose(): void {
+    this.subscription.dispose();
+    this.changed.dispose();
+  }
+
+  getChildren(step?: Step): Step[] {
+    // With no folder open the welcome text takes the place of the list.
+    return step || !vscode.workspace.workspaceFolders?.length ? [] : [...STEPS];
+  }
+
+  getTreeItem(step: Step): vscode.TreeItem {
+    const done = this.progress.isDone(step.id);
+    const next = this.progress.next() === step.id;
+    const item = new vscode.TreeItem(`${STEPS.indexOf(step) + 1}. ${step.title}`);
+    item.id = step.id;
+    item.description = this.progress.fact(step.id) ?? step.invitation;
+    item.iconPath = done
+      ? new vscode.ThemeIcon('pass-filled', new vscode.ThemeColor('testing.iconPassed'))
+      : new vscode.ThemeIcon(
+          next ? 'circle-large-filled' : 'circle-large-outline',
+          next ? new vscode.ThemeColor('charts.blue') : undefined,
+        );
+    item.tooltip = new vscode.MarkdownString(
+      `**${step.title}**\n\n${done ? 'Done: ' : ''}${item.description}\n\n${step.evidence}\n\nClick: ${step.action}`,
+    );
+    item.command = { title: step.action, command: step.command };
+    item.contextValue = `step.${step.id}`;
+    item.accessibilityInformation = {
+      label: `Step ${STEPS.indexOf(step) + 1} of ${STEPS.length}, ${step.title}, ${done ? 'done' : 'open'}, ${item.description}`,
+    };
+    return item;
+  }
+}

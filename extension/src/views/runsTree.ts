@@ -1,0 +1,158 @@
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import * as text from '../common/text';
+import type { CheckpointInfo, RunInfo } from '../protocol';
+import { describe } from '../runs/statusBar';
+import { hasCheckpoint, isResumable, type RunStore } from '../runs/store';
+
+/** What the tree hands to commands; it has the fields that the server's commands take. */
+export interface RunNode {
+  kind: 'run';
+  runId: string;
+}
+
+export interface CheckpointNode {
+  kind: 'checkpoint';
+  runId: string;
+  checkpoint: string;
+}
+
+type Node = RunNode | CheckpointNode;
+
+/** The view "Runs": live, finished and interrupted runs with their checkpoints below. */
+export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
+  private readonly changed = new vscode.EventEmitter<Node | undefined>();
+  private readonly subscriptions: { dispose(): unknown }[];
+  private readonly nodes = new Map<string, RunNode>();
+  readonly onDidChangeTreeData = this.changed.event;
+
+  constructor(private readonly runs: RunStore) {
+    this.subscriptions = [
+      this.changed,
+      runs.onDidChange(() => this.changed.fire(undefined)),
+      runs.onEvents(({ runId }) => {
+        const node = this.nodes.get(runId);
+        if (node) {
+          this.changed.fire(node);
+        }
+      }),
+    ];
+  }
+
+  dispose(): void {
+    this.subscriptions.forEach((subscription) => void subscription.dispose());
+  }
+
+  getChildren(node?: Node): Node[] {
+    if (!node) {
+      return this.runs.all().map(({ runId }) => {
+        const known = this.nodes.get(runId) ?? { kind: 'run', runId };
+        this.nodes.set(runId, known);
+        return known;
+      });
+    }
+    if (node.kind === 'checkpoint') {
+      return [];
+    }
+    const checkpoints = this.runs.get(node.runId)?.checkpoints ?? [];
+    return [...checkpoints]
+      .reverse()
+      .map(({ path: folder }) => ({ kind: 'checkpoint', runId: node.runId, checkpoint: folder }));
+  }
+
+  getTreeItem(node: Node): vscode.TreeItem {
+    const run = this.runs.get(node.runId);
+    if (!run) {
+      return new vscode.TreeItem('');
+    }
+    if (node.kind === 'run') {
+      return runItem(run);
+    }
+    const checkpoint = run.checkpoints.find(({ path: folder }) => folder === node.checkpoint);
+    return checkpoint ? checkpointItem(run, checkpoint) : new vscode.TreeItem('');
+  }
+}
+
+function runItem(run: RunInfo): vscode.TreeItem {
+  const item = new vscode.TreeItem(
+    run.name,
+    hasCheckpoint(run) ? vscode.TreeItemCollapsibleState.Collapsed : vscode.TreeItemCollapsibleState.None,
+  );
+  item.id = run.runId;
+  item.description = run.live ? describe(run) : [describe(run), text.ago(run.created)].join(' · ');
+  item.iconPath = icon(run);
+  item.contextValue = [
+    'run',
+    run.live ? 'live' : 'ended',
+    isResumable(run) ? 'resumable' : '',
+    hasCheckpoint(run) ? 'checkpoints' : '',
+  ]
+    .filter(Boolean)
+    .join('.');
+  item.tooltip = runTooltip(run);
+  item.command = {
+    title: 'Open Dashboard',
+    command: 'trickster.openDashboard',
+    arguments: [{ runId: run.runId }],
+  };
+  item.accessibilityInformation = { label: `Run ${run.name}, ${describe(run)}` };
+  return item;
+}
+
+function checkpointItem(run: RunInfo, checkpoint: CheckpointInfo): vscode.TreeItem {
+  const label = checkpoint.name === 'final' ? 'final' : `step ${text.count(checkpoint.step)}`;
+  const item = new vscode.TreeItem(label);
+  item.id = `${run.runId} ${checkpoint.path}`;
+  item.description = [
+    checkpoint.valLoss === null ? '' : `val ${text.loss(checkpoint.valLoss)}`,
+    checkpoint.best ? 'best' : '',
+  ]
+    .filter(Boolean)
+    .join(' · ');
+  item.iconPath = new vscode.ThemeIcon(checkpoint.best ? 'star-full' : 'save');
+  item.contextValue = 'checkpoint';
+  item.tooltip = `${checkpoint.path}\nA Hugging Face model directory: transformers, vLLM and llama.cpp open it as it is.`;
+  item.command = {
+    title: 'Generate Text',
+    command: 'trickster.generate',
+    arguments: [{ runId: run.runId, checkpoint: checkpoint.path }],
+  };
+  return item;
+}
+
+function icon(run: RunInfo): vscode.ThemeIcon {
+  const color = (id: string): vscode.ThemeColor => new vscode.ThemeColor(id);
+  switch (run.state) {
+    case 'finished':
+      return new vscode.ThemeIcon('pass', color('testing.iconPassed'));
+    case 'failed':
+      return new vscode.ThemeIcon('error', color('testing.iconFailed'));
+    case 'stopped':
+      return new vscode.ThemeIcon('debug-pause');
+    case 'interrupted':
+      return new vscode.ThemeIcon('debug-disconnect', color('list.warningForeground'));
+    default:
+      return new vscode.ThemeIcon('sync~spin', color('charts.blue'));
+  }
+}
+
+function runTooltip(run: RunInfo): vscode.MarkdownString {
+  const rows: [string, string | null][] = [
+    ['Parameters', run.parameters === null ? null : text.count(run.parameters)],
+    ['Best held-out loss', run.bestValLoss === null ? null : `${run.bestValLoss.toFixed(3)} nats a token`],
+    ['Speed', run.tokensPerSecond === null ? null : `${text.count(run.tokensPerSecond)} tokens/s`],
+    ['Device', run.device],
+    ['Config', run.configPath === null ? null : path.basename(run.configPath)],
+    ['Folder', run.runDirectory],
+  ];
+  const tooltip = new vscode.MarkdownString(`**${run.name}** ${describe(run)}\n\n`);
+  for (const [name, value] of rows) {
+    if (value !== null) {
+      tooltip.appendMarkdown(`${name}: `).appendText(value).appendMarkdown('\n\n');
+    }
+  }
+  if (run.error) {
+    tooltip.appendText(`${run.error} ${run.advice ?? ''}`);
+  }
+  return tooltip;
+}

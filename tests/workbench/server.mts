@@ -1,0 +1,199 @@
+// Starts and stops a real VS Code: code-server, which is VS Code with its extension host, with a profile of its own.
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+
+/** Settings that keep VS Code itself quiet; nothing of ours is set here. */
+const QUIET: Record<string, unknown> = {
+  'workbench.startupEditor': 'none',
+  'workbench.tips.enabled': false,
+  'workbench.secondarySideBar.defaultVisibility': 'hidden',
+  'workbench.welcomePage.walkthroughs.openOnInstall': false,
+  // Settings and trust would open as a dialog that takes the keys.
+  'workbench.editor.useModal': 'off',
+  'workbench.enableExperiments': false,
+  'chat.disableAIFeatures': true,
+  'telemetry.telemetryLevel': 'off',
+  'update.mode': 'none',
+  'extensions.autoUpdate': false,
+  'extensions.autoCheckUpdates': false,
+  'extensions.ignoreRecommendations': true,
+  'git.enabled': false,
+  'window.commandCenter': false,
+  'editor.minimap.enabled': false,
+};
+
+export interface ServerOptions {
+  /** Settings of the person. */
+  settings?: Record<string, unknown>;
+  /** Settings of the machine, where interpreters belong. */
+  machineSettings?: Record<string, unknown>;
+  /** Ask whether folders are trusted, as the desktop does. */
+  trust?: boolean;
+  env?: NodeJS.ProcessEnv;
+  /** Packages to install before the start. */
+  vsix?: string[];
+  port?: number;
+}
+
+export function need(name: string): string {
+  const value = process.env[name];
+  if (!value) {
+    throw new Error(`The environment variable ${name} is missing; these tests are started by make.`);
+  }
+  return value;
+}
+
+/** The interpreter that trains in the tests. */
+export const PYTHON = path.resolve(need('PYTHON'));
+export const VSIX = path.resolve(need('VSIX'));
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = net.createServer();
+    probe.on('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as net.AddressInfo;
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+/** An empty folder that is removed at the end of the process. */
+export function scratch(name: string): string {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), `trickster-${name}-`));
+  process.on('exit', () => {
+    if (!process.env['KEEP']) {
+      fs.rmSync(folder, { recursive: true, force: true });
+    }
+  });
+  return folder;
+}
+
+/** A running VS Code. */
+export class CodeServer {
+  readonly base: string;
+  readonly host: string;
+  /** User data of this profile: settings, logs, the storage of extensions. */
+  readonly userFolder: string;
+  readonly logFile: string;
+  private readonly child: ChildProcess;
+
+  private constructor(child: ChildProcess, port: number, userFolder: string, logFile: string) {
+    this.child = child;
+    this.userFolder = userFolder;
+    this.logFile = logFile;
+    this.base = `http://127.0.0.1:${port}`;
+    this.host = `127.0.0.1:${port}`;
+  }
+
+  static async start(options: ServerOptions = {}): Promise<CodeServer> {
+    const install = need('WORKBENCH');
+    const entry = path.join(install, 'server/node_modules/code-server/out/node/entry.js');
+    const work = scratch('workbench');
+    const user = path.join(work, 'user');
+    const extensions = path.join(work, 'extensions');
+    const logFile = path.join(work, 'server.log');
+    fs.mkdirSync(path.join(user, 'User'), { recursive: true });
+    fs.mkdirSync(path.join(user, 'Machine'), { recursive: true });
+    fs.mkdirSync(extensions);
+    const write = (file: string, value: unknown): void =>
+      fs.writeFileSync(path.join(user, file), JSON.stringify(value, null, 2));
+    write('User/settings.json', {
+      ...QUIET,
+      'security.workspace.trust.enabled': options.trust ?? false,
+      ...options.settings,
+    });
+    write('Machine/settings.json', { 'trickster.interpreter': PYTHON, ...options.machineSettings });
+    fs.writeFileSync(path.join(work, 'config.yaml'), 'auth: none\ncert: false\n');
+    // No gallery: nothing is looked up on the network.
+    const env: NodeJS.ProcessEnv = { ...process.env, EXTENSIONS_GALLERY: '{}', ...options.env };
+    for (const name of Object.keys(env)) {
+      if (name.startsWith('VSCODE_')) {
+        Reflect.deleteProperty(env, name);
+      }
+    }
+    const common = [
+      entry,
+      '--config',
+      path.join(work, 'config.yaml'),
+      '--user-data-dir',
+      user,
+      '--extensions-dir',
+      extensions,
+    ];
+    for (const file of options.vsix ?? [VSIX]) {
+      const installed = spawnSync(process.execPath, [...common, '--install-extension', file, '--force'], {
+        env,
+        encoding: 'utf8',
+      });
+      if (installed.status !== 0) {
+        throw new Error(`${file} could not be installed: ${installed.stdout}${installed.stderr}`);
+      }
+    }
+    const port = options.port ?? (await freePort());
+    const log = fs.openSync(logFile, 'a');
+    const child = spawn(
+      process.execPath,
+      [
+        ...common,
+        ...[
+          '--auth',
+          'none',
+          '--bind-addr',
+          `127.0.0.1:${port}`,
+          '--disable-telemetry',
+          '--disable-update-check',
+        ],
+        ...['--disable-getting-started-override', '--ignore-last-opened'],
+        ...(options.trust ? [] : ['--disable-workspace-trust']),
+      ],
+      // A group of its own: ending it takes the extension host and the language server along, but no training run.
+      { env, stdio: ['ignore', log, log], detached: true },
+    );
+    const server = new CodeServer(child, port, user, logFile);
+    await server.answering();
+    return server;
+  }
+
+  url(folder: string): string {
+    return `${this.base}/?folder=${encodeURIComponent(folder)}`;
+  }
+
+  async stop(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.pid === undefined) {
+      return;
+    }
+    const gone = new Promise<void>((resolve) => this.child.once('exit', () => resolve()));
+    const kill = (signal: NodeJS.Signals): void => {
+      try {
+        process.kill(-(this.child.pid ?? 0), signal);
+      } catch {
+        // Gone already.
+      }
+    };
+    kill('SIGTERM');
+    const patience = setTimeout(() => kill('SIGKILL'), 5000);
+    await gone;
+    clearTimeout(patience);
+  }
+
+  private async answering(): Promise<void> {
+    for (let attempt = 0; attempt < 300; attempt++) {
+      if (this.child.exitCode !== null) {
+        break;
+      }
+      try {
+        if ((await fetch(`${this.base}/healthz`)).ok) {
+          return;
+        }
+      } catch {
+        // Not listening yet.
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    throw new Error(`VS Code did not start:\n${fs.readFileSync(this.logFile, 'utf8')}`);
+  }
+}

@@ -1,0 +1,233 @@
+// A page with the VS Code workbench in it, and the things that people do there.
+import fs from 'node:fs';
+import path from 'node:path';
+import { chromium, type Browser, type FrameLocator, type Locator, type Page } from 'playwright-core';
+import { need, type CodeServer } from './server.mts';
+
+const PATIENCE_MS = 45_000;
+
+export const SHOTS = path.resolve(process.env['SHOTS'] ?? 'build/screenshots');
+
+let browser: Browser | undefined;
+
+/** One browser for all tests of a process. */
+export async function theBrowser(): Promise<Browser> {
+  browser ??= await chromium.launch({
+    executablePath: need('CHROMIUM'),
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      '--enable-precise-memory-info',
+      '--js-flags=--expose-gc',
+    ],
+  });
+  return browser;
+}
+
+export async function closeBrowser(): Promise<void> {
+  await browser?.close();
+  browser = undefined;
+}
+
+/** Messages of the console that VS Code in a browser always writes. */
+const NOT_OURS = /vsda|404|ERR_ABORTED|favicon|service-?worker|third-party cookie/i;
+
+export class Workbench {
+  /** What the console said that may be our fault. */
+  readonly complaints: string[] = [];
+
+  readonly page: Page;
+  readonly server: CodeServer;
+
+  private constructor(page: Page, server: CodeServer) {
+    this.page = page;
+    this.server = server;
+    page.setDefaultTimeout(PATIENCE_MS);
+    page.on('console', (message) => {
+      if (message.type() === 'error' && !NOT_OURS.test(message.text())) {
+        this.complaints.push(message.text());
+      }
+    });
+  }
+
+  static async open(
+    server: CodeServer,
+    folder: string,
+    { width = 1400, height = 900 } = {},
+  ): Promise<Workbench> {
+    const context = await (await theBrowser()).newContext({ viewport: { width, height } });
+    const workbench = new Workbench(await context.newPage(), server);
+    await workbench.page.goto(server.url(folder), { waitUntil: 'domcontentloaded' });
+    await workbench.shown();
+    return workbench;
+  }
+
+  /** The workbench stands. */
+  async shown(): Promise<void> {
+    await this.page.locator('.monaco-workbench .explorer-folders-view .monaco-list').first().waitFor();
+    await this.page.locator('.monaco-workbench .statusbar').waitFor();
+  }
+
+  async close(): Promise<void> {
+    await this.page.context().close();
+  }
+
+  async reload(): Promise<void> {
+    await this.page.reload({ waitUntil: 'domcontentloaded' });
+    await this.page.locator('.monaco-workbench .statusbar').waitFor();
+  }
+
+  async shot(name: string): Promise<void> {
+    fs.mkdirSync(SHOTS, { recursive: true });
+    await this.page.screenshot({ path: path.join(SHOTS, `${name}.png`) });
+  }
+
+  // Palette and pickers
+
+  quickInput(): Locator {
+    return this.page.locator('.quick-input-widget:visible');
+  }
+
+  rows(): Locator {
+    return this.quickInput().locator('.quick-input-list .monaco-list-row');
+  }
+
+  async pick(text: string | RegExp): Promise<void> {
+    await this.rows().filter({ hasText: text }).first().click();
+  }
+
+  async openPalette(text: string): Promise<void> {
+    await this.page.keyboard.press('F1');
+    await this.quickInput().locator('.quick-input-box input').first().fill(`>${text}`);
+  }
+
+  /** Run a command by its full title. */
+  async command(title: string): Promise<void> {
+    await this.openPalette(title);
+    await this.rows().first().waitFor();
+    await this.page
+      .locator('.quick-input-widget:visible .quick-input-list .monaco-list-row')
+      .filter({ hasText: title })
+      .first()
+      .click();
+  }
+
+  async openFile(name: string): Promise<void> {
+    await this.page.keyboard.press('Control+P');
+    await this.quickInput().locator('.quick-input-box input').first().fill(name);
+    await this.pick(name);
+    await this.tab(name).waitFor();
+    await this.editor().locator('.view-line').first().waitFor();
+  }
+
+  // Editors
+
+  tab(name: string): Locator {
+    return this.page.locator(`.tabs-container .tab[data-resource-name="${name}"]`);
+  }
+
+  editor(): Locator {
+    return this.page.locator('.editor-group-container.active .editor-instance .monaco-editor').first();
+  }
+
+  squiggles(kind: 'error' | 'warning' = 'error'): Locator {
+    return this.page.locator(`.editor-instance .squiggly-${kind}`);
+  }
+
+  // Notifications, dialogs, status bar
+
+  toast(text: string | RegExp): Locator {
+    return this.page.locator('.notification-toast').filter({ hasText: text }).first();
+  }
+
+  toastButton(text: string | RegExp, button: string): Locator {
+    return this.toast(text).locator('.monaco-button').filter({ hasText: button });
+  }
+
+  dialogButton(name: string): Locator {
+    return this.page.locator('.monaco-dialog-box .monaco-button').filter({ hasText: name });
+  }
+
+  status(): Locator {
+    return this.page
+      .locator(
+        '.statusbar-item[id="trickster.trickster.trickster.run"], .statusbar-item[aria-label^="Trickster run"]',
+      )
+      .first();
+  }
+
+  // Sidebar
+
+  async openSidebar(): Promise<void> {
+    const button = this.page.locator('.activitybar a.action-label[aria-label^="Trickster"]');
+    await button.waitFor();
+    if (!(await this.view('Lesson').isVisible())) {
+      await button.click();
+    }
+    await this.view('Lesson').waitFor();
+  }
+
+  view(name: string): Locator {
+    return this.page
+      .locator('.pane')
+      .filter({ has: this.page.locator(`.pane-header[aria-label^="${name}"]`) });
+  }
+
+  lessonStep(text: string): Locator {
+    return this.view('Lesson').locator('.monaco-list-row').filter({ hasText: text });
+  }
+
+  runRow(text: string | RegExp): Locator {
+    return this.view('Runs').locator('.monaco-list-row').filter({ hasText: text }).first();
+  }
+
+  // Output panel
+
+  /** The text of the Output panel, with ordinary spaces. */
+  async outputText(): Promise<string> {
+    const lines = this.page.locator('.part.panel .view-lines').first();
+    return (await lines.innerText()).replaceAll('\u00a0', ' ');
+  }
+
+  async outputShows(text: string): Promise<void> {
+    await this.page.waitForFunction(
+      (wanted) =>
+        document
+          .querySelector<HTMLElement>('.part.panel .view-lines')
+          ?.innerText.replaceAll('\u00a0', ' ')
+          .includes(wanted) ?? false,
+      text,
+      { timeout: PATIENCE_MS },
+    );
+  }
+
+  // Dashboard
+
+  /** The inside of the newest webview: a page in a page in the page. */
+  dashboard(): FrameLocator {
+    return this.page.frameLocator('iframe.webview.ready').last().frameLocator('iframe#active-frame');
+  }
+
+  // Looks
+
+  async theme(
+    name: 'Dark Modern' | 'Light Modern' | 'Dark High Contrast' | 'Light High Contrast',
+  ): Promise<void> {
+    const kinds = {
+      'Dark Modern': 'vs-dark',
+      'Light Modern': 'vs',
+      'Dark High Contrast': 'hc-black',
+      'Light High Contrast': 'hc-light',
+    };
+    await this.command('Preferences: Color Theme');
+    await this.quickInput().locator('.quick-input-box input').first().fill(name);
+    await this.rows().filter({ hasText: name }).first().waitFor();
+    await this.page.keyboard.press('Enter');
+    await this.page.locator(`.monaco-workbench.${kinds[name]}`).waitFor();
+    await this.quickInput().waitFor({ state: 'hidden' });
+  }
+}
