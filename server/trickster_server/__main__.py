@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
@@ -15,6 +16,8 @@ def _start() -> int:
             "over standard input and output;\nan editor starts it. docs/protocol.md lists what it has beyond that."
         )
         return 0
+    # Thousands of classes are made while the packages load, and all of them stay: nothing there is worth collecting.
+    gc.disable()
     try:
         from trickster_server.app import main
     except ModuleNotFoundError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -144,6 +145,9 @@ class TricksterServer(LanguageServer):
         self.documents.encoding = self.workspace.position_encoding or types.PositionEncodingKind.Utf16
 
     def _initialized(self, _: types.InitializedParams) -> None:
+        # From here on only what requests leave behind is looked through, which takes no time worth noticing.
+        gc.freeze()
+        gc.enable()
         if self.process_id is not None:
             self.spawn(watch_parent(self.process_id, partial(self.exit_requested, 1)), "watch the client")
         self.registry.start(self.folders(), self.options.following)

@@ -35,6 +35,9 @@ _NAMED_LITERALS: dict[Any, str] = {
     engine_events.Status: "RunStatus",
 }
 
+_WIDTH = 110
+"""Longest line of the extension's sources."""
+
 _HEADER = """\
 // Written by `make generate` from server/trickster_server/protocol.py and trickster_engine/events.py. Do not edit:
 // change the Python and run it again. A test fails when this file is stale.
@@ -70,12 +73,21 @@ def type_name(annotation: Any) -> str:
 def _literal(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return f"'{value}'" if isinstance(value, str) else str(value)
 
 
 def is_request_side(message: type[Any]) -> bool:
     """Whether a client writes this message, so that fields with a default may be left out."""
     return message.__name__.endswith(("Params", "Options")) and message is not protocol.EventParams
+
+
+def _union(name: str, members: list[str]) -> str:
+    """A type of several, in lines as the extension's formatter breaks them."""
+    joined = " | ".join(members)
+    for text in (f"export type {name} = {joined};\n", f"export type {name} =\n  {joined};\n"):
+        if max(map(len, text.splitlines())) <= _WIDTH:
+            return text
+    return f"export type {name} =\n" + "".join(f"  | {member}\n" for member in members)[:-1] + ";\n"
 
 
 def _comment(text: str | None, indent: str = "") -> str:
@@ -86,6 +98,8 @@ def _comment(text: str | None, indent: str = "") -> str:
 def interface(message: type[Any]) -> str:
     """The TypeScript interface of one message."""
     hints = typing.get_type_hints(message, include_extras=True)
+    if not dataclasses.fields(message):
+        return f"{_comment(message.__doc__)}export interface {message.__name__} {{}}\n"
     lines = [_comment(message.__doc__), f"export interface {message.__name__} {{\n"]
     for part in dataclasses.fields(message):
         has_default = part.default is not dataclasses.MISSING or part.default_factory is not dataclasses.MISSING
@@ -115,13 +129,13 @@ def typescript() -> str:
     blocks = [_HEADER]
     blocks.append(
         _comment("What a run says of itself in a `status` event.")
-        + f"export type RunStatus = {' | '.join(_literal(value) for value in get_args(engine_events.Status))};\n"
+        + _union("RunStatus", [_literal(value) for value in get_args(engine_events.Status)])
     )
     blocks += [event_interface(event) for event in event_types()]
     names = [event.__name__ for event in event_types()]
-    blocks.append(_comment("One line of `events.jsonl`.") + f"export type RunEvent = {' | '.join(names)};\n")
+    blocks.append(_comment("One line of `events.jsonl`.") + _union("RunEvent", names))
     for name, literal in (("RunState", protocol.RunState), ("EstimateSource", protocol.EstimateSource)):
-        blocks.append(f"export type {name} = {' | '.join(_literal(value) for value in get_args(literal))};\n")
+        blocks.append(_union(name, [_literal(value) for value in get_args(literal)]))
     blocks.append(
         _comment("A value in a config.")
         + "export type ConfigValue = string | number | boolean | null | ConfigValue[];\n"
@@ -137,7 +151,7 @@ def typescript() -> str:
 def _method_names() -> str:
     lines = [_comment("The names of all messages."), "export const Method = {\n"]
     methods = [request.method for request in protocol.REQUESTS] + [one.method for one in protocol.NOTIFICATIONS]
-    lines += [f'  {method.removeprefix("trickster/")}: "{method}",\n' for method in methods]
+    lines += [f"  {method.removeprefix('trickster/')}: '{method}',\n" for method in methods]
     lines.append("} as const;\n")
     return "".join(lines)
 
@@ -147,7 +161,7 @@ def _requests() -> str:
     for request in protocol.REQUESTS:
         partial = f" partial: {request.partial.__name__};" if request.partial else ""
         lines.append(
-            f'  "{request.method}": {{ params: {request.params.__name__};{partial} '
+            f"  '{request.method}': {{ params: {request.params.__name__};{partial} "
             f"result: {request.result.__name__} }};\n"
         )
     lines.append("}\n")
@@ -159,7 +173,7 @@ def _notifications() -> str:
     for sender, name in (("server", "ServerNotifications"), ("client", "ClientNotifications")):
         lines = [_comment(f"Messages of the {sender} that nobody answers."), f"export interface {name} {{\n"]
         lines += [
-            f'  "{notification.method}": {notification.params.__name__};\n'
+            f"  '{notification.method}': {notification.params.__name__};\n"
             for notification in protocol.NOTIFICATIONS
             if notification.sender == sender
         ]

@@ -1,0 +1,106 @@
+"""The list of messages: the page and the TypeScript are written from it, and what comes over the wire is held to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from typing import Any
+
+import pytest
+from trickster_server import protocol, typescript
+from trickster_server.features.requests import params_of
+from trickster_server.wire import WireError, from_wire, to_wire
+
+
+@pytest.mark.parametrize("path", typescript.outputs(), ids=lambda path: path.name)
+def test_page_python_and_typescript_are_equal(path: Any) -> None:
+    assert path.read_text(encoding="utf-8") == typescript.outputs()[path], "run: make generate"
+
+
+def test_a_changed_message_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class ListRunsParams:
+        """Changed."""
+
+        more: int = protocol.item("A new field.", 1)
+
+    requests = tuple(
+        one._replace(params=ListRunsParams) if one.method == "trickster/listRuns" else one for one in protocol.REQUESTS
+    )
+    monkeypatch.setattr(protocol, "REQUESTS", requests)
+    for path, text in typescript.outputs().items():
+        assert path.read_text(encoding="utf-8") != text
+
+
+def test_every_message_is_answered_by_someone() -> None:
+    from trickster_server.app import TricksterServer
+
+    server = TricksterServer()
+    for request in protocol.REQUESTS:
+        assert request.method in server.protocol.fm.features
+        assert request.command is None or request.command in server.protocol.commands
+    for notification in protocol.NOTIFICATIONS:
+        assert (notification.method in server.protocol.fm.features) == (notification.sender == "client")
+
+
+def test_names_on_the_wire_are_camel_case() -> None:
+    run = protocol.RunStarted(run_id="/r", run_directory="/r", pid=1)
+    assert to_wire(run) == {"runId": "/r", "runDirectory": "/r", "pid": 1}
+    assert from_wire(protocol.RunStarted, to_wire(run)) == run
+
+
+def test_events_are_sent_as_they_stand_in_the_file() -> None:
+    event = {"t": 1.5, "kind": "step", "tokens_per_s": 10, "future_field": {"x": [1]}}
+    assert to_wire(protocol.EventParams("/r", 0, 9, [event]))["events"] == [event]
+
+
+@pytest.mark.parametrize("message", list(protocol.message_types()), ids=lambda one: one.__name__)
+def test_every_message_survives_the_wire(message: type[Any]) -> None:
+    value = _example(message)
+    assert from_wire(message, to_wire(value)) == value
+
+
+def _example(message: type[Any]) -> Any:
+    hints = typing.get_type_hints(message)
+    return message(**{part.name: _example_of(hints[part.name]) for part in dataclasses.fields(message)})
+
+
+def _example_of(hint: Any) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return _example(typing.cast("type[Any]", hint))
+    if origin is list:
+        return [_example_of(arguments[0])]
+    if origin is dict:
+        return {"a.b": _example_of(arguments[1])}
+    if origin is typing.Literal:
+        return arguments[0]
+    if arguments:
+        return _example_of(arguments[0])
+    return {str: "text", int: 3, float: 0.5, bool: True}.get(hint, "anything")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ([], "expected an object, found a list"),
+        ({}, "StartRunParams.configUri is missing"),
+        ({"configUri": 3}, "StartRunParams.configUri: expected text, found a whole number"),
+        ({"configUri": "file:///a", "overrides": []}, "overrides: expected an object"),
+    ],
+)
+def test_a_wrong_field_is_named(value: Any, words: str) -> None:
+    with pytest.raises(WireError, match=words.replace(".", r"\.")):
+        from_wire(protocol.StartRunParams, value)
+
+
+def test_unknown_fields_are_passed_over() -> None:
+    assert from_wire(protocol.ListRunsParams, {"new": 1}) == protocol.ListRunsParams()
+
+
+def test_a_command_takes_a_text_for_its_first_field() -> None:
+    (train,) = [one for one in protocol.REQUESTS if one.command == "trickster.server.train"]
+    assert params_of(train, ["file:///a.yaml"]) == protocol.StartRunParams("file:///a.yaml")
+    assert params_of(train, [{"configUri": "file:///a.yaml"}]) == protocol.StartRunParams("file:///a.yaml")
+    with pytest.raises(Exception, match="configUri is missing"):
+        params_of(train, [])
