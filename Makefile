@@ -43,6 +43,7 @@ test-python: $(DEV_STAMP)
 	$(BIN)/pytest -n 2 tests
 
 generate: $(DEV_STAMP)
+	$(BIN)/python -m trickster_server.typescript
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
