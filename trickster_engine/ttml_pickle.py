@@ -156,14 +156,15 @@ def _dtype(kind: Any, *_flags: Any) -> np.dtype[Any]:
     return made
 
 
-def _empty_array(kind: Any, _shape: Any, _type: Any) -> NDArray[Any]:
+def _empty_array(kind: Any, _shape: Any, _type: Any) -> Any:
     if kind is not np.ndarray:
         raise pickle.UnpicklingError("an array of a class of its own")
     return np.ndarray((0,), dtype="b")
 
 
 def _from_buffer(buffer: Any, dtype: np.dtype[Any], shape: tuple[int, ...], order: str) -> NDArray[Any]:
-    return np.frombuffer(buffer, dtype=dtype).reshape(shape, order="F" if order == "F" else "C")
+    array: NDArray[Any] = np.frombuffer(buffer, dtype=dtype).reshape(shape, order="F" if order == "F" else "C")
+    return array
 
 
 def _bytes(text: str, _encoding: str) -> bytes:

@@ -1,7 +1,7 @@
 """Training on Tenstorrent boards through ttml.
 
 This has been exercised on a double of ttml only, which proves the logic of this adapter and not that it runs on a
-board: `SILICON` says so wherever a person could think otherwise.
+board: `ttml_package.SILICON` says so wherever a person could think otherwise.
 """
 
 from __future__ import annotations
@@ -34,11 +34,6 @@ from trickster_engine.errors import TricksterError
 from trickster_engine.model.llama import Llama
 
 log = logging.getLogger(__name__)
-
-SILICON = (
-    "Trickster's Tenstorrent backend has been exercised against a double of ttml, with ttml's documented rules, "
-    "and has not yet run on a board. `trickster doctor --self-test` tries it on yours."
-)
 
 #: Logits that are brought to the host at once in an evaluation, in numbers (128 MiB).
 LOGITS_AT_ONCE = 2**25

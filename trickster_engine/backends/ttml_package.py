@@ -28,6 +28,12 @@ LOG_LEVEL_VARIABLE = "TT_LOGGER_LEVEL"
 #: Variables that replace the board by a program. What runs then says nothing about a board.
 NO_BOARD_VARIABLES = ("TT_METAL_SIMULATOR", "TT_METAL_MOCK_CLUSTER_DESC_PATH", "TT_METAL_EMULE_MODE")
 
+#: Said wherever a person could take a passing check for a proof.
+SILICON = (
+    "Trickster's Tenstorrent backend has been exercised against a double of ttml that has ttml's documented rules, and "
+    "has not yet run on a board. `trickster doctor --self-test` tries it on yours and writes a report."
+)
+
 BUILD_ADVICE = (
     "ttml is part of tt-metal's source tree and comes from building it: follow tt-train/docs/INSTALLING_TTML.md in "
     "https://github.com/tenstorrent/tt-metal, then choose that Python with `Trickster: Select Python` or run trickster "
