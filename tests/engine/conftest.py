@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-WORDS = "the king shall speak no more of love and war , thou art my lord ; what say you to this night ?".split()
+WORDS = "the king shall speak no more of love and war , thou art my lord ; what say you to this night ?".split()  # noqa: SIM905
 NAMES = ("ROMEO", "JULIET", "KING", "GHOST")
 
 

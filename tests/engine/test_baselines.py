@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trickster_engine import baselines as baselines_module
@@ -70,6 +70,7 @@ def _check_formula(train: list[int], val: list[int]) -> None:
         assert baseline.nats == pytest.approx(_Slow(train, 5, length).nats(val), rel=1e-9)
 
 
+@settings(deadline=None)
 @given(train=st.lists(IDS, min_size=1, max_size=60), val=st.lists(IDS, min_size=2, max_size=30))
 def test_the_formula(train: list[int], val: list[int]) -> None:
     _check_formula(train, val)
@@ -84,6 +85,7 @@ def test_the_formula_with_estimated_discounts(seed: int) -> None:
     _check_formula(train, (chance.zipf(1.5, 60) % 5).tolist())
 
 
+@settings(deadline=None)
 @given(train=st.lists(IDS, min_size=1, max_size=60), context=st.lists(IDS, min_size=2, max_size=2))
 def test_probabilities_add_up_to_one(train: list[int], context: list[int]) -> None:
     """Measured through the front door: each possible third token as a held-out text of its own."""

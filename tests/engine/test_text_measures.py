@@ -33,7 +33,7 @@ def _slow(sample: str, training: str) -> int:
     )
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(sample=FEW, training=FEW)
 def test_the_longest_run_is_the_longest(sample: str, training: str) -> None:
     length, text = longest_copied_run(sample, training)
@@ -41,6 +41,7 @@ def test_the_longest_run_is_the_longest(sample: str, training: str) -> None:
     assert text in sample and text in training
 
 
+@settings(deadline=None)
 @given(samples=st.lists(FEW, max_size=3), pieces=st.lists(FEW, max_size=6), piece=st.integers(1, 50))
 def test_runs_across_the_borders_of_pieces_are_found(samples: list[str], pieces: list[str], piece: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -50,6 +51,7 @@ def test_runs_across_the_borders_of_pieces_are_found(samples: list[str], pieces:
         assert found == longest_copied_runs(samples, iter(pieces))
 
 
+@settings(deadline=None)
 @given(text=st.text(), start=st.integers(0, 50))
 def test_a_part_of_the_training_text_is_copied_whole(text: str, start: int) -> None:
     assert longest_copied_run(text[start:], text) == (len(text[start:]), text[start:])
@@ -81,6 +83,7 @@ def test_what_a_word_is() -> None:
     assert words_of("") == []
 
 
+@settings(deadline=None)
 @given(text=st.text(st.sampled_from("aB é'1\n"), max_size=60), size=st.integers(1, 9))
 def test_a_vocabulary_from_pieces_is_that_of_the_whole(text: str, size: int) -> None:
     pieces = [text[start : start + size] for start in range(0, len(text), size)]

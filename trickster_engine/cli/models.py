@@ -22,20 +22,25 @@ def add_commands(commands: Subcommands) -> None:
 
     sampling = commands.add_parser("sample", help="let a trained model write")
     sampling.add_argument("path", type=Path, metavar="RUN", help="a run directory or a checkpoint folder")
-    sampling.add_argument("prompts", nargs="*", metavar="PROMPT", help="what to go on from (default: the config's)")
     _add_sampling_options(sampling)
     add_json(sampling)
     sampling.set_defaults(run=_sample)
 
     comparing = commands.add_parser("compare", help="a trained model beside its untrained twin, with proof of learning")
     comparing.add_argument("path", type=Path, metavar="RUN")
-    comparing.add_argument("prompts", nargs="*", metavar="PROMPT")
     _add_sampling_options(comparing)
     add_json(comparing)
     comparing.set_defaults(run=_compare)
 
 
 def _add_sampling_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--prompt",
+        dest="prompts",
+        action="append",
+        metavar="TEXT",
+        help="what to go on from (default: the config's; may be repeated)",
+    )
     parser.add_argument("--checkpoint", default="best", help="best (default), latest, final, or step-NNNNNN")
     parser.add_argument("--max-new-tokens", type=int, metavar="N")
     parser.add_argument("--temperature", type=float, metavar="T", help="0 = always the likeliest, 1.5 = wild")

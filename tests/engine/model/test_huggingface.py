@@ -147,9 +147,7 @@ def test_a_pickle_posing_as_weights_is_refused_and_not_run(tmp_path: Path) -> No
     assert not marker.exists()
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{", "[]", "null", '{"vocab_size": "many"}', '{"hidden_size": 4}'], ids=repr
-)
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"vocab_size": "many"}', '{"hidden_size": 4}'], ids=repr)
 def test_a_damaged_config_is_refused(tmp_path: Path, content: str) -> None:
     write_model(tmp_path, small(), as_arrays(Llama(small())))
     (tmp_path / "config.json").write_text(content)

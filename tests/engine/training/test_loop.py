@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable
@@ -65,7 +66,9 @@ def test_a_run_learns_and_writes_down_everything(tiny_config: Config) -> None:
     assert isinstance(identity, RunIdentity)
     assert identity.device == "cpu"
     assert identity.data["train_tokens"] + identity.data["val_tokens"] == 30_000
-    assert identity.parameters == sum(p.numel() for p in TorchBackend(plan_of(run.config_path), "cpu").model.parameters())
+    assert identity.parameters == sum(
+        p.numel() for p in TorchBackend(plan_of(run.config_path), "cpu").model.parameters()
+    )
     assert run.config_path.read_text() == (run.path.parent.parent / "tiny.yaml").read_text()
     assert (run.path / "final" / "model.safetensors").is_file()
     assert "## Step 60" in (run.path / "samples.md").read_text()
@@ -253,9 +256,11 @@ def test_the_learning_rate_rises_and_falls_as_described() -> None:
     assert factors[0] == pytest.approx(0.1)
     assert factors[9] == 1.0
     assert factors[99] == pytest.approx(0.1)
-    assert all(a <= b for a, b in zip(factors[:9], factors[1:10], strict=True))
-    assert all(a > b for a, b in zip(factors[10:], factors[11:], strict=False))
-    linear = TrainingConfig(max_steps=100, warmup_steps=0, learning_rate=1e-3, min_learning_rate=0, lr_schedule="linear")
+    assert all(a < b for a, b in itertools.pairwise(factors[:10]))
+    assert all(a > b for a, b in itertools.pairwise(factors[10:]))
+    linear = TrainingConfig(
+        max_steps=100, warmup_steps=0, learning_rate=1e-3, min_learning_rate=0, lr_schedule="linear"
+    )
     assert learning_rate_factor(49, linear) == pytest.approx(0.5)
     assert learning_rate_factor(99, linear) == 0.0
 
