@@ -6,7 +6,7 @@ import dataclasses
 import types
 import typing
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from trickster_server.protocol import wire_name
 
@@ -28,7 +28,7 @@ def from_wire(message: type[Message], value: Any) -> Message:
 def to_wire(value: Any) -> Any:
     """The JSON value of a message. Plain values (events, lists, numbers) are passed on untouched."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {wire: to_wire(getattr(value, name)) for name, wire, _, _ in _parts(type(value))}
+        return {wire: to_wire(getattr(value, name)) for name, wire, _, _ in _parts(cast(Any, type(value)))}
     if isinstance(value, list) and value and dataclasses.is_dataclass(value[0]):
         return [to_wire(entry) for entry in value]
     return value
@@ -53,7 +53,7 @@ def _dataclass_from(message: type[Any], value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise WireError(f"{where}: expected an object, found {_kind(value)}")
     arguments: dict[str, Any] = {}
-    for name, wire, hint, required in _parts(message):
+    for name, wire, hint, required in _parts(cast(Any, message)):
         if wire in value:
             arguments[name] = _value_from(hint, value[wire], f"{where}.{wire}")
         elif required:

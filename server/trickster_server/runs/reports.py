@@ -34,7 +34,9 @@ def _compare(data: Any) -> str:
     rows = ["| in 1,000 characters | real words | longest copy |", "|:--|--:|--:|"]
     for name, one in data["texts"].items():
         rows.append(f"| {name} | {one['real_word_share']:.1%} | {one['longest_copied_run']} |")
-    blocks += ["## Words and copies", "\n".join(rows), f"The longest copy from the training text: {data['copied']!r}."]
+    blocks += ["## Words and copies", "\n".join(rows)]
+    if copied := data["texts"].get("trained", {}).get("copied"):
+        blocks.append(f"The trained model's longest copy from the training text: {copied!r}.")
     return "\n\n".join(blocks) + "\n"
 
 

@@ -1,0 +1,577 @@
+"""Runs through the server, with real training in real processes on a small text."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.raw_client import RawClient
+from trickster_engine.processes import process_started
+from trickster_engine.runs import RunDirectory, find_runs, read_events
+
+pytest.importorskip("torch")
+
+CONFIG = """\
+model_config: {{vocab_size: 256, hidden_dim: 32, num_layers: 1, num_heads: 2, mlp_dim: 64, max_seq_len: 32}}
+training_config:
+  batch_size: 2
+  gradient_accumulation_steps: 1
+  max_steps: {max_steps}
+  warmup_steps: 2
+  learning_rate: 1e-3
+  log_interval: 1
+  eval_interval: {eval_interval}
+  save_interval: {save_interval}
+device_config: {{device_type: cpu}}
+data_config: {{corpus: corpus.txt}}
+sampling_config: {{prompt: "the ", max_new_tokens: 20}}
+"""
+PROGRESS = {"window": {"workDoneProgress": True}}
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    # One thread: several tests may run beside each other, and the model is tiny.
+    return {"TRICKSTER_CACHE_DIR": str(tmp_path_factory.mktemp("cache")), "OMP_NUM_THREADS": "1"}
+
+
+def write_config(folder: Path, max_steps: int, eval_interval: int = 20, save_interval: int = 20) -> Path:
+    words = "the of and to in that is was he for it with as his on be at by".split()  # noqa: SIM905
+    rng = random.Random(5)
+    (folder / "corpus.txt").write_text(" ".join(rng.choice(words) for _ in range(4000)), encoding="utf-8")
+    path = folder / "tiny.trickster.yaml"
+    path.write_text(
+        CONFIG.format(max_steps=max_steps, eval_interval=eval_interval, save_interval=save_interval), encoding="utf-8"
+    )
+    return path
+
+
+def server(folder: Path, environment: dict[str, str], **options: Any) -> RawClient:
+    client = RawClient(env=environment, capabilities=PROGRESS)
+    client.initialize(folder, options)
+    return client
+
+
+def until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it has not come true in time"
+        time.sleep(0.02)
+    return value
+
+
+def run_info(client: RawClient, run_id: str) -> dict[str, Any]:
+    return next(run for run in client.request("trickster/listRuns", {})["runs"] if run["runId"] == run_id)
+
+
+def end_trainer(directory: Path) -> None:
+    """Stop whoever trains a run, the hard way if the polite one takes too long."""
+    run = RunDirectory(directory)
+    if not run.is_live():
+        return
+    run.request_stop()
+    try:
+        until(lambda: not run.is_live(), 30)
+    except AssertionError:
+        holder = run.trainer()
+        assert holder is not None
+        os.kill(holder.pid, signal.SIGKILL)
+
+
+class Follower:
+    """What a well-behaved client keeps of a run: events without a gap and without repetition."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.events: list[dict[str, Any]] = []
+        self.next = 0
+        self.times: list[float] = []
+
+    def take(self, client: RawClient, seconds: float, enough: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not enough():
+            try:
+                params = client.notification("trickster/event", 0.2)
+            except Exception:  # nothing came
+                continue
+            if params["runId"] != self.run_id or params["next"] <= self.next:
+                continue
+            self.times.append(time.monotonic())
+            if params["after"] != self.next:
+                self.catch_up(client)
+                continue
+            self.events += params["events"]
+            self.next = params["next"]
+
+    def catch_up(self, client: RawClient) -> None:
+        answer = client.request("trickster/runEvents", {"runId": self.run_id, "after": self.next})
+        self.events += answer["events"]
+        self.next = answer["next"]
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
+) -> Iterator[tuple[RawClient, Path, str, Follower]]:
+    """A run from start to end, and the server that saw it."""
+    folder = tmp_path_factory.mktemp("finished")
+    path = write_config(folder, 40)
+    with server(folder, environment) as client:
+        started = client.request("trickster/startRun", {"configUri": path.as_uri()}, 120)
+        follower = Follower(started["runId"])
+        follower.take(
+            client, 240, lambda: bool(follower.events) and follower.events[-1].get("status") in ("finished", "failed")
+        )
+        yield client, path, started["runId"], follower
+        assert client.errors() == []
+
+
+def test_a_run_is_started_followed_and_finishes(finished: tuple[RawClient, Path, str, Follower]) -> None:
+    client, path, run_id, follower = finished
+    assert follower.events == read_events(Path(run_id) / "events.jsonl")[0]
+    assert follower.events[-1]["status"] == "finished"
+    until(lambda: not run_info(client, run_id)["live"])
+    info = run_info(client, run_id)
+    assert info["state"] == "finished"
+    assert info["step"] == info["maxSteps"] == 40
+    assert info["configPath"] == str(path)
+    assert info["parameters"] > 0
+    assert info["checkpoints"]
+    assert info["checkpoints"][-1]["step"] == 40
+    assert set(info["baselines"]) >= {"uniform", "bigram"}
+    assert (Path(run_id) / "config.yaml").read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
+
+
+def test_no_run_is_heard_more_than_ten_times_a_second(finished: tuple[RawClient, Path, str, Follower]) -> None:
+    times = finished[3].times
+    assert all(later - earlier > 0.08 for earlier, later in zip(times, times[10:], strict=False))
+    for index in range(len(times) - 11):
+        assert times[index + 11] - times[index] >= 0.95
+
+
+def test_history_can_be_read_in_pieces(finished: tuple[RawClient, Path, str, Follower]) -> None:
+    client, _, run_id, follower = finished
+    events: list[dict[str, Any]] = []
+    position, more, count = 0, True, 0
+    while more:
+        answer = client.request("trickster/runEvents", {"runId": run_id, "after": position, "limit": 7})
+        assert len(answer["events"]) <= 7
+        events += answer["events"]
+        position, more, count = answer["next"], answer["more"], count + 1
+    assert events == follower.events
+    assert count > 3
+
+
+def test_text_is_streamed(finished: tuple[RawClient, Path, str, Follower]) -> None:
+    client, _, run_id, _ = finished
+    params = {
+        "runId": run_id,
+        "prompt": "the ",
+        "sampling": {"maxNewTokens": 60, "seed": 3, "temperature": 0.7},
+        "probabilities": 3,
+        "partialResultToken": "parts-1",
+    }
+    answer = client.request("trickster/generate", params, 120)
+    parts = drain(client, "parts-1")
+    assert "".join(part["text"] for part in parts) == answer["text"]
+    tokens = [token for part in parts for token in part["tokens"]]
+    assert len(tokens) == answer["tokens"] == 60
+    assert all(len(token["alternatives"]) == 3 for token in tokens)
+    assert all(0 < token["probability"] <= 1 for token in tokens)
+    # The same seed gives the same text, now from a model that is already in memory.
+    began = time.monotonic()
+    again = client.request("trickster/generate", {**params, "partialResultToken": "parts-2", "probabilities": 0}, 120)
+    assert again["text"] == answer["text"]
+    assert time.monotonic() - began < 5
+    assert again["step"] == 40
+
+
+def drain(client: RawClient, token: str) -> list[dict[str, Any]]:
+    parts = []
+    while not client.notifications.empty():
+        message = client.notifications.get()
+        if message["method"] == "$/progress" and message["params"]["token"] == token:
+            parts.append(message["params"]["value"])
+    return parts
+
+
+def test_generation_is_cancelled_at_once(finished: tuple[RawClient, Path, str, Follower]) -> None:
+    client, _, run_id, _ = finished
+    long = {"runId": run_id, "sampling": {"maxNewTokens": 1_000_000}, "partialResultToken": "long"}
+    client.request("trickster/generate", {"runId": run_id, "sampling": {"maxNewTokens": 2}}, 120)  # loads the model
+    request = client.begin("trickster/generate", long)
+    while client.notification("$/progress", 60)["token"] != "long":
+        pass
+    client.notify("$/cancelRequest", {"id": request})
+    began = time.monotonic()
+    assert client.wait(request)["error"]["code"] == -32800
+    assert time.monotonic() - began < 1
+    # The worker is free again.
+    short = client.request("trickster/generate", {"runId": run_id, "sampling": {"maxNewTokens": 2}}, 20)
+    assert short["tokens"] == 2
+
+
+def test_generation_never_delays_a_hover(finished: tuple[RawClient, Path, str, Follower]) -> None:
+    client, path, run_id, _ = finished
+    client.open(path.as_uri(), path.read_text(encoding="utf-8"))
+    request = client.begin("trickster/generate", {"runId": run_id, "sampling": {"maxNewTokens": 1_000_000}})
+    position = {"textDocument": {"uri": path.as_uri()}, "position": {"line": 4, "character": 6}}
+    for _ in range(20):
+        client.request("textDocument/hover", position, 5)
+    client.notify("$/cancelRequest", {"id": request})
+    assert client.wait(request)["error"]["code"] == -32800
+    client.notify("textDocument/didClose", {"textDocument": {"uri": path.as_uri()}})
+
+
+def test_the_next_tokens_are_shown(finished: tuple[RawClient, Path, str, Follower]) -> None:
+    client, _, run_id, _ = finished
+    answer = client.request("trickster/nextTokens", {"runId": run_id, "text": "the o", "count": 256}, 120)
+    probabilities = [token["probability"] for token in answer["tokens"]]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert abs(sum(probabilities) - 1) < 1e-3
+    assert 0 <= answer["entropy"] <= 5.546
+    cut = {"runId": run_id, "text": "the o", "count": 10, "sampling": {"topK": 2, "temperature": 1.0}}
+    shown = [token["probability"] for token in client.request("trickster/nextTokens", cut, 60)["tokens"]]
+    assert sum(one > 0 for one in shown) == 2
+
+
+def test_what_cannot_be_generated_is_explained(finished: tuple[RawClient, Path, str, Follower]) -> None:
+    client, _, run_id, _ = finished
+    answer = client.wait(client.begin("trickster/generate", {"runId": run_id, "prompt": ""}), 60)
+    assert "empty" in answer["error"]["message"]
+    options = {"runId": run_id, "sampling": {"temperature": -1}}
+    assert "temperature" in client.wait(client.begin("trickster/generate", options), 60)["error"]["message"]
+    missing = {"checkpoint": str(Path(run_id) / "checkpoints" / "step-999999")}
+    assert client.wait(client.begin("trickster/generate", missing), 60)["error"]["code"] == 1007
+
+
+def test_reports(finished: tuple[RawClient, Path, str, Follower]) -> None:
+    client, path, run_id, _ = finished
+    prepared = client.request("trickster/prepare", {"configUri": path.as_uri()}, 120)
+    assert prepared["data"]["train_tokens"] > 0
+    assert "tokens to train on" in prepared["report"]
+    inspected = client.request("trickster/inspect", {"configUri": path.as_uri()}, 120)
+    assert inspected["data"]["parameters"]["total"] > 0
+    assert "# The model before training" in inspected["report"]
+    compared = client.request("trickster/compare", {"runId": run_id, "workDoneToken": "bar"}, 120)
+    assert {"rows", "samples"} <= set(compared["data"])
+    assert "# Proof of learning" in compared["report"]
+    assert [part["kind"] for part in drain(client, "bar")][:1] == ["begin"]
+
+
+def test_a_command_says_what_has_come_of_it(finished: tuple[RawClient, Path, str, Follower]) -> None:
+    client, _, run_id, _ = finished
+    command = {"command": "trickster.server.generate", "arguments": [run_id]}
+    answer = client.request("workspace/executeCommand", command, 120)
+    assert client.notification("window/showMessage")["message"] == answer["prompt"] + answer["text"]
+
+
+def test_expected_time_is_learned_from_the_run(finished: tuple[RawClient, Path, str, Follower]) -> None:
+    client, path, run_id, _ = finished
+    until(lambda: not run_info(client, run_id)["live"])
+    uri = path.as_uri()
+
+    def described() -> Any:
+        answer = client.request("trickster/describeConfig", {"configUri": uri})
+        return answer if answer["estimateSource"] else None
+
+    answer = until(described, 30)
+    assert answer["estimateSource"] == "measured"
+    assert answer["runIds"] == [run_id]
+    client.open(uri, path.read_text(encoding="utf-8").replace("hidden_dim: 32", "hidden_dim: 64"))
+    changed = client.request("trickster/describeConfig", {"configUri": uri})
+    assert changed["estimateSource"] == "estimated"
+    assert changed["estimatedSeconds"] > answer["estimatedSeconds"]
+    client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+
+
+# ---- stop, resume, delete -------------------------------------------------------------------------------------------
+
+
+def test_stop_saves_and_resume_goes_on(tmp_path: Path, environment: dict[str, str]) -> None:
+    path = write_config(tmp_path, 1_000_000, 1_000_000, 1_000_000)
+    with server(tmp_path, environment) as client:
+        started = client.request("trickster/startRun", {"configUri": path.as_uri()}, 120)
+        run_id, directory = started["runId"], Path(started["runDirectory"])
+        try:
+            until(lambda: run_info(client, run_id)["step"] >= 3)
+            live = run_info(client, run_id)
+            assert live["live"] and live["pid"] and live["state"] in ("training", "evaluating")
+            refused = client.wait(client.begin("trickster/deleteRun", {"runId": run_id}))
+            assert refused["error"]["code"] == 1003
+            refused = client.wait(client.begin("trickster/resumeRun", {"runId": run_id}))
+            assert refused["error"]["code"] == 1003
+            stopped = client.request("trickster/stopRun", {"runId": run_id, "wait": True}, 120)
+            assert stopped["state"] == "stopped"
+            info = run_info(client, run_id)
+            assert not info["live"] and info["pid"] is None and info["checkpoints"]
+            client.request("trickster/resumeRun", {"runId": run_id}, 120)
+            until(lambda: run_info(client, run_id)["step"] > info["step"])
+            client.request("trickster/stopRun", {"runId": run_id, "wait": True}, 120)
+            client.request("trickster/deleteRun", {"runId": run_id})
+            assert not directory.exists()
+            assert client.request("trickster/listRuns", {})["runs"] == []
+        finally:
+            end_trainer(directory)
+        assert client.errors() == []
+
+
+def test_overrides_replace_what_the_file_says(tmp_path: Path, environment: dict[str, str]) -> None:
+    path = write_config(tmp_path, 1_000_000)
+    with server(tmp_path, environment) as client:
+        params = {
+            "configUri": path.as_uri(),
+            "overrides": {"training_config.max_steps": 3, "sampling_config.prompt": 'a "quoted" prompt: x'},
+        }
+        started = client.request("trickster/startRun", params, 120)
+        until(lambda: run_info(client, started["runId"])["state"] == "finished")
+        assert run_info(client, started["runId"])["maxSteps"] == 3
+
+
+# ---- others start and kill runs -------------------------------------------------------------------------------------
+
+
+def train_in_terminal(path: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "trickster_engine", "train", str(path), "--json"],
+        cwd=path.parent,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def started_run(folder: Path, trainer: subprocess.Popen[bytes]) -> RunDirectory:
+    def look() -> RunDirectory | None:
+        assert trainer.poll() is None, "the trainer has ended"
+        return next((run for run in find_runs(folder / "runs") if run.is_live() and run.identity()), None)
+
+    run: RunDirectory = until(look)
+    return run
+
+
+def test_a_run_from_a_terminal_appears_and_its_death_is_noticed(tmp_path: Path, environment: dict[str, str]) -> None:
+    path = write_config(tmp_path, 1_000_000, 1_000_000, 50)
+    with server(tmp_path, environment) as client:
+        client.request("trickster/listRuns", {})
+        trainer = train_in_terminal(path, environment)
+        try:
+            changed = client.notification("trickster/runsChanged", 120)
+            run_id = changed["runs"][0]["runId"]
+            assert Path(run_id).parent == tmp_path / "runs"
+            follower = Follower(run_id)
+            follower.take(client, 120, lambda: any(event["kind"] == "checkpoint" for event in follower.events))
+            assert follower.events[0]["kind"] == "status"
+            trainer.kill()
+            trainer.wait()
+            until(lambda: run_info(client, run_id)["state"] == "interrupted", 10)
+            assert not run_info(client, run_id)["live"]
+        finally:
+            trainer.kill()
+        # The file it came from says so, and offers to go on.
+        client.open(path.as_uri(), path.read_text(encoding="utf-8"))
+        published = client.notification("textDocument/publishDiagnostics")
+        assert "run-interrupted" in [one["code"] for one in published["diagnostics"]]
+        lenses = client.request("textDocument/codeLens", {"textDocument": {"uri": path.as_uri()}})
+        assert any("Resume" in lens["command"]["title"] for lens in lenses)
+        assert client.errors() == []
+
+
+def test_a_server_killed_ten_times_loses_and_doubles_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
+    """`kill -9` the server at random moments of a real run; a client goes on with a new one each time."""
+    path = write_config(tmp_path, 1_000_000, 300, 1_000_000)
+    trainer = train_in_terminal(path, environment)
+    rng = random.Random(11)
+    shown: list[float] = []
+    try:
+        run = started_run(tmp_path, trainer)
+        follower = Follower(str(run.path))
+        # The first server is asked for the history, each later one is told how far the client has come.
+        for number in range(11):
+            options = {"following": {follower.run_id: follower.next}} if number else {}
+            with server(tmp_path, environment, **options) as client:
+                began = time.monotonic()
+                listed = run_info(client, follower.run_id)
+                shown.append(time.monotonic() - began)
+                assert listed["live"]
+                if not number:
+                    follower.catch_up(client)
+                count = len(follower.events)
+                follower.take(client, 60, lambda count=count: len(follower.events) > count + 3)  # type: ignore[misc]
+                assert len(follower.events) > count
+                follower.take(client, rng.random(), lambda: False)
+                if number < 10:
+                    client.process.send_signal(signal.SIGKILL)
+                    client.process.wait()
+                    assert trainer.poll() is None
+                else:
+                    client.request("trickster/stopRun", {"runId": follower.run_id, "wait": True}, 120)
+                    follower.take(client, 30, lambda: follower.events[-1].get("status") == "stopped")
+        assert follower.events == read_events(run.events_path)[0]
+        assert max(shown) < 1.0, shown
+        kinds = [event["status"] for event in follower.events if event["kind"] == "status"]
+        assert kinds.count("starting") == 1, "the trainer never noticed"
+        steps = [event["step"] for event in follower.events if event["kind"] == "step"]
+        assert steps == list(range(1, len(steps) + 1))
+    finally:
+        trainer.kill()
+        trainer.wait()
+
+
+@pytest.mark.parametrize("politely", [True, False], ids=["politely", "kill -9"])
+def test_a_server_that_ends_leaves_training_alive_and_nothing_else(
+    tmp_path: Path, environment: dict[str, str], politely: bool
+) -> None:
+    path = write_config(tmp_path, 1_000_000, 1_000_000, 30)
+    client = server(tmp_path, environment)
+    started = client.request("trickster/startRun", {"configUri": path.as_uri()}, 120)
+    run = RunDirectory(Path(started["runDirectory"]))
+    try:
+        until(lambda: run_info(client, started["runId"])["checkpoints"])
+        client.begin("trickster/generate", {"runId": started["runId"], "sampling": {"maxNewTokens": 10**6}})
+        client.begin("trickster/inspect", {"configUri": path.as_uri()})
+        children = until(lambda: others(client.process.pid, started["pid"], 2))
+        if politely:
+            assert client.shutdown() == 0
+        else:
+            client.kill()
+        until(lambda: not any(process_started(pid) for pid in children), 10)
+        assert run.is_live()
+        position = run.events_path.stat().st_size
+        until(lambda: run.events_path.stat().st_size > position, 60)
+    finally:
+        client.kill()
+        end_trainer(run.path)
+
+
+def others(parent: int, trainer: int, count: int) -> list[int]:
+    """Children of a process beside the trainer, once there are so many."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("children are read from /proc")
+    tasks = Path(f"/proc/{parent}/task").glob("*/children")
+    children = [int(pid) for task in tasks for pid in task.read_text(encoding="ascii").split() if int(pid) != trainer]
+    return children if len(children) >= count else []
+
+
+# ---- what is refused ------------------------------------------------------------------------------------------------
+
+
+def test_no_process_is_started_in_a_folder_that_is_not_trusted(tmp_path: Path, environment: dict[str, str]) -> None:
+    path = write_config(tmp_path, 3)
+    with server(tmp_path, environment, trusted=False) as client:
+        for method, params in (
+            ("trickster/startRun", {"configUri": path.as_uri()}),
+            ("trickster/inspect", {"configUri": path.as_uri()}),
+            ("trickster/prepare", {"configUri": path.as_uri()}),
+            ("trickster/doctor", {}),
+            ("trickster/generate", {"checkpoint": "/x"}),
+            ("trickster/nextTokens", {"checkpoint": "/x", "text": "a"}),
+        ):
+            assert client.wait(client.begin(method, params))["error"]["code"] == 1001, method
+        assert others(client.process.pid, 0, 0) == []
+        client.open(path.as_uri(), path.read_text(encoding="utf-8"))
+        where = {"textDocument": {"uri": path.as_uri()}, "position": {"line": 4, "character": 4}}
+        assert client.request("textDocument/hover", where)
+        client.notify("trickster/trustGranted", {})
+        started = client.request("trickster/startRun", {"configUri": path.as_uri()}, 120)
+        until(lambda: run_info(client, started["runId"])["state"] == "finished")
+
+
+def test_an_interpreter_that_cannot_train_is_named(tmp_path: Path, environment: dict[str, str]) -> None:
+    path = write_config(tmp_path, 3)
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
+    python = next(str(one) for one in (bare / "bin" / "python", bare / "Scripts" / "python.exe") if one.exists())
+    with server(tmp_path, environment) as client:
+
+        def refused(python: str) -> dict[str, Any]:
+            params = {"configUri": path.as_uri(), "python": python}
+            error: dict[str, Any] = client.wait(client.begin("trickster/startRun", params), 60)["error"]
+            return error
+
+        assert refused(python)["code"] == 1006
+        assert "torch" in refused(python)["message"]
+        assert refused(str(tmp_path / "no-such-python"))["code"] == 1008
+        assert refused(str(path))["code"] == 1008
+        assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+
+
+def test_a_run_that_cannot_begin_says_why(tmp_path: Path, environment: dict[str, str]) -> None:
+    path = write_config(tmp_path, 3)
+    (tmp_path / "corpus.txt").unlink()
+    with server(tmp_path, environment) as client:
+        error = client.wait(client.begin("trickster/startRun", {"configUri": path.as_uri()}), 120)["error"]
+        assert error["code"] == 1005
+        assert "corpus.txt" in error["message"]
+        path.write_text("model_config: {hiden_dim: 3}\n", encoding="utf-8")
+        error = client.wait(client.begin("trickster/startRun", {"configUri": path.as_uri()}), 120)["error"]
+        assert error["code"] == 1004
+        assert client.request("trickster/listRuns", {})["runs"] == []
+
+
+def test_a_long_action_is_cancelled_from_its_progress_bar(tmp_path: Path, environment: dict[str, str]) -> None:
+    path = write_config(tmp_path, 3)
+    with server(tmp_path, environment) as client:
+        created = threading.Event()
+        token: list[Any] = []
+        take = client._take
+
+        def watch(message: dict[str, Any]) -> None:
+            if message.get("method") == "window/workDoneProgress/create":
+                token.append(message["params"]["token"])
+                created.set()
+            take(message)
+
+        client._take = watch  # type: ignore[method-assign]
+        request = client.begin(
+            "workspace/executeCommand", {"command": "trickster.server.inspect", "arguments": [path.as_uri()]}
+        )
+        assert created.wait(60)
+        while client.notification("$/progress", 60)["value"]["kind"] != "begin":
+            pass
+        client.notify("window/workDoneProgress/cancel", {"token": token[0]})
+        assert client.wait(request, 10)["error"]["code"] == -32800
+        ends = [part["kind"] for part in drain(client, token[0])]
+        assert ends[-1] == "end"
+        until(lambda: others(client.process.pid, 0, 0) == [], 10)
+
+
+def test_broken_run_directories_are_listed_and_do_no_harm(tmp_path: Path, environment: dict[str, str]) -> None:
+    good = json.dumps({"t": 5.0, "kind": "status", "status": "training", "step": 3, "message": None})
+    files = {
+        "empty": "",
+        "torn": good + '\n{"t": 6, "kind": "st',
+        "noise": "\0\0\xff\n" + good + "\nnot json\n[]\n{}\n" + '{"kind": "step"}\n{"kind": "eval", "val_loss": "x"}\n',
+        "strange": '{"kind": 7}\n{"t": "x", "kind": "status", "status": 5, "step": null}\n' + good + "\n",
+    }
+    for name, text in files.items():
+        folder = tmp_path / "runs" / f"{name}-001"
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text("model_config: [", encoding="utf-8")
+        (folder / "events.jsonl").write_text(text, encoding="latin-1")
+        (folder / "run.json").write_text('{"id": 3}', encoding="utf-8")
+        (folder / "lock").write_text("{", encoding="utf-8")
+    with server(tmp_path, environment) as client:
+        listed = {run["name"]: run for run in client.request("trickster/listRuns", {})["runs"]}
+        assert set(listed) == {f"{name}-001" for name in files}
+        assert {run["state"] for run in listed.values()} == {"interrupted"}
+        assert listed["torn-001"]["step"] == 3
+        # The torn line is finished later, by a trainer that goes on.
+        with (tmp_path / "runs" / "torn-001" / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write('atus", "status": "training", "step": 9, "message": null}\n')
+        until(lambda: run_info(client, str(tmp_path / "runs" / "torn-001"))["step"] == 9, 10)
+        assert client.errors() == []
