@@ -52,6 +52,9 @@ class Backend(Protocol):
     def versions(self) -> dict[str, str]:
         """The libraries a result depends on."""
 
+    def notices(self) -> list[tuple[str, str, str]]:
+        """What has come up since the last call that a person should know: code, message, advice. The run goes on."""
+
     def step(self, micro_batches: Sequence[Batch], factor: float) -> StepResult:
         """Do one update over equally large micro-batches, with every learning rate multiplied by `factor`.
 

@@ -50,6 +50,10 @@ class TorchBackend:
         """The libraries a result depends on."""
         return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
 
+    def notices(self) -> list[tuple[str, str, str]]:
+        """Nothing comes up with torch that training does not already report."""
+        return []
+
     def step(self, micro_batches: Sequence[Batch], factor: float) -> StepResult:
         """Do one update. See `Backend.step`."""
         self.model.train()

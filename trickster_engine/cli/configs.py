@@ -1,8 +1,10 @@
-"""`check`, `estimate` and `presets`."""
+"""`check`, `estimate`, `presets` and `import-config`."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 from typing import Any
 
 from trickster_engine.cli.arguments import (
@@ -13,11 +15,14 @@ from trickster_engine.cli.arguments import (
     load_config,
     print_json,
     read_config_text,
+    read_text,
     show_problems,
 )
 from trickster_engine.config import check, preset_names, preset_plan, preset_text
 from trickster_engine.config.text import Lines
+from trickster_engine.errors import TricksterError
 from trickster_engine.estimates import count_parameters
+from trickster_engine.files import write_text_atomically
 
 
 def add_commands(commands: Subcommands) -> None:
@@ -37,6 +42,12 @@ def add_commands(commands: Subcommands) -> None:
     add_overrides(presets)
     add_json(presets)
     presets.set_defaults(run=_presets)
+
+    importing = commands.add_parser("import-config", help="turn tt-train's own YAML into a Trickster config")
+    importing.add_argument("file", type=Path, metavar="FILE", help="tt-train's training config")
+    importing.add_argument("--model", type=Path, metavar="FILE", help="its model config, where FILE names none")
+    importing.add_argument("-o", "--output", type=Path, metavar="OUT", help="write here instead of to the terminal")
+    importing.set_defaults(run=_import_config)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -95,4 +106,20 @@ def _presets(options: argparse.Namespace) -> int:
         model = plan.model
         shape = f"{model.num_layers} blocks of width {model.hidden_dim}, {model.max_seq_len} tokens of context"
         print(f"{name:<10}{count_parameters(model).total:>15,} parameters   {shape}")
+    return 0
+
+
+def _import_config(options: argparse.Namespace) -> int:
+    from trickster_engine.import_config import convert
+
+    model_text = read_text(options.model) if options.model else None
+    result = convert(read_text(options.file), model_text, options.file)
+    if options.output is None:
+        print(result.text, end="")
+    elif options.output.exists():
+        raise TricksterError("file-exists", f"{options.output} exists already.", "Name another file with -o.")
+    else:
+        write_text_atomically(options.output, result.text)
+        print(f"Wrote {options.output}. Look at it with: trickster check {options.output}", file=sys.stderr)
+    print(result.as_text(), file=sys.stderr)
     return 0

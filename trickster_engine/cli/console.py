@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 from tqdm import tqdm
 
@@ -18,7 +19,7 @@ class ConsoleWatcher:
     """The facts of the run, a progress bar, and a block for each evaluation."""
 
     def __init__(self) -> None:
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Any] | None = None
         self._max_steps = 0
         self._val_loss: float | None = None
 

@@ -64,6 +64,8 @@ class Trainer:
                 except NonFiniteError as error:
                     raise guards.not_finite(step, error.result, self.plan) from error
                 self.state = replace(self.state, step=step + 1)
+                for notice in self.backend.notices():
+                    self.recorder.warning(*notice)
 
                 meter.add(result.loss, result.grad_norm)
                 if meter.due(step + 1):

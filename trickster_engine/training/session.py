@@ -149,6 +149,8 @@ def _train(session: Session, checkpoint: Checkpoint | None) -> Outcome:
         run.write_identity(identity)
         for watcher in session.watchers:
             watcher.ready(run, plan, identity)
+        for notice in backend.notices():
+            recorder.warning(*notice)
         switch.arm()
         trainer = Trainer(
             plan, dataset, backend, checkpoint_store(run, plan), recorder, switch.requested, state, saved_step=step
