@@ -9,8 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from trickster_engine.config.plan import DataConfig, ModelConfig, Plan
+
+# A busy machine is slow now and then; that is no finding.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(autouse=True)

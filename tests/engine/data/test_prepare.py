@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -26,7 +26,7 @@ from trickster_engine.data import prepare as prepare_module
 from trickster_engine.data.corpus import Corpus
 from trickster_engine.data.dataset import storage_type
 from trickster_engine.data.prepare import Dataset, held_out, prepare
-from trickster_engine.data.tokenizer import byte_tokenizer
+from trickster_engine.data.tokenizer import Tokenizer, byte_tokenizer, train_bpe
 from trickster_engine.errors import TricksterError
 
 MakePlan = Callable[..., Plan]
@@ -139,7 +139,16 @@ def test_a_large_training_text_is_sampled_evenly(
     monkeypatch.setattr(prepare_module, "BPE_TRAINING_CHARACTERS", 10_000)
     monkeypatch.setattr(prepare_module, "_BPE_PIECE", 1000)
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
+    seen: list[str] = []
+
+    def train(pieces: Iterable[str], vocab_size: int) -> Tokenizer:
+        seen.extend(pieces)
+        return train_bpe(seen, vocab_size)
+
+    monkeypatch.setattr(prepare_module, "train_bpe", train)
     dataset = _prepare(plan_for(tokenizer="bpe", vocab_size=500), tmp_path)
+    assert 8000 < sum(len(piece) for piece in seen) <= 10_000
+    assert all(piece in prose for piece in seen)
     assert dataset.tokenizer.vocab_size > 256
     assert dataset.train_text() + dataset.val_text() == prose
     pieces = [str(number) for number in range(100)]
@@ -209,6 +218,19 @@ def test_a_file_changed_a_moment_ago_is_read_again(
     second = _prepare(plan_for(), tmp_path)
     assert second.train_text().startswith("other version")
     assert first.fingerprint != second.fingerprint
+
+
+def test_times_are_trusted_only_once_they_are_old(
+    plan_for: MakePlan, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two changes within one tick of the file system's clock look like one."""
+    (tmp_path / "corpus.txt").write_text("text " * 100)
+    _prepare(plan_for(), tmp_path)
+    assert not (cache / "index").exists()
+    later = time.time_ns() + 10_000_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    _prepare(plan_for(), tmp_path)
+    assert len(list((cache / "index").iterdir())) == 1
 
 
 def test_equal_content_is_prepared_once_wherever_it_lies(plan_for: MakePlan, tmp_path: Path, cache: Path) -> None:

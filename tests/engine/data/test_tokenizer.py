@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trickster_engine.data.tokenizer import (
@@ -34,7 +34,12 @@ SPACED = st.text(st.sampled_from("  \n\n\t\r\u00a0\u2003\x1c\x85abé東🙂0123'
 
 @pytest.fixture(scope="module")
 def bpe(prose: str) -> Tokenizer:
-    return train_bpe([prose], 600)
+    """Trained on prose and on long runs of white space, which become tokens of their own."""
+    return train_bpe(bpe_text(prose), 600)
+
+
+def bpe_text(prose: str) -> list[str]:
+    return [prose, "\n\n\n    x\n\n\n\n      y \u00a0\u00a0" * 300]
 
 
 @pytest.fixture(params=["byte", "char", "bpe"])
@@ -92,6 +97,8 @@ def test_decoding_any_bpe_ids_agrees_with_the_library(bpe: Tokenizer, data: st.D
 
 
 @settings(max_examples=200)
+@example(text="a\n\n\n\nb    c \n\n\n\nd", cuts=[], size=1)
+@example(text="a\n\n\n\nb    c \n\n\n\nd", cuts=[2, 3, 9], size=3)
 @given(text=SPACED, cuts=st.lists(st.integers(0, 200), max_size=6), size=st.integers(1, 40))
 def test_a_stream_encodes_as_the_whole(bpe: Tokenizer, text: str, cuts: list[int], size: int) -> None:
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
@@ -198,12 +205,12 @@ def test_readable_alphabet() -> None:
 
 
 def test_bpe_is_the_same_in_every_process(prose: str, tmp_path: Path, bpe: Tokenizer) -> None:
-    (tmp_path / "prose.txt").write_bytes(prose.encode())
+    (tmp_path / "prose.txt").write_bytes("|".join(bpe_text(prose)).encode())
     script = (
         "import sys, pathlib\n"
         "from trickster_engine.data.tokenizer import train_bpe\n"
         "text = pathlib.Path(sys.argv[1]).read_bytes().decode()\n"
-        "sys.stdout.buffer.write(train_bpe([text], 600).files()['tokenizer.json'].encode())"
+        "sys.stdout.buffer.write(train_bpe(text.split('|'), 600).files()['tokenizer.json'].encode())"
     )
     for seed in ("1", "2", "3"):
         done = subprocess.run(
