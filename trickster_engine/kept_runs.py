@@ -1,0 +1,135 @@
+"""Kept runs: the small JSON files behind every figure that the README and the lesson quote.
+
+`python -m trickster_engine.kept_runs keep RUN OUT --machine "two cores of …"` writes one from a finished run;
+`python -m trickster_engine.kept_runs render PAGE…` fills the blocks between `<!-- kept: NAME -->` and `<!-- /kept -->`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from trickster_engine.runs import RunDirectory, read_events
+
+KEPT_FOLDER = Path(__file__).parent.parent / "walkthroughs" / "runs"
+_BLOCK = re.compile(r"(?P<open><!-- kept: (?P<name>[\w-]+) -->\n).*?(?P<close><!-- /kept -->)", re.DOTALL)
+
+
+def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
+    """What is worth keeping of a run: config, machine, curve, samples, times, proof."""
+    from trickster_engine.comparison import compare
+    from trickster_engine.data.prepare import prepare
+    from trickster_engine.model.load import load_model
+    from trickster_engine.sampling import SamplingOptions
+
+    identity, plan = run.identity(), run.plan()
+    if identity is None or plan is None:
+        raise SystemExit(f"{run.path} is not a finished run")
+    events, _ = read_events(run.events_path)
+    training = [e for e in events if e["kind"] == "status" and e["status"] == "training"]
+    finished = [e for e in events if e["kind"] == "status" and e["status"] == "finished"]
+    model, tokenizer, folder = load_model(run.path)
+    dataset = prepare(plan, Path(identity.config_path).parent, progress=False)
+    options = SamplingOptions.from_config(plan.sampling)
+    proof = compare(model, tokenizer, dataset, [plan.sampling.prompt], options, plan.training.seed)
+    return {
+        "machine": machine,
+        "device": identity.device,
+        "precision": identity.precision,
+        "versions": identity.versions,
+        "config": run.config_path.read_text(encoding="utf-8"),
+        "data": identity.data,
+        "parameters": identity.parameters,
+        "seconds": round(finished[-1]["t"] - training[0]["t"], 1),
+        "curve": [
+            {"step": e["step"], "train_loss": round(e["train_loss"], 4), "val_loss": round(e["val_loss"], 4)}
+            for e in events
+            if e["kind"] == "eval"
+        ],
+        "steps": [
+            {"step": e["step"], "loss": round(e["loss"], 4), "tokens_per_s": round(e["tokens_per_s"])}
+            for e in events
+            if e["kind"] == "step"
+        ],
+        "samples": [
+            {"step": e["step"], "prompt": e["prompt"], "text": e["text"]} for e in events if e["kind"] == "sample"
+        ],
+        "best": folder.name,
+        "proof": proof.as_json(),
+    }
+
+
+def proof_table(kept: dict[str, Any]) -> str:
+    """The proof of learning as a Markdown table."""
+    lines = ["| what predicts the held-out text | nats a character | bits a character |", "|---|---:|---:|"]
+    names = {"uniform": "guessing (ln V)", "random model": "the model before training", "this model": "**the model**"}
+    for row in kept["proof"]["rows"]:
+        name = names.get(row["name"], f"{row['name']} counts")
+        lines.append(f"| {name} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
+    return "\n".join(lines)
+
+
+def block(kept: dict[str, Any]) -> str:
+    """The README's account of a kept run."""
+    curve = kept["curve"]
+    random, trained = (kept["proof"]["samples"][0][which] for which in ("random", "trained"))
+    prompt = kept["proof"]["samples"][0]["prompt"]
+    noise = "".join(c if " " <= c <= "~" else "·" for c in random)[:120]
+    minutes, seconds = divmod(round(kept["seconds"]), 60)
+    return "\n".join(
+        [
+            f"On {kept['machine']}, {kept['parameters']:,} parameters, {curve[-1]['step']:,} steps in "
+            f"{minutes} min {seconds} s: held-out loss {curve[0]['val_loss']:.3f} → {curve[-1]['val_loss']:.3f} nats.",
+            "",
+            "Before training:",
+            "",
+            "```text",
+            prompt + noise,
+            "```",
+            "",
+            "After:",
+            "",
+            "```text",
+            (prompt + trained).strip(),
+            "```",
+            "",
+            proof_table(kept),
+            "",
+        ]
+    )
+
+
+def render(page: str, folder: Path = KEPT_FOLDER) -> str:
+    """A page with its blocks filled from the kept runs they name."""
+
+    def fill(match: re.Match[str]) -> str:
+        kept = json.loads((folder / f"{match['name']}.json").read_text(encoding="utf-8"))
+        return match["open"] + block(kept) + match["close"]
+
+    return _BLOCK.sub(fill, page)
+
+
+def main() -> None:
+    """Run one of the two commands."""
+    parser = argparse.ArgumentParser(prog="python -m trickster_engine.kept_runs", description=__doc__)
+    commands = parser.add_subparsers(required=True, dest="command")
+    keeping = commands.add_parser("keep")
+    keeping.add_argument("run", type=Path)
+    keeping.add_argument("out", type=Path)
+    keeping.add_argument("--machine", required=True)
+    rendering = commands.add_parser("render")
+    rendering.add_argument("pages", nargs="+", type=Path)
+    options = parser.parse_args()
+    if options.command == "keep":
+        kept = keep(RunDirectory(options.run), options.machine)
+        options.out.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    else:
+        for page in options.pages:
+            page.write_text(render(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
