@@ -268,6 +268,9 @@ def test_reports(finished: tuple[RawClient, Path, str, Follower]) -> None:
     compared = client.request("trickster/compare", {"runId": run_id, "workDoneToken": "bar"}, 120)
     assert {"rows", "samples"} <= set(compared["data"])
     assert "# Proof of learning" in compared["report"]
+    checked = client.request("trickster/doctor", {}, 120)
+    assert checked["data"]["would_run"] in checked["report"]
+    assert checked["report"].startswith("# This machine")
     assert [part["kind"] for part in drain(client, "bar")][:1] == ["begin"]
 
 
@@ -556,7 +559,9 @@ def test_broken_run_directories_are_listed_and_do_no_harm(tmp_path: Path, enviro
         "empty": "",
         "torn": good + '\n{"t": 6, "kind": "st',
         "noise": "\0\0\xff\n" + good + "\nnot json\n[]\n{}\n" + '{"kind": "step"}\n{"kind": "eval", "val_loss": "x"}\n',
-        "strange": '{"kind": 7}\n{"t": "x", "kind": "status", "status": 5, "step": null}\n' + good + "\n",
+        "strange": '{"kind": 7}\n{"kind": "step", "t": 1, "step": "x", "loss": [], "tokens_per_s": "fast"}\n'
+        '{"kind": "checkpoint", "path": 5, "step": "y", "val_loss": "low", "best": 1}\n'
+        '{"t": "x", "kind": "status", "status": 5, "step": null}\n' + good + "\n",
     }
     for name, text in files.items():
         folder = tmp_path / "runs" / f"{name}-001"

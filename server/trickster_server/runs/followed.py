@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 from collections import deque
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast, get_args
 
 from trickster_engine.config.check import check
 from trickster_engine.config.plan import Plan
-from trickster_engine.events import FINAL_STATUSES, Event
+from trickster_engine.events import FINAL_STATUSES, Event, Status
 from trickster_engine.processes import is_running
 from trickster_engine.runs import RunDirectory, RunIdentity, read_events
 from trickster_server.protocol import CheckpointInfo, RunInfo, RunState
@@ -49,6 +49,19 @@ def plan_of(directory: RunDirectory) -> Plan | None:
     except OSError:
         return None
     return check(text, None).plan
+
+
+_STATUSES = frozenset(get_args(Status))
+
+
+def _whole(value: object, otherwise: int) -> int:
+    """A whole number from a file that anyone may have written."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
+
+
+def _number(value: object) -> float | None:
+    """A number from a file that anyone may have written."""
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 class FollowedRun:
@@ -147,20 +160,21 @@ class FollowedRun:
         if not self._created and isinstance(event.get("t"), (int, float)):
             self._created = float(event["t"])
         if kind == "status":
-            self._status = str(event.get("status"))
-            self._step = int(event.get("step") or 0)
+            if event.get("status") in _STATUSES:
+                self._status = event["status"]
+            self._step = _whole(event.get("step"), self._step)
             if self._status not in FINAL_STATUSES:
                 self._error = {}
         elif kind == "step":
-            self._step = int(event.get("step") or 0)
+            self._step = _whole(event.get("step"), self._step)
             self._last_step = event
-            speed = event.get("tokens_per_s")
-            if isinstance(speed, (int, float)) and speed > 0:
-                self.speeds.append(float(speed))
+            speed = _number(event.get("tokens_per_s"))
+            if speed is not None and speed > 0:
+                self.speeds.append(speed)
         elif kind == "eval":
             self._last_eval = event
-            loss = event.get("val_loss")
-            if isinstance(loss, (int, float)):
+            loss = _number(event.get("val_loss"))
+            if loss is not None:
                 self._best_val_loss = loss if self._best_val_loss is None else min(self._best_val_loss, loss)
         elif kind == "checkpoint":
             self._fold_checkpoint(event)
@@ -176,7 +190,7 @@ class FollowedRun:
                 for name, one in self._checkpoints.items()
             }
         self._checkpoints[str(path)] = CheckpointInfo(
-            path.name, str(path), int(event.get("step") or 0), event.get("val_loss"), best
+            path.name, str(path), _whole(event.get("step"), 0), _number(event.get("val_loss")), best
         )
 
     def checkpoints(self) -> list[CheckpointInfo]:
@@ -197,11 +211,11 @@ class FollowedRun:
             next=self.next,
             step=self._step,
             max_steps=self.plan.training.max_steps if self.plan else None,
-            train_loss=self._last_step.get("loss"),
-            val_loss=self._last_eval.get("val_loss"),
+            train_loss=_number(self._last_step.get("loss")),
+            val_loss=_number(self._last_eval.get("val_loss")),
             best_val_loss=self._best_val_loss,
-            tokens_per_second=self._last_step.get("tokens_per_s"),
-            eta_seconds=self._last_step.get("eta_s") if self.live else None,
+            tokens_per_second=_number(self._last_step.get("tokens_per_s")),
+            eta_seconds=_number(self._last_step.get("eta_s")) if self.live else None,
             parameters=identity.parameters if identity else None,
             backend=identity.backend if identity else None,
             device=identity.device if identity else None,

@@ -83,4 +83,16 @@ def _prepare(data: Any) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-_PAGES = {"compare": _compare, "inspect": _inspect, "prepare": _prepare}
+_MARKS = {"ok": "✓", "note": "·", "warning": "!", "error": "✗"}
+
+
+def _doctor(data: Any) -> str:
+    lines = ["# This machine", f"`device_type: auto` would train on **{data['would_run']}**: {data['why']}", ""]
+    for finding in data["findings"]:
+        next_step = f" {finding['next_step']}" if finding["next_step"] else ""
+        lines.append(f"- {_MARKS.get(finding['level'], '-')} {finding['title']}{next_step}")
+    lines += ["", data["silicon"]]
+    return "\n".join(lines) + "\n"
+
+
+_PAGES = {"compare": _compare, "inspect": _inspect, "prepare": _prepare, "doctor": _doctor}
