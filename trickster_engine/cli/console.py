@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from trickster_engine.config.plan import Plan
-from trickster_engine.events import Event
+from trickster_engine.events import Event, StepEvent
 from trickster_engine.runs import RunDirectory, RunIdentity
 
 WIDTH = 72
@@ -21,6 +21,7 @@ class ConsoleWatcher:
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
         self._max_steps = 0
+        self._logged_step = 0
         self._val_loss: float | None = None
 
     def ready(self, run: RunDirectory, plan: Plan, identity: RunIdentity) -> None:
@@ -33,6 +34,7 @@ class ConsoleWatcher:
         if event["kind"] == "status":
             self._status(event["status"], event["step"])
         elif event["kind"] == "step" and self._bar is not None:
+            self._log_progress(event)
             self._bar.update(event["step"] - self._bar.n)
             shown = {"loss": f"{event['loss']:.3f}", "tokens/s": f"{event['tokens_per_s']:,.0f}"}
             if self._val_loss is not None:
@@ -66,6 +68,14 @@ class ConsoleWatcher:
             self._write("Stopping: saving a checkpoint first.")
         elif status in ("finished", "stopped", "failed"):
             self.close()
+
+    def _log_progress(self, event: StepEvent) -> None:
+        """Where there is no terminal to draw a bar on, a line now and then."""
+        if not sys.stderr.isatty() and event["step"] - self._logged_step >= max(1, self._max_steps // 20):
+            self._logged_step = event["step"]
+            left = "" if event["eta_s"] is None else f", {event['eta_s'] / 60:.1f} min left"
+            progress = f"step {event['step']:,} of {self._max_steps:,}: loss {event['loss']:.3f}"
+            print(f"{progress}, {event['tokens_per_s']:,.0f} tokens/s{left}", file=sys.stderr, flush=True)
 
     def _write(self, text: str) -> None:
         if self._bar is None:
