@@ -512,7 +512,7 @@ export interface DescribeConfigResult {
   corpusPresent: boolean | null;
   /** The corpus, as written in the file. */
   corpus: string | null;
-  /** true: it has been encoded already. */
+  /** true: it has been encoded already; null: not known. */
   prepared: boolean | null;
   /** Loss of knowing nothing, ln of the vocabulary's size, in nats. */
   uniformLoss: number | null;

@@ -32,6 +32,7 @@ from trickster_server.runs.registry import RunRegistry
 from trickster_server.runs.service import RunService
 from trickster_server.stdio import FrameReader, FrameWriter
 from trickster_server.timing import Timing
+from trickster_server.warm_up import warm_up
 from trickster_server.wire import WireError, from_wire, to_wire
 
 logger = logging.getLogger(__name__)
@@ -152,6 +153,7 @@ class TricksterServer(LanguageServer):
             self.spawn(watch_parent(self.process_id, partial(self.exit_requested, 1)), "watch the client")
         self.registry.start(self.folders(), self.options.following)
         self.spawn(self.timing.keep_current(), "learn speeds")
+        self.spawn(warm_up(self), "warm up")
 
     def folders(self) -> list[Path]:
         """The folders of the workspace that are on this machine."""

@@ -21,7 +21,7 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.config.settings import Settings
 from trickster_engine.config.text import Lines
 from trickster_engine.config.walk import Walk
-from trickster_server.positions import Columns, Encoding
+from trickster_server.positions import Columns, Encoding, changed
 
 _TOP_KEY = re.compile(r"^(?:model_config|training_config)[ \t]*:", re.MULTILINE)
 _YAML_NAMES = (".yaml", ".yml")
@@ -125,9 +125,7 @@ class Document:
         document = self
         for change in changes:
             if isinstance(change, types.TextDocumentContentChangePartial):
-                span = document.columns.range_from_client(change.range)
-                start, end = document.lines.offset(span.start), document.lines.offset(span.end)
-                text = text[:start] + change.text + text[end:]
+                text = changed(text, document.lines, change.range, change.text, self.encoding)
             else:
                 text = change.text
             document = Document(self.uri, text, version, self.language, self.encoding)

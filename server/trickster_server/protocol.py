@@ -465,7 +465,7 @@ class DescribeConfigResult:
     val_tokens: int | None = item("Tokens of held-out text, where known.", None)
     corpus_present: bool | None = item("true: the text is on this machine.", None)
     corpus: str | None = item("The corpus, as written in the file.", None)
-    prepared: bool | None = item("true: it has been encoded already.", None)
+    prepared: bool | None = item("true: it has been encoded already; null: not known.", None)
     uniform_loss: float | None = item("Loss of knowing nothing, ln of the vocabulary's size, in nats.", None)
     estimated_seconds: float | None = item("Expected training time on this machine.", None)
     estimate_source: EstimateSource | None = item("Where that figure comes from.", None)

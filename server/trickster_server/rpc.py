@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import contextvars
 import itertools
+import json
 import logging
 import threading
 from collections import deque
@@ -358,6 +359,10 @@ class TricksterProtocol(LanguageServerProtocol):
     def lsp_work_done_progress_cancel(self, params: types.WorkDoneProgressCancelParams) -> None:
         """Cancel the work behind a progress the client shows."""
         self._server.progress_bars.cancel(params.token)
+
+    def to_json(self, value: Any) -> str:
+        """A value as it goes over the wire."""
+        return json.dumps(value, default=self._serialize_message)
 
     def _serialize_message(self, data: Any) -> Any:
         if attrs.has(type(data)):

@@ -203,9 +203,9 @@ def _time_table(context: Context) -> str:
     """How long the run takes, and where each figure comes from."""
     rows = context.timing.table(context.plan)
     lines = ["| where | time for this run | |", "|:--|--:|:--|"]
+    if not any(row.where == "this machine" for row in rows):
+        lines.append("| this machine | ? | known after the first run here |")
     lines += [f"| {row.where} | {duration(row.seconds)} | {row.source}{row.note} |" for row in rows]
-    if not rows:
-        return "*No run has been measured on this machine yet; after the first one, its expected time stands here.*"
     return "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trickster_engine.config.plan import Plan
-from trickster_server import figures
+from trickster_server import boards, figures
 from trickster_server.protocol import EstimateSource
 
 if TYPE_CHECKING:
@@ -105,6 +105,9 @@ class Timing:
         here = self.training_time(plan)
         if here is not None:
             rows.append(Row("this machine", here.seconds, here.source, f", from {here.run}"))
+        for board in boards.BOARDS:
+            seconds, source = boards.training_time(board, plan)
+            rows.append(Row(board.name, seconds, source, ""))
         return rows
 
     def runs_changed(self) -> None:

@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from tests.server.raw_client import SERVER, RawClient
 from trickster_engine.config import preset_text, set_values

@@ -58,23 +58,16 @@ def _title(icon: str, words: str, client_commands: bool) -> str:
     return f"$({icon}) {words}" if client_commands else words
 
 
-def register(server: TricksterServer) -> None:
-    """Offer code lenses."""
-
-    def code_lenses(params: types.CodeLensParams) -> list[types.CodeLens] | None:
-        document = server.documents.config(params.text_document.uri)
-        if document is None:
-            return None
-        where = document.columns.range_to_client(lens_line(document))
-        runs = runs_of(server, document)
-        return [
-            types.CodeLens(range=where, command=types.Command(title=title, command=command, arguments=arguments))
-            for title, command, arguments in lenses(
-                document, runs, training_facts(server, document), server.options.client_commands
-            )
-        ]
-
-    server.feature(types.TEXT_DOCUMENT_CODE_LENS, types.CodeLensOptions(resolve_provider=False))(code_lenses)
+def lenses_of(server: TricksterServer, document: Document) -> list[types.CodeLens]:
+    """The lenses of a config."""
+    where = document.columns.range_to_client(lens_line(document))
+    facts = training_facts(server, document)
+    return [
+        types.CodeLens(range=where, command=types.Command(title=title, command=command, arguments=arguments))
+        for title, command, arguments in lenses(
+            document, runs_of(server, document), facts, server.options.client_commands
+        )
+    ]
 
 
 def runs_of(server: TricksterServer, document: Document) -> list[FollowedRun]:
@@ -100,3 +93,13 @@ def training_facts(server: TricksterServer, document: Document) -> str:
         about = "" if expected.source == "measured" else "about "
         parts.append(f"{about}{duration(expected.seconds)} here")
     return f" ({', '.join(parts)})"
+
+
+def register(server: TricksterServer) -> None:
+    """Offer code lenses."""
+
+    def code_lenses(params: types.CodeLensParams) -> list[types.CodeLens] | None:
+        document = server.documents.config(params.text_document.uri)
+        return lenses_of(server, document) if document is not None else None
+
+    server.feature(types.TEXT_DOCUMENT_CODE_LENS, types.CodeLensOptions(resolve_provider=False))(code_lenses)

@@ -104,7 +104,7 @@ class Configs:
             val_tokens=corpus.characters - text if text is not None and corpus and corpus.characters else None,
             corpus_present=corpus.present if corpus is not None else None,
             corpus=plan.data.corpus if plan.data.train_data is None else plan.data.train_data,
-            prepared=None,
+            prepared=server.runs.is_prepared(document.path, plan) if document.path is not None else None,
             uniform_loss=figures.uniform_loss(plan),
             estimated_seconds=expected.seconds if expected else None,
             estimate_source=expected.source if expected else None,

@@ -55,25 +55,27 @@ def _value_meaning(key: Key, located: Located) -> str:
     return f"`{value.text}`: {meaning}" if meaning else ""
 
 
+def hover_at(server: TricksterServer, document: Document, position: types.Position) -> types.Hover | None:
+    """The hover for a place of a config."""
+    located = document.parsed.key_at(document.columns.from_client(position))
+    if located is None:
+        return None
+    corpus = server.environment.corpus(document)
+    context = tables.Context(document.nearest_plan, corpus, server.timing, server.options.images)
+    text = hover_text(document, located, context)
+    if text is None:
+        return None
+    return types.Hover(
+        contents=types.MarkupContent(types.MarkupKind.Markdown, text),
+        range=document.columns.range_to_client(located.range),
+    )
+
+
 def register(server: TricksterServer) -> None:
     """Offer hovers."""
 
     def hover(params: types.HoverParams) -> types.Hover | None:
         document = server.documents.config(params.text_document.uri)
-        if document is None:
-            return None
-        located = document.parsed.key_at(document.columns.from_client(params.position))
-        if located is None:
-            return None
-        context = tables.Context(
-            document.nearest_plan, server.environment.corpus(document), server.timing, server.options.images
-        )
-        text = hover_text(document, located, context)
-        if text is None:
-            return None
-        return types.Hover(
-            contents=types.MarkupContent(types.MarkupKind.Markdown, text),
-            range=document.columns.range_to_client(located.range),
-        )
+        return hover_at(server, document, params.position) if document is not None else None
 
     server.feature(types.TEXT_DOCUMENT_HOVER)(hover)

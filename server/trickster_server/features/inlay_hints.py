@@ -56,27 +56,24 @@ def hints(document: Document, corpus: Corpus | None) -> list[tuple[str, str, str
     return found
 
 
+def hints_in(server: TricksterServer, document: Document, span: types.Range) -> list[types.InlayHint]:
+    """The hints of the lines that the client shows."""
+    shown = document.columns.range_from_client(span)
+    answer = []
+    for key, label, tooltip in hints(document, server.environment.corpus(document)):
+        given = document.settings.given.get(key)
+        if given is None or not shown.start.line <= given.where.end.line <= shown.end.line:
+            continue
+        position = document.columns.to_client(given.where.end)
+        answer.append(types.InlayHint(position=position, label=label, tooltip=tooltip, padding_left=True))
+    return answer
+
+
 def register(server: TricksterServer) -> None:
     """Offer inlay hints."""
 
     def inlay_hints(params: types.InlayHintParams) -> list[types.InlayHint] | None:
         document = server.documents.config(params.text_document.uri)
-        if document is None:
-            return None
-        shown = document.columns.range_from_client(params.range)
-        answer = []
-        for key, label, tooltip in hints(document, server.environment.corpus(document)):
-            given = document.settings.given.get(key)
-            if given is None or not shown.start.line <= given.where.end.line <= shown.end.line:
-                continue
-            answer.append(
-                types.InlayHint(
-                    position=document.columns.to_client(given.where.end),
-                    label=label,
-                    tooltip=tooltip,
-                    padding_left=True,
-                )
-            )
-        return answer
+        return hints_in(server, document, params.range) if document is not None else None
 
     server.feature(types.TEXT_DOCUMENT_INLAY_HINT)(inlay_hints)

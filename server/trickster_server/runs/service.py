@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trickster_engine.config.check import check
+from trickster_engine.config.plan import Plan
 from trickster_engine.config.scalars import as_yaml
 from trickster_engine.runs import config_name, create_run, read_events
 from trickster_server.documents import path_of
@@ -71,6 +72,7 @@ class RunService:
         self._launched: list[Launched] = []
         self._workers: dict[str, GenerationWorker] = {}
         self._launching = asyncio.Lock()
+        self._prepared: set[tuple[str, object]] = set()
 
     async def close(self) -> None:
         """End what must not outlive the server. Training goes on."""
@@ -280,9 +282,24 @@ class RunService:
         result = PrepareResult(
             *await self._both("Preparing the text", ["prepare", str(path)], params.python, params.work_done_token)
         )
+        self._prepared.add(await self._what_is_prepared(path))
         self._server.environment.forget()
         self._server.refresh_figures()
         return result
+
+    async def _what_is_prepared(self, path: Path) -> tuple[str, object]:
+        plan = check(await self._config_text(path), None).plan
+        return str(path), plan.data if plan is not None else None
+
+    def is_prepared(self, path: Path, plan: Plan) -> bool | None:
+        """Whether a config's text is known to have been encoded; None where nothing is known."""
+        if (str(path), plan.data) in self._prepared:
+            return True
+        for run in self._server.registry.runs():
+            identity = run.identity
+            if identity is not None and identity.config_path == str(path) and run.plan and run.plan.data == plan.data:
+                return True
+        return None
 
     async def doctor(self, params: DoctorParams) -> DoctorResult:
         """What the training interpreter has."""
