@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 
 from trickster_engine.config.plan import TrainingConfig
+from trickster_engine.config.scalars import number_text
 from trickster_engine.training.schedule import learning_rate_factor
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -48,11 +49,11 @@ def svg(training: TrainingConfig) -> str:
         f'<polygon points="{area}" fill="#4a90e2" fill-opacity="0.18"/>'
         f'<polyline points="{" ".join(points)}" fill="none" stroke="#4a90e2" stroke-width="2"/>'
         f'<line x1="{warm:.1f}" x2="{warm:.1f}" y1="{_TOP}" y2="{_BOTTOM}" stroke="#808080" stroke-dasharray="2 3"/>'
-        f'<text x="{max(min(warm, 200.0), _LEFT):.1f}" y="12" {text}>{training.learning_rate:g} after '
+        f'<text x="{max(min(warm, 200.0), _LEFT):.1f}" y="12" {text}>{number_text(training.learning_rate)} at step '
         f"{training.warmup_steps:,}</text>"
         f'<text x="{_LEFT}" y="77" {text}>step 1</text>'
         f'<text x="{_RIGHT}" y="77" text-anchor="end" {text}>'
-        f"{training.min_learning_rate:g} at {training.max_steps:,}</text>"
+        f"{number_text(training.min_learning_rate)} at {training.max_steps:,}</text>"
         "</svg>"
     )
 

@@ -27,10 +27,10 @@ def key_text(key: Key) -> str:
 
 def facts_line(key: Key) -> str:
     """Default, range and unit on one line."""
-    parts = [f"Default {_default(key)}", range_text(key)]
+    allowed = range_text(key)
     if key.unit:
-        parts.append(f"in {key.unit}")
-    return " · ".join(part for part in parts if part)
+        allowed = f"{allowed} {key.unit}" if allowed[-1:].isdigit() else f"{allowed}, in {key.unit}"
+    return " · ".join(part for part in (f"Default {_default(key)}", allowed) if part)
 
 
 def default_text(key: Key) -> str:
@@ -57,7 +57,8 @@ def range_text(key: Key) -> str:
         return low if key.above is not None else f"{low} or more"
     if high:
         return f"up to {high}" if key.maximum is not None else high
-    return _TYPE_WORDS.get(key.type, "")
+    named = [f"`{name}`" for name in key.suggestions]
+    return ", ".join([*named, _TYPE_WORDS.get(key.type, "")])
 
 
 def _open_range(key: Key) -> str:

@@ -41,8 +41,15 @@ def training_memory(plan: Plan) -> float | None:
 
 
 def flops_per_token(plan: Plan) -> float:
-    """Floating-point operations to learn from one token."""
-    return 1.0
+    """Floating-point operations to learn from one token.
+
+    Two for each weight that the token passes on the way forward, four on the way back; and attention, which multiplies
+    it with every token before it: half of max_seq_len on average.
+    """
+    model, weights = plan.model, count_parameters(plan.model)
+    output = model.vocab_size * model.hidden_dim
+    attention = model.num_layers * 2 * model.hidden_dim * model.max_seq_len / 2
+    return 6.0 * (weights.matrices + output + attention)
 
 
 def flops_per_step(plan: Plan) -> float:

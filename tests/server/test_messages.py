@@ -104,3 +104,10 @@ def test_a_command_takes_a_text_for_its_first_field() -> None:
     assert params_of(train, [{"configUri": "file:///a.yaml"}]) == protocol.StartRunParams("file:///a.yaml")
     with pytest.raises(Exception, match="configUri is missing"):
         params_of(train, [])
+
+
+def test_the_page_for_other_editors_lists_every_command() -> None:
+    page = (typescript.REPOSITORY / "docs" / "editors.md").read_text(encoding="utf-8")
+    commands = {request.command for request in protocol.REQUESTS if request.command is not None}
+    listed = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `trickster.server.")}
+    assert listed == commands
