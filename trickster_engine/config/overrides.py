@@ -14,10 +14,14 @@ from trickster_engine.config.walk import alias_of
 from trickster_engine.config.yaml_document import parse
 from trickster_engine.config.yaml_nodes import Mapping as YamlMapping
 from trickster_engine.config.yaml_nodes import Scalar
+from trickster_engine.errors import TricksterError
 
 
-class OverrideError(ValueError):
+class OverrideError(TricksterError):
     """A value could not be set: the name is unknown, or the text gives no place for it. The message says which."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("bad-override", message, "docs/config.md lists every key.", exit_code=2)
 
 
 def set_values(text: str, overrides: Mapping[str, str]) -> str:
