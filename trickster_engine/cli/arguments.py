@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trickster_engine.config import check, preset_names, preset_text, set_values
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem
+from trickster_engine.config.suggestions import nearest
 from trickster_engine.errors import TricksterError
 
 if TYPE_CHECKING:
@@ -83,6 +84,14 @@ def load_config(options: argparse.Namespace) -> LoadedConfig:
 def read_config_text(options: argparse.Namespace) -> tuple[Path, str]:
     """The text of the config a command names, with `--set` applied."""
     if options.preset is not None:
+        if options.preset not in preset_names():
+            near = nearest(options.preset, preset_names())
+            raise TricksterError(
+                "preset-unknown",
+                f"There is no preset {options.preset}." + (f" Did you mean {near}?" if near else ""),
+                f"There are: {', '.join(preset_names())}.",
+                2,
+            )
         path, text = Path(f"{options.preset}.yaml"), preset_text(options.preset)
     else:
         path, text = options.config, read_text(options.config)
