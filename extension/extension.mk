@@ -37,7 +37,7 @@ vsix: $(VSIX)
 
 $(VSIX): dist/.built
 	@mkdir -p build
-	@$(RUN_NODE) node_modules/@vscode/vsce/vsce package --no-dependencies --allow-missing-repository \
+	@$(RUN_NODE) node_modules/@vscode/vsce/vsce package --no-dependencies --allow-missing-repository --no-rewrite-relative-links \
 		--readme-path extension/README.md --changelog-path extension/CHANGELOG.md --out $(VSIX) > build/vsix.log 2>&1 \
 		|| { cat build/vsix.log; exit 1; }
 
@@ -50,25 +50,31 @@ setup-workbench: node_modules/.package-lock.json
 # Inside the extension host, with the vscode API.
 test-extension: $(VSIX) setup-workbench
 	CHROMIUM="$$(tests/workbench/browser.sh)" WORKBENCH=$(WORKBENCH) VSIX=$(VSIX) PYTHON=$(BIN)/python \
-		$(RUN_NODE) tests/extension/run.mjs
+		$(RUN_NODE) tests/extension/run.mts
 
 # The journeys of a person, in the whole workbench.
 test-workbench: $(VSIX) setup-workbench
 	CHROMIUM="$$(tests/workbench/browser.sh)" WORKBENCH=$(WORKBENCH) VSIX=$(VSIX) PYTHON=$(BIN)/python \
-		$(RUN_NODE) tests/workbench/run.mjs
+		$(RUN_NODE) tests/workbench/run.mts
 
 # Once on the oldest promised VS Code.
 test-workbench-oldest: $(VSIX) node_modules/.package-lock.json
 	@tests/workbench/install.sh $(NODE) $(WORKBENCH_OLDEST) $(OLDEST)
 	CHROMIUM="$$(tests/workbench/browser.sh)" WORKBENCH=$(WORKBENCH_OLDEST) VSIX=$(VSIX) PYTHON=$(BIN)/python \
-		$(RUN_NODE) tests/workbench/run.mjs first-minute
+		$(RUN_NODE) tests/workbench/run.mts first-minute
 
 # The pictures of the README, taken in a real workbench from a real run.
 screenshots: $(VSIX) setup-workbench
 	CHROMIUM="$$(tests/workbench/browser.sh)" WORKBENCH=$(WORKBENCH) VSIX=$(VSIX) PYTHON=$(BIN)/python \
-		$(RUN_NODE) tests/workbench/screenshots.mjs
+		$(RUN_NODE) tests/workbench/screenshots.mts
 
 # A real VS Code on a sample folder with the extension in it: the desktop's where there is one, else in the browser.
 code: $(VSIX)
 	@command -v code >/dev/null || tests/workbench/install.sh $(NODE) $(WORKBENCH)
 	@WORKBENCH=$(WORKBENCH) VSIX=$(VSIX) PYTHON=$(BIN)/python $(RUN_NODE) extension/scripts/code.mjs
+
+# The extension's figures: activation, first step, memory, speed. Wants a quiet machine.
+.PHONY: measure-extension
+measure-extension: $(VSIX) setup-workbench
+	CHROMIUM="$$(tests/workbench/browser.sh)" WORKBENCH=$(WORKBENCH) VSIX=$(VSIX) PYTHON=$(BIN)/python \
+		$(RUN_NODE) tests/workbench/measure.mts

@@ -109,7 +109,13 @@ export class CodeServer {
     write('Machine/settings.json', { 'trickster.interpreter': PYTHON, ...options.machineSettings });
     fs.writeFileSync(path.join(work, 'config.yaml'), 'auth: none\ncert: false\n');
     // No gallery: nothing is looked up on the network.
-    const env: NodeJS.ProcessEnv = { ...process.env, EXTENSIONS_GALLERY: '{}', ...options.env };
+    // One thread a process: the models of these tests are so small that more of them only wait for each other.
+    const env: NodeJS.ProcessEnv = {
+      ...process.env,
+      EXTENSIONS_GALLERY: '{}',
+      OMP_NUM_THREADS: '1',
+      ...options.env,
+    };
     for (const name of Object.keys(env)) {
       if (name.startsWith('VSCODE_')) {
         Reflect.deleteProperty(env, name);
@@ -156,6 +162,10 @@ export class CodeServer {
     const server = new CodeServer(child, port, user, logFile);
     await server.answering();
     return server;
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0;
   }
 
   url(folder: string): string {

@@ -34,7 +34,7 @@ export async function closeBrowser(): Promise<void> {
 }
 
 /** Messages of the console that VS Code in a browser always writes. */
-const NOT_OURS = /vsda|404|ERR_ABORTED|favicon|service-?worker|third-party cookie/i;
+const NOT_OURS = /vsda|404|ERR_ABORTED|favicon|service-?worker|third-party cookie|authentication provider/i;
 
 export class Workbench {
   /** What the console said that may be our fault. */

@@ -83,8 +83,8 @@ export class BlockWriter {
 }
 
 function block(name: string, step: number, evaluation?: EvalEvent, sample?: SampleEvent): string {
-  const head = `── ${name} · step ${text.count(step)} `;
-  const lines = [head.padEnd(RULE_WIDTH, '─')];
+  const head = `--- ${name} · step ${text.count(step)} `;
+  const lines = [head.padEnd(RULE_WIDTH, '-')];
   if (evaluation) {
     lines.push(
       `held-out loss ${evaluation.val_loss.toFixed(3)} · training loss ${evaluation.train_loss.toFixed(3)} · ` +

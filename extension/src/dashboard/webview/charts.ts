@@ -52,6 +52,8 @@ export class StepChart {
   private baselines: Baseline[] = [];
   private phases: Phase[] = [];
   private zoom: [number, number] | undefined;
+  /** The steps that a live run will make; undefined when it has ended. */
+  private planned: number | undefined;
   private frame = 0;
   private shape = '';
   private focused: number | undefined;
@@ -77,10 +79,11 @@ export class StepChart {
   }
 
   /** Show these runs from now on. */
-  setCurves(curves: Curve[], baselines: Baseline[] = [], phases: Phase[] = []): void {
+  setCurves(curves: Curve[], baselines: Baseline[], phases: Phase[], planned: number | undefined): void {
     this.curves = curves;
     this.baselines = baselines;
     this.phases = phases;
+    this.planned = planned;
     this.draw();
   }
 
@@ -100,13 +103,13 @@ export class StepChart {
     this.draw();
   }
 
+  /** What is shown while nobody has zoomed: of a live run up to twice what is done, so that its curve has room. */
   private range(): [number, number] {
-    const end = Math.max(
-      1,
-      ...this.curves.map(({ series }) => series.lastStep()),
-      ...this.phases.map((phase) => phase.to),
-    );
-    return this.zoom ?? [0, end];
+    if (this.zoom) {
+      return this.zoom;
+    }
+    const done = Math.max(1, ...this.curves.map(({ series }) => series.lastStep()));
+    return [0, this.planned === undefined ? done : Math.min(this.planned, 2 * done)];
   }
 
   private drawNow(): void {
@@ -118,7 +121,7 @@ export class StepChart {
       ({ series }) => series.steps.length > 0 || series.evals.length > 0,
     );
     const [from, to] = this.range();
-    const columns = Math.max(50, Math.floor(width / 2));
+    const columns = Math.max(50, width);
     const tables: uPlot.AlignedData[] = [];
     for (const { series } of this.curves) {
       tables.push(thin(series, this.options.measure, from, to, columns));
@@ -140,7 +143,7 @@ export class StepChart {
   }
 
   private plotOptions(width: number): uPlot.Options {
-    const grid = themeColor('editorWidget-border', '#8884');
+    const grid = faded(themeColor('foreground', '#888'), 0.12);
     const text = themeColor('descriptionForeground', '#888');
     const font = `${LOSS_FONT} ${getComputedStyle(document.body).fontFamily}`;
     const axis = {
@@ -182,7 +185,7 @@ export class StepChart {
         },
       },
       axes: [
-        { ...axis, values: (_plot, ticks) => ticks.map((tick) => tick.toLocaleString('en-US')) },
+        { ...axis, size: 30, values: (_plot, ticks) => ticks.map((tick) => tick.toLocaleString('en-US')) },
         { ...axis, size: 54, values: (_plot, ticks) => ticks.map((tick) => this.options.format(tick)) },
       ],
       series,
@@ -245,7 +248,7 @@ export class StepChart {
         ctx.fillRect(left, bbox.top, right - left, bbox.height);
       }
       const label = phase.name;
-      if (right - left > ctx.measureText(label).width + 12 * scale) {
+      if (this.options.losses && right - left > ctx.measureText(label).width + 12 * scale) {
         ctx.fillStyle = themeColor('descriptionForeground', '#888');
         ctx.fillText(label, Math.max(left, bbox.left) + 6 * scale, bbox.top + 5 * scale);
       }

@@ -50,5 +50,5 @@ export function themeColor(name: string, fallback: string): string {
 
 /** Text with a middle dot for every character that has no look; random weights write many. */
 export function printable(text: string): string {
-  return text.replace(/[^\P{C}\n]/gu, '·');
+  return text.replace(/[^\P{C}\n]|\uFFFD/gu, '·');
 }

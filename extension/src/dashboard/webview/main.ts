@@ -48,7 +48,7 @@ class Page {
   private readonly lossChart = new StepChart({
     title: 'Loss, in nats a token',
     measure: 'loss',
-    height: 320,
+    height: 280,
     losses: true,
     format: (value) => value.toFixed(2),
   });
@@ -82,6 +82,7 @@ class Page {
     onchange: () => this.choose(this.runSelect.value),
   });
   private readonly badge = h('span', { class: 'badge' });
+  private readonly facts = h('p', { class: 'caption facts' });
   private readonly actions = h('div', { class: 'row actions' });
   private readonly bar = h(
     'div',
@@ -149,6 +150,7 @@ class Page {
       { class: 'page' },
       h('header', { class: 'head' }, h('div', { class: 'row' }, this.runSelect, this.badge), this.actions),
       this.bar,
+      this.facts,
       this.tiles,
       this.notices,
       this.tabs,
@@ -330,6 +332,16 @@ class Page {
         act('Files', 'revealRun'),
       );
     }
+    const { train_characters: train, val_characters: held } = run.data as {
+      train_characters?: number;
+      val_characters?: number;
+    };
+    const facts = [
+      run.parameters === null ? '' : `${text.count(run.parameters)} parameters`,
+      run.device ?? '',
+      train === undefined || held === undefined ? '' : `${text.count(train + held)} characters of text`,
+    ];
+    setText(this.facts, facts.filter(Boolean).join(' · '));
     const share = run.maxSteps ? Math.min(1, run.step / run.maxSteps) : 0;
     this.bar.setAttribute('aria-valuenow', String(Math.round(100 * share)));
     this.bar.classList.toggle('live', run.live);
@@ -345,23 +357,22 @@ class Page {
       [
         'Held-out loss',
         run.valLoss === null ? '–' : run.valLoss.toFixed(3),
-        best === null ? 'at the first evaluation' : `best ${best.toFixed(3)}`,
+        best === null ? 'soon' : `best ${best.toFixed(3)}`,
       ],
       [
         'Perplexity',
         perplexity === null ? '–' : perplexity.toFixed(2),
-        perplexity === null ? '' : `as unsure as between ${Math.max(1, Math.round(perplexity))}`,
+        perplexity === null ? '' : 'choices a token',
       ],
       ['Training loss', run.trainLoss === null ? '–' : run.trainLoss.toFixed(3), 'on what it reads'],
-      ['Speed', run.tokensPerSecond === null ? '–' : text.short(run.tokensPerSecond), 'tokens/s'],
+      ['Speed', run.tokensPerSecond === null ? '–' : text.short(run.tokensPerSecond), 'tokens a second'],
       run.live
-        ? ['Time left', run.etaSeconds === null ? '–' : text.duration(run.etaSeconds), '']
+        ? [
+            'Time left',
+            run.etaSeconds === null || run.step < 20 ? '–' : text.duration(run.etaSeconds),
+            'at this speed',
+          ]
         : ['Started', text.ago(run.created), ''],
-      [
-        'Model',
-        run.parameters === null ? '–' : text.short(run.parameters),
-        ['parameters', run.device ?? ''].filter(Boolean).join(' · '),
-      ],
     ];
     if (this.tiles.children.length !== tiles.length) {
       fill(
@@ -488,8 +499,9 @@ class Page {
     const baselines: Baseline[] = Object.entries(run.baselines)
       .filter(([name]) => name in BASELINE_NAMES)
       .map(([name, value]) => ({ name: BASELINE_NAMES[name] ?? name, value }));
-    this.lossChart.setCurves(curves, baselines, run.phases);
-    this.smallCharts.forEach((chart) => chart.setCurves(curves, [], run.phases));
+    const planned = run.live ? (run.maxSteps ?? undefined) : undefined;
+    this.lossChart.setCurves(curves, baselines, run.phases, planned);
+    this.smallCharts.forEach((chart) => chart.setCurves(curves, [], run.phases, planned));
     this.timeline.setSeries(this.series.get(run.runId));
     const phase = run.live ? run.phases.find(({ from, to }) => run.step >= from && run.step < to) : undefined;
     setText(this.phase, phase ? `${phase.name}: ${phase.meaning}.` : '');

@@ -110,7 +110,7 @@ export class Playground {
       { class: 'playground-grid' },
       h(
         'section',
-        { class: 'card controls', 'aria-label': 'Prompt and sampling' },
+        { class: 'card controls area-prompt', 'aria-label': 'Prompt' },
         field('checkpoint', 'Checkpoint', this.checkpoint),
         field('prompt', 'Prompt', this.prompt),
         h(
@@ -130,6 +130,29 @@ export class Playground {
             ),
           ),
         ),
+        h('div', { class: 'row' }, this.generateButton, h('span', { class: 'hint' }, 'Ctrl+Enter')),
+      ),
+      h(
+        'section',
+        { class: 'card area-text', 'aria-label': 'Generated text' },
+        h('h2', {}, 'Text'),
+        this.status,
+        this.output,
+      ),
+      h(
+        'section',
+        { class: 'card area-bars', 'aria-label': 'Next-token probabilities' },
+        this.barsTitle,
+        this.bars,
+        h(
+          'p',
+          { class: 'hint' },
+          'Click a character of the text to see what the model believed there. Underlined ones surprised it.',
+        ),
+      ),
+      h(
+        'section',
+        { class: 'card controls area-sampling', 'aria-label': 'Sampling' },
         slider(
           'temperature',
           'Temperature',
@@ -144,16 +167,7 @@ export class Playground {
           field('length', 'Length', this.numbers.length),
           field('seed', 'Seed', this.numbers.seed),
         ),
-        h('div', { class: 'row' }, this.generateButton),
       ),
-      h(
-        'section',
-        { class: 'card', 'aria-label': 'Generated text' },
-        h('h2', {}, 'Text'),
-        this.status,
-        this.output,
-      ),
-      h('section', { class: 'card', 'aria-label': 'Next-token probabilities' }, this.barsTitle, this.bars),
     );
     this.element = h('div', {}, this.empty, this.body);
   }

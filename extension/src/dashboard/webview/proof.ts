@@ -83,6 +83,7 @@ export class Proof {
 
 /** What `trickster compare --json` prints, as far as it is drawn here. */
 interface Comparison {
+  checkpoint: string;
   rows: { name: string; nats: number; bits_per_character: number }[];
   samples: { prompt: string; random: string; trained: string }[];
   texts: Record<string, { longest_copied_run: number; copied: string; real_word_share: number }>;
@@ -111,7 +112,12 @@ function comparison(result: CompareResult): HTMLElement {
       'section',
       { class: 'card' },
       h('h2', {}, 'Loss on held-out text'),
-      h('p', { class: 'caption' }, 'Shorter is better. Nats a token; in brackets bits a character.'),
+      h(
+        'p',
+        { class: 'caption' },
+        'Shorter is better. Nats a token; in brackets bits a character.',
+        data.checkpoint ? ` Checkpoint ${data.checkpoint.split(/[/\\]/).at(-1) ?? ''}.` : '',
+      ),
       h(
         'table',
         { class: 'losses' },

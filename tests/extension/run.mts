@@ -1,0 +1,78 @@
+// Runs the suite inside the extension host of a real VS Code, with the packaged extension installed.
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { build } from 'esbuild';
+import { sampleFolder, smallConfig } from '../workbench/folders.mts';
+import { CodeServer, PYTHON, VSIX, scratch } from '../workbench/server.mts';
+import { closeBrowser, theBrowser } from '../workbench/workbench.mts';
+
+const PATIENCE_MS = 240_000;
+const ROOT = path.resolve(import.meta.dirname, '../..');
+const bundle = path.join(ROOT, 'build/tests/extension-host.cjs');
+
+await build({
+  entryPoints: [path.join(import.meta.dirname, 'suite/index.ts')],
+  outfile: bundle,
+  bundle: true,
+  platform: 'node',
+  format: 'cjs',
+  sourcemap: 'inline',
+  external: ['vscode', 'mocha'],
+  logLevel: 'warning',
+});
+
+const folder = sampleFolder('host', { steps: 60, evaluateEvery: 30, saveEvery: 30 });
+fs.writeFileSync(path.join(folder, 'broken.yaml'), smallConfig().replace('hidden_dim', 'hiden_dim'));
+// A window runs tests only for an extension that it loads from a folder: the package, unpacked.
+const unpacked = scratch('unpacked');
+execFileSync(PYTHON, ['-m', 'zipfile', '-e', VSIX, unpacked]);
+const server = await CodeServer.start({ vsix: [], env: { NODE_PATH: path.join(ROOT, 'node_modules') } });
+const page = await (await (await theBrowser()).newContext()).newPage();
+
+const finished = new Promise<number>((resolve, reject) => {
+  setTimeout(() => reject(new Error(`The suite did not end within ${PATIENCE_MS} ms.`)), PATIENCE_MS).unref();
+  // Mocha's lines are indented; what else the window says to its console is not wanted.
+  void page.exposeFunction('codeAutomationLog', (_type: string, values: unknown[]) => {
+    const line = values.join(' ');
+    if (/^\s/.test(line)) {
+      console.log(line);
+    }
+  });
+  void page.exposeFunction('codeAutomationExit', (code: number) => resolve(code));
+});
+// The workbench reads from its own page what to load; tell it to load the suite.
+await page.addInitScript(
+  ({ authority, extension, tests }) => {
+    if (window !== window.top) {
+      return;
+    }
+    new MutationObserver((_, observer) => {
+      const meta = document.getElementById('vscode-workbench-web-configuration');
+      if (meta) {
+        observer.disconnect();
+        const configuration = JSON.parse(meta.getAttribute('data-settings') ?? '{}') as Record<
+          string,
+          unknown
+        >;
+        configuration['developmentOptions'] = {
+          extensions: [{ scheme: 'vscode-remote', authority, path: extension }],
+          extensionTestsPath: { scheme: 'vscode-remote', authority, path: tests },
+        };
+        meta.setAttribute('data-settings', JSON.stringify(configuration));
+      }
+    }).observe(document, { childList: true, subtree: true });
+  },
+  { authority: server.host, extension: path.join(unpacked, 'extension'), tests: bundle },
+);
+let code = 1;
+try {
+  await page.goto(server.url(folder));
+  code = await finished;
+} catch (error) {
+  console.error(error);
+} finally {
+  await closeBrowser();
+  await server.stop();
+}
+process.exit(code);

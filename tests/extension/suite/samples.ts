@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { phasesOf, warmupIn } from '../../../extension/src/dashboard/phases';
+import type { RunEvent } from '../../../extension/src/protocol';
+import { BlockWriter } from '../../../extension/src/runs/samples';
+import { suites } from './suites';
+
+function evaluation(step: number): RunEvent {
+  return { t: 0, kind: 'eval', step, train_loss: 1.4, val_loss: 1.5, perplexity: 4.48 };
+}
+
+function sample(step: number): RunEvent {
+  return { t: 0, kind: 'sample', step, prompt: 'ROMEO:', text: '\nO night\n' };
+}
+
+function written(...events: RunEvent[]): string {
+  let text = '';
+  const writer = new BlockWriter(
+    () => 'pico-001',
+    (block) => (text += block),
+  );
+  events.forEach((event) => writer.take(event));
+  return text;
+}
+
+suites.push(() =>
+  describe('Samples and phases', () => {
+    it('joins an evaluation and its sample in one block', () => {
+      const lines = written(evaluation(1200), sample(1200)).split('\n');
+      assert.match(lines[0] ?? '', /^--- pico-001 · step 1,200 -+$/);
+      assert.equal(lines[0]?.length, 78);
+      assert.deepEqual(lines.slice(1), [
+        'held-out loss 1.500 · training loss 1.400 · perplexity 4.48',
+        '',
+        'ROMEO:',
+        'O night',
+        '',
+        '',
+      ]);
+    });
+
+    it('writes an evaluation without a sample, and a sample without an evaluation', () => {
+      const status: RunEvent = { t: 0, kind: 'status', status: 'training', step: 10, message: null };
+      assert.match(written(evaluation(10), status), /held-out loss/);
+      assert.doesNotMatch(written(sample(10)), /held-out/);
+      assert.equal(written(evaluation(10), evaluation(20), status).match(/---+ pico/g)?.length, 2);
+    });
+
+    it('divides a run into the phases of the lesson', () => {
+      assert.deepEqual(
+        phasesOf(1000, 10_000).map(({ name, from, to }) => [name, from, to]),
+        [
+          ['Warm-up', 0, 1000],
+          ['Main', 1000, 5000],
+          ['Refinement', 5000, 10_000],
+        ],
+      );
+      assert.deepEqual(
+        phasesOf(0, 10).map(({ name }) => name),
+        ['Main', 'Refinement'],
+      );
+      assert.deepEqual(phasesOf(100, null), []);
+      assert.equal(warmupIn('training_config:\n  warmup_steps: 1_000  # slow\n'), 1000);
+      assert.equal(warmupIn('# warmup_steps: 3\n'), undefined);
+    });
+  }),
+);

@@ -1,0 +1,121 @@
+// Folders to open, and what is in them.
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { PYTHON, scratch } from './server.mts';
+
+/** English that every machine has: what Python's own help says about the language. */
+export function englishText(): string {
+  return execFileSync(PYTHON, ['-c', 'import pydoc_data.topics as t; print("\\n".join(t.topics.values()))'], {
+    encoding: 'utf8',
+    maxBuffer: 1e8,
+  });
+}
+
+export interface SmallConfig {
+  steps?: number;
+  logEvery?: number;
+  evaluateEvery?: number;
+  saveEvery?: number;
+  hidden?: number;
+  sampleTokens?: number;
+  device?: string;
+}
+
+/** A model that learns something in seconds. */
+export function smallConfig({
+  steps = 400,
+  logEvery = 5,
+  evaluateEvery = 100,
+  saveEvery = 100,
+  hidden = 48,
+  sampleTokens = 80,
+  device = 'cpu',
+}: SmallConfig = {}): string {
+  return `model_config:
+  vocab_size: 256
+  hidden_dim: ${hidden}
+  num_layers: 2
+  num_heads: 4
+  mlp_dim: 96
+  max_seq_len: 64
+  dropout: 0.0
+
+training_config:
+  batch_size: 8
+  gradient_accumulation_steps: 1
+  max_steps: ${steps}
+  warmup_steps: 20
+  learning_rate: 3e-3
+  optimizer: muon
+  log_interval: ${logEvery}
+  eval_interval: ${evaluateEvery}
+  save_interval: ${saveEvery}
+  precision: fp32
+
+device_config:
+  device_type: ${device}
+
+data_config:
+  corpus: corpus.txt
+  tokenizer: byte
+  val_fraction: 0.1
+
+sampling_config:
+  prompt: "The "
+  max_new_tokens: ${sampleTokens}
+`;
+}
+
+/** A folder with a corpus and a small config. */
+export function sampleFolder(name: string, config: SmallConfig = {}): string {
+  const folder = scratch(name);
+  fs.writeFileSync(path.join(folder, 'corpus.txt'), englishText().slice(0, 120_000));
+  fs.writeFileSync(path.join(folder, 'small.yaml'), smallConfig(config));
+  endRunsAtExit(folder);
+  return folder;
+}
+
+/** Processes that train below a folder. */
+export function trainers(folder: string): number[] {
+  const runs = path.join(folder, 'runs');
+  if (!fs.existsSync(runs)) {
+    return [];
+  }
+  return fs
+    .readdirSync(runs)
+    .map((run) => path.join(runs, run, 'lock'))
+    .filter((lock) => fs.existsSync(lock))
+    .map((lock) => {
+      try {
+        return (JSON.parse(fs.readFileSync(lock, 'utf8')) as { pid: number }).pid;
+      } catch {
+        return 0;
+      }
+    })
+    .filter((pid) => pid > 0 && isAlive(pid));
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return !/^State:\s+Z/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+/** Training outlives VS Code, so what a test has started is ended with the test. */
+export function endRunsAtExit(folder: string): void {
+  process.on('exit', () => trainers(folder).forEach((pid) => process.kill(pid, 'SIGKILL')));
+}
+
+/** The events of a run, from its file. */
+export function eventsOf(folder: string, run: string): { kind: string; step: number; status?: string }[] {
+  const file = path.join(folder, 'runs', run, 'events.jsonl');
+  return fs
+    .readFileSync(file, 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as { kind: string; step: number; status?: string });
+}

@@ -1,0 +1,79 @@
+// What every journey has: a VS Code, a page, pictures when it fails, and nobody training when it is over.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { CodeServer, type ServerOptions } from './server.mts';
+import { Workbench } from './workbench.mts';
+
+export interface Journey {
+  server: CodeServer;
+  workbench: Workbench;
+}
+
+/** Describe a journey. `folder` is opened in a VS Code with these options; the steps share one page, in order. */
+export function journey(
+  title: string,
+  options: ServerOptions & { folder: () => string },
+  steps: (at: Journey) => void,
+): void {
+  describe(title, () => {
+    const at = {} as Journey;
+    let broken = '';
+    before(async () => {
+      at.server = await CodeServer.start(options);
+      at.workbench = await Workbench.open(at.server, options.folder());
+    });
+    beforeEach(() => {
+      if (broken) {
+        throw new Error(`The journey ended at: ${broken}`);
+      }
+    });
+    afterEach(async function () {
+      if (this.currentTest?.state === 'failed') {
+        broken = this.currentTest.title;
+        await at.workbench.shot(
+          `failed-${title}-${this.currentTest.title}`.replaceAll(/[^\w-]+/g, '-').slice(0, 100),
+        );
+        console.log(extensionLog(at.server));
+      }
+    });
+    steps(at);
+    it('leaves nothing in the console', () => {
+      assert.deepEqual(at.workbench.complaints, []);
+    });
+    after(async () => {
+      await at.workbench?.close();
+      await at.server?.stop();
+    });
+  });
+}
+
+/** The extension's own log. */
+export function extensionLog(server: CodeServer): string {
+  return outputOf(server, 'Trickster');
+}
+
+/** Everything that was written to one of our output channels, over all windows. The panel holds only what is in sight. */
+export function outputOf(server: CodeServer, channel: 'Trickster' | 'Trickster Samples'): string {
+  const logs = path.join(server.userFolder, 'logs');
+  return (fs.readdirSync(logs, { recursive: true }) as string[])
+    .filter((file) => path.basename(file).replace(/^\d+-/, '') === `${channel}.log`)
+    .sort()
+    .map((file) => fs.readFileSync(path.join(logs, file), 'utf8'))
+    .join('\n');
+}
+
+/** Ask until it is so. For what has no event that a test could wait on, such as a file of another process. */
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  patience = 60_000,
+): Promise<void> {
+  const end = Date.now() + patience;
+  while (!(await holds())) {
+    if (Date.now() > end) {
+      throw new Error(`Waited ${patience} ms in vain for: ${what}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { sampleFolder, smallConfig } from '../folders.mts';
+import { journey, until } from '../journey.mts';
+
+const folder = sampleFolder('config-help');
+const file = path.join(folder, 'small.yaml');
+fs.writeFileSync(file, smallConfig().replace('hidden_dim', 'hiden_dim'));
+fs.writeFileSync(path.join(folder, 'other.yaml'), 'services:\n  web:\n    image: nginx\n    hiden_dim: 3\n');
+
+journey(
+  'The config explains itself',
+  { folder: () => folder, settings: { 'workbench.colorTheme': 'Light Modern' } },
+  (at) => {
+    it('marks a typo', async () => {
+      await at.workbench.openFile('small.yaml');
+      await at.workbench.squiggles().first().waitFor();
+      await at.workbench.shot('config-help-1-typo-light');
+    });
+
+    it('mends it with a quick fix', async () => {
+      const { workbench } = at;
+      await workbench.command('Go to Next Problem (Error, Warning, Info)');
+      await workbench.page.keyboard.press('Escape');
+      await workbench.command('Quick Fix...');
+      await workbench.page.locator('.action-widget .monaco-list-row').first().waitFor();
+      await workbench.shot('config-help-2-fixes-light');
+      await workbench.page.keyboard.press('Enter');
+      await workbench.squiggles().first().waitFor({ state: 'hidden' });
+      await workbench.page.keyboard.press('Control+S');
+      await until('the file is saved mended', () =>
+        /^ {2}hidden_dim: 48$/m.test(fs.readFileSync(file, 'utf8')),
+      );
+    });
+
+    it('answers when the pointer rests on a number', async () => {
+      const { workbench } = at;
+      await workbench
+        .editor()
+        .locator('.view-line span span')
+        .filter({ hasText: /^hidden_dim$/ })
+        .first()
+        .hover();
+      await workbench.page
+        .locator('.monaco-hover:visible')
+        .filter({ hasText: 'parameters' })
+        .first()
+        .waitFor();
+      await workbench.shot('config-help-3-hover-light');
+      await workbench.page.keyboard.press('Escape');
+    });
+
+    it('offers Train over the file', async () => {
+      await at.workbench.editor().locator('.codelens-decoration a').filter({ hasText: 'Train' }).waitFor();
+    });
+
+    it('leaves other YAML alone', async () => {
+      const { workbench } = at;
+      await workbench.openFile('other.yaml');
+      await workbench.page.locator('#status\\.editor\\.mode').filter({ hasText: 'YAML' }).waitFor();
+      assert.equal(await workbench.squiggles().count(), 0);
+      assert.equal(await workbench.editor().locator('.codelens-decoration').count(), 0);
+    });
+  },
+);

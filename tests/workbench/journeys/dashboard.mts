@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { sampleFolder } from '../folders.mts';
+import { journey, until } from '../journey.mts';
+import { recordRun } from '../recorded.mts';
+
+const folder = sampleFolder('dashboard');
+const LONG = recordRun(folder, 'long-001', 100_000);
+recordRun(folder, 'short-001', 400);
+
+journey(
+  'The dashboard',
+  { folder: () => folder, settings: { 'workbench.colorTheme': 'Dark Modern' } },
+  (at) => {
+    it('draws 100,000 points', async () => {
+      const { workbench } = at;
+      await workbench.openSidebar();
+      await workbench.runRow('long-001').click();
+      const page = workbench.dashboard();
+      await until('the whole curve is there', async () =>
+        ((await page.locator('.chart-large .plot').getAttribute('aria-label')) ?? '').includes('held-out'),
+      );
+      await until('the last sample is shown', async () =>
+        (await page.locator('.samples .caption').innerText()).includes(
+          LONG.lastSample.toLocaleString('en-US'),
+        ),
+      );
+    });
+
+    it('stays smooth while the pointer moves over it', async () => {
+      const { workbench } = at;
+      const frame = workbench.dashboard();
+      const plot = frame.locator('.chart-large .u-over');
+      const box = await plot.boundingBox();
+      assert.ok(box);
+      // The time between frames while the cursor moves across the whole chart.
+      const handle = await frame.locator('body').elementHandle();
+      assert.ok(handle);
+      const frames = handle.evaluate(
+        () =>
+          new Promise<number[]>((resolve) => {
+            const times: number[] = [];
+            let last = performance.now();
+            const tick = (now: number): void => {
+              times.push(now - last);
+              last = now;
+              if (times.length < 60) {
+                requestAnimationFrame(tick);
+              } else {
+                resolve(times.slice(1));
+              }
+            };
+            requestAnimationFrame(tick);
+          }),
+      );
+      for (let i = 0; i <= 60; i++) {
+        await workbench.page.mouse.move(box.x + (box.width * i) / 60, box.y + 50);
+      }
+      const times = (await frames).sort((a, b) => a - b);
+      const median = times[Math.floor(times.length / 2)] ?? Infinity;
+      console.log(`      median time between frames ${median.toFixed(1)} ms`);
+      assert.ok(median < 60, `median ${median} ms`);
+    });
+
+    it('zooms by dragging and shows everything again on a double click', async () => {
+      const { workbench } = at;
+      const plot = workbench.dashboard().locator('.chart-large .u-over');
+      const box = await plot.boundingBox();
+      assert.ok(box);
+      const ticks = (): Promise<string> =>
+        workbench
+          .dashboard()
+          .locator('.chart-large .plot')
+          .screenshot()
+          .then((image) => image.toString('base64'));
+      const whole = await ticks();
+      await workbench.page.mouse.move(box.x + box.width * 0.3, box.y + 60);
+      await workbench.page.mouse.down();
+      await workbench.page.mouse.move(box.x + box.width * 0.5, box.y + 60, { steps: 5 });
+      await workbench.page.mouse.up();
+      await until('another picture', async () => (await ticks()) !== whole);
+      await plot.dblclick();
+      await workbench.page.mouse.move(10, 10);
+    });
+
+    it('can be read with the keyboard', async () => {
+      const { workbench } = at;
+      const plot = workbench.dashboard().locator('.chart-large .plot');
+      await plot.focus();
+      await workbench.page.keyboard.press('Home');
+      const atStart = await plot.getAttribute('aria-label');
+      await workbench.page.keyboard.press('ArrowRight');
+      const next = await plot.getAttribute('aria-label');
+      assert.match(atStart ?? '', /step \d/);
+      assert.notEqual(atStart, next);
+      await workbench.page.keyboard.press('Escape');
+      const tab = workbench.dashboard().locator('#tab-learning');
+      await tab.focus();
+      await workbench.page.keyboard.press('ArrowRight');
+      assert.equal(
+        await workbench.dashboard().locator('#tab-playground').getAttribute('aria-selected'),
+        'true',
+      );
+      await workbench.page.keyboard.press('ArrowLeft');
+    });
+
+    it('scrubs through the samples', async () => {
+      const { workbench } = at;
+      const slider = workbench.dashboard().locator('.samples input');
+      await slider.focus();
+      await workbench.page.keyboard.press('Home');
+      await workbench.dashboard().locator('.samples .caption').filter({ hasText: 'Step 0' }).waitFor();
+      await workbench.page.keyboard.press('End');
+    });
+
+    it('keeps what it shows when it is hidden and shown again', async () => {
+      const { workbench } = at;
+      const page = workbench.dashboard();
+      await page.locator('.chip').filter({ hasText: 'short-001' }).click();
+      await until('two curves', async () => (await page.locator('.chart-large .legend-entry').count()) === 2);
+      await workbench.page.keyboard.press('Control+P');
+      await workbench.quickInput().locator('input').first().fill('small.yaml');
+      await workbench.pick('small.yaml');
+      await workbench.tab('small.yaml').waitFor();
+      const dashboardTab = workbench.page
+        .locator('.tabs-container .tab')
+        .filter({ hasText: 'Trickster Dashboard' });
+      const yamlTab = workbench.tab('small.yaml');
+      // In one group the editor hides the dashboard.
+      await yamlTab.click();
+      await dashboardTab.click();
+      await page.locator('.chart-large canvas').waitFor();
+      await until(
+        'two curves again',
+        async () => (await page.locator('.chart-large .legend-entry').count()) === 2,
+      );
+      assert.equal(
+        await page
+          .locator('#run')
+          .inputValue()
+          .then((id) => id.includes('long-001')),
+        true,
+      );
+    });
+
+    for (const [theme, kind] of [
+      ['Light Modern', 'vscode-light'],
+      ['Dark High Contrast', 'vscode-high-contrast'],
+      ['Light High Contrast', 'vscode-high-contrast-light'],
+    ] as const) {
+      it(`follows the theme: ${theme}`, async () => {
+        const { workbench } = at;
+        await workbench.theme(theme);
+        await workbench.dashboard().locator(`body.${kind}`).waitFor();
+        await workbench.shot(`dashboard-${theme.toLowerCase().replaceAll(' ', '-')}`);
+      });
+    }
+
+    it('runs under a policy that allows nothing from outside', async () => {
+      const policy = await at.workbench
+        .dashboard()
+        .locator('meta[http-equiv="Content-Security-Policy"]')
+        .getAttribute('content');
+      assert.match(policy ?? '', /default-src 'none'/);
+      assert.doesNotMatch(policy ?? '', /unsafe|script-src [^;]*(self|https)/);
+      assert.ok(fs.existsSync(folder));
+    });
+  },
+);

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { endRunsAtExit, eventsOf, trainers } from '../folders.mts';
+import { journey, outputOf, until } from '../journey.mts';
+import { scratch } from '../server.mts';
+
+const folder = scratch('first-minute');
+endRunsAtExit(folder);
+
+/** Whether the preset's corpus can be had without a network. */
+function hasShakespeare(): boolean {
+  const local = process.env['TRICKSTER_CORPUS_DIR'];
+  const cached = path.join(
+    process.env['XDG_CACHE_HOME'] ?? path.join(os.homedir(), '.cache'),
+    'trickster',
+    'tinyshakespeare.txt',
+  );
+  return (
+    (local !== undefined && fs.existsSync(path.join(local, 'tinyshakespeare.txt'))) || fs.existsSync(cached)
+  );
+}
+
+journey(
+  'From an empty folder to a model that has learned',
+  { folder: () => folder, settings: { 'workbench.colorTheme': 'Dark Modern' } },
+  (at) => {
+    it('invites to train', async () => {
+      const { workbench } = at;
+      await workbench.openSidebar();
+      await workbench.view('Runs').locator('.monaco-button').filter({ hasText: 'Train' }).waitFor();
+      await workbench.lessonStep('2. Set-up').filter({ hasText: 'PyTorch' }).waitFor();
+      assert.equal(await workbench.view('Lesson').locator('.monaco-list-row').count(), 12);
+      await workbench.shot('first-minute-1-empty-dark');
+    });
+
+    it('trains after two more clicks', async () => {
+      const { workbench } = at;
+      await workbench
+        .view('Runs')
+        .locator('.monaco-button')
+        .filter({ hasText: /^Train$/ })
+        .click();
+      await workbench.rows().filter({ hasText: 'pico' }).first().waitFor();
+      await workbench.shot('first-minute-2-presets-dark');
+      if (!hasShakespeare()) {
+        // The preset's text is not on this machine: the same journey on text that is.
+        await workbench.page.keyboard.press('Escape');
+        await workbench.command('Trickster: New Config from Preset');
+        await workbench.pick('pico');
+        const file = path.join(folder, 'pico.trickster.yaml');
+        await until('the config is written', () => fs.existsSync(file));
+        fs.writeFileSync(
+          file,
+          fs.readFileSync(file, 'utf8').replace('corpus: shakespeare', 'corpus: python'),
+        );
+        await workbench.command('Trickster: Train');
+      } else {
+        await workbench.pick('pico');
+      }
+      await workbench.tab('pico.trickster.yaml').waitFor();
+      await workbench.toast('Training pico-001').waitFor();
+      await workbench.runRow('pico-001').waitFor();
+    });
+
+    it('shows the loss falling, in the chart, the status bar and the checklist', async () => {
+      const { workbench } = at;
+      const chart = workbench.dashboard().locator('.chart-large .plot');
+      const reading = (): Promise<string> => chart.getAttribute('aria-label').then((label) => label ?? '');
+      await until('the chart reads a training loss', async () => /training \d/.test(await reading()), 90_000);
+      const first = await reading();
+      await until('the chart moves on', async () => (await reading()) !== first, 60_000);
+      assert.match(await workbench.status().innerText(), /step \d+ of 2,500/);
+      await workbench.lessonStep('6. Train').filter({ hasText: 'step' }).waitFor();
+      await workbench
+        .lessonStep('1. Train or fine-tune?')
+        .filter({ hasText: 'pico.trickster.yaml' })
+        .waitFor();
+      await workbench.lessonStep('3. Data').filter({ hasText: '90/10' }).waitFor();
+      await workbench.shot('first-minute-3-training-dark');
+    });
+
+    it('writes samples into the output', async () => {
+      const { workbench } = at;
+      await workbench.command('Trickster: Show Samples');
+      assert.match(outputOf(at.server, 'Trickster Samples'), /pico-001 · step 0 /);
+      await workbench.outputShows('held-out loss');
+      await workbench.shot('first-minute-4-samples-dark');
+      await workbench.page.keyboard.press('Control+J');
+    });
+
+    it('stops, saving first', async () => {
+      const { workbench } = at;
+      await until(
+        'some steps are done',
+        () => eventsOf(folder, 'pico-001').some((event) => event.step >= 100),
+        120_000,
+      );
+      await workbench.command('Trickster: Stop');
+      await workbench.dashboard().locator('.badge').filter({ hasText: 'Stopped, saved' }).waitFor();
+      await workbench.toast('Training pico-001').waitFor({ state: 'hidden' });
+      await until('nobody trains any more', () => trainers(folder).length === 0);
+      await workbench.dashboard().locator('.checkpoint').first().waitFor();
+    });
+
+    it('generates text with the checkpoint, with the probabilities of every character', async () => {
+      const { workbench } = at;
+      await workbench.command('Trickster: Generate Text');
+      const page = workbench.dashboard();
+      await page.locator('.bars li').nth(4).waitFor();
+      await page.getByRole('button', { name: 'Generate' }).click();
+      await page.locator('.area-text .caption').filter({ hasText: '200 tokens' }).waitFor();
+      assert.equal(await page.locator('.output span').count(), 200);
+      await page.locator('.output').focus();
+      await workbench.page.keyboard.press('ArrowRight');
+      await page.locator('.area-bars h2').filter({ hasText: 'Drew' }).waitFor();
+      assert.equal(await page.locator('.output .selected').count(), 1);
+      await workbench.shot('first-minute-5-playground-dark');
+    });
+
+    it('proves that it learned, beside a random twin', async () => {
+      const { workbench } = at;
+      await workbench.command('Trickster: Compare with Random');
+      const page = workbench.dashboard();
+      await page.locator('.losses tr').nth(5).waitFor({ timeout: 120_000 });
+      const losses = await page.locator('.losses .value').allInnerTexts();
+      const [untrained, trained] = losses.slice(-2).map((value) => parseFloat(value));
+      assert.ok(
+        trained !== undefined && untrained !== undefined && trained < untrained - 1,
+        `${untrained} → ${trained}`,
+      );
+      await workbench.lessonStep('8. Proof').filter({ hasText: 'pico-001' }).waitFor();
+      await workbench.shot('first-minute-6-proof-dark');
+      await workbench.theme('Light Modern');
+      await page.locator('body.vscode-light').waitFor();
+      await workbench.shot('first-minute-7-proof-light');
+      await page.locator('#tab-learning').click();
+      await page.locator('.chart-large canvas').waitFor();
+      await workbench.shot('first-minute-8-learning-light');
+    });
+
+    it('has nothing of ours in the Problems panel', async () => {
+      const { workbench } = at;
+      await workbench.command('Problems: Focus on Problems View');
+      await workbench.page
+        .locator('.markers-panel-container .message-box-container')
+        .filter({ hasText: 'No problems' })
+        .waitFor();
+    });
+  },
+);

@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import path from 'node:path';
+import { eventsOf, isAlive, sampleFolder, trainers } from '../folders.mts';
+import { journey, outputOf, until } from '../journey.mts';
+import { PYTHON } from '../server.mts';
+
+const ROOT = path.resolve(import.meta.dirname, '../../..');
+// Long enough to outlast everything that is done to it.
+const folder = sampleFolder('never-lose', { steps: 100_000, evaluateEvery: 200, saveEvery: 400 });
+
+function lastStep(run: string): number {
+  return Math.max(
+    0,
+    ...eventsOf(folder, run)
+      .filter((event) => event.kind === 'step')
+      .map((event) => event.step),
+  );
+}
+
+/** The step that the dashboard shows. */
+async function shownStep(at: {
+  workbench: { dashboard(): import('playwright-core').FrameLocator };
+}): Promise<number> {
+  const tile = at.workbench.dashboard().locator('.tile').filter({ hasText: 'Step' }).locator('.number');
+  return Number((await tile.innerText()).replaceAll(',', ''));
+}
+
+journey(
+  'A run is never lost',
+  { folder: () => folder, settings: { 'workbench.colorTheme': 'Dark Modern' } },
+  (at) => {
+    let trainer = 0;
+
+    it('starts', async () => {
+      const { workbench } = at;
+      await workbench.openFile('small.yaml');
+      await workbench.openSidebar();
+      await workbench.command('Trickster: Train');
+      await workbench
+        .status()
+        .filter({ hasText: /step [1-9]/ })
+        .waitFor();
+      [trainer = 0] = trainers(folder);
+      assert.ok(trainer > 0);
+    });
+
+    it('goes on while the window is reloaded, and everything is there again, live', async () => {
+      const { workbench } = at;
+      await until(
+        'a first evaluation',
+        () => eventsOf(folder, 'small-001').filter((event) => event.kind === 'eval').length >= 2,
+      );
+      await workbench.reload();
+      assert.ok(isAlive(trainer));
+      const before = lastStep('small-001');
+      await workbench.status().filter({ hasText: /step/ }).waitFor();
+      // The dashboard was open and comes back by itself, with the whole curve and the samples.
+      const page = workbench.dashboard();
+      await page.locator('.badge').filter({ hasText: 'Training' }).waitFor();
+      await page.locator('.samples .sample').filter({ hasText: /\w/ }).waitFor();
+      await until('it shows steps made after the reload', async () => (await shownStep(at)) > before);
+      assert.ok(
+        Number(await page.locator('.samples input').getAttribute('max')) >= 1,
+        'the samples from before the reload',
+      );
+      await workbench.openSidebar();
+      await workbench.runRow('small-001').waitFor();
+      await workbench.lessonStep('6. Train').filter({ hasText: 'step' }).waitFor();
+      await workbench.command('Trickster: Show Samples');
+      await workbench.outputShows('small-001 · step ');
+      await until(
+        'both windows have written the first sample',
+        () => outputOf(at.server, 'Trickster Samples').split('small-001 · step 0 ').length === 3,
+      );
+      await workbench.page.keyboard.press('Control+J');
+      await workbench.shot('never-lose-1-reloaded-dark');
+    });
+
+    it('goes on when the server is killed; the window follows it again', async () => {
+      const { workbench } = at;
+      const [server] = serversOf(at.server.pid);
+      assert.ok(server, 'the language server was found');
+      process.kill(server, 'SIGKILL');
+      await until('the server is gone', () => !isAlive(server));
+      assert.ok(isAlive(trainer));
+      const before = lastStep('small-001');
+      await until('steps made after the kill are shown', async () => (await shownStep(at)) > before);
+      assert.ok(isAlive(trainer));
+      assert.equal(await workbench.page.locator('.notification-toast.error').count(), 0);
+    });
+
+    it('stops and resumes', async () => {
+      const { workbench } = at;
+      await workbench.command('Trickster: Stop');
+      const badge = workbench.dashboard().locator('.badge');
+      await badge.filter({ hasText: 'Stopped, saved' }).waitFor();
+      await until('the trainer has ended', () => !isAlive(trainer));
+      const stoppedAt = lastStep('small-001');
+      await workbench.shot('never-lose-2-stopped-dark');
+      await workbench.command('Trickster: Resume');
+      await badge.filter({ hasText: 'Training' }).waitFor();
+      await until('it goes on where it stopped', () => lastStep('small-001') > stoppedAt);
+      await until('the window follows', async () => (await shownStep(at)) > stoppedAt);
+      await workbench.command('Trickster: Stop');
+      await badge.filter({ hasText: 'Stopped, saved' }).waitFor();
+    });
+
+    it('shows a run that was started in a terminal', async () => {
+      const { workbench } = at;
+      const trainer = spawn(
+        PYTHON,
+        ['-m', 'trickster_engine', 'train', 'small.yaml', '--set', 'training_config.max_steps=400'],
+        { cwd: folder, env: { ...process.env, PYTHONPATH: ROOT, OMP_NUM_THREADS: '1' }, stdio: 'ignore' },
+      );
+      const ended = new Promise<number | null>((resolve) => trainer.once('exit', resolve));
+      await workbench.openSidebar();
+      await workbench
+        .runRow('small-002')
+        .filter({ hasText: /step [1-9]/ })
+        .waitFor();
+      await workbench.status().filter({ hasText: 'of 400' }).waitFor();
+      assert.equal(await ended, 0);
+      await workbench.runRow('small-002').filter({ hasText: 'finished' }).waitFor();
+    });
+
+    it('shows two runs in one chart', async () => {
+      const { workbench } = at;
+      await workbench.runRow('small-002').click();
+      const page = workbench.dashboard();
+      await page.locator('.chip').filter({ hasText: 'small-001' }).click();
+      await until(
+        'both are in the legend',
+        async () => (await page.locator('.chart-large .legend-entry').count()) === 2,
+      );
+      await workbench.shot('never-lose-3-compared-dark');
+    });
+  },
+);
+
+/** Language servers below a process, at any depth. */
+function serversOf(root: number): number[] {
+  const rows = execFileSync('ps', ['-eo', 'pid,ppid,args', 'ww'], { encoding: 'utf8' })
+    .split('\n')
+    .map((row) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(row))
+    .filter((match) => match !== null)
+    .map(([, pid, parent, args]) => ({ pid: Number(pid), parent: Number(parent), args: args ?? '' }));
+  const family = new Set([root]);
+  for (let grown = true; grown;) {
+    grown = false;
+    for (const row of rows) {
+      if (family.has(row.parent) && !family.has(row.pid)) {
+        family.add(row.pid);
+        grown = true;
+      }
+    }
+  }
+  return rows
+    .filter((row) => family.has(row.pid) && row.args.includes('trickster_server'))
+    .map((row) => row.pid);
+}

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { sampleFolder } from '../folders.mts';
+import { extensionLog, journey, until } from '../journey.mts';
+import { PYTHON, scratch } from '../server.mts';
+
+/** A folder of programs like the machine's own, without any Python and without uv. */
+function pathWithoutPython(): string {
+  const folder = scratch('path');
+  for (const source of ['/usr/local/bin', '/usr/bin', '/bin', '/usr/sbin', '/sbin']) {
+    for (const name of fs.existsSync(source) ? fs.readdirSync(source) : []) {
+      const link = path.join(folder, name);
+      if (!/^(python|pypy|uv|conda|pip)/.test(name) && !fs.existsSync(link)) {
+        fs.symlinkSync(path.join(source, name), link);
+      }
+    }
+  }
+  return folder;
+}
+
+const bare = pathWithoutPython();
+const home = scratch('home');
+
+/** A Python that has nothing but itself. */
+function emptyPython(): string {
+  const folder = path.join(scratch('python'), 'bare');
+  execFileSync(PYTHON, ['-m', 'venv', '--without-pip', folder]);
+  return path.join(folder, 'bin');
+}
+
+const withoutPython = sampleFolder('no-python');
+journey(
+  'No Python',
+  {
+    folder: () => withoutPython,
+    machineSettings: { 'trickster.interpreter': '' },
+    env: { PATH: bare, HOME: home },
+    settings: { 'workbench.colorTheme': 'Light Modern' },
+  },
+  (at) => {
+    it('says what to install, once', async () => {
+      const { workbench } = at;
+      await workbench.openFile('small.yaml');
+      await workbench.toast('needs Python 3.10 or newer').waitFor();
+      assert.deepEqual(
+        (await workbench.toast('needs Python 3.10').locator('.monaco-button').allInnerTexts()).filter(
+          Boolean,
+        ),
+        ['Get Python', 'Select Interpreter', 'Try Again'],
+      );
+      await workbench.shot('set-up-1-no-python-light');
+      await workbench.command('Trickster: Train');
+      assert.equal(await workbench.page.locator('.notification-toast').count(), 1);
+    });
+
+    it('finds a Python that was installed meanwhile', async () => {
+      const { workbench } = at;
+      const base = execFileSync(PYTHON, ['-c', 'import sys; print(sys._base_executable)'], {
+        encoding: 'utf8',
+      }).trim();
+      fs.symlinkSync(base, path.join(bare, 'python3'));
+      await workbench.toastButton('needs Python 3.10', 'Try Again').click();
+      await workbench.editor().locator('.codelens-decoration a').filter({ hasText: 'Train' }).waitFor();
+      fs.rmSync(path.join(bare, 'python3'));
+    });
+  },
+);
+
+const withoutTorch = sampleFolder('no-torch', { steps: 60, evaluateEvery: 30 });
+const python = emptyPython();
+journey(
+  'No PyTorch',
+  {
+    folder: () => withoutTorch,
+    machineSettings: { 'trickster.interpreter': '' },
+    env: { PATH: `${python}:${bare}`, HOME: home },
+    settings: { 'workbench.colorTheme': 'Dark Modern' },
+  },
+  (at) => {
+    const environment = (): string =>
+      path.join(at.server.userFolder, 'User/globalStorage/trickster.trickster/environment');
+
+    it('checks configs all the same', async () => {
+      const { workbench } = at;
+      await workbench.openFile('small.yaml');
+      await workbench.editor().locator('.codelens-decoration a').filter({ hasText: 'Train' }).waitFor();
+      await workbench.openSidebar();
+      await workbench.lessonStep('2. Set-up').filter({ hasText: 'no PyTorch' }).waitFor();
+    });
+
+    it('offers to set up an environment', async () => {
+      const { workbench } = at;
+      await workbench.command('Trickster: Train');
+      await workbench.toast('Training needs PyTorch').waitFor();
+      await workbench.shot('set-up-2-offer-dark');
+    });
+
+    it('leaves nothing behind when that is cancelled', async () => {
+      const { workbench } = at;
+      await workbench.toastButton('Training needs PyTorch', 'Set Up Environment').click();
+      await workbench.toast('Setting up an environment').waitFor();
+      await until('the virtual environment is there', () =>
+        fs.existsSync(path.join(environment(), 'bin/python')),
+      );
+      await workbench.toastButton('Setting up an environment', 'Cancel').click();
+      await workbench.toast('Nothing was left behind').waitFor();
+      assert.ok(!fs.existsSync(environment()));
+    });
+
+    it('makes the environment and goes on to train', async function () {
+      this.timeout(600_000);
+      const { workbench } = at;
+      await workbench.command('Notifications: Clear All Notifications');
+      await workbench.command('Trickster: Train');
+      await workbench.toastButton('Training needs PyTorch', 'Set Up Environment').click();
+      await workbench.toast('Setting up an environment').waitFor();
+      await until('PyTorch is being installed', () => /torch/.test(extensionLog(at.server)));
+      await workbench.shot('set-up-3-progress-dark');
+      await workbench.toast('Training small-001').waitFor({ timeout: 540_000 });
+      await workbench.lessonStep('2. Set-up').filter({ hasText: 'PyTorch 2' }).waitFor();
+      await workbench.runRow('small-001').filter({ hasText: 'finished' }).waitFor({ timeout: 120_000 });
+    });
+  },
+);

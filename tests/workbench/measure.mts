@@ -1,0 +1,230 @@
+// measure.mts [activation] [first-step] [memory] [speed]: the extension's figures, in a real workbench, as JSON lines.
+// Wants a quiet machine.
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { sampleFolder, trainers } from './folders.mts';
+import { until } from './journey.mts';
+import { CodeServer, PYTHON } from './server.mts';
+import { closeBrowser, Workbench } from './workbench.mts';
+
+const ROOT = path.resolve(import.meta.dirname, '../..');
+const EVENTS = 100_000;
+const PAIRS = Number(process.env['PAIRS'] ?? 3);
+const ENGINE_ENV = { ...process.env, PYTHONPATH: ROOT };
+
+function report(figure: string, values: Record<string, unknown>): void {
+  console.log(JSON.stringify({ figure, ...values }));
+}
+
+function median(values: number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
+}
+
+/** How long VS Code itself says that activating took, in a few fresh windows. */
+async function activation(): Promise<void> {
+  const folder = sampleFolder('activation');
+  const server = await CodeServer.start({ settings: { 'files.hotExit': 'off' } });
+  const times: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    const workbench = await Workbench.open(server, folder);
+    await workbench.openFile('small.yaml');
+    await workbench.editor().locator('.codelens-decoration a').filter({ hasText: 'Train' }).waitFor();
+    await workbench.command('Developer: Show Running Extensions');
+    const row = workbench.page
+      .locator('.runtime-extensions-editor .extension')
+      .filter({ hasText: 'Trickster' });
+    const words = await row.locator('.activation-time').innerText();
+    times.push(Number(/(\d+)\s*ms/.exec(words)?.[1]));
+    await workbench.close();
+  }
+  await server.stop();
+  report('activation', { median_ms: median(times), all_ms: times });
+}
+
+/** From choosing Train to the first step in the status bar. The first run warms the disk. */
+async function firstStep(): Promise<void> {
+  const folder = sampleFolder('first-step', { steps: 100_000 });
+  const server = await CodeServer.start();
+  const workbench = await Workbench.open(server, folder);
+  await workbench.openFile('small.yaml');
+  await workbench.editor().locator('.codelens-decoration a').filter({ hasText: 'Train' }).waitFor();
+  const times: number[] = [];
+  for (let i = 1; i <= 5; i++) {
+    await workbench.openPalette('Trickster: Train');
+    const row = workbench.rows().filter({ hasText: 'Trickster: Train' }).first();
+    await row.waitFor();
+    const begin = performance.now();
+    await row.click();
+    await workbench
+      .status()
+      .filter({ hasText: /step [1-9]/ })
+      .waitFor();
+    times.push((performance.now() - begin) / 1000);
+    await workbench.command('Trickster: Stop');
+    await until('it has stopped', () => trainers(folder).length === 0);
+    await workbench
+      .status()
+      .filter({ hasText: `small-00${i} stopped` })
+      .waitFor();
+  }
+  await workbench.close();
+  await server.stop();
+  report('command to first step shown', {
+    first_s: times[0],
+    warm_median_s: median(times.slice(1)),
+    all_s: times,
+  });
+}
+
+/** Memory of the extension host and of the dashboard's page before and after 100,000 live events. */
+async function memory(): Promise<void> {
+  const folder = sampleFolder('memory');
+  const server = await CodeServer.start();
+  const workbench = await Workbench.open(server, folder);
+  await workbench.openFile('small.yaml');
+  await workbench.openSidebar();
+  const seconds = 90;
+  const recorder = spawn(
+    PYTHON,
+    [
+      path.join(import.meta.dirname, 'record_run.py'),
+      path.join(folder, 'runs/live-001'),
+      path.join(folder, 'small.yaml'),
+      String(EVENTS),
+      String(seconds),
+    ],
+    { env: ENGINE_ENV, stdio: 'inherit' },
+  );
+  const ended = new Promise((resolve) => recorder.once('exit', resolve));
+  await workbench.runRow('live-001').click();
+  const page = workbench.dashboard();
+  const host = extensionHost(server.pid);
+  const sample = async (): Promise<Record<string, number>> => ({
+    step: Number((await page.locator('.tile .number').first().innerText()).replaceAll(',', '')),
+    extension_host_mb: residentMegabytes(host),
+    page_heap_mb: await heap(workbench),
+  });
+  const samples: Record<string, number>[] = [];
+  for (const share of [0.1, 0.25, 0.5, 0.75, 1]) {
+    await until(
+      `${share} of the events`,
+      async () =>
+        Number((await page.locator('.tile .number').first().innerText()).replaceAll(',', '')) >=
+        share * EVENTS,
+      300_000,
+    );
+    samples.push(await sample());
+  }
+  await ended;
+  await page.locator('.badge').filter({ hasText: 'Finished' }).waitFor();
+  samples.push(await sample());
+  await workbench.close();
+  await server.stop();
+  report('memory over 100,000 live events', { samples });
+}
+
+/** Tokens a second of the same training, from the command line and from VS Code with the dashboard open, in turns. */
+async function speed(): Promise<void> {
+  const folder = sampleFolder('speed', {
+    steps: 1500,
+    hidden: 128,
+    logEvery: 50,
+    evaluateEvery: 1500,
+    saveEvery: 1500,
+  });
+  const server = await CodeServer.start({ env: { OMP_NUM_THREADS: undefined } });
+  const pairs: { bare: number; window: number }[] = [];
+  let run = 0;
+  for (let i = 0; i < PAIRS; i++) {
+    const bare = (): number => {
+      spawnSync(PYTHON, ['-m', 'trickster_engine', 'train', 'small.yaml'], {
+        cwd: folder,
+        env: ENGINE_ENV,
+        stdio: 'ignore',
+      });
+      return tokensPerSecond(path.join(folder, 'runs', `small-00${++run}`));
+    };
+    const inWindow = async (): Promise<number> => {
+      const name = `small-00${++run}`;
+      const workbench = await Workbench.open(server, folder);
+      await workbench.openFile('small.yaml');
+      await workbench.openSidebar();
+      await workbench.command('Trickster: Train');
+      await workbench.dashboard().locator('.chart-large canvas').waitFor();
+      await workbench.runRow(name).filter({ hasText: 'finished' }).waitFor({ timeout: 600_000 });
+      await workbench.close();
+      return tokensPerSecond(path.join(folder, 'runs', name));
+    };
+    // In turns, and not always the same one first.
+    const pair = { bare: 0, window: 0 };
+    if (i % 2 === 0) {
+      pair.bare = bare();
+      pair.window = await inWindow();
+    } else {
+      pair.window = await inWindow();
+      pair.bare = bare();
+    }
+    pairs.push(pair);
+    report('speed, one pair', pair);
+  }
+  await server.stop();
+  report('speed with the dashboard open', {
+    median_share: median(pairs.map(({ bare, window }) => window / bare)),
+    pairs,
+  });
+}
+
+/** Tokens a second over a run without its first tenth, from the times of its events. */
+function tokensPerSecond(run: string): number {
+  const steps = fs
+    .readFileSync(path.join(run, 'events.jsonl'), 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as { kind: string; step: number; tokens_per_s: number })
+    .filter(({ kind }) => kind === 'step');
+  const later = steps.slice(Math.ceil(steps.length / 10));
+  // Equal spans of steps: the harmonic mean is tokens over time.
+  return later.length / later.reduce((sum, { tokens_per_s: speed }) => sum + 1 / speed, 0);
+}
+
+function extensionHost(root: number): number {
+  const rows = execFileSync('ps', ['-eo', 'pid,ppid,args', 'ww'], { encoding: 'utf8' }).split('\n');
+  const processes = rows
+    .map((row) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(row))
+    .filter((match) => match !== null)
+    .map(([, pid, parent, args]) => ({ pid: Number(pid), parent: Number(parent), args: args ?? '' }));
+  const family = new Set([root]);
+  for (let before = 0; before !== family.size;) {
+    before = family.size;
+    processes.filter(({ parent }) => family.has(parent)).forEach(({ pid }) => family.add(pid));
+  }
+  return (
+    processes.find(({ pid, args }) => family.has(pid) && args.includes('--type=extensionHost'))?.pid ?? 0
+  );
+}
+
+function residentMegabytes(pid: number): number {
+  const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024);
+}
+
+/** The JavaScript heap of the dashboard's page after a collection. */
+async function heap(workbench: Workbench): Promise<number> {
+  const body = await workbench.dashboard().locator('body').elementHandle();
+  const bytes = await body?.evaluate(() => {
+    (globalThis as unknown as { gc?: () => void }).gc?.();
+    return (performance as unknown as { memory: { usedJSHeapSize: number } }).memory.usedJSHeapSize;
+  });
+  return Math.round((bytes ?? NaN) / 1e5) / 10;
+}
+
+const figures = { activation, 'first-step': firstStep, memory, speed };
+const wanted = process.argv.slice(2);
+for (const [name, measure] of Object.entries(figures)) {
+  if (wanted.length === 0 || wanted.includes(name)) {
+    await measure();
+  }
+}
+await closeBrowser();
+process.exit();

@@ -1,0 +1,92 @@
+"""record_run.py RUN CONFIG STEPS [SECONDS]: writes a run's directory as the trainer writes it, without training.
+
+One step event a step, an evaluation and a sample twenty times. With SECONDS the run is live for that long and its events
+come evenly spread; without, it is finished.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+import time
+from pathlib import Path
+
+from trickster_engine.processes import this_process
+from trickster_engine.runs import CONFIG_FILE, EventLog, RunDirectory, RunIdentity, RunLock
+
+
+def main() -> None:
+    """Write it."""
+    run = RunDirectory(Path(sys.argv[1]))
+    config = Path(sys.argv[2]).resolve()
+    steps = int(sys.argv[3])
+    seconds = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
+    run.path.mkdir(parents=True)
+    text = config.read_text(encoding="utf-8")
+    text = "\n".join(
+        f"  max_steps: {steps}" if line.strip().startswith("max_steps") else line for line in text.splitlines()
+    )
+    (run.path / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+    process = this_process()
+    run.write_identity(
+        RunIdentity(
+            id=run.path.name,
+            config_path=str(config),
+            created=time.time() - steps * 0.02,
+            host=process.host,
+            pid=process.pid,
+            pid_started=process.started,
+            backend="torch",
+            device="cpu",
+            precision="fp32",
+            versions={},
+            data={"name": "corpus.txt", "train_characters": 108_000, "val_characters": 12_000},
+            parameters=58_608,
+            baselines={"uniform": math.log(256), "unigram": 3.25, "bigram": 2.49, "trigram": 1.77},
+        )
+    )
+    noise = random.Random(run.path.name)
+    with RunLock(run.path):
+        log = EventLog(run.events_path)
+        begin = time.time()
+        log.write({"t": begin, "kind": "status", "status": "training", "step": 0, "message": None})
+        for step in range(steps + 1):
+            now = begin + (seconds or steps * 0.02) * step / steps
+            if seconds and step % 100 == 0:
+                time.sleep(max(0.0, now - time.time()))
+            loss = 1.4 + 4.1 * math.exp(-12 * step / steps) + noise.gauss(0, 0.08)
+            if step:
+                log.write(
+                    {
+                        "t": now,
+                        "kind": "step",
+                        "step": step,
+                        "loss": loss,
+                        "lr": 3e-3 * (1 - step / steps),
+                        "grad_norm": abs(noise.gauss(0.5, 0.1)),
+                        "tokens_per_s": noise.gauss(20_000, 500),
+                        "eta_s": (steps - step) * 0.02,
+                        "mfu": None,
+                    }
+                )
+            if step % (steps // 20) == 0:
+                value = 1.5 + 4.0 * math.exp(-12 * step / steps)
+                log.write(
+                    {
+                        "t": now,
+                        "kind": "eval",
+                        "step": step,
+                        "train_loss": value - 0.1 * step / steps,
+                        "val_loss": value,
+                        "perplexity": math.exp(value),
+                    }
+                )
+                words = "".join(noise.choice("etaoin shrdlu\n") for _ in range(80))
+                log.write({"t": now, "kind": "sample", "step": step, "prompt": "The ", "text": words})
+        log.write({"t": time.time(), "kind": "status", "status": "finished", "step": steps, "message": None})
+        log.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+// `make screenshots`: the pictures of the extension's README, taken in a real workbench from a real run of the preset
+// pico. Takes as long as that run.
+import fs from 'node:fs';
+import path from 'node:path';
+import { endRunsAtExit } from './folders.mts';
+import { CodeServer, scratch } from './server.mts';
+import { closeBrowser, Workbench } from './workbench.mts';
+
+const TARGET = path.resolve(import.meta.dirname, '../../extension/media/screenshots');
+const RUN_MS = 40 * 60_000;
+
+const folder = scratch('pictures');
+endRunsAtExit(folder);
+fs.mkdirSync(TARGET, { recursive: true });
+fs.copyFileSync(
+  path.resolve(import.meta.dirname, '../../trickster_engine/config/presets/pico.yaml'),
+  path.join(folder, 'pico.trickster.yaml'),
+);
+const server = await CodeServer.start({
+  settings: {
+    'workbench.colorTheme': 'Dark Modern',
+    'trickster.train.notification': false,
+    'window.title': 'Trickster',
+  },
+});
+const workbench = await Workbench.open(server, folder, { width: 1280, height: 800 });
+const picture = async (name: string): Promise<void> => {
+  await workbench.page.mouse.move(640, 2);
+  await workbench.page.screenshot({ path: path.join(TARGET, `${name}.png`) });
+};
+try {
+  await workbench.openSidebar();
+  await workbench.openFile('pico.trickster.yaml');
+  await workbench.editor().locator('.codelens-decoration a').filter({ hasText: 'Train' }).waitFor();
+  await workbench
+    .editor()
+    .locator('.view-line span span')
+    .filter({ hasText: /^hidden_dim$/ })
+    .first()
+    .hover();
+  await workbench.page.locator('.monaco-hover:visible').filter({ hasText: 'parameters' }).first().waitFor();
+  await workbench.page.screenshot({ path: path.join(TARGET, 'hover.png') });
+  await workbench.page.keyboard.press('Escape');
+  await workbench.command('Trickster: Inspect Model');
+  await workbench.lessonStep('4. Model').filter({ hasText: 'first loss' }).waitFor();
+  await workbench.page.keyboard.press('Control+F4');
+  await workbench.command('Trickster: Train');
+  const page = workbench.dashboard();
+  await page.locator('.badge').filter({ hasText: 'Training' }).waitFor();
+  await workbench.tab('pico.trickster.yaml').click();
+  await workbench.page.keyboard.press('Control+F4');
+  // One editor: the dashboard has the whole width.
+  await page.locator('.samples .caption').filter({ hasText: 'Step 1,500' }).waitFor({ timeout: RUN_MS });
+  await picture('learning');
+  await workbench.theme('Light Modern');
+  await page.locator('body.vscode-light').waitFor();
+  await picture('learning-light');
+  await workbench.theme('Dark Modern');
+  await page.locator('.badge').filter({ hasText: 'Finished' }).waitFor({ timeout: RUN_MS });
+  await page.locator('#tab-playground').click();
+  await page.locator('.bars li').first().waitFor();
+  await page.getByRole('button', { name: 'Generate' }).click();
+  await page.locator('.area-text .caption').filter({ hasText: '200 tokens' }).waitFor();
+  await page.locator('.output span').nth(24).click();
+  await picture('playground');
+  await page.locator('#tab-proof').click();
+  await page.getByRole('button', { name: 'Compare with Random' }).click();
+  await page.locator('.losses').waitFor({ timeout: 180_000 });
+  await picture('proof');
+} finally {
+  await workbench.close();
+  await closeBrowser();
+  await server.stop();
+}
