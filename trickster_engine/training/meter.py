@@ -12,6 +12,8 @@ from trickster_engine.config.plan import Plan
 
 #: A step event comes at every `log_interval`, and for slow models also this often, so that nobody wonders.
 MAX_SECONDS_BETWEEN_EVENTS = 2.0
+#: Updates to time before saying how long the rest will take.
+ENOUGH_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class StepFigures:
     loss: float
     grad_norm: float
     tokens_per_s: float
-    eta_s: float
+    eta_s: float | None  # None while too few updates have been timed
 
 
 class Meter:
@@ -42,6 +44,8 @@ class Meter:
         self._losses.append(loss)
         self._norms.append(grad_norm)
         self._steps += 1
+        if self._steps == 1:  # it paid for caches, threads and, on some devices, compiling: no measure of the rest
+            self._started = time.perf_counter()
 
     def due(self, step: int) -> bool:
         """Whether a step event is due after this many updates."""
@@ -52,11 +56,12 @@ class Meter:
         """The figures since the last lap; begins the next."""
         now = time.perf_counter()
         count = len(self._losses)
+        timed = self._steps - 1
         figures = StepFigures(
             loss=math.fsum(self._losses) / count,
             grad_norm=math.fsum(self._norms) / count,
             tokens_per_s=count * self._tokens / max(now - self._lap_started, 1e-9),
-            eta_s=(now - self._started) / self._steps * (self._max_steps - step),
+            eta_s=(now - self._started) / timed * (self._max_steps - step) if timed >= ENOUGH_STEPS else None,
         )
         self._losses.clear()
         self._norms.clear()
