@@ -57,6 +57,7 @@ def test_a_run_learns_and_writes_down_everything(tiny_config: Config) -> None:
     assert steps[-1]["step"] == 60
     assert all(event["tokens_per_s"] > 0 and event["grad_norm"] > 0 for event in steps)
     assert steps[-1]["eta_s"] == 0
+    assert steps[0]["eta_s"] is None
     statuses = [event["status"] for event in of_kind(events, "status")]
     assert statuses[:2] == ["starting", "preparing"]
     assert statuses[-1] == "finished"
