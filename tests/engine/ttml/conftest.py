@@ -11,8 +11,19 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 DOUBLE = Path(__file__).parents[2] / "ttml_double"
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The models here are so small that threads cost more than they give."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def forget_modules() -> None:
