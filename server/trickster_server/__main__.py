@@ -19,6 +19,9 @@ def _start() -> int:
     # Thousands of classes are made while the packages load, and all of them stay: nothing there is worth collecting.
     gc.disable()
     try:
+        from trickster_server.quick_start import load_protocol_types
+
+        load_protocol_types()
         from trickster_server.app import main
     except ModuleNotFoundError as error:
         sys.stderr.write(

@@ -108,7 +108,7 @@ class Diagnostics:
         """Answer a client that asks by itself."""
         document = self._server.documents.get(params.text_document.uri)
         found = self.problems(document) if document is not None else []
-        result_id = hashlib.sha256(repr(found).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        result_id = hashlib.sha256(self._server.protocol.to_json(found).encode("ascii")).hexdigest()[:16]
         if params.previous_result_id == result_id:
             return types.RelatedUnchangedDocumentDiagnosticReport(result_id=result_id)
         return types.RelatedFullDocumentDiagnosticReport(items=found, result_id=result_id)

@@ -22,6 +22,8 @@ class Launched:
     def __init__(self, process: subprocess.Popen[bytes], run_directory: Path, output: BinaryIO) -> None:
         self.process = process
         self.run_directory = run_directory
+        self.answered = False
+        """Whether the one who asked for the training has been told that it has begun."""
         self._output = output
 
     @property

@@ -12,10 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lsprotocol import types
+
 from trickster_engine.config.check import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.scalars import as_yaml
-from trickster_engine.runs import config_name, create_run, read_events
+from trickster_engine.runs import RunDirectory, config_name, create_run, is_run_directory, read_events
 from trickster_server.documents import path_of
 from trickster_server.protocol import (
     CompareParams,
@@ -60,6 +62,8 @@ logger = logging.getLogger(__name__)
 
 _LIVE_SECONDS = 60.0
 """How long a training process may take until it holds its run; importing torch from a cold disk takes a while."""
+_BEGIN_SECONDS = 8.0
+"""How long it is waited, from its first sign of life, until a run begins to train."""
 _STOP_SECONDS = 600.0
 _POLL = 0.05
 
@@ -69,7 +73,6 @@ class RunService:
 
     def __init__(self, server: TricksterServer) -> None:
         self._server = server
-        self._launched: list[Launched] = []
         self._workers: dict[str, GenerationWorker] = {}
         self._launching = asyncio.Lock()
         self._prepared: set[tuple[str, object]] = set()
@@ -167,35 +170,44 @@ class RunService:
             raise RequestError(
                 ErrorCode.NO_INTERPRETER, f"{python} does not start: {error}. Choose another."
             ) from error
-        self._launched.append(launched)
         self._server.spawn(self._collect(launched), "collect a trainer")
         logger.info("Training %s as process %d with %s", directory, launched.pid, python)
-        # Also when the request is cancelled from here on: what has been started is followed.
-        deadline = loop.time() + _LIVE_SECONDS
-        while loop.time() < deadline:
-            if (code := launched.exit_code()) is not None and code != 0:
-                raise self._did_not_start(launched, code)
-            if code == 0 or await loop.run_in_executor(None, _has_begun, directory, launched.pid):
+        # Answered when training is about to begin, so that what prevents it is said in the answer. A text that takes
+        # long to prepare is not waited for; the run is in the list from its first sign of life.
+        began, shown = loop.time(), False
+        while loop.time() - began < (_BEGIN_SECONDS if shown else _LIVE_SECONDS):
+            code = launched.exit_code()
+            if code is not None and code != 0:
+                raise self._failed(launched)
+            if not shown and await loop.run_in_executor(None, _has_begun, directory, launched.pid):
+                await self._server.registry.add(directory, started_here=True)
+                shown = True
+            if code == 0 or (shown and RunDirectory(directory).identity() is not None):
                 break
             await asyncio.sleep(_POLL)
+        launched.answered = True
         run = await self._server.registry.add(directory, started_here=True)
         return RunStarted(run.run_id, str(directory), launched.pid)
 
-    def _did_not_start(self, launched: Launched, code: int) -> RequestError:
+    def _failed(self, launched: Launched) -> RequestError:
         lines = [line.strip() for line in launched.last_words().splitlines() if line.strip()]
-        words = engine_error(lines) or "\n".join(lines[-6:]) or f"Training ended with exit code {code}."
-        return RequestError(ErrorCode.ENGINE_FAILED, words, {"exitCode": code})
+        words = engine_error(lines) or "\n".join(lines[-6:]) or f"It ended with exit code {launched.exit_code()}."
+        return RequestError(ErrorCode.ENGINE_FAILED, words, {"exitCode": launched.exit_code()})
 
     async def _collect(self, launched: Launched) -> None:
         """Notice the end of a trainer this server has started, so that it does not stay behind as a zombie."""
         while launched.exit_code() is None:
-            await asyncio.sleep(0.5)
-        if launched in self._launched:
-            self._launched.remove(launched)
+            await asyncio.sleep(0.2)
+        directory = launched.run_directory
         if launched.exit_code():
-            logger.info("%s ended with exit code %s", launched.run_directory.name, launched.exit_code())
-        launched.close()
+            logger.info("%s ended with exit code %s", directory.name, launched.exit_code())
+            if launched.answered and not directory.exists():
+                # It never came to train, so the engine has removed it, and with it the events that say why.
+                words = f"{directory.name} could not begin. {self._failed(launched).message}"
+                self._server.window_show_message(types.ShowMessageParams(types.MessageType.Error, words))
         self._server.registry.look_now()
+        await asyncio.sleep(1.0)  # the answer to the request may still want its last words
+        launched.close()
 
     async def stop_run(self, params: StopRunParams) -> StopRunResult:
         """Ask a trainer to save and stop."""
@@ -371,8 +383,6 @@ class RunService:
 
 def _has_begun(directory: Path, pid: int) -> bool:
     """Whether a trainer holds the run, and has said so in its events."""
-    from trickster_engine.runs import RunDirectory, is_run_directory
-
     holder = RunDirectory(directory).trainer()
     if holder is None or not is_run_directory(directory):
         return False
