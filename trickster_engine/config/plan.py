@@ -469,7 +469,7 @@ class DataConfig:
     )
     train_data: str | None = key(
         None,
-        doc="Text that is already prepared: the lesson's train.pt. Together with val_data it replaces corpus.",
+        doc="Text that is already split: the lesson's train.pt, or a text file. With val_data it replaces corpus.",
         effect="Use it to train on exactly the tensors of the lesson's scripts. Otherwise leave it out and name a "
         "corpus.",
         examples=("data/train.pt",),
@@ -477,7 +477,7 @@ class DataConfig:
     )
     val_data: str | None = key(
         None,
-        doc="The held-out half of prepared text: the lesson's val.pt.",
+        doc="The held-out part that goes with train_data: the lesson's val.pt, or a text file.",
         effect="Goes together with train_data.",
         examples=("data/val.pt",),
         type="path",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -85,6 +86,24 @@ class Problem:
     fixes: tuple[Fix, ...] = ()
     related: tuple[Related, ...] = ()
     key: str | None = field(default=None)  # dotted, when the problem is about one key
+
+    def as_lsp_json(self, text: str) -> dict[str, Any]:
+        """Return code, severity, message and range with characters in UTF-16 code units, as editors count them.
+
+        `text` is the whole text that was checked.
+        """
+        lines = re.split(r"\r\n|\n|\r", text)
+
+        def utf_16(position: Position) -> dict[str, int]:
+            before = lines[position.line][: position.character] if position.line < len(lines) else ""
+            return {"line": position.line, "character": position.character + sum(char > "\uffff" for char in before)}
+
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            "range": {"start": utf_16(self.range.start), "end": utf_16(self.range.end)},
+        }
 
     def as_json(self) -> dict[str, Any]:
         """Return the problem as plain JSON, with positions in code points."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 
 from trickster_engine.config.problems import Problem
@@ -21,6 +22,8 @@ PROMPT = "sampling_config.prompt"
 OUTPUT = "output_config.output_dir"
 
 BUILT_IN_CORPORA = ("shakespeare", "python")
+TOKENIZERS = ("byte", "char", "bpe")
+TENSOR_FILES = (".pt", ".pth")
 BYTES = 256
 _MOST_FILES_LOOKED_AT = 2_000
 
@@ -72,38 +75,31 @@ def prepared_text_has_two_halves(settings: Settings) -> Iterator[Problem]:
         yield settings.problem("one-half-of-prepared-text", "error", message, there, fixes=fixes)
 
 
-@rule(TOKENIZER, TRAIN)
+@rule(TOKENIZER)
 def tokenizer_is_known(settings: Settings) -> Iterator[Problem]:
-    """A tokenizer is one of three names, or the file that belongs to prepared text."""
+    """A tokenizer is one of three names, or a file that the lesson's scripts made."""
     tokenizer = settings.text(TOKENIZER)
-    if tokenizer in ("byte", "char", "bpe"):
+    if tokenizer in TOKENIZERS or tokenizer.lower().endswith(TENSOR_FILES):
         return
-    if not any(mark in tokenizer for mark in "./\\"):
-        meant = nearest(tokenizer, ("byte", "char", "bpe"))
-        hint = f" Did you mean {meant}?" if meant else ""
-        message = f"There is no tokenizer {tokenizer!r}.{hint} It is byte, char, bpe, or the lesson's tokenizer.pt."
-        ordered = sorted(("byte", "char", "bpe"), key=lambda name: name != meant)
-        fixes = [settings.write(TOKENIZER, name, preferred=name == meant) for name in ordered]
-        yield settings.problem("unknown-value", "error", message, TOKENIZER, fixes=tuple(fixes))
-    elif not settings.text(TRAIN):
-        message = (
-            f"tokenizer {tokenizer} is a file, which goes with prepared text (train_data and val_data). A corpus is "
-            "cut into tokens anew: by byte, char or bpe."
-        )
-        fixes = [settings.write(TOKENIZER, name, preferred=name == "byte") for name in ("byte", "char", "bpe")]
-        yield settings.problem("tokenizer-file", "error", message, TOKENIZER, fixes=tuple(fixes))
+    meant = nearest(tokenizer, TOKENIZERS)
+    hint = f" Did you mean {meant}?" if meant else ""
+    message = f"There is no tokenizer {tokenizer!r}.{hint} It is byte, char, bpe, or the lesson's tokenizer.pt."
+    ordered = sorted(TOKENIZERS, key=lambda name: name != meant)
+    fixes = [settings.write(TOKENIZER, name, preferred=name == meant) for name in ordered]
+    yield settings.problem("unknown-value", "error", message, TOKENIZER, fixes=tuple(fixes))
 
 
 @rule(TOKENIZER, TRAIN)
-def prepared_text_names_tokenizer(settings: Settings) -> Iterator[Problem]:
-    """Token numbers mean nothing without the table that made them."""
-    if settings.text(TRAIN) and settings.text(TOKENIZER) in ("char", "bpe"):
+def tensors_have_a_tokenizer(settings: Settings) -> Iterator[Problem]:
+    """Prepared tensors are tokens already; the table that made them lies beside them."""
+    train, tokenizer = settings.text(TRAIN), settings.text(TOKENIZER)
+    if train.lower().endswith(TENSOR_FILES) and tokenizer in ("char", "bpe"):
         message = (
-            f"tokenizer {settings.text(TOKENIZER)} is learned from a corpus, but train_data is already tokens. "
-            "Name the file that was made with it, such as data/tokenizer.pt."
+            f"tokenizer {tokenizer} changes nothing here: train_data is tokens already, and tokenizer.pt beside it "
+            "says what they stand for."
         )
-        fixes = (settings.write(TOKENIZER, "data/tokenizer.pt"),)
-        yield settings.problem("tokenizer-file", "error", message, TOKENIZER, TRAIN, fixes=fixes)
+        fixes = (settings.write(TOKENIZER, train[: len(train) - len(Path(train).name)] + "tokenizer.pt"),)
+        yield settings.problem("tokenizer-of-tensors", "hint", message, TOKENIZER, TRAIN, fixes=fixes)
 
 
 @rule(PROMPT)
@@ -161,7 +157,7 @@ def _similar_file(path: Path, written: str) -> str | None:
 def prepared_text_is_there(settings: Settings) -> Iterator[Problem]:
     """The files of prepared text exist."""
     paths = [path for path in (TRAIN, VALIDATION) if settings.text(path)]
-    if settings.text(TRAIN) and settings.text(TOKENIZER) not in ("byte", "char", "bpe"):
+    if settings.text(TRAIN) and settings.text(TOKENIZER) not in TOKENIZERS:
         paths.append(TOKENIZER)
     for path in paths:
         file = _resolved(settings, settings.text(path))
@@ -175,33 +171,32 @@ def prepared_text_is_there(settings: Settings) -> Iterator[Problem]:
 
 @rule(CORPUS, TRAIN, LENGTH, FRACTION)
 def corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
-    """Both parts of the text must hold one sequence and the token after it."""
+    """The training part must hold one sequence and the token after it, the held-out part something to predict."""
     corpus = settings.text(CORPUS)
     if settings.text(TRAIN) or corpus in BUILT_IN_CORPORA:
         return
     path = _resolved(settings, corpus)
     if path is None or not _exists(path):
         return
-    length = settings.integer(LENGTH)
-    fraction = settings.number(FRACTION)
-    needed = length + 1
-    smaller_share = min(fraction, 1 - fraction)
-    enough = int(needed / smaller_share) + 1
-    size = _size_up_to(path, enough)
+    length, fraction = settings.integer(LENGTH), settings.number(FRACTION)
+    enough = int((length + 1) / (1 - fraction)) + 2
+    size = _size_up_to(path, enough)  # a token is at least a byte
     if size is None or size >= enough:
         return
     if size == 0:
-        message = f"The corpus {corpus} is empty. Put some text into it; a few hundred thousand characters is a start."
+        message = f"The corpus {corpus} is empty. Put some text into it: a few hundred thousand characters is a start."
         yield settings.problem("corpus-too-short", "error", message, CORPUS)
         return
-    part = "held-out" if fraction <= 0.5 else "training"
-    longest = int(size * smaller_share) - 1
+    held_out = ceil(size * fraction)
+    if size - held_out > length and held_out > 1:
+        return
     message = (
-        f"The corpus {corpus} has {size:,} bytes, so its {part} part ({smaller_share:.0%}) holds at most "
-        f"{int(size * smaller_share):,} tokens: too few for one sequence of max_seq_len {length} and the token "
-        "after it. Use more text or a shorter context."
+        f"The corpus {corpus} has {size:,} bytes: at most {size - held_out:,} tokens to train on, when {held_out:,} "
+        f"are held out. One sequence of max_seq_len {length} and the token after it need {length + 1:,}. "
+        "Use more text or a shorter context."
     )
-    fixes = (settings.write(LENGTH, _rounder(longest), preferred=True),) if longest >= 2 else ()
+    longest = _rounder(size - held_out - 1)
+    fixes = (settings.write(LENGTH, longest, preferred=True),) if longest >= 2 else ()
     yield settings.problem("corpus-too-short", "error", message, CORPUS, LENGTH, FRACTION, fixes=fixes)
 
 
@@ -212,6 +207,8 @@ def _rounder(number: int) -> int:
 
 def _size_up_to(path: Path, enough: int) -> int | None:
     """Return how many bytes of text there are, looking no further than `enough`; None when that cannot be told."""
+    from trickster_engine.data.corpus import TEXT_SUFFIXES
+
     total = 0
     try:
         if path.is_file():
@@ -220,7 +217,7 @@ def _size_up_to(path: Path, enough: int) -> int | None:
         for folder, folders, files in os.walk(path):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in files:
-                if name.startswith("."):
+                if name.startswith(".") or Path(name).suffix.lower() not in TEXT_SUFFIXES:
                     continue
                 total += (Path(folder) / name).stat().st_size
                 looked_at += 1

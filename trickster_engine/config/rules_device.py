@@ -98,11 +98,10 @@ def one_row(settings: Settings) -> Iterator[Problem]:
 
 @rule(MESH, DEVICE)
 def device_comes_in_numbers(settings: Settings) -> Iterator[Problem]:
-    """An Apple computer has one GPU."""
-    if settings.text(DEVICE) == "mps" and devices(settings) > 1:
-        message = (
-            f"device_type mps is a single GPU, but mesh_shape {shown_mesh(settings)} names {devices(settings)} devices."
-        )
+    """There is one processor, and an Apple computer has one GPU."""
+    device, count = settings.text(DEVICE), devices(settings)
+    if device in ("cpu", "mps") and count > 1:
+        message = f"device_type {device} is a single device, but mesh_shape {shown_mesh(settings)} names {count}."
         fixes = (settings.write(MESH, (1, 1), preferred=True),)
         yield settings.problem("mesh-of-one-device", "error", message, MESH, DEVICE, fixes=fixes)
 

@@ -1,5 +1,37 @@
 """What a config costs, worked out without running it: parameters, memory, computation, text. No torch here."""
 
+from trickster_engine.estimates.compute import (
+    Compute,
+    count_compute,
+    epochs,
+    initial_loss,
+    tokens_per_epoch,
+    tokens_per_step,
+    training_tokens,
+)
+from trickster_engine.estimates.estimate import Estimate, TextUse, estimate, flops_text, size_text
+from trickster_engine.estimates.learning_rate import learning_rate_at
+from trickster_engine.estimates.memory import SamplingMemory, TrainingMemory, sampling_memory, training_memory
 from trickster_engine.estimates.parameters import ParameterCount, count_parameters
 
-__all__ = ["ParameterCount", "count_parameters"]
+__all__ = [
+    "Compute",
+    "Estimate",
+    "ParameterCount",
+    "SamplingMemory",
+    "TextUse",
+    "TrainingMemory",
+    "count_compute",
+    "count_parameters",
+    "epochs",
+    "estimate",
+    "flops_text",
+    "initial_loss",
+    "learning_rate_at",
+    "sampling_memory",
+    "size_text",
+    "tokens_per_epoch",
+    "tokens_per_step",
+    "training_memory",
+    "training_tokens",
+]

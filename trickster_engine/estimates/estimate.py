@@ -1,0 +1,158 @@
+"""Everything that can be said about a config before it runs, in one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from trickster_engine.config.plan import Plan
+from trickster_engine.estimates.compute import (
+    Compute,
+    count_compute,
+    epochs,
+    initial_loss,
+    tokens_per_epoch,
+    tokens_per_step,
+    training_tokens,
+)
+from trickster_engine.estimates.memory import (
+    Precision,
+    SamplingMemory,
+    TrainingMemory,
+    planned_precision,
+    sampling_memory,
+    training_memory,
+)
+from trickster_engine.estimates.parameters import ParameterCount, count_parameters
+
+
+@dataclass(frozen=True)
+class TextUse:
+    """How much text a run reads. None where the length of the text is not known without looking at it."""
+
+    tokens_per_step: int
+    tokens_in_run: int
+    training_tokens: int | None
+    tokens_per_epoch: int | None
+    epochs: float | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a config costs."""
+
+    parameters: ParameterCount
+    head_dim: int
+    precision: Precision  # that the memory is reckoned with
+    training_memory: TrainingMemory
+    sampling_memory: SamplingMemory
+    compute: Compute
+    text: TextUse
+    initial_loss: float  # nats, of a model that knows nothing
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the estimate as plain JSON: counts, bytes, operations, nats."""
+        return {
+            "parameters": self.parameters.as_json(),
+            "head_dim": self.head_dim,
+            "precision": self.precision,
+            "memory": {"training": self.training_memory.as_json(), "sampling": self.sampling_memory.as_json()},
+            "compute": self.compute.as_json(),
+            "text": vars(self.text),
+            "initial_loss": self.initial_loss,
+        }
+
+    def as_text(self) -> str:
+        """Return the estimate for a terminal."""
+        return "\n".join((*self._parameter_lines(), "", *self._memory_lines(), "", *self._work_lines()))
+
+    def _parameter_lines(self) -> list[str]:
+        parts = self.parameters
+        rows = [
+            ("token embedding", parts.embedding),
+            ("attention", parts.attention),
+            ("feed-forward", parts.mlp),
+            ("norms", parts.norms),
+        ]
+        if parts.output:
+            rows.append(("output layer", parts.output))
+        lines = [f"{parts.total:,} parameters, {parts.per_block:,} in each block; a head is {self.head_dim} wide"]
+        lines += [f"  {name:<22}{count:>16,}  {count / parts.total:>6.1%}" for name, count in rows]
+        if not parts.output:
+            lines.append("  the output layer shares the embedding's weights")
+        return lines
+
+    def _memory_lines(self) -> list[str]:
+        memory, sampling = self.training_memory, self.sampling_memory
+        rows = [
+            ("Python and torch", memory.interpreter),
+            ("weights", memory.weights),
+            ("gradients", memory.gradients),
+            ("optimizer", memory.optimizer),
+            ("activations", memory.activations),
+            ("logits and loss", memory.logits),
+            ("workspace", memory.workspace),
+        ]
+        lines = [f"{size_text(memory.total)} of memory to train in {self.precision} (estimated peak)"]
+        lines += [f"  {name:<22}{size_text(size):>16}  {size / memory.total:>6.1%}" for name, size in rows]
+        lines.append(f"{size_text(sampling.total)} to generate text, {size_text(sampling.cache)} of it for the cache")
+        return lines
+
+    def _work_lines(self) -> list[str]:
+        compute, text = self.compute, self.text
+        lines = [
+            f"{flops_text(compute.forward_per_token)} forward and {flops_text(compute.backward_per_token)} backward "
+            f"for each token ({compute.attention_share:.0%} of it attention)",
+            f"{flops_text(compute.per_step)} a step, {flops_text(compute.total)} in the run",
+            f"{text.tokens_per_step:,} tokens a step, {text.tokens_in_run:,} in the run",
+        ]
+        if text.epochs is not None and text.training_tokens is not None:
+            lines.append(f"{text.training_tokens:,} tokens to train on, read {text.epochs:.1f} times")
+        lines.append(f"Loss of a model that knows nothing: ln V = {self.initial_loss:.4f} nats")
+        return lines
+
+
+def estimate(plan: Plan, text_tokens: int | None = None, precision: Precision | None = None) -> Estimate:
+    """Estimate what a plan costs.
+
+    `text_tokens` is the length of the whole text, held-out part included, where it is known (it is for Tiny
+    Shakespeare by bytes or characters); `precision` is what a run settled on, where there is one.
+    """
+    available = training_tokens(plan, text_tokens)
+    per_step = tokens_per_step(plan)
+    return Estimate(
+        parameters=count_parameters(plan.model),
+        head_dim=plan.model.head_dim,
+        precision=precision or planned_precision(plan),
+        training_memory=training_memory(plan, precision),
+        sampling_memory=sampling_memory(plan.model),
+        compute=count_compute(plan),
+        text=TextUse(
+            tokens_per_step=per_step,
+            tokens_in_run=per_step * plan.training.max_steps,
+            training_tokens=available,
+            tokens_per_epoch=tokens_per_epoch(plan, available) if available is not None else None,
+            epochs=epochs(plan, available) if available is not None else None,
+        ),
+        initial_loss=initial_loss(plan.model),
+    )
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes the way people write it: `512 MB`, `1.8 GB` (a MB is a million bytes)."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{_three_digits(size / factor)} {unit}"
+    return f"{size:.0f} bytes"
+
+
+def flops_text(operations: float) -> str:
+    """Return a number of floating-point operations the way people write it: `10.5 MFLOP`, `1.6 TFLOP`."""
+    for unit, factor in (("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9), ("MFLOP", 1e6)):
+        if operations >= factor:
+            return f"{_three_digits(operations / factor)} {unit}"
+    return f"{operations:,.0f} FLOP"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

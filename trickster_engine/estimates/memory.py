@@ -1,0 +1,132 @@
+"""How much memory a config needs, by part, on a CPU or GPU with torch.
+
+The sizes follow from `model/llama.py`: what autograd keeps of one block was counted tensor by tensor, and the counts
+below are exact (tests/engine/estimates compares them with torch's own saved tensors). What torch itself and the
+interpreter take was measured. All figures are bytes; B is the batch, T the context, D the width, V the vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Final, Literal
+
+from trickster_engine.config.plan import ModelConfig, Plan
+from trickster_engine.estimates.parameters import count_parameters
+
+Precision = Literal["fp32", "bf16"]
+
+# Python with torch, its optimizers and its thread pools, before any tensor of ours: measured on Linux, torch 2.13.
+INTERPRETER: Final = 370_000_000
+# What loading torch for sampling alone takes: no optimizers.
+SAMPLING_INTERPRETER: Final = 265_000_000
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """Memory while training, at its peak: at the turn from the forward to the backward pass."""
+
+    total: int
+    interpreter: int  # Python and torch itself; in main memory, also when the rest is on a GPU
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int  # kept by the forward pass for the backward pass
+    logits: int  # the output layer, its loss and their gradients
+    workspace: int  # the largest intermediate results of the backward pass
+
+    @property
+    def device(self) -> int:
+        """What of this is on the device that trains."""
+        return self.total - self.interpreter
+
+    def as_json(self) -> dict[str, int]:
+        """Return the parts as plain JSON."""
+        return {**asdict(self), "device": self.device}
+
+
+@dataclass(frozen=True)
+class SamplingMemory:
+    """Memory while generating text."""
+
+    total: int
+    interpreter: int
+    weights: int
+    cache: int  # keys and values of the tokens so far
+    workspace: int
+
+    def as_json(self) -> dict[str, int]:
+        """Return the parts as plain JSON."""
+        return asdict(self)
+
+
+def planned_precision(plan: Plan) -> Precision:
+    """Return the precision to reckon with: bf16 where it is asked for or to be expected, else fp32."""
+    if plan.training.precision == "auto":
+        return "bf16" if plan.device.device_type in ("cuda", "tt") else "fp32"
+    return "bf16" if plan.training.precision == "bf16" else "fp32"
+
+
+def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingMemory:
+    """Estimate the peak memory of a training run. `precision` is what a run settled on, where that is known."""
+    precision = precision or planned_precision(plan)
+    model, training = plan.model, plan.training
+    parameters = count_parameters(model)
+    devices = plan.device.mesh_shape[0] * plan.device.mesh_shape[1] if plan.device.enable_ddp else 1
+    tokens = max(1, training.batch_size // devices) * model.max_seq_len
+    weights = 4 * parameters.total
+    if training.optimizer == "muon":
+        state = 4 * parameters.matrices + 8 * (parameters.total - parameters.matrices)
+    else:
+        state = 8 * parameters.total
+    kept = model.num_layers * block_activations(model, tokens, precision)
+    if precision == "bf16":  # the matrices' copies in bf16, kept for the backward pass
+        kept += 2 * (parameters.matrices + model.vocab_size * model.hidden_dim)
+    logits = output_activations(model, tokens, precision)
+    # The loss's gradient, twice over, or the widest gradients of the last block: they come one after the other.
+    loss_gradients = 8 * tokens * model.vocab_size
+    block_gradients = (4 if precision == "fp32" else 2) * tokens * (3 * model.mlp_dim + 2 * model.hidden_dim)
+    parts = {
+        "interpreter": INTERPRETER,
+        "weights": weights,
+        "gradients": weights,
+        "optimizer": state,
+        "activations": kept,
+        "logits": logits + loss_gradients,
+        "workspace": max(0, block_gradients - loss_gradients),
+    }
+    return TrainingMemory(total=sum(parts.values()), **parts)
+
+
+def block_activations(model: ModelConfig, tokens: int, precision: Precision) -> int:
+    """Return the bytes that one block keeps for the backward pass, over `tokens` tokens.
+
+    In fp32, by token: eight rows of the width (the two norms' inputs, normed values and outputs, the queries, and
+    attention's output), keys and values, and four rows of the feed-forward's width; a row of the width for each of the
+    two dropouts. bf16 halves what the matrices read and write; the residual stream and the norms stay in fp32.
+    """
+    width, kv_width = model.hidden_dim, model.num_kv_heads * model.head_dim
+    statistics = 4 * model.num_heads + 8
+    if precision == "fp32":
+        row = 32 * width + 8 * kv_width + 16 * model.mlp_dim + statistics
+        return tokens * (row + (8 * width if model.dropout > 0 else 0))
+    row = 30 * width + 4 * kv_width + 8 * model.mlp_dim + statistics
+    rotary = 4 * model.head_dim * model.max_seq_len  # cosines and sines, rounded once for queries and keys each
+    return tokens * (row + (4 * width if model.dropout > 0 else 0)) + rotary
+
+
+def output_activations(model: ModelConfig, tokens: int, precision: Precision) -> int:
+    """Return the bytes that the final norm, the output layer and the loss keep for the backward pass."""
+    width = 12 * model.hidden_dim if precision == "fp32" else 10 * model.hidden_dim
+    return tokens * (4 * model.vocab_size + width + 12)
+
+
+def sampling_memory(model: ModelConfig, batch_size: int = 1) -> SamplingMemory:
+    """Estimate the memory of generating `batch_size` texts at once, in fp32."""
+    kv_width = model.num_kv_heads * model.head_dim
+    cache = 2 * model.num_layers * batch_size * model.max_seq_len * kv_width * 4
+    # Reading the prompt is the widest moment: the window at full length through one block, and its logits.
+    window = batch_size * model.max_seq_len
+    workspace = 4 * window * (6 * model.hidden_dim + 3 * model.mlp_dim + model.vocab_size)
+    weights = 4 * count_parameters(model).total
+    parts = {"interpreter": SAMPLING_INTERPRETER, "weights": weights, "cache": cache, "workspace": workspace}
+    return SamplingMemory(total=sum(parts.values()), **parts)
