@@ -250,23 +250,25 @@ def _device_problems(plan: Plan, document: Document, may_run: bool) -> list[Prob
         fix = document.settings.write(DEVICE, "auto", preferred=False)
         return [Problem("device-not-here", "hint", message, where, (fix,) if fix else (), key=DEVICE)]
     needed = figures.training_memory(plan)
-    available, name = _available_memory(device, may_run)
-    if needed is None or available is None or needed <= available:
+    available, name, on_gpu = _available_memory(device, may_run)
+    wanted = needed.device if on_gpu else needed.total
+    if available is None or wanted <= available:
         return []
     message = (
-        f"Training needs about {memory(needed)}, and {name} has {memory(available)}. Halve batch_size and double "
+        f"Training needs about {memory(wanted)}, and {name} has {memory(available)}. Halve batch_size and double "
         "gradient_accumulation_steps: the result is the same, the memory about half."
     )
     key = "training_config.batch_size"
     return [Problem("memory-too-small", "hint", message, _place(document, key), key=key)]
 
 
-def _available_memory(device: str, may_run: bool) -> tuple[float | None, str]:
+def _available_memory(device: str, may_run: bool) -> tuple[float | None, str, bool]:
+    """Bytes there are, whose they are, and whether they are a GPU's own."""
     if device in ("auto", "cuda") and may_run and has_nvidia() and (size := nvidia_memory()) is not None:
-        return size, "the GPU"
+        return size, "the GPU", True
     if device in ("auto", "cpu", "mps"):
-        return main_memory(), "this machine"
-    return None, ""
+        return main_memory(), "this machine", False
+    return None, "", False
 
 
 def has_nvidia() -> bool:

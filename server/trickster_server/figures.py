@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from trickster_engine.config.plan import Plan
-from trickster_engine.estimates import ParameterCount, count_parameters
+from trickster_engine.estimates import compute, memory
+from trickster_engine.estimates.parameters import ParameterCount, count_parameters
 
 
 def parameters(plan: Plan) -> ParameterCount:
@@ -15,41 +14,40 @@ def parameters(plan: Plan) -> ParameterCount:
 
 def tokens_per_step(plan: Plan) -> int:
     """Tokens behind one update of the weights."""
-    return plan.training.batch_size * plan.training.gradient_accumulation_steps * plan.model.max_seq_len
+    return compute.tokens_per_step(plan)
 
 
 def training_tokens(plan: Plan, characters: int | None) -> int | None:
     """Tokens of training text; None where only reading the text would tell."""
     if characters is None or plan.data.tokenizer not in ("byte", "char"):
         return None
-    return int(characters * (1 - plan.data.val_fraction))
+    return compute.training_tokens(plan, characters)
 
 
 def epochs(plan: Plan, train_tokens: int) -> float:
     """How often the run reads the training text."""
-    return tokens_per_step(plan) * plan.training.max_steps / max(train_tokens, 1)
+    return compute.epochs(plan, train_tokens)
 
 
 def uniform_loss(plan: Plan) -> float:
     """Loss of a model that knows nothing, in nats."""
-    return math.log(plan.model.vocab_size)
+    return compute.initial_loss(plan.model)
 
 
-def training_memory(plan: Plan) -> float | None:
-    """Bytes needed while training."""
-    return None
+def training_memory(plan: Plan) -> memory.TrainingMemory:
+    """Bytes needed while training, by part."""
+    return memory.training_memory(plan)
+
+
+def memory_on_device(plan: Plan) -> int:
+    """Bytes needed where the model is: on a GPU without the interpreter's own, in main memory with it."""
+    needed = memory.training_memory(plan)
+    return needed.device if plan.device.device_type in ("cuda", "tt") else needed.total
 
 
 def flops_per_token(plan: Plan) -> float:
-    """Floating-point operations to learn from one token.
-
-    Two for each weight that the token passes on the way forward, four on the way back; and attention, which multiplies
-    it with every token before it: half of max_seq_len on average.
-    """
-    model, weights = plan.model, count_parameters(plan.model)
-    output = model.vocab_size * model.hidden_dim
-    attention = model.num_layers * 2 * model.hidden_dim * model.max_seq_len / 2
-    return 6.0 * (weights.matrices + output + attention)
+    """Floating-point operations to learn from one token: a forward pass, and a backward pass that costs two."""
+    return 3.0 * compute.forward_flops_per_token(plan.model)
 
 
 def flops_per_step(plan: Plan) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from trickster_engine.config.keys import Key
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.config.scalars import number_text
+from trickster_engine.estimates import compute
 from trickster_server import figures
 from trickster_server.curve import picture
 from trickster_server.environment import Corpus
@@ -65,12 +66,23 @@ def section_summary(name: str, context: Context) -> str:
             "|:--|--:|--:|",
         ]
         lines += [f"| {part} | {number:,} | {number / parts.total:.1%} |" for part, number in rows if number]
-        return "\n".join(lines)
+        return "\n".join(lines) + "\n\n" + _memory_line(plan)
     if name == "training_config":
         return _schedule(context)
     if name == "data_config":
         return _text_figures(context)
     return ""
+
+
+def _memory_line(plan: Plan) -> str:
+    """Where the memory goes while training."""
+    needed = figures.training_memory(plan)
+    state = needed.weights + needed.gradients + needed.optimizer
+    return (
+        f"Training takes about **{memory(needed.total)}**: {memory(state)} for weights, gradients and optimizer, "
+        f"{memory(needed.activations + needed.logits + needed.workspace)} for what passes through, "
+        f"{memory(needed.interpreter)} for torch itself."
+    )
 
 
 # ---- the shape ------------------------------------------------------------------------------------------------------
@@ -152,25 +164,28 @@ def _shape_table(name: str, context: Context) -> str:
 
 
 def _table(name: str, rows: Sequence[tuple[str, Plan]], current: str, heads: bool = False) -> str:
-    """One line for each value: what the model would be with it."""
-    columns: list[tuple[str, Callable[[Plan], str]]] = [
-        ("parameters", lambda plan: count(figures.parameters(plan).total))
-    ]
-    if heads:
-        columns.insert(0, ("head_dim", lambda plan: str(plan.model.head_dim)))
-    if figures.training_memory(rows[0][1]) is not None:
-        columns.append(("memory", lambda plan: memory(figures.training_memory(plan) or 0)))
-    columns.append(("FLOPs a step", lambda plan: count(figures.flops_per_step(plan))))
-    lines = [
-        "| " + " | ".join([name, *(title for title, _ in columns)]) + " |",
-        "|" + "--:|" * (len(columns) + 1),
-    ]
+    """One line for each value: what the model would be with it. A column that says the same everywhere is left out."""
+    columns: dict[str, Callable[[Plan], str]] = {
+        "head_dim": lambda plan: str(plan.model.head_dim) if heads else "",
+        "parameters": lambda plan: count(figures.parameters(plan).total),
+        "memory": lambda plan: memory(figures.memory_on_device(plan)),
+        "FLOPs a step": lambda plan: count(figures.flops_per_step(plan)),
+    }
+    cells: dict[str, list[str]] = {}
     for value, plan in rows:
         try:
-            cells = [value, *(column(plan) for _, column in columns)]
-        except (ArithmeticError, ValueError):
+            cells[value] = [column(plan) for column in columns.values()]
+        except (ArithmeticError, ValueError):  # a neighbour that is no model
             continue
-        lines.append("| " + " | ".join(f"**{cell}**" if value == current else cell for cell in cells) + " |")
+    shown = [index for index in range(len(columns)) if len({row[index] for row in cells.values()}) > 1]
+    titles = list(columns)
+    lines = [
+        "| " + " | ".join([name, *(titles[index] for index in shown)]) + " |",
+        "|" + "--:|" * (len(shown) + 1),
+    ]
+    for value, row in cells.items():
+        texts = [value, *(row[index] for index in shown)]
+        lines.append("| " + " | ".join(f"**{text}**" if value == current else text for text in texts) + " |")
     return "\n".join(lines)
 
 
@@ -216,7 +231,9 @@ def _batch(context: Context) -> str:
     for value in (size // 2, size, size * 2, size * 4):
         if value >= 1:
             rows.append((str(value), replace(plan, training=replace(plan.training, batch_size=value))))
-    return "\n\n".join([_table("batch_size", rows, str(size)), _tokens_line(context)])
+    needed = figures.training_memory(plan)
+    share = f"Of {memory(needed.total)}, {memory(needed.activations + needed.logits)} grow with the batch."
+    return "\n\n".join([_table("batch_size", rows, str(size)), f"{_tokens_line(context)} {share}"])
 
 
 def _rate(context: Context) -> str:
@@ -265,7 +282,7 @@ def _text_figures(context: Context) -> str:
     held_out = plan.data.val_fraction
     if corpus.characters is None:
         return f"Found at `{corpus.path}`."
-    train = int(corpus.characters * (1 - held_out))
+    train = compute.training_tokens(plan, corpus.characters) or 0
     return (
         f"{corpus.characters:,} characters: {train:,} to train on, {corpus.characters - train:,} held out "
         f"({held_out:.0%}). Found at `{corpus.path}`."
