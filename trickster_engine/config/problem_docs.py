@@ -1,0 +1,135 @@
+"""What each problem code means: one paragraph a code, from which docs/problems.md is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+_GROUPS: Final[dict[str, dict[str, str]]] = {
+    "The YAML itself": {
+        "yaml-syntax": "YAML cannot be read at this place. The message says what stands in the way; most often it is a "
+        "text that needs quotes around it, because it holds `: `, starts with a sign such as `@` or `%`, or has a "
+        "backslash. Everything else in the file is checked all the same.",
+        "yaml-missing-colon": "Every line is `name: value`, or a section's `name:`, or a comment after `#`. This line "
+        "has text and no colon.",
+        "yaml-indentation": "Keys that belong to one section start in the same column, usually two spaces in. A line "
+        "that starts elsewhere belongs to no section, and YAML gives up.",
+        "yaml-tab": "YAML does not allow tabs at the start of a line. Use spaces; most editors can be told to write "
+        "spaces when the tab key is pressed.",
+        "yaml-unclosed": "A quote or a bracket that opens here is not closed on the way to the end of the section.",
+        "yaml-character": "The file holds a character that YAML forbids, such as NUL or half of a surrogate pair. It "
+        "is usually invisible, and comes from copying or from a file saved in another encoding. Remove it; files are "
+        "UTF-8.",
+        "yaml-alias": "`*name` stands for a value that was named with `&name` further up, and `<<: *name` takes over "
+        "the keys of a mapping. Here there is no such value, or it would contain itself.",
+        "yaml-key": "A key must be a name. YAML also allows lists and mappings as keys, which mean nothing here.",
+        "yaml-tag": "Tags such as `!!python/tuple` or `!mine` have no meaning in a config. Write the plain value.",
+        "yaml-several-documents": "A line `---` in the middle of a file starts a second YAML document. A config is one "
+        "document, so what follows is not read.",
+        "yaml-too-deep": "A config has three levels: sections, keys, and for `mesh_shape` a list. This one is nested "
+        "dozens of levels deep, which is surely not meant.",
+        "yaml-too-large": "A config is a page of text. This file has more than a million characters, so it was not "
+        "read.",
+        "not-a-config": "The file is YAML, but not made of sections. A config starts with lines such as "
+        "`model_config:`, with indented `name: value` lines below each.",
+        "empty-config": "The file says nothing, so everything has its default. That is allowed, and rarely meant.",
+    },
+    "Names": {
+        "unknown-section": "No section has this name. The sections are model_config, training_config, device_config, "
+        "data_config, output_config and sampling_config. What stands below a misspelt name is checked as if it were "
+        "spelt right.",
+        "not-a-section": "This name is a section's, and what follows it is a single value or a list. Write the "
+        "section's keys below it, indented by two spaces.",
+        "unknown-key": "Nothing reads a key of this name, so the value would silently have no effect. Correct the "
+        "name, or remove the line. Names that other tools use for the same thing are recognised and suggested.",
+        "misplaced-key": "The key exists, in another section. Move it there.",
+        "duplicate-key": "The same name stands twice in one section (or the same section twice in the file). YAML "
+        "readers disagree about which one counts, so neither is trusted: keep one.",
+        "doubled-key": "Two names of one setting are both given, with the same value. That is harmless, until somebody "
+        "changes one of them. `checkpoint_frequency` is another name of `save_interval`, `validation_frequency` of "
+        "`eval_interval`, and `use_wandb` of `tracking`.",
+        "contradicting-keys": "Two names of one setting are both given, with different values. Nothing can tell which "
+        "one is meant: keep that one.",
+        "other-name": "The key has another name everywhere else in Trickster. The one in the file works as well.",
+        "retired-key": "The key comes from an older kind of config and decides nothing any more: checkpoints are "
+        "always written by steps, and the log is always complete. It can be removed.",
+        "unused-key": "The key has a good value, but another key decides that it plays no part: `label_smoothing` only "
+        "counts with `loss: label_smoothing`, for example.",
+    },
+    "Values": {
+        "missing-value": "There is nothing behind the colon. Write a value, or remove the line: a key that is left out "
+        "has its default.",
+        "wrong-type": "The value is of another kind than the key takes: a text instead of a number, say. Quotes make a "
+        "text of anything. Numbers are written as in YAML 1.2, so `3e-4` is a number, and `10k` and `1_000` are texts; "
+        "only `true` and `false` are truth values, `yes` and `no` are texts.",
+        "unknown-value": "The key takes one of a few words, and this is none of them.",
+        "out-of-range": "The number is smaller or larger than the key allows. The message gives the limit.",
+        "whole-number": "The key counts things. The value is a whole number, but not written as one (`1e4`, `16.0`).",
+        "leading-zero": "A number that starts with 0 means different things to different YAML readers: older ones take "
+        "`010` for eight. Write it without the zero.",
+        "yaml-boolean-word": "Words such as `yes`, `no`, `on` and `off` are texts in YAML 1.2, and truth values for "
+        "older readers. Quotes make it mean one thing everywhere.",
+    },
+    "The model": {
+        "heads-divide-dim": "Attention shares the width of the model out among its heads, so `hidden_dim` must be "
+        "divisible by `num_heads`: 256 and 8 make heads of 32.",
+        "head-dim-even": "Rotary positions turn the numbers of each head in pairs, so `hidden_dim / num_heads` must be "
+        "even.",
+        "kv-heads-divide-heads": "In grouped-query attention every key/value head serves the same number of query "
+        "heads, so `num_heads` must be divisible by `num_kv_heads`. Left out, there are as many of one as of the "
+        "other.",
+    },
+    "Training": {
+        "warmup-too-long": "The learning rate climbs for `warmup_steps` and then falls until `max_steps`. With as much "
+        "warm-up as training it would never come down. A tenth of `max_steps` is usual.",
+        "min-rate-above-rate": "`min_learning_rate` is where the curve ends after its way down from `learning_rate`, "
+        "so it cannot be higher.",
+        "rate-very-high": "With a rate this high the loss usually jumps or becomes NaN. Often a decimal has slipped.",
+        "interval-longer-than-run": "Something that happens every so many steps would not happen before the end.",
+        "patience-too-long": "Early stopping waits for more evaluations without progress than the run has.",
+        "effective-batch": "`batch_size x gradient_accumulation_steps` sequences stand behind each update. With very "
+        "few the updates are mostly chance; with millions of tokens a small model learns more slowly than it could.",
+        "no-clipping": "`grad_clip: 0` lets every gradient through, however long. One bad batch can then undo a run.",
+    },
+    "Devices": {
+        "mesh-without-ddp": "`mesh_shape` names several devices, but without `enable_ddp` only one of them would work.",
+        "ddp-on-one-device": "Data-parallel training shares the batch out among devices, and there is only one.",
+        "batch-divides-devices": "`batch_size` is the total over all devices, and each gets the same number of "
+        "sequences.",
+        "mesh-one-row": "Data-parallel training runs on a line of devices: `[1, 2]`, `[1, 4]`. On Tenstorrent boards a "
+        "mesh with several rows opens, and hangs in the second step.",
+        "mesh-of-one-device": "A computer has one processor, and an Apple computer one GPU, so `mesh_shape` is `[1, "
+        "1]`.",
+        "tt-multiple-of-32": "A Tenstorrent core computes on tiles of 32 x 32 numbers. Widths, the vocabulary and the "
+        "context must be multiples of 32; with another context length the backward pass of attention stops the "
+        "program.",
+        "tt-head-dim": "On a Tenstorrent board each head's width, `hidden_dim / num_heads`, must be a multiple of 32 "
+        "and at most 256.",
+        "tt-loss": "ttml, the library that trains on Tenstorrent boards, has plain cross-entropy as its one loss for "
+        "language models.",
+        "tt-precision": "A Tenstorrent board keeps weights and computes in bf16, so `precision: fp32` has no effect "
+        "there.",
+    },
+    "Text and files": {
+        "vocabulary-too-small": "The tokenizer makes more tokens than `vocab_size` has room for: `byte` needs 256, and "
+        "`bpe` needs more than that, because it starts from the 256 bytes.",
+        "vocabulary-not-used": "`tokenizer: byte` makes 256 tokens. Further rows of the vocabulary are never read or "
+        "written, and cost parameters.",
+        "one-half-of-prepared-text": "`train_data` and `val_data` go together: one is learned from, the other "
+        "measures.",
+        "tokenizer-of-tensors": "The lesson's train.pt holds tokens, not text, and the tokenizer.pt beside it says "
+        "what they stand for. `char` and `bpe` are made from text, so they are not used.",
+        "corpus-not-found": "The file or folder is not there now. Paths are relative to the folder of the config. "
+        "Training would stop with an error.",
+        "corpus-too-short": "The text does not even hold one sequence of `max_seq_len` tokens and the token after it, "
+        "once the held-out part is taken off.",
+        "output-not-a-folder": "Runs are written into a folder, and a file of this name is in the way.",
+        "empty-prompt": "The model continues a text, and there is none. Give at least one character.",
+    },
+}
+
+PROBLEM_GROUPS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(_GROUPS)
+PROBLEM_DOCS: Final[Mapping[str, str]] = MappingProxyType(
+    {code: text for group in _GROUPS.values() for code, text in group.items()}
+)
