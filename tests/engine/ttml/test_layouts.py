@@ -119,7 +119,7 @@ def test_a_fused_layout_holds_the_rows_of_the_split_one() -> None:
     [
         (lambda found: found.update({"Llama/blocks/0/attention/new_thing/weight": [1, 1, 8, 8]}), "new_thing"),
         (lambda found: found.pop("Llama/blocks/1/mlp/w3/weight"), "up_proj.weight is in 0"),
-        (lambda found: found.update({"Llama/blocks/0/attention/kv_linear/weight": [1, 1, 9, 128]}), r"\[1, 1, 9, 128\]"),
+        (lambda found: found.update({"Llama/blocks/0/attention/kv_linear/weight": [1, 1, 9, 8]}), r"\[1, 1, 9, 8\]"),
         (lambda found: found.update({"Llama/blocks/7/mlp/w2/weight": [1, 1, 128, 96]}), "layers.7"),
         (lambda found: found.update({"Llama/tok_emb/weight": [1, 1, 64, 128]}), "two tensors"),
     ],
