@@ -24,11 +24,13 @@ from trickster_engine.files import write_text_atomically
 from trickster_engine.model.huggingface import write_model
 from trickster_engine.processes import this_process
 from trickster_engine.runs import RunDirectory, RunIdentity, RunLock, config_name, create_run
+from trickster_engine.sampling import encode_prompt
 from trickster_engine.training import guards
 from trickster_engine.training.checkpoints import Checkpoint, CheckpointStore, TrainerState, seal
 from trickster_engine.training.loop import Trainer
 from trickster_engine.training.recorder import Recorder, Watcher
 from trickster_engine.training.stopping import StopSwitch
+from trickster_engine.training.tracking import make_tracker
 
 Outcome = Literal["finished", "stopped"]
 FINAL_FOLDER = "final"
@@ -128,12 +130,15 @@ def _train(session: Session, checkpoint: Checkpoint | None) -> Outcome:
     log_folder = session.folder / plan.output.log_dir / run.id if plan.output.log_dir else run.path
     step = checkpoint.state.step if checkpoint else 0
     switch = StopSwitch(run)
-    recorder = Recorder(run, log_folder / "log.txt", session.watchers)
+    tracker = make_tracker(plan)
+    watchers = [*session.watchers, *([tracker] if tracker else [])]
+    recorder = Recorder(run, log_folder / "log.txt", watchers)
     backend: Backend | None = None
     try:
         recorder.status("starting", step, f"process {this_process().pid}")
         recorder.status("preparing", step)
         dataset = prepare(plan, session.folder, progress=session.show_progress)
+        encode_prompt(dataset.tokenizer, plan.sampling.prompt)  # now, rather than at the first evaluation
         if checkpoint and checkpoint.state.data_fingerprint != dataset.fingerprint:
             raise TricksterError(
                 "data-changed",
@@ -147,7 +152,7 @@ def _train(session: Session, checkpoint: Checkpoint | None) -> Outcome:
             backend.load(checkpoint.weights, checkpoint.optimizer_state, checkpoint.random_state)
         identity = _identity(session, dataset, backend)
         run.write_identity(identity)
-        for watcher in session.watchers:
+        for watcher in watchers:
             watcher.ready(run, plan, identity)
         for notice in backend.notices():
             recorder.warning(*notice)
@@ -170,6 +175,8 @@ def _train(session: Session, checkpoint: Checkpoint | None) -> Outcome:
         if backend is not None:
             backend.close()
         recorder.close()
+        if tracker is not None:
+            tracker.close()
         run.clear_stop_request()
 
 

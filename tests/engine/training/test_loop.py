@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -290,3 +291,31 @@ def test_folders_named_in_the_config_are_used(tiny_config: Config) -> None:
     assert sorted(p.name for p in (folder / "elsewhere" / run.id).iterdir())[-1] == "step-000012"
     assert "finished" in (folder / "logs" / run.id / "log.txt").read_text()
     assert run.checkpoints_folder() == folder / "elsewhere" / run.id
+
+
+def test_tensorboard_gets_the_same_figures(tiny_config: Config) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run, _, events = train(tiny_config(training_config={"tracking": "tensorboard"}))
+    log = EventAccumulator(str(run.path / "tensorboard"))
+    log.Reload()
+    for kind, name in (("eval", "val_loss"), ("step", "loss")):
+        curve = [(point.step, point.value) for point in log.Scalars(f"{kind}/{name}")]
+        assert curve == [(event["step"], pytest.approx(event[name], rel=1e-6)) for event in of_kind(events, kind)]
+
+
+def test_a_tracker_that_is_not_installed_is_said_so_before_anything_is_written(
+    tiny_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)  # importing it now fails, as where it is not installed
+    path = tiny_config(training_config={"tracking": "wandb"})
+    with pytest.raises(TricksterError, match="pip install wandb"):
+        train(path)
+    assert not list((path.parent / "runs").iterdir())
+
+
+def test_a_prompt_the_tokenizer_cannot_read_is_refused_before_training(tiny_config: Config) -> None:
+    path = tiny_config(data_config={"tokenizer": "char"}, sampling_config={"prompt": "Ω:"})
+    with pytest.raises(TricksterError, match="Ω"):
+        train(path)
+    assert not list((path.parent / "runs").iterdir())
