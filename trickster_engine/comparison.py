@@ -16,7 +16,7 @@ from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.model.llama import Llama
 from trickster_engine.sampling import SamplingOptions, sample_batch
-from trickster_engine.text_measures import longest_copied_run, real_word_share, vocabulary_of
+from trickster_engine.text_measures import longest_copied_runs, real_word_share, vocabulary_of
 from trickster_engine.training.losses import summed_cross_entropy
 
 #: Characters of a sample that are measured for copying and for real words.
@@ -100,12 +100,12 @@ def _measure_texts(
         "this model": sample_batch(trained, tokenizer, [prompt], long)[0],
         "held-out text": dataset.val_text(MEASURED_CHARACTERS),
     }
-    figures = {}
-    for name, text in texts.items():
-        measured = text[:MEASURED_CHARACTERS]
-        length, copied = longest_copied_run(measured, training_text)
-        figures[name] = TextFigures(length, copied, real_word_share(measured, words))
-    return figures
+    measured = [text[:MEASURED_CHARACTERS] for text in texts.values()]
+    runs = longest_copied_runs(measured, training_text)
+    return {
+        name: TextFigures(run.length, run.text, real_word_share(text, words, begins_inside=name == "held-out text"))
+        for name, text, run in zip(texts, measured, runs, strict=True)
+    }
 
 
 @torch.no_grad()

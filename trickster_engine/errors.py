@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+#: Exit codes beside 0 (done), 1 (something to mend in the input) and 2 (the command line).
+EXIT_STOPPED = 3
+EXIT_TRAINING_FAILED = 4
+
 
 class TricksterError(Exception):
     """Something that the person at the keyboard can mend.

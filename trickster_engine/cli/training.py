@@ -10,10 +10,9 @@ from pathlib import Path
 from trickster_engine.cli.arguments import Subcommands, add_config, add_json, add_overrides, load_config, read_overrides
 from trickster_engine.cli.console import ConsoleWatcher, JsonWatcher
 from trickster_engine.config import check, preset_text, set_values
-from trickster_engine.errors import TricksterError
+from trickster_engine.errors import EXIT_STOPPED, TricksterError
 from trickster_engine.runs import RunDirectory, is_run_directory
 
-STOPPED = 3
 #: A step of a large model on a slow machine can take minutes; the trainer saves after it.
 _STOP_PATIENCE_S = 600.0
 
@@ -57,7 +56,7 @@ def _train(options: argparse.Namespace) -> int:
         watcher.close()
     if not options.json:
         _say_goodbye(run, outcome)
-    return STOPPED if outcome == "stopped" else 0
+    return EXIT_STOPPED if outcome == "stopped" else 0
 
 
 def _resume(options: argparse.Namespace) -> int:
@@ -71,7 +70,7 @@ def _resume(options: argparse.Namespace) -> int:
         watcher.close()
     if not options.json:
         _say_goodbye(run, outcome)
-    return STOPPED if outcome == "stopped" else 0
+    return EXIT_STOPPED if outcome == "stopped" else 0
 
 
 def _say_goodbye(run: RunDirectory, outcome: str) -> None:
@@ -133,7 +132,7 @@ def _quickstart(options: argparse.Namespace) -> int:
     if outcome == "finished":
         print_comparison(run.path, [plan.sampling.prompt])
     _say_goodbye(run, outcome)
-    return STOPPED if outcome == "stopped" else 0
+    return EXIT_STOPPED if outcome == "stopped" else 0
 
 
 def _run_at(path: Path) -> RunDirectory:

@@ -1,4 +1,4 @@
-"""The model directory: a Hugging Face Llama that `transformers`, vLLM and llama.cpp's converter open as it is."""
+"""The model directory: a Hugging Face Llama, which `transformers` opens as it is."""
 
 from __future__ import annotations
 
@@ -46,7 +46,6 @@ def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 def write_model(folder: Path, config: ModelConfig, weights: Mapping[str, NDArray[np.float32]]) -> None:
     """Write `config.json`, `generation_config.json` and `model.safetensors` into an existing folder."""
-    # safetensors writes its file readable by its owner alone; writing the bytes ourselves keeps the usual permissions.
     (folder / CONFIG_FILE).write_text(json.dumps(_llama_config(config), indent=2) + "\n", encoding="utf-8")
     (folder / GENERATION_FILE).write_text(json.dumps({"do_sample": True}, indent=2) + "\n", encoding="utf-8")
     save_file(dict(weights), folder / WEIGHTS_FILE, metadata={"format": "pt"})

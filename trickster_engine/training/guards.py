@@ -7,10 +7,7 @@ import math
 
 from trickster_engine.backends.base import StepResult
 from trickster_engine.config.plan import Plan
-from trickster_engine.errors import TricksterError
-
-#: Exit code of a run that failed while training, as opposed to one that could not begin.
-TRAINING_FAILED = 4
+from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 
 
 def not_finite(step: int, result: StepResult, plan: Plan) -> TricksterError:
@@ -29,7 +26,7 @@ def not_finite(step: int, result: StepResult, plan: Plan) -> TricksterError:
         "loss-not-finite",
         f"The {what} became {value} in step {step + 1}. Training stopped before that update, so the weights are sound.",
         ", ".join(advice) + ".",
-        TRAINING_FAILED,
+        EXIT_TRAINING_FAILED,
     )
 
 
@@ -39,7 +36,7 @@ def not_finite_evaluation(step: int, val_loss: float) -> TricksterError:
         "loss-not-finite",
         f"The validation loss at step {step} is {val_loss}: the weights have grown beyond what numbers can hold.",
         "Lower training_config.learning_rate threefold and start again; the last checkpoint was saved before this.",
-        TRAINING_FAILED,
+        EXIT_TRAINING_FAILED,
     )
 
 
@@ -72,21 +69,21 @@ def explain(error: BaseException, plan: Plan) -> TricksterError | None:
             f"gradient_accumulation_steps from {training.gradient_accumulation_steps} to "
             f"{training.gradient_accumulation_steps * training.batch_size // half} (the same update, half the memory), "
             f"or lower model_config.max_seq_len from {model.max_seq_len} to {max(1, model.max_seq_len // 2)}.",
-            TRAINING_FAILED,
+            EXIT_TRAINING_FAILED,
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return TricksterError(
             "disk-full",
             "The disk is full. Training stopped; the last complete checkpoint is whole.",
             "Free some space, then go on with: trickster resume <run>",
-            TRAINING_FAILED,
+            EXIT_TRAINING_FAILED,
         )
     if isinstance(error, OSError):
         return TricksterError(
             "cannot-write",
             f"Cannot write {error.filename or 'the run directory'}: {error.strerror or error}.",
             "Mend the folder's permissions, then go on with: trickster resume <run>",
-            TRAINING_FAILED,
+            EXIT_TRAINING_FAILED,
         )
     return None
 

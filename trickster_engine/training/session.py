@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from trickster_engine.config import check, set_values
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.prepare import prepare
-from trickster_engine.errors import TricksterError
+from trickster_engine.errors import EXIT_STOPPED, TricksterError
 from trickster_engine.estimates import count_parameters
 from trickster_engine.files import write_text_atomically
 from trickster_engine.model.huggingface import write_model
@@ -137,7 +137,7 @@ def _train(session: Session, checkpoint: Checkpoint | None) -> Outcome:
     try:
         recorder.status("starting", step, f"process {this_process().pid}")
         recorder.status("preparing", step)
-        dataset = prepare(plan, session.folder, progress=session.show_progress)
+        dataset = prepare(plan, session.folder, progress=session.show_progress, interrupt=_until_stopped(run))
         encode_prompt(dataset.tokenizer, plan.sampling.prompt)  # now, rather than at the first evaluation
         if checkpoint and checkpoint.state.data_fingerprint != dataset.fingerprint:
             raise TricksterError(
@@ -178,6 +178,21 @@ def _train(session: Session, checkpoint: Checkpoint | None) -> Outcome:
         if tracker is not None:
             tracker.close()
         run.clear_stop_request()
+
+
+def _until_stopped(run: RunDirectory) -> Callable[[], None]:
+    """Preparing gigabytes takes minutes; a request to stop ends it, and nothing needs saving yet."""
+
+    def check_for_stop() -> None:
+        if run.stop_requested():
+            raise TricksterError(
+                "stopped-while-preparing",
+                "Stopped while the text was being prepared, before training began.",
+                "Start again whenever you like: what is prepared once is kept.",
+                EXIT_STOPPED,
+            )
+
+    return check_for_stop
 
 
 def _record_failure(recorder: Recorder, error: Exception, explained: TricksterError | None, step: int) -> None:
