@@ -247,7 +247,7 @@ export interface RunEventsParams {
   runId: string;
   /** Offset to read from: 0, or the `next` of an earlier answer. */
   after?: number;
-  /** At most so many events; ask again while `more` is true. */
+  /** At most so many events, and never more than 5,000; ask again while `more` is true. */
   limit?: number | null;
 }
 

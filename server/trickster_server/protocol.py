@@ -227,7 +227,7 @@ class RunEventsParams:
 
     run_id: str = item("The run.")
     after: int = item("Offset to read from: 0, or the `next` of an earlier answer.", 0)
-    limit: int | None = item("At most so many events; ask again while `more` is true.", None)
+    limit: int | None = item("At most so many events, and never more than 5,000; ask again while `more` is true.", None)
 
 
 @dataclass(frozen=True)

@@ -116,9 +116,11 @@ class Follower:
             self.next = params["next"]
 
     def catch_up(self, client: RawClient) -> None:
-        answer = client.request("trickster/runEvents", {"runId": self.run_id, "after": self.next})
-        self.events += answer["events"]
-        self.next = answer["next"]
+        more = True
+        while more:
+            answer = client.request("trickster/runEvents", {"runId": self.run_id, "after": self.next})
+            self.events += answer["events"]
+            self.next, more = answer["next"], answer["more"]
 
 
 @pytest.fixture(scope="module")
@@ -573,7 +575,18 @@ def test_broken_run_directories_are_listed_and_do_no_harm(tmp_path: Path, enviro
         (folder / "events.jsonl").write_text(text, encoding="latin-1")
         (folder / "run.json").write_text('{"id": 3}', encoding="utf-8")
         (folder / "lock").write_text("{", encoding="utf-8")
+    long = tmp_path / "runs" / "long-001"
+    long.mkdir()
+    (long / "config.yaml").write_text("", encoding="utf-8")
+    step = (
+        '{"t":1.0,"kind":"step","step":%d,"loss":1.0,"lr":0.1,"grad_norm":1.0,"tokens_per_s":9.0,"eta_s":1,"mfu":0}\n'
+    )
+    (long / "events.jsonl").write_text("".join(step % number for number in range(1, 30_001)), encoding="utf-8")
     with server(tmp_path, environment) as client:
+        follower = Follower(str(long))
+        follower.catch_up(client)
+        assert [event["step"] for event in follower.events] == list(range(1, 30_001))
+        client.request("trickster/deleteRun", {"runId": str(long)})
         listed = {run["name"]: run for run in client.request("trickster/listRuns", {})["runs"]}
         assert set(listed) == {f"{name}-001" for name in files}
         assert {run["state"] for run in listed.values()} == {"interrupted"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections import deque
 from pathlib import Path
@@ -19,6 +20,8 @@ READ_AT_ONCE = 256 * 1024
 
 
 SPEEDS_KEPT = 200
+PAGE = 5_000
+"""Events in one answer: few enough that putting them into JSON holds nobody up."""
 
 
 class Reading(NamedTuple):
@@ -40,6 +43,32 @@ def is_live(directory: RunDirectory) -> bool:
         return False
     holder = directory.trainer()
     return holder is None or holder.host != platform.node() or is_running(holder)
+
+
+def read_page(path: Path, after: int, limit: int) -> tuple[list[dict[str, Any]], int, bool]:
+    """At most `limit` events from byte `after` on, the offset after them, and whether there are more.
+
+    A line that is not an event is passed over, one that is still being written is left for the next time.
+    """
+    events: list[dict[str, Any]] = []
+    try:
+        with path.open("rb") as file:
+            file.seek(after)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                if len(events) >= limit:
+                    return events, after, True
+                after += len(line)
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(event, dict) and "kind" in event:
+                    events.append(event)
+    except OSError:
+        pass
+    return events, after, False
 
 
 def plan_of(directory: RunDirectory) -> Plan | None:

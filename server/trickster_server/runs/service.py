@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import shutil
 import sys
@@ -17,7 +16,7 @@ from lsprotocol import types
 from trickster_engine.config.check import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.scalars import as_yaml
-from trickster_engine.runs import RunDirectory, config_name, create_run, is_run_directory, read_events
+from trickster_engine.runs import RunDirectory, config_name, create_run, is_run_directory
 from trickster_server.documents import path_of
 from trickster_server.protocol import (
     CompareParams,
@@ -51,7 +50,7 @@ from trickster_server.protocol import (
 )
 from trickster_server.rpc import RequestError
 from trickster_server.runs.engine_process import Answer, engine_error, run_engine
-from trickster_server.runs.followed import READ_AT_ONCE, FollowedRun
+from trickster_server.runs.followed import PAGE, FollowedRun, read_page
 from trickster_server.runs.launch import Launched, launch
 from trickster_server.runs.worker import GenerationWorker
 
@@ -97,26 +96,11 @@ class RunService:
     async def run_events(self, params: RunEventsParams) -> RunEventsResult:
         """A run's events from a position on."""
         run = await self._run(params.run_id)
-        path, after, limit = run.directory.events_path, max(params.after, 0), params.limit
-
-        def read() -> RunEventsResult:
-            events: list[dict[str, Any]] = []
-            position, more = after, False
-            while True:
-                some, reached = read_events(path, position, READ_AT_ONCE)
-                if not some and reached == position:
-                    break
-                if limit is not None and len(events) + len(some) > limit:
-                    room = max(limit - len(events), 0)
-                    some, reached = _first_events(path, position, room)
-                    more = True
-                events += [dict(event) for event in some]
-                position = reached
-                if more:
-                    break
-            return RunEventsResult(events, position, more)
-
-        return await asyncio.get_running_loop().run_in_executor(None, read)
+        limit = min(params.limit if params.limit is not None else PAGE, PAGE)
+        page = await asyncio.get_running_loop().run_in_executor(
+            None, read_page, run.directory.events_path, max(params.after, 0), max(limit, 0)
+        )
+        return RunEventsResult(*page)
 
     # ---- training ---------------------------------------------------------------------------------------------------
 
@@ -388,21 +372,6 @@ def _has_begun(directory: Path, pid: int) -> bool:
         return False
     # On Windows the process that was started may be a launcher, and the trainer its child.
     return holder.pid == pid or sys.platform == "win32"
-
-
-def _first_events(path: Path, position: int, count: int) -> tuple[list[Any], int]:
-    """Exactly `count` events from a position on, and the offset after them."""
-    events: list[Any] = []
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        file.seek(position)
-        while len(events) < count:
-            line = file.readline()
-            if not line.endswith(b"\n"):
-                break
-            found, _ = read_events(path, position, len(line))
-            events += found[:1]
-            position += len(line)
-    return events, position
 
 
 def _given(options: SamplingOptions | None) -> dict[str, Any]:
