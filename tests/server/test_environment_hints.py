@@ -1,0 +1,119 @@
+"""What the machine says about a config: hints that come by themselves, and go when they are no longer true."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.raw_client import RawClient
+from trickster_engine.config import preset_text, set_values
+from trickster_engine.data.corpus import SHAKESPEARE_BYTES, SHAKESPEARE_FILE
+
+
+def codes(client: RawClient, uri: str, wanted: str, present: bool = True) -> list[dict[str, Any]]:
+    """The diagnostics of a text once a code is among them (or no longer is)."""
+    while True:
+        published = client.notification("textDocument/publishDiagnostics", 20)
+        if published["uri"] == uri and (wanted in [one["code"] for one in published["diagnostics"]]) == present:
+            found: list[dict[str, Any]] = published["diagnostics"]
+            return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "corpus.txt").write_text("to be or not to be " * 200, encoding="utf-8")
+    return tmp_path
+
+
+def start(folder: Path, **environment: str) -> RawClient:
+    client = RawClient(env={"TRICKSTER_CACHE_DIR": str(folder / "cache"), "TRICKSTER_CORPUS_DIR": "", **environment})
+    client.initialize(folder, {"debounceMs": 0})
+    return client
+
+
+def config(folder: Path, **changes: str) -> tuple[str, str]:
+    text = set_values(preset_text("pico"), {"data_config.corpus": "corpus.txt", **changes})
+    path = folder / "x.trickster.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path.as_uri(), text
+
+
+def test_a_text_that_is_not_there_yet_is_told_apart_from_one_that_is(folder: Path) -> None:
+    uri, text = config(folder, **{"data_config.corpus": "shakespeare"})
+    with start(folder) as client:
+        client.open(uri, text)
+        (hint,) = [one for one in codes(client, uri, "corpus-not-fetched") if one["code"] == "corpus-not-fetched"]
+        assert hint["severity"] == 4
+        line = text.split("\n")[hint["range"]["start"]["line"]]
+        assert line[hint["range"]["start"]["character"] : hint["range"]["end"]["character"]] == "shakespeare"
+    corpora = folder / "corpora"
+    corpora.mkdir()
+    (corpora / SHAKESPEARE_FILE).write_bytes(b"x" * SHAKESPEARE_BYTES)
+    with start(folder, TRICKSTER_CORPUS_DIR=str(corpora)) as client:
+        client.open(uri, text)
+        described = client.request("trickster/describeConfig", {"configUri": uri})
+        assert described["corpusPresent"] is True
+        assert described["trainTokens"] + described["valTokens"] == SHAKESPEARE_BYTES
+
+
+def test_a_missing_file_is_noticed_and_so_is_its_coming(folder: Path) -> None:
+    uri, text = config(folder, **{"data_config.corpus": "not-here.txt"})
+    with start(folder) as client:
+        client.open(uri, text)
+        codes(client, uri, "corpus-not-found")
+        shutil.copy(folder / "corpus.txt", folder / "not-here.txt")
+        client.change(uri, 2, [{"text": text + "# saved\n"}])
+        codes(client, uri, "corpus-not-found", present=False)
+        assert client.errors() == []
+
+
+@pytest.mark.skipif(os.path.exists("/dev/tenstorrent"), reason="a board is here")  # noqa: PTH110
+def test_a_device_that_is_not_here(folder: Path) -> None:
+    changes = {"device_config.device_type": "tt", "model_config.vocab_size": "256", "model_config.hidden_dim": "256"}
+    uri, text = config(folder, **changes)
+    with start(folder) as client:
+        client.open(uri, text)
+        codes(client, uri, "device-not-here")
+        span = {"start": {"line": 0, "character": 0}, "end": {"line": 500, "character": 0}}
+        asked = {"textDocument": {"uri": uri}, "range": span, "context": {"diagnostics": []}}
+        titles = [action["title"] for action in client.request("textDocument/codeAction", asked)]
+        assert any("device_type to auto" in title for title in titles)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="an Apple GPU is likely here")
+def test_no_apple_gpu(folder: Path) -> None:
+    uri, text = config(folder, **{"device_config.device_type": "mps"})
+    with start(folder) as client:
+        client.open(uri, text)
+        assert "Apple GPU" in next(
+            one["message"] for one in codes(client, uri, "device-not-here") if one["code"] == "device-not-here"
+        )
+
+
+def test_a_model_that_does_not_fit(folder: Path) -> None:
+    uri, _ = config(folder)
+    text = set_values(preset_text("mega"), {"data_config.corpus": "corpus.txt", "training_config.batch_size": "100000"})
+    text = set_values(text, {"device_config.device_type": "cpu"})
+    with start(folder) as client:
+        client.open(uri, text)
+        found = codes(client, uri, "memory-too-small")
+        message = next(one["message"] for one in found if one["code"] == "memory-too-small")
+        assert "Training needs about" in message and "TB" in message
+        client.change(uri, 2, [{"text": set_values(preset_text("pico"), {"data_config.corpus": "corpus.txt"})}])
+        codes(client, uri, "memory-too-small", present=False)
+
+
+def test_hints_stay_at_their_keys_while_lines_are_added_above(folder: Path) -> None:
+    uri, text = config(folder, **{"data_config.corpus": "shakespeare"})
+    with start(folder) as client:
+        client.open(uri, text)
+        before = next(one for one in codes(client, uri, "corpus-not-fetched") if one["code"] == "corpus-not-fetched")
+        start_of_file = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
+        client.change(uri, 2, [{"range": start_of_file, "text": "# one\n# two\n"}])
+        after = next(one for one in codes(client, uri, "corpus-not-fetched") if one["code"] == "corpus-not-fetched")
+        assert after["range"]["start"]["line"] == before["range"]["start"]["line"] + 2

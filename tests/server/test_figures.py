@@ -1,0 +1,101 @@
+"""The numbers in hovers, hints and lenses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from trickster_server import boards, curve, explain, figures, numbers, tables
+from trickster_server.boards import _MEASURED
+from trickster_server.environment import Corpus
+from trickster_server.timing import Row
+
+from trickster_engine.config import KEYS, preset_names, preset_plan
+from trickster_engine.config.plan import Plan
+
+
+class Times:
+    def table(self, plan: Plan) -> list[Row]:
+        return [Row("this machine", 90.0, "measured", ", from pico-001")]
+
+
+def context(plan: Plan, images: bool = False) -> tables.Context:
+    return tables.Context(plan, Corpus(True, 1_115_394, None), Times(), images)  # type: ignore[arg-type]
+
+
+def test_the_measured_run_is_given_back_as_it_was_measured() -> None:
+    board = next(one for one in boards.BOARDS if one.name == boards.MEASURED_ON)
+    plan = replace(_MEASURED, training=replace(_MEASURED.training, max_steps=3000))
+    assert figures.parameters(plan).total == 9_810_816
+    seconds, source = boards.training_time(board, plan)
+    assert (round(seconds, 2), source) == (200.74, "measured")
+
+
+def test_everything_else_is_an_estimate_and_more_chips_are_faster() -> None:
+    plan = preset_plan("nano")
+    times = {board.name: boards.training_time(board, plan) for board in boards.BOARDS}
+    assert {source for _, source in times.values()} == {"estimated"}
+    assert times["T3K"][0] < times["N300"][0] < times["N150"][0]
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_key_has_words_and_no_table_fails(name: str) -> None:
+    plan = preset_plan(name)
+    for key in KEYS.values():
+        assert explain.key_text(key)
+        assert explain.facts_line(key).startswith("Default ")
+        text = tables.for_key(key, context(plan))
+        for line in text.splitlines():
+            if line.startswith("|"):
+                assert line.endswith("|")
+    for section in ("model_config", "training_config", "data_config"):
+        assert tables.section_summary(section, context(plan))
+
+
+def test_the_neighbours_of_nano() -> None:
+    table = tables.for_key(KEYS["model_config.hidden_dim"], context(preset_plan("nano")))
+    values = [line.split("|")[1].strip() for line in table.splitlines()[2:6]]
+    assert values == ["192", "**256**", "320", "384"]
+
+
+def test_max_steps_says_where_each_time_comes_from() -> None:
+    text = tables.for_key(KEYS["training_config.max_steps"], context(preset_plan("nano")))
+    assert "| this machine | 90 s | measured, from pico-001 |" in text
+    assert any(line.startswith("| N150 |") and line.endswith(" min | estimated |") for line in text.splitlines())
+    assert "163 times over the training text" in text
+
+
+def test_the_curve_is_the_trainers() -> None:
+    training = preset_plan("nano").training
+    values = curve.learning_rates(training, 101)
+    assert max(values) == pytest.approx(3e-4, rel=1e-2)
+    assert values[0] == pytest.approx(3e-7)
+    assert values[-1] == pytest.approx(3e-5, rel=1e-3)
+    assert values.index(max(values)) == 10
+    line = curve.sparkline(values)
+    assert line[10] == "█" and line[0] == "▁"
+    assert curve.sparkline([0.0, 0.0]) == "▁▁"
+
+
+@pytest.mark.parametrize(
+    ("function", "value", "text"),
+    [
+        (numbers.count, 5_180_672, "5.18 M"),
+        (numbers.count, 999.6e3, "1.00 M"),
+        (numbers.count, 12, "12"),
+        (numbers.count, 11_604_864, "11.6 M"),
+        (numbers.count, 6.64e11, "664 G"),
+        (numbers.memory, 1024**3, "1.00 GB"),
+        (numbers.memory, 100, "100 bytes"),
+        (numbers.duration, 0.2, "1 s"),
+        (numbers.duration, 99.6, "2 min"),
+        (numbers.duration, 3 * 3600, "3 h"),
+        (numbers.duration, 3 * 3600 + 1200, "3 h 20 min"),
+        (numbers.duration, 50 * 3600, "2 days 2 h"),
+        (numbers.times, 0.123, "0.12"),
+        (numbers.times, 4.94, "4.9"),
+        (numbers.times, 163.3, "163"),
+    ],
+)
+def test_numbers_as_people_read_them(function: object, value: float, text: str) -> None:
+    assert function(value) == text  # type: ignore[operator]
