@@ -8,19 +8,18 @@ import pytest
 from trickster_server import boards, curve, explain, figures, numbers, tables
 from trickster_server.boards import _MEASURED
 from trickster_server.environment import Corpus
-from trickster_server.timing import Row
+from trickster_server.timing import Speed, Timing, shape_of
 
 from trickster_engine.config import KEYS, preset_names, preset_plan
 from trickster_engine.config.plan import Plan
 
 
-class Times:
-    def table(self, plan: Plan) -> list[Row]:
-        return [Row("this machine", 90.0, "measured", ", from pico-001")]
-
-
 def context(plan: Plan, images: bool = False) -> tables.Context:
-    return tables.Context(plan, Corpus(True, 1_115_394, None), Times(), images)  # type: ignore[arg-type]
+    """A machine on which the nano preset has been measured at 1,000,000 tokens a second."""
+    timing = Timing(None)  # type: ignore[arg-type]
+    nano = preset_plan("nano")
+    timing._take([Speed(shape_of(nano), "cpu", figures.flops_per_token(nano), 1e6, "nano-001")])
+    return tables.Context(plan, Corpus(True, 1_115_394, None), timing, images)
 
 
 def test_the_measured_run_is_given_back_as_it_was_measured() -> None:
@@ -60,7 +59,9 @@ def test_the_neighbours_of_nano() -> None:
 
 def test_max_steps_says_where_each_time_comes_from() -> None:
     text = tables.for_key(KEYS["training_config.max_steps"], context(preset_plan("nano")))
-    assert "| this machine | 90 s | measured, from pico-001 |" in text
+    assert "| this machine | 3 min | measured, from nano-001 |" in text
+    other = tables.for_key(KEYS["training_config.max_steps"], context(preset_plan("mini")))
+    assert "| estimated, from nano-001 |" in other
     assert any(line.startswith("| N150 |") and line.endswith(" min | estimated |") for line in text.splitlines())
     assert "163 times over the training text" in text
 
