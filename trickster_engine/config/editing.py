@@ -104,6 +104,6 @@ def move_entry(document: Document, entry: Entry, section: str, name: str) -> tup
     addition = add_key(document, section, name, document.lines.slice(entry.value.range))
     if removal is None or addition is None:
         return ()
-    if removal.range.start <= addition.range.start <= removal.range.end:
+    if removal.range.start <= addition.range.start < removal.range.end:
         return ()
     return removal, addition

@@ -49,7 +49,8 @@ def head_fixes(settings: Settings) -> tuple[Fix | None, ...]:
     if kv_given:
         allowed = [count for count in allowed if count % settings.integer(KV_HEADS) == 0]
     counts = nearest_numbers(heads, allowed)
-    widths = nearest_numbers(dim, [width for width in multiples_around(dim, heads * unit) if width <= 65_536])
+    widest = 256 * heads if unit == 32 else 65_536
+    widths = nearest_numbers(dim, [width for width in multiples_around(dim, heads * unit) if width <= widest])
     fixes = [settings.write(HEADS, count, why=f"{dim // count} numbers a head") for count in counts]
     fixes += [settings.write(DIM, width, why=f"{width // heads} numbers a head") for width in widths]
     return tuple(fixes)

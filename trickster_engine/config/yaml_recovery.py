@@ -124,7 +124,7 @@ def read_piece(reader: Reader, piece: Piece, budget: Budget) -> tuple[Node | Non
     if trouble is not None:
         return None, troubles
     if isinstance(node, Scalar) and node.text:
-        note(_missing_colon(node.range, "".join(piece.lines[:1])))
+        note(missing_colon(node.range, "".join(piece.lines[:1])))
     return node, troubles
 
 
@@ -181,7 +181,7 @@ def trouble_from(error: yaml.MarkedYAMLError, lines: Lines, position: Callable[[
         return _tab(at.line, lines)
     if "could not find expected ':'" in said:
         where = _rest_of_line(lines, start)
-        return SyntaxTrouble(_missing_colon(where, lines.line(start.line)), (start.line, at.line))
+        return SyntaxTrouble(missing_colon(where, lines.line(start.line)), (start.line, at.line))
     if "quoted scalar" in context and ("end of stream" in said or "document indicator" in said):
         where = _rest_of_line(lines, start)
         mark = lines.line(start.line)[start.character : start.character + 1]
@@ -204,7 +204,9 @@ def trouble_from(error: yaml.MarkedYAMLError, lines: Lines, position: Callable[[
         fixes = _quoting(lines, where)
         return SyntaxTrouble(Problem("yaml-syntax", "error", message, where, fixes), (at.line,))
     if "escape" in said or "hexdecimal" in said or "hexadecimal" in said:
-        where = Range(Position(at.line, max(at.character - 1, 0)), Position(at.line, at.character + 1))
+        # libyaml marks the backslash itself, PyYAML's own scanner what follows it
+        backslash = at.character if line[at.character : at.character + 1] == "\\" else max(at.character - 1, 0)
+        where = Range(Position(at.line, backslash), Position(at.line, min(backslash + 2, len(line))))
         message = "Between double quotes a backslash starts an escape such as \\n. Write \\\\ for a backslash itself."
         fix = Fix("Double the backslash", (Edit(Range(where.start, where.start), "\\"),))
         return SyntaxTrouble(Problem("yaml-syntax", "error", message, where, (fix,)), (at.line, start.line))
@@ -234,7 +236,7 @@ def _tab(line_number: int, lines: Lines) -> SyntaxTrouble:
     return SyntaxTrouble(Problem("yaml-tab", "error", message, where, (fix,)), (line_number,))
 
 
-def _missing_colon(where: Range, line: str) -> Problem:
+def missing_colon(where: Range, line: str) -> Problem:
     content = line.strip()
     match = _WORD_AND_VALUE.match(content)
     fixes: tuple[Fix, ...] = ()
@@ -258,9 +260,10 @@ def _indentation_or_colon(at: Position, lines: Lines, start: Position) -> Syntax
         body_before = before.lstrip(" ")
         indent_before = len(before) - len(body_before)
         opens = body_before.split(" #")[0].rstrip().endswith(":")
-        if indent > indent_before and _NAME.fullmatch(body_before.strip()):
+        bare_name = _NAME.fullmatch(body_before.strip()) and indent > indent_before
+        if bare_name or (":" not in body_before and indent == indent_before and _WORD_AND_VALUE.match(body_before)):
             name = _rest_of_line(lines, Position(previous, indent_before))
-            return SyntaxTrouble(_missing_colon(name, before), (previous, at.line))
+            return SyntaxTrouble(missing_colon(name, before), (previous, at.line))
         if indent != indent_before and not opens and body.strip():
             where = Range(Position(at.line, 0), Position(at.line, indent)) if indent else _rest_of_line(lines, at)
             deeper = "further" if indent > indent_before else "less far"
