@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { PYTHON, scratch } from './server.mts';
+import { atExit, PYTHON, scratch } from './server.mts';
 
 /** English that every machine has: what Python's own help says about the language. */
 export function englishText(): string {
@@ -107,7 +107,7 @@ export function isAlive(pid: number): boolean {
 
 /** Training outlives VS Code, so what a test has started is ended with the test. */
 export function endRunsAtExit(folder: string): void {
-  process.on('exit', () => trainers(folder).forEach((pid) => process.kill(pid, 'SIGKILL')));
+  atExit(() => trainers(folder).forEach((pid) => process.kill(pid, 'SIGKILL')));
 }
 
 /** The events of a run, from its file. */

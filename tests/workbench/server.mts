@@ -61,12 +61,20 @@ export function freePort(): Promise<number> {
   });
 }
 
-/** An empty folder that is removed at the end of the process. */
+const cleanUps: (() => void)[] = [];
+process.once('exit', () => cleanUps.reverse().forEach((cleanUp) => cleanUp()));
+
+/** Do this at the end of the process; what was asked for last is done first. */
+export function atExit(cleanUp: () => void): void {
+  cleanUps.push(cleanUp);
+}
+
+/** An empty folder that is removed at the end of the process, unless KEEP is set. */
 export function scratch(name: string): string {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), `trickster-${name}-`));
-  process.on('exit', () => {
+  atExit(() => {
     if (!process.env['KEEP']) {
-      fs.rmSync(folder, { recursive: true, force: true });
+      fs.rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
     }
   });
   return folder;

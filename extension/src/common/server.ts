@@ -52,6 +52,8 @@ export class Server implements vscode.Disposable {
 
   /** Stop what runs and start again with the interpreter that is right now. Many calls at once become one. */
   readonly restart = coalesce(async () => {
+    // Requests wait from here on.
+    this.setState({ kind: 'starting' });
     await this.stop();
     await this.start();
   });
@@ -195,13 +197,20 @@ export class Server implements vscode.Disposable {
     return vscode.workspace.isTrusted ? this.interpreters.forTraining() : Promise.resolve(undefined);
   }
 
-  /** A choice has changed: start with the new interpreter, or only tell the server which one trains. */
+  /**
+   * Something was chosen or installed. Only an explicit choice moves the server itself; else a server that runs well
+   * stays, and is only told which interpreter trains.
+   */
   private async interpreterChanged(): Promise<void> {
-    const [interpreter, training] = [await this.interpreters.forServer(), await this.trainingInterpreter()];
+    const interpreter = await this.interpreters.forServer();
+    const training = await this.trainingInterpreter();
     const running = this.state.kind === 'running' ? this.state : undefined;
-    if (running?.interpreter.path !== interpreter?.path) {
+    const chosen = interpreter?.source === 'setting' || interpreter?.source === 'pythonExtension';
+    const usable =
+      running && (await this.interpreters.probe(running.interpreter.path, running.interpreter.source));
+    if (!running || !usable || (chosen && interpreter.path !== running.interpreter.path)) {
       await this.restart();
-    } else if (running && training?.path !== running.training?.path) {
+    } else if (training?.path !== running.training?.path) {
       this.trainingPython = training?.path;
       this.notify('trickster/interpreterChanged', { python: training?.path ?? null });
       this.setState({ ...running, training });

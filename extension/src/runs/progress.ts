@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import { errorText } from '../common/logger';
 import type { Server } from '../common/server';
+import type { RunInfo } from '../protocol';
 import { describe } from './statusBar';
 import type { RunStore } from './store';
 
@@ -31,6 +32,9 @@ export function showRunProgress(runs: RunStore, server: Server, runId: string, n
           if (!run?.live) {
             if (appeared) {
               finish();
+              if (run?.state === 'failed') {
+                void explainFailure(run);
+              }
             }
             return;
           }
@@ -58,4 +62,15 @@ export function showRunProgress(runs: RunStore, server: Server, runId: string, n
         update();
       }),
   );
+}
+
+/** A run that this window has started ended with an error: what happened and what to do next. */
+async function explainFailure(run: RunInfo): Promise<void> {
+  const words = [`${run.name} failed.`, run.error ?? '', run.advice ?? ''].filter(Boolean).join(' ');
+  const choice = await vscode.window.showErrorMessage(words, 'Open Dashboard', 'Show Logs');
+  if (choice === 'Open Dashboard') {
+    await vscode.commands.executeCommand('trickster.openDashboard', { runId: run.runId });
+  } else if (choice === 'Show Logs') {
+    await vscode.commands.executeCommand('trickster.showLogs');
+  }
 }

@@ -3,9 +3,6 @@ import * as text from '../common/text';
 import type { RunInfo } from '../protocol';
 import type { RunStore } from './store';
 
-/** The first steps warm up and say little about the rest. */
-const STEPS_BEFORE_ESTIMATE = 20;
-
 /** The one item in the status bar: how the newest run is doing. Opens the dashboard. */
 export class RunStatusBar implements vscode.Disposable {
   private readonly item = vscode.window.createStatusBarItem(
@@ -60,13 +57,6 @@ export class RunStatusBar implements vscode.Disposable {
   }
 }
 
-/** The time left in words; undefined while it could only be guessed from the first few steps. */
-export function timeLeft(run: RunInfo): string | undefined {
-  return run.live && run.etaSeconds !== null && run.step >= STEPS_BEFORE_ESTIMATE
-    ? text.duration(run.etaSeconds)
-    : undefined;
-}
-
 /** "step 1,200 of 4,000 · val 1.62 · 3 min left": one line for lists and tooltips. */
 export function describe(run: RunInfo): string {
   const parts: string[] = [];
@@ -96,11 +86,8 @@ export function describe(run: RunInfo): string {
   }
   if (run.state === 'stopping') {
     parts.push('saving');
-  } else {
-    const left = timeLeft(run);
-    if (left !== undefined) {
-      parts.push(`${left} left`);
-    }
+  } else if (run.live && run.etaSeconds !== null) {
+    parts.push(`${text.duration(run.etaSeconds)} left`);
   }
   return parts.join(' · ');
 }

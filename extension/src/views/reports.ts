@@ -2,7 +2,7 @@ import * as vscode from 'vscode';
 
 const SCHEME = 'trickster-report';
 
-/** Read-only pages with what a command found out, shown as editors. Asking again renews the page that is open. */
+/** Read-only pages with what a command found out, in Markdown. Asking again renews the page that is open. */
 export class Reports implements vscode.TextDocumentContentProvider, vscode.Disposable {
   private readonly texts = new Map<string, string>();
   private readonly changed = new vscode.EventEmitter<vscode.Uri>();
@@ -19,9 +19,14 @@ export class Reports implements vscode.TextDocumentContentProvider, vscode.Dispo
   }
 
   async show(title: string, text: string): Promise<void> {
-    const uri = vscode.Uri.from({ scheme: SCHEME, path: `/${title}` });
+    const uri = vscode.Uri.from({ scheme: SCHEME, path: `/${title}.md` });
     this.texts.set(uri.path, text);
     this.changed.fire(uri);
-    await vscode.window.showTextDocument(uri, { preview: true, viewColumn: vscode.ViewColumn.Beside });
+    try {
+      await vscode.commands.executeCommand('markdown.showPreviewToSide', uri);
+    } catch {
+      // VS Code's own Markdown extension is turned off: the text can be read without it.
+      await vscode.window.showTextDocument(uri, { preview: true, viewColumn: vscode.ViewColumn.Beside });
+    }
   }
 }

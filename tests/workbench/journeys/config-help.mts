@@ -55,6 +55,31 @@ journey(
       await at.workbench.editor().locator('.codelens-decoration a').filter({ hasText: 'Train' }).waitFor();
     });
 
+    it('shows the model before it has learned, the dataset and the machine, and ticks their steps', async () => {
+      const { workbench } = at;
+      await workbench.openSidebar();
+      for (const [title, report, step, fact] of [
+        ['Trickster: Prepare Dataset', 'held out', '3. Data', '90/10'],
+        ['Trickster: Inspect Model', 'ln V', '4. Model', 'first loss 5.'],
+        ['Trickster: Check Hardware', 'torch', '2. Set-up', 'PyTorch'],
+      ] as const) {
+        await workbench.tab('small.yaml').click();
+        await workbench.command(title);
+        await workbench.lessonStep(step).filter({ hasText: fact }).waitFor({ timeout: 90_000 });
+        await workbench.dashboard().locator('body').filter({ hasText: report }).waitFor();
+      }
+      await workbench.shot('config-help-4-reports-light');
+    });
+
+    it('says what happened when a run fails, and what to do', async () => {
+      const { workbench } = at;
+      fs.writeFileSync(path.join(folder, 'corpus.txt'), Buffer.alloc(200_000, 0xff));
+      await workbench.tab('small.yaml').click();
+      await workbench.command('Trickster: Train');
+      await workbench.toast('is not UTF-8').waitFor({ timeout: 60_000 });
+      await workbench.shot('config-help-5-failed-light');
+    });
+
     it('leaves other YAML alone', async () => {
       const { workbench } = at;
       await workbench.openFile('other.yaml');

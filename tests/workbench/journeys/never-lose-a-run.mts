@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import fs from 'node:fs';
 import path from 'node:path';
 import { eventsOf, isAlive, sampleFolder, trainers } from '../folders.mts';
 import { journey, outputOf, until } from '../journey.mts';
@@ -28,7 +29,11 @@ async function shownStep(at: {
 
 journey(
   'A run is never lost',
-  { folder: () => folder, settings: { 'workbench.colorTheme': 'Dark Modern' } },
+  {
+    folder: () => folder,
+    expected: /SIGKILL|EPIPE|Connection got disposed/,
+    settings: { 'workbench.colorTheme': 'Dark Modern' },
+  },
   (at) => {
     let trainer = 0;
 
@@ -134,6 +139,16 @@ journey(
         async () => (await page.locator('.chart-large .legend-entry').count()) === 2,
       );
       await workbench.shot('never-lose-3-compared-dark');
+
+      it('deletes a run after asking', async () => {
+        const { workbench } = at;
+        await workbench.command('Trickster: Delete Run…');
+        await workbench.pick('small-002');
+        await workbench.dialogButton('Delete').click();
+        await workbench.runRow('small-002').waitFor({ state: 'hidden' });
+        assert.ok(!fs.existsSync(path.join(folder, 'runs/small-002')));
+        assert.ok(fs.existsSync(path.join(folder, 'runs/small-001')));
+      });
     });
   },
 );

@@ -20,8 +20,18 @@ function pathWithoutPython(): string {
   return folder;
 }
 
+/** VS Code asks the login shell for the PATH; this one answers with the PATH it was given. */
+function plainShell(): string {
+  const shell = path.join(scratch('shell'), 'bash');
+  fs.writeFileSync(shell, '#!/bin/sh\nfor word; do last=$word; done\nexec /bin/sh -c "$last"\n', {
+    mode: 0o755,
+  });
+  return shell;
+}
+
 const bare = pathWithoutPython();
 const home = scratch('home');
+const shell = plainShell();
 
 /** A Python that has nothing but itself. */
 function emptyPython(): string {
@@ -36,7 +46,7 @@ journey(
   {
     folder: () => withoutPython,
     machineSettings: { 'trickster.interpreter': '' },
-    env: { PATH: bare, HOME: home },
+    env: { PATH: bare, HOME: home, SHELL: shell },
     settings: { 'workbench.colorTheme': 'Light Modern' },
   },
   (at) => {
@@ -75,7 +85,7 @@ journey(
   {
     folder: () => withoutTorch,
     machineSettings: { 'trickster.interpreter': '' },
-    env: { PATH: `${python}:${bare}`, HOME: home },
+    env: { PATH: `${python}:${bare}`, HOME: home, SHELL: shell },
     settings: { 'workbench.colorTheme': 'Dark Modern' },
   },
   (at) => {

@@ -26,16 +26,16 @@ interface ChartOptions {
 
 const LOSS_FONT = '11px';
 /** Held-out losses above the axis that the phases' names take. */
-const HEADROOM = 0.12;
+const HEADROOM = 0.16;
 
 /** The colours of compared runs, in the order in which runs are added; all come from the theme. */
 export const CURVE_COLORS = [
   'charts-blue',
-  'charts-orange',
-  'charts-green',
   'charts-purple',
+  'charts-green',
   'charts-red',
   'charts-yellow',
+  'terminal-ansiCyan',
 ];
 
 /**

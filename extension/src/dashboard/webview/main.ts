@@ -367,11 +367,7 @@ class Page {
       ['Training loss', run.trainLoss === null ? '–' : run.trainLoss.toFixed(3), 'on what it reads'],
       ['Speed', run.tokensPerSecond === null ? '–' : text.short(run.tokensPerSecond), 'tokens a second'],
       run.live
-        ? [
-            'Time left',
-            run.etaSeconds === null || run.step < 20 ? '–' : text.duration(run.etaSeconds),
-            'at this speed',
-          ]
+        ? ['Time left', run.etaSeconds === null ? '–' : text.duration(run.etaSeconds), 'at this speed']
         : ['Started', text.ago(run.created), ''],
     ];
     if (this.tiles.children.length !== tiles.length) {
@@ -511,6 +507,8 @@ class Page {
 
   private recolor(): void {
     [this.lossChart, ...this.smallCharts].forEach((chart) => chart.recolor());
+    delete this.comparing.dataset['key'];
+    this.update();
   }
 
   /** An evaluation is news for somebody who cannot see the chart; a step is not. */
