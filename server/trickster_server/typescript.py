@@ -1,6 +1,6 @@
 """Writes what others read of `protocol.py`: the extension's TypeScript types and the page `docs/protocol.md`.
 
-`python -m trickster_server.typescript` writes both files of a checkout; `--check` only says whether they are current.
+`python -m trickster_server.typescript` writes these files of a checkout; `--check` only says whether they are current.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import trickster_engine.events as engine_events
-from trickster_server import protocol
+from trickster_server import machine_docs, protocol
 from trickster_server.protocol_page import page
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TYPESCRIPT_PATH = REPOSITORY / "extension" / "src" / "protocol.ts"
 PAGE_PATH = REPOSITORY / "docs" / "protocol.md"
+MACHINE_PATH = REPOSITORY / "docs" / "machine.md"
 
 _PLAIN: dict[Any, str] = {
     str: "string",
@@ -198,7 +199,7 @@ def error_codes() -> list[tuple[str, int]]:
 
 def outputs() -> dict[Path, str]:
     """Every file that is written, with its content."""
-    return {TYPESCRIPT_PATH: typescript(), PAGE_PATH: page(type_name)}
+    return {TYPESCRIPT_PATH: typescript(), PAGE_PATH: page(type_name), MACHINE_PATH: machine_docs.page()}
 
 
 def main(arguments: list[str] | None = None) -> int:

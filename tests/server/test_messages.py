@@ -28,8 +28,8 @@ def test_a_changed_message_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         one._replace(params=ListRunsParams) if one.method == "trickster/listRuns" else one for one in protocol.REQUESTS
     )
     monkeypatch.setattr(protocol, "REQUESTS", requests)
-    for path, text in typescript.outputs().items():
-        assert path.read_text(encoding="utf-8") != text
+    for path in (typescript.TYPESCRIPT_PATH, typescript.PAGE_PATH):
+        assert path.read_text(encoding="utf-8") != typescript.outputs()[path]
 
 
 def test_every_message_is_answered_by_someone() -> None:
@@ -111,3 +111,20 @@ def test_the_page_for_other_editors_lists_every_command() -> None:
     commands = {request.command for request in protocol.REQUESTS if request.command is not None}
     listed = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `trickster.server.")}
     assert listed == commands
+
+
+def test_every_code_has_a_page() -> None:
+    import re
+
+    from trickster_server.features.diagnostics import _explanation
+    from trickster_server.machine_docs import MACHINE_DOCS
+
+    from trickster_engine.config.problem_docs import PROBLEM_DOCS
+
+    source = (typescript.REPOSITORY / "server" / "trickster_server" / "environment.py").read_text(encoding="utf-8")
+    assert set(re.findall(r'Problem\(\s*"([a-z-]+)"', source)) == set(MACHINE_DOCS)
+    for code in (*MACHINE_DOCS, *PROBLEM_DOCS):
+        explanation = _explanation(code)
+        assert explanation is not None
+        page = typescript.REPOSITORY / "docs" / explanation.href.rsplit("/", 1)[1].split("#")[0]
+        assert re.search(rf"^##+ {code}$", page.read_text(encoding="utf-8"), re.MULTILINE), code

@@ -14,15 +14,16 @@ from lsprotocol import types
 
 from trickster_engine.config.problems import Problem, Severity
 from trickster_server.documents import Document
+from trickster_server.machine_docs import MACHINE_DOCS
 from trickster_server.runs.interpreter import ENGINE_FOLDER
 
 if TYPE_CHECKING:
     from trickster_server.app import TricksterServer
 
 SOURCE = "trickster"
-_PAGE = ENGINE_FOLDER / "docs" / "problems.md"
-PROBLEMS_PAGE = _PAGE.as_uri() if _PAGE.is_file() else None
-"""The page that explains every code; it comes with a checkout and with the extension."""
+_DOCS = ENGINE_FOLDER / "docs"
+_PAGES = {name: (_DOCS / name).as_uri() for name in ("problems.md", "machine.md") if (_DOCS / name).is_file()}
+"""The pages that explain the codes, where they have come along."""
 
 _SEVERITIES: dict[Severity, types.DiagnosticSeverity] = {
     "error": types.DiagnosticSeverity.Error,
@@ -46,10 +47,15 @@ def to_diagnostic(problem: Problem, document: Document) -> types.Diagnostic:
         message=problem.message,
         severity=_SEVERITIES[problem.severity],
         code=problem.code,
-        code_description=types.CodeDescription(href=f"{PROBLEMS_PAGE}#{problem.code}") if PROBLEMS_PAGE else None,
+        code_description=_explanation(problem.code),
         source=SOURCE,
         related_information=related or None,
     )
+
+
+def _explanation(code: str) -> types.CodeDescription | None:
+    page = _PAGES.get("machine.md" if code in MACHINE_DOCS else "problems.md")
+    return types.CodeDescription(href=f"{page}#{code}") if page is not None else None
 
 
 class Diagnostics:
