@@ -24,6 +24,8 @@ missing = [name for name in names if importlib.util.find_spec(name) is None]
 print(json.dumps({"version": list(sys.version_info[:3]), "executable": sys.executable, "missing": missing}))
 """
 _QUESTION_SECONDS = 30.0
+_FOR_THE_SERVER = frozenset({"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONHOME", "__PYVENV_LAUNCHER__"})
+"""Variables that are meant for the server's own interpreter."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,10 @@ def engine_environment() -> dict[str, str]:
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     kept = [entry for entry in inherited if entry and not (Path(entry) / "pygls").is_dir()]
     folders = [str(ENGINE_FOLDER), *(entry for entry in kept if Path(entry) != ENGINE_FOLDER)]
+    # Where the client keeps the server's compiled files is no place to look for torch's.
+    others = {name: value for name, value in os.environ.items() if name not in _FOR_THE_SERVER}
     return {
-        **os.environ,
+        **others,
         "PYTHONPATH": os.pathsep.join(folders),
         "PYTHONUTF8": "1",
         "PYTHONUNBUFFERED": "1",
