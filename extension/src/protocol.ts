@@ -115,7 +115,7 @@ export interface ListRunsParams {}
 
 /** One saved checkpoint of a run. */
 export interface CheckpointInfo {
-  /** Name of its folder, such as `step-001000`, or `final`. */
+  /** Name of its folder, such as `step-001000`. */
   name: string;
   /** Its folder: a Hugging Face model directory. */
   path: string;

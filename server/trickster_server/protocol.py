@@ -110,7 +110,7 @@ class InitializationOptions:
 class CheckpointInfo:
     """One saved checkpoint of a run."""
 
-    name: str = item("Name of its folder, such as `step-001000`, or `final`.")
+    name: str = item("Name of its folder, such as `step-001000`.")
     path: str = item("Its folder: a Hugging Face model directory.")
     step: int = item("The step it was saved after.")
     val_loss: float | None = item("Loss on the held-out text, in nats a token.", None)
