@@ -13,7 +13,7 @@ from torch import nn
 from trickster_engine.comparison import held_out_loss
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.prepare import prepare
-from trickster_engine.estimates import ParameterCount, count_parameters
+from trickster_engine.estimates import ParameterCount, estimate
 from trickster_engine.model.llama import Llama
 from trickster_engine.sampling import SamplingOptions, sample
 
@@ -35,6 +35,7 @@ class Inspection:
     """Everything `trickster inspect` shows. Losses in nats."""
 
     parameters: ParameterCount
+    breakdown: list[str]  # the parameters in words
     shapes: list[LayerShape]
     random_loss: float
     uniform_loss: float
@@ -47,16 +48,7 @@ class Inspection:
 
     def as_text(self) -> str:
         """The same for a terminal."""
-        parts = self.parameters
-        rows = [
-            ("token embedding", parts.embedding),
-            ("attention", parts.attention),
-            ("feed-forward", parts.mlp),
-            ("norms", parts.norms),
-            ("output projection", parts.output),
-        ]
-        lines = [f"{parts.total:,} parameters, {parts.per_block:,} a block"]
-        lines += [f"  {name:<20}{count:>14,}  {count / parts.total:>6.1%}" for name, count in rows]
+        lines = list(self.breakdown)
         lines += ["", "A forward pass, one sequence:"]
         lines += [f"  {shape.name:<36}{shape.kind:<12}{list(shape.output)}" for shape in self.shapes]
         lines += [
@@ -74,8 +66,10 @@ def inspect_model(plan: Plan, folder: Path) -> Inspection:
     dataset = prepare(plan, folder)
     model = Llama(plan.model).initialize(plan.training.seed).eval()
     options = SamplingOptions.from_config(plan.sampling)
+    costs = estimate(plan)
     return Inspection(
-        parameters=count_parameters(plan.model),
+        parameters=costs.parameters,
+        breakdown=costs.parameter_lines(),
         shapes=_forward_shapes(model),
         random_loss=held_out_loss(model, dataset.val[:_TOKENS]),
         uniform_loss=math.log(plan.model.vocab_size),

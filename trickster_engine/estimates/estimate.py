@@ -64,9 +64,10 @@ class Estimate:
 
     def as_text(self) -> str:
         """Return the estimate for a terminal."""
-        return "\n".join((*self._parameter_lines(), "", *self._memory_lines(), "", *self._work_lines()))
+        return "\n".join((*self.parameter_lines(), "", *self._memory_lines(), "", *self._work_lines()))
 
-    def _parameter_lines(self) -> list[str]:
+    def parameter_lines(self) -> list[str]:
+        """The parameters by part, for a terminal."""
         parts = self.parameters
         rows = [
             ("token embedding", parts.embedding),
