@@ -50,7 +50,7 @@ class Inspection:
         """The same for a terminal."""
         lines = list(self.breakdown)
         lines += ["", "A forward pass, one sequence:"]
-        lines += [f"  {shape.name:<36}{shape.kind:<12}{list(shape.output)}" for shape in self.shapes]
+        lines += [f"  {shape.name:<42}{shape.kind:<12}{list(shape.output)}" for shape in self.shapes]
         lines += [
             "",
             f"Loss of random weights: {self.random_loss:.4f} nats; guessing is ln V = {self.uniform_loss:.4f}",
