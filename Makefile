@@ -12,6 +12,7 @@ help:
 	@echo "make check   linters and types only"
 	@echo "make code    VS Code on a sample folder with the extension loaded"
 	@echo "make vsix    package the extension"
+	@echo "make bench   what things cost on this machine"
 
 train: setup
 	@$(BIN)/trickster quickstart
@@ -30,20 +31,29 @@ $(DEV_STAMP): $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[server,dev]"
 	@touch $@
 
-check: check-python
+check: check-python check-extension
 
 check-python: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: check test-python
+test: check test-python test-extension test-workbench test-workbench-oldest
 
 test-python: $(DEV_STAMP)
 	$(BIN)/pytest -n 2 tests
 
+# Everything that is made from something else and kept in the repository. Tests fail where it is stale.
 generate: $(DEV_STAMP)
 	$(BIN)/python -m trickster_server.typescript
+	$(BIN)/python -m trickster_engine.config.reference
+	$(BIN)/python -m trickster_engine.backends.ttml_names > docs/ttml-names.md
+	$(BIN)/python -m trickster_engine.kept_runs render README.md
+
+# Pairs of timings, to compare within one run. Wants a quiet machine.
+bench: $(DEV_STAMP)
+	$(BIN)/python -m tests.benchmarks.sampling
+	$(BIN)/python -m tests.server.latency
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
