@@ -1,0 +1,73 @@
+"""`report`: what a run learned, as a page; and `tokens`: one sentence in three alphabets."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config, print_json
+from trickster_engine.errors import TricksterError
+from trickster_engine.files import write_text_atomically
+
+REPORT_FILE = "report.html"
+
+
+def add_commands(commands: Subcommands) -> None:
+    """Register the commands of this file."""
+    reporting = commands.add_parser("report", help="what a run learned and what not, as a page for the browser")
+    reporting.add_argument("path", type=Path, metavar="RUN")
+    reporting.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help=f"write here instead of to RUN/{REPORT_FILE}"
+    )
+    reporting.add_argument("--checkpoint", default="best", help="best (default), latest, final, or step-NNNNNN")
+    add_json(reporting)
+    reporting.set_defaults(run=_report)
+
+    tokens = commands.add_parser(
+        "tokens", help="a sentence of yours as bytes, characters and word pieces, side by side"
+    )
+    add_config(tokens)
+    tokens.add_argument("text", metavar="TEXT", help="the sentence")
+    add_json(tokens)
+    tokens.set_defaults(run=_tokens)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from trickster_engine.report.page import render
+    from trickster_engine.report.study import study
+
+    result = study(options.path, options.checkpoint)
+    if options.json:
+        print_json(result.as_json())
+        if options.output is None:
+            return 0
+    target = options.output or options.path / REPORT_FILE
+    try:
+        write_text_atomically(target, render(result))
+    except OSError as error:
+        raise TricksterError(
+            "cannot-write", f"Cannot write {target}: {error.strerror or error}.", "Choose another place with -o FILE."
+        ) from error
+    if not options.json:
+        near = [course.near for course in result.courses if course.near is not None]
+        if result.parting:
+            print(result.parting.words)
+        print(f"{sum(value >= 0.8 for value in near)} of {len(near)} measures have come most of the way to real text.")
+        print(f"Open in a browser: {target}")
+    return 0
+
+
+def _tokens(options: argparse.Namespace) -> int:
+    from trickster_engine.report.side_by_side import side_by_side
+
+    loaded = load_config(options)
+    views = side_by_side(loaded.plan, loaded.path.parent.resolve(), options.text)
+    if options.json:
+        print_json([view.as_json() for view in views])
+        return 0
+    for view in views:
+        print(f"{view.kind} ({view.vocabulary:,} different tokens): {view.summary}")
+        print("  " + view.drawn)
+        if view.ids:
+            print("  " + " ".join(map(str, view.ids)))
+    return 0

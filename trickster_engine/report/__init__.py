@@ -1,0 +1,1 @@
+"""What was learned: a run's report, measured and drawn. `report.study(run)` measures, `page.render` draws."""

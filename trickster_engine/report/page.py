@@ -1,0 +1,357 @@
+"""The report as one HTML page: no network, no script, colours for light and dark."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+
+from trickster_engine.report import charts
+from trickster_engine.report.charts import Series
+from trickster_engine.report.difficulty import Hardness
+from trickster_engine.report.measures import LEVELS
+from trickster_engine.report.study import LONG, Copying, Course, Sample, Study
+
+_LEVEL_WORDS = {
+    "character": "which letters there are, and which follow which",
+    "word": "spelling, and the words that are used",
+    "sentence": "lines, capitals, and what has to be closed again",
+    "discourse": "who speaks, and who answers",
+}
+_NAMES = {"random": "random weights", "model": "the model", "real": "held-out text"}
+
+_STYLE = """
+:root { color-scheme: light dark; --paper: #fff; --ink: #1f2328; --soft: #57606a; --edge: #d0d7de; --shade: #f6f8fa;
+  --blue: #0969da; --green: #1a7f37; --orange: #bc4c00; --purple: #8250df; --heat: 188, 76, 0; }
+@media (prefers-color-scheme: dark) { :root { --paper: #1b1b1d; --ink: #e6e6e6; --soft: #adadad; --edge: #444;
+  --shade: #252528; --blue: #4daafc; --green: #4ac26b; --orange: #f0944d; --purple: #c297ff; --heat: 240, 148, 77; } }
+@media (prefers-contrast: more) { :root { --soft: var(--ink); --edge: var(--ink); } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 50rem; padding: 1.5rem 1rem 4rem; background: var(--paper); color: var(--ink);
+  font: 1rem/1.55 system-ui, "Segoe UI", Ubuntu, sans-serif; }
+h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { margin: 2.6rem 0 .4rem; font-size: 1.3rem; }
+h3 { margin: 1.8rem 0 .2rem; font-size: 1.05rem; }
+p { margin: .5rem 0; } .soft, small { color: var(--soft); } small { font-size: .85rem; }
+pre { background: var(--shade); border: 1px solid var(--edge); border-radius: 6px; padding: .7rem .9rem;
+  white-space: pre-wrap; overflow-wrap: anywhere; font: .88rem/1.45 ui-monospace, Menlo, Consolas, monospace;
+  margin: .4rem 0; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: .7rem; margin: 1.2rem 0; }
+.facts div { border: 1px solid var(--edge); border-radius: 8px; padding: .6rem .8rem; }
+.facts b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-size: .92rem; margin: .4rem 0; }
+th, td { text-align: left; padding: .35rem .5rem; border-bottom: 1px solid var(--edge); vertical-align: middle; }
+th { font-weight: 600; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td small { display: block; }
+svg.chart { width: 100%; height: auto; display: block; }
+svg text { font: 12px system-ui, sans-serif; fill: var(--soft); }
+svg .axis { fill: none; stroke: var(--soft); } svg .grid { stroke: var(--edge); opacity: .5; }
+svg .level { fill: none; stroke: var(--green); stroke-dasharray: 5 4; }
+svg .mark { stroke: var(--purple); stroke-dasharray: 2 3; }
+svg .curve { fill: none; stroke-width: 2.2; stroke-linejoin: round; stroke: var(--hue); } svg .dot { fill: var(--hue); }
+.blue { --hue: var(--blue); } .orange { --hue: var(--orange); } .green { --hue: var(--green); }
+.purple { --hue: var(--purple); }
+.legend span { margin-right: 1.2rem; font-size: .9rem; }
+.legend i { display: inline-block; width: 1.4em; height: 3px; margin-right: .4em; vertical-align: middle;
+  background: var(--hue); }
+.way { display: inline-block; width: 5.5rem; height: .55rem; border: 1px solid var(--edge); border-radius: 3px; }
+.way i { display: block; height: 100%; background: var(--blue); }
+.bar i { display: block; height: .7rem; background: var(--orange); border-radius: 2px; min-width: 1px; }
+.text { white-space: pre-wrap; font: .92rem/1.7 ui-monospace, Menlo, Consolas, monospace; border: 1px solid var(--edge);
+  border-radius: 6px; padding: .7rem .9rem; overflow-wrap: anywhere; }
+.text span { border-radius: 2px; }
+details { margin: .3rem 0; } summary { cursor: pointer; }
+code { font-family: ui-monospace, Menlo, Consolas, monospace; }
+"""
+
+
+def render(study: Study) -> str:
+    """The whole page."""
+    parts = [
+        _head(study),
+        _losses(study),
+        _samples(study),
+        _measures(study),
+        _copies(study),
+        _difficulty(study),
+        _limits(study),
+    ]
+    title = f"What {study.run} learned"
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{_safe(title)}</title><style>{_STYLE}</style></head>\n<body>\n"
+        + "\n".join(parts)
+        + "\n</body></html>\n"
+    )
+
+
+def _head(study: Study) -> str:
+    best = min(study.points, key=lambda point: point.val_loss) if study.points else None
+    facts = []
+    if best is not None:
+        facts.append((f"{best.val_loss:.3f}", f"nats a token on held-out text, at step {best.step:,}"))
+        facts.append((f"{math.exp(best.val_loss):.1f}", "perplexity: as unsure as among so many equally likely tokens"))
+        beaten = [name for name, nats in study.baselines.items() if best.val_loss < nats]
+        if study.baselines:
+            facts.append((f"{len(beaten)} of {len(study.baselines)}", "baselines beaten that only count letters"))
+    words = next((course for course in study.courses if course.key == "real-words"), None)
+    if words is not None:
+        facts.append(
+            (_value(words, words.long_model), f"real words; held-out text has {_value(words, words.long_real)}")
+        )
+    cards = "".join(f"<div><b>{_safe(value)}</b><small>{_safe(about)}</small></div>" for value, about in facts)
+    return (
+        f"<h1>What {_safe(study.run)} learned, and what it did not</h1>"
+        f'<p class="soft">{study.parameters:,} parameters, {study.steps_done:,} steps on {_safe(study.device)}, '
+        f"{study.times_over_text:.1f} times over the text of {_safe(study.corpus)} ({_safe(study.tokenizer)} tokens). "
+        f"Judged here: checkpoint {_safe(study.checkpoint)}.</p>"
+        f'<div class="facts">{cards}</div>'
+    )
+
+
+def _losses(study: Study) -> str:
+    if not study.points:
+        return "<h2>The loss</h2><p>This run was never evaluated.</p>"
+    series = [
+        Series("held-out text", "orange", [(point.step, point.val_loss) for point in study.points]),
+        Series("training text", "blue", [(point.step, point.train_loss) for point in study.points]),
+    ]
+    marks = {"they part": float(study.parting.step)} if study.parting and study.parting.step is not None else {}
+    chart = charts.lines(
+        series,
+        x_name="steps",
+        y_name="nats a token",
+        title="Training and held-out loss over the run",
+        levels=study.baselines,
+        marks=marks,
+    )
+    rows = "".join(
+        f'<tr><td class="n">{point.step:,}</td><td class="n">{point.train_loss:.3f}</td>'
+        f'<td class="n">{point.val_loss:.3f}</td><td class="n">{math.exp(point.val_loss):.2f}</td></tr>'
+        for point in study.points
+    )
+    return (
+        "<h2>The loss, and whether the two part</h2>"
+        "<p>How surprised the model is by the next token, on average. The dashed lines are what guessing, and counting "
+        "single letters, pairs and triples, achieve on the same held-out text.</p>"
+        + charts.legend(series)
+        + chart
+        + (f"<p><strong>{_safe(study.parting.words)}</strong></p>" if study.parting else "")
+        + "<details><summary>The figures</summary><table><thead><tr>"
+        '<th class="n">step</th><th class="n">training text</th><th class="n">held-out text</th>'
+        f'<th class="n">perplexity</th></tr></thead><tbody>{rows}</tbody></table></details>'
+    )
+
+
+def _samples(study: Study) -> str:
+    if not study.samples:
+        return ""
+    chosen = _spread(study.samples, 5)
+    shown = "".join(_sample(sample) for sample in chosen)
+    others = [sample for sample in study.samples if sample not in chosen]
+    rest = f"<details><summary>{len(others)} more</summary>{''.join(map(_sample, others))}</details>" if others else ""
+    return (
+        "<h2>From noise to text</h2>"
+        f"<p>What it wrote after <code>{_safe(study.prompt)}</code> as it learned, at temperature "
+        f"{study.temperature:g}.</p>{shown}{rest}"
+    )
+
+
+def _sample(sample: Sample) -> str:
+    loss = "" if sample.val_loss is None else f" · held-out loss {sample.val_loss:.3f}"
+    return (
+        f"<h3>Step {sample.step:,}<small>{loss}</small></h3><pre>{_safe(_visible(sample.prompt + sample.text))}</pre>"
+    )
+
+
+def _measures(study: Study) -> str:
+    parts = [
+        "<h2>Level by level</h2>",
+        f"<p>Each question is asked of {LONG:,} characters by random weights, by the model (at temperature 1, its own "
+        "probabilities), and of held-out text. The small curve follows the samples along the run, which are about "
+        f"{study.sample_length:,} characters long and therefore jump about; the dashed level is real text of that "
+        "length. <em>Way</em> is how far the model has come from random to real.</p>",
+    ]
+    for level in LEVELS:
+        courses = [course for course in study.courses if course.level == level]
+        if courses:
+            parts.append(f'<h3>{level.capitalize()} <small>{_LEVEL_WORDS[level]}</small></h3><div class="wide"><table>')
+            parts.append(
+                '<thead><tr><th>question</th><th class="n">random</th><th>along the run</th><th class="n">model</th>'
+                '<th class="n">real</th><th>way</th></tr></thead><tbody>'
+            )
+            parts += [_course(course) for course in courses]
+            parts.append("</tbody></table></div>")
+    astray = [course for course in study.courses if course.ordered is False]
+    ordered = [course for course in study.courses if course.ordered]
+    if ordered or astray:
+        parts.append(
+            f"<p>In order, from random through the run towards real: {len(ordered)} of "
+            f"{len(ordered) + len(astray)} measures that can tell.</p>"
+        )
+    if astray:
+        parts.append(
+            "<ul>" + "".join(f"<li>{_safe(course.title)}: {_safe(course.words)}</li>" for course in astray) + "</ul>"
+        )
+    return "".join(parts)
+
+
+def _course(course: Course) -> str:
+    spark = charts.spark(course.steps, course.random or 0.0, course.real, f"{course.title} along the run")
+    if course.near is None:
+        way = "<small>cannot tell</small>"
+    else:
+        percent = round(100 * course.near)
+        way = f'<span class="way" title="{percent} %"><i style="width:{min(100, percent)}%"></i></span> {percent} %'
+    return (
+        f"<tr><td>{_safe(course.title)}<small>{_safe(course.about)}</small></td>"
+        f'<td class="n">{_value(course, course.long_random)}</td><td>{spark}</td>'
+        f'<td class="n"><strong>{_value(course, course.long_model)}</strong></td>'
+        f'<td class="n">{_value(course, course.long_real)}</td><td class="n">{way}</td></tr>'
+    )
+
+
+def _copies(study: Study) -> str:
+    hues = {"random": "orange", "model": "blue", "real": "green"}
+    lengths = sorted({length for one in study.copying for length in one.shares})
+    places = {length: float(index) for index, length in enumerate(lengths)}
+    series = [
+        Series(
+            _NAMES[one.name], hues[one.name], [(places[length], 100 * share) for length, share in one.shares.items()]
+        )
+        for one in study.copying
+    ]
+    chart = charts.lines(
+        series,
+        x_name="characters in a row",
+        y_name="found, %",
+        title="Share of runs of characters that stand in the training text",
+        names={place: str(length) for length, place in places.items()},
+    )
+    rows = "".join(
+        f'<tr><td>{_NAMES[one.name]}</td><td class="n">{one.longest}</td>'
+        f"<td><code>{_safe(_visible(one.longest_text).strip())}</code></td></tr>"
+        for one in study.copying
+    )
+    return (
+        "<h2>Understood, or remembered?</h2>"
+        "<p>How many runs of characters of each text stand word for word in the training text. Short ones must: they "
+        "are words. A model that recites lies clearly above held-out text at the longer ones.</p>"
+        + charts.legend(series)
+        + chart
+        + f"<p><strong>{_safe(_reciting(study.copying))}</strong></p>"
+        + '<div class="wide"><table><thead><tr><th>the longest copy in</th><th class="n">characters</th>'
+        f"<th>it reads</th></tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _reciting(copying: Sequence[Copying]) -> str:
+    by_name = {one.name: one for one in copying}
+    model, real = by_name["model"].shares, by_name["real"].shares
+    above = [length for length in model if length >= 15 and model[length] > real.get(length, 0.0) + 0.05]
+    if above:
+        at = min(above)
+        return (
+            f"It recites: of its runs of {at} characters {model[at]:.1%} stand in the training text, of held-out "
+            f"text's {real.get(at, 0.0):.1%}."
+        )
+    return "It does not recite: its longer runs are found in the training text no more than those of held-out text."
+
+
+def _difficulty(study: Study) -> str:
+    found = study.difficulty
+    series = [Series("the model", "blue", [(float(index), loss) for index, (_, loss) in enumerate(found.positions)])]
+    chart = charts.lines(
+        series,
+        x_name="tokens of context before",
+        y_name="nats a token",
+        title="Loss by how much context came before",
+        names={float(index): str(place) for index, (place, _) in enumerate(found.positions)},
+    )
+    most = max((loss for _, loss in found.excerpt), default=1.0) or 1.0
+    excerpt = "".join(
+        f'<span style="background:rgba(var(--heat),{min(1.0, loss / most) * 0.85:.2f})" title="{loss:.2f} nats, '
+        f'probability {math.exp(-loss):.1%}">{_safe(_visible(piece))}</span>'
+        for piece, loss in found.excerpt
+    )
+    return (
+        "<h2>What it finds hard</h2>"
+        f"<p>Token by token on {found.tokens:,} tokens of held-out text; {found.mean:.3f} nats on average.</p>"
+        "<h3>Where in the text</h3>"
+        + _hardness(found.places)
+        + "<h3>Surprise, seen</h3><p>Held-out text; the darker, the more surprised. Hover for the figure. The first "
+        f'letter of a word is where the choices are.</p><div class="text">{excerpt}</div>'
+        "<h3>Which characters</h3><p>The hardest, and the easiest.</p>"
+        + _hardness(found.characters[:8])
+        + _hardness(found.easiest[:5])
+        + "<h3>After which two</h3><p>The contexts that make up the greatest part of the whole loss.</p>"
+        + _hardness(found.contexts[:8])
+        + "<h3>Does looking further back help?</h3><p>Where the curve goes flat, more context brings nothing.</p>"
+        + chart
+    )
+
+
+def _hardness(rows: Sequence[Hardness]) -> str:
+    most = max((row.nats for row in rows), default=1.0) or 1.0
+    body = "".join(
+        f'<tr><td><code>{_safe(row.what)}</code></td><td class="bar" style="width:40%">'
+        f'<i style="width:{100 * row.nats / most:.0f}%"></i></td><td class="n">{row.nats:.2f}</td>'
+        f'<td class="n">{row.count:,}</td><td class="n">{row.share:.1%}</td></tr>'
+        for row in rows
+    )
+    return (
+        '<div class="wide"><table><thead><tr><th></th><th></th><th class="n">nats</th><th class="n">times</th>'
+        f'<th class="n">of the loss</th></tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def _limits(study: Study) -> str:
+    weak = sorted(
+        (course for course in study.courses if course.near is not None), key=lambda course: course.near or 0.0
+    )
+    far = [course for course in weak if (course.near or 0.0) < 0.8][:4]
+    least = (
+        "<p>Furthest from real text: "
+        + "; ".join(
+            f"{_safe(course.title.lower())} ({round(100 * (course.near or 0.0))} % of the way)" for course in far
+        )
+        + ".</p>"
+        if far
+        else "<p>On every measure here the model has come most of the way from random to real.</p>"
+    )
+    return (
+        "<h2>What was not learned</h2>"
+        + least
+        + "<p>And what no measure here can show, because it is not there: meaning. The model has no knowledge of the "
+        f"world, no plan, and no memory beyond its context. It has learned how the text of {_safe(study.corpus)} "
+        "looks. A text can be like the real one on every line of this report and still say nothing.</p>"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _value(course: Course, value: float | None) -> str:
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value:.1%}" if course.unit == "share" else f"{value:.1f}"
+
+
+def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """Some samples, closer together at the beginning, where most happens."""
+    last = len(samples) - 1
+    chosen = {round(last * (index / (count - 1)) ** 2) for index in range(count)} if last else {0}
+    return [samples[index] for index in sorted(chosen)]
+
+
+def _visible(text: str) -> str:
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else "\N{MIDDLE DOT}" for character in text
+    )
+
+
+def _safe(text: str) -> str:
+    return html.escape(text)

@@ -1,0 +1,262 @@
+"""Measure what a run has learned: everything that its report shows, as plain values."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trickster_engine.config.plan import Plan
+from trickster_engine.data.dataset import Dataset
+from trickster_engine.data.prepare import prepare
+from trickster_engine.data.tokenizer import Tokenizer
+from trickster_engine.errors import TricksterError
+from trickster_engine.events import Event
+from trickster_engine.model.llama import Llama
+from trickster_engine.model.load import load_model
+from trickster_engine.report.curve import LossPoint, Parting, find_parting, loss_points
+from trickster_engine.report.difficulty import Difficulty, find_difficulty
+from trickster_engine.report.measures import (
+    Measure,
+    Reference,
+    measure_text,
+    measure_windows,
+    measures_that_apply,
+    nearness,
+)
+from trickster_engine.runs import RunDirectory, RunIdentity, read_events
+from trickster_engine.sampling import SamplingOptions, sample_batch
+from trickster_engine.text_measures import copied_shares, longest_copied_run
+
+#: Characters that the models write for the long look, at temperature 1: the model's own probabilities.
+LONG = 4000
+#: Lengths of runs of characters that are looked for in the training text.
+COPIED_LENGTHS = (3, 5, 8, 10, 15, 20, 30, 50)
+#: Training text that is searched and counted. More would take minutes and change little.
+SEARCHED = 20_000_000
+_ROWS = 8  # samples written side by side for the long look
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a run wrote at one evaluation, and the answers about it. `text` does not repeat the prompt."""
+
+    step: int
+    prompt: str
+    text: str
+    val_loss: float | None
+    answers: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Course:
+    """One measure over a run. `near` says how far from random (0) to real (1), None where they are too alike."""
+
+    key: str
+    level: str
+    title: str
+    about: str
+    unit: str
+    random: float | None
+    steps: list[tuple[int, float | None]]
+    real: float
+    long_random: float | None
+    long_model: float | None
+    long_real: float
+    near: float | None
+    ordered: bool | None
+    words: str
+
+
+@dataclass(frozen=True)
+class Copying:
+    """How much of a text of `LONG` characters stands in the training text."""
+
+    name: str
+    longest: int
+    longest_text: str
+    shares: dict[int, float]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything a report shows. Losses in nats a token."""
+
+    run: str
+    device: str
+    machine: str
+    corpus: str
+    tokenizer: str
+    parameters: int
+    steps_done: int
+    times_over_text: float
+    checkpoint: str
+    prompt: str
+    temperature: float
+    sample_length: int
+    baselines: dict[str, float]
+    points: list[LossPoint]
+    parting: Parting | None
+    samples: list[Sample]
+    courses: list[Course]
+    copying: list[Copying]
+    difficulty: Difficulty
+    long_texts: dict[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return asdict(self)
+
+
+def study(path: Path, checkpoint: str = "best") -> Study:
+    """Measure a run that has at least one checkpoint. Raises TricksterError where it has none, or its text is gone."""
+    run = RunDirectory(path)
+    plan, identity = run.plan(), run.identity()
+    if plan is None or identity is None:
+        raise TricksterError("not-a-run", f"{path} is not a run that has begun.", "List runs with: trickster runs")
+    model, tokenizer, folder = load_model(path, checkpoint)
+    dataset = prepare(plan, Path(identity.config_path).parent, progress=False)
+    events, _ = read_events(run.events_path)
+    return _Studying(run, plan, identity, model, tokenizer, dataset, events).study(folder.name)
+
+
+@dataclass(frozen=True)
+class _Studying:
+    run: RunDirectory
+    plan: Plan
+    identity: RunIdentity
+    model: Llama
+    tokenizer: Tokenizer
+    dataset: Dataset
+    events: Sequence[Event]
+
+    def study(self, checkpoint: str) -> Study:
+        training_text = self.dataset.train_text(SEARCHED)
+        reference = Reference.of(training_text)
+        held_out = self.dataset.val_text(SEARCHED)
+        points = loss_points(self.events)
+        twin = Llama(self.model.config).initialize(self.plan.training.seed).to(self.model.device)
+        samples = self._samples(reference, points)
+        length = _typical([len(sample.prompt + sample.text) for sample in samples]) or 200
+        texts = {
+            "random": self._long(twin),
+            "model": self._long(self.model),
+            "real": held_out[:LONG],
+        }
+        summary = self.run.summary()
+        tokens = self.plan.training.batch_size * self.plan.training.gradient_accumulation_steps
+        tokens *= self.plan.model.max_seq_len * summary.step
+        return Study(
+            run=self.run.id,
+            device=f"{self.identity.device}, {self.identity.precision}",
+            machine=self.identity.host,
+            corpus=self.dataset.name,
+            tokenizer=self.tokenizer.kind,
+            parameters=self.identity.parameters,
+            steps_done=summary.step,
+            times_over_text=tokens / len(self.dataset.train),
+            checkpoint=checkpoint,
+            prompt=self.plan.sampling.prompt,
+            temperature=self.plan.sampling.temperature,
+            sample_length=length,
+            baselines=self.identity.baselines,
+            points=points,
+            parting=find_parting(points),
+            samples=samples,
+            courses=self._courses(reference, samples, held_out, length, texts),
+            copying=[_copying(name, text, training_text) for name, text in texts.items()],
+            difficulty=find_difficulty(self.model, self.tokenizer, self.dataset),
+            long_texts=texts,
+        )
+
+    def _samples(self, reference: Reference, points: Sequence[LossPoint]) -> list[Sample]:
+        """The samples of the config's prompt in the order of their steps; after a resume the later one counts."""
+        losses = {point.step: point.val_loss for point in points}
+        by_step = {}
+        for event in self.events:
+            if event["kind"] == "sample" and event["prompt"] == self.plan.sampling.prompt:
+                by_step[event["step"]] = event
+        return [
+            Sample(
+                step,
+                event["prompt"],
+                event["text"],
+                losses.get(step),
+                measure_text(event["prompt"] + event["text"], reference),
+            )
+            for step, event in sorted(by_step.items())
+        ]
+
+    def _long(self, model: Llama) -> str:
+        """`LONG` characters in the model's own probabilities, several texts joined by a blank line."""
+        prompt = self.plan.sampling.prompt
+        tokens = math.ceil(LONG / _ROWS / self.dataset.characters_per_token)
+        options = replace(SamplingOptions.from_config(self.plan.sampling), max_new_tokens=tokens)
+        options = replace(options, temperature=1.0, top_k=0, top_p=1.0, repetition_penalty=1.0)
+        texts = sample_batch(model, self.tokenizer, [prompt] * _ROWS, options)
+        return "\n\n".join(prompt + text for text in texts)[:LONG]
+
+    def _courses(
+        self, reference: Reference, samples: Sequence[Sample], held_out: str, length: int, texts: dict[str, str]
+    ) -> list[Course]:
+        real = measure_windows(held_out, length, reference)
+        long_real = measure_windows(held_out, LONG, reference)
+        random, trained = (measure_text(texts[name], reference) for name in ("random", "model"))
+        first = samples[0].answers if samples and samples[0].step == 0 else random
+        courses = []
+        for measure in measures_that_apply(long_real):
+            steps = [(sample.step, sample.answers[measure.key]) for sample in samples]
+            at_length, at_long = real[measure.key], long_real[measure.key]
+            assert at_long is not None
+            course = Course(
+                key=measure.key,
+                level=measure.level,
+                title=measure.title,
+                about=measure.about,
+                unit=measure.unit,
+                random=first[measure.key],
+                steps=steps,
+                real=at_long if at_length is None else at_length,
+                long_random=random[measure.key],
+                long_model=trained[measure.key],
+                long_real=at_long,
+                near=nearness(trained[measure.key], random[measure.key], at_long),
+                ordered=None,
+                words="",
+            )
+            ordered, words = _in_order(course, measure)
+            courses.append(replace(course, ordered=ordered, words=words))
+        return courses
+
+
+def _in_order(course: Course, measure: Measure) -> tuple[bool | None, str]:
+    """Whether a measure went from random towards real as the run went on, and the exception in words."""
+    if course.near is None:
+        return None, "Random weights are as near to real text as can be told: this says nothing about learning."
+    trained = [(step, nearness(value, course.random, course.real)) for step, value in course.steps if step > 0]
+    known = [(step, value) for step, value in trained if value is not None]
+    if len(known) < 2:
+        return None, "Too few samples to see a course."
+    (early_step, early), (late_step, late) = known[0], known[-1]
+    if late + 0.1 < early:
+        return False, (
+            f"Out of order: the sample at step {early_step:,} was nearer to real text than the one at step "
+            f"{late_step:,}. Single samples are short, and luck plays its part."
+        )
+    back = [step for (_, one), (step, other) in itertools.pairwise(known) if other + 0.25 < one]
+    if back:
+        steps = ", ".join(f"{step:,}" for step in back[:4])
+        return True, f"Nearer to real text at the end than at the beginning, with steps back at {steps}."
+    return True, "Nearer to real text as the run went on."
+
+
+def _copying(name: str, text: str, training_text: str) -> Copying:
+    length, copied = longest_copied_run(text, training_text)
+    return Copying(name, length, copied, copied_shares(text, training_text, COPIED_LENGTHS))
+
+
+def _typical(lengths: Sequence[int]) -> int | None:
+    return sorted(lengths)[len(lengths) // 2] if lengths else None
