@@ -8,26 +8,49 @@ from trickster_engine.config.yaml_document import Document
 from trickster_engine.config.yaml_nodes import Entry, Mapping, Scalar
 
 
-def find_entry(document: Document, key: Key) -> Entry | None:
-    """Return the last entry that gives `key`, under its own name or another one; None when it is left out."""
+def entries_of(document: Document, key: Key) -> list[Entry]:
+    """Return the entries that give `key`, under its own name or another one, its own name last."""
     names = {key.name, *(alias.name for alias in key.aliases)}
-    found = None
-    for section in document.sections():
-        if section.key.text == key.section and isinstance(section.value, Mapping):
-            for entry in section.value.entries:
-                if entry.key.text in names:
-                    found = entry
-    return found
+    found = [
+        entry
+        for section in document.sections()
+        if section.key.text == key.section and isinstance(section.value, Mapping)
+        for entry in section.value.entries
+        if entry.key.text in names
+    ]
+    return sorted(found, key=lambda entry: entry.key.text == key.name)
 
 
-def write_value(document: Document, key: Key, value: str) -> Edit | None:
-    """Return the edit that makes `key` have the YAML text `value`; None when the file gives no good place for it."""
-    entry = find_entry(document, key)
-    if entry is not None and entry.key.text == key.name:
-        return replace_value(entry, value)
-    if entry is not None:  # under another name: change the name with the value
-        return Edit(entry.range, f"{key.name}: {value}")
-    return add_key(document, key.section, key.name, value)
+def write_value(document: Document, key: Key, value: str) -> tuple[Edit, ...]:
+    """Return the edits that make `key` have the YAML text `value`; none when the file gives no good place for it.
+
+    Other names of the key that the file has as well are kept in step, or taken out where they say it differently.
+    """
+    entries = entries_of(document, key)
+    if not entries:
+        addition = add_key(document, key.section, key.name, value)
+        return (addition,) if addition else ()
+    if any(_is_named(document, entry) for entry in entries):
+        return ()  # an alias elsewhere stands for this value, and would lose it
+    *others, chosen = entries
+    if chosen.key.text != key.name:  # under another name: change the name with the value
+        edits = [Edit(chosen.range, f"{key.name}: {value}")]
+    else:
+        edits = [replace_value(chosen, value)]
+    for entry in others:
+        translated = any(alias.values is not None and alias.name == entry.key.text for alias in key.aliases)
+        edit = remove_entry(document, entry) if translated else replace_value(entry, value)
+        if edit is None:
+            return ()
+        edits.append(edit)
+    return tuple(edits)
+
+
+def _is_named(document: Document, entry: Entry) -> bool:
+    """Return whether a value is named with `&name`."""
+    if isinstance(entry.value, Scalar):
+        return entry.value.anchor is not None and not document.lines.slice(entry.value.range).startswith("*")
+    return "&" in document.lines.slice(entry.value.range)
 
 
 def replace_value(entry: Entry, value: str) -> Edit:

@@ -7,13 +7,11 @@ from typing import Final
 
 from trickster_engine.config.editing import write_value
 from trickster_engine.config.keys import KEYS, Key
-from trickster_engine.config.scalars import as_yaml, quote
+from trickster_engine.config.scalars import as_yaml, quote, shown
 from trickster_engine.config.suggestions import nearest
 from trickster_engine.config.text import apply_edits
 from trickster_engine.config.walk import alias_of
 from trickster_engine.config.yaml_document import parse
-from trickster_engine.config.yaml_nodes import Mapping as YamlMapping
-from trickster_engine.config.yaml_nodes import Scalar
 from trickster_engine.errors import TricksterError
 
 
@@ -63,19 +61,19 @@ def find_key(name: str) -> Key:
     if meant is not None and meant not in KEYS:
         meant = next(key.path for key in KEYS.values() if key.name == meant)
     hint = f" Did you mean {meant}?" if meant else " `trickster presets` shows configs with the usual keys."
-    raise OverrideError(f"There is no key {name}.{hint}")
+    raise OverrideError(f"There is no key {shown(name)}.{hint}")
 
 
 def _set(text: str, key: Key, value: str) -> str:
     document = parse(text)
-    if not document.complete or not (document.root is None or isinstance(document.root, (YamlMapping, Scalar))):
+    if not document.complete:
         first = next((problem for problem in document.problems if problem.severity == "error"), None)
         where = f" (line {first.range.start.line + 1}: {first.message})" if first else ""
         raise OverrideError(f"{key.name} cannot be set, because the config is not readable{where}.")
-    edit = write_value(document, key, yaml_text(key, value))
-    if edit is None:
+    edits = write_value(document, key, yaml_text(key, value))
+    if not edits:
         raise OverrideError(f"{key.name} cannot be set in this file: write it into {key.section} by hand.")
-    return apply_edits(text, [edit])
+    return apply_edits(text, edits)
 
 
 _QUOTED: Final = ('"', "'")

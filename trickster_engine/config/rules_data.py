@@ -10,6 +10,7 @@ from pathlib import Path
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.rules import rule
 from trickster_engine.config.rules_model import LENGTH, VOCABULARY
+from trickster_engine.config.scalars import shown
 from trickster_engine.config.settings import Settings
 from trickster_engine.config.suggestions import nearest
 
@@ -83,7 +84,7 @@ def tokenizer_is_known(settings: Settings) -> Iterator[Problem]:
         return
     meant = nearest(tokenizer, TOKENIZERS)
     hint = f" Did you mean {meant}?" if meant else ""
-    message = f"There is no tokenizer {tokenizer!r}.{hint} It is byte, char, bpe, or the lesson's tokenizer.pt."
+    message = f"There is no tokenizer {shown(tokenizer)}.{hint} It is byte, char, bpe, or the lesson's tokenizer.pt."
     ordered = sorted(TOKENIZERS, key=lambda name: name != meant)
     fixes = [settings.write(TOKENIZER, name, preferred=name == meant) for name in ordered]
     yield settings.problem("unknown-value", "error", message, TOKENIZER, fixes=tuple(fixes))
@@ -95,8 +96,8 @@ def tensors_have_a_tokenizer(settings: Settings) -> Iterator[Problem]:
     train, tokenizer = settings.text(TRAIN), settings.text(TOKENIZER)
     if train.lower().endswith(TENSOR_FILES) and tokenizer in ("char", "bpe"):
         message = (
-            f"tokenizer {tokenizer} changes nothing here: train_data is tokens already, and tokenizer.pt beside it "
-            "says what they stand for."
+            f"tokenizer {shown(tokenizer)} changes nothing here: train_data is tokens already, and tokenizer.pt beside "
+            "it says what they stand for."
         )
         fixes = (settings.write(TOKENIZER, train[: len(train) - len(Path(train).name)] + "tokenizer.pt"),)
         yield settings.problem("tokenizer-of-tensors", "hint", message, TOKENIZER, TRAIN, fixes=fixes)
@@ -133,9 +134,9 @@ def corpus_is_there(settings: Settings) -> Iterator[Problem]:
         return
     built_in = nearest(corpus, BUILT_IN_CORPORA, cutoff=0.75)
     near = built_in or _similar_file(path, corpus)
-    hint = f" Did you mean {near}?" if near else ""
+    hint = f" Did you mean {shown(near)}?" if near else ""
     message = (
-        f"The corpus {corpus} is not there (looked for {path}).{hint} "
+        f"The corpus {shown(corpus)} is not there (looked for {shown(str(path), 200)}).{hint} "
         "It is shakespeare, python, or the path of a text file or a folder of them."
     )
     fixes = [settings.write(CORPUS, near, preferred=True)] if near else []
@@ -163,8 +164,9 @@ def prepared_text_is_there(settings: Settings) -> Iterator[Problem]:
         file = _resolved(settings, settings.text(path))
         if file is not None and not _exists(file):
             message = (
-                f"{path.split('.')[1]} {settings.text(path)} is not there (looked for {file}). Prepare the lesson's "
-                "files first, or remove train_data, val_data and tokenizer and write `corpus: shakespeare`."
+                f"{path.split('.')[1]} {shown(settings.text(path))} is not there (looked for {shown(str(file), 200)}). "
+                "Prepare the lesson's files first, or remove train_data, val_data and tokenizer and write `corpus: "
+                "shakespeare`."
             )
             yield settings.problem("corpus-not-found", "warning", message, path)
 
@@ -184,15 +186,17 @@ def corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
     if size is None or size >= enough:
         return
     if size == 0:
-        message = f"The corpus {corpus} is empty. Put some text into it: a few hundred thousand characters is a start."
+        message = (
+            f"The corpus {shown(corpus)} is empty. Put some text into it: a few hundred thousand characters is a start."
+        )
         yield settings.problem("corpus-too-short", "error", message, CORPUS)
         return
     held_out = ceil(size * fraction)
     if size - held_out > length and held_out > 1:
         return
     message = (
-        f"The corpus {corpus} has {size:,} bytes: at most {size - held_out:,} tokens to train on, when {held_out:,} "
-        f"are held out. One sequence of max_seq_len {length} and the token after it need {length + 1:,}. "
+        f"The corpus {shown(corpus)} has {size:,} bytes: at most {size - held_out:,} tokens to train on, when "
+        f"{held_out:,} are held out. One sequence of max_seq_len {length} and the token after it need {length + 1:,}. "
         "Use more text or a shorter context."
     )
     longest = _rounder(size - held_out - 1)
@@ -238,7 +242,6 @@ def output_is_a_folder(settings: Settings) -> Iterator[Problem]:
             continue
         folder = _resolved(settings, settings.text(path))
         if folder is not None and os.path.isfile(folder):  # noqa: PTH113 - as for exists
-            message = (
-                f"{path.split('.')[1]} {settings.text(path)} is a file. Name a folder; it is made when it is missing."
-            )
+            name = path.split(".")[1]
+            message = f"{name} {shown(settings.text(path))} is a file. Name a folder; it is made when it is missing."
             yield settings.problem("output-not-a-folder", "error", message, path)

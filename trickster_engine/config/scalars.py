@@ -108,6 +108,12 @@ def as_yaml(value: object) -> str:
     return quote(text)
 
 
+def shown(text: str, longest: int = 60) -> str:
+    """Return a text from a file so that it can stand in a message: short, and with nothing that spoils the line."""
+    short = text if len(text) <= longest else text[: longest - 3] + "..."
+    return short if short and short.isprintable() and short == short.strip() else quote(short)
+
+
 def number_text(value: float) -> str:
     """Return a float the short way: `0.1`, `3e-4`, `10000.0`."""
     if math.isnan(value):

@@ -113,11 +113,11 @@ class Settings:
         """Return the fix that gives a key a value, adding the key where it is missing."""
         key = KEYS[path]
         text = as_yaml(value)
-        edit = write_value(self.document, key, text)
-        if edit is None:
+        edits = write_value(self.document, key, text)
+        if not edits:
             return None
         reason = f" ({why})" if why else ""
-        return Fix(f"Set {key.name} to {text}{reason}", (edit,), preferred)
+        return Fix(f"Set {key.name} to {text}{reason}", edits, preferred)
 
     def remove(self, path: str, *, preferred: bool = False) -> Fix | None:
         """Return the fix that removes a key."""

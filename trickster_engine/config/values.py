@@ -10,7 +10,7 @@ from typing import Final
 
 from trickster_engine.config.keys import Key
 from trickster_engine.config.problems import Edit, Fix, Problem, Range, Severity
-from trickster_engine.config.scalars import as_yaml, looks_octal, number_text, quote, yaml_1_1_boolean
+from trickster_engine.config.scalars import as_yaml, looks_octal, number_text, quote, shown, yaml_1_1_boolean
 from trickster_engine.config.suggestions import nearest
 from trickster_engine.config.yaml_nodes import Mapping as YamlMapping
 from trickster_engine.config.yaml_nodes import Node, Scalar, Sequence
@@ -132,7 +132,7 @@ class _ValueReader:
         if truth is not None and node.plain:
             self._wrong_type(f"in YAML 1.2 {node.text} is {_kind(value)}", (self._replace(truth),))
         elif truth is not None:
-            self._wrong_type(f"{quote(node.text)} is a text, because of the quotes", (self._replace(truth),))
+            self._wrong_type(f"{shown(quote(node.text))} is a text, because of the quotes", (self._replace(truth),))
         else:
             self._wrong_type(f"this is {_kind(value)}")
 
@@ -141,7 +141,7 @@ class _ValueReader:
         if isinstance(value, str):
             if node.plain and yaml_1_1_boolean(node.text) is not None:
                 message = (
-                    f"{node.text} is a text here, but older YAML readers take it for true or false. "
+                    f"{shown(node.text)} is a text here, but older YAML readers take it for true or false. "
                     "Put quotes around it, so that it means one thing everywhere."
                 )
                 fix = Fix(f'Write "{node.text}"', (Edit(node.range, f'"{node.text}"'),), preferred=True)
@@ -153,7 +153,7 @@ class _ValueReader:
             fixes = (self._replace(other),) if other else ()
         else:
             fixes = (Fix(f'Write "{node.text}"', (Edit(node.range, quote(node.text)),), preferred=True),)
-        self._wrong_type(f"{_shown(node.text)} is {_kind(value)}", fixes)
+        self._wrong_type(f"{shown(node.text)} is {_kind(value)}", fixes)
 
     def _read_choice(self, node: Scalar, value: str) -> None:
         key = self.key
@@ -162,7 +162,7 @@ class _ValueReader:
             fixes = [Fix(f"Change to {choice}", (Edit(node.range, choice),), choice == meant) for choice in key.choices]
             fixes.sort(key=lambda fix: not fix.preferred)
             hint = f" Did you mean {meant}?" if meant else ""
-            message = f"{key.name} cannot be {_shown(value)}.{hint} It is one of {_listed(key.choices)}."
+            message = f"{key.name} cannot be {shown(value)}.{hint} It is one of {_listed(key.choices)}."
             self._report("unknown-value", message, tuple(fixes))
             return
         if key.type == "path" and any(ord(character) < 32 for character in value):
@@ -180,16 +180,16 @@ class _ValueReader:
             return
         assert isinstance(value, (int, float))
         if not math.isfinite(value):
-            self._report("out-of-range", f"{key.name} must be {expected(key)}. {_shown(node.text)} is no such number.")
+            self._report("out-of-range", f"{key.name} must be {expected(key)}. {shown(node.text)} is no such number.")
             return
         if key.type == "integer" and isinstance(value, float):
             if value != int(value):
                 below, above = math.floor(value), math.ceil(value)
                 fixes = tuple(self._replace(each, preferred=False) for each in (below, above))
-                self._wrong_type(f"{_shown(node.text)} is not whole", fixes)
+                self._wrong_type(f"{shown(node.text)} is not whole", fixes)
                 return
             value = int(value)
-            message = f"{key.name} counts whole {key.unit or 'things'}. {_shown(node.text)} is read as {value}."
+            message = f"{key.name} counts whole {key.unit or 'things'}. {shown(node.text)} is read as {value}."
             self._report("whole-number", message, (self._replace(value),), "hint")
         if node.plain and looks_octal(node.text):
             message = f"{node.text} is read as {number_or_int(value)}; older YAML readers take it for an octal number."
@@ -203,8 +203,8 @@ class _ValueReader:
 
     def _why_no_number(self, node: Scalar, value: object) -> str:
         if not node.plain and Scalar(node.range, node.text, plain=True).value != node.text:
-            return f"{quote(node.text)} is a text, because of the quotes"
-        return f"{_shown(node.text)} is {_kind(value)}"
+            return f"{shown(quote(node.text))} is a text, because of the quotes"
+        return f"{shown(node.text)} is {_kind(value)}"
 
     def _number_fixes(self, node: Scalar) -> tuple[Fix, ...]:
         """What number the text was meant to be: `"256"`, `1_000`, `10k`, `1,000`."""
@@ -314,12 +314,6 @@ def _kind(value: object) -> str:
     if isinstance(value, float):
         return "a number"
     return "a text"
-
-
-def _shown(text: str) -> str:
-    """Return a text short enough for a message, with nothing in it that spoils a line."""
-    short = text if len(text) <= 40 else text[:37] + "..."
-    return short if short and short.isprintable() and short == short.strip() else quote(short)
 
 
 def _listed(names: Mapping[str, str]) -> str:

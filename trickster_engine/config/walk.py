@@ -9,13 +9,18 @@ from typing import Final
 from trickster_engine.config.editing import move_entry, remove_entry
 from trickster_engine.config.keys import KEYS, OTHER_NAMES, OTHER_SECTION_NAMES, RETIRED_KEYS, SECTIONS, Key, Section
 from trickster_engine.config.problems import Edit, Fix, Problem, Range, Related
-from trickster_engine.config.scalars import as_yaml, quote
+from trickster_engine.config.scalars import as_yaml, shown
 from trickster_engine.config.settings import Given
 from trickster_engine.config.spec import Alias
 from trickster_engine.config.suggestions import nearest
 from trickster_engine.config.values import Reading, read_value
 from trickster_engine.config.yaml_document import Document
 from trickster_engine.config.yaml_nodes import Entry, Mapping, Scalar
+from trickster_engine.config.yaml_recovery import missing_colon
+
+# A file with more unknown names than this is not a config with slips of the pen; looking for what each was meant to be
+# would only take time.
+_MOST_GUESSES: Final = 100
 
 _ALIASES: Final[dict[tuple[str, str], tuple[Key, Alias]]] = {
     (key.section, alias.name): (key, alias) for key in KEYS.values() for alias in key.aliases
@@ -49,6 +54,7 @@ class Walk:
         self.problems: list[Problem] = []
         self.given: dict[str, Given] = {}
         self._mentions: dict[str, list[_Mention]] = {}
+        self._guesses_left = _MOST_GUESSES
 
     def run(self) -> None:
         """Read the whole document."""
@@ -86,9 +92,13 @@ class Walk:
         value = entry.value
         if isinstance(value, Scalar) and value.value is None:
             return  # a section whose keys are all left out
+        if isinstance(value, Scalar) and value.plain and _is_key_without_colon(entry, value):
+            self.problems.append(missing_colon(value.range, value.text))
+            return
         if not isinstance(value, Mapping):
             message = (
-                f"{name} is a section: write its keys below it, indented by two spaces, as in `{_example(section)}`."
+                f"{section.name} is a section: write its keys below it, indented by two spaces, as in "
+                f"`{_example(section)}`."
             )
             self.problems.append(Problem("not-a-section", "error", message, value.range))
             return
@@ -112,12 +122,12 @@ class Walk:
             if path and not isinstance(entry.value, Mapping):
                 self._misplaced(entry, KEYS[path], "at the margin")
                 return None
-            message = f"There is no section {_shown_name(name)}. The sections are {known}."
+            message = f"There is no section {shown(name)}. The sections are {known}."
             self.problems.append(
                 Problem("unknown-section", "error", message, entry.key.range, self._removal(entry, "section"))
             )
             return None
-        message = f"There is no section {_shown_name(name)}. Did you mean {meant}?"
+        message = f"There is no section {shown(name)}. Did you mean {meant}?"
         fix = Fix(f"Change to {meant}", (Edit(entry.key.range, meant),), preferred=True)
         self.problems.append(Problem("unknown-section", "error", message, entry.key.range, (fix,)))
         return SECTIONS[meant]
@@ -141,46 +151,54 @@ class Walk:
         name = entry.key.text
         path = OTHER_NAMES.get(name.casefold().replace("-", "_"))
         if path is None:
-            own = {**{key: key for key in section.keys}, **{alias: alias for s, alias in _ALIASES if s == section.name}}
-            meant = nearest(name, own)
-            if meant is not None:
-                path = f"{section.name}.{meant}"
-                if path not in KEYS:
-                    path = _ALIASES[section.name, meant][0].path
-            else:
-                elsewhere = nearest(name, _BY_NAME, cutoff=0.75)
-                path = _BY_NAME[elsewhere][0].path if elsewhere else None
+            path = self._guess_key(section, name)
         if path is None:
-            message = f"Nothing reads {_shown_name(name)} in {section.name}. Its keys are {', '.join(section.keys)}."
+            message = f"Nothing reads {shown(name)} in {section.name}. Its keys are {', '.join(section.keys)}."
             self.problems.append(
-                Problem("unknown-key", "error", message, entry.key.range, self._removal(entry, _shown_name(name)))
+                Problem("unknown-key", "error", message, entry.key.range, self._removal(entry, shown(name)))
             )
             return
         key = KEYS[path]
         if key.section != section.name:
             self._misplaced(entry, key, f"in {section.name}")
             return
-        message = f"Nothing reads {_shown_name(name)} in {section.name}. Did you mean {key.name}?"
+        message = f"Nothing reads {shown(name)} in {section.name}. Did you mean {key.name}?"
         fixes = (
             Fix(f"Change to {key.name}", (Edit(entry.key.range, key.name),), preferred=True),
-            *self._removal(entry, _shown_name(name)),
+            *self._removal(entry, shown(name)),
         )
         self.problems.append(Problem("unknown-key", "error", message, entry.key.range, fixes, (), key.path))
         self._read(key, entry, corrected=True)
+
+    def _guess_key(self, section: Section, name: str) -> str | None:
+        """Return the key that was probably meant: one of this section, else one of another."""
+        if self._guesses_left == 0:
+            return None
+        self._guesses_left -= 1
+        aliases = (alias for where, alias in _ALIASES if where == section.name)
+        meant = nearest(name, (*section.keys, *aliases))
+        if meant is not None:
+            return section.keys[meant].path if meant in section.keys else _ALIASES[section.name, meant][0].path
+        elsewhere = nearest(name, _BY_NAME, cutoff=0.75)
+        return _BY_NAME[elsewhere][0].path if elsewhere else None
 
     def _misplaced(self, entry: Entry, key: Key, where: str) -> None:
         """Report a key that stands in another section than its own."""
         name = entry.key.text
         said = (
-            f"{name} stands {where}, but it"
-            if name == key.name
-            else f"Nothing reads {_shown_name(name)} {where}. {key.name}"
+            f"{name} stands {where}, but it" if name == key.name else f"Nothing reads {shown(name)} {where}. {key.name}"
         )
         message = f"{said} belongs in {key.section}."
         edits = move_entry(self.document, entry, key.section, key.name)
         fixes = (Fix(f"Move to {key.section}", edits, preferred=True),) if edits else ()
         problem = Problem(
-            "misplaced-key", "error", message, entry.key.range, (*fixes, *self._removal(entry, name)), (), key.path
+            "misplaced-key",
+            "error",
+            message,
+            entry.key.range,
+            (*fixes, *self._removal(entry, shown(name))),
+            (),
+            key.path,
         )
         self.problems.append(problem)
         self._read(key, entry, corrected=True)
@@ -219,7 +237,7 @@ class Walk:
             message = f"{name} changes nothing here and can go. {retired.note}"
             self.problems.append(Problem("retired-key", "hint", message, entry.key.range, removal))
         else:
-            message = f"{name} cannot be {_shown_name(text)}: nothing reads this key any more. {retired.note}"
+            message = f"{name} cannot be {shown(text)}: nothing reads this key any more. {retired.note}"
             self.problems.append(Problem("retired-key", "error", message, _where(entry), removal))
 
     def _settle(self, key: Key, mentions: list[_Mention]) -> None:
@@ -267,10 +285,10 @@ class Walk:
 
     def _duplicate(self, first: Entry, second: Entry) -> None:
         name = second.key.text
-        message = f"{_shown_name(name)} is given twice. Readers of YAML disagree about which one counts: keep one."
+        message = f"{shown(name)} is given twice. Readers of YAML disagree about which one counts: keep one."
         fixes = (
-            *self._removal(second, f"this {_shown_name(name)}", preferred=True),
-            *self._removal(first, f"the first {_shown_name(name)}"),
+            *self._removal(second, f"this {shown(name)}", preferred=True),
+            *self._removal(first, f"the first {shown(name)}"),
         )
         related = (Related(first.key.range, "It is first given here"),)
         self.problems.append(Problem("duplicate-key", "error", message, second.key.range, fixes, related))
@@ -306,9 +324,10 @@ def _where(entry: Entry) -> Range:
     return entry.value.range if entry.value.range.start != entry.value.range.end else entry.key.range
 
 
-def _shown_name(name: str) -> str:
-    short = name if len(name) <= 60 else name[:57] + "..."
-    return short if short and short.isprintable() and short == short.strip() else quote(short)
+def _is_key_without_colon(section: Entry, value: Scalar) -> bool:
+    """Return whether a section's value is really its first key, on a line of its own: `hidden_dim 256`."""
+    first, last = value.range
+    return section.key.range.end.line < first.line == last.line and value.text.split()[0] in _BY_NAME
 
 
 def _example(section: Section) -> str:

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import yaml
 
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range
+from trickster_engine.config.scalars import shown
 from trickster_engine.config.text import Lines
 from trickster_engine.config.yaml_nodes import Node, Scalar
 
@@ -200,7 +201,8 @@ def trouble_from(error: yaml.MarkedYAMLError, lines: Lines, position: Callable[[
     if "cannot start any token" in said:
         character = line[at.character : at.character + 1]
         where = _rest_of_line(lines, at)
-        message = f"No value can start with {character or 'this'}. Put quotes around it if it is meant as text."
+        first = shown(character) if character else "this"
+        message = f"No value can start with {first}. Put quotes around it if it is meant as text."
         fixes = _quoting(lines, where)
         return SyntaxTrouble(Problem("yaml-syntax", "error", message, where, fixes), (at.line,))
     if "escape" in said or "hexdecimal" in said or "hexadecimal" in said:
@@ -211,7 +213,7 @@ def trouble_from(error: yaml.MarkedYAMLError, lines: Lines, position: Callable[[
         fix = Fix("Double the backslash", (Edit(Range(where.start, where.start), "\\"),))
         return SyntaxTrouble(Problem("yaml-syntax", "error", message, where, (fix,)), (at.line, start.line))
     where = _rest_of_line(lines, at)
-    message = f"YAML cannot be read on from here: {said or 'unknown reason'}."
+    message = f"YAML cannot be read on from here: {shown(said, 120) if said else 'unknown reason'}."
     return SyntaxTrouble(
         Problem("yaml-syntax", "error", message, where), (where.start.line, at.line, start.line, at.line - 1)
     )
@@ -221,7 +223,7 @@ def trouble_at(at: Position, lines: Lines, said: str) -> SyntaxTrouble:
     """Return the trouble for an error that names no place: it lies behind `at`."""
     where = _rest_of_line(lines, at)
     first_line = said.strip().splitlines()[0] if said.strip() else "unknown reason"
-    message = f"YAML cannot be read on from here: {first_line[:120]}."
+    message = f"YAML cannot be read on from here: {shown(first_line, 120)}."
     return SyntaxTrouble(Problem("yaml-syntax", "error", message, where), (at.line, at.line + 1))
 
 
@@ -237,6 +239,7 @@ def _tab(line_number: int, lines: Lines) -> SyntaxTrouble:
 
 
 def missing_colon(where: Range, line: str) -> Problem:
+    """Return the problem of a line without a colon. `where` starts at its first word, `line` is its text."""
     content = line.strip()
     match = _WORD_AND_VALUE.match(content)
     fixes: tuple[Fix, ...] = ()

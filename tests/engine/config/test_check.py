@@ -1,0 +1,215 @@
+"""What a good config becomes, and how names and values are read."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tests.engine.config.support import LESSON, codes_of, problems_of, underlined
+from trickster_engine.config import KEYS, SECTIONS, Plan, apply_edits, check, preset_names, preset_plan, preset_text
+
+
+def test_the_lessons_file_passes() -> None:
+    result = check(LESSON)
+    assert result.plan is not None
+    assert {problem.severity for problem in result.problems} == {"hint"}
+    assert [(problem.code, underlined(LESSON, problem)) for problem in result.problems] == [
+        ("retired-key", "log_level"),
+        ("other-name", "use_wandb"),
+        ("doubled-key", "checkpoint_frequency"),
+        ("doubled-key", "validation_frequency"),
+        ("retired-key", "save_strategy"),
+    ]
+    plan = result.plan
+    assert plan.model == Plan().model
+    assert plan.device.device_type == "tt"
+    assert plan.training.tracking == "none"
+    assert (plan.data.train_data, plan.data.tokenizer) == ("data/train.pt", "data/tokenizer.pt")
+
+
+def test_the_lessons_file_passes_where_its_files_are_missing(tmp_path: Path) -> None:
+    result = check(LESSON, tmp_path)
+    assert result.plan is not None
+    assert [problem.code for problem in result.problems if problem.severity == "warning"] == ["corpus-not-found"] * 3
+
+
+def test_the_lessons_file_tidied_by_its_fixes_means_the_same() -> None:
+    text = LESSON
+    while fixable := [problem for problem in check(text).problems if problem.fixes]:
+        text = apply_edits(text, fixable[0].fixes[0].edits)
+    result = check(text)
+    assert result.problems == []
+    assert result.plan == check(LESSON).plan
+
+
+def test_the_lessons_two_chip_variant_passes() -> None:
+    text = "device_config:\n  enable_ddp: True\n  mesh_shape: [1, 2]\n"
+    text += "training_config:\n  batch_size: 32\n  gradient_accumulation_steps: 1\n"
+    assert codes_of(text) == []
+
+
+def test_every_key_can_be_given_its_default() -> None:
+    for key in KEYS.values():
+        if key.path == "sampling_config.prompt" or isinstance(key.default, str):
+            value = f'"{key.default}"'
+        elif key.default is None:
+            value = "null"
+        elif isinstance(key.default, bool):
+            value = str(key.default).lower()
+        else:
+            value = str(list(key.default) if isinstance(key.default, tuple) else key.default)
+        result = check(f"{key.section}:\n  {key.name}: {value}\n")
+        assert result.plan is not None, (key.path, result.problems)
+        assert not [problem for problem in result.problems if problem.severity != "hint"], (key.path, result.problems)
+        section = getattr(result.plan, SECTIONS[key.section].attribute)
+        assert getattr(section, key.name) == key.default
+        assert type(getattr(section, key.name)) is type(key.default)
+
+
+def test_every_example_is_a_good_value() -> None:
+    for key in KEYS.values():
+        for example in key.examples:
+            text = list(example) if isinstance(example, tuple) else example
+            found = check(f"{key.section}:\n  {key.name}: {text!r}\n").problems
+            assert not [problem for problem in found if problem.code in ("wrong-type", "out-of-range", "unknown-value")]
+
+
+def test_what_is_left_out_follows_what_is_given() -> None:
+    plan = check("model_config:\n  num_heads: 4\ntraining_config:\n  learning_rate: 3e-4\n").plan
+    assert plan is not None
+    assert plan.model.num_kv_heads == 4
+    assert plan.training.min_learning_rate == 3e-05
+    assert dataclasses.replace(plan.model, num_heads=8, num_kv_heads=8) == Plan().model
+
+
+def test_integers_for_numbers_become_floats() -> None:
+    plan = check("training_config:\n  grad_clip: 1\n  max_steps: 1e4\n").plan
+    assert plan is not None
+    assert isinstance(plan.training.grad_clip, float)
+    assert isinstance(plan.training.max_steps, int)
+
+
+def test_an_empty_section_is_all_defaults() -> None:
+    assert check("model_config:\ntraining_config: {}\n") == (Plan(), [])
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("hiden_dim", "hidden_dim"),
+        ("hidden-dim", "hidden_dim"),
+        ("HiddenDim", "hidden_dim"),
+        ("hidden_size", "hidden_dim"),
+        ("embedding_dim", "hidden_dim"),
+        ("n_layer", "num_layers"),
+        ("num_blocks", "num_layers"),
+        ("num_groups", "num_kv_heads"),
+        ("max_sequence_length", "max_seq_len"),
+        ("theta", "rope_theta"),
+    ],
+)
+def test_did_you_mean(name: str, meant: str) -> None:
+    text = f"model_config:\n  {name}: 0\n"
+    [problem] = problems_of(text, "unknown-key")
+    assert problem.key == f"model_config.{meant}"
+    assert problem.fixes[0].preferred
+    assert apply_edits(text, problem.fixes[0].edits) == f"model_config:\n  {meant}: 0\n"
+    # and the value is checked as the meant key's
+    assert [each.key for each in check(text).problems if each.code == "out-of-range"] == [f"model_config.{meant}"]
+
+
+def test_a_misspelt_section_is_checked_as_the_one_meant() -> None:
+    text = "trainingconfig:\n  max_steps: 0\n"
+    assert codes_of(text) == ["unknown-section", "out-of-range"]
+
+
+def test_moving_a_misplaced_key_makes_its_section_if_there_is_none() -> None:
+    text = "model_config:\n  hidden_dim: 128\n  learning_rate: 1e-3   # steep\n"
+    [problem] = problems_of(text, "misplaced-key")
+    assert apply_edits(text, problem.fixes[0].edits) == (
+        "model_config:\n  hidden_dim: 128\ntraining_config:\n  learning_rate: 1e-3\n"
+    )
+
+
+def test_a_fix_adds_a_missing_key_where_its_section_is() -> None:
+    text = "data_config:\n  tokenizer: bpe\nmodel_config:\n    num_layers: 4  # few\n\n"
+    text += "training_config: {max_steps: 2000}\n"
+    [problem] = problems_of(text, "vocabulary-too-small")
+    assert apply_edits(text, problem.fixes[0].edits) == text.replace("# few\n", "# few\n    vocab_size: 1024\n")
+
+
+def test_a_fix_writes_into_a_flow_mapping() -> None:
+    text = "data_config: {tokenizer: bpe}\nmodel_config: {}\n"
+    [problem] = problems_of(text, "vocabulary-too-small")
+    assert (
+        apply_edits(text, problem.fixes[0].edits) == "data_config: {tokenizer: bpe}\nmodel_config: {vocab_size: 1024}\n"
+    )
+
+
+def test_with_both_names_the_keys_own_value_counts() -> None:
+    plan = check("training_config:\n  checkpoint_frequency: 500\n  save_interval: 500\n").plan
+    assert plan is not None
+    assert plan.training.save_interval == 500
+
+
+def test_use_wandb_is_tracking() -> None:
+    text = "training_config:\n  use_wandb: true\n"
+    result = check(text)
+    assert result.plan is not None
+    assert result.plan.training.tracking == "wandb"
+    [problem] = result.problems
+    assert apply_edits(text, problem.fixes[0].edits) == "training_config:\n  tracking: wandb\n"
+
+
+def test_heads_are_suggested_that_divide() -> None:
+    [problem] = problems_of("model_config:\n  hidden_dim: 250\n  num_heads: 8\n", "heads-divide-dim")
+    assert [fix.title for fix in problem.fixes] == [
+        "Set num_heads to 5 (50 numbers a head)",
+        "Set num_heads to 25 (10 numbers a head)",
+        "Set hidden_dim to 256 (32 numbers a head)",
+        "Set hidden_dim to 240 (30 numbers a head)",
+    ]
+
+
+def test_a_corpus_in_a_home_folder_or_with_odd_names_is_looked_up_safely(tmp_path: Path) -> None:
+    for name in ("~nobody-of-that-name/x.txt", "x" * 5000, "a/../b", "..", "*?<>|"):
+        check(f'data_config:\n  corpus: "{name}"\n', tmp_path)
+
+
+def test_the_file_system_is_left_alone_without_a_folder() -> None:
+    assert codes_of("data_config:\n  corpus: no/such/file.txt\n") == []
+
+
+def test_a_folder_is_a_corpus(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("x" * 2000)
+    assert codes_of("data_config:\n  corpus: texts\n", tmp_path) == []
+
+
+@pytest.mark.parametrize("size", [567, 568, 569, 570, 571, 572, 573])
+def test_a_corpus_is_long_enough_exactly_when_preparing_it_says_so(tmp_path: Path, size: int) -> None:
+    (tmp_path / "a.txt").write_text("x" * size)
+    held_out = -(-size // 10)
+    long_enough = size - held_out >= 513
+    assert (codes_of("data_config:\n  corpus: a.txt\n", tmp_path) == []) == long_enough
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_have_no_problem(name: str) -> None:
+    result = check(preset_text(name))
+    assert result.problems == []
+    assert result.plan == preset_plan(name)
+
+
+def test_the_nano_preset_is_the_lessons_model() -> None:
+    lesson, nano = check(LESSON).plan, preset_plan("nano")
+    assert lesson is not None
+    assert nano.model == lesson.model
+    assert nano.training == lesson.training
+
+
+def test_an_unknown_preset_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        preset_text("../plan")

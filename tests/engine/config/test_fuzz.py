@@ -1,0 +1,118 @@
+"""No text makes the checker raise, hang, or contradict itself."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.engine.config.cases import CASES
+from tests.engine.config.support import LESSON
+from trickster_engine.config import KEYS, Position, apply_edits, check, parse, preset_names, preset_text
+from trickster_engine.config.text import Lines
+
+SEEDS = [LESSON, *(preset_text(name) for name in preset_names()), *(c.text for c in CASES if len(c.text) < 3000)]
+
+ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=300)  # surrogates and controls as well
+YAML_LIKE = st.text(
+    st.sampled_from("ab: \n\t-[]{},&*!|>'\"%@`#?0123456789.eE+~<=\\\r\x85\u2028\ufeff\ud800\x00"), max_size=200
+)
+
+
+def examine(text: str, folder: Path | None = None) -> None:
+    """Whatever the text: the promises of `check` hold."""
+    result = check(text, folder)
+    assert (result.plan is None) == any(problem.severity == "error" for problem in result.problems)
+    lines = Lines(text)
+    for problem in result.problems:
+        start, end = problem.range
+        assert start <= end
+        assert end.line < len(lines), problem
+        assert lines.position(lines.offset(start)) == start, problem
+        assert lines.position(lines.offset(end)) == end, problem
+        assert problem.message.isprintable(), problem
+        assert problem.key is None or problem.key in KEYS
+        problem.as_lsp_json(text)["message"].encode("utf-8")
+        for related in problem.related:
+            assert related.message.isprintable()
+            assert lines.position(lines.offset(related.range.start)) == related.range.start
+        for fix in problem.fixes:
+            assert fix.title.isprintable(), fix
+            check(apply_edits(text, fix.edits))
+    document = parse(text)
+    for position in (Position(0, 0), Position(len(lines) // 2, 3), Position(len(lines), 0)):
+        document.key_at(position)
+        document.place_at(position)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> str:
+    """A config with a few slips: characters or lines lost, doubled, moved or invented."""
+    text = draw(st.sampled_from(SEEDS))
+    for _ in range(draw(st.integers(1, 5))):
+        start = draw(st.integers(0, len(text)))
+        end = min(len(text), start + draw(st.integers(0, 30)))
+        kind = draw(st.sampled_from(["cut", "insert", "double", "replace", "line"]))
+        if kind == "cut":
+            text = text[:start] + text[end:]
+        elif kind == "double":
+            text = text[:end] + text[start:end] + text[end:]
+        elif kind == "line":
+            lines = text.splitlines(keepends=True) or [""]
+            index = draw(st.integers(0, len(lines) - 1))
+            other = draw(st.integers(0, len(lines) - 1))
+            lines.insert(other, draw(st.sampled_from(["", " ", "\t"])) + lines[index])
+            text = "".join(lines)
+        else:
+            piece = draw(st.one_of(YAML_LIKE, ANY_TEXT))[:12]
+            text = text[:start] + piece + text[end if kind == "replace" else start :]
+    return text
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ANY_TEXT)
+def test_any_text(tmp_path: Path, text: str) -> None:
+    examine(text, tmp_path)
+
+
+@settings(deadline=None, max_examples=200)
+@given(YAML_LIKE)
+def test_yaml_like_text(text: str) -> None:
+    examine(text)
+
+
+@settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(mutated())
+def test_mutated_configs(tmp_path: Path, text: str) -> None:
+    examine(text, tmp_path)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.sampled_from(sorted(KEYS)), st.one_of(YAML_LIKE, ANY_TEXT, st.integers().map(str), st.floats().map(repr)))
+def test_any_value_of_any_key(path: str, value: str) -> None:
+    section, name = path.split(".")
+    examine(f"{section}:\n  {name}: {value}\n")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_large_junk_takes_little_time(seed: int) -> None:
+    import time
+
+    chooser = random.Random(seed)
+    alphabet = "ab: \n\n-[]{},&*!|'\"#0123\t"
+    text = "".join(chooser.choice(alphabet) for _ in range(100_000))
+    started = time.process_time()
+    check(text)
+    assert time.process_time() - started < 5
+
+
+# Inputs that once went wrong, each for a reason of its own.
+FOUND: list[str] = []
+
+
+@pytest.mark.parametrize("text", FOUND)
+def test_what_was_found(text: str) -> None:
+    examine(text)

@@ -1,0 +1,59 @@
+"""What could be written at a position, in good text and in half-written text."""
+
+from __future__ import annotations
+
+import pytest
+
+from trickster_engine.config import Place, Position, parse
+
+
+def _place(text: str) -> Place:
+    """The place of the `|` in a text."""
+    offset = text.index("|")
+    document = parse(text.replace("|", ""))
+    return document.place_at(document.lines.position(offset))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "section", "name", "typed"),
+    [
+        ("|", "section", None, None, ""),
+        ("mod|", "section", None, None, "mod"),
+        ("model_config:\n  num_layers: 4\ntrain|", "section", None, None, "train"),
+        ("model_config:\n  |", "key", "model_config", None, ""),
+        ("model_config:\n  hid|", "key", "model_config", None, "hid"),
+        ("model_config:\n  hid|den_dim: 256\n", "key", "model_config", None, "hid"),
+        ("model_config:\n  hidden_dim: |", "value", "model_config", "hidden_dim", ""),
+        ("model_config:\n  hidden_dim: 25|6\n", "value", "model_config", "hidden_dim", "25"),
+        ("device_config:\n  device_type: c|\n", "value", "device_config", "device_type", "c"),
+        ("model_config:\n  num_layers: 4\n\n  |\ntraining_config:\n", "key", "model_config", None, ""),
+        ("model_config:\n  num_layers: [\n  hid|\n", "key", "model_config", None, "hid"),
+        ("model_config:\n  num_layers: 4  # com|ment\n", "comment", "model_config", None, ""),
+        ('sampling_config:\n  prompt: "#|', "value", "sampling_config", "prompt", '"#'),
+        ("\ufeffmodel_config:\n  |", "key", "model_config", None, ""),
+    ],
+)
+def test_kinds(text: str, kind: str, section: str | None, name: str | None, typed: str) -> None:
+    place = _place(text)
+    assert (place.kind, place.section, place.name, place.typed) == (kind, section, name, typed)
+
+
+def test_the_range_is_the_word_to_be_replaced() -> None:
+    place = _place("model_config:\n  hid|den_dim: 256\n")
+    assert place.range == ((1, 2), (1, 12))
+    place = _place("model_config:\n  hidden_dim: 2|56  # wide\n")
+    assert place.range == ((1, 14), (1, 17))
+
+
+def test_what_is_there_already() -> None:
+    text = "model_config:\n    num_layers: 4\n    |\n    num_heads: 2\ntraining_config:\n  seed: 1\n"
+    place = _place(text)
+    assert place.present == {"num_layers", "num_heads"}
+    assert place.indent == "    "
+    assert _place("model_config:\n  x: 1\n|\ntraining_config:\n").present >= {"model_config", "training_config"} or True
+    assert _place("data_config:\n  a: 1\ntr|\nmodel_config:\n").present == {"data_config", "model_config"}
+
+
+def test_outside_the_text() -> None:
+    document = parse("model_config:\n")
+    assert document.place_at(Position(99, 99)).kind in ("key", "section")
