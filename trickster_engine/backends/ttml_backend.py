@@ -10,18 +10,16 @@ import logging
 import math
 import os
 import platform
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, StepResult
+from trickster_engine.backends.ending import EndingGuard
 from trickster_engine.backends.ttml_device import TtmlDevice, TtmlModel, TtmlOptimizer
 from trickster_engine.backends.ttml_mesh import check_mesh
 from trickster_engine.backends.ttml_package import NO_BOARD_VARIABLES, import_ttml, prepare_environment
@@ -67,7 +65,7 @@ class TtmlBackend:
         self._updates = 0
         self._seed = plan.training.seed
         self._device: TtmlDevice | None = None
-        self._restore_signal = _end_on_sigterm()
+        self._ending = EndingGuard()
         try:
             report("Opening the Tenstorrent device.")
             ttml, ttnn = import_ttml()
@@ -174,11 +172,12 @@ class TtmlBackend:
         if device is not None:
             device.close()
         self._watchdog.close()
-        self._restore_signal()
+        self._ending.release()
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
     def _step(self, micro_batches: Sequence[Batch], factor: float) -> StepResult:
+        self._ending.check()
         model, optimizer, device = self._live_model, self._live_optimizer, self._live_device
         self._host_model = None
         optimizer.zero_grad()
@@ -208,6 +207,7 @@ class TtmlBackend:
         The device always sees the same shape, because every new one compiles kernels: short rows and short batches are
         filled up with zeros. A causal model does not look ahead, so what is real comes out as it would alone.
         """
+        self._ending.check()
         model, device, config = self._live_model, self._live_device, self._plan.model
         self._check_tokens(inputs, targets)
         length = config.max_seq_len
@@ -313,23 +313,3 @@ class TtmlBackend:
         if self._optimizer is None:
             raise RuntimeError("the backend is closed")
         return self._optimizer
-
-
-def _end_on_sigterm() -> Callable[[], None]:
-    """See to it that SIGTERM unwinds the stack, where nobody else does: a killed process leaves a board wedged.
-
-    Returns what puts things back.
-    """
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        return lambda: None
-
-    def unwind(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    signal.signal(signal.SIGTERM, unwind)
-
-    def restore() -> None:
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is unwind:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    return restore

@@ -58,12 +58,44 @@ def test_a_close_that_fails_is_tried_another_way_and_never_raises(double: Callab
         backend.weights()
 
 
-def test_sigterm_is_given_back(double: Callable[..., Any]) -> None:
+def test_signal_handlers_are_given_back(double: Callable[..., Any]) -> None:
+    double()
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    backend = TtmlBackend(plan(), report=lambda _: None)
+    assert signal.getsignal(signal.SIGTERM) != before[0]
+    backend.close()
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_the_handlers_of_others_are_left_alone(double: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     double()
     before = signal.getsignal(signal.SIGTERM)
+    received: list[int] = []
+    handler = lambda number, _frame: received.append(number)  # noqa: E731 - compared by identity below
+    signal.signal(signal.SIGTERM, handler)
+    try:
+        backend = TtmlBackend(plan(), report=lambda _: None)
+        assert signal.getsignal(signal.SIGTERM) is handler
+        os.kill(os.getpid(), signal.SIGTERM)
+        backend.step([batch()], 1.0)
+        backend.close()
+        assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert received == [signal.SIGTERM]
+
+
+def test_a_signal_that_was_swallowed_ends_the_next_step(double: Callable[..., Any]) -> None:
+    double()
     backend = TtmlBackend(plan(), report=lambda _: None)
-    backend.close()
-    assert signal.getsignal(signal.SIGTERM) == before
+    try:
+        with pytest.raises(SystemExit):
+            os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(SystemExit) as ended:
+            backend.step([batch()], 1.0)
+    finally:
+        backend.close()
+    assert ended.value.code == 128 + signal.SIGTERM
 
 
 SCRIPT = textwrap.dedent("""

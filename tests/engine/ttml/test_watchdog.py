@@ -68,6 +68,11 @@ def test_it_ends_with_the_run(tmp_path: Path) -> None:
         [sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=Path(__file__).parents[3]
     )
     pid = int(answer.stdout)  # its stderr is ours, so that `run` has waited for it to close
+    patience = threading.Event()
+    for _ in range(200):
+        if process_started(pid) is None:
+            break
+        patience.wait(0.05)
     assert process_started(pid) is None
 
 
