@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from trickster_engine.backends.base import Backend
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 
 
-def open_backend(plan: Plan, precision: str | None = None) -> Backend:
+def open_backend(
+    plan: Plan,
+    precision: str | None = None,
+    report: Callable[[str], None] = lambda _: None,
+    events_path: Path | None = None,
+) -> Backend:
     """Open the device a plan names. The caller closes the backend in a `finally`.
 
-    `precision` holds a resumed run to what it settled on before. Raises TricksterError where the device is not here.
+    `precision` holds a resumed run to what it settled on before. `report` is told what takes long. A warning event goes
+    straight to `events_path` when a device stops answering and this process cannot speak. Raises TricksterError where
+    the device is not here.
     """
     device = plan.device.device_type
     if device == "auto":
@@ -18,7 +28,7 @@ def open_backend(plan: Plan, precision: str | None = None) -> Backend:
     if device == "tt":
         from trickster_engine.backends.ttml_backend import TtmlBackend
 
-        return TtmlBackend(plan)
+        return TtmlBackend(plan, report, events_path)
     _check_torch_device(device, plan)
     from trickster_engine.backends.torch_backend import TorchBackend
 

@@ -145,7 +145,12 @@ def _train(session: Session, checkpoint: Checkpoint | None) -> Outcome:
                 "The text has changed since this run began, so going on would not be the same training.",
                 "Put the old text back, or start a new run.",
             )
-        backend = open_backend(plan, checkpoint.state.precision if checkpoint else None)
+        backend = open_backend(
+            plan,
+            checkpoint.state.precision if checkpoint else None,
+            lambda message: recorder.status("preparing", step, message),
+            run.events_path,
+        )
         state = TrainerState(step=0, data_fingerprint=dataset.fingerprint, precision=backend.precision)
         if checkpoint:
             state = checkpoint.state
