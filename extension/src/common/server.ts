@@ -81,20 +81,23 @@ export class Server implements vscode.Disposable {
 
   /** Resolves once the server answers. Rejects with `ServerUnavailable` when it cannot be started. */
   async ready(): Promise<void> {
-    if (this.state.kind === 'starting') {
-      await new Promise<void>((resolve) => {
-        const waiting = this.stateChanged.event((state) => {
-          if (state.kind !== 'starting') {
-            waiting.dispose();
-            resolve();
-          }
-        });
-      });
-    }
+    await this.settled();
     if (this.state.kind !== 'running') {
       throw new ServerUnavailable(
         this.state.kind === 'failed' ? this.state.message : 'No Python 3.10 or newer was found.',
       );
+    }
+  }
+
+  /** Resolves when the server is not on its way up any more, however that went. */
+  private async settled(): Promise<void> {
+    while (this.state.kind === 'starting') {
+      await new Promise<void>((resolve) => {
+        const waiting = this.stateChanged.event(() => {
+          waiting.dispose();
+          resolve();
+        });
+      });
     }
   }
 
@@ -204,10 +207,14 @@ export class Server implements vscode.Disposable {
   private async interpreterChanged(): Promise<void> {
     const interpreter = await this.interpreters.forServer();
     const training = await this.trainingInterpreter();
+    await this.settled(); // A start that was under way has asked the same question.
     const running = this.state.kind === 'running' ? this.state : undefined;
     const chosen = interpreter?.source === 'setting' || interpreter?.source === 'pythonExtension';
     const usable =
       running && (await this.interpreters.probe(running.interpreter.path, running.interpreter.source));
+    if (!interpreter && !running) {
+      return; // As before: there is none.
+    }
     if (!running || !usable || (chosen && interpreter.path !== running.interpreter.path)) {
       await this.restart();
     } else if (training?.path !== running.training?.path) {

@@ -10,6 +10,7 @@ import * as text from '../common/text';
 import type { LessonProgress } from '../lesson/progress';
 import { ErrorCode, type GeneratePart, type RunInfo } from '../protocol';
 import type { RunStore } from '../runs/store';
+import { besideColumn } from '../views/columns';
 import type { Focus, FromDashboard, GenerateRequest, RunView, ToDashboard } from './contract';
 import { phasesOf, warmupIn } from './phases';
 
@@ -68,7 +69,7 @@ export class Dashboard implements vscode.Disposable {
       const panel = vscode.window.createWebviewPanel(
         VIEW_TYPE,
         'Trickster Dashboard',
-        { viewColumn: vscode.ViewColumn.Beside, preserveFocus },
+        { viewColumn: besideColumn(), preserveFocus },
         { enableScripts: true, localResourceRoots: [vscode.Uri.joinPath(this.extensionUri, 'dist')] },
       );
       this.adopt(panel);

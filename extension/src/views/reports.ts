@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { besideColumn } from './columns';
 
 const SCHEME = 'trickster-report';
 
@@ -23,10 +24,13 @@ export class Reports implements vscode.TextDocumentContentProvider, vscode.Dispo
     this.texts.set(uri.path, text);
     this.changed.fire(uri);
     try {
-      await vscode.commands.executeCommand('markdown.showPreviewToSide', uri);
+      await vscode.commands.executeCommand('vscode.openWith', uri, 'vscode.markdown.preview.editor', {
+        viewColumn: besideColumn(),
+        preview: true,
+      });
     } catch {
       // VS Code's own Markdown extension is turned off: the text can be read without it.
-      await vscode.window.showTextDocument(uri, { preview: true, viewColumn: vscode.ViewColumn.Beside });
+      await vscode.window.showTextDocument(uri, { preview: true, viewColumn: besideColumn() });
     }
   }
 }

@@ -11,7 +11,7 @@ fs.writeFileSync(path.join(folder, 'other.yaml'), 'services:\n  web:\n    image:
 
 journey(
   'The config explains itself',
-  { folder: () => folder, settings: { 'workbench.colorTheme': 'Light Modern' } },
+  { folder: () => folder, expected: /is not UTF-8/, settings: { 'workbench.colorTheme': 'Light Modern' } },
   (at) => {
     it('marks a typo', async () => {
       await at.workbench.openFile('small.yaml');

@@ -45,6 +45,7 @@ journey(
   'No Python',
   {
     folder: () => withoutPython,
+    expected: /^Trickster needs Python 3.10 or newer/,
     machineSettings: { 'trickster.interpreter': '' },
     env: { PATH: bare, HOME: home, SHELL: shell },
     settings: { 'workbench.colorTheme': 'Light Modern' },
