@@ -1,7 +1,9 @@
 """Kept runs: the small JSON files behind every figure that the README and the lesson quote.
 
 `python -m trickster_engine.kept_runs keep RUN OUT --machine "two cores of …"` writes one from a finished run;
-`python -m trickster_engine.kept_runs render PAGE…` fills the blocks between `<!-- kept: NAME -->` and `<!-- /kept -->`.
+`python -m trickster_engine.kept_runs render PAGE…` fills the blocks between `<!-- kept: NAME -->` and `<!-- /kept -->`,
+and `<!-- kept: NAME KIND -->` with a part of the run (the kinds are in `report/blocks.py`), and draws the pictures that
+they show. A block of a run that was not kept is left empty, never stale.
 """
 
 from __future__ import annotations
@@ -12,10 +14,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from trickster_engine.report.blocks import BLOCKS, PICTURES, picture_name
 from trickster_engine.runs import RunDirectory, read_events
 
 KEPT_FOLDER = Path(__file__).parent.parent / "walkthroughs" / "runs"
-_BLOCK = re.compile(r"(?P<open><!-- kept: (?P<name>[\w-]+) -->\n).*?(?P<close><!-- /kept -->)", re.DOTALL)
+_BLOCK = re.compile(
+    r"(?P<open><!-- kept: (?P<name>[\w-]+)(?: (?P<kind>[\w-]+))? -->\n).*?(?P<close><!-- /kept -->)", re.DOTALL
+)
 
 
 def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
@@ -23,6 +28,7 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
     from trickster_engine.comparison import compare
     from trickster_engine.data.prepare import prepare
     from trickster_engine.model.load import load_model
+    from trickster_engine.report.study import study
     from trickster_engine.sampling import SamplingOptions
 
     identity, plan = run.identity(), run.plan()
@@ -59,6 +65,19 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
         ],
         "best": folder.name,
         "proof": proof.as_json(),
+        "learned": [
+            {
+                "key": course.key,
+                "level": course.level,
+                "title": course.title,
+                "unit": course.unit,
+                "random": course.long_random,
+                "model": course.long_model,
+                "real": course.long_real,
+                "ordered": course.ordered,
+            }
+            for course in study(run.path).courses
+        ],
     }
 
 
@@ -106,10 +125,32 @@ def render(page: str, folder: Path = KEPT_FOLDER) -> str:
     """A page with its blocks filled from the kept runs they name."""
 
     def fill(match: re.Match[str]) -> str:
-        kept = json.loads((folder / f"{match['name']}.json").read_text(encoding="utf-8"))
-        return match["open"] + block(kept) + match["close"]
+        kept = read_kept(match["name"], folder)
+        if kept is None:
+            return match["open"] + match["close"]
+        filling = BLOCKS[match["kind"]] if match["kind"] else block
+        return match["open"] + filling(kept) + match["close"]
 
     return _BLOCK.sub(fill, page)
+
+
+def read_kept(name: str, folder: Path = KEPT_FOLDER) -> dict[str, Any] | None:
+    """A kept run with its name, or None where there is none of that name."""
+    try:
+        kept = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return {"name": name, **kept}
+
+
+def pictures(page: str, folder: Path = KEPT_FOLDER) -> dict[str, str]:
+    """The pictures that a page's blocks show: file name below `pictures/`, and the SVG document."""
+    drawn = {}
+    for match in _BLOCK.finditer(page):
+        kept = read_kept(match["name"], folder)
+        if kept is not None and match["kind"] in PICTURES:
+            drawn[picture_name(kept)] = PICTURES[match["kind"]](kept)
+    return drawn
 
 
 def main() -> None:
@@ -128,7 +169,10 @@ def main() -> None:
         options.out.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     else:
         for page in options.pages:
-            page.write_text(render(page.read_text(encoding="utf-8")), encoding="utf-8")
+            text = page.read_text(encoding="utf-8")
+            page.write_text(render(text), encoding="utf-8")
+            for name, picture in pictures(text).items():
+                (page.parent / "pictures" / name).write_text(picture, encoding="utf-8")
 
 
 if __name__ == "__main__":

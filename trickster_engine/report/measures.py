@@ -66,6 +66,8 @@ class Measure:
     of: Callable[[str, Reference], float | None]
     #: Real text must reach this much for the question to make sense of a corpus.
     least: float = 0.0
+    #: More than real text has is as good as real text, not further from it.
+    more_is_fine: bool = False
 
 
 def _letters(text: str, reference: Reference) -> float | None:
@@ -162,6 +164,7 @@ MEASURES: tuple[Measure, ...] = (
         "How much the frequencies of characters have in common with those of the training text.",
         "share",
         _letters,
+        more_is_fine=True,
     ),
     Measure(
         "pairs",
@@ -170,6 +173,7 @@ MEASURES: tuple[Measure, ...] = (
         "The same for two characters in a row: q before u, and hardly ever j after x.",
         "share",
         _pairs,
+        more_is_fine=True,
     ),
     Measure(
         "alphabet",
@@ -178,6 +182,7 @@ MEASURES: tuple[Measure, ...] = (
         "The share of characters that occur anywhere in the training text.",
         "share",
         _alphabet,
+        more_is_fine=True,
     ),
     Measure(
         "spaced-marks",
@@ -186,6 +191,7 @@ MEASURES: tuple[Measure, ...] = (
         "The share of punctuation marks that are followed by a space or a new line.",
         "share",
         _spaced_marks,
+        more_is_fine=True,
     ),
     Measure(
         "marks", "character", "Punctuation marks", "Marks (. , ; : ! ?) in every 100 characters.", "number", _marks
@@ -199,6 +205,7 @@ MEASURES: tuple[Measure, ...] = (
         "its own.",
         "share",
         _real_words,
+        more_is_fine=True,
     ),
     Measure(
         "old-words",
@@ -233,6 +240,7 @@ MEASURES: tuple[Measure, ...] = (
         "The share of double quotes and brackets that come in pairs.",
         "share",
         _closed,
+        more_is_fine=True,
     ),
     Measure(
         "speeches",
@@ -251,6 +259,7 @@ MEASURES: tuple[Measure, ...] = (
         "share",
         _known_speakers,
         least=0.2,
+        more_is_fine=True,
     ),
     Measure(
         "answers",
@@ -290,7 +299,7 @@ def measures_that_apply(real: Mapping[str, float | None]) -> list[Measure]:
     return chosen
 
 
-def nearness(value: float | None, random: float | None, real: float) -> float | None:
+def nearness(measure: Measure, value: float | None, random: float | None, real: float) -> float | None:
     """How far a value has come from random (0) to real (1); None where random and real are too alike to tell.
 
     A text in which the question has no object (`None`) counts as 0.
@@ -300,6 +309,8 @@ def nearness(value: float | None, random: float | None, real: float) -> float | 
         return None
     if value is None:
         return 0.0
+    if measure.more_is_fine and value > real > start:
+        return 1.0
     return max(0.0, 1.0 - abs(value - real) / abs(start - real))
 
 

@@ -27,7 +27,7 @@ _STYLE = """
   --shade: #252528; --blue: #4daafc; --green: #4ac26b; --orange: #f0944d; --purple: #c297ff; --heat: 240, 148, 77; } }
 @media (prefers-contrast: more) { :root { --soft: var(--ink); --edge: var(--ink); } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 50rem; padding: 1.5rem 1rem 4rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; max-width: 54rem; padding: 1.5rem 1rem 4rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.55 system-ui, "Segoe UI", Ubuntu, sans-serif; }
 h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { margin: 2.6rem 0 .4rem; font-size: 1.3rem; }
 h3 { margin: 1.8rem 0 .2rem; font-size: 1.05rem; }
@@ -42,7 +42,9 @@ pre { background: var(--shade); border: 1px solid var(--edge); border-radius: 6p
 table { border-collapse: collapse; width: 100%; font-size: .92rem; margin: .4rem 0; }
 th, td { text-align: left; padding: .35rem .5rem; border-bottom: 1px solid var(--edge); vertical-align: middle; }
 th { font-weight: 600; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td small { display: block; }
+td small { display: block; line-height: 1.35; }
+.asked { table-layout: fixed; min-width: 46rem; }
+.asked th:first-child { width: 34%; } .asked th:nth-child(3) { width: 10.5rem; } .asked th:last-child { width: 9rem; }
 svg.chart { width: 100%; height: auto; display: block; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--soft); }
 svg .axis { fill: none; stroke: var(--soft); } svg .grid { stroke: var(--edge); opacity: .5; }
@@ -54,7 +56,7 @@ svg .curve { fill: none; stroke-width: 2.2; stroke-linejoin: round; stroke: var(
 .legend span { margin-right: 1.2rem; font-size: .9rem; }
 .legend i { display: inline-block; width: 1.4em; height: 3px; margin-right: .4em; vertical-align: middle;
   background: var(--hue); }
-.way { display: inline-block; width: 5.5rem; height: .55rem; border: 1px solid var(--edge); border-radius: 3px; }
+.way { display: inline-block; width: 4.2rem; height: .55rem; border: 1px solid var(--edge); border-radius: 3px; }
 .way i { display: block; height: 100%; background: var(--blue); }
 .bar i { display: block; height: .7rem; background: var(--orange); border-radius: 2px; min-width: 1px; }
 .text { white-space: pre-wrap; font: .92rem/1.7 ui-monospace, Menlo, Consolas, monospace; border: 1px solid var(--edge);
@@ -178,7 +180,10 @@ def _measures(study: Study) -> str:
     for level in LEVELS:
         courses = [course for course in study.courses if course.level == level]
         if courses:
-            parts.append(f'<h3>{level.capitalize()} <small>{_LEVEL_WORDS[level]}</small></h3><div class="wide"><table>')
+            parts.append(
+                f"<h3>{level.capitalize()} <small>{_LEVEL_WORDS[level]}</small></h3>"
+                '<div class="wide"><table class="asked">'
+            )
             parts.append(
                 '<thead><tr><th>question</th><th class="n">random</th><th>along the run</th><th class="n">model</th>'
                 '<th class="n">real</th><th>way</th></tr></thead><tbody>'
@@ -282,8 +287,8 @@ def _difficulty(study: Study) -> str:
         f"<p>Token by token on {found.tokens:,} tokens of held-out text; {found.mean:.3f} nats on average.</p>"
         "<h3>Where in the text</h3>"
         + _hardness(found.places)
-        + "<h3>Surprise, seen</h3><p>Held-out text; the darker, the more surprised. Hover for the figure. The first "
-        f'letter of a word is where the choices are.</p><div class="text">{excerpt}</div>'
+        + "<h3>Surprise, seen</h3><p>Held-out text; the stronger the colour, the more surprised. Hover for the "
+        f'figure. The first letter of a word is where the choices are.</p><div class="text">{excerpt}</div>'
         "<h3>Which characters</h3><p>The hardest, and the easiest.</p>"
         + _hardness(found.characters[:8])
         + _hardness(found.easiest[:5])

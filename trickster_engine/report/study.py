@@ -223,7 +223,7 @@ class _Studying:
                 long_random=random[measure.key],
                 long_model=trained[measure.key],
                 long_real=at_long,
-                near=nearness(trained[measure.key], random[measure.key], at_long),
+                near=nearness(measure, trained[measure.key], random[measure.key], at_long),
                 ordered=None,
                 words="",
             )
@@ -236,15 +236,16 @@ def _in_order(course: Course, measure: Measure) -> tuple[bool | None, str]:
     """Whether a measure went from random towards real as the run went on, and the exception in words."""
     if course.near is None:
         return None, "Random weights are as near to real text as can be told: this says nothing about learning."
-    trained = [(step, nearness(value, course.random, course.real)) for step, value in course.steps if step > 0]
+    trained = [(step, nearness(measure, value, course.random, course.real)) for step, value in course.steps if step > 0]
     known = [(step, value) for step, value in trained if value is not None]
     if len(known) < 2:
         return None, "Too few samples to see a course."
-    (early_step, early), (late_step, late) = known[0], known[-1]
-    if late + 0.1 < early:
+    third = max(1, len(known) // 3)
+    early, late = (sum(value for _, value in part) / third for part in (known[:third], known[-third:]))
+    if late + 0.05 < early:
         return False, (
-            f"Out of order: the sample at step {early_step:,} was nearer to real text than the one at step "
-            f"{late_step:,}. Single samples are short, and luck plays its part."
+            f"the first {third} samples were nearer to real text ({early:.0%} of the way) than the last {third} "
+            f"({late:.0%}). Single samples are short, and luck plays its part."
         )
     back = [step for (_, one), (step, other) in itertools.pairwise(known) if other + 0.25 < one]
     if back:

@@ -1,0 +1,66 @@
+"""A kept run's curve as a picture of the lesson, in the style of its other pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+#: Every picture of the lesson carries the same style; this one lends it.
+_STYLED = Path(__file__).parents[2] / "walkthroughs" / "pictures" / "watch.svg"
+_WIDTH, _HEIGHT = 560, 320
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 536, 40, 268
+
+
+def curve_picture(kept: Mapping[str, Any]) -> str:
+    """The losses over the run and the baselines, as an SVG document."""
+    points = kept["curve"]
+    baselines = {row["name"]: row["nats"] for row in kept["proof"]["rows"] if not row["name"].endswith("model")}
+    last = points[-1]["step"]
+    values = [point["val_loss"] for point in points] + [point["train_loss"] for point in points] + [*baselines.values()]
+    low, high = min(values), max(values)
+
+    def place(step: float, loss: float) -> tuple[float, float]:
+        x = _LEFT + (_RIGHT - _LEFT) * step / last
+        return round(x, 1), round(_BOTTOM - (_BOTTOM - _TOP - 14) * (loss - low) / (high - low), 1)
+
+    parts = [f'<path class="line" d="M{_LEFT} {_TOP}V{_BOTTOM + 8}H{_RIGHT}"/>']
+    for name, nats in baselines.items():
+        _, y = place(0, nats)
+        parts.append(f'<path class="line dash" d="M{_LEFT} {y}H{_RIGHT}"/>')
+        shown = "guessing" if name == "uniform" else f"counting: {name}"
+        parts.append(_text(_RIGHT, y - 5, f"{shown} {nats:.3f}", "soft", "end"))
+    for name, hue in (("train_loss", "blue"), ("val_loss", "orange")):
+        parts.append(_curve([place(point["step"], point[name]) for point in points], hue))
+    for loss in (low, high):
+        parts.append(_text(_LEFT - 6, place(0, loss)[1] + 4, f"{loss:.2f}", "soft", "end"))
+    parts += [
+        _text(24, 26, "loss in nats", "soft", "start"),
+        f'<path class="curve orange" d="M{_LEFT + 160} 22h24"/>',
+        _text(_LEFT + 190, 26, "held-out text", "soft", "start"),
+        f'<path class="curve blue" d="M{_LEFT + 310} 22h24"/>',
+        _text(_LEFT + 340, 26, "training text", "soft", "start"),
+        _text(_LEFT, _BOTTOM + 26, "0", "soft", "middle"),
+        _text(_RIGHT, _BOTTOM + 26, f"{last:,} steps", "soft", "end"),
+    ]
+    first, final = points[0]["val_loss"], points[-1]["val_loss"]
+    about = f"The held-out loss falls from {first:.3f} to {final:.3f} over {last:,} steps."
+    style = re.search(r" *<style>.*?</style>", _STYLED.read_text(encoding="utf-8"), re.DOTALL)
+    assert style is not None
+    body = "\n".join(f"  {part}" for part in parts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="picture" width="{_WIDTH}" height="{_HEIGHT}" '
+        f'viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"\n  aria-labelledby="title about">\n'
+        f'  <title id="title">The kept run</title>\n  <desc id="about">{escape(about)}</desc>\n{style.group(0)}\n'
+        f'  <rect class="card" x="0.5" y="0.5" width="{_WIDTH - 1}" height="{_HEIGHT - 1}" rx="10"/>\n{body}\n</svg>\n'
+    )
+
+
+def _curve(places: Sequence[tuple[float, float]], hue: str) -> str:
+    return f'<path class="curve {hue}" d="M' + " L".join(f"{x} {y}" for x, y in places) + '"/>'
+
+
+def _text(x: float, y: float, text: str, style: str, anchor: str) -> str:
+    return f'<text x="{x}" y="{round(y, 1)}" class="{style}" text-anchor="{anchor}">{escape(text)}</text>'
