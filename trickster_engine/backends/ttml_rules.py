@@ -14,9 +14,6 @@ from trickster_engine.config.problems import Problem
 from trickster_engine.config.scalars import as_yaml
 from trickster_engine.errors import TricksterError
 
-#: ttml's RMSNorm has this constant, whatever a config says.
-NORM_EPS = 1e-5
-
 
 def check_rules(plan: Plan) -> None:
     """Raise TricksterError for the first thing that a Tenstorrent board cannot do."""
@@ -26,12 +23,6 @@ def check_rules(plan: Plan) -> None:
             problem.code,
             problem.message,
             f"{advice[0].upper() + advice[1:]}." if advice else "Change the config, or train on another device.",
-        )
-    if plan.model.norm_eps != NORM_EPS:
-        raise TricksterError(
-            "tt-norm-eps",
-            f"norm_eps {plan.model.norm_eps:g} cannot be had on a Tenstorrent board: ttml's norm always adds 1e-5.",
-            "Set model_config.norm_eps: 1e-5.",
         )
 
 

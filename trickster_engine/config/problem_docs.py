@@ -108,6 +108,8 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "and at most 256.",
         "tt-loss": "ttml, the library that trains on Tenstorrent boards, has plain cross-entropy as its one loss for "
         "language models.",
+        "tt-norm-eps": "ttml's RMSNorm adds the constant 1e-5 before it takes the root, whatever a config says. A "
+        "checkpoint that says otherwise would be another model elsewhere.",
         "tt-precision": "A Tenstorrent board keeps weights and computes in bf16, so `precision: fp32` has no effect "
         "there.",
     },

@@ -25,9 +25,11 @@ MESH = "device_config.mesh_shape"
 DDP = "device_config.enable_ddp"
 LOSS = "training_config.loss"
 PRECISION = "training_config.precision"
+NORM_EPS = "model_config.norm_eps"
 
 TILE = 32  # a Tenstorrent core computes on tiles of 32 x 32 numbers
 WIDEST_HEAD = 256  # the widest head that the rotary and attention kernels take
+BOARD_NORM_EPS = 1e-5  # a constant of ttml's norm
 
 
 def devices(settings: Settings) -> int:
@@ -170,6 +172,16 @@ def tt_loss(settings: Settings) -> Iterator[Problem]:
         message = f"loss {settings.text(LOSS)} is not there on a Tenstorrent board: ttml has plain cross-entropy only."
         fixes = (settings.write(LOSS, "cross_entropy", preferred=True),)
         yield settings.problem("tt-loss", "error", message, LOSS, DEVICE, fixes=fixes)
+
+
+@rule(DEVICE, NORM_EPS)
+def tt_norm_eps(settings: Settings) -> Iterator[Problem]:
+    """The board's library does not ask what its norm should add."""
+    value = settings.number(NORM_EPS)
+    if _on_board(settings) and value != BOARD_NORM_EPS:
+        message = f"norm_eps {value:g} cannot be had on a Tenstorrent board: ttml's norm always adds 1e-5."
+        fixes = (settings.write(NORM_EPS, BOARD_NORM_EPS, preferred=True),)
+        yield settings.problem("tt-norm-eps", "error", message, NORM_EPS, DEVICE, fixes=fixes)
 
 
 @rule(DEVICE, PRECISION)

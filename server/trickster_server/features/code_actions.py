@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from lsprotocol import types
 
 from trickster_engine.config.problems import Edit, Problem
-from trickster_server.documents import Document
+from trickster_engine.import_config import quick_fix
+from trickster_server.documents import Document, path_of
 from trickster_server.features.diagnostics import to_diagnostic
 
 if TYPE_CHECKING:
@@ -54,6 +55,19 @@ def fix_all(document: Document, problems: Sequence[Problem]) -> types.CodeAction
     )
 
 
+def convert_tt_train(document: Document) -> types.CodeAction | None:
+    """The action that turns a config of tt-train's into one of ours, where the text is one."""
+    fix = quick_fix(document.text, path_of(document.uri))
+    if fix is None:
+        return None
+    return types.CodeAction(
+        title=fix.title,
+        kind=types.CodeActionKind.QuickFix,
+        is_preferred=fix.preferred or None,
+        edit=workspace_edit(document, fix.edits),
+    )
+
+
 def workspace_edit(document: Document, edits: Sequence[Edit]) -> types.WorkspaceEdit:
     """Edits of one version of one text."""
     changes: list[types.TextEdit | types.AnnotatedTextEdit | types.SnippetTextEdit] = [
@@ -83,6 +97,8 @@ def register(server: TricksterServer) -> None:
             return not only or any(kind == one or kind.startswith(one + ".") for one in only)
 
         actions = quick_fixes(document, problems, params.range) if asked_for("quickfix") else []
+        if asked_for("quickfix") and (conversion := convert_tt_train(document)) is not None:
+            actions.insert(0, conversion)
         # Only where it is asked for by name: it has nothing to do with the place of the cursor.
         if only and asked_for(FIX_ALL) and (everything := fix_all(document, problems)) is not None:
             actions.append(everything)

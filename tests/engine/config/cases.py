@@ -165,6 +165,7 @@ CASES = [
     Case("tt-head-dim", TT + _model("hidden_dim: 128", "num_heads: 8"), "8"),
     Case("tt-head-dim", TT + _model("hidden_dim: 1024", "num_heads: 2"), "2"),
     Case("tt-loss", TT + _training("loss: focal"), "focal"),
+    Case("tt-norm-eps", TT + _model("norm_eps: 1e-6"), "1e-6"),
     Case("tt-precision", TT + _training("precision: fp32"), "fp32", "warning"),
     # Text and files
     Case("vocabulary-too-small", _model("vocab_size: 100"), "100"),
