@@ -10,7 +10,7 @@ VERSION=${3:-4.139.1}
 export PATH="$NODE/bin:$PATH" npm_config_nodedir="$NODE"
 NPM=(npm --no-audit --no-fund --loglevel=error)
 STAMP="$DIR/.stamp"
-WANT="code-server $VERSION recipe 1"
+WANT="code-server $VERSION recipe 2"
 if [ "$(cat "$STAMP" 2>/dev/null)" = "$WANT" ]; then exit 0; fi
 command -v g++ >/dev/null && command -v make >/dev/null || {
   echo "The workbench needs a C++ compiler once. On Debian and Ubuntu: apt-get install g++ make" >&2
@@ -32,6 +32,15 @@ test -f node_modules/@vscode/spdlog/build/Release/spdlog.node
 # Not wanted in tests, and a third of the size.
 rm -rf extensions/copilot extensions/mermaid-markdown-features extensions/microsoft-authentication \
   node_modules/@github/copilot-sdk* node_modules/@microsoft/mxc-sdk
+# Older versions fetch their search program from elsewhere after the installation; a package has the same one.
+if [ -d "$VSCODE/node_modules/@vscode/ripgrep" ] && [ ! -e "$VSCODE/node_modules/@vscode/ripgrep/bin/rg" ]; then
+  cd "$DIR/server"
+  "${NPM[@]}" install @vscode/ripgrep-universal@1.18.0 --ignore-scripts
+  RG=node_modules/@vscode/ripgrep-universal/bin/$(node -p 'process.platform + "-" + process.arch')/rg
+  mkdir -p "$VSCODE/node_modules/@vscode/ripgrep/bin"
+  cp "$RG" "$VSCODE/node_modules/@vscode/ripgrep/bin/rg"
+  chmod +x "$VSCODE/node_modules/@vscode/ripgrep/bin/rg"
+fi
 # Older versions hash passwords with a module that has no ready-made build.
 cd "$DIR/server"
 if [ -d node_modules/argon2 ] && ! node -e 'require("argon2")' 2>/dev/null; then
