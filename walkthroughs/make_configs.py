@@ -86,8 +86,9 @@ VARIANTS: tuple[Variant, ...] = (
     _experiment("weight-decay", "no weight decay.", training_config__weight_decay="0.0"),
     _experiment(
         "several-devices",
-        "the same training on two devices. It needs two GPUs, or a board with two chips.",
+        "the same training on two chips, such as an N300 has.",
         "The batch is dealt out, so the curve stays nearly the same and the time shrinks.",
+        device_config__device_type="tt",
         device_config__mesh_shape="[1, 2]",
         device_config__enable_ddp="true",
     ),
