@@ -32,9 +32,24 @@ def end_with_stdin() -> None:
     threading.Thread(target=watch, name="watch-starter", daemon=True).start()
 
 
+def end_with_starter() -> None:
+    """Have the kernel end this process with the one that started it, where there is such a thing (Linux).
+
+    The thread above needs Python's lock to notice anything, and loading torch can hold that for seconds.
+    """
+    if sys.platform.startswith("linux"):
+        import ctypes
+        import signal
+
+        pr_set_pdeathsig = 1
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(pr_set_pdeathsig, int(signal.SIGKILL), 0, 0, 0)
+
+
 def main() -> int:
     """Run the command line."""
     end_with_stdin()
+    end_with_starter()
     from trickster_engine.cli import main as command_line
 
     return command_line(sys.argv[1:])

@@ -29,6 +29,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from trickster_engine.attached import end_with_starter
 from trickster_engine.errors import TricksterError
 
 MODELS_KEPT = 2
@@ -284,12 +285,14 @@ def main() -> int:
     os.dup2(2, 1)  # what anything else prints must not end up among the answers
     sys.stdout = sys.stderr
     requests = os.fdopen(os.dup(0), "r", encoding="utf-8", newline="\n")
+    reading = Requests(requests)  # from here on the end of standard input is noticed
+    end_with_starter()
     with contextlib.suppress(AttributeError, OSError):
         os.nice(5)
     import torch
 
     torch.set_num_threads(1)
-    Worker(Requests(requests), answers).run()
+    Worker(reading, answers).run()
     return 0
 
 

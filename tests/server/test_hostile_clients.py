@@ -45,18 +45,18 @@ BAD_BODIES = {
     "a number of 10,000 digits": b'{"jsonrpc":"2.0","id":' + b"9" * 10_000 + b',"method":"shutdown"}',
     "an id that is a list": b'{"jsonrpc":"2.0","id":[1],"method":"textDocument/hover","params":{}}',
     "an id that is null": b'{"jsonrpc":"2.0","id":null,"method":"textDocument/hover","params":{}}',
-    "a method that is a number": b'{"jsonrpc":"2.0","id":5,"method":7}',
-    "a method that is unknown": b'{"jsonrpc":"2.0","id":5,"method":"no/such"}',
-    "params that are text": b'{"jsonrpc":"2.0","id":5,"method":"textDocument/hover","params":"x"}',
-    "params that are missing": b'{"jsonrpc":"2.0","id":5,"method":"textDocument/hover"}',
-    "a position below zero": b'{"jsonrpc":"2.0","id":5,"method":"textDocument/hover","params":'
+    "a method that is a number": b'{"jsonrpc":"2.0","id":"x","method":7}',
+    "a method that is unknown": b'{"jsonrpc":"2.0","id":"x","method":"no/such"}',
+    "params that are text": b'{"jsonrpc":"2.0","id":"x","method":"textDocument/hover","params":"x"}',
+    "params that are missing": b'{"jsonrpc":"2.0","id":"x","method":"textDocument/hover"}',
+    "a position below zero": b'{"jsonrpc":"2.0","id":"x","method":"textDocument/hover","params":'
     b'{"textDocument":{"uri":"file:///x"},"position":{"line":-4,"character":-9}}}',
-    "another version": b'{"jsonrpc":"1.0","id":5,"method":"shutdown"}',
+    "another version": b'{"jsonrpc":"1.0","id":"x","method":"shutdown"}',
     "an answer to nothing": b'{"jsonrpc":"2.0","id":"nothing","result":{"a":1}}',
     "an error to nothing": b'{"jsonrpc":"2.0","id":"nothing","error":{"code":1,"message":"x"}}',
     "an error of a strange form": b'{"jsonrpc":"2.0","id":9,"error":[]}',
     "NaN": b'{"jsonrpc":"2.0","method":"x","params":NaN}',
-    "jsonrpc inside params": b'{"jsonrpc":"2.0","id":5,"method":"trickster/presets","params":'
+    "jsonrpc inside params": b'{"jsonrpc":"2.0","id":"x","method":"trickster/presets","params":'
     b'{"jsonrpc":"2.0","id":1,"method":"shutdown"}}',
     "a change of an unknown text": b'{"jsonrpc":"2.0","method":"textDocument/didChange","params":{"textDocument":'
     b'{"uri":"file:///never","version":2},"contentChanges":[{"text":"x"}]}}',
@@ -68,14 +68,14 @@ BAD_BODIES = {
     b'{"uri":"file:///a%00b.trickster.yaml","languageId":"yaml","version":1,"text":"model_config:"}}}',
     "an untitled text": b'{"jsonrpc":"2.0","method":"textDocument/didOpen","params":{"textDocument":'
     b'{"uri":"untitled:Untitled-1","languageId":"yaml","version":1,"text":"model_config:\\n  hiden_dim: 3"}}}',
-    "a command that is unknown": b'{"jsonrpc":"2.0","id":5,"method":"workspace/executeCommand","params":'
+    "a command that is unknown": b'{"jsonrpc":"2.0","id":"x","method":"workspace/executeCommand","params":'
     b'{"command":"rm","arguments":["-rf"]}}',
-    "a command with the wrong argument": b'{"jsonrpc":"2.0","id":5,"method":"workspace/executeCommand","params":'
+    "a command with the wrong argument": b'{"jsonrpc":"2.0","id":"x","method":"workspace/executeCommand","params":'
     b'{"command":"trickster.server.train","arguments":[7]}}',
-    "a second initialize": b'{"jsonrpc":"2.0","id":5,"method":"initialize","params":{"processId":null,"rootUri":null,'
+    "a second initialize": b'{"jsonrpc":"2.0","id":"x","method":"initialize","params":{"processId":null,"rootUri":null,'
     b'"capabilities":{}}}',
-    "a run that is unknown": b'{"jsonrpc":"2.0","id":5,"method":"trickster/deleteRun","params":{"runId":"/"}}',
-    "a run outside the workspace": b'{"jsonrpc":"2.0","id":5,"method":"trickster/deleteRun","params":{"runId":"/etc"}}',
+    "a run that is unknown": b'{"jsonrpc":"2.0","id":"x","method":"trickster/deleteRun","params":{"runId":"/"}}',
+    "a run outside the workspace": b'{"jsonrpc":"2.0","id":"x","method":"trickster/deleteRun","params":{"runId":"/etc"}}',
 }
 
 

@@ -457,7 +457,7 @@ def test_a_server_that_ends_leaves_training_alive_and_nothing_else(
             assert client.shutdown() == 0
         else:
             client.kill()
-        until(lambda: not any(process_started(pid) for pid in children), 10)
+        until(lambda: not any(process_started(pid) for pid in children), 30)
         assert run.is_live()
         position = run.events_path.stat().st_size
         until(lambda: run.events_path.stat().st_size > position, 60)
