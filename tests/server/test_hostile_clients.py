@@ -75,7 +75,8 @@ BAD_BODIES = {
     "a second initialize": b'{"jsonrpc":"2.0","id":"x","method":"initialize","params":{"processId":null,"rootUri":null,'
     b'"capabilities":{}}}',
     "a run that is unknown": b'{"jsonrpc":"2.0","id":"x","method":"trickster/deleteRun","params":{"runId":"/"}}',
-    "a run outside the workspace": b'{"jsonrpc":"2.0","id":"x","method":"trickster/deleteRun","params":{"runId":"/etc"}}',
+    "a run outside the workspace": b'{"jsonrpc":"2.0","id":"x","method":"trickster/deleteRun","params":'
+    b'{"runId":"/etc"}}',
 }
 
 
