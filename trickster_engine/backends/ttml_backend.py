@@ -10,7 +10,9 @@ import logging
 import math
 import os
 import platform
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -83,6 +85,12 @@ class TtmlBackend:
                     f"grad_clip is {plan.training.grad_clip:g}, and this ttml has no gradient clipping.",
                     "Set training_config.grad_clip: 0, or update tt-metal.",
                 )
+            self._notify(
+                "ttml-loss-rounded",
+                "ttml hands the training loss back in bfloat16: in steps of 1/64 between 2 and 4, of 1/128 between 1 "
+                "and 2. What is shown is the mean over the steps in between; evaluations are not rounded.",
+                "Nothing is to be done. Judge by the validation loss, or by a smoothed curve.",
+            )
             self._model = self._device.create_model(plan.model)
             self._layout = TtmlLayout(plan.model, self._model.shapes())
             self._start_weights()
@@ -168,7 +176,12 @@ class TtmlBackend:
     def close(self) -> None:
         """Give the device back. Safe to call at any time and more than once."""
         device, self._device = self._device, None
-        self._model = self._optimizer = None  # tensors must be freed before their device
+        # Tensors must be freed before their device: ours, and those that the frames of a failed step still hold.
+        self._model = self._optimizer = None
+        error = sys.exc_info()[1]
+        while error is not None:
+            traceback.clear_frames(error.__traceback__)
+            error = error.__context__
         if device is not None:
             device.close()
         self._watchdog.close()

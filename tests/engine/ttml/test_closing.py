@@ -31,6 +31,7 @@ def test_a_failure_while_opening(double: Callable[..., Any], place: str, mesh_ap
     with pytest.raises((TricksterError, RuntimeError), match="the double fails"):
         TtmlBackend(plan(grad_clip=0), report=lambda _: None)
     assert context.opened == context.closed == 1
+    assert context.alive_at_close == 0
 
 
 @pytest.mark.parametrize("place", ["forward:3", "loss:3", "backward:3", "step:3"])
@@ -45,6 +46,18 @@ def test_a_failure_while_training(double: Callable[..., Any], place: str) -> Non
             backend.close()
     context = ttml.autograd.AutoContext.get_instance()
     assert context.opened == context.closed == 1
+    assert context.alive_at_close == 0
+
+
+def test_nothing_on_the_device_outlives_it(double: Callable[..., Any]) -> None:
+    for variant in ({}, {"python_llama": False}, {"stochastic_rounding": False}):
+        ttml = double(**variant)
+        backend = TtmlBackend(plan(), report=lambda _: None)
+        backend.step([batch()], 1.0)
+        backend.evaluate([batch()])
+        backend.load(backend.weights(), backend.optimizer_state(), backend.random_state())
+        backend.close()
+        assert ttml.autograd.AutoContext.get_instance().alive_at_close == 0
 
 
 def test_a_close_that_fails_is_tried_another_way_and_never_raises(double: Callable[..., Any]) -> None:

@@ -9,6 +9,7 @@ import pathlib
 import threading
 import time
 import types
+import weakref
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ import ttnn
 from ttnn._variant import VARIANT
 
 _counts: dict[str, int] = {}
+_ALIVE: weakref.WeakSet = weakref.WeakSet()
 
 
 def passing(place: str) -> None:
@@ -111,7 +113,7 @@ class AutoContext:
         self.most_nodes = 0
         self.epoch = 0  # how often the graph was reset
         self.fabric = 0
-        self.opened = self.closed = 0
+        self.opened = self.closed = self.alive_at_close = 0
 
     @staticmethod
     def get_instance():
@@ -139,6 +141,7 @@ class AutoContext:
         passing("close")
         if self._device is not None:
             self.closed += 1
+            self.alive_at_close = len(_ALIVE)  # the real process aborts when they are freed later
         self._device = None
         self.fabric = 0
         BOARD.give_back()
@@ -230,6 +233,7 @@ class Tensor:
 
     def __init__(self, value, requires_grad):
         context().get_device()
+        _ALIVE.add(self)
         self._value = value
         self._requires_grad = requires_grad
         self._epoch = None  # the graph that this is a node of
