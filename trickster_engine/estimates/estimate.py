@@ -93,6 +93,7 @@ class Estimate:
             ("activations", memory.activations),
             ("logits and loss", memory.logits),
             ("workspace", memory.workspace),
+            ("lost in the allocator", memory.allocator),
         ]
         lines = [f"{size_text(memory.total)} of memory to train in {self.precision} (estimated peak)"]
         lines += [f"  {name:<22}{size_text(size):>16}  {size / memory.total:>6.1%}" for name, size in rows]
