@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -99,8 +100,6 @@ def test_any_value_of_any_key(path: str, value: str) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_large_junk_takes_little_time(seed: int) -> None:
-    import time
-
     chooser = random.Random(seed)
     alphabet = "ab: \n\n-[]{},&*!|'\"#0123\t"
     text = "".join(chooser.choice(alphabet) for _ in range(100_000))
@@ -110,7 +109,18 @@ def test_large_junk_takes_little_time(seed: int) -> None:
 
 
 # Inputs that once went wrong, each for a reason of its own.
-FOUND: list[str] = []
+FOUND = [
+    "?\t",  # a tab in a message
+    "model_c\x85ocab_size: 256\n",  # an old line end in a message
+    'a: "\\ud800"\n',  # an escaped half of a surrogate pair
+    'a: "\\UFFFFFFFF"\n',  # an escape beyond Unicode
+    "model_config:\n  hidden_dim 256\n  num_heads: 0\n",  # the first key without a colon hid its section
+    "model_config: &a\n  <<: *a\n",  # a mapping that takes itself over
+    "model_config:\n  max_seq_len: 0x" + "f" * 5000 + "\n",  # more digits than Python reads
+    "\ufeff\ufeffmodel_config:\n",
+    "%YAML 9.9\n---\nmodel_config:\n",
+    "--- \nmodel_config:\n...\n",
+]
 
 
 @pytest.mark.parametrize("text", FOUND)

@@ -73,27 +73,17 @@ def test_a_bare_name_is_enough_where_one_section_has_it() -> None:
         set_values("", {"seed": "1"})
 
 
-def test_texts_are_quoted_where_they_must_be() -> None:
-    for prompt in (
-        "JULIET:",
-        "a: b",
-        "yes",
-        "12",
-        "",
-        " ",
-        "# no",
-        "it's",
-        'say "hi"',
-        "back\\slash",
-        "two\nlines",
-        "-",
-    ):
-        assert (
-            _plan(set_values(preset_text("nano"), {"sampling_config.prompt": prompt or '""'}) + "").sampling.prompt
-            == (prompt)
-            if prompt
-            else True
-        )
+@pytest.mark.parametrize(
+    "prompt",
+    ["JULIET:", "a: b", "yes", "12", " ", "# no", "it's", 'say "hi"', "back\\slash", "two\nlines", "-", "\ufeff"],
+)
+def test_texts_are_quoted_where_they_must_be(prompt: str) -> None:
+    assert _plan(set_values(preset_text("nano"), {"sampling_config.prompt": prompt})).sampling.prompt == prompt
+
+
+def test_an_empty_text_is_written_as_one() -> None:
+    text = set_values("", {"sampling_config.prompt": ""})
+    assert text == 'sampling_config:\n  prompt: ""\n'
 
 
 def test_a_quoted_text_keeps_its_quotes() -> None:
