@@ -49,6 +49,14 @@ def batch(rows: int = 4, length: int = 32, seed: int = 0) -> tuple[np.ndarray, n
     return tokens[:, :-1].astype(np.int64), tokens[:, 1:].astype(np.int64)
 
 
+def noisy_batch(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A counting text with a third of its tokens replaced: there is always something left to be wrong about."""
+    generator = np.random.default_rng(seed)
+    tokens = (generator.integers(0, 16, (8, 1)) + np.arange(33)) % 16
+    tokens = np.where(generator.random(tokens.shape) < 1 / 3, generator.integers(0, 64, tokens.shape), tokens)
+    return tokens[:, :-1].astype(np.int64), tokens[:, 1:].astype(np.int64)
+
+
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS.keys())
 def test_logits_are_torchs(double: Callable[..., Any], variant: dict[str, Any], tied: bool) -> None:
@@ -73,11 +81,11 @@ def test_logits_are_torchs(double: Callable[..., Any], variant: dict[str, Any], 
 )
 def test_two_hundred_steps_follow_torch(double: Callable[..., Any], variant: dict[str, Any]) -> None:
     double(**variant)
-    a_plan = plan()
+    a_plan = plan(batch_size=8)
 
     def losses(backend: Backend) -> np.ndarray:
         return np.array([
-            backend.step([batch(seed=step)], learning_rate_factor(step, a_plan.training)).loss for step in range(200)
+            backend.step([noisy_batch(step)], learning_rate_factor(step, a_plan.training)).loss for step in range(200)
         ])  # fmt: skip
 
     reference = losses(TorchBackend(a_plan, "cpu", "fp32"))
@@ -85,12 +93,12 @@ def test_two_hundred_steps_follow_torch(double: Callable[..., Any], variant: dic
         ours = losses(backend)
     assert abs(reference[0] - math.log(64)) < 0.3
     assert abs(ours[0] - reference[0]) < 0.05
-    assert reference[-20:].mean() < 0.3
+    assert reference[-20:].mean() < 2.3  # from 4.3
     # Smoothed over ten steps, the curves stay together from the first step to the last.
     smooth = np.ones(10) / 10
     difference = np.abs(np.convolve(ours - reference, smooth, "valid"))
-    assert difference.max() < 0.12
-    assert abs(ours[-20:].mean() - reference[-20:].mean()) < 0.03
+    assert difference.max() < 0.03
+    assert abs(ours[-20:].mean() - reference[-20:].mean()) < 0.01
 
 
 def test_accumulation_is_the_same_as_a_larger_batch(double: Callable[..., Any]) -> None:
