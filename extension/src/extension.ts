@@ -13,6 +13,8 @@ import { ServerStatus } from './common/status';
 import { Dashboard } from './dashboard/panel';
 import { Evidence } from './lesson/evidence';
 import { LessonProgress } from './lesson/progress';
+import { STEPS } from './lesson/steps';
+import { WalkthroughTicks } from './lesson/walkthrough';
 import { publishRunContext } from './runs/context';
 import { Samples } from './runs/samples';
 import { RunStatusBar } from './runs/statusBar';
@@ -69,8 +71,9 @@ export function activate(context: vscode.ExtensionContext): void {
     runsTree,
     new RunStatusBar(runs),
     new ServerStatus(server),
+    new WalkthroughTicks(lesson, (context.extension.packageJSON as { displayName: string }).displayName),
     new Evidence(lesson, server, runs, configs),
-    vscode.window.registerTreeDataProvider('trickster.lesson', lessonTree),
+    showLesson(lesson, lessonTree),
     vscode.window.registerTreeDataProvider('trickster.runs', runsTree),
     publishRunContext(runs),
     registerCommands(app),
@@ -85,6 +88,16 @@ export function activate(context: vscode.ExtensionContext): void {
   configs.look();
   setContext('active', true);
   void server.start();
+}
+
+/** The checklist's view, with how far the reader has come beside its title. */
+function showLesson(lesson: LessonProgress, tree: LessonTree): vscode.Disposable {
+  const view = vscode.window.createTreeView('trickster.lesson', { treeDataProvider: tree });
+  const count = (): void => {
+    view.description = `${lesson.doneCount()} of ${STEPS.length}`;
+  };
+  count();
+  return vscode.Disposable.from(view, lesson.onDidComplete(count));
 }
 
 export async function deactivate(): Promise<void> {

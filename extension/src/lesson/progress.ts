@@ -1,5 +1,4 @@
 import * as vscode from 'vscode';
-import { setContext } from '../common/context';
 import { STEPS, type StepId } from './steps';
 
 const STORED = 'trickster.lesson';
@@ -17,17 +16,19 @@ export class LessonProgress implements vscode.Disposable {
   /** Facts about steps that are not done yet, such as "no PyTorch". Not remembered. */
   private readonly notes = new Map<StepId, string>();
   private readonly changed = new vscode.EventEmitter<StepId>();
+  private readonly completed = new vscode.EventEmitter<StepId>();
+  /** A step shows something new. */
   readonly onDidChange = this.changed.event;
+  /** A step was ticked for the first time in this workspace. */
+  readonly onDidComplete = this.completed.event;
 
   constructor(private readonly memory: vscode.Memento) {
     this.steps = { ...memory.get<Partial<Record<StepId, Remembered>>>(STORED, {}) };
-    for (const { id } of STEPS) {
-      setContext(`step.${id}`, this.isDone(id));
-    }
   }
 
   dispose(): void {
     this.changed.dispose();
+    this.completed.dispose();
   }
 
   isDone(id: StepId): boolean {
@@ -50,14 +51,19 @@ export class LessonProgress implements vscode.Disposable {
   /** Evidence was seen. */
   done(id: StepId, fact: string): void {
     const before = this.steps[id];
-    this.notes.delete(id);
+    const noted = this.notes.delete(id);
     if (before?.fact === fact) {
+      if (noted) {
+        this.changed.fire(id);
+      }
       return;
     }
     this.steps[id] = { since: before?.since ?? Date.now(), fact };
     void this.memory.update(STORED, this.steps);
-    setContext(`step.${id}`, true);
     this.changed.fire(id);
+    if (!before) {
+      this.completed.fire(id);
+    }
   }
 
   /** Something about a step that does not tick it. */

@@ -100,7 +100,7 @@ function runItem(run: RunInfo): vscode.TreeItem {
 }
 
 function checkpointItem(run: RunInfo, checkpoint: CheckpointInfo): vscode.TreeItem {
-  const label = checkpoint.name === 'final' ? 'final' : `step ${text.count(checkpoint.step)}`;
+  const label = `step ${text.count(checkpoint.step)}`;
   const item = new vscode.TreeItem(label);
   item.id = `${run.runId} ${checkpoint.path}`;
   item.description = [

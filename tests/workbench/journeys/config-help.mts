@@ -71,13 +71,33 @@ journey(
       await workbench.shot('config-help-4-reports-light');
     });
 
+    it('has ticked the same steps in the walkthrough', async () => {
+      const { workbench } = at;
+      await workbench.command('Trickster: Open Lesson');
+      const steps = workbench.page.locator('.getting-started-step');
+      await steps.first().waitFor();
+      assert.equal(await steps.count(), 12);
+      for (const [number, done] of [
+        [1, true],
+        [4, true],
+        [5, true],
+        [6, false],
+      ] as const) {
+        const step = steps.nth(number - 1);
+        await step
+          .locator(done ? '.codicon-getting-started-step-checked' : '.codicon-getting-started-step-unchecked')
+          .waitFor();
+      }
+      await workbench.shot('config-help-5-walkthrough-light');
+    });
+
     it('says what happened when a run fails, and what to do', async () => {
       const { workbench } = at;
       fs.writeFileSync(path.join(folder, 'corpus.txt'), Buffer.alloc(200_000, 0xff));
       await workbench.tab('small.yaml').click();
       await workbench.command('Trickster: Train');
       await workbench.toast('is not UTF-8').waitFor({ timeout: 60_000 });
-      await workbench.shot('config-help-5-failed-light');
+      await workbench.shot('config-help-6-failed-light');
     });
 
     it('leaves other YAML alone', async () => {

@@ -140,27 +140,6 @@ journey(
       await workbench.shot('first-minute-8-learning-light');
     });
 
-    it('has ticked the same steps in the walkthrough', async () => {
-      const { workbench } = at;
-      await workbench.command('Trickster: Open Lesson');
-      const steps = workbench.page.locator('.getting-started-step');
-      await steps.first().waitFor();
-      assert.equal(await steps.count(), 12);
-      for (const [title, done] of [
-        ['Train', true],
-        ['Prove that it learned', true],
-        ['Experiment', false],
-      ] as const) {
-        const step = steps.filter({
-          has: workbench.page.locator('.step-title').getByText(title, { exact: true }),
-        });
-        await step
-          .locator(done ? '.codicon-getting-started-step-checked' : '.codicon-getting-started-step-unchecked')
-          .waitFor();
-      }
-      await workbench.shot('first-minute-9-walkthrough-light');
-    });
-
     it('has nothing of ours in the Problems panel', async () => {
       const { workbench } = at;
       await workbench.command('Problems: Focus on Problems View');

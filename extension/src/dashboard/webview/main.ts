@@ -467,7 +467,7 @@ class Page {
                     class: 'checkpoint',
                     onclick: () => this.focus({ tab: 'playground', checkpoint: checkpoint.path }),
                   },
-                  h('b', {}, checkpoint.name === 'final' ? 'final' : `step ${text.count(checkpoint.step)}`),
+                  h('b', {}, `step ${text.count(checkpoint.step)}`),
                   h('span', {}, checkpoint.valLoss === null ? '' : `val ${checkpoint.valLoss.toFixed(3)}`),
                   checkpoint.best && h('span', { class: 'tag' }, 'best'),
                 ),

@@ -186,8 +186,8 @@ export class Playground {
       fill(
         this.checkpoint,
         h('option', { value: '' }, 'newest'),
-        ...[...checkpoints].reverse().map(({ path, name, step, valLoss, best }) => {
-          const label = name === 'final' ? 'final' : `step ${text.count(step)}`;
+        ...[...checkpoints].reverse().map(({ path, step, valLoss, best }) => {
+          const label = `step ${text.count(step)}`;
           return h(
             'option',
             { value: path },
