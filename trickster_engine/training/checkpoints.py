@@ -151,7 +151,8 @@ class CheckpointStore:
         newest = [path.name for path in paths[-2:]]
         for path in paths:
             if path.name not in best and path.name not in newest:
-                shutil.rmtree(path, ignore_errors=True)
+                # Under another name first: killed in the middle, this leaves no half a checkpoint to trip over.
+                shutil.rmtree(path.replace(self.folder / f".{path.name}.old.tmp"), ignore_errors=True)
 
 
 def checkpoint_name(step: int) -> str:
