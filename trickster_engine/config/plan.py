@@ -381,8 +381,8 @@ class TrainingConfig:
         effect="tensorboard and wandb need their own packages to be installed.",
         choices={
             "none": "Only the run directory.",
-            "tensorboard": "TensorBoard's event files, in log_dir.",
-            "wandb": "Weights & Biases; sends figures over the network.",
+            "tensorboard": "TensorBoard's event files, in `tensorboard` in the run's directory.",
+            "wandb": "Weights & Biases, in `wandb` in the run's directory. Nothing is sent before you run `wandb sync`.",
         },
         aliases=(Alias("use_wandb", "`use_wandb: true` is `tracking: wandb`.", values={True: "wandb", False: "none"}),),
     )
@@ -507,7 +507,7 @@ class OutputConfig:
     )
     log_dir: str | None = key(
         None,
-        doc="A folder for log.txt and other trackers' files outside the run's directory.",
+        doc="A folder for log.txt outside the run's directory; each run gets its own folder in it.",
         default_note="the run's directory",
         type="path",
     )
