@@ -382,7 +382,7 @@ class TrainingConfig:
         choices={
             "none": "Only the run directory.",
             "tensorboard": "TensorBoard's event files, in `tensorboard` in the run's directory.",
-            "wandb": "Weights & Biases, in `wandb` in the run's directory. Nothing is sent before you run `wandb sync`.",
+            "wandb": "Weights & Biases, in `wandb` in the run's directory; nothing is sent before `wandb sync`.",
         },
         aliases=(Alias("use_wandb", "`use_wandb: true` is `tracking: wandb`.", values={True: "wandb", False: "none"}),),
     )
@@ -500,7 +500,7 @@ class OutputConfig:
     )
     checkpoint_dir: str | None = key(
         None,
-        doc="A folder for checkpoints outside the run's directory.",
+        doc="A folder for checkpoints outside the run's directory; each run gets its own folder in it.",
         effect="Useful when checkpoints belong on a larger disk.",
         default_note="`checkpoints` in the run's directory",
         type="path",
