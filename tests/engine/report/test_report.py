@@ -1,0 +1,202 @@
+"""A report of a real run, however small: whole, truthful, and alone in the world."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.engine.conftest import dialogue
+from trickster_engine import kept_runs
+from trickster_engine.cli import main
+from trickster_engine.report.page import _reciting, render
+from trickster_engine.report.study import Copying, Study, study
+from trickster_engine.runs import RunDirectory
+
+Config = Callable[..., Path]
+_VOID = {"meta", "br"}
+
+
+class Wellformed(HTMLParser):
+    """Raises where an element is not closed, and gathers what could be loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loaded: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.loaded += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        assert tag not in ("script", "link", "iframe", "object", "img")
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.loaded += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def run(tiny_config: Config, capsys: pytest.CaptureFixture[str]) -> Path:
+    path = tiny_config(
+        training_config={
+            "batch_size": 16,
+            "max_steps": 120,
+            "eval_interval": 24,
+            "save_interval": 60,
+            "warmup_steps": 4,
+        },
+        sampling_config={"max_new_tokens": 120},
+    )
+    assert main(["train", str(path)]) == 0
+    capsys.readouterr()
+    return path.parent / "runs" / "tiny-001"
+
+
+def test_the_page_is_whole_and_loads_nothing(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(run)]) == 0
+    assert "Open in a browser" in capsys.readouterr().out
+    text = (run / "report.html").read_text(encoding="utf-8")
+    page = Wellformed()
+    page.feed(text)
+    assert page.open == []
+    assert page.loaded == []
+    assert "://" not in text
+    assert "default-src 'none'" in text
+    assert "prefers-color-scheme: dark" in text
+    for expected in ("Step 0", "Step 120", "Somebody else answers", "the longest copy in", "What was not learned"):
+        assert expected in page.text
+    for level in ("Character", "Word", "Sentence", "Discourse"):
+        assert level in page.text
+
+
+def test_the_figures_are_those_of_the_run(run: Path) -> None:
+    found = study(run)
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    evaluated = {event["step"]: event["val_loss"] for event in events if event["kind"] == "eval"}
+    assert {point.step: point.val_loss for point in found.points} == evaluated
+    assert [sample.step for sample in found.samples] == sorted(evaluated)
+    # The held-out text is shorter than what is looked at, so both judge all of it.
+    assert found.difficulty.mean == pytest.approx(min(evaluated.values()), abs=2e-3)
+    assert sum(row.share for row in found.difficulty.places) == pytest.approx(1.0)
+    assert sum(row.count for row in found.difficulty.places) == found.difficulty.tokens
+    assert found.difficulty.positions[0][1] > found.difficulty.positions[-1][1]
+    assert json.loads(json.dumps(found.as_json()))["parameters"] == found.parameters
+
+
+def test_learning_brings_a_text_nearer_to_real_text(run: Path) -> None:
+    found = study(run)
+    near = {course.key: course.near for course in found.courses}
+    for key in ("letters", "pairs", "alphabet"):
+        assert (near[key] or 0.0) > 0.3, key
+    by_name = {one.name: one for one in found.copying}
+    assert by_name["random"].shares[3] < by_name["model"].shares[3] <= by_name["real"].shares[3] + 0.05
+
+
+@pytest.mark.parametrize(("tokenizer", "vocabulary"), [("char", 64), ("bpe", 300)])
+def test_any_tokenizer(tiny_config: Config, tokenizer: str, vocabulary: int, tmp_path: Path) -> None:
+    path = tiny_config(model_config={"vocab_size": vocabulary}, data_config={"tokenizer": tokenizer})
+    assert main(["train", str(path)]) == 0
+    found = study(tmp_path / "runs" / "tiny-001")
+    assert found.tokenizer == tokenizer
+    assert "A speaker" in render(found)
+
+
+def test_any_text(tiny_config: Config, tmp_path: Path) -> None:
+    """Prose with letters of two bytes, marks that HTML must not take for its own, and no play."""
+    line = 'Él dijo: "¿qué <b>más</b> & nada?" (nunca), y se fue a casa con <script>alert(1)</script> frío.\n'
+    (tmp_path / "play.txt").write_text(line * 400, encoding="utf-8")
+    path = tiny_config(sampling_config={"prompt": "Él <"})
+    assert main(["train", str(path)]) == 0
+    found = study(tmp_path / "runs" / "tiny-001")
+    assert not {"speeches", "old-words"} & {course.key for course in found.courses}
+    page = Wellformed()
+    page.feed(render(found))
+    assert page.open == []
+
+
+def test_output_and_json(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"] == "tiny-001"
+    assert not (run / "report.html").exists()
+    target = tmp_path / "elsewhere.html"
+    assert main(["report", str(run), "-o", str(target)]) == 0
+    assert target.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    capsys.readouterr()
+    assert main(["report", str(run), "-o", str(tmp_path / "no" / "folder.html")]) == 1
+    assert "Choose another place" in capsys.readouterr().err
+    assert main(["report", str(tmp_path)]) == 1
+    assert "not a run" in capsys.readouterr().err
+
+
+def test_reciting_is_said_when_it_is_so() -> None:
+    real = Copying("real", 20, "", {5: 0.9, 15: 0.1, 30: 0.0})
+    honest = [Copying("random", 2, "", {5: 0.0}), Copying("model", 18, "", {5: 0.95, 15: 0.12, 30: 0.0}), real]
+    assert "does not recite" in _reciting(honest)
+    parrot = [honest[0], Copying("model", 400, "", {5: 1.0, 15: 0.8, 30: 0.7}), real]
+    assert "It recites: of its runs of 15 characters 80.0%" in _reciting(parrot)
+
+
+def test_a_model_that_knows_its_text_by_heart_is_found_out(tiny_config: Config, tmp_path: Path) -> None:
+    """The same page over and over to learn, another to be judged by."""
+    (tmp_path / "play.txt").write_text(dialogue(400, seed=1) * 60 + dialogue(2600, seed=2), encoding="utf-8")
+    path = tiny_config(
+        model_config={"hidden_dim": 64, "mlp_dim": 192, "max_seq_len": 64, "dropout": 0.0},
+        training_config={
+            "max_steps": 300,
+            "batch_size": 8,
+            "eval_interval": 60,
+            "save_interval": 300,
+            "warmup_steps": 10,
+        },
+    )
+    assert main(["train", str(path)]) == 0
+    found = study(tmp_path / "runs" / "tiny-001", "final")
+    assert found.parting is not None
+    assert found.parting.step is not None
+    model, real = found.copying[1], found.copying[2]
+    assert model.longest > real.longest
+    assert "It recites" in _reciting(found.copying)
+
+
+# ------------------------------------------------------------------------------------------------------------ the pages
+
+
+def test_a_kept_run_fills_the_pages(run: Path, tmp_path: Path) -> None:
+    kept = kept_runs.keep(RunDirectory(run), "a machine for tests")
+    (tmp_path / "pico.json").write_text(json.dumps(kept), encoding="utf-8")
+    kinds = ("time", "curve", "samples", "proof", "learned")
+    page = (
+        "".join(f"<!-- kept: pico {kind} -->\n<!-- /kept -->\n" for kind in kinds)
+        + "<!-- kept: nano -->\n<!-- /kept -->\n"
+    )
+    rendered = kept_runs.render(page, tmp_path)
+    assert kept_runs.render(rendered, tmp_path) == rendered
+    last = kept["curve"][-1]
+    assert f"{last['step']:,} steps of a model with {kept['parameters']:,} parameters" in rendered
+    assert f"{last['val_loss']:.3f}" in rendered
+    assert "a machine for tests" in rendered
+    assert "| **the model** |" in rendered
+    assert "| discourse | A speaker's name opens a speech |" in rendered
+    assert re.search(r"<!-- kept: nano -->\n<!-- /kept -->", rendered)
+    ((name, picture),) = kept_runs.pictures(page, tmp_path).items()
+    assert f"(pictures/{name})" in rendered
+    assert f"{kept['curve'][0]['val_loss']:.3f}" in picture
+    assert kept_runs.render(rendered, tmp_path / "nothing") == page
+
+
+def test_the_long_look_is_at_the_model_s_own_probabilities(run: Path) -> None:
+    one, other = study(run), study(run)
+    assert one.long_texts == other.long_texts
+    assert isinstance(one, Study)
+    assert one.long_texts["model"].count(one.prompt) >= 8
