@@ -26,7 +26,8 @@ def sync_folder(path: Path) -> None:
 
 def write_text_atomically(path: Path, text: str) -> None:
     """Replace a file's content in one step. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Always the same name: what a killed process left is written over. Two writers of one file must exclude each other.
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.write(text)
