@@ -118,6 +118,13 @@ if sys.platform == "win32":
         file.seek(_LOCK_OFFSET)
         msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
 
+    def is_locked(file: TextIO) -> bool:
+        """Whether another process has the lock."""
+        if not lock_file(file):
+            return True
+        unlock_file(file)
+        return False
+
 else:
     import fcntl
 
@@ -132,3 +139,12 @@ else:
     def unlock_file(file: TextIO) -> None:
         """Give the lock back."""
         fcntl.flock(file, fcntl.LOCK_UN)
+
+    def is_locked(file: TextIO) -> bool:
+        """Whether another process has the lock. Two that ask at once do not take each other for it."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        fcntl.flock(file, fcntl.LOCK_UN)
+        return False

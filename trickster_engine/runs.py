@@ -28,7 +28,7 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.events import FINAL_STATUSES, Event
 from trickster_engine.files import write_json_atomically
-from trickster_engine.processes import ProcessIdentity, lock_file, this_process, unlock_file
+from trickster_engine.processes import ProcessIdentity, is_locked, lock_file, this_process, unlock_file
 
 EVENTS_FILE = "events.jsonl"
 IDENTITY_FILE = "run.json"
@@ -247,12 +247,9 @@ class RunDirectory:
         """Whether a trainer holds the run right now."""
         try:
             with (self.path / LOCK_FILE).open("r+", encoding="utf-8") as file:
-                if not lock_file(file):
-                    return True
-                unlock_file(file)
+                return is_locked(file)
         except OSError:
-            pass
-        return False
+            return False
 
     def request_stop(self) -> None:
         """Ask the trainer to save and stop within one step."""
