@@ -18,13 +18,11 @@ def open_backend(
 ) -> Backend:
     """Open the device a plan names. The caller closes the backend in a `finally`.
 
-    `precision` holds a resumed run to what it settled on before. `report` is told what takes long. A warning event goes
-    straight to `events_path` when a device stops answering and this process cannot speak. Raises TricksterError where
-    the device is not here.
+    `precision` holds a resumed run to what it settled on before on the same kind of device. `report` is told what takes
+    long. A warning event goes straight to `events_path` when a device stops answering and this process cannot speak.
+    Raises TricksterError where the device is not here.
     """
-    device = plan.device.device_type
-    if device == "auto":
-        device = best_device()
+    device = chosen_device(plan)
     if device == "tt":
         from trickster_engine.backends.ttml_backend import TtmlBackend
 
@@ -33,6 +31,11 @@ def open_backend(
     from trickster_engine.backends.torch_backend import TorchBackend
 
     return TorchBackend(plan, device, precision)
+
+
+def chosen_device(plan: Plan) -> str:
+    """The kind of device a plan trains on here: tt, cuda, mps or cpu."""
+    return best_device() if plan.device.device_type == "auto" else plan.device.device_type
 
 
 def best_device() -> str:

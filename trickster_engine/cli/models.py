@@ -1,4 +1,4 @@
-"""`inspect`, `sample` and `compare`."""
+"""`inspect`, `sample`, `compare` and `import-checkpoint`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,19 @@ def add_commands(commands: Subcommands) -> None:
     _add_sampling_options(comparing)
     add_json(comparing)
     comparing.set_defaults(run=_compare)
+
+    importing = commands.add_parser(
+        "import-checkpoint", help="turn a checkpoint that ttml saved into a model directory"
+    )
+    importing.add_argument("file", type=Path, metavar="FILE", help="a .pkl file of ttml's; nothing in it is executed")
+    importing.add_argument("folder", type=Path, metavar="FOLDER", help="a folder that does not exist yet")
+    importing.add_argument(
+        "--tokenizer", type=Path, metavar="FOLDER", help="where its tokenizer.json is (default: bytes)"
+    )
+    importing.add_argument("--num-heads", type=int, metavar="N", help="where the file does not say")
+    importing.add_argument("--rope-theta", type=float, metavar="THETA", help="where the file does not say")
+    importing.add_argument("--max-seq-len", type=int, metavar="N", help="where the file does not say")
+    importing.set_defaults(run=_import_checkpoint)
 
 
 def _add_sampling_options(parser: argparse.ArgumentParser) -> None:
@@ -110,6 +123,28 @@ def _compare(options: argparse.Namespace) -> int:
     sampling = _sampling_config(options)
     prompts = options.prompts or [sampling.prompt]
     print_comparison(options.path, prompts, sampling, options.checkpoint, as_json=options.json)
+    return 0
+
+
+def _import_checkpoint(options: argparse.Namespace) -> int:
+    from trickster_engine.data.tokenizer import byte_tokenizer, load_tokenizer, require_vocabulary
+    from trickster_engine.model.huggingface import write_model
+    from trickster_engine.ttml_pickle import read
+
+    saved = read(options.file)
+    config = saved.model_config(options.num_heads, options.rope_theta, options.max_seq_len)
+    weights = saved.canonical_weights(config)
+    tokenizer = load_tokenizer(options.tokenizer) if options.tokenizer else byte_tokenizer()
+    require_vocabulary(tokenizer, config.vocab_size)
+    try:
+        options.folder.mkdir(parents=True)
+    except OSError as error:
+        raise TricksterError(
+            "output-not-writable", f"Cannot make {options.folder}: {error.strerror}.", "Name a folder to make."
+        ) from error
+    write_model(options.folder, config, weights)
+    tokenizer.save(options.folder)
+    print(f"Wrote {options.folder}. Let it write with: trickster sample {options.folder}")
     return 0
 
 

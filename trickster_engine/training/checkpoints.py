@@ -49,6 +49,7 @@ class TrainerState:
 
     step: int
     data_fingerprint: str
+    device: str  # tt, cuda, mps or cpu
     precision: str
     last_eval_step: int = -1
     train_loss: float | None = None

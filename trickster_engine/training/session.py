@@ -6,13 +6,13 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from trickster_engine import __version__
 from trickster_engine.backends.base import Backend
-from trickster_engine.backends.select import open_backend
+from trickster_engine.backends.select import chosen_device, open_backend
 from trickster_engine.baselines import ngram_baselines
 from trickster_engine.config import check, set_values
 from trickster_engine.config.plan import Plan
@@ -145,15 +145,17 @@ def _train(session: Session, checkpoint: Checkpoint | None) -> Outcome:
                 "The text has changed since this run began, so going on would not be the same training.",
                 "Put the old text back, or start a new run.",
             )
+        kind = chosen_device(plan)
+        same_device = checkpoint is not None and checkpoint.state.device == kind
         backend = open_backend(
             plan,
-            checkpoint.state.precision if checkpoint else None,
+            checkpoint.state.precision if checkpoint and same_device else None,
             lambda message: recorder.status("preparing", step, message),
             run.events_path,
         )
-        state = TrainerState(step=0, data_fingerprint=dataset.fingerprint, precision=backend.precision)
+        state = TrainerState(0, dataset.fingerprint, kind, backend.precision)
         if checkpoint:
-            state = checkpoint.state
+            state = replace(checkpoint.state, device=kind, precision=backend.precision)
             backend.load(checkpoint.weights, checkpoint.optimizer_state, checkpoint.random_state)
         identity = _identity(session, dataset, backend)
         run.write_identity(identity)
