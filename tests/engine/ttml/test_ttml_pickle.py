@@ -15,8 +15,11 @@ import pytest
 from tests.engine.ttml.plans import MODEL
 from tests.engine.ttml.test_layouts import shapes
 from trickster_engine.backends.ttml_weights import TtmlLayout, round_to_bf16
+from trickster_engine.cli import main
+from trickster_engine.data.tokenizer import char_tokenizer
 from trickster_engine.doctor.parity import telling_weights
 from trickster_engine.errors import TricksterError
+from trickster_engine.model.huggingface import read_model
 from trickster_engine.ttml_pickle import Opaque, opaque_objects, read
 
 ARRAYS = TtmlLayout(MODEL, shapes(fused=True)).to_ttml(telling_weights(MODEL))
@@ -177,3 +180,21 @@ def test_a_cut_file_and_a_newer_format_are_refused(tmp_path: Path) -> None:
         read(path)
     with pytest.raises(TricksterError, match="cannot be read"):
         read(tmp_path / "missing.pkl")
+
+
+def test_the_command_line_makes_a_model_directory_of_it(
+    tmp_path: Path, script_module: types.ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, folder = tmp_path / "nano_step_7.pkl", tmp_path / "model"
+    single(path, script_module, 4)
+    assert main(["import-checkpoint", str(path), str(folder)]) == 1  # bytes need 256 ids, this model has 64
+    assert "64" in capsys.readouterr().err
+    assert not folder.exists()
+    characters = "abcdefghijklmnopqrstuvwxyz ,.;:!?'-\nABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    char_tokenizer(characters).save(tmp_path)
+    assert main(["import-checkpoint", str(path), str(folder), "--tokenizer", str(tmp_path)]) == 0
+    config, weights = read_model(folder)
+    assert config == MODEL
+    assert all(np.array_equal(weights[name], array) for name, array in telling_weights(MODEL).items())
+    assert main(["sample", str(folder), "--prompt", "a", "--max-new-tokens", "5"]) == 0
+    assert main(["import-checkpoint", str(path), str(folder), "--tokenizer", str(tmp_path)]) == 1
