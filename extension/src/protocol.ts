@@ -177,6 +177,8 @@ export interface RunInfo {
   error: string | null;
   /** What to do about it. */
   advice: string | null;
+  /** The code of that message, by which troubleshooting explains it. */
+  errorCode: string | null;
   /** Complete checkpoints, oldest first. */
   checkpoints: CheckpointInfo[];
 }

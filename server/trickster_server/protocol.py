@@ -149,6 +149,7 @@ class RunInfo:
     pid: int | None = item("The training process; only of a live run.", None)
     error: str | None = item("What went wrong, for a failed run.", None)
     advice: str | None = item("What to do about it.", None)
+    error_code: str | None = item("The code of that message, by which troubleshooting explains it.", None)
     checkpoints: list[CheckpointInfo] = items("Complete checkpoints, oldest first.")
 
 

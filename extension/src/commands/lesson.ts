@@ -1,15 +1,19 @@
 import * as vscode from 'vscode';
 import type { App } from '../app';
 import { STEPS } from '../lesson/steps';
+import { openTroubleshooting } from '../lesson/troubleshooting';
 import { newConfig } from './newConfig';
 
 const WALKTHROUGH = 'trickster.trickster#lesson';
 
-/** Open the native walkthrough, at a step where one is named. */
+/** Open the native walkthrough, at a step where one is named; or a page of troubleshooting, by its name or a code. */
 export async function openLesson(_app: App, argument: unknown): Promise<void> {
   const step = STEPS.find(
     ({ id }) => id === argument || id === (argument as { id?: string } | undefined)?.id,
   );
+  if (!step && typeof argument === 'string' && (await openTroubleshooting(argument))) {
+    return;
+  }
   await vscode.commands.executeCommand(
     'workbench.action.openWalkthrough',
     step ? { category: WALKTHROUGH, step: `${WALKTHROUGH}#${step.id}` } : WALKTHROUGH,

@@ -4,6 +4,7 @@ import type { Server } from '../common/server';
 import type { RunInfo } from '../protocol';
 import { describe } from './statusBar';
 import type { RunStore } from './store';
+import { explanation } from '../lesson/troubleshooting';
 
 /**
  * The notification of a run that was just started from this window: progress, and a way to stop it. It goes away with
@@ -67,9 +68,12 @@ export function showRunProgress(runs: RunStore, server: Server, runId: string, n
 /** A run that this window has started ended with an error: what happened and what to do next. */
 async function explainFailure(run: RunInfo): Promise<void> {
   const words = [`${run.name} failed.`, run.error ?? '', run.advice ?? ''].filter(Boolean).join(' ');
-  const choice = await vscode.window.showErrorMessage(words, 'Open Dashboard', 'Show Logs');
+  const why = run.errorCode !== null && (await explanation(run.errorCode)) ? ['Explain'] : [];
+  const choice = await vscode.window.showErrorMessage(words, ...why, 'Open Dashboard', 'Show Logs');
   if (choice === 'Open Dashboard') {
     await vscode.commands.executeCommand('trickster.openDashboard', { runId: run.runId });
+  } else if (choice === 'Explain') {
+    await vscode.commands.executeCommand('trickster.openLesson', run.errorCode);
   } else if (choice === 'Show Logs') {
     await vscode.commands.executeCommand('trickster.showLogs');
   }

@@ -257,6 +257,7 @@ function apply(run: RunInfo, event: RunEvent): void {
     case 'error':
       run.error = event.message;
       run.advice = event.advice;
+      run.errorCode = event.code;
       break;
     case 'sample':
     case 'checkpoint':

@@ -254,5 +254,6 @@ class FollowedRun:
             pid=self._pid,
             error=self._error.get("message"),
             advice=self._error.get("advice"),
+            error_code=self._error.get("code"),
             checkpoints=self.checkpoints(),
         )
