@@ -1,7 +1,8 @@
 """Puts what the packaged extension carries beside its JavaScript into dist/.
 
-dist/libs                        what the language server imports: pygls, lsprotocol, PyYAML and their own needs, without
-                                 compiled parts, so that one package fits every machine and every Python from 3.10 on
+dist/libs                        what the language server imports: pygls, lsprotocol, PyYAML and their own needs,
+                                 without compiled parts, so that one package fits every machine and every Python
+                                 from 3.10 on
 dist/training-requirements.txt   what "Set Up Environment" installs: the engine's dependencies of pyproject.toml
 
 Nothing is done when dist/libs is already made from the same versions.

@@ -1,7 +1,7 @@
 """record_run.py RUN CONFIG STEPS [SECONDS]: writes a run's directory as the trainer writes it, without training.
 
-One step event a step, an evaluation and a sample twenty times. With SECONDS the run is live for that long and its events
-come evenly spread; without, it is finished.
+One step event a step, an evaluation and a sample twenty times. With SECONDS the run is live for that long and its
+events come evenly spread; without, it is finished.
 """
 
 from __future__ import annotations
