@@ -74,6 +74,16 @@ if (desktop) {
     { env, stdio: ['ignore', 'ignore', 'inherit'] },
   );
   server.on('exit', (code) => process.exit(code ?? 0));
+  for (;;) {
+    const answers = await fetch(`http://127.0.0.1:${port}/healthz`).then(
+      (answer) => answer.ok,
+      () => false,
+    );
+    if (answers) {
+      break;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
   console.log(`VS Code with Trickster: http://127.0.0.1:${port}/?folder=${encodeURIComponent(sample)}`);
   console.log('Open that address in a browser on this machine. Ctrl+C ends it; runs go on.');
 }

@@ -71,7 +71,7 @@ export function activate(context: vscode.ExtensionContext): void {
     runsTree,
     new RunStatusBar(runs),
     new ServerStatus(server),
-    new WalkthroughTicks(lesson, (context.extension.packageJSON as { displayName: string }).displayName),
+    new WalkthroughTicks(lesson),
     new Evidence(lesson, server, runs, configs),
     showLesson(lesson, lessonTree),
     vscode.window.registerTreeDataProvider('trickster.runs', runsTree),

@@ -1,4 +1,5 @@
 // Runs the suite inside the extension host of a real VS Code, with the packaged extension installed.
+import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -27,6 +28,7 @@ fs.writeFileSync(path.join(folder, 'broken.yaml'), smallConfig().replace('hidden
 // A window runs tests only for an extension that it loads from a folder: the package, unpacked.
 const unpacked = scratch('unpacked');
 execFileSync(PYTHON, ['-m', 'zipfile', '-e', VSIX, unpacked]);
+checkPackage(path.join(unpacked, 'extension'));
 const server = await CodeServer.start({ vsix: [], env: { NODE_PATH: path.join(ROOT, 'node_modules') } });
 const page = await (await (await theBrowser()).newContext()).newPage();
 
@@ -34,9 +36,8 @@ const finished = new Promise<number>((resolve, reject) => {
   setTimeout(() => reject(new Error(`The suite did not end within ${PATIENCE_MS} ms.`)), PATIENCE_MS).unref();
   // Mocha's lines are indented; what else the window says to its console is not wanted.
   void page.exposeFunction('codeAutomationLog', (_type: string, values: unknown[]) => {
-    const line = values.join(' ');
-    if (/^\s/.test(line)) {
-      console.log(line);
+    if (/^\s/.test(String(values[0]))) {
+      console.log(...values);
     }
   });
   void page.exposeFunction('codeAutomationExit', (code: number) => resolve(code));
@@ -76,3 +77,22 @@ try {
   await server.stop();
 }
 process.exit(code);
+
+/** The package has all of the Python that it should, nothing that was built on this machine, and is small. */
+function checkPackage(extension: string): void {
+  const files = (folder: string): string[] =>
+    (fs.readdirSync(folder, { recursive: true, withFileTypes: true }) as fs.Dirent[])
+      .filter((entry) => entry.isFile())
+      .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)));
+  const packed = new Set(files(extension));
+  for (const part of ['trickster_engine', 'server/trickster_server']) {
+    const missing = files(path.join(ROOT, part)).filter(
+      (file) => !file.includes('__pycache__') && !packed.has(path.join(part, file)),
+    );
+    assert.deepEqual(missing, [], `${part} is not whole in the package`);
+  }
+  const built = [...packed].filter((file) => /\.(pyc|so|pyd|dylib|map)$/.test(file));
+  assert.deepEqual(built, []);
+  const megabytes = fs.statSync(VSIX).size / 1e6;
+  assert.ok(megabytes < 3, `the package has ${megabytes} MB`);
+}

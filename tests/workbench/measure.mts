@@ -61,7 +61,7 @@ async function firstStep(): Promise<void> {
       .filter({ hasText: /step [1-9]/ })
       .waitFor();
     times.push((performance.now() - begin) / 1000);
-    await workbench.command('Trickster: Stop');
+    await workbench.dashboard().locator('.actions button').filter({ hasText: 'Stop' }).click();
     await until('it has stopped', () => trainers(folder).length === 0);
     await workbench
       .status()

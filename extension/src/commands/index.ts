@@ -1,10 +1,10 @@
 import * as vscode from 'vscode';
-import { ResponseError } from 'vscode-languageclient/node';
 import type { App } from '../app';
-import { errorText } from '../common/logger';
+import { errorCode, errorText } from '../common/logger';
 import { ServerUnavailable } from '../common/server';
 import { ErrorCode } from '../protocol';
 import { explainNoPython, selectInterpreter, setUpEnvironment } from './environment';
+import { tryExperiment } from './experiment';
 import { checkHardware, inspect, prepare, restartServer } from './inspection';
 import { openConfig, openLesson } from './lesson';
 import { newConfig } from './newConfig';
@@ -26,6 +26,7 @@ export const COMMANDS: Readonly<Record<string, Action>> = {
   newConfig,
   openConfig,
   openLesson,
+  tryExperiment,
   prepare,
   inspect,
   checkHardware,
@@ -71,7 +72,7 @@ function waysOut(app: App, error: unknown): Record<string, () => unknown> {
   if (error instanceof ServerUnavailable) {
     return { 'Restart Server': () => app.server.restart(), ...showLogs };
   }
-  switch (error instanceof ResponseError ? error.code : undefined) {
+  switch (errorCode(error)) {
     case ErrorCode.configHasErrors:
       return { 'Show Problems': () => vscode.commands.executeCommand('workbench.actions.view.problems') };
     case ErrorCode.noTorch:

@@ -9,3 +9,9 @@ export function createLog(): vscode.LogOutputChannel {
 export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** The code of a request's error answer (see `ErrorCode` in protocol.ts); undefined for any other error. */
+export function errorCode(error: unknown): number | undefined {
+  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
+  return typeof code === 'number' ? code : undefined;
+}

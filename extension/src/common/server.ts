@@ -1,17 +1,13 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import {
-  CloseAction,
-  ErrorAction,
+import type {
+  CloseHandlerResult,
+  ErrorHandler,
+  ErrorHandlerResult,
+  GenericNotificationHandler,
   LanguageClient,
-  ProgressType,
-  State,
-  type CloseHandlerResult,
-  type ErrorHandler,
-  type ErrorHandlerResult,
-  type GenericNotificationHandler,
-  type LanguageClientOptions,
-  type ServerOptions,
+  LanguageClientOptions,
+  ServerOptions,
 } from 'vscode-languageclient/node';
 import type { ClientNotifications, InitializationOptions, Requests, ServerNotifications } from '../protocol';
 import { coalesce } from './coalesce';
@@ -28,6 +24,9 @@ export type ServerState =
   | { kind: 'noPython' }
   | { kind: 'failed'; message: string };
 
+/** The client library, loaded with the first server and not before: it is most of the extension's code. */
+type Library = typeof import('vscode-languageclient/node');
+
 /** The error of a request that cannot be sent because no server runs. */
 export class ServerUnavailable extends Error {}
 
@@ -37,6 +36,7 @@ export class ServerUnavailable extends Error {}
  */
 export class Server implements vscode.Disposable {
   private client: LanguageClient | undefined;
+  private library: Library | undefined;
   private crashes: number[] = [];
   private disposed = false;
   private trainingPython: string | undefined;
@@ -117,10 +117,10 @@ export class Server implements vscode.Disposable {
 
   /** Receive the partial results that a request streams to `token`, until disposed. */
   onPartial(token: string, handler: (part: unknown) => void): vscode.Disposable {
-    if (!this.client) {
+    if (!this.client || !this.library) {
       return new vscode.Disposable(() => undefined);
     }
-    return this.client.onProgress(new ProgressType<unknown>(), token, handler);
+    return this.client.onProgress(new this.library.ProgressType<unknown>(), token, handler);
   }
 
   /** Tell the server something; silently nothing when it does not run, because it is told again at its start. */
@@ -154,7 +154,9 @@ export class Server implements vscode.Disposable {
     }
     const training = await this.trainingInterpreter();
     this.trainingPython = training?.path;
-    const client = this.createClient(interpreter);
+    const library = await import('vscode-languageclient/node');
+    this.library = library;
+    const client = this.createClient(library, interpreter);
     this.client = client;
     for (const [method, handler] of this.handlers) {
       client.onNotification(method, handler);
@@ -163,10 +165,14 @@ export class Server implements vscode.Disposable {
       if (this.client !== client) {
         return;
       }
-      if (newState === State.Running) {
+      if (newState === library.State.Running) {
         this.setState({ kind: 'running', interpreter, training });
         this.runningAgain.fire();
-      } else if (newState === State.Starting && oldState === State.Stopped && this.state.kind === 'running') {
+      } else if (
+        newState === library.State.Starting &&
+        oldState === library.State.Stopped &&
+        this.state.kind === 'running'
+      ) {
         this.setState({ kind: 'starting' });
       }
     });
@@ -224,7 +230,7 @@ export class Server implements vscode.Disposable {
     }
   }
 
-  private createClient(interpreter: Interpreter): LanguageClient {
+  private createClient(library: Library, interpreter: Interpreter): LanguageClient {
     const serverOptions: ServerOptions = {
       command: interpreter.path,
       // -S: no site-packages of that Python. What the server needs comes with the extension, so nothing installed
@@ -250,7 +256,7 @@ export class Server implements vscode.Disposable {
         { scheme: 'untitled', language: 'yaml' },
       ],
       outputChannel: this.log,
-      errorHandler: this.errorHandler(),
+      errorHandler: this.errorHandler(library),
       markdown: { supportHtml: false },
       initializationOptions: (): InitializationOptions => ({
         trusted: vscode.workspace.isTrusted,
@@ -260,10 +266,10 @@ export class Server implements vscode.Disposable {
         following: this.following(),
       }),
     };
-    return new LanguageClient('trickster', 'Trickster', serverOptions, clientOptions);
+    return new library.LanguageClient('trickster', 'Trickster', serverOptions, clientOptions);
   }
 
-  private errorHandler(): ErrorHandler {
+  private errorHandler({ CloseAction, ErrorAction }: Library): ErrorHandler {
     return {
       error: (): ErrorHandlerResult => ({ action: ErrorAction.Continue, handled: true }),
       closed: (): CloseHandlerResult => {

@@ -2,8 +2,7 @@ import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { ResponseError } from 'vscode-languageclient/node';
-import { errorText } from '../common/logger';
+import { errorCode, errorText } from '../common/logger';
 import type { Interpreters } from '../common/python';
 import type { Server } from '../common/server';
 import * as text from '../common/text';
@@ -313,7 +312,7 @@ export class Dashboard implements vscode.Disposable {
 
   private explain(error: unknown): string {
     this.log.error(errorText(error));
-    if (error instanceof ResponseError && error.code === ErrorCode.noTorch) {
+    if (errorCode(error) === ErrorCode.noTorch) {
       return 'The models need PyTorch. Run “Trickster: Set Up Environment”, then try again.';
     }
     return errorText(error);

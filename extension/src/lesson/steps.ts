@@ -110,8 +110,8 @@ export const STEPS: readonly Step[] = [
     title: 'Experiment',
     invitation: 'change one thing',
     evidence: 'Ticked when a second run has been evaluated.',
-    command: 'trickster.train',
-    action: 'Train',
+    command: 'trickster.tryExperiment',
+    action: 'Try an Experiment',
   },
   {
     id: 'ownText',

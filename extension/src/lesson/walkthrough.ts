@@ -15,14 +15,12 @@ export class WalkthroughTicks implements vscode.Disposable {
   private turn = 0;
   private timer: NodeJS.Timeout | undefined;
 
-  constructor(
-    private readonly progress: LessonProgress,
-    private readonly title: string,
-  ) {
+  constructor(private readonly progress: LessonProgress) {
     this.subscriptions = [
       progress.onDidComplete(() => this.tick()),
       vscode.window.tabGroups.onDidChangeTabs(({ opened, changed }) => {
-        if ([...opened, ...changed].some(({ label }) => label.includes(this.title))) {
+        // The walkthrough's tab has no kind of its own in the API.
+        if ([...opened, ...changed].some(({ input }) => input === undefined)) {
           this.tickNowAndSoon();
         }
       }),
