@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.walkthroughs.pages import FOLDER, STEPS
+from trickster_engine.config import preset_names, preset_plan
+from trickster_engine.estimates import count_parameters
+from trickster_engine.report.architecture import architecture_picture
 
 PICTURES = sorted((FOLDER / "pictures").glob("*.svg"))
 SVG = "{http://www.w3.org/2000/svg}"
@@ -79,3 +82,18 @@ def _luminance(colour: str) -> float:
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_the_model_s_picture_is_drawn_from_its_config() -> None:
+    expected = architecture_picture(preset_plan("nano").model)
+    assert (FOLDER / "pictures" / "model.svg").read_text(encoding="utf-8") == expected
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_any_model_can_be_drawn(name: str) -> None:
+    model = preset_plan(name).model
+    text = architecture_picture(model)
+    ET.fromstring(text)
+    counts = count_parameters(model)
+    for shown in (counts.per_block, counts.embedding, counts.per_block * model.num_layers):
+        assert f"{shown:,} parameters" in text

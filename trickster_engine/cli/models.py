@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config, print_json
-from trickster_engine.config.plan import SamplingConfig
+from trickster_engine.config.plan import ModelConfig, SamplingConfig
 from trickster_engine.errors import TricksterError
 
 WIDTH = 72
@@ -17,6 +17,9 @@ def add_commands(commands: Subcommands) -> None:
     """Register the commands of this file."""
     inspecting = commands.add_parser("inspect", help="build a config's model and look at it: shapes, first loss, noise")
     add_config(inspecting)
+    inspecting.add_argument(
+        "--picture", type=Path, metavar="FILE", help="also draw the architecture with its numbers, as an SVG"
+    )
     add_json(inspecting)
     inspecting.set_defaults(run=_inspect)
 
@@ -86,11 +89,25 @@ def _inspect(options: argparse.Namespace) -> int:
 
     loaded = load_config(options)
     inspection = inspect_model(loaded.plan, loaded.path.parent.resolve())
+    if options.picture is not None:
+        _draw(loaded.plan.model, options.picture)
     if options.json:
         print_json(inspection.as_json())
     else:
         print(inspection.as_text())
     return 0
+
+
+def _draw(model: ModelConfig, target: Path) -> None:
+    from trickster_engine.files import write_text_atomically
+    from trickster_engine.report.architecture import architecture_picture
+
+    try:
+        write_text_atomically(target, architecture_picture(model))
+    except OSError as error:
+        raise TricksterError(
+            "cannot-write", f"Cannot write {target}: {error.strerror or error}.", "Choose another place."
+        ) from error
 
 
 def _sample(options: argparse.Namespace) -> int:
