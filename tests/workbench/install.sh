@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # install.sh NODE DIR [CODE_SERVER_VERSION]: a real VS Code workbench for the tests and for `make code`.
 # NODE is a folder with bin/node, bin/npm and include (see extension/scripts/node.sh). DIR gets code-server, which is
-# VS Code with its extension host as a server; the workbench is then opened in a browser. Needs g++ and make for one
-# small module. Nothing is done when DIR already holds what is asked for.
+# VS Code with its extension host as a server; the workbench is then opened in a browser. Needs g++ and make for two
+# small modules. Nothing is done when DIR already holds what is asked for.
 set -euo pipefail
 NODE=$(cd "$1" && pwd)
 DIR=$(mkdir -p "$2" && cd "$2" && pwd)
@@ -10,7 +10,7 @@ VERSION=${3:-4.139.1}
 export PATH="$NODE/bin:$PATH" npm_config_nodedir="$NODE"
 NPM=(npm --no-audit --no-fund --loglevel=error)
 STAMP="$DIR/.stamp"
-WANT="code-server $VERSION recipe 2"
+WANT="code-server $VERSION recipe 3"
 if [ "$(cat "$STAMP" 2>/dev/null)" = "$WANT" ]; then exit 0; fi
 command -v g++ >/dev/null && command -v make >/dev/null || {
   echo "The workbench needs a C++ compiler once. On Debian and Ubuntu: apt-get install g++ make" >&2
@@ -26,8 +26,11 @@ VSCODE="$DIR/server/node_modules/code-server/lib/vscode"
 cd "$VSCODE"
 "${NPM[@]}" install --omit=dev --ignore-scripts
 (cd extensions && "${NPM[@]}" install --omit=dev --ignore-scripts >/dev/null)
-# The one module that must be compiled: without it no log file is written and every output channel stays empty.
-"${NPM[@]}" rebuild @vscode/spdlog >/dev/null
+# What must be compiled: without spdlog no log file is written and every output channel stays empty; without the
+# watchdog, which has two names, an extension host complains.
+for module in @vscode/spdlog @vscode/native-watchdog native-watchdog; do
+  if [ -d "node_modules/$module" ]; then "${NPM[@]}" rebuild "$module" >/dev/null; fi
+done
 test -f node_modules/@vscode/spdlog/build/Release/spdlog.node
 # Not wanted in tests, and a third of the size.
 rm -rf extensions/copilot extensions/mermaid-markdown-features extensions/microsoft-authentication \

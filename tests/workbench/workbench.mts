@@ -34,7 +34,7 @@ export async function closeBrowser(): Promise<void> {
 }
 
 /** What in the console is about us: our names, our files, our page's policy. VS Code has worries of its own. */
-const OURS = /trickster|dashboard\.(js|css)|Content Security Policy|Refused to/i;
+const OURS = /trickster\.trickster|Trickster|dashboard\.(js|css)|Content Security Policy|Refused to/;
 
 export class Workbench {
   /** What the console said that may be our fault. */
