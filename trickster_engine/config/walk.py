@@ -253,7 +253,7 @@ class Walk:
             self._old_name(key, chosen)
 
     def _doubled(self, key: Key, chosen: _Mention, other: _Mention) -> None:
-        other_name, chosen_name = other.entry.key.text, chosen.entry.key.text
+        other_name, chosen_name = shown(other.entry.key.text), shown(chosen.entry.key.text)
         related = (Related(chosen.entry.key.range, f"{chosen_name} is given here"),)
         same = not (chosen.reading.valid and other.reading.valid) or chosen.reading.value == other.reading.value
         if same:

@@ -124,7 +124,9 @@ class _Parser:
             text = self._without_bad_characters(text)
         if any(character in text for character in _OLD_LINE_ENDS):
             text = self._without_old_line_ends(text)
-        self.text = text[1:] if self.has_mark else text
+        text = text[1:] if self.has_mark else text
+        # YAML makes one line end of all anyway, and libyaml miscounts lines where a tab follows a lone CR.
+        self.text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
     def _without_bad_characters(self, text: str) -> str:
         for number, match in enumerate(_BAD_CHARACTER.finditer(text, 1 if self.has_mark else 0)):
@@ -216,10 +218,13 @@ class _Composer:
         self.first_line = first_line
         self.shifts = shifts
         self.last = Position(first_line, 0)
+        self.last_line = len(self.lines) - 1
 
     def position(self, mark: Any) -> Position:
         """Return where a mark of PyYAML stands in the whole text."""
         line = mark.line + self.first_line
+        if line > self.last_line:  # the end of the stream, seen as a line of its own
+            return Position(self.last_line, len(self.lines.line(self.last_line)))
         character = mark.column
         if line == 0 and self.parser.has_mark:
             character += 1

@@ -110,6 +110,9 @@ def test_large_junk_takes_little_time(seed: int) -> None:
 
 # Inputs that once went wrong, each for a reason of its own.
 FOUND = [
+    "train\r\ting_config:\n  save_strategy: epoch\n",  # libyaml miscounts lines here
+    "?\ud800?",  # a mark behind the last line
+    "training_config:\n  s\tave_interval: 500\n  checkpoint_frequency: 500\n",  # a tab in a name in a message
     "?\t",  # a tab in a message
     "model_c\x85ocab_size: 256\n",  # an old line end in a message
     'a: "\\ud800"\n',  # an escaped half of a surrogate pair
