@@ -76,3 +76,11 @@ def test_the_text_is_plain(name: str) -> None:
     )
     assert not re.search(r"[\U0001F300-\U0001FAFF\u2705\u26A0]", text)
     assert "\u2014" not in text
+
+
+def test_the_list_of_pages_is_whole() -> None:
+    listed = re.findall(r"\]\((\S+)\.md\)", page("README"))
+    assert listed == [*STEPS, *TROUBLE]
+    for name in STEPS:
+        title = page(name).splitlines()[0].removeprefix("# ").partition(". ")[2]
+        assert f"[{title}]({name}.md)" in page("README")
