@@ -63,6 +63,8 @@ async function firstStep(): Promise<void> {
     times.push((performance.now() - begin) / 1000);
     await workbench.dashboard().locator('.actions button').filter({ hasText: 'Stop' }).click();
     await until('it has stopped', () => trainers(folder).length === 0);
+    await workbench.dashboard().locator('.badge').filter({ hasText: 'Stopped, saved' }).waitFor();
+    await workbench.dashboard().locator('.actions button').filter({ hasText: 'Resume' }).waitFor();
     await workbench
       .status()
       .filter({ hasText: `small-00${i} stopped` })

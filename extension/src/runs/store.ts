@@ -232,8 +232,8 @@ export class RunStore implements vscode.Disposable {
 
 /** The fields that events change. */
 function progress(run: RunInfo): Partial<RunInfo> {
-  const { next, step, trainLoss, valLoss, bestValLoss, tokensPerSecond, etaSeconds } = run;
-  return { next, step, trainLoss, valLoss, bestValLoss, tokensPerSecond, etaSeconds };
+  const { next, state, step, trainLoss, valLoss, bestValLoss, tokensPerSecond, etaSeconds } = run;
+  return { next, state, step, trainLoss, valLoss, bestValLoss, tokensPerSecond, etaSeconds };
 }
 
 /** What one event says about the summary of its run. Whether the run lives and its checkpoints are the server's word. */
