@@ -105,15 +105,24 @@ export class Workbench {
     await this.quickInput().locator('.quick-input-box input').first().fill(`>${text}`);
   }
 
-  /** Run a command by its full title. */
+  /**
+   * Run a command by its full title. The palette lists what is allowed at the moment it opens, and a window that has
+   * just come up may not know yet that its folder is trusted: then it is opened again.
+   */
   async command(title: string): Promise<void> {
-    await this.openPalette(title);
-    await this.rows().first().waitFor();
-    await this.page
-      .locator('.quick-input-widget:visible .quick-input-list .monaco-list-row')
-      .filter({ hasText: title })
-      .first()
-      .click();
+    const row = this.rows().filter({ hasText: title }).first();
+    for (let attempt = 1; ; attempt++) {
+      await this.openPalette(title);
+      try {
+        await row.click({ timeout: 5000 });
+        return;
+      } catch (error) {
+        if (attempt === 5) {
+          throw error;
+        }
+        await this.page.keyboard.press('Escape');
+      }
+    }
   }
 
   async openFile(name: string): Promise<void> {
