@@ -92,7 +92,8 @@ def test_numbers_are_written_short() -> None:
     ]
 
 
-SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-(10**18), 10**18), st.floats(allow_nan=False), st.text())
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))  # no file may hold the others
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-(10**18), 10**18), st.floats(allow_nan=False), TEXTS)
 VALUES = st.one_of(SCALARS, st.lists(SCALARS, max_size=4))
 
 
@@ -105,8 +106,6 @@ def _read(node: object) -> object:
 
 @given(VALUES)
 def test_what_is_written_reads_back(value: object) -> None:
-    if any(0xD800 <= ord(char) <= 0xDFFF or char == "\0" for char in str(value)):
-        return  # no text may hold these
     document = parse(f"a: {as_yaml(value)}\n")
     assert not document.problems, as_yaml(value)
     assert isinstance(document.root, Mapping)
