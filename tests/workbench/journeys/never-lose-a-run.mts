@@ -139,16 +139,16 @@ journey(
         async () => (await page.locator('.chart-large .legend-entry').count()) === 2,
       );
       await workbench.shot('never-lose-3-compared-dark');
+    });
 
-      it('deletes a run after asking', async () => {
-        const { workbench } = at;
-        await workbench.command('Trickster: Delete Run…');
-        await workbench.pick('small-002');
-        await workbench.dialogButton('Delete').click();
-        await workbench.runRow('small-002').waitFor({ state: 'hidden' });
-        assert.ok(!fs.existsSync(path.join(folder, 'runs/small-002')));
-        assert.ok(fs.existsSync(path.join(folder, 'runs/small-001')));
-      });
+    it('deletes a run after asking', async () => {
+      const { workbench } = at;
+      await workbench.command('Trickster: Delete Run…');
+      await workbench.pick('small-002');
+      await workbench.dialogButton('Delete').click();
+      await workbench.runRow('small-002').waitFor({ state: 'hidden' });
+      assert.ok(!fs.existsSync(path.join(folder, 'runs/small-002')));
+      assert.ok(fs.existsSync(path.join(folder, 'runs/small-001')));
     });
   },
 );
