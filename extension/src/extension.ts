@@ -35,7 +35,8 @@ export function activate(context: vscode.ExtensionContext): void {
     interpreters,
     log,
   );
-  server = new Server(context.extensionPath, interpreters, log, () => runs.following());
+  const bytecode = path.join(context.globalStorageUri.fsPath, 'bytecode');
+  server = new Server(context.extensionPath, bytecode, interpreters, log, () => runs.following());
   const runs = new RunStore(server, log);
   const samples = new Samples(runs);
   const configs = new Configs();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,14 +16,17 @@ _TOLD = frozenset(
     ["letters", "spaced-marks", "real-words", "old-words", "capital-lines", "line-length", "speeches", "known-speakers"]
 )
 
+#: Characters in a line of a page.
+LINE = 120
+
 
 def time_taken(kept: Kept) -> str:
     """How long the run took, where."""
     speeds = sorted(step["tokens_per_s"] for step in kept["steps"])
     typical = f", {speeds[len(speeds) // 2]:,} tokens a second" if speeds else ""
-    return (
+    return _wrapped(
         f"Measured on {kept['machine']}: {kept['curve'][-1]['step']:,} steps of a model with {kept['parameters']:,} "
-        f"parameters took {duration(kept['seconds'])}{typical}.\n"
+        f"parameters took {duration(kept['seconds'])}{typical}."
     )
 
 
@@ -31,13 +35,14 @@ def curve(kept: Kept) -> str:
     points = kept["curve"]
     first, last = points[0], points[-1]
     best = min(points, key=lambda point: point["val_loss"])
-    return (
-        f"![Training and held-out loss of the kept run over {last['step']:,} steps]"
-        f"(pictures/{picture_name(kept)})\n\n"
+    picture = (
+        f"![Training and held-out loss of the kept run over {last['step']:,} steps](pictures/{picture_name(kept)})"
+    )
+    return f"{picture}\n\n" + _wrapped(
         f"A run that we kept, on {kept['machine']}: the held-out loss fell from {first['val_loss']:.3f} to "
         f"{best['val_loss']:.3f} at step {best['step']:,} (perplexity {math.exp(first['val_loss']):.0f} to "
         f"{math.exp(best['val_loss']):.1f}). At the end it was {last['val_loss']:.3f}, and {last['train_loss']:.3f} on "
-        "training text.\n"
+        "training text."
     )
 
 
@@ -50,7 +55,7 @@ def samples(kept: Kept) -> str:
     for sample in chosen:
         loss = losses.get(sample["step"])
         text = (sample["prompt"] + sample["text"])[:160]
-        shown = "".join(map(_visible, text)).rstrip()
+        shown = _broken("".join(map(_visible, text)).rstrip())
         parts.append(
             f"Step {sample['step']:,}{'' if loss is None else f', held-out loss {loss:.3f}'}:\n\n"
             f"```text\n{shown}\n```\n"
@@ -108,6 +113,18 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _wrapped(prose: str) -> str:
+    """A paragraph in lines no longer than a page's others."""
+    return textwrap.fill(prose, LINE, break_on_hyphens=False) + "\n"
+
+
+def _broken(text: str) -> str:
+    """Verbatim text with its overlong lines cut: noise has no line breaks."""
+    return "\n".join(
+        line[start : start + LINE] for line in text.split("\n") for start in range(0, len(line) or 1, LINE)
+    )
 
 
 def _visible(character: str) -> str:

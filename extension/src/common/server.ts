@@ -60,6 +60,7 @@ export class Server implements vscode.Disposable {
 
   constructor(
     private readonly extensionPath: string,
+    private readonly bytecodePath: string,
     private readonly interpreters: Interpreters,
     private readonly log: vscode.LogOutputChannel,
     /** For each run: how far its events have been seen. */
@@ -245,7 +246,8 @@ export class Server implements vscode.Disposable {
             this.extensionPath,
             path.join(this.extensionPath, 'dist', 'libs'),
           ].join(path.delimiter),
-          PYTHONDONTWRITEBYTECODE: '1',
+          // Compiled files halve the time to start; they do not belong into the extension's own folder.
+          PYTHONPYCACHEPREFIX: this.bytecodePath,
           PYTHONUTF8: '1',
         }),
       },
