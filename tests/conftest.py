@@ -2,6 +2,5 @@
 
 import os
 
-# Several tests run at once: see trickster_engine/__init__.py, which is not always imported before torch here.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+# Several tests run at once, one on each core. Said here because torch reads it when it is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
