@@ -80,7 +80,10 @@ journey(
         .lessonStep('1. Train or fine-tune?')
         .filter({ hasText: 'pico.trickster.yaml' })
         .waitFor();
-      await workbench.lessonStep('3. Data').filter({ hasText: /90\/10|99\/1/ }).waitFor();
+      await workbench
+        .lessonStep('3. Data')
+        .filter({ hasText: /90\/10|99\/1/ })
+        .waitFor();
       await workbench.shot('first-minute-3-training-dark');
     });
 
