@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from trickster_engine.cli.arguments import (
     Subcommands,
@@ -19,7 +18,6 @@ from trickster_engine.cli.arguments import (
     show_problems,
 )
 from trickster_engine.config import check, preset_names, preset_plan, preset_text
-from trickster_engine.config.text import Lines
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates import count_parameters
 from trickster_engine.files import write_text_atomically
@@ -54,24 +52,12 @@ def _check(options: argparse.Namespace) -> int:
     path, text = read_config_text(options)
     result = check(text, path.parent.resolve())
     if options.json:
-        print_json({"problems": _in_utf16([problem.as_json() for problem in result.problems], Lines(text))})
+        print_json({"problems": [problem.as_lsp_json(text) for problem in result.problems]})
     else:
         show_problems(result.problems, path)
         if not result.problems:
             print(f"{path}: nothing to mend")
     return 0 if result.plan is not None else 1
-
-
-def _in_utf16(value: Any, lines: Lines) -> Any:
-    """JSON with every position's character counted in UTF-16 units, as editors count unless they agree otherwise."""
-    if isinstance(value, list):
-        return [_in_utf16(item, lines) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if value.keys() == {"line", "character"}:
-        before = lines.line(value["line"])[: value["character"]]
-        return {**value, "character": len(before.encode("utf-16-le", "surrogatepass")) // 2}
-    return {key: _in_utf16(item, lines) for key, item in value.items()}
 
 
 def _estimate(options: argparse.Namespace) -> int:

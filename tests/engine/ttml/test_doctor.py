@@ -17,6 +17,7 @@ import pytest
 from tests.engine.ttml.conftest import DOUBLE
 from trickster_engine import doctor
 from trickster_engine.backends import tenstorrent
+from trickster_engine.cli import main
 from trickster_engine.doctor import probe
 from trickster_engine.doctor.report import judge
 from trickster_engine.doctor.self_test import acceptance, run_self_test
@@ -224,12 +225,12 @@ def test_importing_is_looked_at_in_another_process(
 
 def test_the_command_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "run_probe", lambda name, *_: READY[name])
-    assert doctor.run(["--json"]) == 0
+    assert main(["doctor", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["schema"] == 1
-    assert doctor.run([]) == 0
+    assert main(["doctor"]) == 0
     assert "[ok]" in capsys.readouterr().out
     monkeypatch.setattr(doctor, "run_probe", lambda name, *_: changed(package={"ttml": False})[name])
-    assert doctor.run([]) == 1
+    assert main(["doctor"]) == 1
     assert "Next steps:" in capsys.readouterr().out
 
 
