@@ -1,4 +1,4 @@
-"""Which process is which, and locks that die with their process."""
+"""Which process is which, what it holds, and locks that die with it."""
 
 from __future__ import annotations
 
@@ -39,6 +39,20 @@ def is_running(process: ProcessIdentity) -> bool:
     started = process_started(process.pid)
     # Start times are derived from the boot time, which the kernel may round differently from call to call.
     return started is not None and abs(started - process.started) < 2.0 and process.host == platform.node()
+
+
+def peak_memory() -> int | None:
+    """The most main memory that this process has held so far, in bytes; None where the system does not say."""
+    if sys.platform.startswith("linux"):
+        # Not getrusage: its ru_maxrss begins at what the parent held when it started this process.
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return held if sys.platform == "darwin" else held * 1024
 
 
 def _started_on_linux(pid: int) -> float | None:

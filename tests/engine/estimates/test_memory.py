@@ -112,14 +112,15 @@ def test_the_advice_against_running_out_of_memory_holds() -> None:
 
 
 RUN = """
-import resource, sys
+import sys
 from pathlib import Path
 from trickster_engine.config import check
+from trickster_engine.processes import peak_memory
 from trickster_engine.training.session import start
 path = Path(sys.argv[1])
 text = path.read_text()
 start(path, text, check(text).plan, show_progress=False)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak_memory())
 """
 
 
