@@ -96,7 +96,6 @@ class TricksterServer(LanguageServer):
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             with contextlib.suppress(NotImplementedError, RuntimeError, AttributeError, ValueError):
                 loop.add_signal_handler(getattr(signal, name), self.exit_requested, 0)
-        self._log.install(loop)
         reader.start()
         code = await self._ended
         await self._close()
@@ -136,6 +135,7 @@ class TricksterServer(LanguageServer):
     # ---- the client says hello --------------------------------------------------------------------------------------
 
     def _initialize(self, params: types.InitializeParams) -> None:
+        self._log.install(asyncio.get_running_loop())
         try:
             given = params.initialization_options
             self.options = from_wire(messages.InitializationOptions, given if given is not None else {})

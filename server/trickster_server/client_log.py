@@ -20,24 +20,33 @@ _LEVELS = (
 
 
 class ClientLog(logging.Handler):
-    """Sends records as `window/logMessage`. Until the client has said hello they go to standard error as they did."""
+    """Sends records as `window/logMessage`. Until the client has said hello they go to standard error instead.
+
+    Never to both: an editor shows what comes on standard error as well, and takes each line there for an error.
+    """
 
     def __init__(self, server: TricksterServer) -> None:
         super().__init__(level=logging.INFO)
         self._server = server
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sending = False
+        self._others: list[logging.Handler] = []
         self.setFormatter(logging.Formatter("%(message)s"))
 
     def install(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to listen."""
+        """Take the place of the handlers that are there. The client must have asked to be initialized."""
+        root = logging.getLogger()
         self._loop = loop
-        logging.getLogger().addHandler(self)
+        if self not in root.handlers:
+            self._others, root.handlers[:] = list(root.handlers), [self]
         logging.getLogger("trickster_server").setLevel(logging.INFO)
 
     def remove(self) -> None:
-        """Stop listening."""
-        logging.getLogger().removeHandler(self)
+        """Give the place back: what is said from here on goes to standard error again."""
+        root = logging.getLogger()
+        if self in root.handlers:
+            root.handlers[:] = self._others
+            logging.getLogger("trickster_server").setLevel(logging.NOTSET)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send a record, from whatever thread it comes."""

@@ -270,6 +270,26 @@ def test_a_stray_print_does_not_break_the_stream(tmp_path: Path) -> None:
         assert b"stray print" in client.stderr and b"stray child" in client.stderr and b"stray bytes" in client.stderr
 
 
+def test_the_log_goes_to_the_client_and_to_nobody_else(tmp_path: Path) -> None:
+    """An editor shows standard error too, and as errors: what was sent as a message must not be there again."""
+    program = (
+        "import logging\n"
+        "from trickster_server import app\n"
+        "app.warm_up = lambda server: saying()\n"
+        "async def saying():\n"
+        "    logging.getLogger('trickster_server.test').info('something of interest')\n"
+        "    logging.getLogger('elsewhere').warning('something odd')\n"
+        "app.main()\n"
+    )
+    with RawClient([sys.executable, "-c", program]) as client:
+        client.initialize(tmp_path)
+        assert client.notification("window/logMessage") == {"type": 3, "message": "something of interest"}
+        assert client.notification("window/logMessage") == {"type": 2, "message": "something odd"}
+        assert client.shutdown() == 0
+        client._errors.join(5)
+        assert b"something" not in client.stderr
+
+
 def test_nothing_piles_up(shared: RawClient) -> None:
     """Ten thousand notifications leave nothing behind."""
     pid = shared.process.pid

@@ -76,6 +76,13 @@ def run_info(client: RawClient, run_id: str) -> dict[str, Any]:
     return next(run for run in client.request("trickster/listRuns", {})["runs"] if run["runId"] == run_id)
 
 
+def offered(client: RawClient, path: Path, *names: str) -> list[str]:
+    """Which of these commands the lenses over a config offer."""
+    lenses = client.request("textDocument/codeLens", {"textDocument": {"uri": path.as_uri()}})
+    found = [lens["command"]["command"].rpartition(".")[2] for lens in lenses]
+    return [name for name in found if name in names]
+
+
 def end_trainer(directory: Path) -> None:
     """Stop whoever trains a run, the hard way if the polite one takes too long."""
     run = RunDirectory(directory)
@@ -319,12 +326,24 @@ def test_stop_saves_and_resume_goes_on(tmp_path: Path, environment: dict[str, st
             assert refused["error"]["code"] == 1003
             refused = client.wait(client.begin("trickster/resumeRun", {"runId": run_id}))
             assert refused["error"]["code"] == 1003
+            client.open(path.as_uri(), path.read_text(encoding="utf-8"))
+            assert ["stop"] == offered(client, path, "stop", "resume")
+            # The trainer cannot answer now; that it was asked shows at once, and nobody is offered to ask again.
+            os.kill(live["pid"], signal.SIGSTOP)
+            try:
+                assert client.request("trickster/stopRun", {"runId": run_id})["state"] == "stopping"
+                assert run_info(client, run_id)["state"] == "stopping"
+                assert offered(client, path, "stop", "resume") == []
+            finally:
+                os.kill(live["pid"], signal.SIGCONT)
             stopped = client.request("trickster/stopRun", {"runId": run_id, "wait": True}, 120)
             assert stopped["state"] == "stopped"
             info = run_info(client, run_id)
             assert not info["live"] and info["pid"] is None and info["checkpoints"]
+            assert offered(client, path, "stop", "resume") == ["resume"]
             client.request("trickster/resumeRun", {"runId": run_id}, 120)
             until(lambda: run_info(client, run_id)["step"] > info["step"])
+            assert offered(client, path, "stop", "resume") == ["stop"]
             client.request("trickster/stopRun", {"runId": run_id, "wait": True}, 120)
             client.request("trickster/deleteRun", {"runId": run_id})
             assert not directory.exists()

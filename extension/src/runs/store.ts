@@ -176,10 +176,11 @@ export class RunStore implements vscode.Disposable {
     }
     for (const run of runs) {
       const before = this.byId.get(run.runId);
-      // Events may have told more than a list that was on its way at the same time.
+      // Events may have told more than a list that was on its way at the same time; only that somebody has asked the
+      // trainer to stop is in no event.
       this.byId.set(
         run.runId,
-        before && before.next > run.next ? { ...run, ...progress(before) } : { ...run },
+        before && before.next > run.next ? { ...run, ...progress(before, run) } : { ...run },
       );
       if (run.live && !this.seen.has(run.runId)) {
         this.seen.set(run.runId, run.next);
@@ -231,8 +232,10 @@ export class RunStore implements vscode.Disposable {
 }
 
 /** The fields that events change. */
-function progress(run: RunInfo): Partial<RunInfo> {
-  const { next, state, step, trainLoss, valLoss, bestValLoss, tokensPerSecond, etaSeconds } = run;
+function progress(run: RunInfo, listed: RunInfo): Partial<RunInfo> {
+  const { next, step, trainLoss, valLoss, bestValLoss, tokensPerSecond, etaSeconds } = run;
+  const asked = listed.state === 'stopping' && (run.state === 'training' || run.state === 'evaluating');
+  const state = asked ? listed.state : run.state;
   return { next, state, step, trainLoss, valLoss, bestValLoss, tokensPerSecond, etaSeconds };
 }
 

@@ -39,7 +39,7 @@ def lenses(
         found.append(
             (f"$(play) Train{facts}" if client_commands else f"▶ Train{facts}", command("train"), [{"configUri": uri}])
         )
-    if live is not None:
+    if live is not None and live.state != "stopping":
         found.append((_title("debug-stop", "Stop", client_commands), command("stop"), [{"runId": live.run_id}]))
     waiting = next((run for run in runs if run.state in ("interrupted", "stopped") and run.checkpoints()), None)
     if waiting is not None and live is None:

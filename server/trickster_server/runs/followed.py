@@ -104,6 +104,8 @@ class FollowedRun:
         """Offset up to which the client has been told; None: nothing has been sent and nothing is to be."""
         self.live = False
         self.live_seen = False
+        self.stop_asked = False
+        """Somebody has asked the trainer to stop; it says so itself after the step that it is in."""
         self.gone = False
         self._pid: int | None = None
         self._identity: RunIdentity | None = None
@@ -139,8 +141,8 @@ class FollowedRun:
         """Where the run stands."""
         if not self.live and self._status not in FINAL_STATUSES:
             return "interrupted"
-        if self.live and self._status in FINAL_STATUSES:
-            return "stopping"  # the last word is written, the process is about to end
+        if self.live and (self.stop_asked or self._status in FINAL_STATUSES):
+            return "stopping"  # or the last word is written, and the process is about to end
         return cast(RunState, self._status)
 
     @property
@@ -174,6 +176,7 @@ class FollowedRun:
             self._pid = reading.pid or self._pid
         else:
             self._pid = None
+            self.stop_asked = False
         if self._identity is not None and not self._created:
             self._created = self._identity.created
         return before != (

@@ -186,6 +186,12 @@ class RunRegistry:
         self.look_now()
         return self._runs[run_id]
 
+    def stop_asked(self, run: FollowedRun) -> None:
+        """A trainer was asked to stop: it is shown at once, not only after the step that it is in."""
+        run.stop_asked = True
+        self._changed = True
+        self.look_now()
+
     def forget(self, run_id: str) -> None:
         """A run has been deleted."""
         self._runs.pop(run_id, None)

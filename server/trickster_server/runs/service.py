@@ -202,6 +202,7 @@ class RunService:
             await self._server.registry.in_thread(run.directory.request_stop)
         except OSError as error:
             raise RequestError(ErrorCode.ENGINE_FAILED, f"Cannot ask {run.directory.path} to stop: {error}") from error
+        self._server.registry.stop_asked(run)
         if params.wait:
             await self._server.registry.wait_for(lambda: not run.live, _STOP_SECONDS)
         return StopRunResult("stopping" if run.live else run.state)
