@@ -327,7 +327,7 @@ def test_stop_saves_and_resume_goes_on(tmp_path: Path, environment: dict[str, st
             refused = client.wait(client.begin("trickster/resumeRun", {"runId": run_id}))
             assert refused["error"]["code"] == 1003
             client.open(path.as_uri(), path.read_text(encoding="utf-8"))
-            assert ["stop"] == offered(client, path, "stop", "resume")
+            assert offered(client, path, "stop", "resume") == ["stop"]
             # The trainer cannot answer now; that it was asked shows at once, and nobody is offered to ask again.
             os.kill(live["pid"], signal.SIGSTOP)
             try:
