@@ -110,12 +110,20 @@ export function endRunsAtExit(folder: string): void {
   atExit(() => trainers(folder).forEach((pid) => process.kill(pid, 'SIGKILL')));
 }
 
+interface RunEvent {
+  kind: string;
+  /** Seconds since 1970. */
+  t: number;
+  step: number;
+  status?: string;
+}
+
 /** The events of a run, from its file. */
-export function eventsOf(folder: string, run: string): { kind: string; step: number; status?: string }[] {
+export function eventsOf(folder: string, run: string): RunEvent[] {
   const file = path.join(folder, 'runs', run, 'events.jsonl');
   return fs
     .readFileSync(file, 'utf8')
     .split('\n')
     .filter(Boolean)
-    .map((line) => JSON.parse(line) as { kind: string; step: number; status?: string });
+    .map((line) => JSON.parse(line) as RunEvent);
 }
