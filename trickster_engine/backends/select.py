@@ -8,6 +8,7 @@ from pathlib import Path
 from trickster_engine.backends.base import Backend
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
+from trickster_engine.training.team import ALONE, Team
 
 
 def open_backend(
@@ -15,8 +16,9 @@ def open_backend(
     precision: str | None = None,
     report: Callable[[str], None] = lambda _: None,
     events_path: Path | None = None,
+    team: Team = ALONE,
 ) -> Backend:
-    """Open the device a plan names. The caller closes the backend in a `finally`.
+    """Open the device a plan names, or this process's part of it. The caller closes the backend in a `finally`.
 
     `precision` holds a resumed run to what it settled on before on the same kind of device. `report` is told what takes
     long. A warning event goes straight to `events_path` when a device stops answering and this process cannot speak.
@@ -27,10 +29,22 @@ def open_backend(
         from trickster_engine.backends.ttml_backend import TtmlBackend
 
         return TtmlBackend(plan, report, events_path)
-    _check_torch_device(device, plan)
+    check_torch_device(device)
+    if team.size > 1:
+        from trickster_engine.backends.data_parallel import DataParallelBackend
+
+        return DataParallelBackend(plan, device, precision, team)
     from trickster_engine.backends.torch_backend import TorchBackend
 
     return TorchBackend(plan, device, precision)
+
+
+def process_count(plan: Plan) -> int:
+    """How many processes a plan trains in: with torch one for each device; ttml drives all its chips from one."""
+    rows, columns = plan.device.mesh_shape
+    if not plan.device.enable_ddp or rows * columns == 1 or chosen_device(plan) == "tt":
+        return 1
+    return rows * columns
 
 
 def chosen_device(plan: Plan) -> str:
@@ -51,21 +65,24 @@ def best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _check_torch_device(device: str, plan: Plan) -> None:
+def check_torch_device(device: str, count: int = 1) -> None:
+    """Raise TricksterError unless torch has a kind of device here, and as many of them."""
     import torch
 
-    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not here[device]:
+    here = {
+        "cpu": count,  # as many processes as one likes share it
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+    }[device]
+    if here == 0:
         raise TricksterError(
             "device-unavailable",
             f"device_config.device_type is {device}, but torch {torch.__version__} finds no such device here.",
             "Set device_type: auto to take what this machine has, or install a torch build for your device.",
         )
-    rows, columns = plan.device.mesh_shape
-    if plan.device.enable_ddp and rows * columns > 1:
+    if here < count:
         raise TricksterError(
-            "data-parallel-unavailable",
-            f"enable_ddp with mesh_shape [{rows}, {columns}] asks for {rows * columns} devices; "
-            f"training on {device} uses one.",
-            "Set enable_ddp: false and mesh_shape: [1, 1].",
+            "too-few-devices",
+            f"mesh_shape asks for {count} devices; this machine has {here} of type {device}.",
+            f"Set device_config.mesh_shape: [1, {here}]" + (" and enable_ddp: false." if here == 1 else "."),
         )

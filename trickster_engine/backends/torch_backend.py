@@ -6,11 +6,12 @@ import math
 import platform
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, StepResult
 from trickster_engine.config.plan import Plan
@@ -32,7 +33,8 @@ class TorchBackend:
         self._plan = plan
         self._device = torch.device(device)
         torch.manual_seed(plan.training.seed)
-        self.model = Llama(plan.model).initialize(plan.training.seed).to(self._device)
+        self.model = self._placed(Llama(plan.model).initialize(plan.training.seed))
+        self._network: nn.Module = self.model  # what training's forward pass goes through
         self._optimizers = Optimizers(self.model, plan.training)
         self.precision = precision or plan.training.precision
         if self.precision == "auto":
@@ -58,12 +60,14 @@ class TorchBackend:
         """Do one update. See `Backend.step`."""
         self.model.train()
         loss = 0.0
-        for inputs, targets in micro_batches:
-            micro_loss = self._loss(self._tensor(inputs), self._tensor(targets)) / len(micro_batches)
-            torch.autograd.backward(micro_loss)
+        for number, batch in enumerate(micro_batches, start=1):
+            inputs, targets = self._share(batch)
+            with self._gradients_shared(last=number == len(micro_batches)):
+                micro_loss = self._loss(self._tensor(inputs), self._tensor(targets)) / len(micro_batches)
+                torch.autograd.backward(micro_loss)
             loss += micro_loss.item()
-        limit = self._plan.training.grad_clip
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit if limit > 0 else math.inf).item()
+        loss = self._mean_loss(loss)
+        norm = self._clipped_norm()
         result = StepResult(loss, norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._optimizers.zero_grad()
@@ -77,9 +81,12 @@ class TorchBackend:
         """Mean cross-entropy in nats. Always in full precision, so that any machine finds the same figure."""
         self.model.eval()
         total, count = 0.0, 0
-        for inputs, targets in batches:
-            total += summed_cross_entropy(self.model(self._tensor(inputs)), self._tensor(targets))
-            count += targets.size
+        for batch in batches:
+            inputs, targets = self._share(batch)
+            if targets.size:
+                total += summed_cross_entropy(self.model(self._tensor(inputs)), self._tensor(targets))
+                count += targets.size
+        total, count = self._whole_sum(total, count)
         return total / count
 
     def sampling_model(self) -> Llama:
@@ -116,8 +123,29 @@ class TorchBackend:
 
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            logits = self.model(inputs)
+            logits = self._network(inputs)
         return training_loss(logits, targets, self._plan.training)
+
+    def _clipped_norm(self) -> float:
+        limit = self._plan.training.grad_clip
+        return torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit if limit > 0 else math.inf).item()
+
+    # What a backend that shares the work among processes does otherwise (`data_parallel.py`, `sharded.py`).
+
+    def _placed(self, model: Llama) -> Llama:
+        return model.to(self._device)
+
+    def _share(self, batch: Batch) -> Batch:
+        return batch
+
+    def _gradients_shared(self, last: bool) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def _mean_loss(self, loss: float) -> float:
+        return loss
+
+    def _whole_sum(self, total: float, count: int) -> tuple[float, int]:
+        return total, count
 
     def _tensor(self, array: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(array).to(self._device, non_blocking=True)

@@ -409,7 +409,8 @@ class DeviceConfig:
     )
     mesh_shape: tuple[int, int] = key(
         (1, 1),
-        doc="The devices as a grid, [rows, columns]. Data-parallel training takes one row: [1, 2] is two chips.",
+        doc="The devices as a grid, [rows, columns]. Data-parallel training takes one row: [1, 2] is two chips or "
+        "GPUs, or on a processor two processes that share its cores.",
         effect="Each device works on its share of the batch, so batch_size must be divisible by their number.",
         unit="devices",
         minimum=1,
@@ -420,7 +421,8 @@ class DeviceConfig:
     enable_ddp: bool = key(
         False,
         doc="Data-parallel training: each device holds a copy of the model and a share of the batch; gradients are "
-        "averaged at each step.",
+        "averaged at each step. With torch a process for each device, started by torchrun; a run may be resumed with "
+        "another number of them.",
         effect="Nearly as many times faster as there are devices. Needs a mesh_shape of more than one device.",
     )
 

@@ -99,8 +99,8 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "sequences.",
         "mesh-one-row": "Data-parallel training runs on a line of devices: `[1, 2]`, `[1, 4]`. On Tenstorrent boards a "
         "mesh with several rows opens, and hangs in the second step.",
-        "mesh-of-one-device": "A computer has one processor, and an Apple computer one GPU, so `mesh_shape` is `[1, "
-        "1]`.",
+        "mesh-of-one-device": "An Apple computer has one GPU, so `mesh_shape` is `[1, 1]`. On a processor several "
+        "processes may share the cores.",
         "tt-multiple-of-32": "A Tenstorrent core computes on tiles of 32 x 32 numbers. Widths, the vocabulary and the "
         "context must be multiples of 32; with another context length the backward pass of attention stops the "
         "program.",

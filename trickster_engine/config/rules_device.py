@@ -100,9 +100,9 @@ def one_row(settings: Settings) -> Iterator[Problem]:
 
 @rule(MESH, DEVICE)
 def device_comes_in_numbers(settings: Settings) -> Iterator[Problem]:
-    """There is one processor, and an Apple computer has one GPU."""
+    """An Apple computer has one GPU. Any number of processes share a processor's cores."""
     device, count = settings.text(DEVICE), devices(settings)
-    if device in ("cpu", "mps") and count > 1:
+    if device == "mps" and count > 1:
         message = f"device_type {device} is a single device, but mesh_shape {shown_mesh(settings)} names {count}."
         fixes = (settings.write(MESH, (1, 1), preferred=True),)
         yield settings.problem("mesh-of-one-device", "error", message, MESH, DEVICE, fixes=fixes)

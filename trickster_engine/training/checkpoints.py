@@ -29,6 +29,7 @@ from trickster_engine.config.plan import ModelConfig
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import sync_file, sync_folder, write_json_atomically
 from trickster_engine.model.huggingface import Weights, read_model, write_model
+from trickster_engine.training.team import ALONE, Team
 
 Arrays = dict[str, NDArray[np.generic]]
 TRAINER_FOLDER = "trainer"
@@ -73,11 +74,15 @@ class Checkpoint:
 class CheckpointStore:
     """The checkpoints of one run, below one folder."""
 
-    def __init__(self, folder: Path, pointer_folder: Path, keep_best: int) -> None:
-        """`pointer_folder` receives `latest.json` and `best.json`; the best `keep_best` and the newest two are kept."""
+    def __init__(self, folder: Path, pointer_folder: Path, keep_best: int, team: Team = ALONE) -> None:
+        """`pointer_folder` receives `latest.json` and `best.json`; the best `keep_best` and the newest two are kept.
+
+        In a team only the leader touches the disk; the others call the same methods and hear what came of it.
+        """
         self.folder = folder
         self._pointers = pointer_folder
         self._keep_best = keep_best
+        self._team = team
 
     def save(
         self,
@@ -89,9 +94,13 @@ class CheckpointStore:
         tokenizer: SavesItself,
     ) -> Path:
         """Write one checkpoint and drop those that are no longer kept. Raises OSError, leaving nothing half-written."""
+        target = self.folder / checkpoint_name(state.step)
+        if not self._team.leads:
+            take_part(weights)
+            take_part(optimizer_state)
+            return target
         self.folder.mkdir(parents=True, exist_ok=True)
         self.sweep()
-        target = self.folder / checkpoint_name(state.step)
         temporary = self.folder / f".{target.name}.{os.getpid()}.tmp"
         try:
             temporary.mkdir()
@@ -125,11 +134,18 @@ class CheckpointStore:
 
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint that is whole, or None. Damaged ones are passed over."""
+        path = self._team.shared(self.newest_whole() if self._team.leads else None)
+        return None if path is None else _read(path)
+
+    def newest_whole(self) -> Path | None:
+        """The folder of the newest checkpoint that is whole, or None."""
         for path in reversed(self.steps()):
             try:
-                return read_checkpoint(path)
+                verify(path)
+                read_state(path)
             except TricksterError:
                 continue
+            return path
         return None
 
     def _write_pointers(self, state: TrainerState, target: Path) -> None:
@@ -220,9 +236,27 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def take_part(arrays: Mapping[str, object]) -> None:
+    """Ask for every array, as the leader does who writes them: some are put together from all processes' shares."""
+    for name in arrays:
+        arrays[name]
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and verify one checkpoint. Raises TricksterError where it is damaged or holds no trainer's state."""
     verify(path)
+    return _read(path)
+
+
+def read_state(path: Path) -> TrainerState:
+    """What a checkpoint's trainer knew. Raises TricksterError."""
+    try:
+        return TrainerState(**json.loads((path / TRAINER_FOLDER / STATE_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise damaged(path, str(error)) from error
+
+
+def _read(path: Path) -> Checkpoint:
     trainer = path / TRAINER_FOLDER
     try:
         config, weights = read_model(path)
@@ -232,7 +266,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             weights=weights,
             optimizer_state=load_file(trainer / "optimizer.safetensors"),
             random_state=load_file(trainer / "random.safetensors"),
-            state=TrainerState(**json.loads((trainer / STATE_FILE).read_text(encoding="utf-8"))),
+            state=read_state(path),
         )
     except (OSError, ValueError, TypeError) as error:
         raise damaged(path, str(error)) from error

@@ -132,3 +132,21 @@ class Recorder:
         self._events.write(event)
         for watcher in self._watchers:
             watcher.event(event)
+
+
+class SilentRecorder(Recorder):
+    """For the processes of a run that leave the writing to the first."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        self._log = logging.Logger(run.id, logging.CRITICAL + 1)
+        self._last_eval = None
+
+    def sample(self, step: int, prompt: str, text: str) -> None:
+        """Say nothing."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _write(self, event: Event) -> None:
+        pass

@@ -12,7 +12,7 @@ from typing import Literal
 
 from trickster_engine import __version__
 from trickster_engine.backends.base import Backend
-from trickster_engine.backends.select import chosen_device, open_backend
+from trickster_engine.backends.select import chosen_device, open_backend, process_count
 from trickster_engine.baselines import ngram_baselines
 from trickster_engine.config import check, set_values
 from trickster_engine.config.plan import Plan
@@ -26,10 +26,11 @@ from trickster_engine.processes import this_process
 from trickster_engine.runs import RunDirectory, RunIdentity, RunLock, config_name, create_run
 from trickster_engine.sampling import encode_prompt
 from trickster_engine.training import guards
-from trickster_engine.training.checkpoints import Checkpoint, CheckpointStore, TrainerState, seal
+from trickster_engine.training.checkpoints import CheckpointStore, TrainerState, seal, step_of, take_part
 from trickster_engine.training.loop import Trainer
-from trickster_engine.training.recorder import Recorder, Watcher
+from trickster_engine.training.recorder import Recorder, SilentRecorder, Watcher
 from trickster_engine.training.stopping import StopSwitch
+from trickster_engine.training.team import ALONE, Team
 from trickster_engine.training.tracking import make_tracker
 
 Outcome = Literal["finished", "stopped"]
@@ -53,6 +54,12 @@ class Session:
         """What relative paths in the config are relative to."""
         return self.config_path.parent
 
+    @property
+    def log_path(self) -> Path:
+        """Where the log for people goes."""
+        log_dir = self.plan.output.log_dir
+        return (self.folder / log_dir / self.run.id if log_dir else self.run.path) / "log.txt"
+
 
 def start(
     config_path: Path,
@@ -72,7 +79,7 @@ def start(
     try:
         with RunLock(run.path):
             write_text_atomically(run.config_path, text)
-            return run, _train(session, None)
+            return run, _train(session, resuming=False)
     except BaseException:
         if not run.identity():
             shutil.rmtree(run.path, ignore_errors=True)
@@ -100,45 +107,63 @@ def resume(
             )
     text = _read_config(run)
     changed = set_values(text, overrides) if overrides else text
-    result = check(changed)
-    if result.plan is None:
-        first = next(problem for problem in result.problems if problem.severity == "error")
-        raise TricksterError(first.code, f"{run.config_path}: {first.message}", "Mend the value and resume again.")
+    plan = _plan_of(run, changed)
     identity = run.identity()
     if identity is None:
         raise TricksterError(
             "nothing-to-resume", f"{run.path} never began to train.", "Start it anew with: trickster train"
         )
     with RunLock(run.path):
-        checkpoint = checkpoint_store(run, result.plan).newest()
         if changed != text:
-            step = checkpoint.state.step if checkpoint else 0
+            newest = checkpoint_store(run, plan).newest_whole()
+            step = step_of(newest.name) if newest else 0
             write_text_atomically(run.path / f"config-until-step-{step}.yaml", text)
             write_text_atomically(run.config_path, changed)
         run.clear_stop_request()
-        session = Session(run, result.plan, Path(identity.config_path), watchers, show_progress)
-        return _train(session, checkpoint)
+        session = Session(run, plan, Path(identity.config_path), watchers, show_progress)
+        return _train(session, resuming=True)
 
 
-def checkpoint_store(run: RunDirectory, plan: Plan) -> CheckpointStore:
+def session_of(run: RunDirectory, config_path: Path) -> Session:
+    """What one of several processes needs to train a run that another one has begun. Raises TricksterError."""
+    return Session(run, _plan_of(run, _read_config(run)), config_path, show_progress=False)
+
+
+def checkpoint_store(run: RunDirectory, plan: Plan, team: Team = ALONE) -> CheckpointStore:
     """The checkpoints of a run."""
-    return CheckpointStore(run.checkpoints_folder(), run.path, plan.training.keep_best_n)
+    return CheckpointStore(run.checkpoints_folder(), run.path, plan.training.keep_best_n, team)
 
 
-def _train(session: Session, checkpoint: Checkpoint | None) -> Outcome:
+def _train(session: Session, *, resuming: bool) -> Outcome:
+    """Train in as many processes as the plan asks for. The run is locked by the caller."""
+    processes = process_count(session.plan)
+    if processes == 1:
+        return train_here(session, ALONE, resuming=resuming)
+    from trickster_engine.training.torchrun import train_in_processes
+
+    return train_in_processes(session, processes)
+
+
+def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
+    """Train in this process, by itself or in a team. Raises TricksterError.
+
+    `resuming` goes on from the newest whole checkpoint, if there is one. Why a process that is alone fails is written
+    down here; in a team, by the one who started it.
+    """
     run, plan = session.run, session.plan
-    log_folder = session.folder / plan.output.log_dir / run.id if plan.output.log_dir else run.path
-    step = checkpoint.state.step if checkpoint else 0
     switch = StopSwitch(run)
-    tracker = make_tracker(plan)
+    tracker = make_tracker(plan) if team.leads else None
     watchers = [*session.watchers, *([tracker] if tracker else [])]
-    recorder = Recorder(run, log_folder / "log.txt", watchers)
+    recorder = Recorder(run, session.log_path, watchers) if team.leads else SilentRecorder(run)
     backend: Backend | None = None
+    step = 0
     try:
-        recorder.status("starting", step, f"process {this_process().pid}")
-        recorder.status("preparing", step)
-        dataset = prepare(plan, session.folder, progress=session.show_progress, interrupt=_until_stopped(run))
-        encode_prompt(dataset.tokenizer, plan.sampling.prompt)  # now, rather than at the first evaluation
+        checkpoint = checkpoint_store(run, plan, team).newest() if resuming else None
+        step = checkpoint.state.step if checkpoint else 0
+        if team.size == 1:
+            recorder.status("starting", step, f"process {this_process().pid}")
+            recorder.status("preparing", step)
+        dataset = prepare_data(session)
         if checkpoint and checkpoint.state.data_fingerprint != dataset.fingerprint:
             raise TricksterError(
                 "data-changed",
@@ -152,30 +177,33 @@ def _train(session: Session, checkpoint: Checkpoint | None) -> Outcome:
             checkpoint.state.precision if checkpoint and same_device else None,
             lambda message: recorder.status("preparing", step, message),
             run.events_path,
+            team,
         )
         state = TrainerState(0, dataset.fingerprint, kind, backend.precision)
         if checkpoint:
             state = replace(checkpoint.state, device=kind, precision=backend.precision)
             backend.load(checkpoint.weights, checkpoint.optimizer_state, checkpoint.random_state)
-        identity = _identity(session, dataset, backend)
-        run.write_identity(identity)
-        for watcher in watchers:
-            watcher.ready(run, plan, identity)
+        if team.leads:
+            identity = _identity(session, dataset, backend)
+            run.write_identity(identity)
+            for watcher in watchers:
+                watcher.ready(run, plan, identity)
         for notice in backend.notices():
             recorder.warning(*notice)
         switch.arm()
-        trainer = Trainer(
-            plan, dataset, backend, checkpoint_store(run, plan), recorder, switch.requested, state, saved_step=step
-        )
+        store = checkpoint_store(run, plan, team)
+        stop_requested = (lambda: team.any(switch.requested())) if team.size > 1 else switch.requested
+        trainer = Trainer(plan, dataset, backend, store, recorder, stop_requested, state, saved_step=step)
         outcome = trainer.train()
         step = trainer.state.step
         if outcome == "finished":
-            _write_final(run, plan, backend, dataset)
+            _write_final(run, plan, backend, dataset, team)
         recorder.status(outcome, step)
         return outcome
     except Exception as error:
-        explained = guards.explain(error, plan)
-        _record_failure(recorder, error, explained, step)
+        explained = team.explain(error) or guards.explain(error, plan)
+        if team.size == 1:
+            record_failure(recorder, error, explained, step)
         raise (explained or error) from error
     finally:
         switch.disarm()
@@ -184,7 +212,17 @@ def _train(session: Session, checkpoint: Checkpoint | None) -> Outcome:
         recorder.close()
         if tracker is not None:
             tracker.close()
-        run.clear_stop_request()
+        if team.leads:
+            run.clear_stop_request()
+
+
+def prepare_data(session: Session) -> Dataset:
+    """The tokens to train on, and whether the prompt can be written in them. Raises TricksterError."""
+    dataset = prepare(
+        session.plan, session.folder, progress=session.show_progress, interrupt=_until_stopped(session.run)
+    )
+    encode_prompt(dataset.tokenizer, session.plan.sampling.prompt)  # now, rather than at the first evaluation
+    return dataset
 
 
 def _until_stopped(run: RunDirectory) -> Callable[[], None]:
@@ -202,7 +240,7 @@ def _until_stopped(run: RunDirectory) -> Callable[[], None]:
     return check_for_stop
 
 
-def _record_failure(recorder: Recorder, error: Exception, explained: TricksterError | None, step: int) -> None:
+def record_failure(recorder: Recorder, error: Exception, explained: TricksterError | None, step: int) -> None:
     """Leave the reason in the run. On a full disk even that may not be possible, and the run still ends."""
     try:
         if explained is None:
@@ -244,13 +282,17 @@ def _identity(session: Session, dataset: Dataset, backend: Backend) -> RunIdenti
     )
 
 
-def _write_final(run: RunDirectory, plan: Plan, backend: Backend, dataset: Dataset) -> None:
+def _write_final(run: RunDirectory, plan: Plan, backend: Backend, dataset: Dataset, team: Team) -> None:
     """The last weights, replaced as a whole."""
+    weights = backend.weights()
+    if not team.leads:
+        take_part(weights)
+        return
     final = run.path / FINAL_FOLDER
     temporary = run.path / f".{FINAL_FOLDER}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
-    write_model(temporary, plan.model, backend.weights())
+    write_model(temporary, plan.model, weights)
     dataset.tokenizer.save(temporary)
     seal(temporary)
     shutil.rmtree(final, ignore_errors=True)
@@ -269,6 +311,14 @@ def _new_run(config_path: Path, plan: Plan, run_path: Path | None) -> RunDirecto
             "Name a folder that does not exist yet.",
         ) from error
     return RunDirectory(run_path.resolve())
+
+
+def _plan_of(run: RunDirectory, text: str) -> Plan:
+    result = check(text)
+    if result.plan is None:
+        first = next(problem for problem in result.problems if problem.severity == "error")
+        raise TricksterError(first.code, f"{run.config_path}: {first.message}", "Mend the value and resume again.")
+    return result.plan
 
 
 def _read_config(run: RunDirectory) -> str:

@@ -157,7 +157,6 @@ CASES = [
     Case("mesh-one-row", _device("mesh_shape: [2, 2]", "enable_ddp: true"), "[2, 2]"),
     Case("mesh-one-row", _device("mesh_shape: [4, 1]", "enable_ddp: true", "device_type: tt"), "[4, 1]"),
     Case("mesh-of-one-device", _device("mesh_shape: [1, 2]", "enable_ddp: true", "device_type: mps"), "[1, 2]"),
-    Case("mesh-of-one-device", _device("mesh_shape: [1, 2]", "enable_ddp: true", "device_type: cpu"), "[1, 2]"),
     Case("tt-multiple-of-32", TT + _model("hidden_dim: 400", "num_heads: 4"), "400"),
     Case("tt-multiple-of-32", TT + _model("mlp_dim: 700"), "700"),
     Case("tt-multiple-of-32", TT + _model("max_seq_len: 500"), "500"),

@@ -1,0 +1,77 @@
+"""One process of a run that several train: `python -m trickster_engine.training.rank RUN CONFIG`, started by torchrun.
+
+It ends with the process that started it. Exit code 0 stands for a finished and for a stopped run alike, because to
+torchrun anything else is a failure; which of the two it was is in the run's events.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+from trickster_engine.attached import end_with_starter, end_with_stdin
+from trickster_engine.errors import TricksterError
+
+#: What a TricksterError is kept under in the file through which torchrun tells why a process failed.
+ERROR_KEY = "trickster"
+
+
+def main() -> NoReturn:
+    """Train, and leave word of what went wrong."""
+    end_with_stdin()
+    end_with_starter()
+    code = 0
+    try:
+        train(Path(sys.argv[1]), Path(sys.argv[2]))
+    except Exception as error:
+        code = error.exit_code if isinstance(error, TricksterError) else 1
+        leave_word(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # At once: in an orderly exit torch's own threads may wait for processes that are no more, or abort.
+    os._exit(code)
+
+
+def train(path: Path, config_path: Path) -> None:
+    """Take part in training a run whose config is written and whose text is prepared. Raises TricksterError.
+
+    `config_path` is where that config came from: what it names is found beside it.
+    """
+    from trickster_engine.backends.distributed import torchrun_team
+    from trickster_engine.backends.select import chosen_device
+    from trickster_engine.runs import RunDirectory
+    from trickster_engine.training.session import session_of, train_here
+
+    run = RunDirectory(path)
+    session = session_of(run, config_path)
+    with torchrun_team(chosen_device(session.plan)) as team:
+        train_here(session, team, resuming=team.shared(run.identity() is not None))
+
+
+def leave_word(error: Exception) -> None:
+    """Write the error where torchrun's own processes look for it, in the form they know."""
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if path is None:
+        traceback.print_exception(error)
+        return
+    explained = error if isinstance(error, TricksterError) else None
+    word = {
+        "message": {
+            "message": str(error),
+            "extraInfo": {
+                "py_callstack": "".join(traceback.format_exception(type(error), error, error.__traceback__)),
+                "timestamp": str(int(time.time())),
+            },
+        },
+        ERROR_KEY: list(explained.args) if explained else None,
+    }
+    Path(path).write_text(json.dumps(word), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

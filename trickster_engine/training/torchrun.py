@@ -1,0 +1,251 @@
+"""Training in several processes on this machine, which from outside is one: this one.
+
+It holds the run, prepares the text, starts torchrun's agent in itself, and says what happens. The processes that the
+agent starts (`rank.py`) train; the first of them writes the run directory, and its events are passed on to whoever
+watches here. A signal becomes a request to stop, which the processes agree on between two steps. When one of them is
+lost, the agent ends the others, and why is written down here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, cast
+
+from trickster_engine.backends.select import check_torch_device, chosen_device
+from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
+from trickster_engine.processes import this_process
+from trickster_engine.runs import RunDirectory, read_events
+from trickster_engine.training import guards
+from trickster_engine.training.rank import ERROR_KEY
+from trickster_engine.training.recorder import Recorder, Watcher
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+    from trickster_engine.training.session import Outcome, Session
+
+#: How long the other processes may take to end when one is lost. One that is writing a checkpoint may finish it.
+_SHUTDOWN_S = 15
+#: How often the run's events are passed on.
+_FOLLOW_S = 0.1
+
+
+def train_in_processes(session: Session, processes: int) -> Outcome:
+    """Train a run that this process holds in `processes` others, to its end. Raises TricksterError."""
+    from trickster_engine.training.session import prepare_data, record_failure
+
+    run, plan = session.run, session.plan
+    step = run.summary().step
+    recorder = Recorder(run, session.log_path, session.watchers)
+    try:
+        recorder.status("starting", step, f"process {this_process().pid}, with {processes} others that train")
+        _refuse_here()
+        check_torch_device(chosen_device(plan), processes)
+        recorder.status("preparing", step)
+        prepare_data(session)
+        run_torchrun(
+            ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(processes)],
+            session,
+            _one_machine(processes),
+        )
+    except KeyboardInterrupt:
+        recorder.status("stopped", run.summary().step, "interrupted a second time: stopped without saving")
+        raise
+    except Exception as error:
+        explained = guards.explain(error, plan)
+        record_failure(recorder, error, explained, run.summary().step)
+        raise (explained or error) from error
+    finally:
+        recorder.close()
+        run.clear_stop_request()
+    return "stopped" if run.summary().status == "stopped" else "finished"
+
+
+def run_torchrun(options: list[str], session: Session, environment: Mapping[str, str]) -> None:
+    """Be torchrun for a run until its processes have ended. Raises TricksterError for what made one of them fail."""
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args
+    from torch.distributed.run import run as torchrun
+
+    run = session.run
+    with ExitStack() as stack:
+        logs = stack.enter_context(tempfile.TemporaryDirectory(prefix="trickster-torchrun-"))
+        stack.enter_context(_environment(environment))
+        stack.enter_context(_ending_with_this_process())
+        stack.enter_context(_passing_on(run, session.watchers))
+        stack.enter_context(_signals_ask_to_stop(run))
+        # Signals are ours; torchrun only has to have one to listen to.
+        options = [*options, "--signals-to-handle", "SIGQUIT", "--shutdown-timeout", str(_SHUTDOWN_S)]
+        command = ["--log-dir", logs, "-m", "trickster_engine.training.rank", str(run.path), str(session.config_path)]
+        try:
+            torchrun(parse_args([*options, *command]))  # type: ignore[no-untyped-call]
+        except ChildFailedError as error:
+            raise _cause(error.failures, session.log_path) from None
+        except SignalException:
+            raise KeyboardInterrupt from None
+
+
+def _refuse_here() -> None:
+    from trickster_engine.backends.distributed import started_by_torchrun
+
+    if sys.platform == "win32":
+        raise TricksterError(
+            "several-processes-unavailable",
+            "Training in several processes needs Linux or macOS.",
+            "Set device_config.enable_ddp: false and mesh_shape: [1, 1], or train in WSL.",
+        )
+    if started_by_torchrun():
+        raise TricksterError(
+            "started-by-torchrun",
+            "Torchrun has started this process, and the config asks for several: each would start as many again.",
+            "Start it as: trickster train CONFIG. It runs torchrun itself. For several machines: trickster launch.",
+        )
+
+
+def _one_machine(processes: int) -> dict[str, str]:
+    """What the processes of one machine need to know: their share of the cores, and that they talk over loopback."""
+    import torch
+
+    loopback = "lo0" if sys.platform == "darwin" else "lo"
+    return {
+        "OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // processes)),
+        "GLOO_SOCKET_IFNAME": loopback,
+    }
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Variables for the processes to come. What the user has set is kept."""
+    added = [name for name in values if name not in os.environ]
+    os.environ.update({name: values[name] for name in added})
+    loggers = [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]
+    levels = {name: logging.getLogger(name).level for name in loggers}
+    for name in loggers:  # what torchrun tells of a lost process is told in words below
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        for name in added:
+            del os.environ[name]
+
+
+@contextmanager
+def _ending_with_this_process() -> Iterator[None]:
+    """Make standard input a pipe that only this process could write to: those that inherit it end when it does."""
+    reading, writing = os.pipe()
+    kept = os.dup(0)
+    os.dup2(reading, 0)
+    os.close(reading)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+        os.close(writing)
+
+
+@contextmanager
+def _passing_on(run: RunDirectory, watchers: tuple[Watcher, ...] | Any) -> Iterator[None]:
+    """Tell the watchers what the training processes write down."""
+    over = threading.Event()
+    thread = threading.Thread(target=_follow, args=(run, watchers, over), name="follow-run", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _follow(run: RunDirectory, watchers: Any, over: threading.Event) -> None:
+    offset = run.events_path.stat().st_size
+    ready = False
+    last_round = False
+    while not last_round:
+        last_round = over.wait(_FOLLOW_S)  # once more after the end, for what was written last
+        events, offset = read_events(run.events_path, offset)
+        identity, plan = (run.identity(), run.plan()) if not ready else (None, None)
+        if identity and plan:
+            ready = True
+            for watcher in watchers:
+                watcher.ready(run, plan, identity)
+        for event in events:
+            for watcher in watchers:
+                watcher.event(event)
+
+
+@contextmanager
+def _signals_ask_to_stop(run: RunDirectory) -> Iterator[None]:
+    """The first signal asks the run to stop, which saves; a second Ctrl-C ends the processes at once."""
+    from torch.distributed.elastic.multiprocessing import SignalException
+
+    asked = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if asked.is_set() and number == signal.SIGINT:
+            raise SignalException("interrupted twice", signal.SIGKILL)
+        asked.set()
+        run.request_stop()
+
+    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    quitting = signal.getsignal(signal.SIGQUIT)
+    try:
+        yield
+    finally:
+        for number, handler in {**previous, signal.SIGQUIT: quitting}.items():
+            signal.signal(number, cast(Any, handler))
+
+
+def _cause(failures: Mapping[int, ProcessFailure], log_path: Path) -> TricksterError:
+    """Of everything that failed, what came first: the others only lost touch with it."""
+    from trickster_engine.backends.distributed import PROCESS_LOST
+
+    def order(item: tuple[int, ProcessFailure]) -> tuple[int, int]:
+        rank, failure = item
+        told = _told(failure)
+        if told is not None:
+            return (2 if told.code == PROCESS_LOST else 0, rank)
+        # torchrun ends those that are left with SIGTERM, and with SIGKILL only those that do not heed it.
+        return (3 if failure.exitcode == -signal.SIGTERM else 1, rank)
+
+    rank, failure = min(failures.items(), key=order)
+    told = _told(failure)
+    if told is not None:
+        return told
+    data = failure.error_file_data.get("message")
+    if isinstance(data, dict):  # a defect of ours: keep its traceback
+        with log_path.open("a", encoding="utf-8") as log:
+            log.write(f"process {rank}:\n{data['extraInfo']['py_callstack']}\n")
+        return TricksterError(
+            "unexpected",
+            f"Process {rank} failed: {data['message']}",
+            "log.txt in the run directory has the details.",
+            EXIT_TRAINING_FAILED,
+        )
+    how = (
+        f"was ended by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with exit code {failure.exitcode}"
+    )
+    memory = " SIGKILL is also what the system sends when memory runs out." if failure.exitcode == -9 else ""
+    return TricksterError(
+        PROCESS_LOST,
+        f"Process {rank} of the run (pid {failure.pid}) {how}, so the others were ended as well.{memory}",
+        "The last checkpoint is whole. Go on with: trickster resume <run>",
+        EXIT_TRAINING_FAILED,
+    )
+
+
+def _told(failure: ProcessFailure) -> TricksterError | None:
+    values = failure.error_file_data.get(ERROR_KEY)
+    return TricksterError(*values) if values else None
