@@ -9,6 +9,7 @@ Layout (see also `training/checkpoints.py`):
         lock            held by the trainer for as long as it lives; names its process
         stop            exists while somebody asks the trainer to stop
         checkpoints/    final/    best.json    latest.json    samples.md    log.txt
+        report.html     what it learned, made when asked for
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ IDENTITY_FILE = "run.json"
 CONFIG_FILE = "config.yaml"
 LOCK_FILE = "lock"
 STOP_FILE = "stop"
+REPORT_FILE = "report.html"
 _RUN_NAME = re.compile(r"(?P<name>.+)-(?P<number>\d{3,})")
 
 

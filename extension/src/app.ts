@@ -5,6 +5,7 @@ import type { Interpreters } from './common/python';
 import type { Server } from './common/server';
 import type { Dashboard } from './dashboard/panel';
 import type { LessonProgress } from './lesson/progress';
+import type { Pages } from './views/pages';
 import type { Reports } from './views/reports';
 import type { RunStore } from './runs/store';
 import type { Samples } from './runs/samples';
@@ -21,4 +22,5 @@ export interface App {
   lesson: LessonProgress;
   dashboard: Dashboard;
   reports: Reports;
+  pages: Pages;
 }

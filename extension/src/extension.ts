@@ -20,6 +20,7 @@ import { Samples } from './runs/samples';
 import { RunStatusBar } from './runs/statusBar';
 import { RunStore } from './runs/store';
 import { LessonTree } from './views/lessonTree';
+import { Pages } from './views/pages';
 import { Reports } from './views/reports';
 import { RunsTree } from './views/runsTree';
 
@@ -42,6 +43,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const configs = new Configs();
   const lesson = new LessonProgress(context.workspaceState);
   const reports = new Reports();
+  const pages = new Pages(context.extensionUri, context.workspaceState);
   const dashboard = new Dashboard(context.extensionUri, server, runs, lesson, interpreters, log);
   const app: App = {
     log,
@@ -54,6 +56,7 @@ export function activate(context: vscode.ExtensionContext): void {
     lesson,
     dashboard,
     reports,
+    pages,
   };
 
   const lessonTree = new LessonTree(lesson);
@@ -67,6 +70,7 @@ export function activate(context: vscode.ExtensionContext): void {
     configs,
     lesson,
     reports,
+    pages,
     dashboard,
     lessonTree,
     runsTree,

@@ -389,6 +389,24 @@ export interface CompareResult {
   data: unknown;
 }
 
+/** What a run has learned and what not: the page that `trickster report` writes into its directory. */
+export interface ReportParams {
+  /** The run; it has saved a checkpoint. */
+  runId: string;
+  /** The interpreter that runs the model. */
+  python?: string | null;
+  /** Progress is reported to this token. */
+  workDoneToken?: string | number | null;
+}
+
+/** Where the page is. It is made again only where the run has gone on since. */
+export interface ReportResult {
+  /** The page: one HTML file that loads and runs nothing. */
+  path: string;
+  /** What `trickster report --json` prints; null where the page was there already. */
+  data: unknown;
+}
+
 /** The model of a config, before it is trained: parameters by part, shapes, a sample of noise. */
 export interface InspectParams {
   /** The config. */
@@ -405,6 +423,8 @@ export interface InspectResult {
   report: string;
   /** What `trickster inspect --json` prints. */
   data: unknown;
+  /** The same with the picture of the architecture, as an HTML page that loads and runs nothing. */
+  page: string;
 }
 
 /** Fetch and encode the corpus of a config. */
@@ -566,6 +586,7 @@ export const Method = {
   generate: 'trickster/generate',
   nextTokens: 'trickster/nextTokens',
   compare: 'trickster/compare',
+  report: 'trickster/report',
   inspect: 'trickster/inspect',
   prepare: 'trickster/prepare',
   doctor: 'trickster/doctor',
@@ -589,6 +610,7 @@ export interface Requests {
   'trickster/generate': { params: GenerateParams; partial: GeneratePart; result: GenerateResult };
   'trickster/nextTokens': { params: NextTokensParams; result: NextTokensResult };
   'trickster/compare': { params: CompareParams; result: CompareResult };
+  'trickster/report': { params: ReportParams; result: ReportResult };
   'trickster/inspect': { params: InspectParams; result: InspectResult };
   'trickster/prepare': { params: PrepareParams; result: PrepareResult };
   'trickster/doctor': { params: DoctorParams; result: DoctorResult };

@@ -349,6 +349,23 @@ class CompareResult:
 
 
 @dataclass(frozen=True)
+class ReportParams:
+    """What a run has learned and what not: the page that `trickster report` writes into its directory."""
+
+    run_id: str = item("The run; it has saved a checkpoint.")
+    python: str | None = item("The interpreter that runs the model.", None)
+    work_done_token: ProgressToken | None = item("Progress is reported to this token.", None)
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """Where the page is. It is made again only where the run has gone on since."""
+
+    path: str = item("The page: one HTML file that loads and runs nothing.")
+    data: JsonValue = item("What `trickster report --json` prints; null where the page was there already.", None)
+
+
+@dataclass(frozen=True)
 class InspectParams:
     """The model of a config, before it is trained: parameters by part, shapes, a sample of noise."""
 
@@ -363,6 +380,7 @@ class InspectResult:
 
     report: str = item("The same, as text to show.")
     data: JsonValue = item("What `trickster inspect --json` prints.")
+    page: str = item("The same with the picture of the architecture, as an HTML page that loads and runs nothing.")
 
 
 @dataclass(frozen=True)
@@ -553,6 +571,7 @@ REQUESTS: tuple[Request, ...] = (
     ),
     Request("trickster/nextTokens", NextTokensParams, NextTokensResult, starts_process=True),
     Request("trickster/compare", CompareParams, CompareResult, "trickster.server.compare", starts_process=True),
+    Request("trickster/report", ReportParams, ReportResult, "trickster.server.report", starts_process=True),
     Request("trickster/inspect", InspectParams, InspectResult, "trickster.server.inspect", starts_process=True),
     Request("trickster/prepare", PrepareParams, PrepareResult, "trickster.server.prepare", starts_process=True),
     Request("trickster/doctor", DoctorParams, DoctorResult, "trickster.server.doctor", starts_process=True),

@@ -275,6 +275,8 @@ def test_reports(finished: tuple[RawClient, Path, str, Follower]) -> None:
     inspected = client.request("trickster/inspect", {"configUri": path.as_uri()}, 120)
     assert inspected["data"]["parameters"]["total"] > 0
     assert "# The model before training" in inspected["report"]
+    assert f"{inspected['data']['parameters']['total']:,}" in inspected["page"]
+    assert "<svg" in inspected["page"] and "default-src 'none'" in inspected["page"]
     compared = client.request("trickster/compare", {"runId": run_id, "workDoneToken": "bar"}, 120)
     assert {"rows", "samples"} <= set(compared["data"])
     assert "# Proof of learning" in compared["report"]
@@ -282,6 +284,35 @@ def test_reports(finished: tuple[RawClient, Path, str, Follower]) -> None:
     assert checked["data"]["would_run"] in checked["report"]
     assert checked["report"].startswith("# This machine")
     assert [part["kind"] for part in drain(client, "bar")][:1] == ["begin"]
+
+
+def test_what_was_learned_is_measured_again_only_where_the_run_has_gone_on(
+    finished: tuple[RawClient, Path, str, Follower],
+) -> None:
+    client, path, run_id, _ = finished
+    until(lambda: not run_info(client, run_id)["live"])
+    page = Path(run_id) / "report.html"
+    position = {"textDocument": {"uri": path.as_uri()}, "position": {"line": 4, "character": 6}}
+    client.open(path.as_uri(), path.read_text(encoding="utf-8"))
+    request = client.begin("trickster/report", {"runId": run_id, "workDoneToken": "measuring"})
+    client.request("textDocument/hover", position, 5)  # a process of its own measures
+    made = client.wait(request, 240)["result"]
+    assert made["path"] == str(page)
+    assert made["data"]["run"] == Path(run_id).name
+    assert "<title>What" in page.read_text(encoding="utf-8")
+    said = drain(client, "measuring")
+    assert said[0]["kind"] == "begin"
+    assert any("writes" in part.get("message", "") for part in said)
+    before = page.stat().st_mtime_ns
+    again = client.request("trickster/report", {"runId": run_id}, 60)
+    assert again == {"path": str(page), "data": None}
+    assert page.stat().st_mtime_ns == before
+    page.write_text(page.read_text(encoding="utf-8").replace("bytes of events", "older events"), encoding="utf-8")
+    request = client.begin("trickster/report", {"runId": run_id})
+    client.notify("$/cancelRequest", {"id": request})
+    assert client.wait(request)["error"]["code"] == -32800
+    assert "older events" in page.read_text(encoding="utf-8")
+    client.notify("textDocument/didClose", {"textDocument": {"uri": path.as_uri()}})
 
 
 def test_a_command_says_what_has_come_of_it(finished: tuple[RawClient, Path, str, Follower]) -> None:
@@ -505,6 +536,7 @@ def test_no_process_is_started_in_a_folder_that_is_not_trusted(tmp_path: Path, e
             ("trickster/inspect", {"configUri": path.as_uri()}),
             ("trickster/prepare", {"configUri": path.as_uri()}),
             ("trickster/doctor", {}),
+            ("trickster/report", {"runId": "/x"}),
             ("trickster/generate", {"checkpoint": "/x"}),
             ("trickster/nextTokens", {"checkpoint": "/x", "text": "a"}),
         ):

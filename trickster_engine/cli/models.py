@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config, print_json
-from trickster_engine.config.plan import ModelConfig, SamplingConfig
+from trickster_engine.config.plan import SamplingConfig
 from trickster_engine.errors import TricksterError
 
 WIDTH = 72
@@ -20,6 +20,7 @@ def add_commands(commands: Subcommands) -> None:
     inspecting.add_argument(
         "--picture", type=Path, metavar="FILE", help="also draw the architecture with its numbers, as an SVG"
     )
+    inspecting.add_argument("--page", type=Path, metavar="FILE", help="also write it all as a page for the browser")
     add_json(inspecting)
     inspecting.set_defaults(run=_inspect)
 
@@ -86,24 +87,28 @@ def _sampling_config(options: argparse.Namespace) -> SamplingConfig:
 
 def _inspect(options: argparse.Namespace) -> int:
     from trickster_engine.inspection import inspect_model
+    from trickster_engine.report.architecture import architecture_picture
+    from trickster_engine.report.model_page import model_page
 
     loaded = load_config(options)
     inspection = inspect_model(loaded.plan, loaded.path.parent.resolve())
+    found = inspection.as_json()
     if options.picture is not None:
-        _draw(loaded.plan.model, options.picture)
+        _write(options.picture, architecture_picture(loaded.plan.model))
+    if options.page is not None:
+        _write(options.page, model_page(loaded.path.name, loaded.plan.model, found))
     if options.json:
-        print_json(inspection.as_json())
+        print_json(found)
     else:
         print(inspection.as_text())
     return 0
 
 
-def _draw(model: ModelConfig, target: Path) -> None:
+def _write(target: Path, text: str) -> None:
     from trickster_engine.files import write_text_atomically
-    from trickster_engine.report.architecture import architecture_picture
 
     try:
-        write_text_atomically(target, architecture_picture(model))
+        write_text_atomically(target, text)
     except OSError as error:
         raise TricksterError(
             "cannot-write", f"Cannot write {target}: {error.strerror or error}.", "Choose another place."

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config, print_json
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import write_text_atomically
-
-REPORT_FILE = "report.html"
+from trickster_engine.runs import REPORT_FILE
 
 
 def add_commands(commands: Subcommands) -> None:
@@ -36,7 +36,11 @@ def _report(options: argparse.Namespace) -> int:
     from trickster_engine.report.page import render
     from trickster_engine.report.study import study
 
-    result = study(options.path, options.checkpoint)
+    def say(words: str) -> None:
+        # It takes a while; and standard output belongs to the result.
+        print(f"{words} ...", file=sys.stderr, flush=True)
+
+    result = study(options.path, options.checkpoint, say)
     if options.json:
         print_json(result.as_json())
         if options.output is None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 
 from trickster_engine.report import charts
 from trickster_engine.report.charts import Series
 from trickster_engine.report.difficulty import Hardness
+from trickster_engine.report.html_page import document, safe, visible
 from trickster_engine.report.measures import LEVELS
 from trickster_engine.report.study import LONG, Copying, Course, Sample, Study
 
@@ -19,52 +19,6 @@ _LEVEL_WORDS = {
     "discourse": "who speaks, and who answers",
 }
 _NAMES = {"random": "random weights", "model": "the model", "real": "held-out text"}
-
-_STYLE = """
-:root { color-scheme: light dark; --paper: #fff; --ink: #1f2328; --soft: #57606a; --edge: #d0d7de; --shade: #f6f8fa;
-  --blue: #0969da; --green: #1a7f37; --orange: #bc4c00; --purple: #8250df; --heat: 188, 76, 0; }
-@media (prefers-color-scheme: dark) { :root { --paper: #1b1b1d; --ink: #e6e6e6; --soft: #adadad; --edge: #444;
-  --shade: #252528; --blue: #4daafc; --green: #4ac26b; --orange: #f0944d; --purple: #c297ff; --heat: 240, 148, 77; } }
-@media (prefers-contrast: more) { :root { --soft: var(--ink); --edge: var(--ink); } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 54rem; padding: 1.5rem 1rem 4rem; background: var(--paper); color: var(--ink);
-  font: 1rem/1.55 system-ui, "Segoe UI", Ubuntu, sans-serif; }
-h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { margin: 2.6rem 0 .4rem; font-size: 1.3rem; }
-h3 { margin: 1.8rem 0 .2rem; font-size: 1.05rem; }
-p { margin: .5rem 0; } .soft, small { color: var(--soft); } small { font-size: .85rem; }
-pre { background: var(--shade); border: 1px solid var(--edge); border-radius: 6px; padding: .7rem .9rem;
-  white-space: pre-wrap; overflow-wrap: anywhere; font: .88rem/1.45 ui-monospace, Menlo, Consolas, monospace;
-  margin: .4rem 0; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: .7rem; margin: 1.2rem 0; }
-.facts div { border: 1px solid var(--edge); border-radius: 8px; padding: .6rem .8rem; }
-.facts b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; margin: .4rem 0; }
-th, td { text-align: left; padding: .35rem .5rem; border-bottom: 1px solid var(--edge); vertical-align: middle; }
-th { font-weight: 600; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td small { display: block; line-height: 1.35; }
-.asked { table-layout: fixed; min-width: 46rem; }
-.asked th:first-child { width: 34%; } .asked th:nth-child(3) { width: 10.5rem; } .asked th:last-child { width: 9rem; }
-svg.chart { width: 100%; height: auto; display: block; }
-svg text { font: 12px system-ui, sans-serif; fill: var(--soft); }
-svg .axis { fill: none; stroke: var(--soft); } svg .grid { stroke: var(--edge); opacity: .5; }
-svg .level { fill: none; stroke: var(--green); stroke-dasharray: 5 4; }
-svg .mark { stroke: var(--purple); stroke-dasharray: 2 3; }
-svg .curve { fill: none; stroke-width: 2.2; stroke-linejoin: round; stroke: var(--hue); } svg .dot { fill: var(--hue); }
-.blue { --hue: var(--blue); } .orange { --hue: var(--orange); } .green { --hue: var(--green); }
-.purple { --hue: var(--purple); }
-.legend span { margin-right: 1.2rem; font-size: .9rem; }
-.legend i { display: inline-block; width: 1.4em; height: 3px; margin-right: .4em; vertical-align: middle;
-  background: var(--hue); }
-.way { display: inline-block; width: 4.2rem; height: .55rem; border: 1px solid var(--edge); border-radius: 3px; }
-.way i { display: block; height: 100%; background: var(--blue); }
-.bar i { display: block; height: .7rem; background: var(--orange); border-radius: 2px; min-width: 1px; }
-.text { white-space: pre-wrap; font: .92rem/1.7 ui-monospace, Menlo, Consolas, monospace; border: 1px solid var(--edge);
-  border-radius: 6px; padding: .7rem .9rem; overflow-wrap: anywhere; }
-.text span { border-radius: 2px; }
-details { margin: .3rem 0; } summary { cursor: pointer; }
-code { font-family: ui-monospace, Menlo, Consolas, monospace; }
-"""
 
 
 def render(study: Study) -> str:
@@ -78,16 +32,7 @@ def render(study: Study) -> str:
         _difficulty(study),
         _limits(study),
     ]
-    title = f"What {study.run} learned"
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{_safe(title)}</title><style>{_STYLE}</style></head>\n<body>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
-    )
+    return document(f"What {study.run} learned", parts, study.events_read)
 
 
 def _head(study: Study) -> str:
@@ -104,12 +49,12 @@ def _head(study: Study) -> str:
         facts.append(
             (_value(words, words.long_model), f"real words; held-out text has {_value(words, words.long_real)}")
         )
-    cards = "".join(f"<div><b>{_safe(value)}</b><small>{_safe(about)}</small></div>" for value, about in facts)
+    cards = "".join(f"<div><b>{safe(value)}</b><small>{safe(about)}</small></div>" for value, about in facts)
     return (
-        f"<h1>What {_safe(study.run)} learned, and what it did not</h1>"
-        f'<p class="soft">{study.parameters:,} parameters, {study.steps_done:,} steps on {_safe(study.device)}, '
-        f"{study.times_over_text:.1f} times over the text of {_safe(study.corpus)} ({_safe(study.tokenizer)} tokens). "
-        f"Judged here: checkpoint {_safe(study.checkpoint)}.</p>"
+        f"<h1>What {safe(study.run)} learned, and what it did not</h1>"
+        f'<p class="soft">{study.parameters:,} parameters, {study.steps_done:,} steps on {safe(study.device)}, '
+        f"{study.times_over_text:.1f} times over the text of {safe(study.corpus)} ({safe(study.tokenizer)} tokens). "
+        f"Judged here: checkpoint {safe(study.checkpoint)}.</p>"
         f'<div class="facts">{cards}</div>'
     )
 
@@ -141,7 +86,7 @@ def _losses(study: Study) -> str:
         "single letters, pairs and triples, achieve on the same held-out text.</p>"
         + charts.legend(series)
         + chart
-        + (f"<p><strong>{_safe(study.parting.words)}</strong></p>" if study.parting else "")
+        + (f"<p><strong>{safe(study.parting.words)}</strong></p>" if study.parting else "")
         + "<details><summary>The figures</summary><table><thead><tr>"
         '<th class="n">step</th><th class="n">training text</th><th class="n">held-out text</th>'
         f'<th class="n">perplexity</th></tr></thead><tbody>{rows}</tbody></table></details>'
@@ -157,16 +102,14 @@ def _samples(study: Study) -> str:
     rest = f"<details><summary>{len(others)} more</summary>{''.join(map(_sample, others))}</details>" if others else ""
     return (
         "<h2>From noise to text</h2>"
-        f"<p>What it wrote after <code>{_safe(study.prompt)}</code> as it learned, at temperature "
+        f"<p>What it wrote after <code>{safe(study.prompt)}</code> as it learned, at temperature "
         f"{study.temperature:g}.</p>{shown}{rest}"
     )
 
 
 def _sample(sample: Sample) -> str:
     loss = "" if sample.val_loss is None else f" · held-out loss {sample.val_loss:.3f}"
-    return (
-        f"<h3>Step {sample.step:,}<small>{loss}</small></h3><pre>{_safe(_visible(sample.prompt + sample.text))}</pre>"
-    )
+    return f"<h3>Step {sample.step:,}<small>{loss}</small></h3><pre>{safe(visible(sample.prompt + sample.text))}</pre>"
 
 
 def _measures(study: Study) -> str:
@@ -199,7 +142,7 @@ def _measures(study: Study) -> str:
         )
     if astray:
         parts.append(
-            "<ul>" + "".join(f"<li>{_safe(course.title)}: {_safe(course.words)}</li>" for course in astray) + "</ul>"
+            "<ul>" + "".join(f"<li>{safe(course.title)}: {safe(course.words)}</li>" for course in astray) + "</ul>"
         )
     return "".join(parts)
 
@@ -212,7 +155,7 @@ def _course(course: Course) -> str:
         percent = round(100 * course.near)
         way = f'<span class="way" title="{percent} %"><i style="width:{min(100, percent)}%"></i></span> {percent} %'
     return (
-        f"<tr><td>{_safe(course.title)}<small>{_safe(course.about)}</small></td>"
+        f"<tr><td>{safe(course.title)}<small>{safe(course.about)}</small></td>"
         f'<td class="n">{_value(course, course.long_random)}</td><td>{spark}</td>'
         f'<td class="n"><strong>{_value(course, course.long_model)}</strong></td>'
         f'<td class="n">{_value(course, course.long_real)}</td><td class="n">{way}</td></tr>'
@@ -238,7 +181,7 @@ def _copies(study: Study) -> str:
     )
     rows = "".join(
         f'<tr><td>{_NAMES[one.name]}</td><td class="n">{one.longest}</td>'
-        f"<td><code>{_safe(_visible(one.longest_text).strip())}</code></td></tr>"
+        f"<td><code>{safe(visible(one.longest_text).strip())}</code></td></tr>"
         for one in study.copying
     )
     return (
@@ -247,7 +190,7 @@ def _copies(study: Study) -> str:
         "are words. A model that recites lies clearly above held-out text at the longer ones.</p>"
         + charts.legend(series)
         + chart
-        + f"<p><strong>{_safe(_reciting(study.copying))}</strong></p>"
+        + f"<p><strong>{safe(_reciting(study.copying))}</strong></p>"
         + '<div class="wide"><table><thead><tr><th>the longest copy in</th><th class="n">characters</th>'
         f"<th>it reads</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
@@ -279,7 +222,7 @@ def _difficulty(study: Study) -> str:
     most = max((loss for _, loss in found.excerpt), default=1.0) or 1.0
     excerpt = "".join(
         f'<span style="background:rgba(var(--heat),{min(1.0, loss / most) * 0.85:.2f})" title="{loss:.2f} nats, '
-        f'probability {math.exp(-loss):.1%}">{_safe(_visible(piece))}</span>'
+        f'probability {math.exp(-loss):.1%}">{safe(visible(piece))}</span>'
         for piece, loss in found.excerpt
     )
     return (
@@ -302,7 +245,7 @@ def _difficulty(study: Study) -> str:
 def _hardness(rows: Sequence[Hardness]) -> str:
     most = max((row.nats for row in rows), default=1.0) or 1.0
     body = "".join(
-        f'<tr><td><code>{_safe(row.what)}</code></td><td class="bar" style="width:40%">'
+        f'<tr><td><code>{safe(row.what)}</code></td><td class="bar" style="width:40%">'
         f'<i style="width:{100 * row.nats / most:.0f}%"></i></td><td class="n">{row.nats:.2f}</td>'
         f'<td class="n">{row.count:,}</td><td class="n">{row.share:.1%}</td></tr>'
         for row in rows
@@ -321,7 +264,7 @@ def _limits(study: Study) -> str:
     least = (
         "<p>Furthest from real text: "
         + "; ".join(
-            f"{_safe(course.title.lower())} ({round(100 * (course.near or 0.0))} % of the way)" for course in far
+            f"{safe(course.title.lower())} ({round(100 * (course.near or 0.0))} % of the way)" for course in far
         )
         + ".</p>"
         if far
@@ -331,7 +274,7 @@ def _limits(study: Study) -> str:
         "<h2>What was not learned</h2>"
         + least
         + "<p>And what no measure here can show, because it is not there: meaning. The model has no knowledge of the "
-        f"world, no plan, and no memory beyond its context. It has learned how the text of {_safe(study.corpus)} "
+        f"world, no plan, and no memory beyond its context. It has learned how the text of {safe(study.corpus)} "
         "looks. A text can be like the real one on every line of this report and still say nothing.</p>"
     )
 
@@ -350,13 +293,3 @@ def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
     last = len(samples) - 1
     chosen = {round(last * (index / (count - 1)) ** 2) for index in range(count)} if last else {0}
     return [samples[index] for index in sorted(chosen)]
-
-
-def _visible(text: str) -> str:
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else "\N{MIDDLE DOT}" for character in text
-    )
-
-
-def _safe(text: str) -> str:
-    return html.escape(text)

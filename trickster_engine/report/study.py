@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,7 @@ class Study:
     """Everything a report shows. Losses in nats a token."""
 
     run: str
+    events_read: int  # bytes of the run's events that this tells of
     device: str
     machine: str
     corpus: str
@@ -111,16 +112,20 @@ class Study:
         return asdict(self)
 
 
-def study(path: Path, checkpoint: str = "best") -> Study:
-    """Measure a run that has at least one checkpoint. Raises TricksterError where it has none, or its text is gone."""
+def study(path: Path, checkpoint: str = "best", say: Callable[[str], None] = lambda _: None) -> Study:
+    """Measure a run that has at least one checkpoint; `say` hears what is being done.
+
+    Raises TricksterError where the run has no checkpoint, or its text is gone.
+    """
     run = RunDirectory(path)
     plan, identity = run.plan(), run.identity()
     if plan is None or identity is None:
         raise TricksterError("not-a-run", f"{path} is not a run that has begun.", "List runs with: trickster runs")
+    say("Loading the model and its text")
     model, tokenizer, folder = load_model(path, checkpoint)
     dataset = prepare(plan, Path(identity.config_path).parent, progress=False)
-    events, _ = read_events(run.events_path)
-    return _Studying(run, plan, identity, model, tokenizer, dataset, events).study(folder.name)
+    events, read = read_events(run.events_path)
+    return _Studying(run, plan, identity, model, tokenizer, dataset, events, read, say).study(folder.name)
 
 
 @dataclass(frozen=True)
@@ -132,25 +137,35 @@ class _Studying:
     tokenizer: Tokenizer
     dataset: Dataset
     events: Sequence[Event]
+    events_read: int
+    say: Callable[[str], None]
 
     def study(self, checkpoint: str) -> Study:
+        self.say("Counting the training text")
         training_text = self.dataset.train_text(SEARCHED)
         reference = Reference.of(training_text)
         held_out = self.dataset.val_text(SEARCHED)
         points = loss_points(self.events)
         twin = Llama(self.model.config).initialize(self.plan.training.seed).to(self.model.device)
+        self.say("Measuring the samples along the run")
         samples = self._samples(reference, points)
         length = _typical([len(sample.prompt + sample.text) for sample in samples]) or 200
-        texts = {
-            "random": self._long(twin),
-            "model": self._long(self.model),
-            "real": held_out[:LONG],
-        }
+        self.say(f"Random weights write {LONG:,} characters")
+        random = self._long(twin)
+        self.say(f"The model writes {LONG:,} characters")
+        texts = {"random": random, "model": self._long(self.model), "real": held_out[:LONG]}
+        self.say("Asking every question of all of them")
+        courses = self._courses(reference, samples, held_out, length, texts)
+        self.say("Looking for copies from the training text")
+        copying = [_copying(name, text, training_text) for name, text in texts.items()]
+        self.say("Looking at what the model finds hard")
+        difficulty = find_difficulty(self.model, self.tokenizer, self.dataset)
         summary = self.run.summary()
         tokens = self.plan.training.batch_size * self.plan.training.gradient_accumulation_steps
         tokens *= self.plan.model.max_seq_len * summary.step
         return Study(
             run=self.run.id,
+            events_read=self.events_read,
             device=f"{self.identity.device}, {self.identity.precision}",
             machine=self.identity.host,
             corpus=self.dataset.name,
@@ -166,9 +181,9 @@ class _Studying:
             points=points,
             parting=find_parting(points),
             samples=samples,
-            courses=self._courses(reference, samples, held_out, length, texts),
-            copying=[_copying(name, text, training_text) for name, text in texts.items()],
-            difficulty=find_difficulty(self.model, self.tokenizer, self.dataset),
+            courses=courses,
+            copying=copying,
+            difficulty=difficulty,
             long_texts=texts,
         )
 

@@ -8,6 +8,7 @@ import { tryExperiment } from './experiment';
 import { checkHardware, inspect, prepare, restartServer } from './inspection';
 import { openConfig, openLesson } from './lesson';
 import { newConfig } from './newConfig';
+import { openReport, report } from './report';
 import * as runs from './runs';
 
 type Action = (app: App, argument: unknown) => Promise<unknown>;
@@ -23,6 +24,8 @@ export const COMMANDS: Readonly<Record<string, Action>> = {
   showSamples: runs.showSamples,
   revealRun: runs.revealRun,
   deleteRun: runs.deleteRun,
+  report,
+  openReport: (app) => openReport(app),
   newConfig,
   openConfig,
   openLesson,

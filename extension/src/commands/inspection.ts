@@ -23,7 +23,11 @@ export async function inspect(app: App, argument: unknown): Promise<void> {
   if (!answer) {
     return;
   }
-  await app.reports.show(`${name} inspected`, answer.report);
+  if (answer.page) {
+    app.pages.showModel(name, answer.page, config);
+  } else {
+    await app.reports.show(`${name} inspected`, answer.report);
+  }
   const parameters = numberAt(answer.data, 'parameters', 'total');
   const loss = numberAt(answer.data, 'random_loss');
   app.lesson.done(

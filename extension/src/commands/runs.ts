@@ -111,18 +111,6 @@ export async function showSamples(app: App, argument: unknown): Promise<void> {
     return;
   }
   app.samples.show(run.runId, false);
-  let evaluations = 0;
-  await app.runs.history(run.runId, (events) => {
-    evaluations += events.filter((event) => event.kind === 'eval').length;
-  });
-  if (evaluations >= 2) {
-    app.lesson.done('learned', `${evaluations} samples of ${run.name}`);
-  } else {
-    app.lesson.note(
-      'learned',
-      `${run.name} has been evaluated ${evaluations === 1 ? 'once' : 'not at all'} so far`,
-    );
-  }
 }
 
 function newest(app: App): { runId: string } | undefined {

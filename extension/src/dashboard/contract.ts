@@ -60,6 +60,6 @@ export type FromDashboard =
   | { type: 'compare'; runId: string }
   | {
       type: 'command';
-      command: 'stop' | 'resume' | 'train' | 'showSamples' | 'revealRun' | 'setUpEnvironment';
+      command: 'stop' | 'resume' | 'train' | 'showSamples' | 'report' | 'revealRun' | 'setUpEnvironment';
       runId?: string;
     };

@@ -93,9 +93,9 @@ export const STEPS: readonly Step[] = [
     id: 'learned',
     title: 'What it learned',
     invitation: 'and what it did not',
-    evidence: 'Ticked when the samples of a run with at least two evaluations were opened.',
-    command: 'trickster.showSamples',
-    action: 'Show Samples',
+    evidence: 'Ticked when the report of a run with at least two evaluations was opened.',
+    command: 'trickster.report',
+    action: 'What Was Learned',
   },
   {
     id: 'scale',

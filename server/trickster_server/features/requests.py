@@ -45,6 +45,7 @@ def handlers(server: TricksterServer) -> dict[str, Handler]:
         "trickster/generate": runs.generate,
         "trickster/nextTokens": runs.next_tokens,
         "trickster/compare": runs.compare,
+        "trickster/report": runs.report,
         "trickster/inspect": runs.inspect,
         "trickster/prepare": runs.prepare,
         "trickster/doctor": runs.doctor,
@@ -111,6 +112,8 @@ async def _tell(server: TricksterServer, method: str, result: Any) -> None:
         words = result.prompt + result.text
     elif isinstance(result, protocol.CreateConfigResult):
         await _show(server, result.uri)
+    elif isinstance(result, protocol.ReportResult):
+        await _show(server, uri_of(Path(result.path)), external=True)
     elif isinstance(
         result, (protocol.CompareResult, protocol.InspectResult, protocol.PrepareResult, protocol.DoctorResult)
     ):
@@ -131,10 +134,13 @@ async def _show_page(server: TricksterServer, name: str, text: str) -> None:
     server.window_show_message(types.ShowMessageParams(types.MessageType.Info, text))
 
 
-async def _show(server: TricksterServer, uri: str) -> None:
+async def _show(server: TricksterServer, uri: str, *, external: bool = False) -> None:
+    """Show a file, in the editor or with what the system has for it."""
     window = server.client_capabilities.window
     if window is None or window.show_document is None or not window.show_document.support:
         server.window_show_message(types.ShowMessageParams(types.MessageType.Info, f"Written: {uri}"))
         return
     with contextlib.suppress(JsonRpcException, asyncio.TimeoutError):
-        await asyncio.wait_for(server.window_show_document_async(types.ShowDocumentParams(uri=uri)), 5.0)
+        await asyncio.wait_for(
+            server.window_show_document_async(types.ShowDocumentParams(uri=uri, external=external)), 5.0
+        )

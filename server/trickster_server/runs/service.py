@@ -16,7 +16,8 @@ from lsprotocol import types
 from trickster_engine.config.check import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.scalars import as_yaml
-from trickster_engine.runs import RunDirectory, config_name, create_run, is_run_directory
+from trickster_engine.report.model_page import model_page
+from trickster_engine.runs import REPORT_FILE, RunDirectory, config_name, create_run, is_run_directory
 from trickster_server.documents import path_of
 from trickster_server.protocol import (
     CompareParams,
@@ -38,6 +39,8 @@ from trickster_server.protocol import (
     NextTokensResult,
     PrepareParams,
     PrepareResult,
+    ReportParams,
+    ReportResult,
     ResumeRunParams,
     RunEventsParams,
     RunEventsResult,
@@ -51,6 +54,7 @@ from trickster_server.protocol import (
 from trickster_server.rpc import RequestError
 from trickster_server.runs.engine_process import Answer, engine_error, run_engine
 from trickster_server.runs.followed import PAGE, FollowedRun, read_page
+from trickster_server.runs.kept_report import is_fresh
 from trickster_server.runs.launch import Launched, launch
 from trickster_server.runs.worker import GenerationWorker
 
@@ -266,12 +270,28 @@ class RunService:
         )
         return CompareResult(*answer)
 
+    async def report(self, params: ReportParams) -> ReportResult:
+        """What a run has learned, as a page in its directory; made where there is none or it is out of date."""
+        self._require_trust()
+        run = await self._run(params.run_id)
+        if not await self._server.registry.in_thread(run.checkpoints):
+            name = run.directory.path.name
+            raise RequestError(ErrorCode.NO_CHECKPOINT, f"{name} has saved no checkpoint yet that could be looked at.")
+        page = run.directory.path / REPORT_FILE
+        if await self._server.registry.in_thread(lambda: is_fresh(run.directory)):
+            return ReportResult(str(page))
+        arguments = ["report", str(run.directory.path), "--output", str(page)]
+        answer = await self._ask("Measuring what was learned", arguments, params.python, params.work_done_token)
+        return ReportResult(str(page), answer.data)
+
     async def inspect(self, params: InspectParams) -> InspectResult:
         """A config's model before training."""
         path = self._config_path(params.config_uri)
-        return InspectResult(
-            *await self._both("Inspecting the model", ["inspect", str(path)], params.python, params.work_done_token)
+        plan = check(await self._config_text(path), path.parent).plan
+        text, data = await self._both(
+            "Inspecting the model", ["inspect", str(path)], params.python, params.work_done_token
         )
+        return InspectResult(text, data, model_page(path.name, plan.model, data) if plan is not None else "")
 
     async def prepare(self, params: PrepareParams) -> PrepareResult:
         """Fetch and encode a config's corpus."""
@@ -314,6 +334,13 @@ class RunService:
         """Run a command for its JSON, and tell it as text: the report people read is made from the same JSON."""
         from trickster_server.runs.reports import report
 
+        answer = await self._ask(title, arguments, python, token, needs_torch=needs_torch)
+        return report(arguments[0], answer.data, answer.text), answer.data
+
+    async def _ask(
+        self, title: str, arguments: list[str], python: str | None, token: int | str | None, *, needs_torch: bool = True
+    ) -> Answer:
+        """Run a command for its JSON, in a process of its own, with progress and a cancel."""
         self._require_trust()
         interpreters = self._server.interpreters
         interpreter = await interpreters.able_to_train(python) if needs_torch else interpreters.path(python)
@@ -321,8 +348,7 @@ class RunService:
         async def work(say: Callable[[str, int | None], None]) -> Answer:
             return await run_engine(interpreter, [*arguments, "--json"], on_line=lambda line: say(line, None))
 
-        answer = await self._server.progress_bars.show(title, token, work)
-        return report(arguments[0], answer.data, answer.text), answer.data
+        return await self._server.progress_bars.show(title, token, work)
 
     def _require_trust(self) -> None:
         if not self._server.trusted:

@@ -80,6 +80,25 @@ def test_the_page_is_whole_and_loads_nothing(run: Path, capsys: pytest.CaptureFi
         assert level in page.text
 
 
+def test_the_model_before_training_as_a_page(
+    tiny_config: Config, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    target = tmp_path / "model.html"
+    assert main(["inspect", str(tiny_config()), "--page", str(target), "--json"]) == 0
+    inspection = json.loads(capsys.readouterr().out)
+    page = Wellformed()
+    page.feed(target.read_text(encoding="utf-8"))
+    assert page.open == []
+    assert page.loaded == []
+    parts = inspection["parameters"]
+    for key in ("total", "per_block", "embedding", "attention", "mlp", "norms"):
+        assert f"{parts[key]:,}" in page.text, key
+    assert f"{inspection['random_loss']:.3f}" in page.text
+    assert "feed-forward (SwiGLU)" in page.text
+    for shape in inspection["shapes"]:
+        assert shape["name"] in page.text
+
+
 def test_the_figures_are_those_of_the_run(run: Path) -> None:
     found = study(run)
     events = [json.loads(line) for line in (run / "events.jsonl").read_text(encoding="utf-8").splitlines()]

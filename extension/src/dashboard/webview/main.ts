@@ -307,12 +307,13 @@ class Page {
     setText(this.badge, STATE_WORDS[run.state]);
     this.badge.className = `badge ${run.state} ${run.live ? 'live' : ''}`;
     const resumable = !run.live && run.state !== 'finished';
-    const key = `${run.runId} ${run.live} ${run.state === 'stopping'} ${resumable}`;
+    const measurable = run.checkpoints.length > 0;
+    const key = `${run.runId} ${run.live} ${run.state === 'stopping'} ${resumable} ${measurable}`;
     if (this.actions.dataset['key'] !== key) {
       this.actions.dataset['key'] = key;
       const act = (
         label: string,
-        command: 'stop' | 'resume' | 'showSamples' | 'revealRun',
+        command: 'stop' | 'resume' | 'showSamples' | 'report' | 'revealRun',
         style = 'secondary',
       ): HTMLElement =>
         h(
@@ -328,6 +329,7 @@ class Page {
         this.actions,
         run.live && act('Stop', 'stop'),
         resumable && act('Resume', 'resume', 'primary'),
+        measurable && act('What Was Learned', 'report'),
         act('Samples', 'showSamples'),
         act('Files', 'revealRun'),
       );

@@ -1,0 +1,136 @@
+import * as vscode from 'vscode';
+import type { RunInfo } from '../protocol';
+import { besideColumn } from './columns';
+
+const REPORT = 'trickster.report';
+const MODEL = 'trickster.model';
+const REMEMBERED = 'trickster.report.shown';
+
+/** What a page may do: nothing but be looked at, whoever may have changed its file. */
+const POLICY = "default-src 'none'; style-src 'unsafe-inline'";
+const LINKS_STYLE = `nav { display: flex; flex-wrap: wrap; gap: 0.4rem 1.4rem; margin-bottom: 1.4rem; }
+nav a { color: var(--vscode-textLink-foreground); text-decoration: none; }
+nav a:hover, nav a:focus { text-decoration: underline; }`;
+
+interface Link {
+  title: string;
+  command: string;
+  argument?: unknown;
+}
+
+interface ShownReport {
+  runId: string;
+  name: string;
+  path: string;
+}
+
+/**
+ * Pages of HTML that the engine has made, in webviews that run no script and load nothing: what a run learned, and a
+ * model before training. One panel of each; asking again renews it.
+ */
+export class Pages implements vscode.Disposable {
+  private readonly panels = new Map<string, vscode.WebviewPanel>();
+  private readonly subscription: vscode.Disposable;
+
+  constructor(
+    private readonly extensionUri: vscode.Uri,
+    private readonly memory: vscode.Memento,
+  ) {
+    this.subscription = vscode.window.registerWebviewPanelSerializer(REPORT, {
+      deserializeWebviewPanel: async (panel) => {
+        const shown = this.shownReport();
+        if (!shown || !vscode.workspace.isTrusted) {
+          panel.dispose();
+          return;
+        }
+        this.adopt(REPORT, panel);
+        await this.fillReport(panel, shown);
+      },
+    });
+  }
+
+  dispose(): void {
+    this.subscription.dispose();
+  }
+
+  /** What a run has learned: the page in its directory. */
+  async showReport(run: RunInfo, path: string): Promise<void> {
+    const shown = { runId: run.runId, name: run.name, path };
+    await this.memory.update(REMEMBERED, shown);
+    await this.fillReport(this.panel(REPORT, 'What Was Learned'), shown);
+  }
+
+  /** The report that is shown, or was shown last. */
+  shownReport(): ShownReport | undefined {
+    return this.memory.get<ShownReport>(REMEMBERED);
+  }
+
+  /** The model of a config before training. */
+  showModel(name: string, page: string, config: vscode.Uri): void {
+    this.fill(this.panel(MODEL, `Model of ${name}`), page, [
+      { title: 'Train It', command: 'trickster.train', argument: { configUri: config.toString() } },
+    ]);
+  }
+
+  private async fillReport(panel: vscode.WebviewPanel, { runId, path }: ShownReport): Promise<void> {
+    let page: string;
+    try {
+      page = new TextDecoder().decode(await vscode.workspace.fs.readFile(vscode.Uri.file(path)));
+    } catch {
+      page =
+        '<html><head></head><body><p>The report is gone. Bring it up to date to have it again.</p></body></html>';
+    }
+    this.fill(panel, page, [
+      { title: 'Open in Browser', command: 'trickster.openReport' },
+      { title: 'Open Dashboard', command: 'trickster.openDashboard', argument: { runId } },
+      { title: 'Show Samples', command: 'trickster.showSamples', argument: { runId } },
+      { title: 'Bring Up to Date', command: 'trickster.report', argument: { runId } },
+    ]);
+  }
+
+  private panel(kind: string, title: string): vscode.WebviewPanel {
+    const existing = this.panels.get(kind);
+    if (existing) {
+      existing.title = title;
+      existing.reveal();
+      return existing;
+    }
+    const panel = vscode.window.createWebviewPanel(kind, title, besideColumn(), { enableFindWidget: true });
+    this.adopt(kind, panel);
+    return panel;
+  }
+
+  private adopt(kind: string, panel: vscode.WebviewPanel): void {
+    this.panels.get(kind)?.dispose();
+    this.panels.set(kind, panel);
+    const media = vscode.Uri.joinPath(this.extensionUri, 'extension', 'media');
+    panel.iconPath = {
+      light: vscode.Uri.joinPath(media, 'dashboard-light.svg'),
+      dark: vscode.Uri.joinPath(media, 'dashboard-dark.svg'),
+    };
+    panel.onDidDispose(() => {
+      if (this.panels.get(kind) === panel) {
+        this.panels.delete(kind);
+      }
+    });
+  }
+
+  private fill(panel: vscode.WebviewPanel, page: string, links: readonly Link[]): void {
+    panel.webview.options = {
+      enableScripts: false,
+      enableForms: false,
+      localResourceRoots: [],
+      enableCommandUris: links.map(({ command }) => command),
+    };
+    const bar = links
+      .map(({ title, command, argument }) => {
+        const query = argument === undefined ? '' : `?${encodeURIComponent(JSON.stringify([argument]))}`;
+        return `<a href="command:${command}${query}">${title}</a>`;
+      })
+      .join('');
+    panel.webview.html = page
+      .replace('<head>', `<head><meta http-equiv="Content-Security-Policy" content="${POLICY}">`)
+      .replace('</head>', `<style>${LINKS_STYLE}</style></head>`)
+      .replace('<body>', `<body><nav aria-label="Actions">${bar}</nav>`);
+  }
+}
