@@ -24,15 +24,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trickster_engine.data.batches import Tokens, even_portions
 from trickster_engine.data.cache import write_atomically
 from trickster_engine.data.dataset import Dataset
 
-# Counting is done in memory, about 100 bytes a token. A larger training text is represented by this many of its
-# tokens, taken in even portions from all of it; the held-out text is always used whole.
-COUNTED_TOKENS = 10_000_000
+# Counting is done in memory, about 80 bytes a token. A larger training text is represented by this many of its tokens,
+# taken in even portions from all of it.
+COUNTED_TOKENS = 4_000_000
 NAMES = ("uniform", "unigram", "bigram", "trigram")
 _BLOCK = 1 << 20  # tokens
-_FILE = "baselines-2-{vocab_size}.json"  # the number changes with the meaning
+_FILE = "baselines-3-{vocab_size}.json"  # the number changes with the meaning
 
 _Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
@@ -48,14 +49,14 @@ class Baseline:
 
 
 def measure_baselines(
-    train: npt.NDArray[Any], val: npt.NDArray[Any], vocab_size: int, characters_per_token: float
+    train: Tokens, val: npt.NDArray[Any], vocab_size: int, characters_per_token: float
 ) -> list[Baseline]:
     """Measure the four predictors, best last, on every token of `val` but its first, as the model is measured.
 
     `train` and `val` are ids below `vocab_size`, [tokens]; `characters_per_token` is the held-out text's. Unlike a
     model that reads the text window by window, the predictors always see the one or two tokens before.
     """
-    predictors = _count(_representative(train), vocab_size)
+    predictors = _count(np.asarray(even_portions(train, COUNTED_TOKENS), dtype=np.int64), vocab_size)
     total = np.zeros(len(predictors))
     for start in range(0, len(val) - 1, _BLOCK):
         # Two tokens before the block's own are context.
@@ -81,7 +82,7 @@ def ngram_baselines(dataset: Dataset, vocab_size: int | None = None) -> list[Bas
         kept = [Baseline(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
         if [baseline.name for baseline in kept] == list(NAMES):
             return kept
-    baselines = measure_baselines(dataset.train, dataset.val, vocab_size, dataset.characters_per_token)
+    baselines = measure_baselines(dataset.train, dataset.measured_val, vocab_size, dataset.characters_per_token)
     with contextlib.suppress(OSError):  # a read-only cache costs only the time to count again
         write_atomically(path, json.dumps([asdict(baseline) for baseline in baselines]).encode())
     return baselines
@@ -164,12 +165,3 @@ def _look_up(keys: _Ints, values: _Floats, wanted: _Ints) -> _Floats:
     at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     found: _Floats = np.where(keys[at] == wanted, values[at], 0.0)
     return found
-
-
-def _representative(train: npt.NDArray[Any]) -> _Ints:
-    if len(train) <= COUNTED_TOKENS:
-        return np.asarray(train, dtype=np.int64)
-    portions = COUNTED_TOKENS // _BLOCK
-    size = COUNTED_TOKENS // portions
-    starts = [portion * (len(train) - size) // (portions - 1) for portion in range(portions)]
-    return np.concatenate([np.asarray(train[start : start + size], dtype=np.int64) for start in starts])

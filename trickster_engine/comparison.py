@@ -79,7 +79,7 @@ def compare(
     baselines = ngram_baselines(dataset, trained.config.vocab_size)
     rows = [ProofRow(baseline.name, baseline.nats, baseline.bits_per_character) for baseline in baselines]
     for name, model in (("random model", random), ("this model", trained)):
-        nats = held_out_loss(model, dataset.val)
+        nats = held_out_loss(model, dataset.measured_val)
         rows.append(ProofRow(name, nats, nats / math.log(2) / dataset.characters_per_token))
     by_random = sample_batch(random, tokenizer, prompts, options)
     by_trained = sample_batch(trained, tokenizer, prompts, options)

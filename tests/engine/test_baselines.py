@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from trickster_engine import baselines as baselines_module
 from trickster_engine.baselines import Baseline, measure_baselines, ngram_baselines
 from trickster_engine.config.plan import DataConfig, ModelConfig, Plan
+from trickster_engine.data import batches as batches_module
 from trickster_engine.data.prepare import Dataset, prepare
 
 
@@ -135,10 +136,10 @@ def test_a_large_vocabulary_is_counted_sparsely() -> None:
 
 def test_a_large_training_text_is_represented_by_even_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines_module, "COUNTED_TOKENS", 1000)
-    monkeypatch.setattr(baselines_module, "_BLOCK", 100)
+    monkeypatch.setattr(batches_module, "_PORTION", 100)
     train = np.repeat(np.arange(10, dtype=np.uint8), 1000)  # ten stretches of ten thousand
     val = np.repeat(np.arange(10, dtype=np.uint8), 20)
-    counted = baselines_module._representative(train)
+    counted = batches_module.even_portions(train, 1000)
     assert len(counted) == 1000
     assert set(counted.tolist()) == set(range(10))
     assert counted[0] == 0 and counted[-1] == 9

@@ -326,7 +326,8 @@ class TrainingConfig:
     )
     eval_interval: int = key(
         500,
-        doc="Steps between two evaluations: the loss over all held-out text, and a sample of what the model writes.",
+        doc="Steps between two evaluations: the loss over the held-out text (over a million of its tokens, evenly "
+        "spread, where it is longer), and a sample of what the model writes.",
         effect="Smaller shows learning (and memorising) sooner; each evaluation takes time in which nothing is "
         "learned.",
         unit="steps",
@@ -455,7 +456,8 @@ class DataConfig:
         suggestions={
             "byte": "Each byte of UTF-8 is a token: 256 of them, any text works.",
             "char": "Each different character of the corpus is a token: about 65 for Shakespeare.",
-            "bpe": "Frequent pieces of words, learned from the corpus, until there are vocab_size of them.",
+            "bpe": "Frequent pieces of words, learned from the corpus (an even sample of a large one), until there are "
+            "vocab_size of them.",
         },
         examples=("byte", "char", "bpe"),
         type="path",

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from trickster_engine.data.permutation import Permutation
 from trickster_engine.errors import TricksterError
 
-Tokens = npt.NDArray[np.unsignedinteger] | npt.NDArray[np.signedinteger]
+
+class Tokens(Protocol):
+    """Token ids [tokens]: an array, or the shards of a text that is larger than memory."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, span: slice, /) -> npt.NDArray[Any]:
+        """Those from span.start to before span.stop, as an array."""
+
+
 Batch = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+# An epoch of up to this many windows is shuffled as a list (16 bytes a window, for two epochs at most); a longer one by
+# a formula, in no memory at all. Both orders are fixed for good, and so is where the one gives way to the other.
+LISTED_WINDOWS = 1 << 20
+_PORTION = 1 << 16  # tokens in a row where a text is represented by a part of it
 
 
 class TrainingBatches:
@@ -18,7 +35,8 @@ class TrainingBatches:
 
     In epoch e the text is cut into windows of `sequence_length` from a random offset, and the windows are dealt in a
     random order, each exactly once; both follow from (seed, e). Sample number i of the run is therefore fixed for
-    good, and any batch can be made without making the ones before it.
+    good, and any batch can be made without making the ones before it, by any number of processes, and without reading
+    anything but its own windows.
     """
 
     def __init__(self, tokens: Tokens, sequence_length: int, batch_size: int, seed: int) -> None:
@@ -31,7 +49,7 @@ class TrainingBatches:
         # One window fewer than would fit leaves room for the offset to take every value.
         self.windows_per_epoch = max(1, (len(tokens) - 1) // sequence_length - 1)
         self._largest_offset = min(sequence_length - 1, len(tokens) - 1 - self.windows_per_epoch * sequence_length)
-        self._starts_of: dict[int, npt.NDArray[np.int64]] = {}
+        self._order_of: dict[int, tuple[int, npt.NDArray[np.int64] | Permutation]] = {}
 
     def batch(self, step: int, micro_batch: int = 0, accumulation: int = 1) -> Batch:
         """Return inputs and targets, int64 [batch_size, sequence_length] each; targets are inputs one token later.
@@ -44,29 +62,36 @@ class TrainingBatches:
         y = np.empty((self._batch_size, length), dtype=np.int64)
         for row in range(self._batch_size):
             epoch, index = divmod(first + row, self.windows_per_epoch)
-            start = int(self._starts(epoch)[index])
-            x[row] = self._tokens[start : start + length]
-            y[row] = self._tokens[start + 1 : start + 1 + length]
+            offset, order = self._order(epoch)
+            start = offset + int(order[index]) * length
+            window = self._tokens[start : start + length + 1]
+            x[row] = window[:-1]
+            y[row] = window[1:]
         return x, y
 
     def epoch_at(self, step: int, accumulation: int = 1) -> float:
         """Return how many times the training text has been seen when `step` steps are done."""
         return step * accumulation * self._batch_size / self.windows_per_epoch
 
-    def _starts(self, epoch: int) -> npt.NDArray[np.int64]:
-        """Return where the windows of an epoch begin, in the order they are dealt, int64 [windows_per_epoch]."""
-        starts = self._starts_of.get(epoch)
-        if starts is None:
+    def _order(self, epoch: int) -> tuple[int, npt.NDArray[np.int64] | Permutation]:
+        """Return where the first window of an epoch begins, and the windows' numbers in the order they are dealt."""
+        known = self._order_of.get(epoch)
+        if known is None:
+            listed = self.windows_per_epoch <= LISTED_WINDOWS
             # Raw PCG64 output, sorted: NumPy guarantees that stream for good, which it does not for `permutation`.
-            raw = np.random.PCG64(np.random.SeedSequence([self._seed, epoch])).random_raw(self.windows_per_epoch + 1)
+            generator = np.random.PCG64(np.random.SeedSequence([self._seed, epoch]))
+            raw = generator.random_raw(self.windows_per_epoch + 1 if listed else 2)
             offset = int(raw[0]) % (self._largest_offset + 1)
-            starts = np.argsort(raw[1:], kind="stable").astype(np.int64)
-            starts *= self._sequence_length
-            starts += offset
+            order = (
+                np.argsort(raw[1:], kind="stable").astype(np.int64)
+                if listed
+                else Permutation(self.windows_per_epoch, int(raw[1]))
+            )
+            known = offset, order
             # A batch may begin in one epoch and end in the next; older epochs are not asked for again.
-            self._starts_of = {known: value for known, value in self._starts_of.items() if known == epoch - 1}
-            self._starts_of[epoch] = starts
-        return starts
+            self._order_of = {number: value for number, value in self._order_of.items() if number == epoch - 1}
+            self._order_of[epoch] = known
+        return known
 
 
 def validation_windows(tokens: Tokens, sequence_length: int, batch_size: int) -> Iterator[Batch]:
@@ -106,6 +131,16 @@ def evenly_spaced_windows(tokens: Tokens, sequence_length: int, count: int) -> B
     x = np.stack([np.asarray(tokens[start : start + sequence_length], dtype=np.int64) for start in starts])
     y = np.stack([np.asarray(tokens[start + 1 : start + 1 + sequence_length], dtype=np.int64) for start in starts])
     return x, y
+
+
+def even_portions(tokens: Tokens, count: int) -> npt.NDArray[Any]:
+    """Return a text's tokens, or about `count` of them in portions spread evenly over a longer one, in order."""
+    if len(tokens) <= count:
+        return np.asarray(tokens[:])
+    portions = max(2, count // _PORTION)
+    size = max(1, count // portions)
+    starts = [portion * (len(tokens) - size) // (portions - 1) for portion in range(portions)]
+    return np.concatenate([tokens[start : start + size] for start in starts])
 
 
 def too_short(tokens: int, sequence_length: int, part: str = "training") -> TricksterError:

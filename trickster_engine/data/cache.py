@@ -62,16 +62,21 @@ def building(target: Path) -> Iterator[Path]:
         raise storage_error(error, parent) from error
     try:
         yield scratch
-        for file in scratch.iterdir():
-            _flush(file)
-        _flush(scratch)
-        _move_into_place(scratch, target)
-        _flush(parent)
+        publish(scratch, target)
     except OSError as error:
         # Reading errors are worded where the reading happens; what arrives here is a failed write.
         raise storage_error(error, target) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def publish(folder: Path, target: Path) -> None:
+    """Flush a folder's files and make it `target` in one step, unless there is one by now. Raises OSError."""
+    for file in folder.iterdir():
+        _flush(file)
+    _flush(folder)
+    _move_into_place(folder, target)
+    _flush(target.parent)
 
 
 def discard(folder: Path) -> None:

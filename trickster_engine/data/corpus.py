@@ -107,14 +107,18 @@ class Corpus:
             yield from chunks
 
 
-def read_text_chunks(path: Path, chunk_bytes: int = 1 << 20) -> Iterator[str]:
-    """Yield one UTF-8 file's text in chunks; see `Corpus.text_chunks` for the errors."""
+def read_text_chunks(path: Path, chunk_bytes: int = 1 << 20, begin: int = 0, end: int | None = None) -> Iterator[str]:
+    """Yield one UTF-8 file's text in chunks, or that of its bytes from `begin` to before `end`.
+
+    `begin` and `end` have to lie between two characters. See `Corpus.text_chunks` for the errors.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
-    consumed = 0  # bytes handed to the decoder so far
+    consumed = begin  # bytes of the file handed to the decoder so far, and those before
     try:
         with path.open("rb") as stream:
+            stream.seek(begin)
             while True:
-                data = stream.read(chunk_bytes)
+                data = stream.read(chunk_bytes if end is None else min(chunk_bytes, end - consumed))
                 start = 0
                 if consumed == 0:
                     for mark, encoding in _OTHER_BOMS:

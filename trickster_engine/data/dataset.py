@@ -1,18 +1,22 @@
-"""A prepared corpus on disk: two memory-mapped token arrays, the tokenizer, and what they are."""
+"""A prepared corpus on disk: memory-mapped tokens to train on and to be held out, the tokenizer, and what they are.
+
+A small text is one file a part, `train.bin` and `val.bin`; a large one is many, `train-00000.bin` and so on.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from trickster_engine.data.batches import too_short
+from trickster_engine.data.batches import Tokens, even_portions, too_short
+from trickster_engine.data.shards import ShardedTokens
 from trickster_engine.data.tokenizer import Tokenizer, load_tokenizer
 from trickster_engine.errors import TricksterError
 
@@ -20,16 +24,19 @@ FORMAT = 1  # part of every key: raise it when the meaning of these files change
 _DESCRIPTION_FILE = "dataset.json"
 _BLOCK = 1 << 20  # tokens decoded at a time
 _VERIFIED_BYTES = 32 << 20  # up to this size, tokens are compared with their fingerprint at every start
+# A longer held-out text is represented by this many of its tokens: enough for a loss to the third decimal place, and an
+# evaluation still takes seconds.
+MEASURED_TOKENS = 1 << 20
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Tokens to train on and tokens held out, with the tokenizer that made them."""
 
-    train: npt.NDArray[Any]  # unsigned integers [tokens], memory-mapped, read-only
-    val: npt.NDArray[Any]  # the same; the part of the corpus after the training part
+    train: Tokens  # unsigned integers [tokens], memory-mapped, read-only
+    val: Tokens  # the same; the part of the corpus after the training part
     tokenizer: Tokenizer
-    fingerprint: str  # SHA-256 over both arrays and the vocabulary: the same for the same tokens, wherever they lie
+    fingerprint: str  # SHA-256 over both parts and the vocabulary: the same for the same tokens, wherever they lie
     name: str  # as the config names the corpus
     description: str  # one line for people
     train_characters: int
@@ -40,6 +47,11 @@ class Dataset:
     def characters_per_token(self) -> float:
         """Characters a token, over the held-out text; turns nats a token into bits a character."""
         return self.val_characters / len(self.val)
+
+    @property
+    def measured_val(self) -> npt.NDArray[Any]:
+        """The held-out tokens that losses are measured on, [tokens]: all of them, or even portions of a long text."""
+        return even_portions(self.val, MEASURED_TOKENS)
 
     def train_text(self, limit: int | None = None) -> str:
         """Return the training text, or its first `limit` characters."""
@@ -84,18 +96,44 @@ def write_dataset(
                 stream.write(compact.data)
                 digest.update(compact.data)
                 tokens += len(compact)
-                characters += _characters(tokenizer, compact)
+                characters += count_characters(tokenizer, compact)
         digest.update(f" {part} {tokens}".encode())
         counts[part] = {"tokens": tokens, "characters": characters}
         if tokens < 2:
             raise too_short(tokens, 1, "training" if part == "train" else "held-out")
     tokenizer.save(directory)
-    description = {
-        "format": FORMAT,
-        "dtype": dtype.name,
-        "fingerprint": digest.hexdigest(),
-        **counts,
-    }
+    _describe(directory, {"format": FORMAT, "dtype": dtype.name, "fingerprint": digest.hexdigest(), **counts})
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """One of the files that hold a large text's tokens."""
+
+    name: str
+    tokens: int
+    characters: int
+    sha256: str
+
+
+def finish_sharded_dataset(directory: Path, tokenizer: Tokenizer, parts: Mapping[str, Sequence[TokenFile]]) -> None:
+    """Make a dataset of a folder that already holds its tokens, in files in order for each part. Raises OSError."""
+    digest = _fingerprint_of(tokenizer)
+    counts: dict[str, dict[str, Any]] = {}
+    for part in ("train", "val"):
+        files = parts[part]
+        tokens, characters = sum(file.tokens for file in files), sum(file.characters for file in files)
+        if tokens < 2:
+            raise too_short(tokens, 1, "training" if part == "train" else "held-out")
+        for file in files:
+            digest.update(f"{file.sha256} {file.tokens} ".encode())
+        digest.update(f" {part} {tokens}".encode())
+        counts[part] = {"tokens": tokens, "characters": characters, "files": [asdict(file) for file in files]}
+    tokenizer.save(directory)
+    dtype = storage_type(tokenizer.vocab_size)
+    _describe(directory, {"format": FORMAT, "dtype": dtype.name, "fingerprint": digest.hexdigest(), **counts})
+
+
+def _describe(directory: Path, description: dict[str, Any]) -> None:
     (directory / _DESCRIPTION_FILE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
 
@@ -109,14 +147,12 @@ def open_dataset(directory: Path, labels: Labels) -> Dataset | None:
         if description["format"] != FORMAT:
             return None
         dtype = np.dtype(description["dtype"])
-        arrays = []
-        for part in ("train", "val"):
-            path, tokens = directory / f"{part}.bin", description[part]["tokens"]
-            if path.stat().st_size != tokens * dtype.itemsize:
-                return None
-            arrays.append(np.memmap(path, dtype=dtype, mode="r", shape=(tokens,)))
+        whole = [_open_part(directory, part, description[part], dtype) for part in ("train", "val")]
+        if whole[0] is None or whole[1] is None:
+            return None
         tokenizer = load_tokenizer(directory)
-        if sum(array.nbytes for array in arrays) <= _VERIFIED_BYTES:
+        arrays = [array for array in whole if isinstance(array, np.ndarray)]
+        if len(arrays) == 2 and sum(array.nbytes for array in arrays) <= _VERIFIED_BYTES:
             digest = _fingerprint_of(tokenizer)
             for part, array in zip(("train", "val"), arrays, strict=True):
                 digest.update(array.data)
@@ -127,8 +163,8 @@ def open_dataset(directory: Path, labels: Labels) -> Dataset | None:
         return None
     train_characters, val_characters = description["train"]["characters"], description["val"]["characters"]
     return Dataset(
-        train=arrays[0],
-        val=arrays[1],
+        train=whole[0],
+        val=whole[1],
         tokenizer=tokenizer,
         fingerprint=description["fingerprint"],
         name=labels.name,
@@ -138,6 +174,23 @@ def open_dataset(directory: Path, labels: Labels) -> Dataset | None:
         val_characters=val_characters,
         directory=directory,
     )
+
+
+def _open_part(
+    directory: Path, part: str, description: dict[str, Any], dtype: np.dtype[Any]
+) -> npt.NDArray[Any] | ShardedTokens | None:
+    """Map the tokens of one part; None where a file is not as long as it should be. Raises OSError."""
+    tokens = description["tokens"]
+    if "files" not in description:
+        path = directory / f"{part}.bin"
+        if path.stat().st_size != tokens * dtype.itemsize:
+            return None
+        return np.memmap(path, dtype=dtype, mode="r", shape=(tokens,))
+    files = [TokenFile(**entry) for entry in description["files"]]
+    paths = [directory / file.name for file in files]
+    if any(path.stat().st_size != file.tokens * dtype.itemsize for path, file in zip(paths, files, strict=True)):
+        return None
+    return ShardedTokens(paths, dtype)
 
 
 def _fingerprint_of(tokenizer: Tokenizer) -> hashlib._Hash:
@@ -150,12 +203,12 @@ def storage_type(vocab_size: int) -> np.dtype[Any]:
     return np.dtype(np.uint8 if vocab_size <= 1 << 8 else np.uint16 if vocab_size <= 1 << 16 else np.uint32)
 
 
-def text_chunks(tokenizer: Tokenizer, tokens: npt.NDArray[Any]) -> Iterator[str]:
+def text_chunks(tokenizer: Tokenizer, tokens: Tokens) -> Iterator[str]:
     """Yield the text of tokens in pieces."""
     return tokenizer.decode_stream(tokens[start : start + _BLOCK] for start in range(0, len(tokens), _BLOCK))
 
 
-def _text(tokenizer: Tokenizer, tokens: npt.NDArray[Any], limit: int | None) -> str:
+def _text(tokenizer: Tokenizer, tokens: Tokens, limit: int | None) -> str:
     pieces: list[str] = []
     length = 0
     for piece in text_chunks(tokenizer, tokens):
@@ -166,8 +219,8 @@ def _text(tokenizer: Tokenizer, tokens: npt.NDArray[Any], limit: int | None) -> 
     return "".join(pieces)[:limit]
 
 
-def _characters(tokenizer: Tokenizer, block: npt.NDArray[Any]) -> int:
-    """Count characters as UTF-8's first bytes, which needs no alignment with the block's ends."""
+def count_characters(tokenizer: Tokenizer, block: npt.NDArray[Any]) -> int:
+    """Count the characters that begin in a block of tokens: UTF-8's first bytes, wherever the block's ends fall."""
     if tokenizer.kind == "char":
         return len(block)
     values = block if tokenizer.kind == "byte" else np.frombuffer(tokenizer.to_bytes(block), dtype=np.uint8)

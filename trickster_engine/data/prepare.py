@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from trickster_engine.config.plan import Plan
-from trickster_engine.data import lesson_files
+from trickster_engine.data import large, lesson_files
 from trickster_engine.data.batches import too_short
 from trickster_engine.data.cache import building, cache_directory, discard, write_atomically
 from trickster_engine.data.corpus import Corpus, CorpusFile, file_now, file_sha256, resolve_corpus, text_files
@@ -65,29 +65,42 @@ def prepare(
     progress: bool = True,
     allow_download: bool = True,
     interrupt: Callable[[], None] | None = None,
+    report: Callable[[str], None] | None = None,
+    processes: int | None = None,
 ) -> Dataset:
     """Return the tokens that a plan trains on; paths in it are relative to `folder`.
 
     The first call encodes and stores them, later ones find them. Safe to call from several processes at once, and to
-    kill at any moment; `interrupt` is called every megabyte or so and may raise to end it early.
+    kill at any moment; `interrupt` is called every megabyte or so and may raise to end it early. A large text is
+    prepared by `processes` processes, by default one a core; `report` is told every few seconds how far it is, and the
+    next call goes on where one was killed.
     Raises TricksterError: whatever `resolve_corpus` and the tokenizers raise, corpus-too-short, corpus-changed,
-    data-files-incomplete, data-files-mixed, vocabulary-too-small, disk-full, cache-unwritable.
+    data-files-incomplete, data-files-mixed, vocabulary-too-small, disk-full, cache-unwritable, preparing-failed.
     """
+    manner = _Manner(progress, interrupt, report, processes)
     cache = cache_dir if cache_dir is not None else cache_directory()
     if plan.data.train_data is None and plan.data.val_data is None:
         corpus = resolve_corpus(plan.data.corpus, folder, allow_download=allow_download, progress=progress)
-        dataset = _Text(plan, folder, (corpus,), progress, interrupt).dataset(cache)
+        dataset = _Text(plan, folder, (corpus,), manner).dataset(cache)
     else:
-        dataset = _prepare_files(plan, folder, cache, progress, interrupt)
+        dataset = _prepare_files(plan, folder, cache, manner)
     require_vocabulary(dataset.tokenizer, plan.model.vocab_size)
     if len(dataset.train) < plan.model.max_seq_len + 1:
         raise too_short(len(dataset.train), plan.model.max_seq_len)
     return dataset
 
 
-def _prepare_files(
-    plan: Plan, folder: Path, cache: Path, progress: bool, interrupt: Callable[[], None] | None
-) -> Dataset:
+@dataclass(frozen=True)
+class _Manner:
+    """How to go about preparing: nothing here changes the tokens."""
+
+    progress: bool
+    interrupt: Callable[[], None] | None
+    report: Callable[[str], None] | None
+    processes: int | None
+
+
+def _prepare_files(plan: Plan, folder: Path, cache: Path, manner: _Manner) -> Dataset:
     """Prepare training and held-out text that are files of their own, of text or of the lesson's tensors."""
     data = plan.data
     if data.train_data is None or data.val_data is None:
@@ -108,7 +121,7 @@ def _prepare_files(
             "Give two tensor files (.pt), or two text files.",
         )
     corpora = (text_files(data.train_data, folder), text_files(data.val_data, folder))
-    return _Text(plan, folder, corpora, progress, interrupt).dataset(cache)
+    return _Text(plan, folder, corpora, manner).dataset(cache)
 
 
 # ---------------------------------------------------------------------------------------------------------------- text
@@ -121,21 +134,72 @@ class _Text:
     plan: Plan
     folder: Path
     corpora: tuple[Corpus, ...]
-    progress: bool
-    interrupt: Callable[[], None] | None
+    manner: _Manner
 
     def dataset(self, cache: Path) -> Dataset:
         split = "files" if len(self.corpora) == 2 else str(self.plan.data.val_fraction)
         recipe = _Recipe(_tokenizer_recipe(self.plan, self.folder), split)
         files = tuple(file for corpus in self.corpora for file in corpus.files)
         labels = Labels(self.corpora[0].name, self.corpora[0].title)
+        # The library's source is small, and not all of it is read: which files are is seen only while reading.
+        if all(corpus.kind != "python" for corpus in self.corpora) and sum(map(_size, files)) > large.LARGE_BYTES:
+            return self._large(cache, files, recipe, labels)
         return _find_or_build(cache, files, recipe, labels, lambda: self._content(recipe))
+
+    def _large(self, cache: Path, files: tuple[CorpusFile, ...], recipe: _Recipe, labels: Labels) -> Dataset:
+        """Do the same for a text that several processes share, in a folder that survives them."""
+        index = _Index(cache, files, recipe, labels)
+        if (dataset := index.find()) is not None:
+            return dataset
+        manner = self.manner
+        key = recipe.key([large.SHARD_BYTES, _identity(files)])
+        with large.work_folder(cache / "datasets", key, manner.interrupt) as folder:
+            if (dataset := index.find()) is not None:  # made by whoever was at work until now
+                return dataset
+            with large.resumable(
+                folder,
+                self.corpora,
+                progress=manner.progress,
+                interrupt=manner.interrupt,
+                report=manner.report,
+                processes=manner.processes,
+            ) as text:
+                sums = text.scan(recipe.tokenizer["kind"] == "char")
+                characters = [text.characters(number) for number in range(len(self.corpora))]
+                self._require_text(characters)
+                target = cache / "datasets" / recipe.key([large.SHARD_BYTES, sums])
+                dataset = open_dataset(target, labels)
+                if dataset is None:
+                    if target.exists():
+                        discard(target)
+                    train = self._train_characters(characters[0])
+                    text.encode(lambda: self._large_tokenizer(text, recipe, train), train, self.plan.model.vocab_size)
+                    large.move_into_place(folder, target)
+                    dataset = _read_back(target, labels)
+                else:
+                    discard(folder)
+        index.note(target)
+        return dataset
+
+    def _large_tokenizer(self, text: large.LargeText, recipe: _Recipe, train_characters: int) -> Tokenizer:
+        if recipe.tokenizer["kind"] == "bpe":
+            sample = text.training_sample(train_characters, BPE_TRAINING_CHARACTERS, _BPE_PIECE)
+            return train_bpe(cut_safely(sample, _BPE_PIECE), recipe.tokenizer["vocab_size"])
+        return self._tokenizer(recipe, train_characters, (scan.alphabet for scan in text.scans))
+
+    def _require_text(self, characters: Iterable[int]) -> None:
+        for corpus, count in zip(self.corpora, characters, strict=True):
+            if not count:
+                raise TricksterError("corpus-empty", f"The corpus {corpus.path} holds no text.", "Put text into it.")
+
+    def _train_characters(self, characters: int) -> int:
+        """Return how many of the first corpus' characters are trained on."""
+        held = held_out(characters, self.plan.data.val_fraction) if len(self.corpora) == 1 else 0
+        return characters - held
 
     def _content(self, recipe: _Recipe) -> tuple[object, Callable[[Path], None]]:
         scans = [self._scan(corpus, recipe.tokenizer["kind"] == "char") for corpus in self.corpora]
-        for corpus, scan in zip(self.corpora, scans, strict=True):
-            if not scan.characters:
-                raise TricksterError("corpus-empty", f"The corpus {corpus.path} holds no text.", "Put text into it.")
+        self._require_text(scan.characters for scan in scans)
         return [scan.sha256 for scan in scans], lambda directory: self._build(directory, scans, recipe)
 
     def _scan(self, corpus: Corpus, want_alphabet: bool) -> _Scan:
@@ -149,10 +213,8 @@ class _Text:
         return _Scan(digest.hexdigest(), characters, frozenset(alphabet))
 
     def _build(self, directory: Path, scans: list[_Scan], recipe: _Recipe) -> None:
-        train_characters = scans[0].characters
-        if len(self.corpora) == 1:
-            train_characters -= held_out(train_characters, self.plan.data.val_fraction)
-        tokenizer = self._tokenizer(scans, recipe, train_characters)
+        train_characters = self._train_characters(scans[0].characters)
+        tokenizer = self._tokenizer(recipe, train_characters, [scan.alphabet for scan in scans])
         require_vocabulary(tokenizer, self.plan.model.vocab_size)
         digests = [hashlib.sha256() for _ in self.corpora]
         streams = [
@@ -168,12 +230,12 @@ class _Text:
                 "Try again once nothing writes to it any more.",
             )
 
-    def _tokenizer(self, scans: list[_Scan], recipe: _Recipe, train_characters: int) -> Tokenizer:
+    def _tokenizer(self, recipe: _Recipe, train_characters: int, alphabets: Iterable[Iterable[str]]) -> Tokenizer:
         kind = recipe.tokenizer["kind"]
         if kind == "byte":
             return byte_tokenizer()
         if kind == "char":
-            return char_tokenizer(character for scan in scans for character in scan.alphabet)
+            return char_tokenizer(character for alphabet in alphabets for character in alphabet)
         if kind == "bpe":
             train_text, _ = _split(self._read(self.corpora[0], "Learning tokens from"), train_characters)
             share = BPE_TRAINING_CHARACTERS / max(1, train_characters)
@@ -183,11 +245,11 @@ class _Text:
     def _read(self, corpus: Corpus, doing: str) -> Iterator[str]:
         """Yield a corpus' text under a progress bar that shows itself only when the work takes a while."""
         title = f"{doing} {corpus.title}"
-        quiet = not self.progress
+        quiet = not self.manner.progress
         with tqdm(total=corpus.size, desc=title, unit="B", unit_scale=True, delay=0.5, disable=quiet) as bar:
             for chunk in corpus.text_chunks():
-                if self.interrupt is not None:
-                    self.interrupt()
+                if self.manner.interrupt is not None:
+                    self.manner.interrupt()
                 yield chunk
                 bar.update(len(chunk))
 
@@ -286,6 +348,39 @@ def _prepare_tensors(plan: Plan, folder: Path, cache: Path) -> Dataset:
 # --------------------------------------------------------------------------------------------------------------- cache
 
 
+def _now_ns() -> int:
+    return time.time_ns()
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Leads from files as they are now to the dataset that was made of them."""
+
+    cache: Path
+    files: tuple[CorpusFile, ...]
+    recipe: _Recipe
+    labels: Labels
+    started_ns: int = field(default_factory=_now_ns)
+
+    @property
+    def _path(self) -> Path:
+        return self.cache / "index" / f"{self.recipe.key(_identity(self.files))}.json"
+
+    def find(self) -> Dataset | None:
+        """Return the dataset, without reading the files; None where they are not known, or it is not whole."""
+        known = _read_index(self._path)
+        return open_dataset(self.cache / "datasets" / known, self.labels) if known is not None else None
+
+    def note(self, dataset: Path) -> None:
+        """Remember the dataset, unless the files may have changed while they were read."""
+        files, path = self.files, self._path
+        settled = all(max(file.modified_ns, file.changed_ns) < self.started_ns - _SETTLED_NS for file in files)
+        with contextlib.suppress(OSError):  # only speed is lost without it; the cache may be shared and read-only
+            if settled and all(file_now(file.path) == file for file in files):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, json.dumps({"dataset": dataset.name}).encode())
+
+
 def _find_or_build(
     cache: Path,
     files: tuple[CorpusFile, ...],
@@ -297,13 +392,9 @@ def _find_or_build(
 
     `content` reads the files once; it returns what identifies their content and a function that builds the dataset.
     """
-    started_ns = time.time_ns()
-    identity = [[str(file.path.absolute()), file.size, file.modified_ns, file.changed_ns] for file in files]
-    index = cache / "index" / f"{recipe.key(identity)}.json"
-    known = _read_index(index)
-    if known is not None and (dataset := open_dataset(cache / "datasets" / known, labels)) is not None:
+    index = _Index(cache, files, recipe, labels)
+    if (dataset := index.find()) is not None:
         return dataset
-
     content_identity, build = content()
     target = cache / "datasets" / recipe.key(content_identity)
     dataset = open_dataset(target, labels)
@@ -312,19 +403,28 @@ def _find_or_build(
             discard(target)
         with building(target) as scratch:
             build(scratch)
-        dataset = open_dataset(target, labels)
-        if dataset is None:
-            raise TricksterError(
-                "cache-damaged",
-                f"What was just written to {target} does not read back whole.",
-                "Check the disk, or set TRICKSTER_CACHE_DIR to a folder on another one.",
-            )
-    settled = all(max(file.modified_ns, file.changed_ns) < started_ns - _SETTLED_NS for file in files)
-    with contextlib.suppress(OSError):  # only speed is lost without the index; the cache may be shared and read-only
-        if settled and all(file_now(file.path) == file for file in files):
-            index.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(index, json.dumps({"dataset": target.name}).encode())
+        dataset = _read_back(target, labels)
+    index.note(target)
     return dataset
+
+
+def _read_back(target: Path, labels: Labels) -> Dataset:
+    dataset = open_dataset(target, labels)
+    if dataset is None:
+        raise TricksterError(
+            "cache-damaged",
+            f"What was just written to {target} does not read back whole.",
+            "Check the disk, or set TRICKSTER_CACHE_DIR to a folder on another one.",
+        )
+    return dataset
+
+
+def _identity(files: Iterable[CorpusFile]) -> list[list[object]]:
+    return [[str(file.path.absolute()), file.size, file.modified_ns, file.changed_ns] for file in files]
+
+
+def _size(file: CorpusFile) -> int:
+    return file.size
 
 
 def _read_index(path: Path) -> str | None:

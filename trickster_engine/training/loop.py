@@ -91,7 +91,9 @@ class Trainer:
         rows = max(plan.training.batch_size, EVALUATED_TOKENS_AT_ONCE // length)
         x, y = evenly_spaced_windows(self.dataset.train, length, max(1, TRAIN_PROBE_TOKENS // length))
         probe = ((x[first : first + rows], y[first : first + rows]) for first in range(0, len(x), rows))
-        val_loss = self.backend.evaluate(self._until_stopped(validation_windows(self.dataset.val, length, rows)))
+        val_loss = self.backend.evaluate(
+            self._until_stopped(validation_windows(self.dataset.measured_val, length, rows))
+        )
         train_loss = self.backend.evaluate(self._until_stopped(probe))
         if not math.isfinite(val_loss):
             raise guards.not_finite_evaluation(state.step, val_loss)

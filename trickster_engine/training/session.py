@@ -163,7 +163,7 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
         if team.size == 1:
             recorder.status("starting", step, f"process {this_process().pid}")
             recorder.status("preparing", step)
-        dataset = prepare_data(session)
+        dataset = prepare_data(session, lambda message: recorder.status("preparing", step, message))
         if checkpoint and checkpoint.state.data_fingerprint != dataset.fingerprint:
             raise TricksterError(
                 "data-changed",
@@ -216,10 +216,17 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
             run.clear_stop_request()
 
 
-def prepare_data(session: Session) -> Dataset:
-    """The tokens to train on, and whether the prompt can be written in them. Raises TricksterError."""
+def prepare_data(session: Session, report: Callable[[str], None] | None = None) -> Dataset:
+    """The tokens to train on, and whether the prompt can be written in them. Raises TricksterError.
+
+    `report` is told how far it is, every few seconds, where that takes long.
+    """
     dataset = prepare(
-        session.plan, session.folder, progress=session.show_progress, interrupt=_until_stopped(session.run)
+        session.plan,
+        session.folder,
+        progress=session.show_progress,
+        interrupt=_until_stopped(session.run),
+        report=report,
     )
     encode_prompt(dataset.tokenizer, session.plan.sampling.prompt)  # now, rather than at the first evaluation
     return dataset

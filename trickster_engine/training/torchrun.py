@@ -51,7 +51,7 @@ def train_in_processes(session: Session, processes: int) -> Outcome:
         _refuse_here()
         check_torch_device(chosen_device(plan), processes)
         recorder.status("preparing", step)
-        prepare_data(session)
+        prepare_data(session, lambda message: recorder.status("preparing", step, message))
         run_torchrun(
             ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(processes)],
             session,

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trickster_engine.data import batches as batches_module
 from trickster_engine.data.batches import TrainingBatches, evenly_spaced_windows, validation_windows
+from trickster_engine.data.permutation import Permutation
 from trickster_engine.errors import TricksterError
 
 
@@ -78,6 +80,70 @@ def test_the_order_is_the_one_that_old_checkpoints_resume() -> None:
     batches = TrainingBatches(_tokens(1000), 10, 6, 1337)
     assert batches.batch(0)[0][:, 0].tolist() == [93, 923, 163, 873, 183, 213]
     assert batches.batch(40)[0][:, 0].tolist() == [614, 394, 274, 454, 444, 774]
+
+
+@pytest.fixture
+def by_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shuffle as for a text of gigabytes."""
+    monkeypatch.setattr(batches_module, "LISTED_WINDOWS", 0)
+
+
+@given(size=st.integers(1, 3000), key=st.integers(0, 2**64 - 1))
+def test_a_permutation_deals_each_number_once(size: int, key: int) -> None:
+    order = Permutation(size, key)
+    assert sorted(order[place] for place in range(size)) == list(range(size))
+
+
+def test_a_permutation_looks_random() -> None:
+    size = 100_000_000
+    dealt = np.array([Permutation(size, 3)[place] for place in range(20_000)])
+    assert len(set(dealt.tolist())) == len(dealt)
+    assert dealt.min() >= 0 and dealt.max() < size
+    for lag in (1, 2, 3):
+        assert abs(np.corrcoef(dealt[:-lag], dealt[lag:])[0, 1]) < 0.03
+    # Twenty equal ranges of the text are met equally often: chi-squared with 19 degrees of freedom.
+    counts = np.histogram(dealt, 20, (0, size))[0]
+    assert ((counts - 1000) ** 2 / 1000).sum() < 50
+    # The gap between neighbours is as wide as between any two: size / 3.
+    assert abs(np.abs(np.diff(dealt)).mean() / (size / 3) - 1) < 0.03
+    assert [Permutation(size, key)[0] for key in (3, 4)] == [dealt[0], Permutation(size, 4)[0]]
+    assert Permutation(size, 3)[5] != Permutation(size, 4)[5]
+
+
+def test_a_long_text_is_dealt_whole_too(by_formula: None) -> None:
+    batches = TrainingBatches(_tokens(9973), 8, 7, 3)
+    windows = batches.windows_per_epoch
+    rows = np.concatenate([batches.batch(step)[0] for step in range(-(-2 * windows // 7))])
+    first, second = rows[:windows, 0], rows[windows : 2 * windows, 0]
+    for starts in (first, second):
+        assert (np.diff(np.sort(starts)) == 8).all() and len(set(starts.tolist())) == windows
+    assert first.tolist() != second.tolist()
+    assert np.array_equal(TrainingBatches(_tokens(9973), 8, 7, 3).batch(100)[0], batches.batch(100)[0])
+
+
+def test_the_order_of_a_long_text_is_the_one_that_old_checkpoints_resume(by_formula: None) -> None:
+    # These numbers must never change either.
+    batches = TrainingBatches(_tokens(1000), 10, 6, 1337)
+    assert batches.batch(0)[0][:, 0].tolist() == [603, 593, 293, 343, 73, 243]
+    assert batches.batch(40)[0][:, 0].tolist() == [164, 74, 494, 34, 84, 514]
+
+
+def test_a_text_of_gigabytes_needs_no_list_of_its_windows() -> None:
+    class Endless:
+        def __len__(self) -> int:
+            return 10_000_000_000
+
+        def __getitem__(self, span: slice) -> np.ndarray:
+            return np.arange(span.start, span.stop)
+
+    tracemalloc.start()
+    batches = TrainingBatches(Endless(), 128, 16, 0)
+    starts = np.concatenate([batches.batch(step)[0][:, 0] for step in range(200)])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert batches.windows_per_epoch > 78_000_000 > batches_module.LISTED_WINDOWS
+    assert starts.max() > 9_900_000_000 and starts.min() < 100_000_000
+    assert peak < 16 << 20
 
 
 def test_epoch_at() -> None:
