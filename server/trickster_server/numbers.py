@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from trickster_engine.estimates import duration_text as duration
+
+__all__ = ["count", "duration", "memory", "times"]
+
 
 def count(value: float) -> str:
     """`11.6 M`, `980 k`, `12`: three significant digits."""
@@ -17,20 +21,6 @@ def memory(size: float) -> str:
         if size >= unit:
             return f"{_three(size / unit)} {name}"
     return f"{size:.0f} bytes"
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `3 min`, `1 h 20 min`, `2 days 4 h`."""
-    if seconds < 99.5:
-        return f"{max(seconds, 1):.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days:,} days {hours} h" if hours and days < 30 else f"{days:,} days"
 
 
 def times(value: float) -> str:

@@ -9,7 +9,10 @@ from dataclasses import dataclass, replace
 from trickster_engine.config.keys import Key
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.config.scalars import number_text
-from trickster_engine.estimates import compute
+from trickster_engine.estimates import MACHINES, compute, fit, size_text
+from trickster_engine.estimates.estimate import OPTIMAL_TOKENS_PER_PARAMETER
+from trickster_engine.estimates.fitting import ASSUMED_UTILISATION
+from trickster_engine.estimates.machines import this_processor
 from trickster_server import figures
 from trickster_server.curve import picture
 from trickster_server.environment import Corpus
@@ -44,6 +47,8 @@ def for_key(key: Key, context: Context) -> str:
         return _SCHEDULE[key.path](context)
     if key.path in ("data_config.corpus", "data_config.val_fraction", "data_config.tokenizer"):
         return _text_figures(context)
+    if key.path == "device_config.device_type":
+        return _machines(context)
     return ""
 
 
@@ -71,6 +76,8 @@ def section_summary(name: str, context: Context) -> str:
         return _schedule(context)
     if name == "data_config":
         return _text_figures(context)
+    if name == "device_config":
+        return _machines(context)
     return ""
 
 
@@ -270,6 +277,28 @@ _SCHEDULE: dict[str, Callable[[Context], str]] = {
 }
 
 
+# ---- machines -------------------------------------------------------------------------------------------------------
+
+
+def _machines(context: Context) -> str:
+    """Which machines this config fits, what would make it fit, and how fast they could be at best."""
+    lines = ["| machine | needs | of | | at best | by |", "|:--|--:|--:|:--|--:|:--|"]
+    for machine in (this_processor(), *MACHINES):
+        there = fit(context.plan, machine)
+        each = f"{machine.chips} x " if machine.chips > 1 else ""
+        room = size_text(machine.memory) if machine.memory is not None else "?"
+        fastest = duration(there.fastest_s) if there.fastest_s is not None else ""
+        cells = (machine.name, size_text(there.needed), each + room, there.verdict(), fastest, machine.paper)
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        f"Memory is reckoned as torch uses it, for each chip. *At best* is {ASSUMED_UTILISATION:.0%} of the peak in "
+        "the maker's paper: assumed, measured nowhere, and out of reach for small models. "
+        "`trickster estimate --for` tells more.",
+    ]
+    return "\n".join(lines)
+
+
 # ---- the text -------------------------------------------------------------------------------------------------------
 
 
@@ -283,7 +312,16 @@ def _text_figures(context: Context) -> str:
     if corpus.characters is None:
         return f"Found at `{corpus.path}`."
     train = compute.training_tokens(plan, corpus.characters) or 0
-    return (
+    words = (
         f"{corpus.characters:,} characters: {train:,} to train on, {corpus.characters - train:,} held out "
         f"({held_out:.0%}). Found at `{corpus.path}`."
+    )
+    tokens = figures.training_tokens(plan, corpus.characters)
+    if tokens is None:
+        return words
+    optimal = OPTIMAL_TOKENS_PER_PARAMETER * figures.parameters(plan).total
+    return (
+        f"{words}\n\nA model of this size makes the best use of its computation with about {count(optimal)} different "
+        f"tokens ({OPTIMAL_TOKENS_PER_PARAMETER} a parameter, Hoffmann and others, 2022); this text has "
+        f"{count(tokens)}, enough by that rule for {count(tokens / OPTIMAL_TOKENS_PER_PARAMETER)} parameters."
     )

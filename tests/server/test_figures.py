@@ -47,8 +47,26 @@ def test_every_key_has_words_and_no_table_fails(name: str) -> None:
         for line in text.splitlines():
             if line.startswith("|"):
                 assert line.endswith("|")
-    for section in ("model_config", "training_config", "data_config"):
+    for section in ("model_config", "training_config", "device_config", "data_config"):
         assert tables.section_summary(section, context(plan))
+
+
+def test_the_device_says_which_machines_it_fits_and_what_would() -> None:
+    for text in (
+        tables.for_key(KEYS["device_config.device_type"], context(preset_plan("mega"))),
+        tables.section_summary("device_config", context(preset_plan("mega"))),
+    ):
+        rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
+        assert {"N150", "N300", "T3K", "Galaxy", "RTX 4090", "H100 80GB", "This machine's processor"} < set(rows)
+        assert "does not fit" in rows["N150"] and "Tenstorrent" in rows["N150"]
+        assert "would with batch_size: 4, gradient_accumulation_steps: 32" in rows["RTX 5090"]
+        assert "| fits |" in rows["H100 80GB"] and "NVIDIA" in rows["H100 80GB"]
+        assert "*At best*" in text and "measured nowhere" in text
+
+
+def test_the_text_is_held_against_what_the_model_could_use() -> None:
+    text = tables.section_summary("data_config", context(preset_plan("pico")))
+    assert "17.7 M different tokens" in text and "enough by that rule for 50.2 k parameters" in text
 
 
 def test_the_neighbours_of_nano() -> None:

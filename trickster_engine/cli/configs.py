@@ -18,8 +18,9 @@ from trickster_engine.cli.arguments import (
     show_problems,
 )
 from trickster_engine.config import check, preset_names, preset_plan, preset_text
+from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
-from trickster_engine.estimates import count_parameters
+from trickster_engine.estimates import count_parameters, estimate, find_machine, fit, machine_keys
 from trickster_engine.files import write_text_atomically
 
 
@@ -32,6 +33,15 @@ def add_commands(commands: Subcommands) -> None:
 
     estimating = commands.add_parser("estimate", help="parameters, memory and arithmetic of a config, without training")
     add_config(estimating)
+    estimating.add_argument(
+        "--for",
+        dest="machines",
+        action="append",
+        default=[],
+        choices=[*machine_keys(), "all"],
+        metavar="MACHINE",
+        help=f"whether it fits, and how fast it could be at best: {', '.join([*machine_keys(), 'all'])}",
+    )
     add_json(estimating)
     estimating.set_defaults(run=_estimate)
 
@@ -61,15 +71,28 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _estimate(options: argparse.Namespace) -> int:
-    from trickster_engine.estimates import estimate
-
     loaded = load_config(options)
-    figures = estimate(loaded.plan)
+    keys = machine_keys() if "all" in options.machines else dict.fromkeys(options.machines)
+    fits = [fit(loaded.plan, find_machine(key)) for key in keys]
+    figures = estimate(loaded.plan, _text_tokens(loaded.plan, loaded.path.parent))
     if options.json:
-        print_json(figures.as_json())
+        print_json({**figures.as_json(), **({"machines": [one.as_json() for one in fits]} if fits else {})})
+    elif fits:
+        print("\n\n".join(one.as_text() for one in fits))
+        print("\nMemory is reckoned as torch uses it, and a tenth of it is left to the driver.")
+        print(figures.optimal_line())
     else:
         print(figures.as_text())
     return 0
+
+
+def _text_tokens(plan: Plan, folder: Path) -> int | None:
+    """Return the length of the text in tokens, as far as the size of its files tells it."""
+    if plan.data.train_data is not None or plan.data.tokenizer != "byte" or plan.data.corpus == "shakespeare":
+        return None
+    from trickster_engine.data.corpus import describe_corpus
+
+    return describe_corpus(plan.data.corpus, folder).bytes or None
 
 
 def _presets(options: argparse.Namespace) -> int:

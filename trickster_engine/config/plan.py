@@ -326,7 +326,7 @@ class TrainingConfig:
     )
     eval_interval: int = key(
         500,
-        doc="Steps between two evaluations: the loss over the held-out text (over a million of its tokens, evenly "
+        doc="Steps between two evaluations: the loss over the held-out text (over 262,144 of its tokens, evenly "
         "spread, where it is longer), and a sample of what the model writes.",
         effect="Smaller shows learning (and memorising) sooner; each evaluation takes time in which nothing is "
         "learned.",

@@ -9,25 +9,44 @@ from trickster_engine.estimates.compute import (
     tokens_per_step,
     training_tokens,
 )
-from trickster_engine.estimates.estimate import Estimate, TextUse, estimate, flops_text, size_text
+from trickster_engine.estimates.estimate import (
+    Estimate,
+    TextUse,
+    count_text,
+    duration_text,
+    estimate,
+    flops_text,
+    size_text,
+)
+from trickster_engine.estimates.fitting import Change, Fit, fit
 from trickster_engine.estimates.learning_rate import learning_rate_at
+from trickster_engine.estimates.machines import MACHINES, Machine, find_machine, machine_keys
 from trickster_engine.estimates.memory import SamplingMemory, TrainingMemory, sampling_memory, training_memory
 from trickster_engine.estimates.parameters import ParameterCount, count_parameters
 
 __all__ = [
+    "MACHINES",
+    "Change",
     "Compute",
     "Estimate",
+    "Fit",
+    "Machine",
     "ParameterCount",
     "SamplingMemory",
     "TextUse",
     "TrainingMemory",
     "count_compute",
     "count_parameters",
+    "count_text",
+    "duration_text",
     "epochs",
     "estimate",
+    "find_machine",
+    "fit",
     "flops_text",
     "initial_loss",
     "learning_rate_at",
+    "machine_keys",
     "sampling_memory",
     "size_text",
     "tokens_per_epoch",

@@ -25,6 +25,11 @@ from trickster_engine.estimates.memory import (
 )
 from trickster_engine.estimates.parameters import ParameterCount, count_parameters
 
+# How much text makes the best use of a given amount of computation, in tokens for each parameter. Source: Hoffmann and
+# others, "Training Compute-Optimal Large Language Models" (Chinchilla), 2022, table 3: 20.2 billion tokens for a
+# billion parameters, and much the same ratio from 0.4 to 67 billion. Smaller models were not among those measured.
+OPTIMAL_TOKENS_PER_PARAMETER = 20
+
 
 @dataclass(frozen=True)
 class TextUse:
@@ -35,6 +40,8 @@ class TextUse:
     training_tokens: int | None
     tokens_per_epoch: int | None
     epochs: float | None
+    optimal_tokens: int  # that would make the best use of the computation, by Chinchilla's rule of thumb
+    fed_parameters: int | None  # how large a model the text, read once, feeds by the same rule
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,19 @@ class Estimate:
             lines.append("  the output layer shares the embedding's weights")
         return lines
 
+    def optimal_line(self) -> str:
+        """How much text this model would make the best use of, beside how much there is."""
+        text = self.text
+        words = (
+            f"Compute-optimal by Chinchilla's rule of {OPTIMAL_TOKENS_PER_PARAMETER} tokens a parameter:"
+            f" {count_text(text.optimal_tokens)} different tokens"
+        )
+        if text.training_tokens is None or text.fed_parameters is None:
+            return words
+        return (
+            f"{words}; this text's {count_text(text.training_tokens)} feed {count_text(text.fed_parameters)} parameters"
+        )
+
     def _memory_lines(self) -> list[str]:
         memory, sampling = self.training_memory, self.sampling_memory
         rows = [
@@ -110,6 +130,7 @@ class Estimate:
         ]
         if text.epochs is not None and text.training_tokens is not None:
             lines.append(f"{text.training_tokens:,} tokens to train on, read {text.epochs:.1f} times")
+        lines.append(self.optimal_line())
         lines.append(f"Loss of a model that knows nothing: ln V = {self.initial_loss:.4f} nats")
         return lines
 
@@ -122,8 +143,9 @@ def estimate(plan: Plan, text_tokens: int | None = None, precision: Precision | 
     """
     available = training_tokens(plan, text_tokens)
     per_step = tokens_per_step(plan)
+    parameters = count_parameters(plan.model)
     return Estimate(
-        parameters=count_parameters(plan.model),
+        parameters=parameters,
         head_dim=plan.model.head_dim,
         precision=precision or planned_precision(plan),
         training_memory=training_memory(plan, precision),
@@ -135,6 +157,8 @@ def estimate(plan: Plan, text_tokens: int | None = None, precision: Precision | 
             training_tokens=available,
             tokens_per_epoch=tokens_per_epoch(plan, available) if available is not None else None,
             epochs=epochs(plan, available) if available is not None else None,
+            optimal_tokens=OPTIMAL_TOKENS_PER_PARAMETER * parameters.total,
+            fed_parameters=available // OPTIMAL_TOKENS_PER_PARAMETER if available is not None else None,
         ),
         initial_loss=initial_loss(plan.model),
     )
@@ -146,6 +170,28 @@ def size_text(size: float) -> str:
         if size >= factor:
             return f"{_three_digits(size / factor)} {unit}"
     return f"{size:.0f} bytes"
+
+
+def count_text(count: float) -> str:
+    """Return a number of things the way people write it: `50.2 thousand`, `17.7 million`."""
+    for unit, factor in (("trillion", 1e12), ("billion", 1e9), ("million", 1e6), ("thousand", 1e3)):
+        if count >= factor:
+            return f"{_three_digits(count / factor)} {unit}"
+    return f"{count:,.0f}"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time the way people say it: `40 s`, `3 min`, `1 h 20 min`, `2 days 4 h`."""
+    if seconds < 99.5:
+        return f"{max(seconds, 1):.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days:,} days {hours} h" if hours and days < 30 else f"{days:,} days"
 
 
 def flops_text(operations: float) -> str:
