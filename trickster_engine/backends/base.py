@@ -49,6 +49,10 @@ class Backend(Protocol):
         """`fp32` or `bf16`: what the matrix products of training use."""
 
     @property
+    def compiled(self) -> bool:
+        """Whether the model was compiled into fewer kernels. Another rounding follows, so a run keeps to one way."""
+
+    @property
     def versions(self) -> dict[str, str]:
         """The libraries a result depends on."""
 

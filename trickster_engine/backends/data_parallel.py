@@ -32,7 +32,7 @@ class TeamBackend(TorchBackend):
             )
         self.team = team
         place = f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device
-        super().__init__(plan, place, precision)
+        super().__init__(plan, place, precision, compiled=False)
         torch.manual_seed(plan.training.seed + team.rank)
 
     @property

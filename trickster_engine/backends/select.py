@@ -14,14 +14,16 @@ from trickster_engine.training.team import ALONE, Team
 def open_backend(
     plan: Plan,
     precision: str | None = None,
+    compiled: bool | None = None,
     report: Callable[[str], None] = lambda _: None,
     events_path: Path | None = None,
     team: Team = ALONE,
 ) -> Backend:
     """Open the device a plan names, or this process's part of it. The caller closes the backend in a `finally`.
 
-    `precision` holds a resumed run to what it settled on before on the same kind of device. `report` is told what takes
-    long. A warning event goes straight to `events_path` when a device stops answering and this process cannot speak.
+    `precision` and `compiled` hold a resumed run to what it settled on before on the same kind of device. `report` is
+    told what takes long. A warning event goes straight to `events_path` when a device stops answering and this process
+    cannot speak.
     Raises TricksterError where the device is not here.
     """
     device = chosen_device(plan)
@@ -36,7 +38,7 @@ def open_backend(
         return DataParallelBackend(plan, device, precision, team)
     from trickster_engine.backends.torch_backend import TorchBackend
 
-    return TorchBackend(plan, device, precision)
+    return TorchBackend(plan, device, precision, compiled, report)
 
 
 def process_count(plan: Plan) -> int:

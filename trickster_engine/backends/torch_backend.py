@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, StepResult
+from trickster_engine.backends.compilation import compile_blocks, worth_compiling
 from trickster_engine.config.plan import Plan
 from trickster_engine.model.llama import Llama
 from trickster_engine.training.losses import summed_cross_entropy, training_loss
@@ -25,12 +26,21 @@ class TorchBackend:
 
     name = "torch"
 
-    def __init__(self, plan: Plan, device: str, precision: str | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        device: str,
+        precision: str | None = None,
+        compiled: bool | None = None,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Put a freshly initialised model on `device`.
 
-        `precision` is what an earlier part of the same run settled on; None decides it from the plan.
+        `precision` and `compiled` are what an earlier part of the same run settled on; None decides from the plan.
+        `report` is told what takes long.
         """
         self._plan = plan
+        self._notices: list[tuple[str, str, str]] = []
         self._device = torch.device(device)
         torch.manual_seed(plan.training.seed)
         self.model = self._placed(Llama(plan.model).initialize(plan.training.seed))
@@ -39,6 +49,10 @@ class TorchBackend:
         self.precision = precision or plan.training.precision
         if self.precision == "auto":
             self.precision = self._faster_precision()
+        if compiled is None:
+            wanted = plan.training.compile
+            compiled = wanted == "always" or (wanted == "auto" and worth_compiling(plan, self._device.type))
+        self.compiled = compiled and self._compile(report)
 
     @property
     def device(self) -> str:
@@ -53,8 +67,9 @@ class TorchBackend:
         return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
 
     def notices(self) -> list[tuple[str, str, str]]:
-        """Nothing comes up with torch that training does not already report."""
-        return []
+        """What has come up since the last call."""
+        notices, self._notices = self._notices, []
+        return notices
 
     def step(self, micro_batches: Sequence[Batch], factor: float) -> StepResult:
         """Do one update. See `Backend.step`."""
@@ -160,27 +175,43 @@ class TorchBackend:
             elif kind == "mps" and self._device.type == "mps":
                 torch.mps.set_rng_state(generator_state)
 
+    def _compile(self, report: Callable[[str], None]) -> bool:
+        report("compiling the model for this device, up to a minute the first time")
+        problem = compile_blocks(self.model, lambda: self._trial_pass(self._plan.training.batch_size))
+        if problem is not None and self._plan.training.compile == "always":
+            self._notices.append(
+                (
+                    "not-compiled",
+                    f"The model could not be compiled here, so it trains as it is, only slower: {problem}",
+                    "Compiling wants a C++ compiler. Set training_config.compile: never to train without.",
+                )
+            )
+        return problem is None
+
+    def _trial_pass(self, sequences: int) -> None:
+        """One forward and backward pass in the shapes of training that leaves no trace."""
+        tokens = torch.zeros((sequences, self._plan.model.max_seq_len), dtype=torch.long, device=self._device)
+        random_state = self.random_state()
+        self.model.train()
+        loss = self._loss(tokens, tokens)
+        torch.autograd.backward(loss)
+        loss.item()  # waits for the device
+        self._optimizers.zero_grad()
+        self._set_random_state(random_state)
+
     def _faster_precision(self) -> str:
         """Time forward and backward passes in either precision on this very model, and take the quicker.
 
         A processor without bf16 instructions emulates them many times slower than fp32; which one has them, and
         whether a model is large enough to gain, is best asked by trying.
         """
-        length = self._plan.model.max_seq_len
-        sequences = min(self._plan.training.batch_size, max(1, 2048 // length))
-        tokens = torch.zeros((sequences, length), dtype=torch.long, device=self._device)
-        random_state = self.random_state()
-        self.model.train()
+        sequences = min(self._plan.training.batch_size, max(1, 2048 // self._plan.model.max_seq_len))
         seconds: dict[str, float] = {}
         for self.precision in ("fp32", "bf16"):
             laps = []
             for _ in range(3):
                 start = time.perf_counter()
-                loss = self._loss(tokens, tokens)
-                torch.autograd.backward(loss)
-                loss.item()  # waits for the device
+                self._trial_pass(sequences)
                 laps.append(time.perf_counter() - start)
             seconds[self.precision] = min(laps)
-        self._optimizers.zero_grad()
-        self._set_random_state(random_state)
         return min(seconds, key=lambda precision: seconds[precision])

@@ -306,6 +306,18 @@ class TrainingConfig:
             "bf16": "16 bits with the range of 32 in the matrix products.",
         },
     )
+    compile: str = key(
+        "auto",
+        doc="Whether torch compiles the model into fewer and larger kernels before it trains.",
+        effect="Steps get faster, after up to a minute of compiling when a shape is met for the first time. Where "
+        "compiling does not work, training goes on without. Runs in several processes are not compiled, and "
+        "Tenstorrent boards have a compiler of their own.",
+        choices={
+            "auto": "Where the run is long enough to earn it back: from about ten minutes.",
+            "always": "However short the run.",
+            "never": "Start at once.",
+        },
+    )
     seed: int = key(
         1337,
         doc="Where all chance starts: first weights, the order of the text, dropout.",

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.estimates.parameters import count_parameters
+from trickster_engine.model.query_blocks import query_blocks
 
 Precision = Literal["fp32", "bf16"]
 
@@ -85,7 +86,8 @@ def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingM
         state = 4 * parameters.matrices + 8 * (parameters.total - parameters.matrices)
     else:
         state = 8 * parameters.total
-    kept = model.num_layers * block_activations(model, tokens, precision)
+    on_cpu = plan.device.device_type in ("auto", "cpu")
+    kept = model.num_layers * block_activations(model, tokens, precision, on_cpu)
     if precision == "bf16":  # the matrices' copies in bf16, kept for the backward pass
         kept += 2 * (parameters.matrices + model.vocab_size * model.hidden_dim)
     logits = output_activations(model, tokens, precision)
@@ -103,22 +105,32 @@ def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingM
     }
     fleeting = parts["activations"] + parts["logits"] + parts["workspace"]
     share = FRAGMENTATION_WITH_ACCUMULATION if training.gradient_accumulation_steps > 1 else FRAGMENTATION
-    parts["allocator"] = int(share * fleeting) if plan.device.device_type in ("auto", "cpu") else 0
+    parts["allocator"] = int(share * fleeting) if on_cpu else 0
     return TrainingMemory(total=sum(parts.values()), **parts)
 
 
-def block_activations(model: ModelConfig, tokens: int, precision: Precision) -> int:
-    """Return the bytes that one block keeps for the backward pass, over `tokens` tokens.
+def block_activations(model: ModelConfig, tokens: int, precision: Precision, on_cpu: bool = True) -> int:
+    """Return the bytes that one block keeps for the backward pass, over `tokens` tokens in whole contexts.
 
     In fp32, by token: eight rows of the width (the two norms' inputs, normed values and outputs, the queries, and
-    attention's output), keys and values, and four rows of the feed-forward's width; a row of the width for each of the
-    two dropouts. bf16 halves what the matrices read and write, at the price of a copy; the residual stream, the norms
-    and, on a CPU, attention itself stay in fp32.
+    attention's output), keys and values, and four rows of the feed-forward's width; a mask for each of the two
+    dropouts. In bf16 the residual stream and the norms stay in fp32, and what the matrices read and write is halved.
+    On a CPU attention in bf16 keeps its weights too, and keys and values for every head.
     """
     width, kv_width = model.hidden_dim, model.num_kv_heads * model.head_dim
-    by_width, by_mlp, by_dropout = (32, 16, 8) if precision == "fp32" else (36, 8, 4)
-    row = by_width * width + 8 * kv_width + by_mlp * model.mlp_dim + 4 * model.num_heads + 8
-    return tokens * (row + (by_dropout * width if model.dropout > 0 else 0))
+    dropout = 2 * width if model.dropout > 0 else 0
+    if precision == "fp32":
+        return tokens * (32 * width + 8 * kv_width + 16 * model.mlp_dim + 4 * model.num_heads + 8 + dropout)
+    row = 22 * width + 8 * model.mlp_dim + 8 + dropout
+    if not on_cpu:
+        return tokens * (row + 2 * width + 4 * kv_width + 4 * model.num_heads)
+    rotation = 4 * model.max_seq_len * model.head_dim
+    return tokens * (row + 6 * width + 2 * model.num_heads * mean_keys(model.max_seq_len)) + rotation
+
+
+def mean_keys(length: int) -> int:
+    """Return for how many keys, on average, a query's weights are computed in bf16 on a CPU."""
+    return sum((last - first) * last for first, last in query_blocks(length)) // max(1, length)
 
 
 def output_activations(model: ModelConfig, tokens: int, precision: Precision) -> int:

@@ -8,12 +8,14 @@ T tokens in a sequence, D `hidden_dim`, H heads, K key/value heads, C `head_dim`
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trickster_engine.config.plan import ModelConfig
+from trickster_engine.model.attention import causal_attention, dropout, for_products
 
 
 class KeyValueCache:
@@ -48,8 +50,8 @@ class RotaryEmbedding(nn.Module):
 
     def forward(self, x: Tensor, start: int) -> Tensor:
         """Rotate x [B, T, heads, C], whose first token stands at position `start`."""
-        cos = self.cos[start : start + x.shape[1], None]
-        sin = self.sin[start : start + x.shape[1], None]
+        cos = self.cos[start : start + x.shape[1], None].to(x.dtype)
+        sin = self.sin[start : start + x.shape[1], None].to(x.dtype)
         first, second = x.chunk(2, dim=-1)
         return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
@@ -75,12 +77,11 @@ class Attention(nn.Module):
         v = self.v_proj(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
         if cache:
             k, v = cache.extend(layer, k, v)
-        # On a CPU the bf16 kernel takes three times as long backwards as the fp32 one.
-        with torch.autocast("cpu", enabled=False):
-            # One new token may look at everything before it: no mask. Several are only ever read into an empty cache.
-            y = F.scaled_dot_product_attention(
-                q, k, v.to(q.dtype) if q.is_cpu else v, is_causal=x.shape[1] > 1, enable_gqa=self.grouped
-            )
+        # One new token may look at everything before it: no mask. Several are only ever read into an empty cache.
+        if x.shape[1] == 1:
+            y = F.scaled_dot_product_attention(q, k, v, enable_gqa=self.grouped)
+        else:
+            y = causal_attention(q, k, v)
         projected: Tensor = self.o_proj(y.transpose(1, 2).flatten(2))
         return projected
 
@@ -113,15 +114,24 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rotary: RotaryEmbedding, cache: KeyValueCache | None, layer: int) -> Tensor:
         """x [B, T, D] -> [B, T, D]."""
-        x = x + self._drop(self.self_attn(self.input_layernorm(x), rotary, cache, layer))
-        return x + self._drop(self.mlp(self.post_attention_layernorm(x)))
+        x = x + self._drop(self.self_attn(for_products(self.input_layernorm(x)), rotary, cache, layer))
+        return x + self._drop(self.mlp(for_products(self.post_attention_layernorm(x))))
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout) if self.training and self.dropout > 0 else x
+        return dropout(x, self.dropout) if self.training and self.dropout > 0 else x
+
+
+def run_block(block: nn.Module, x: Tensor, rotary: RotaryEmbedding) -> Tensor:
+    """Run a block without a cache, x [B, T, D] -> [B, T, D]."""
+    y: Tensor = block(x, rotary, None, 0)
+    return y
 
 
 class Decoder(nn.Module):
     """Everything below the output projection."""
+
+    #: How a block is run in training; `backends/compilation.py` may put a compiled one in its place.
+    run_block: Callable[[nn.Module, Tensor, RotaryEmbedding], Tensor]
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -129,12 +139,13 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.norm = nn.RMSNorm(config.hidden_dim, eps=config.norm_eps)
         self.rotary = RotaryEmbedding(config)
+        self.run_block = run_block
 
     def forward(self, tokens: Tensor, cache: KeyValueCache | None) -> Tensor:
         """tokens [B, T] -> [B, T, D]."""
         x = self.embed_tokens(tokens)
         for index, block in enumerate(self.layers):
-            x = block(x, self.rotary, cache, index)
+            x = self.run_block(block, x, self.rotary) if self.training else block(x, self.rotary, cache, index)
         if cache:
             cache.length += tokens.shape[1]
         normed: Tensor = self.norm(x)

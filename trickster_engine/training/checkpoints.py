@@ -52,6 +52,7 @@ class TrainerState:
     data_fingerprint: str
     device: str  # tt, cuda, mps or cpu
     precision: str
+    compiled: bool = False
     last_eval_step: int = -1
     train_loss: float | None = None
     val_loss: float | None = None

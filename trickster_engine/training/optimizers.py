@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from trickster_engine.config.plan import TrainingConfig
+from trickster_engine.training.muon import BatchedMuon
 
 
 class Optimizers:
@@ -42,7 +43,7 @@ class Optimizers:
         )
         self._optimizers: list[tuple[torch.optim.Optimizer, float]] = [(adamw, training.learning_rate)]
         if by_muon:
-            muon = torch.optim.Muon(
+            muon = BatchedMuon(
                 by_muon,
                 lr=training.muon_learning_rate,
                 momentum=training.muon_momentum,

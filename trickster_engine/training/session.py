@@ -175,13 +175,14 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
         backend = open_backend(
             plan,
             checkpoint.state.precision if checkpoint and same_device else None,
+            checkpoint.state.compiled if checkpoint and same_device else None,
             lambda message: recorder.status("preparing", step, message),
             run.events_path,
             team,
         )
-        state = TrainerState(0, dataset.fingerprint, kind, backend.precision)
+        state = TrainerState(0, dataset.fingerprint, kind, backend.precision, backend.compiled)
         if checkpoint:
-            state = replace(checkpoint.state, device=kind, precision=backend.precision)
+            state = replace(checkpoint.state, device=kind, precision=backend.precision, compiled=backend.compiled)
             backend.load(checkpoint.weights, checkpoint.optimizer_state, checkpoint.random_state)
         if team.leads:
             identity = _identity(session, dataset, backend)

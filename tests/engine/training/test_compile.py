@@ -1,0 +1,70 @@
+"""Compiled blocks: the same run, resumed exactly; and a machine that cannot compile trains all the same."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.engine.training.test_resume import begin, same_checkpoint, stop_at
+from trickster_engine.backends.compilation import WORTH_COMPILING_FROM, worth_compiling
+from trickster_engine.config import check, preset_plan
+from trickster_engine.estimates.compute import count_compute
+from trickster_engine.runs import read_events
+from trickster_engine.training.checkpoints import read_checkpoint
+from trickster_engine.training.session import resume
+
+Config = Callable[..., Path]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="no C++ compiler")
+def test_a_compiled_run_learns_the_same_and_resumes_exactly(
+    tiny_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tiny_config(training_config={"compile": "always", "precision": "fp32"}, model_config={"dropout": 0.1})
+    straight, outcome = begin(path)
+    assert outcome == "finished"
+    with monkeypatch.context() as patched:
+        stop_at(patched, 4)
+        broken, outcome = begin(path)
+    assert outcome == "stopped"
+    assert resume(broken, show_progress=False) == "finished"
+    same_checkpoint(straight.path / "checkpoints/step-000012", broken.path / "checkpoints/step-000012")
+    state = read_checkpoint(straight.path / "checkpoints/step-000012").state
+    assert state.compiled
+
+    plain, _ = begin(
+        tiny_config(training_config={"compile": "never", "precision": "fp32"}, model_config={"dropout": 0.1})
+    )
+    other = read_checkpoint(plain.path / "checkpoints/step-000012").state
+    assert not other.compiled
+    assert state.val_loss == pytest.approx(other.val_loss, abs=1e-4)
+
+
+def test_without_a_compiler_training_goes_on(
+    tiny_config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "empty"))
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/nowhere/c++"))
+    path = tiny_config(training_config={"compile": "always"}, model_config={"hidden_dim": 48, "num_heads": 2})
+    run, outcome = begin(path)
+    assert outcome == "finished"
+    events, _ = read_events(run.events_path)
+    assert [event["code"] for event in events if event["kind"] == "warning"] == ["not-compiled"]
+    assert not read_checkpoint(run.path / "checkpoints/step-000012").state.compiled
+
+
+def test_auto_compiles_long_runs_only() -> None:
+    assert not worth_compiling(preset_plan("pico"), "cpu")
+    assert worth_compiling(preset_plan("nano"), "cpu")
+    assert not worth_compiling(preset_plan("nano"), "mps")
+    assert (
+        count_compute(preset_plan("pico")).total
+        < WORTH_COMPILING_FROM["cpu"]
+        < count_compute(preset_plan("nano")).total
+    )
+    result = check("training_config:\n  compile: sometimes\n")
+    assert result.plan is None and [problem.code for problem in result.problems if problem.severity == "error"]

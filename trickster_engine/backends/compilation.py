@@ -1,0 +1,57 @@
+"""Having torch compile the blocks of a model into fewer and larger kernels."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from trickster_engine.config.plan import Plan
+from trickster_engine.data.cache import cache_directory
+from trickster_engine.estimates.compute import count_compute
+from trickster_engine.model.llama import Llama, run_block
+
+#: Compiling takes from seconds (when this shape was compiled before) to a minute. Runs shorter than this many
+#: floating-point operations are over before a faster step has earned that back: about ten minutes of two CPU cores.
+WORTH_COMPILING_FROM = {"cpu": 1e14, "cuda": 1e16}
+
+
+def worth_compiling(plan: Plan, device: str) -> bool:
+    """Whether `compile: auto` has the blocks compiled for this plan on a kind of device (cpu, cuda or mps)."""
+    return count_compute(plan).total >= WORTH_COMPILING_FROM.get(device, float("inf"))
+
+
+def compile_blocks(model: Llama, try_out: Callable[[], None]) -> str | None:
+    """Run the model's blocks compiled from now on, while training.
+
+    `try_out` does a forward and a backward pass in the shapes of training, so that compiling is over when training
+    begins. Returns None, or why it does not work here; then everything is as before.
+    """
+    # torch's own choices are a folder in /tmp that all users share, and a pool of processes that outlives its use.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_directory() / "compiled"))
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    model.model.run_block = torch.compile(run_block, dynamic=False)
+    try:
+        with _compiler_silent():
+            try_out()
+    except Exception as error:
+        # Whatever is missing (a C++ compiler, its headers, room for the cache), the plain way remains.
+        model.model.run_block = run_block
+        return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return None
+
+
+@contextmanager
+def _compiler_silent() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("torch._dynamo", "torch._inductor")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
