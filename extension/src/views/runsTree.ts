@@ -111,7 +111,7 @@ function checkpointItem(run: RunInfo, checkpoint: CheckpointInfo): vscode.TreeIt
     .join(' · ');
   item.iconPath = new vscode.ThemeIcon(checkpoint.best ? 'star-full' : 'save');
   item.contextValue = 'checkpoint';
-  item.tooltip = `${checkpoint.path}\nA Hugging Face model directory: transformers, vLLM and llama.cpp open it as it is.`;
+  item.tooltip = `${checkpoint.path}\nA Hugging Face model directory: transformers opens it as it is, llama.cpp after a conversion.`;
   item.command = {
     title: 'Generate Text',
     command: 'trickster.generate',

@@ -454,7 +454,7 @@ class Page {
         ? h(
             'p',
             { class: 'caption' },
-            'None yet. Each one will open in transformers, vLLM and llama.cpp as it is.',
+            'None yet. Each one will open in transformers as it is, and in llama.cpp after a conversion.',
           )
         : h(
             'ul',
