@@ -87,8 +87,7 @@ class TorchBackend:
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._optimizers.zero_grad()
             raise NonFiniteError(result)
-        self._optimizers.step(factor)
-        self._optimizers.zero_grad()
+        self._update(factor)
         return result
 
     @torch.no_grad()
@@ -144,6 +143,10 @@ class TorchBackend:
     def _clipped_norm(self) -> float:
         limit = self._plan.training.grad_clip
         return torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit if limit > 0 else math.inf).item()
+
+    def _update(self, factor: float) -> None:
+        self._optimizers.step(factor)
+        self._optimizers.zero_grad()
 
     # What a backend that shares the work among processes does otherwise (`data_parallel.py`, `sharded.py`).
 

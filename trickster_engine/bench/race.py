@@ -1,0 +1,116 @@
+"""How long until a model has learned to a given held-out loss: ours, and nanoGPT's recipe for a CPU."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trickster_engine.backends.torch_backend import TorchBackend
+from trickster_engine.bench.nanogpt import CPU_RECIPE, CPU_RECIPE_SHAPE, NanoGPT
+from trickster_engine.config.plan import Plan
+from trickster_engine.data.batches import TrainingBatches, validation_windows
+from trickster_engine.data.dataset import Dataset
+from trickster_engine.estimates.compute import tokens_per_step
+from trickster_engine.training.schedule import learning_rate_factor
+
+_EVALUATED_TOKENS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Where a run stood: seconds of training alone, tokens read, and the loss on all held-out text in nats."""
+
+    step: int
+    seconds: float
+    tokens: int
+    val_loss: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run, to its target or to its end."""
+
+    readings: list[Reading]
+    reached: Reading | None
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {
+            "reached": vars(self.reached) if self.reached else None,
+            "best_val_loss": min(reading.val_loss for reading in self.readings),
+            "readings": [vars(reading) for reading in self.readings],
+        }
+
+
+def run_ours(plan: Plan, dataset: Dataset, device: str, until: float, report: Callable[[Reading], None]) -> Result:
+    """Train a plan, evaluating at every `eval_interval`, until the held-out loss is at most `until`, or to its end."""
+    backend = TorchBackend(plan, device)
+    length, training = plan.model.max_seq_len, plan.training
+    batches = TrainingBatches(dataset.train, length, training.batch_size, training.seed)
+    accumulation = training.gradient_accumulation_steps
+    rows = max(1, _EVALUATED_TOKENS_AT_ONCE // length)
+
+    def update(step: int) -> None:
+        micro_batches = [batches.batch(step, index, accumulation) for index in range(accumulation)]
+        backend.step(micro_batches, learning_rate_factor(step, training))
+
+    def evaluate() -> float:
+        return backend.evaluate(validation_windows(dataset.val, length, rows))
+
+    try:
+        return _run(
+            update, evaluate, _Course(training.max_steps, training.eval_interval, tokens_per_step(plan)), until, report
+        )
+    finally:
+        backend.close()
+
+
+def run_nanogpt(
+    checkout: Path, dataset: Dataset, device: str, until: float, every: int, report: Callable[[Reading], None]
+) -> Result:
+    """Train nanoGPT by its CPU recipe on the same split of the same text, one token a character as it has it."""
+    alphabet, tokens = np.unique(np.concatenate([dataset.train[:], dataset.val[:]]), return_inverse=True)
+    train, val = tokens[: len(dataset.train)].astype(np.uint16), tokens[len(dataset.train) :].astype(np.uint16)
+    rival = NanoGPT(checkout, CPU_RECIPE_SHAPE, len(alphabet), CPU_RECIPE, torch.device(device))
+    course = _Course(CPU_RECIPE.max_steps, every, CPU_RECIPE.batch_size * CPU_RECIPE_SHAPE["block_size"])
+    return _run(lambda step: rival.update(train, step), lambda: rival.evaluate(val), course, until, report)
+
+
+@dataclass(frozen=True)
+class _Course:
+    steps: int
+    eval_interval: int
+    tokens_per_step: int
+
+    def evaluated(self) -> Iterator[int]:
+        yield from range(self.eval_interval, self.steps, self.eval_interval)
+        yield self.steps
+
+
+def _run(
+    update: Callable[[int], object],
+    evaluate: Callable[[], float],
+    course: _Course,
+    until: float,
+    report: Callable[[Reading], None],
+) -> Result:
+    readings: list[Reading] = []
+    seconds, step = 0.0, 0
+    for next_stop in course.evaluated():
+        start = time.perf_counter()
+        while step < next_stop:
+            update(step)
+            step += 1
+        seconds += time.perf_counter() - start
+        reading = Reading(step, seconds, step * course.tokens_per_step, evaluate())
+        readings.append(reading)
+        report(reading)
+        if reading.val_loss <= until:
+            return Result(readings, reading)
+    return Result(readings, None)

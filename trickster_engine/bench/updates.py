@@ -1,0 +1,97 @@
+"""Timing the updates of a config, phase by phase, on the very code that trains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trickster_engine.backends.base import Batch, StepResult
+from trickster_engine.backends.torch_backend import TorchBackend
+from trickster_engine.config.plan import Plan
+from trickster_engine.data.batches import TrainingBatches
+
+PHASES = ("data", "forward", "backward", "optimizer")
+
+
+@dataclass
+class Lap:
+    """Several updates in a row: seconds in all, and seconds in each phase."""
+
+    seconds: float = 0.0
+    phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+
+
+class TimedBackend(TorchBackend):
+    """A torch backend that notes where the time of an update goes. `lap` is where it is noted."""
+
+    lap: Lap = Lap()
+    _forward_seconds: float = 0.0
+
+    def step(self, micro_batches: Sequence[Batch], factor: float) -> StepResult:
+        """Do one update, and note what of it was neither forward pass nor optimizer: that is the backward pass."""
+        before = dict(self.lap.phases)
+        start = self._now()
+        result = super().step(micro_batches, factor)
+        seconds = self._now() - start
+        known = sum(self.lap.phases[phase] - before[phase] for phase in ("forward", "optimizer"))
+        self.lap.phases["backward"] += seconds - known
+        return result
+
+    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        with self._timed("forward"):
+            return super()._loss(inputs, targets)
+
+    def _clipped_norm(self) -> float:
+        with self._timed("optimizer"):
+            return super()._clipped_norm()
+
+    def _update(self, factor: float) -> None:
+        with self._timed("optimizer"):
+            super()._update(factor)
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        start = self._now()
+        yield
+        self.lap.phases[phase] += self._now() - start
+
+    def _now(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        elif self._device.type == "mps":
+            torch.mps.synchronize()
+        return time.perf_counter()
+
+
+class Updates:
+    """Updates of a plan on tokens that are drawn at random: what they say does not change how long they take."""
+
+    def __init__(self, plan: Plan, device: str) -> None:
+        """Open the device, compile where the plan says so, and do one update that does not count."""
+        self.plan = plan
+        self.backend = TimedBackend(plan, device)
+        length, batch_size = plan.model.max_seq_len, plan.training.batch_size
+        tokens = np.random.default_rng(0).integers(0, plan.model.vocab_size, 64 * batch_size * length + 1)
+        self._batches = TrainingBatches(tokens, length, batch_size, seed=0)
+        self._step = 0
+        self.lap(1)
+
+    def lap(self, updates: int) -> Lap:
+        """Time that many updates."""
+        self.backend.lap = lap = Lap()
+        accumulation = self.plan.training.gradient_accumulation_steps
+        start = time.perf_counter()
+        for _ in range(updates):
+            with self.backend._timed("data"):
+                micro_batches = [self._batches.batch(self._step, index, accumulation) for index in range(accumulation)]
+            # A learning rate of zero: random text teaches nothing, and the weights stay those of an ordinary model.
+            self.backend.step(micro_batches, 0.0)
+            self._step += 1
+        lap.seconds = time.perf_counter() - start
+        return lap

@@ -1,0 +1,125 @@
+"""`bench`: what a config reaches on this machine, and how that compares."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trickster_engine.cli.arguments import LoadedConfig, Subcommands, add_config, add_json, load_config, print_json
+from trickster_engine.errors import TricksterError
+
+if TYPE_CHECKING:
+    from trickster_engine.bench.measure import Figures
+    from trickster_engine.bench.race import Reading
+
+
+def add_commands(commands: Subcommands) -> None:
+    """Register the command of this file."""
+    bench = commands.add_parser("bench", help="how fast a config trains and writes on this machine")
+    add_config(bench)
+    bench.add_argument("--updates", type=int, default=10, metavar="N", help="updates in a lap (default: 10)")
+    bench.add_argument("--repeats", type=int, default=5, metavar="N", help="laps; the median counts (default: 5)")
+    bench.add_argument(
+        "--against", type=Path, metavar="FOLDER", help="a checkout of nanoGPT that takes turns, in the same shape"
+    )
+    bench.add_argument(
+        "--until",
+        type=float,
+        metavar="LOSS",
+        help="train to this loss on the held-out text instead, and say how long it took; with --against, "
+        "nanoGPT by its recipe for a CPU too",
+    )
+    add_json(bench)
+    bench.set_defaults(run=_bench)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    loaded = load_config(options)
+    if min(options.updates, options.repeats) < 1:
+        raise TricksterError("bad-argument", "--updates and --repeats count from 1.", "Leave them out for 10 and 5.")
+    device = _torch_device(loaded)
+    if options.until is not None:
+        return _race(options, loaded, device)
+    from trickster_engine.bench.measure import measure
+
+    figures = measure(loaded.plan, device, options.updates, options.repeats, options.against)
+    if options.json:
+        print_json(figures.as_json())
+    else:
+        print("\n".join(_lines(figures)))
+    return 0
+
+
+def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int:
+    from trickster_engine.bench.race import run_nanogpt, run_ours
+    from trickster_engine.data.prepare import prepare
+
+    dataset = prepare(loaded.plan, loaded.path.parent.resolve())
+
+    def report(who: str) -> Any:
+        def show(reading: Reading) -> None:
+            print(
+                f"{who}: step {reading.step:,}, {reading.seconds:.1f} s, {reading.tokens:,} tokens, "
+                f"held-out loss {reading.val_loss:.4f}",
+                file=sys.stderr,
+            )
+
+        return show
+
+    ours = run_ours(loaded.plan, dataset, device, options.until, report("this config"))
+    results = {"until": options.until, "ours": ours.as_json()}
+    if options.against:
+        interval = loaded.plan.training.eval_interval
+        theirs = run_nanogpt(options.against, dataset, device, options.until, interval, report("nanoGPT"))
+        results["nanogpt"] = theirs.as_json()
+        if ours.reached and theirs.reached:
+            results["times_as_fast"] = theirs.reached.seconds / ours.reached.seconds
+    if options.json:
+        print_json(results)
+    elif ours.reached:
+        print(f"Held-out loss {ours.reached.val_loss:.4f} after {ours.reached.seconds:.1f} s of training.")
+        if "times_as_fast" in results:
+            print(f"{results['times_as_fast']:.1f} times as fast as nanoGPT's recipe for a CPU.")
+    else:
+        print(f"Not reached: the best held-out loss was {ours.as_json()['best_val_loss']:.4f}.")
+    return 0
+
+
+def _torch_device(loaded: LoadedConfig) -> str:
+    from trickster_engine.backends.select import chosen_device
+
+    device = chosen_device(loaded.plan)
+    if device == "tt":
+        raise TricksterError(
+            "bench-needs-torch",
+            "Only torch's devices are timed here, and this config trains on a Tenstorrent board.",
+            "Add --set device_config.device_type=cpu (or cuda).",
+        )
+    return device
+
+
+def _lines(figures: Figures) -> list[str]:
+    config, machine, rate = figures.config, figures.machine, figures.tokens_per_s
+    peaks = machine["peak_flops"]
+    lines = [
+        f"{machine['device']}, {machine['threads']} threads; matrix products reach {peaks['fp32'] / 1e9:,.0f} GFLOP/s "
+        f"in fp32 and {peaks['bf16'] / 1e9:,.0f} in bf16",
+        f"{config['parameters']:,} parameters, {config['tokens_per_step']:,} tokens a step, {config['precision']}"
+        + (", compiled" if config["compiled"] else ""),
+        f"Training   {rate.median:,.0f} tokens/s ({rate.lowest:,.0f} to {rate.highest:,.0f}); "
+        f"{figures.utilisation:.0%} of the {config['precision']} peak is used",
+        "A step     " + ", ".join(f"{name} {1e3 * s.median:,.1f} ms" for name, s in figures.phases_s.items()),
+        f"Writing    {figures.sampled_tokens_per_s.median:,.0f} tokens/s",
+    ]
+    if figures.peak_memory:
+        lines.append(f"Memory     {figures.peak_memory / 1e6:,.0f} MB at the peak")
+    if figures.against:
+        training, sampling = figures.against["times_as_fast"], figures.against["times_as_fast_sampling"]
+        lines.append(
+            f"nanoGPT    in the same shape ({figures.against['parameters']:,} parameters): ours trains "
+            f"{training['median']:.2f} times as fast ({training['lowest']:.2f} to {training['highest']:.2f}) and "
+            f"writes {sampling['median']:.1f} times as fast ({sampling['lowest']:.1f} to {sampling['highest']:.1f})"
+        )
+    return lines
