@@ -80,7 +80,7 @@ def _estimate(options: argparse.Namespace) -> int:
     elif fits:
         print("\n\n".join(one.as_text() for one in fits))
         print("\nMemory is reckoned as torch uses it, and a tenth of it is left to the driver.")
-        print(figures.optimal_line())
+        print("\n".join(figures.optimal_lines()))
     else:
         print(figures.as_text())
     return 0

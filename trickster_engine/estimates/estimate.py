@@ -90,18 +90,18 @@ class Estimate:
             lines.append("  the output layer shares the embedding's weights")
         return lines
 
-    def optimal_line(self) -> str:
+    def optimal_lines(self) -> list[str]:
         """How much text this model would make the best use of, beside how much there is."""
         text = self.text
-        words = (
+        lines = [
             f"Compute-optimal by Chinchilla's rule of {OPTIMAL_TOKENS_PER_PARAMETER} tokens a parameter:"
             f" {count_text(text.optimal_tokens)} different tokens"
-        )
-        if text.training_tokens is None or text.fed_parameters is None:
-            return words
-        return (
-            f"{words}; this text's {count_text(text.training_tokens)} feed {count_text(text.fed_parameters)} parameters"
-        )
+        ]
+        if text.training_tokens is not None and text.fed_parameters is not None:
+            lines.append(
+                f"  this text's {count_text(text.training_tokens)} feed {count_text(text.fed_parameters)} parameters"
+            )
+        return lines
 
     def _memory_lines(self) -> list[str]:
         memory, sampling = self.training_memory, self.sampling_memory
@@ -130,7 +130,7 @@ class Estimate:
         ]
         if text.epochs is not None and text.training_tokens is not None:
             lines.append(f"{text.training_tokens:,} tokens to train on, read {text.epochs:.1f} times")
-        lines.append(self.optimal_line())
+        lines += self.optimal_lines()
         lines.append(f"Loss of a model that knows nothing: ln V = {self.initial_loss:.4f} nats")
         return lines
 

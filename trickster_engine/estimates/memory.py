@@ -124,7 +124,7 @@ def block_activations(model: ModelConfig, tokens: int, precision: Precision, on_
     row = 22 * width + 8 * model.mlp_dim + 8 + dropout
     if not on_cpu:
         return tokens * (row + 2 * width + 4 * kv_width + 4 * model.num_heads)
-    rotation = 4 * model.max_seq_len * model.head_dim
+    rotation = 8 * model.max_seq_len * model.head_dim
     return tokens * (row + 6 * width + 2 * model.num_heads * mean_keys(model.max_seq_len)) + rotation
 
 

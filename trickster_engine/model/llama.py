@@ -18,6 +18,17 @@ from trickster_engine.config.plan import ModelConfig
 from trickster_engine.model.attention import causal_attention, dropout, for_products
 
 
+def side_by_side(x: Tensor, *layers: nn.Linear) -> list[Tensor]:
+    """What several linear layers make of x [B, T, D].
+
+    Under autocast the weights are copied anyway, to be rounded, and then one large product beats several.
+    """
+    if x.shape[1] == 1 or not torch.is_autocast_enabled(x.device.type):
+        return [layer(x) for layer in layers]
+    joint = F.linear(x, torch.cat([layer.weight for layer in layers]))
+    return list(torch.split(joint, [layer.out_features for layer in layers], dim=-1))
+
+
 class KeyValueCache:
     """The keys and values of the tokens already read, so that each new token is computed once."""
 
@@ -45,15 +56,14 @@ class RotaryEmbedding(nn.Module):
         half = torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim
         inverse_frequency = 1.0 / config.rope_theta**half
         angles = torch.outer(torch.arange(config.max_seq_len, dtype=torch.float32), inverse_frequency)
-        self.register_buffer("cos", angles.cos(), persistent=False)
-        self.register_buffer("sin", angles.sin(), persistent=False)
+        # A pair (a, b), half a head apart, becomes (a cos - b sin, b cos + a sin).
+        self.register_buffer("cos", torch.cat((angles.cos(), angles.cos()), dim=-1)[:, None], persistent=False)
+        self.register_buffer("sin", torch.cat((-angles.sin(), angles.sin()), dim=-1)[:, None], persistent=False)
 
     def forward(self, x: Tensor, start: int) -> Tensor:
         """Rotate x [B, T, heads, C], whose first token stands at position `start`."""
-        cos = self.cos[start : start + x.shape[1], None].to(x.dtype)
-        sin = self.sin[start : start + x.shape[1], None].to(x.dtype)
-        first, second = x.chunk(2, dim=-1)
-        return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+        cos, sin = (table[start : start + x.shape[1]].to(x.dtype) for table in (self.cos, self.sin))
+        return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)
 
 
 class Attention(nn.Module):
@@ -72,9 +82,11 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, rotary: RotaryEmbedding, cache: KeyValueCache | None, layer: int) -> Tensor:
         """x [B, T, D] -> [B, T, D]."""
         start = cache.length if cache else 0
-        q = rotary(self.q_proj(x).unflatten(-1, (-1, self.head_dim)), start).transpose(1, 2)  # [B, H, T, C]
-        k = rotary(self.k_proj(x).unflatten(-1, (-1, self.head_dim)), start).transpose(1, 2)  # [B, K, T, C]
-        v = self.v_proj(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        q, k, v = (
+            part.view(*x.shape[:2], -1, self.head_dim)  # [B, T, H or K, C]
+            for part in side_by_side(x, self.q_proj, self.k_proj, self.v_proj)
+        )
+        q, k, v = rotary(q, start).transpose(1, 2), rotary(k, start).transpose(1, 2), v.transpose(1, 2)
         if cache:
             k, v = cache.extend(layer, k, v)
         # One new token may look at everything before it: no mask. Several are only ever read into an empty cache.
@@ -97,7 +109,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, T, D] -> [B, T, D]."""
-        projected: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate, up = side_by_side(x, self.gate_proj, self.up_proj)
+        projected: Tensor = self.down_proj(F.silu(gate) * up)
         return projected
 
 

@@ -130,10 +130,11 @@ def test_the_optimal_text_is_twenty_tokens_a_parameter() -> None:
     assert figures.text.optimal_tokens == 20 * 885_888
     assert figures.text.training_tokens is not None
     assert figures.text.fed_parameters == figures.text.training_tokens // 20
-    assert "17.7 million" in figures.optimal_line() and "50.2 thousand" in figures.optimal_line()
+    optimal, fed = figures.optimal_lines()
+    assert "17.7 million" in optimal and "50.2 thousand" in fed
     unread = replace(plan, data=replace(plan.data, corpus="other.txt"))
     assert estimate(unread).text.fed_parameters is None
-    assert "feed" not in estimate(unread).optimal_line()
+    assert len(estimate(unread).optimal_lines()) == 1
 
 
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,161 @@
+"""`trickster bench`: its figures hang together, and a rival in a folder takes turns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.engine.conftest import trickster
+from trickster_engine.bench.measure import Spread, measure
+from trickster_engine.bench.nanogpt import CPU_RECIPE, NanoGPT
+from trickster_engine.bench.peak import matrix_peak
+from trickster_engine.bench.race import run_nanogpt, run_ours
+from trickster_engine.config import check, preset_text, set_values
+from trickster_engine.config.plan import Plan
+from trickster_engine.data.prepare import prepare
+from trickster_engine.errors import TricksterError
+from trickster_engine.estimates.compute import count_compute, tokens_per_step
+
+SMALL = {
+    "model_config.hidden_dim": "32",
+    "model_config.mlp_dim": "64",
+    "model_config.num_layers": "2",
+    "model_config.max_seq_len": "32",
+    "training_config.batch_size": "4",
+    "training_config.max_steps": "40",
+    "training_config.warmup_steps": "4",
+    "training_config.eval_interval": "20",
+    "training_config.precision": "fp32",
+    "device_config.device_type": "cpu",
+    "data_config.corpus": "text.txt",
+}
+
+# A language model with the interface of nanoGPT's model.py, and nothing else in common with it: bigrams.
+BIGRAM_MODEL = """
+from dataclasses import dataclass
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+@dataclass
+class GPTConfig:
+    block_size: int = 8
+    vocab_size: int = 8
+    n_layer: int = 1
+    n_head: int = 1
+    n_embd: int = 8
+    dropout: float = 0.0
+    bias: bool = True
+
+class GPT(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.table = nn.Embedding(config.vocab_size, config.vocab_size)
+
+    def forward(self, x, y=None):
+        logits = self.table(x)
+        return logits, None if y is None else F.cross_entropy(logits.flatten(0, 1), y.flatten())
+
+    def configure_optimizers(self, weight_decay, learning_rate, betas, device_type):
+        return torch.optim.AdamW(self.parameters(), lr=learning_rate, betas=betas)
+
+    def generate(self, x, count, temperature=1.0, top_k=None):
+        for _ in range(count):
+            x = torch.cat((x, self(x)[0][:, -1:].argmax(-1)), dim=1)
+        return x
+"""
+
+
+def small_plan() -> Plan:
+    plan = check(set_values(preset_text("pico"), SMALL)).plan
+    assert plan is not None
+    return plan
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    (folder / "model.py").write_text(BIGRAM_MODEL)
+    return folder
+
+
+def test_the_figures_hang_together() -> None:
+    plan = small_plan()
+    figures = measure(plan, "cpu", updates=3, repeats=1)
+    step = tokens_per_step(plan) / figures.tokens_per_s.median
+    phases = sum(spread.median for spread in figures.phases_s.values())
+    assert set(figures.phases_s) == {"data", "forward", "backward", "optimizer", "other"}
+    assert all(spread.lowest >= 0 for name, spread in figures.phases_s.items() if name != "other")
+    assert phases == pytest.approx(step)
+    peak = figures.machine["peak_flops"]["fp32"]
+    assert figures.utilisation == pytest.approx(count_compute(plan).per_step / step / peak)
+    assert 0 < figures.utilisation < 1
+    assert figures.config["parameters"] == 28_832
+    json.dumps(figures.as_json())
+
+
+def test_the_peak_is_of_products() -> None:
+    assert matrix_peak(torch.device("cpu"), torch.float32) > 1e9
+
+
+def test_a_spread_is_of_its_readings() -> None:
+    assert Spread.of([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0)
+
+
+def test_a_rival_takes_turns(checkout: Path) -> None:
+    against = measure(small_plan(), "cpu", updates=2, repeats=3, nanogpt=checkout).against
+    assert against is not None and against["parameters"] == 256 * 256
+    for name in ("times_as_fast", "times_as_fast_sampling"):
+        assert 0 < against[name]["lowest"] <= against[name]["median"] <= against[name]["highest"]
+
+
+def test_the_rival_learns_by_its_recipe_and_is_measured_on_all_held_out_text(checkout: Path) -> None:
+    tokens = np.tile(np.arange(8, dtype=np.uint16), 600)
+    rival = NanoGPT(
+        checkout, {"n_layer": 1, "n_head": 1, "n_embd": 8, "block_size": 16}, 8, CPU_RECIPE, torch.device("cpu")
+    )
+    before = rival.evaluate(tokens, rows=7)
+    assert before == pytest.approx(rival.evaluate(tokens, rows=64), rel=1e-6)
+    for step in range(150):
+        rival.update(tokens, step)
+    assert rival.evaluate(tokens) < before - 0.05
+
+
+def test_a_race_stops_at_the_target_or_at_the_end(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("To be, or not to be, that is the question.\n" * 400)
+    plan = small_plan()
+    dataset = prepare(plan, tmp_path, progress=False)
+    seen: list[int] = []
+    early = run_ours(plan, dataset, "cpu", 5.5, lambda reading: seen.append(reading.step))
+    assert early.reached is not None and early.reached.step == 20 == seen[-1]
+    assert early.reached.tokens == 20 * 4 * 32
+    late = run_ours(plan, dataset, "cpu", 0.0, lambda reading: None)
+    assert late.reached is None and [reading.step for reading in late.readings] == [20, 40]
+    assert late.readings[1].val_loss < late.readings[0].val_loss
+    theirs = run_nanogpt(checkout, dataset, "cpu", 0.0, 1000, lambda reading: None)
+    assert [reading.step for reading in theirs.readings] == [1000, 2000]
+    assert theirs.readings[1].val_loss < theirs.readings[0].val_loss
+
+
+def test_a_folder_without_nanogpt_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(TricksterError, match="not a nanoGPT checkout"):
+        measure(small_plan(), "cpu", updates=1, repeats=1, nanogpt=tmp_path)
+
+
+def test_the_command_prints_figures_and_json(tmp_path: Path) -> None:
+    config = tmp_path / "small.yaml"
+    config.write_text(set_values(preset_text("pico"), SMALL))
+    told = trickster("bench", str(config), "--updates", "1", "--repeats", "1")
+    assert told.returncode == 0 and "tokens/s" in told.stdout and "GFLOP/s" in told.stdout
+    printed = trickster("bench", str(config), "--updates", "1", "--repeats", "1", "--json")
+    assert json.loads(printed.stdout)["config"]["tokens_per_step"] == 128
+    wrong = trickster("bench", str(config), "--repeats", "0")
+    assert wrong.returncode == 1 and "count from 1" in wrong.stderr
+    (tmp_path / "text.txt").write_text("To be, or not to be, that is the question.\n" * 400)
+    race = trickster("bench", str(config), "--until", "5.5")
+    assert race.returncode == 0 and "of training" in race.stdout
