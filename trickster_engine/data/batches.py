@@ -27,7 +27,7 @@ Batch = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 # An epoch of up to this many windows is shuffled as a list (16 bytes a window, for two epochs at most); a longer one by
 # a formula, in no memory at all. Both orders are fixed for good, and so is where the one gives way to the other.
 LISTED_WINDOWS = 1 << 20
-_PORTION = 1 << 16  # tokens in a row where a text is represented by a part of it
+_PORTION = 1 << 13  # tokens in a row where a text is represented by a part of it
 
 
 class TrainingBatches:

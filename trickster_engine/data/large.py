@@ -36,8 +36,10 @@ from trickster_engine.processes import lock_file, unlock_file
 
 # Below this many bytes a text is prepared in one go, in this process.
 LARGE_BYTES = 64 << 20
-# A shard is at least this long. Other shards would be another dataset: this number stays as it is.
+# A shard is at least this long, and there are no more of them than this: each holds a file open for as long as the
+# dataset is. Other shards would be another dataset: these numbers stay as they are.
 SHARD_BYTES = 32 << 20
+MOST_SHARDS = 128
 _PREPARING = ".preparing-"
 _KEPT_S = 7 * 24 * 3600  # work that nobody has taken up for this long is removed
 _WAITING_S = 0.5  # how often to try for a lock that another process holds
@@ -73,7 +75,7 @@ class LargeText:
 
     def scan(self, want_alphabet: bool) -> list[list[str]]:
         """Read all text once; return what identifies the content. Raises what reading raises."""
-        cut = [cut_into_shards(corpus, SHARD_BYTES) for corpus in self.corpora]
+        cut = [cut_into_shards(corpus, max(SHARD_BYTES, -(-corpus.size // MOST_SHARDS))) for corpus in self.corpora]
         self.first_shards = len(cut[0])
         self.shards = [shard for shards in cut for shard in shards]
         known = {int(entry["shard"]): Scan(**entry["scan"]) for entry in _read_journal(self._journal("scan"))}

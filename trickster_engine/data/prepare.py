@@ -152,7 +152,7 @@ class _Text:
         if (dataset := index.find()) is not None:
             return dataset
         manner = self.manner
-        key = recipe.key([large.SHARD_BYTES, _identity(files)])
+        key = recipe.key([large.SHARD_BYTES, large.MOST_SHARDS, _identity(files)])
         with large.work_folder(cache / "datasets", key, manner.interrupt) as folder:
             if (dataset := index.find()) is not None:  # made by whoever was at work until now
                 return dataset
@@ -167,7 +167,7 @@ class _Text:
                 sums = text.scan(recipe.tokenizer["kind"] == "char")
                 characters = [text.characters(number) for number in range(len(self.corpora))]
                 self._require_text(characters)
-                target = cache / "datasets" / recipe.key([large.SHARD_BYTES, sums])
+                target = cache / "datasets" / recipe.key([large.SHARD_BYTES, large.MOST_SHARDS, sums])
                 dataset = open_dataset(target, labels)
                 if dataset is None:
                     if target.exists():

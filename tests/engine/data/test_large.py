@@ -217,6 +217,18 @@ def test_vocabularies_of_65536_are_learned_and_stored_in_two_bytes(
     assert _text(dataset) == " ".join(words * 2)
 
 
+def test_there_are_never_more_shards_than_files_may_be_open(
+    plan_for: MakePlan, tmp_path: Path, prose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "LARGE_BYTES", SMALL)
+    monkeypatch.setattr(large, "SHARD_BYTES", 1000)
+    monkeypatch.setattr(large, "MOST_SHARDS", 5)
+    (tmp_path / "corpus.txt").write_bytes(prose.encode())
+    dataset = _prepare(plan_for(), tmp_path)
+    assert len(list(dataset.directory.glob("*.bin"))) <= 6  # one of them is parted between training and held out
+    assert _text(dataset) == prose
+
+
 def test_errors_name_the_place_in_the_file(
     plan_for: MakePlan, tmp_path: Path, cache: Path, prose: str, small_shards: None
 ) -> None:
