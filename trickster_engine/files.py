@@ -7,6 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+#: A file of weights or of optimizer state is closed before it grows beyond this; a single array may.
+MAX_ARRAYS_FILE_BYTES = 1_000_000_000
+
 
 def sync_file(path: Path) -> None:
     """Have the operating system put a file's content on disk."""

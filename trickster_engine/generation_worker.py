@@ -36,7 +36,6 @@ MODELS_KEPT = 2
 """Models held in memory, so that two checkpoints can be compared without reading them over and over."""
 PART_SECONDS = 0.03
 """Text is gathered for so long before it is sent on: thirty parts a second read as a stream."""
-_WEIGHTS = "model.safetensors"
 
 
 class Requests:
@@ -90,12 +89,13 @@ class Models:
 
     def get(self, path: Path) -> Loaded:
         """The model of a checkpoint, or of a run's newest one. Raises TricksterError."""
+        from trickster_engine.model.huggingface import CONFIG_FILE
         from trickster_engine.model.load import checkpoint_folder, load_model
 
         folder = checkpoint_folder(path, "latest")
         try:
             # A finished run is trained on, a checkpoint of the same name is written again: the file's time tells.
-            key = (str(folder), (folder / _WEIGHTS).stat().st_mtime_ns)
+            key = (str(folder), (folder / CONFIG_FILE).stat().st_mtime_ns)
         except OSError:
             key = (str(folder), 0)
         if key not in self._loaded:

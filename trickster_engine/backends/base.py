@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: Token ids and the ids that follow them, both [B, T].
 Batch = tuple[NDArray[np.int64], NDArray[np.int64]]
 Arrays = dict[str, NDArray[np.generic]]
+#: What a checkpoint holds; each array may only be read when it is asked for.
+SavedArrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -71,16 +73,16 @@ class Backend(Protocol):
     def sampling_model(self) -> Llama:
         """A torch model with the present weights, to generate text with. It is read, never changed."""
 
-    def weights(self) -> dict[str, NDArray[np.float32]]:
+    def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """All weights under their canonical names and shapes (`model.huggingface.weight_shapes`)."""
 
-    def optimizer_state(self) -> Arrays:
+    def optimizer_state(self) -> Mapping[str, NDArray[np.generic]]:
         """The optimizer's memory; empty where the backend cannot give it."""
 
     def random_state(self) -> Arrays:
         """The state of every random generator that training draws from."""
 
-    def load(self, weights: dict[str, NDArray[np.float32]], optimizer_state: Arrays, random_state: Arrays) -> None:
+    def load(self, weights: SavedArrays, optimizer_state: SavedArrays, random_state: SavedArrays) -> None:
         """Take the model back to a checkpoint. Random state is restored last."""
 
     def close(self) -> None:

@@ -6,10 +6,9 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn.parallel import DistributedDataParallel
 
-from trickster_engine.backends.base import Arrays, Batch
+from trickster_engine.backends.base import Arrays, Batch, SavedArrays
 from trickster_engine.backends.torch_backend import TorchBackend
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
@@ -49,7 +48,7 @@ class TeamBackend(TorchBackend):
             for kind, state in own.items()
         }
 
-    def load(self, weights: dict[str, NDArray[np.float32]], optimizer_state: Arrays, random_state: Arrays) -> None:
+    def load(self, weights: SavedArrays, optimizer_state: SavedArrays, random_state: SavedArrays) -> None:
         """Take the model back to a checkpoint, written by any number of processes."""
         mine = "" if self.team.rank == 0 else f"/{self.team.rank}"
         own = {kind: random_state[kind + mine] for kind in ("cpu", "cuda") if kind + mine in random_state}

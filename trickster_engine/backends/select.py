@@ -33,6 +33,10 @@ def open_backend(
         return TtmlBackend(plan, report, events_path)
     check_torch_device(device)
     if team.size > 1:
+        if plan.device.sharding == "full":
+            from trickster_engine.backends.sharded import ShardedBackend
+
+            return ShardedBackend(plan, device, precision, team)
         from trickster_engine.backends.data_parallel import DataParallelBackend
 
         return DataParallelBackend(plan, device, precision, team)

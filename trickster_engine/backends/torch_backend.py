@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, StepResult
+from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, SavedArrays, StepResult
 from trickster_engine.backends.compilation import compile_blocks, worth_compiling
 from trickster_engine.config.plan import Plan
 from trickster_engine.model.llama import Llama
@@ -44,6 +44,7 @@ class TorchBackend:
         self._device = torch.device(device)
         torch.manual_seed(plan.training.seed)
         self.model = self._placed(Llama(plan.model).initialize(plan.training.seed))
+        self.model.model.recompute_blocks = plan.training.activation_checkpointing
         self._network: nn.Module = self.model  # what training's forward pass goes through
         self._optimizers = Optimizers(self.model, plan.training)
         self.precision = precision or plan.training.precision
@@ -97,9 +98,8 @@ class TorchBackend:
         total, count = 0.0, 0
         for batch in batches:
             inputs, targets = self._share(batch)
-            if targets.size:
-                total += summed_cross_entropy(self.model(self._tensor(inputs)), self._tensor(targets))
-                count += targets.size
+            total += self._summed_loss(inputs, targets)
+            count += targets.size
         total, count = self._whole_sum(total, count)
         return total / count
 
@@ -107,11 +107,11 @@ class TorchBackend:
         """The model that is being trained."""
         return self.model
 
-    def weights(self) -> dict[str, NDArray[np.float32]]:
+    def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """All weights under their canonical names."""
         return {name: tensor.detach().float().cpu().numpy() for name, tensor in self.model.state_dict().items()}
 
-    def optimizer_state(self) -> Arrays:
+    def optimizer_state(self) -> Mapping[str, NDArray[np.generic]]:
         """The optimizer's memory."""
         return self._optimizers.state()
 
@@ -124,9 +124,9 @@ class TorchBackend:
             state["mps"] = torch.mps.get_rng_state().numpy()
         return state
 
-    def load(self, weights: dict[str, NDArray[np.float32]], optimizer_state: Arrays, random_state: Arrays) -> None:
+    def load(self, weights: SavedArrays, optimizer_state: SavedArrays, random_state: SavedArrays) -> None:
         """Take the model back to a checkpoint."""
-        self.model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        self._load_weights(weights)
         self._optimizers.load_state(optimizer_state)
         self._set_random_state(random_state)
 
@@ -140,9 +140,10 @@ class TorchBackend:
             logits = self._network(inputs)
         return training_loss(logits, targets, self._plan.training)
 
-    def _clipped_norm(self) -> float:
+    def _clip(self) -> Tensor:
+        """Clip the gradients and return their norm before."""
         limit = self._plan.training.grad_clip
-        return torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit if limit > 0 else math.inf).item()
+        return torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit if limit > 0 else math.inf)
 
     def _update(self, factor: float) -> None:
         self._optimizers.step(factor)
@@ -153,11 +154,17 @@ class TorchBackend:
     def _placed(self, model: Llama) -> Llama:
         return model.to(self._device)
 
+    def _load_weights(self, weights: SavedArrays) -> None:
+        self.model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+
     def _share(self, batch: Batch) -> Batch:
         return batch
 
     def _gradients_shared(self, last: bool) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def _clipped_norm(self) -> float:
+        return self._clip().item()
 
     def _mean_loss(self, loss: float) -> float:
         return loss
@@ -165,10 +172,15 @@ class TorchBackend:
     def _whole_sum(self, total: float, count: int) -> tuple[float, int]:
         return total, count
 
+    def _summed_loss(self, inputs: NDArray[np.int64], targets: NDArray[np.int64]) -> float:
+        if targets.size == 0:  # fewer rows than processes
+            return 0.0
+        return summed_cross_entropy(self.model(self._tensor(inputs)), self._tensor(targets))
+
     def _tensor(self, array: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(array).to(self._device, non_blocking=True)
 
-    def _set_random_state(self, random_state: Arrays) -> None:
+    def _set_random_state(self, random_state: SavedArrays) -> None:
         for kind, state in random_state.items():
             generator_state = torch.from_numpy(state.copy())
             if kind == "cpu":

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, StepResult
+from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, SavedArrays, StepResult
 from trickster_engine.backends.ending import EndingGuard
 from trickster_engine.backends.ttml_device import TtmlDevice, TtmlModel, TtmlOptimizer
 from trickster_engine.backends.ttml_mesh import check_mesh
@@ -153,8 +153,9 @@ class TtmlBackend:
         """Where the generator on the device was started, and how many updates ago."""
         return {"ttml": np.array([self._seed, self._updates], dtype=np.int64)}
 
-    def load(self, weights: dict[str, NDArray[np.float32]], optimizer_state: Arrays, random_state: Arrays) -> None:
+    def load(self, weights: SavedArrays, optimizer_state: SavedArrays, random_state: SavedArrays) -> None:
         """Take the model back to a checkpoint, of this or of any other backend."""
+        weights, optimizer_state = dict(weights), dict(optimizer_state)
         self._put(weights)
         states = from_canonical(optimizer_state, self._layout, self._live_optimizer.state(), weights)
         if not states or not self._live_optimizer.load_state(states):

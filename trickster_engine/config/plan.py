@@ -318,6 +318,13 @@ class TrainingConfig:
             "never": "Start at once.",
         },
     )
+    activation_checkpointing: bool = key(
+        False,
+        doc="Keep only what goes into each block for the backward pass, and compute the rest a second time on the way "
+        "back.",
+        effect="Memory for activations falls to about one block's; each step does a third more work. The losses stay "
+        "the same. For models or contexts that do not fit otherwise.",
+    )
     seed: int = key(
         1337,
         doc="Where all chance starts: first weights, the order of the text, dropout.",
@@ -437,6 +444,17 @@ class DeviceConfig:
         "averaged at each step. With torch a process for each device, started by torchrun; a run may be resumed with "
         "another number of them.",
         effect="Nearly as many times faster as there are devices. Needs a mesh_shape of more than one device.",
+    )
+    sharding: str = key(
+        "none",
+        doc="How the model lies on the devices of data-parallel training with torch.",
+        effect="`full` lets a model train that is too large for one device, at the price of more traffic between them. "
+        "It takes the AdamW optimizer.",
+        choices={
+            "none": "Each device holds all weights, gradients and optimizer state.",
+            "full": "Each device holds its share of them; the weights of a block are brought together while it works "
+            "(torch's FSDP2, `fully_shard`).",
+        },
     )
 
 

@@ -101,6 +101,12 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "mesh with several rows opens, and hangs in the second step.",
         "mesh-of-one-device": "An Apple computer has one GPU, so `mesh_shape` is `[1, 1]`. On a processor several "
         "processes may share the cores.",
+        "sharding-on-one-device": "With `sharding: full` the devices hold the model together, and there is only one.",
+        "sharding-needs-adamw": "Muon turns each matrix as a whole, and with `sharding: full` each device holds some "
+        "of its rows. AdamW works on every number by itself.",
+        "tt-sharding": "`sharding: full` is torch's. On Tenstorrent boards each chip holds the whole model.",
+        "tt-activation-checkpointing": "Computing blocks a second time to save memory is torch's. On Tenstorrent "
+        "boards a smaller `batch_size` with more `gradient_accumulation_steps` saves memory.",
         "tt-multiple-of-32": "A Tenstorrent core computes on tiles of 32 x 32 numbers. Widths, the vocabulary and the "
         "context must be multiples of 32; with another context length the backward pass of attention stops the "
         "program.",

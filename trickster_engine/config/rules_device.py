@@ -25,6 +25,9 @@ MESH = "device_config.mesh_shape"
 DDP = "device_config.enable_ddp"
 LOSS = "training_config.loss"
 PRECISION = "training_config.precision"
+OPTIMIZER = "training_config.optimizer"
+SHARDING = "device_config.sharding"
+RECOMPUTING = "training_config.activation_checkpointing"
 NORM_EPS = "model_config.norm_eps"
 
 TILE = 32  # a Tenstorrent core computes on tiles of 32 x 32 numbers
@@ -106,6 +109,45 @@ def device_comes_in_numbers(settings: Settings) -> Iterator[Problem]:
         message = f"device_type {device} is a single device, but mesh_shape {shown_mesh(settings)} names {count}."
         fixes = (settings.write(MESH, (1, 1), preferred=True),)
         yield settings.problem("mesh-of-one-device", "error", message, MESH, DEVICE, fixes=fixes)
+
+
+@rule(SHARDING, MESH, DDP, DEVICE)
+def sharding_needs_devices(settings: Settings) -> Iterator[Problem]:
+    """One device has nobody to share the model with."""
+    if settings.text(SHARDING) == "full" and devices(settings) == 1 and not _on_board(settings):
+        message = "sharding is full, but mesh_shape [1, 1] is a single device: it holds the whole model."
+        fixes = (settings.write(SHARDING, "none"), settings.write(MESH, (1, 2), why="two devices"))
+        yield settings.problem("sharding-on-one-device", "warning", message, SHARDING, MESH, fixes=fixes)
+
+
+@rule(SHARDING, OPTIMIZER)
+def sharding_needs_adamw(settings: Settings) -> Iterator[Problem]:
+    """Muon works on whole matrices, and no device has one."""
+    if settings.text(SHARDING) == "full" and settings.text(OPTIMIZER) == "muon":
+        message = (
+            "optimizer muon works on whole matrices, and with sharding full no device holds one. Train with adamw, or "
+            "with sharding none, where each device holds the whole model."
+        )
+        fixes = (settings.write(OPTIMIZER, "adamw", preferred=True), settings.write(SHARDING, "none"))
+        yield settings.problem("sharding-needs-adamw", "error", message, SHARDING, OPTIMIZER, fixes=fixes)
+
+
+@rule(SHARDING, DEVICE)
+def tt_sharding(settings: Settings) -> Iterator[Problem]:
+    """Sharding is torch's."""
+    if _on_board(settings) and settings.text(SHARDING) != "none":
+        message = "sharding full is not there on Tenstorrent boards: each chip holds the whole model."
+        fixes = (settings.write(SHARDING, "none", preferred=True),)
+        yield settings.problem("tt-sharding", "error", message, SHARDING, DEVICE, fixes=fixes)
+
+
+@rule(RECOMPUTING, DEVICE)
+def tt_recomputing(settings: Settings) -> Iterator[Problem]:
+    """Recomputing is torch's."""
+    if _on_board(settings) and settings.truth(RECOMPUTING):
+        message = "activation_checkpointing is not there on Tenstorrent boards. Lower batch_size to save memory."
+        fixes = (settings.write(RECOMPUTING, False, preferred=True),)
+        yield settings.problem("tt-activation-checkpointing", "error", message, RECOMPUTING, DEVICE, fixes=fixes)
 
 
 def _tile(settings: Settings, path: str, why: str) -> Iterator[Problem]:

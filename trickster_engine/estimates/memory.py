@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.estimates.parameters import count_parameters
+from trickster_engine.files import MAX_ARRAYS_FILE_BYTES
 from trickster_engine.model.query_blocks import query_blocks
 
 Precision = Literal["fp32", "bf16"]
@@ -39,7 +40,7 @@ class TrainingMemory:
     optimizer: int
     activations: int  # kept by the forward pass for the backward pass
     logits: int  # the output layer, its loss and their gradients
-    workspace: int  # the largest intermediate results of the backward pass
+    workspace: int  # the largest intermediate results of the backward pass; weights that shares are brought together to
     allocator: int  # freed memory in pieces that do not fit what is needed next; main memory only
 
     @property
@@ -81,15 +82,21 @@ def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingM
     parameters = count_parameters(model)
     devices = plan.device.mesh_shape[0] * plan.device.mesh_shape[1] if plan.device.enable_ddp else 1
     tokens = max(1, training.batch_size // devices) * model.max_seq_len
-    weights = 4 * parameters.total
+    # What each device holds of the model: all of it, or its share.
+    holders = devices if plan.device.sharding == "full" else 1
+    weights = 4 * parameters.total // holders
     if training.optimizer == "muon":
         state = 4 * parameters.matrices + 8 * (parameters.total - parameters.matrices)
     else:
-        state = 8 * parameters.total
+        state = 8 * parameters.total // holders
     on_cpu = plan.device.device_type in ("auto", "cpu")
-    kept = model.num_layers * block_activations(model, tokens, precision, on_cpu)
+    block = block_activations(model, tokens, precision, on_cpu)
+    # With activation checkpointing what goes into each block is kept, and all of one block at a time.
+    recomputed = training.activation_checkpointing
+    kept = model.num_layers * 4 * tokens * model.hidden_dim + block if recomputed else model.num_layers * block
     if precision == "bf16":  # the matrices' copies in bf16, kept for the backward pass
-        kept += 2 * (parameters.matrices + model.vocab_size * model.hidden_dim)
+        copied = parameters.matrices // model.num_layers if recomputed else parameters.matrices
+        kept += 2 * (copied + model.vocab_size * model.hidden_dim)
     logits = output_activations(model, tokens, precision)
     # The loss's gradient, twice over, or the widest gradients of the last block: they come one after the other.
     loss_gradients = 8 * tokens * model.vocab_size
@@ -103,9 +110,18 @@ def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingM
         "logits": logits + loss_gradients,
         "workspace": max(0, block_gradients - loss_gradients),
     }
+    if holders > 1:
+        parts["workspace"] += gathered_weights(model)
+        if on_cpu:
+            # To save, one process puts together what goes into one file, when nothing else is held but the shares.
+            saved = min(MAX_ARRAYS_FILE_BYTES, 8 * parameters.total)
+            fleeting = sum(parts[name] for name in ("gradients", "activations", "logits", "workspace"))
+            parts["workspace"] += max(0, saved - fleeting)
     fleeting = parts["activations"] + parts["logits"] + parts["workspace"]
     share = FRAGMENTATION_WITH_ACCUMULATION if training.gradient_accumulation_steps > 1 else FRAGMENTATION
-    parts["allocator"] = int(share * fleeting) if on_cpu else 0
+    # Processes that share the model give large pieces back at once (training/torchrun.py).
+    torn = on_cpu and holders == 1
+    parts["allocator"] = int(share * fleeting) if torn else 0
     return TrainingMemory(total=sum(parts.values()), **parts)
 
 
@@ -131,6 +147,19 @@ def block_activations(model: ModelConfig, tokens: int, precision: Precision, on_
 def mean_keys(length: int) -> int:
     """Return for how many keys, on average, a query's weights are computed in bf16 on a CPU."""
     return sum((last - first) * last for first, last in query_blocks(length)) // max(1, length)
+
+
+def gathered_weights(model: ModelConfig) -> int:
+    """Return the bytes of weights, and of gradients, that a device brings together from all shares at one time.
+
+    The outermost weights (embedding, last norm, output layer) stay together from their way forward to their way back,
+    where their gradients join them. Of the blocks there are the one at work, its gradients on their way out, and the
+    next one on its way in, which is copied once.
+    """
+    parameters = count_parameters(model)
+    block = parameters.per_block
+    outermost = parameters.total - model.num_layers * block
+    return 4 * (2 * outermost + 4 * block)
 
 
 def output_activations(model: ModelConfig, tokens: int, precision: Precision) -> int:

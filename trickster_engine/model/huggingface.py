@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.errors import TricksterError
+from trickster_engine.model.stored_arrays import StoredArrays, save_arrays
 
-WEIGHTS_FILE = "model.safetensors"
+WEIGHTS_STEM = "model"  # model.safetensors, or several files and an index
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
 
@@ -45,28 +45,34 @@ def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def write_model(folder: Path, config: ModelConfig, weights: Mapping[str, NDArray[np.float32]]) -> None:
-    """Write `config.json`, `generation_config.json` and `model.safetensors` into an existing folder."""
+    """Write `config.json`, `generation_config.json` and `model.safetensors` (several above a size) into a folder."""
     (folder / CONFIG_FILE).write_text(json.dumps(_llama_config(config), indent=2) + "\n", encoding="utf-8")
     (folder / GENERATION_FILE).write_text(json.dumps({"do_sample": True}, indent=2) + "\n", encoding="utf-8")
-    save_file(dict(weights), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    save_arrays(folder, WEIGHTS_STEM, weights, metadata={"format": "pt"})
 
 
 def read_model(folder: Path) -> tuple[ModelConfig, Weights]:
     """Read a model directory. Raises TricksterError where it is incomplete, damaged or not a Llama of this kind."""
-    config = read_model_config(folder)
-    try:
-        weights = load_file(folder / WEIGHTS_FILE)
-    except (SafetensorError, OSError) as error:
-        raise _damaged(folder / WEIGHTS_FILE, error) from error
-    check_weights(weights, config, folder)
+    config, weights = open_model(folder)
     return config, {name: array.astype(np.float32, copy=False) for name, array in weights.items()}
 
 
-def check_weights(weights: Mapping[str, NDArray[Any]], config: ModelConfig, source: Path) -> None:
+def open_model(folder: Path) -> tuple[ModelConfig, StoredArrays]:
+    """Like `read_model`, with weights that are read when they are asked for, in the format they are stored in."""
+    config = read_model_config(folder)
+    try:
+        weights = StoredArrays(folder, WEIGHTS_STEM)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder / f"{WEIGHTS_STEM}.safetensors", error) from error
+    _check_shapes(weights.shapes, config, folder)
+    return config, weights
+
+
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: ModelConfig, source: Path) -> None:
     """Raise TricksterError unless the weights have exactly the names and shapes the config calls for."""
     expected = weight_shapes(config)
     for name, shape in expected.items():
-        found = weights[name].shape if name in weights else None
+        found = shapes.get(name)
         if found != shape:
             has = "is missing" if found is None else f"is {list(found)}"
             raise TricksterError(
@@ -74,7 +80,7 @@ def check_weights(weights: Mapping[str, NDArray[Any]], config: ModelConfig, sour
                 f"{source} holds another model: {name} {has}, this config needs {list(shape)}.",
                 "Use the config.yaml of the run that wrote the checkpoint, or start a new run.",
             )
-    extra = sorted(set(weights) - set(expected))
+    extra = sorted(set(shapes) - set(expected))
     if extra:
         raise TricksterError(
             "checkpoint-shape",

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.model.attention import causal_attention, dropout, for_products
@@ -153,12 +154,18 @@ class Decoder(nn.Module):
         self.norm = nn.RMSNorm(config.hidden_dim, eps=config.norm_eps)
         self.rotary = RotaryEmbedding(config)
         self.run_block = run_block
+        self.recompute_blocks = False  # keep only what goes into each block, and compute the rest again on the way back
 
     def forward(self, tokens: Tensor, cache: KeyValueCache | None) -> Tensor:
         """tokens [B, T] -> [B, T, D]."""
         x = self.embed_tokens(tokens)
         for index, block in enumerate(self.layers):
-            x = self.run_block(block, x, self.rotary) if self.training else block(x, self.rotary, cache, index)
+            if not self.training:
+                x = block(x, self.rotary, cache, index)
+            elif self.recompute_blocks:
+                x = checkpoint(self.run_block, block, x, self.rotary, use_reentrant=False)
+            else:
+                x = self.run_block(block, x, self.rotary)
         if cache:
             cache.length += tokens.shape[1]
         normed: Tensor = self.norm(x)

@@ -19,22 +19,23 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import sync_file, sync_folder, write_json_atomically
-from trickster_engine.model.huggingface import Weights, read_model, write_model
+from trickster_engine.model.huggingface import open_model, write_model
+from trickster_engine.model.stored_arrays import Array, StoredArrays, save_arrays
 from trickster_engine.training.team import ALONE, Team
 
-Arrays = dict[str, NDArray[np.generic]]
 TRAINER_FOLDER = "trainer"
 MANIFEST_FILE = "manifest.json"
 STATE_FILE = "state.json"
+OPTIMIZER_STEM = "optimizer"
+RANDOM_STEM = "random"
 
 
 class SavesItself(Protocol):
@@ -66,9 +67,9 @@ class Checkpoint:
 
     path: Path
     config: ModelConfig
-    weights: Weights
-    optimizer_state: Arrays
-    random_state: Arrays
+    weights: Mapping[str, Array]
+    optimizer_state: Mapping[str, Array]
+    random_state: Mapping[str, Array]
     state: TrainerState
 
 
@@ -89,9 +90,9 @@ class CheckpointStore:
         self,
         state: TrainerState,
         config: ModelConfig,
-        weights: Weights,
-        optimizer_state: Arrays,
-        random_state: Arrays,
+        weights: Mapping[str, Array],
+        optimizer_state: Mapping[str, Array],
+        random_state: Mapping[str, Array],
         tokenizer: SavesItself,
     ) -> Path:
         """Write one checkpoint and drop those that are no longer kept. Raises OSError, leaving nothing half-written."""
@@ -109,8 +110,8 @@ class CheckpointStore:
             tokenizer.save(temporary)
             trainer = temporary / TRAINER_FOLDER
             trainer.mkdir()
-            save_file(contiguous(optimizer_state), trainer / "optimizer.safetensors")
-            save_file(contiguous(random_state), trainer / "random.safetensors")
+            save_arrays(trainer, OPTIMIZER_STEM, optimizer_state)
+            save_arrays(trainer, RANDOM_STEM, random_state)
             (trainer / STATE_FILE).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
             seal(temporary)
             if target.exists():
@@ -183,11 +184,6 @@ def step_of(name: str) -> int:
     return int(name.removeprefix("step-"))
 
 
-def contiguous(arrays: Mapping[str, NDArray[Any]]) -> Arrays:
-    """Arrays as safetensors needs them: laid out in a row. It would write a strided view's bytes in the wrong order."""
-    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-
-
 def seal(folder: Path) -> None:
     """Flush every file below a folder, read it back, and write the manifest that makes it whole."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -253,21 +249,21 @@ def read_state(path: Path) -> TrainerState:
     """What a checkpoint's trainer knew. Raises TricksterError."""
     try:
         return TrainerState(**json.loads((path / TRAINER_FOLDER / STATE_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(path, str(error)) from error
 
 
 def _read(path: Path) -> Checkpoint:
     trainer = path / TRAINER_FOLDER
     try:
-        config, weights = read_model(path)
+        config, weights = open_model(path)
         return Checkpoint(
             path=path,
             config=config,
             weights=weights,
-            optimizer_state=load_file(trainer / "optimizer.safetensors"),
-            random_state=load_file(trainer / "random.safetensors"),
+            optimizer_state=StoredArrays(trainer, OPTIMIZER_STEM),
+            random_state=load_file(trainer / f"{RANDOM_STEM}.safetensors"),
             state=read_state(path),
         )
-    except (OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(path, str(error)) from error

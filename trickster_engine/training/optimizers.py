@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -63,17 +65,29 @@ class Optimizers:
         for optimizer, _ in self._optimizers:
             optimizer.zero_grad(set_to_none=True)
 
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The optimizers' memory as `<kind>/<weight name>` -> tensor, as it lies on the device."""
+        return {
+            f"{kind}/{self._names[parameter]}": value.detach()
+            for optimizer, _ in self._optimizers
+            for parameter, memory in optimizer.state.items()
+            for kind, value in memory.items()
+        }
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """The optimizers' memory as `<kind>/<weight name>` -> array."""
-        arrays: dict[str, NDArray[np.generic]] = {}
-        for optimizer, _ in self._optimizers:
-            for parameter, memory in optimizer.state.items():
-                for kind, value in memory.items():
-                    arrays[f"{kind}/{self._names[parameter]}"] = value.detach().cpu().numpy()
-        return arrays
+        return {name: value.cpu().numpy() for name, value in self.tensors().items()}
 
-    def load_state(self, arrays: dict[str, NDArray[np.generic]]) -> None:
-        """Take back what `state` returned. Raises KeyError for a name that the model does not have."""
+    def load_state(
+        self,
+        arrays: Mapping[str, NDArray[np.generic]],
+        share: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = lambda value, parameter: value,
+    ) -> None:
+        """Take back what `state` returned. Raises KeyError for a name that the model does not have.
+
+        `share(value, parameter)` is the part of a whole tensor that belongs to a parameter's part, where the weights
+        are spread over several processes.
+        """
         parameters = {name: parameter for parameter, name in self._names.items()}
         owner = {
             parameter: optimizer
@@ -86,4 +100,5 @@ class Optimizers:
             parameter = parameters[name]
             # The step counter stays on the CPU unless the fused kernel wants it beside the weight.
             device = parameter.device if kind != "step" or parameter.device.type == "cuda" else "cpu"
-            owner[parameter].state[parameter][kind] = torch.from_numpy(array.copy()).to(device)
+            value = torch.from_numpy(array.copy()).to(device)
+            owner[parameter].state[parameter][kind] = value if kind == "step" else share(value, parameter)

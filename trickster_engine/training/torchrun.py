@@ -55,7 +55,7 @@ def train_in_processes(session: Session, processes: int) -> Outcome:
         run_torchrun(
             ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(processes)],
             session,
-            _one_machine(processes),
+            _one_machine(processes, plan.device.sharding),
         )
     except KeyboardInterrupt:
         recorder.status("stopped", run.summary().step, "interrupted a second time: stopped without saving")
@@ -112,15 +112,23 @@ def _refuse_here() -> None:
         )
 
 
-def _one_machine(processes: int) -> dict[str, str]:
+def _one_machine(processes: int, sharding: str) -> dict[str, str]:
     """What the processes of one machine need to know: their share of the cores, and that they talk over loopback."""
+    loopback = "lo0" if sys.platform == "darwin" else "lo"
+    return {**process_environment(processes, sharding), "GLOO_SOCKET_IFNAME": loopback}
+
+
+def process_environment(processes: int, sharding: str) -> dict[str, str]:
+    """What each of several processes on one machine needs to know before it starts."""
     import torch
 
-    loopback = "lo0" if sys.platform == "darwin" else "lo"
-    return {
-        "OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // processes)),
-        "GLOO_SOCKET_IFNAME": loopback,
-    }
+    values = {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // processes))}
+    if sharding == "full":
+        # glibc learns from the first large piece that is freed to keep such pieces, in case they are asked for again.
+        # Weights that come and go between activations then leave holes that are worth all that sharding saves. A fixed
+        # threshold (what it begins with) has it give them back.
+        values["MALLOC_MMAP_THRESHOLD_"] = "131072"
+    return values
 
 
 @contextmanager

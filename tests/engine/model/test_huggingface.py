@@ -160,3 +160,27 @@ def test_config_json_says_what_transformers_needs(tmp_path: Path) -> None:
     values = json.loads((tmp_path / "config.json").read_text())
     assert values["architectures"] == ["LlamaForCausalLM"]
     assert values["rope_theta"] == 5000.0
+
+
+def test_a_model_in_several_files_is_the_same_model(tmp_path: Path) -> None:
+    """Above a size the weights lie in several files with an index; we and `transformers` read them as one."""
+    from transformers import LlamaForCausalLM
+
+    from trickster_engine.model.stored_arrays import save_arrays
+
+    model = Llama(small()).initialize(3)
+    weights = as_arrays(model)
+    write_model(tmp_path, small(), weights)
+    (tmp_path / "model.safetensors").unlink()
+    save_arrays(tmp_path, "model", weights, {"format": "pt"}, max_file_bytes=10_000)
+    files = sorted(path.name for path in tmp_path.glob("model-*.safetensors"))
+    assert len(files) > 2
+    assert files[0] == f"model-00001-of-{len(files):05d}.safetensors"
+    _, again = read_model(tmp_path)
+    assert again.keys() == weights.keys()
+    assert all(np.array_equal(again[name], weights[name]) for name in weights)
+    theirs = LlamaForCausalLM.from_pretrained(tmp_path).state_dict()
+    assert all(np.array_equal(theirs[name].numpy(), weights[name]) for name in weights)
+    (tmp_path / files[1]).unlink()
+    with pytest.raises(TricksterError):
+        read_model(tmp_path)

@@ -1,0 +1,113 @@
+"""Named arrays in safetensors files: in one, or above a size in several with an index, as Hugging Face lays them out.
+
+    model.safetensors
+    model-00001-of-00002.safetensors  model-00002-of-00002.safetensors  model.safetensors.index.json
+
+Both writing and reading hold one file's arrays at a time: a model need not fit into memory twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from trickster_engine.files import MAX_ARRAYS_FILE_BYTES
+
+Array = NDArray[Any]
+
+
+class ArraysOnDemand(Mapping[str, Array]):
+    """Arrays that are put together when they are asked for. Their sizes are known before."""
+
+    def nbytes(self, name: str) -> int:
+        """How many bytes an array will have."""
+        raise NotImplementedError
+
+
+class StoredArrays(ArraysOnDemand):
+    """The arrays of a folder's files that begin with a stem, read when they are asked for.
+
+    Making one reads names and shapes. Raises OSError, ValueError or SafetensorError where that fails.
+    """
+
+    def __init__(self, folder: Path, stem: str) -> None:
+        index = folder / index_name(stem)
+        if index.exists():
+            weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+            self._files = {name: folder / file for name, file in weight_map.items()}
+        else:
+            single = folder / f"{stem}.safetensors"
+            with safe_open(single, framework="numpy") as file:
+                self._files = dict.fromkeys(file.keys(), single)
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        for path in sorted(set(self._files.values())):
+            with safe_open(path, framework="numpy") as file:
+                for name in file.keys():  # noqa: SIM118 - not a mapping
+                    self.shapes[name] = tuple(file.get_slice(name).get_shape())
+        if self.shapes.keys() != self._files.keys():
+            raise ValueError(f"{index.name} names other arrays than its files hold")
+
+    def __getitem__(self, name: str) -> Array:
+        with safe_open(self._files[name], framework="numpy") as file:
+            array: Array = file.get_tensor(name)
+            return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def save_arrays(
+    folder: Path,
+    stem: str,
+    arrays: Mapping[str, Array],
+    metadata: dict[str, str] | None = None,
+    max_file_bytes: int = MAX_ARRAYS_FILE_BYTES,
+) -> None:
+    """Write arrays into an existing folder, asking for each once, in order. Raises OSError."""
+    files = _in_files(arrays, max_file_bytes)
+    if len(files) == 1:
+        save_file(_contiguous(arrays, files[0]), folder / f"{stem}.safetensors", metadata=metadata)
+        return
+    weight_map: dict[str, str] = {}
+    total = 0
+    for number, names in enumerate(files, start=1):
+        file = f"{stem}-{number:05d}-of-{len(files):05d}.safetensors"
+        part = _contiguous(arrays, names)
+        save_file(part, folder / file, metadata=metadata)
+        weight_map.update(dict.fromkeys(names, file))
+        total += sum(array.nbytes for array in part.values())
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    (folder / index_name(stem)).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def index_name(stem: str) -> str:
+    """The file that says which array is where."""
+    return f"{stem}.safetensors.index.json"
+
+
+def _in_files(arrays: Mapping[str, Array], max_file_bytes: int) -> list[list[str]]:
+    files: list[list[str]] = [[]]
+    room = max_file_bytes
+    for name in arrays:
+        size = arrays.nbytes(name) if isinstance(arrays, ArraysOnDemand) else arrays[name].nbytes
+        if files[-1] and size > room:
+            files.append([])
+            room = max_file_bytes
+        files[-1].append(name)
+        room -= size
+    return files
+
+
+def _contiguous(arrays: Mapping[str, Array], names: list[str]) -> dict[str, Array]:
+    """Arrays as safetensors needs them: laid out in a row. It would write a strided view's bytes in the wrong order."""
+    return {name: np.ascontiguousarray(arrays[name]) for name in names}
