@@ -10,8 +10,8 @@ EXIT_TRAINING_FAILED = 4
 class TricksterError(Exception):
     """Something that the person at the keyboard can mend.
 
-    The command line prints `message` and `advice` and exits with `exit_code`; it never shows a traceback for one of
-    these. `code` is stable and short (for example `corpus-missing`), for programs and for tests.
+    The command line prints `message`, `code` and `advice` and exits with `exit_code`; it never shows a traceback for
+    one of these. `code` is stable and short (for example `corpus-missing`), for programs and for tests.
     """
 
     def __init__(self, code: str, message: str, advice: str, exit_code: int = 1) -> None:

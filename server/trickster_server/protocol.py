@@ -623,7 +623,7 @@ ERROR_MEANINGS: dict[ErrorCode, str] = {
     ErrorCode.UNKNOWN_RUN: "No run of this name is under the workspace.",
     ErrorCode.RUN_IS_LIVE: "The run is being trained: stop it first.",
     ErrorCode.CONFIG_HAS_ERRORS: "The config has errors; the Problems list shows them.",
-    ErrorCode.ENGINE_FAILED: "The process ended with an error; the message says which, and what to do.",
+    ErrorCode.ENGINE_FAILED: "The process ended with an error; the message says which. `data.errorCode` is its code.",
     ErrorCode.NO_TORCH: "The interpreter has no torch: set up an environment or choose another interpreter.",
     ErrorCode.NO_CHECKPOINT: "The run has saved no checkpoint yet.",
     ErrorCode.NO_INTERPRETER: "The interpreter does not start.",

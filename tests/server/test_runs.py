@@ -576,10 +576,12 @@ def test_a_run_that_cannot_begin_says_why(tmp_path: Path, environment: dict[str,
         error = client.wait(client.begin("trickster/startRun", {"configUri": path.as_uri()}), 120)["error"]
         assert error["code"] == 1005
         assert "corpus.txt" in error["message"]
+        assert error["data"]["errorCode"] == "corpus-missing"
+        assert "[" not in error["message"]
         path.write_text("model_config: {hiden_dim: 3}\n", encoding="utf-8")
         error = client.wait(client.begin("trickster/startRun", {"configUri": path.as_uri()}), 120)["error"]
         assert error["code"] == 1004
-        assert client.request("trickster/listRuns", {})["runs"] == []
+        until(lambda: client.request("trickster/listRuns", {})["runs"] == [])
 
 
 def test_a_long_action_is_cancelled_from_its_progress_bar(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = options.run(options)
         sys.stdout.flush()
     except TricksterError as error:
-        print(f"error: {error.message}", file=sys.stderr)
+        print(f"error: {error.message} [{error.code}]", file=sys.stderr)
         if error.advice:
             print(f"       {error.advice}", file=sys.stderr)
         return error.exit_code

@@ -60,7 +60,7 @@ def _parameters(counts: Mapping[str, int], tied: bool) -> str:
         share = size / counts["total"]
         rows.append(
             f"<tr><td>{title}<small>{about}</small></td>"
-            f'<td class="bar blue" style="width:40%"><i style="width:{100 * share:.1f}%"></i></td>'
+            f'<td class="bar blue" style="width:30%"><i style="width:{100 * share:.1f}%"></i></td>'
             f'<td class="n">{size:,}</td><td class="n">{share:.1%}</td></tr>'
         )
     return (

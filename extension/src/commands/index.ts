@@ -1,7 +1,8 @@
 import * as vscode from 'vscode';
 import type { App } from '../app';
-import { errorCode, errorText } from '../common/logger';
+import { engineCode, errorCode, errorText } from '../common/logger';
 import { ServerUnavailable } from '../common/server';
+import { explanation, openTroubleshooting } from '../lesson/troubleshooting';
 import { ErrorCode } from '../protocol';
 import { explainNoPython, selectInterpreter, setUpEnvironment } from './environment';
 import { tryExperiment } from './experiment';
@@ -10,6 +11,9 @@ import { openConfig, openLesson } from './lesson';
 import { newConfig } from './newConfig';
 import { openReport, report } from './report';
 import * as runs from './runs';
+
+/** Buttons under a message, and what they do. */
+type Ways = Record<string, () => unknown>;
 
 type Action = (app: App, argument: unknown) => Promise<unknown>;
 
@@ -62,7 +66,12 @@ export async function guard(app: App, action: () => Promise<unknown>): Promise<v
       await explainNoPython(app);
       return;
     }
-    const ways = waysOut(app, error);
+    const code = engineCode(error);
+    const explained = code !== undefined && (await explanation(code)) !== undefined;
+    const ways: Ways = {
+      ...(explained ? { Explain: () => openTroubleshooting(code) } : {}),
+      ...waysOut(app, error),
+    };
     const choice = await vscode.window.showErrorMessage(errorText(error), ...Object.keys(ways));
     if (choice) {
       await ways[choice]?.();
@@ -70,7 +79,7 @@ export async function guard(app: App, action: () => Promise<unknown>): Promise<v
   }
 }
 
-function waysOut(app: App, error: unknown): Record<string, () => unknown> {
+function waysOut(app: App, error: unknown): Ways {
   const showLogs = { 'Show Logs': () => app.log.show() };
   if (error instanceof ServerUnavailable) {
     return { 'Restart Server': () => app.server.restart(), ...showLogs };

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,13 +105,22 @@ def _json(text: str) -> Any:
 
 def _failure(arguments: Sequence[str], code: int, complaints: list[str]) -> RequestError:
     """What to tell people: the engine's own words where it has found any, else the end of what it printed."""
-    words = engine_error(complaints) or "\n".join(complaints[-6:]) or f"It ended with exit code {code}."
-    return RequestError(ErrorCode.ENGINE_FAILED, words, {"command": arguments[0], "exitCode": code})
+    return engine_failed(complaints, code, {"command": arguments[0]})
 
 
-def engine_error(lines: Sequence[str]) -> str | None:
-    """The message and the advice that the command line ends with: `error: …` and the lines after it."""
+_ERROR = re.compile(r"error: (?P<message>.*?)(?: \[(?P<code>[a-z0-9-]+)\])?")
+
+
+def engine_failed(lines: Sequence[str], exit_code: int | None, about: Mapping[str, Any] | None = None) -> RequestError:
+    """The error that a command ended with, from the end of what it printed.
+
+    The engine's own words are `error: … [code]` and the advice on the lines after it; the code goes along, because
+    troubleshooting explains it. Where there are no such words, the last lines have to do.
+    """
+    data = {**(about or {}), "exitCode": exit_code}
     for index in range(len(lines) - 1, -1, -1):
-        if lines[index].startswith("error: "):
-            return "\n".join([lines[index].removeprefix("error: "), *(line.strip() for line in lines[index + 1 :])])
-    return None
+        if found := _ERROR.fullmatch(lines[index]):
+            words = "\n".join([found["message"], *(line.strip() for line in lines[index + 1 :])])
+            return RequestError(ErrorCode.ENGINE_FAILED, words, {**data, "errorCode": found["code"]})
+    words = "\n".join(lines[-6:]) or f"It ended with exit code {exit_code}."
+    return RequestError(ErrorCode.ENGINE_FAILED, words, data)

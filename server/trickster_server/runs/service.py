@@ -52,7 +52,7 @@ from trickster_server.protocol import (
     TokenProbability,
 )
 from trickster_server.rpc import RequestError
-from trickster_server.runs.engine_process import Answer, engine_error, run_engine
+from trickster_server.runs.engine_process import Answer, engine_failed, run_engine
 from trickster_server.runs.followed import PAGE, FollowedRun, read_page
 from trickster_server.runs.kept_report import is_fresh
 from trickster_server.runs.launch import Launched, launch
@@ -179,8 +179,7 @@ class RunService:
 
     def _failed(self, launched: Launched) -> RequestError:
         lines = [line.strip() for line in launched.last_words().splitlines() if line.strip()]
-        words = engine_error(lines) or "\n".join(lines[-6:]) or f"It ended with exit code {launched.exit_code()}."
-        return RequestError(ErrorCode.ENGINE_FAILED, words, {"exitCode": launched.exit_code()})
+        return engine_failed(lines, launched.exit_code())
 
     async def _collect(self, launched: Launched) -> None:
         """Notice the end of a trainer this server has started, so that it does not stay behind as a zombie."""
