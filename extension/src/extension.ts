@@ -10,6 +10,7 @@ import { createLog } from './common/logger';
 import { Interpreters } from './common/python';
 import { Server } from './common/server';
 import { ServerStatus } from './common/status';
+import { TerminalCommand } from './common/terminal';
 import { Dashboard } from './dashboard/panel';
 import { Evidence } from './lesson/evidence';
 import { LessonProgress } from './lesson/progress';
@@ -76,6 +77,14 @@ export function activate(context: vscode.ExtensionContext): void {
     runsTree,
     new RunStatusBar(runs),
     new ServerStatus(server),
+    new TerminalCommand(
+      context.environmentVariableCollection,
+      path.join(context.globalStorageUri.fsPath, 'bin'),
+      context.extensionPath,
+      bytecode,
+      server,
+      log,
+    ),
     new WalkthroughTicks(lesson),
     new Evidence(lesson, server, runs, configs),
     showLesson(lesson, lessonTree),

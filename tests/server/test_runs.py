@@ -271,6 +271,7 @@ def test_reports(finished: tuple[RawClient, Path, str, Follower]) -> None:
     prepared = client.request("trickster/prepare", {"configUri": path.as_uri()}, 120)
     assert prepared["data"]["train_tokens"] > 0
     assert "tokens to train on" in prepared["report"]
+    assert path.with_name("corpus.txt").read_text(encoding="utf-8")[:100] in prepared["report"]
     assert client.request("trickster/describeConfig", {"configUri": path.as_uri()})["prepared"] is True
     inspected = client.request("trickster/inspect", {"configUri": path.as_uri()}, 120)
     assert inspected["data"]["parameters"]["total"] > 0

@@ -60,7 +60,7 @@ def test_the_baseline_is_pico() -> None:
 def test_the_pages_list_every_config() -> None:
     experiments = set(re.findall(r"tryExperiment\?%22([\w-]+)%22", page("experiment")))
     assert experiments == {name.removeprefix("experiments/") for name in EXPERIMENTS}
-    hardware = set(re.findall(r"`([\w-]+)\.yaml`", page("config")))
+    hardware = set(re.findall(r"newConfig\?%22hardware%2F([\w-]+)%22", page("config")))
     assert hardware == {name.removeprefix("hardware/") for name in VARIANTS if name.startswith("hardware/")}
 
 

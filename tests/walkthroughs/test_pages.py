@@ -8,8 +8,10 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+import yaml
 
 from tests.walkthroughs.pages import FOLDER, PAGES, ROOT, STEPS, TROUBLE, page, prose
+from trickster_engine.config import check, preset_text, set_values
 
 MANIFEST: dict[str, Any] = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
 MOST_WORDS = 550  # three minutes at an unhurried pace
@@ -40,6 +42,9 @@ def test_links_lead_somewhere(name: str) -> None:
             assert command in commands
             if argument:
                 topic = json.loads(unquote(argument))
+                if command == "trickster.newConfig":
+                    assert (FOLDER / f"configs/{topic}.yaml").is_file()
+                    continue
                 if command == "trickster.tryExperiment":
                     assert (FOLDER / f"configs/experiments/{topic}.yaml").is_file()
                     continue
@@ -52,6 +57,17 @@ def test_links_lead_somewhere(name: str) -> None:
         text = (FOLDER / file).read_text(encoding="utf-8") if file else page(name)
         if anchor:
             assert f"\n## {anchor}\n" in text
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_configs_on_a_page_are_sound(name: str) -> None:
+    """A piece of YAML on a page is what it says when it is written into a preset."""
+    for block in re.findall(r"```yaml\n(.*?)```", page(name), flags=re.DOTALL):
+        pieces = yaml.safe_load(block)
+        changes = {f"{section}.{key}": str(value) for section, keys in pieces.items() for key, value in keys.items()}
+        result = check(set_values(preset_text("pico"), changes))
+        assert result.plan is not None, result.problems
+        assert [problem for problem in check(block).problems if problem.severity == "error"] == []
 
 
 def test_the_steps_are_those_of_the_walkthrough_and_of_the_checklist() -> None:

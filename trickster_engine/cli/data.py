@@ -28,6 +28,7 @@ def _prepare(options: argparse.Namespace) -> int:
                 "name": dataset.name,
                 "description": dataset.description,
                 "fingerprint": dataset.fingerprint,
+                "begins": dataset.train_text(200),
                 "train_tokens": len(dataset.train),
                 "val_tokens": len(dataset.val),
                 "train_characters": dataset.train_characters,

@@ -100,7 +100,7 @@ def _torch(probes: Mapping[str, Facts]) -> list[Finding]:
     if not facts["found"]:
         return [
             Finding("torch-missing", "problem", "This Python has no torch, which trains on CPUs and GPUs.",
-                    "Install torch in this Python, or choose another with `Trickster: Select Python`.")
+                    "Install torch in this Python, or choose another with `Trickster: Select Interpreter`.")
         ]  # fmt: skip
     devices = [*facts["cuda"], *(["Apple GPU"] if facts["mps"] else [])]
     return [Finding("torch", "ok", f"torch {facts['version']}: {', '.join(devices) or 'CPU only'}.")]

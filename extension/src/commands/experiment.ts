@@ -1,12 +1,8 @@
 import * as vscode from 'vscode';
 import type { App } from '../app';
 import { targetOf } from './arguments';
-import { newConfig } from './newConfig';
+import { newConfig, writeReady } from './newConfig';
 import * as runs from './runs';
-
-interface Experiment extends vscode.QuickPickItem {
-  source: vscode.Uri;
-}
 
 /**
  * Write one of the lesson's experiments into the folder and train it, beside the baseline: the one that is named, or one
@@ -29,20 +25,12 @@ export async function tryExperiment(app: App, argument: unknown): Promise<void> 
   if (!experiment) {
     return;
   }
-  const target = vscode.Uri.joinPath(folder.uri, `${experiment.label}.trickster.yaml`);
-  try {
-    await vscode.workspace.fs.copy(experiment.source, target, { overwrite: false });
-  } catch (error) {
-    // A copy that the person may have changed is theirs.
-    if (!(error instanceof vscode.FileSystemError && error.code === 'FileExists')) {
-      throw error;
-    }
-  }
+  const target = await writeReady(folder.uri, `experiments/${experiment.label}`);
   await vscode.window.showTextDocument(target, { preview: false });
   await runs.train(app, targetOf(target));
 }
 
-async function readExperiments(): Promise<Experiment[]> {
+async function readExperiments(): Promise<vscode.QuickPickItem[]> {
   const root = vscode.extensions.getExtension('trickster.trickster')?.extensionUri;
   if (!root) {
     return [];
@@ -54,7 +42,7 @@ async function readExperiments(): Promise<Experiment[]> {
       const source = vscode.Uri.joinPath(folder, name);
       const text = new TextDecoder().decode(await vscode.workspace.fs.readFile(source));
       const head = /^# (?:Experiment: )?(.*)/.exec(text)?.[1] ?? '';
-      return { label: name.replace(/\.yaml$/, ''), detail: head, source };
+      return { label: name.replace(/\.yaml$/, ''), detail: head };
     }),
   );
 }

@@ -16,7 +16,7 @@ export async function openLesson(_app: App, argument: unknown): Promise<void> {
   }
   await vscode.commands.executeCommand(
     'workbench.action.openWalkthrough',
-    step ? { category: WALKTHROUGH, step: `${WALKTHROUGH}#${step.id}` } : WALKTHROUGH,
+    step ? { category: WALKTHROUGH, step: step.id } : WALKTHROUGH,
     false,
   );
 }

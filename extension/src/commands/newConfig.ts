@@ -3,8 +3,13 @@ import type { App } from '../app';
 import * as text from '../common/text';
 import type { PresetInfo } from '../protocol';
 
-/** Choose a preset and write it into the folder as a file that opens. Undefined when the person does not choose. */
-export async function newConfig(app: App): Promise<vscode.Uri | undefined> {
+const READY = /^(?:hardware|experiments)\/([\w-]+)$/;
+
+/**
+ * Choose a preset and write it into the folder as a file that opens; or write one of the lesson's ready configs, where
+ * it is named, such as `hardware/n150`. Undefined when the person does not choose.
+ */
+export async function newConfig(app: App, ready?: unknown): Promise<vscode.Uri | undefined> {
   const folder = vscode.workspace.workspaceFolders?.[0];
   if (!folder) {
     const choice = await vscode.window.showInformationMessage(
@@ -15,6 +20,11 @@ export async function newConfig(app: App): Promise<vscode.Uri | undefined> {
       await vscode.commands.executeCommand('vscode.openFolder');
     }
     return undefined;
+  }
+  if (typeof ready === 'string' && READY.test(ready)) {
+    const uri = await writeReady(folder.uri, ready);
+    await vscode.window.showTextDocument(uri, { preview: false });
+    return uri;
   }
   const { presets } = await app.server.request('trickster/presets', {});
   const picked = await vscode.window.showQuickPick(presets.map(presetItem), {
@@ -33,6 +43,22 @@ export async function newConfig(app: App): Promise<vscode.Uri | undefined> {
   const created = vscode.Uri.parse(uri);
   await vscode.window.showTextDocument(created, { preview: false });
   return created;
+}
+
+/** Copy a ready config of the lesson into a folder, unless one of that name lies there: that is the person's own. */
+export async function writeReady(folder: vscode.Uri, ready: string): Promise<vscode.Uri> {
+  const [, name = ready] = READY.exec(ready) ?? [];
+  const root = vscode.extensions.getExtension('trickster.trickster')?.extensionUri ?? folder;
+  const source = vscode.Uri.joinPath(root, 'walkthroughs', 'configs', `${ready}.yaml`);
+  const target = vscode.Uri.joinPath(folder, `${name}.trickster.yaml`);
+  try {
+    await vscode.workspace.fs.copy(source, target, { overwrite: false });
+  } catch (error) {
+    if (!(error instanceof vscode.FileSystemError && error.code === 'FileExists')) {
+      throw error;
+    }
+  }
+  return target;
 }
 
 function presetItem(preset: PresetInfo): vscode.QuickPickItem & { preset: PresetInfo } {

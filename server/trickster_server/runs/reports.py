@@ -79,7 +79,9 @@ def _prepare(data: Any) -> str:
     if baselines:
         rows = ["| knowing | loss, nats a token |", "|:--|--:|"]
         rows += [f"| {one['name']} | {one['nats']:.4f} |" for one in baselines]
-        blocks.append("\n".join(rows))
+        blocks += ["What counting alone predicts of the held-out text:", "\n".join(rows)]
+    if begins := data.get("begins"):
+        blocks += ["It begins:", _fenced(begins)]
     return "\n\n".join(blocks) + "\n"
 
 
