@@ -50,9 +50,12 @@ generate: $(DEV_STAMP)
 	$(BIN)/python -m trickster_engine.backends.ttml_names > docs/ttml-names.md
 	$(BIN)/python walkthroughs/make_configs.py
 	$(BIN)/python -m trickster_engine.kept_runs render README.md walkthroughs/*.md
+	$(BIN)/python -m trickster_engine.bench.page docs/speed.md
 
 # Pairs of timings, to compare within one run. Wants a quiet machine.
 bench: $(DEV_STAMP)
+	$(BIN)/trickster bench --preset pico
+	$(BIN)/trickster bench --preset nano --updates 2 --repeats 3 --set training_config.compile=never
 	$(BIN)/python -m tests.benchmarks.sampling
 	$(BIN)/python -m tests.server.latency
 

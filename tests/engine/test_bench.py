@@ -12,6 +12,7 @@ import torch
 from tests.engine.conftest import trickster
 from trickster_engine.bench.measure import Spread, measure
 from trickster_engine.bench.nanogpt import CPU_RECIPE, NanoGPT
+from trickster_engine.bench.page import render
 from trickster_engine.bench.peak import matrix_peak
 from trickster_engine.bench.race import run_nanogpt, run_ours
 from trickster_engine.config import check, preset_text, set_values
@@ -159,3 +160,8 @@ def test_the_command_prints_figures_and_json(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("To be, or not to be, that is the question.\n" * 400)
     race = trickster("bench", str(config), "--until", "5.5")
     assert race.returncode == 0 and "of training" in race.stdout
+
+
+def test_the_page_on_speed_says_what_the_kept_readings_say() -> None:
+    page = Path(__file__).parents[2] / "docs/speed.md"
+    assert render(page) == page.read_text(encoding="utf-8"), "run `make generate`"

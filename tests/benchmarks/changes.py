@@ -1,0 +1,119 @@
+"""`python -m tests.benchmarks.changes OUT.json`: what each of the things that make training fast gives on this machine.
+
+Each is taken away alone, and laps with and without it take turns. Ratios are seconds without over seconds with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trickster_engine.bench.measure import Spread
+from trickster_engine.bench.updates import Updates
+from trickster_engine.config import preset_plan
+from trickster_engine.config.plan import Plan
+from trickster_engine.model import attention, llama
+from trickster_engine.training import optimizers
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that makes training faster: how to plan with it and without it, and what stands in its place."""
+
+    name: str
+    with_it: dict[str, Any]
+    without_it: dict[str, Any]
+    replaced: tuple[tuple[Any, str, Any], ...] = ()
+
+
+def fused_kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention by torch's fused kernel, in fp32, which on a CPU is its faster one."""
+    with torch.autocast("cpu", enabled=False):
+        return F.scaled_dot_product_attention(
+            q.float(), k.float(), v.float(), is_causal=True, enable_gqa=q.shape[1] != k.shape[1]
+        )
+
+
+def one_by_one(x: Tensor, *layers: nn.Linear) -> list[Tensor]:
+    """Every projection a product of its own."""
+    return [layer(x) for layer in layers]
+
+
+PLAIN = {"precision": "bf16", "compile": "never"}
+CHANGES = (
+    Change("bf16 in the matrix products", PLAIN, {"precision": "fp32", "compile": "never"}),
+    Change("attention as bf16 products", PLAIN, PLAIN, ((attention, "_as_bf16_products", fused_kernel),)),
+    Change("projections side by side", PLAIN, PLAIN, ((llama, "side_by_side", one_by_one),)),
+    Change("one rounding for all products", PLAIN, PLAIN, ((llama, "for_products", lambda x: x),)),
+    Change("dropout from 16-bit draws", PLAIN, PLAIN, ((llama, "dropout", F.dropout),)),
+    Change("Muon in batches", PLAIN, PLAIN, ((optimizers, "BatchedMuon", torch.optim.Muon),)),
+    Change("compiled blocks", {"precision": "bf16", "compile": "always"}, PLAIN),
+)
+
+
+@contextmanager
+def _replaced(replacements: tuple[tuple[Any, str, Any], ...]) -> Iterator[None]:
+    kept = [(owner, name, getattr(owner, name)) for owner, name, _ in replacements]
+    for owner, name, value in replacements:
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for owner, name, value in kept:
+            setattr(owner, name, value)
+
+
+def gain(plan: Plan, change: Change, updates: int, pairs: int) -> Spread:
+    """How many times as fast training is with a change as without it."""
+
+    def planned(training: dict[str, Any]) -> Plan:
+        return replace(plan, training=replace(plan.training, **training))
+
+    fast = Updates(planned(change.with_it), "cpu")
+    with _replaced(change.replaced):
+        slow = Updates(planned(change.without_it), "cpu")
+    ratios = []
+    for _ in range(pairs):
+        with _replaced(change.replaced):
+            without = slow.lap(updates).seconds
+        ratios.append(without / fast.lap(updates).seconds)
+    return Spread.of(ratios)
+
+
+def applies(change: Change, plan: Plan) -> bool:
+    """Whether a plan has what a change speeds up."""
+    wanted: dict[str, Callable[[], bool]] = {
+        "dropout from 16-bit draws": lambda: plan.model.dropout > 0,
+        "Muon in batches": lambda: plan.training.optimizer == "muon",
+    }
+    return wanted.get(change.name, lambda: True)()
+
+
+def main() -> None:
+    """Measure pico and nano, and write the table's figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--pairs", type=int, default=3)
+    options = parser.parse_args()
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    for name, updates in (("pico", 10), ("nano", 1)):
+        plan = preset_plan(name)
+        for change in CHANGES:
+            if applies(change, plan):
+                spread = gain(plan, change, updates, options.pairs)
+                print(f"{name}: {change.name}: {spread.median:.2f} ({spread.lowest:.2f} to {spread.highest:.2f})")
+                table.setdefault(change.name, {})[name] = spread.as_json()
+    options.out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""`python -m trickster_engine.bench.page docs/speed.md`: fill a page's tables from kept readings beside it.
+
+A block `<!-- speed: NAME -->…<!-- /speed -->` is filled from the readings in `speed/*.json`, so that no figure on the
+page is typed by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_BLOCK = re.compile(r"(?P<open><!-- speed: (?P<name>[a-z]+) -->\n).*?(?P<close><!-- /speed -->)", re.DOTALL)
+Kept = dict[str, Any]
+
+
+def render(page: Path) -> str:
+    """The page with its blocks filled."""
+    readings = {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (page.parent / "speed").glob("*.json")
+    }
+
+    def fill(match: re.Match[str]) -> str:
+        return f"{match['open']}{_BLOCKS[match['name']](readings)}\n{match['close']}"
+
+    return _BLOCK.sub(fill, page.read_text(encoding="utf-8"))
+
+
+def _changes(readings: Kept) -> str:
+    lines = ["| what | pico | nano |", "|---|---:|---:|"]
+    for name, gains in readings["changes"].items():
+        cells = [_times(gains[preset]) if preset in gains else "-" for preset in ("pico", "nano")]
+        lines.append(f"| {name} | {cells[0]} | {cells[1]} |")
+    return "\n".join(lines)
+
+
+def _throughput(readings: Kept) -> str:
+    lines = [
+        "| | parameters | tokens/s | of the bf16 peak | against nanoGPT | writing, tokens/s | against nanoGPT |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name in ("pico", "nano"):
+        bench = readings[name]
+        against = bench["against"]
+        lines.append(
+            f"| {name} | {bench['config']['parameters']:,} | {bench['tokens_per_s']['median']:,.0f} "
+            f"| {bench['utilisation']:.0%} | {_times(against['times_as_fast'])} "
+            f"| {bench['sampled_tokens_per_s']['median']:,.0f} | {_times(against['times_as_fast_sampling'])} |"
+        )
+    peaks = readings["nano"]["machine"]["peak_flops"]
+    lines += [
+        "",
+        f"The same cores reach {peaks['fp32'] / 1e9:,.0f} GFLOP/s in fp32 and {peaks['bf16'] / 1e9:,.0f} in bf16 in "
+        "plain matrix products.",
+    ]
+    return "\n".join(lines)
+
+
+def _races(readings: Kept) -> str:
+    lines = ["| held-out loss | ours | nanoGPT's recipe for a CPU | times as fast |", "|---:|---:|---:|---:|"]
+    for name in sorted((name for name in readings if name.startswith("race")), reverse=True):
+        race = readings[name]
+        ours, theirs = race["ours"]["reached"], race.get("nanogpt", {}).get("reached")
+        cells = [
+            f"{ours['seconds']:.0f} s, {ours['tokens'] / 1e6:.2f} million characters" if ours else "not reached",
+            f"{theirs['seconds']:.0f} s, {theirs['tokens'] / 1e6:.2f} million characters" if theirs else "-",
+            f"{race['times_as_fast']:.1f}" if "times_as_fast" in race else "-",
+        ]
+        lines.append(f"| {race['until']:.4f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _times(spread: dict[str, float]) -> str:
+    return f"{spread['median']:.2f} ({spread['lowest']:.2f} to {spread['highest']:.2f})"
+
+
+_BLOCKS: dict[str, Callable[[Kept], str]] = {"changes": _changes, "throughput": _throughput, "races": _races}
+
+
+def main() -> None:
+    """Fill the pages named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pages", nargs="+", type=Path)
+    for page in parser.parse_args().pages:
+        page.write_text(render(page), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
