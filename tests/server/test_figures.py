@@ -8,17 +8,18 @@ import pytest
 from trickster_server import boards, curve, explain, figures, numbers, tables
 from trickster_server.boards import _MEASURED
 from trickster_server.environment import Corpus
-from trickster_server.timing import Speed, Timing, shape_of
+from trickster_server.timing import Timing
 
 from trickster_engine.config import KEYS, preset_names, preset_plan
 from trickster_engine.config.plan import Plan
+from trickster_engine.estimates.speeds import speed_of
 
 
 def context(plan: Plan, images: bool = False) -> tables.Context:
     """A machine on which the nano preset has been measured at 1,000,000 tokens a second."""
     timing = Timing(None)  # type: ignore[arg-type]
     nano = preset_plan("nano")
-    timing._take([Speed(shape_of(nano), "cpu", figures.flops_per_token(nano), 1e6, "nano-001")])
+    timing._take([speed_of(nano, "cpu", 1e6, "nano-001")])
     return tables.Context(plan, Corpus(True, 1_115_394, None), timing, images)
 
 

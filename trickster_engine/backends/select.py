@@ -58,6 +58,19 @@ def chosen_device(plan: Plan) -> str:
     return best_device() if plan.device.device_type == "auto" else plan.device.device_type
 
 
+def torch_device(plan: Plan) -> str:
+    """The same where torch trains: cuda, mps or cpu. Raises TricksterError for a plan that trains on a board."""
+    device = chosen_device(plan)
+    if device == "tt":
+        raise TricksterError(
+            "needs-torch-device",
+            "Only torch's devices are timed, and this config trains on a Tenstorrent board.",
+            "Add --set device_config.device_type=cpu (or cuda).",
+        )
+    check_torch_device(device, 1)
+    return device
+
+
 def best_device() -> str:
     """The fastest kind of device that this machine has and this Python can use."""
     from trickster_engine.backends.tenstorrent import board_present

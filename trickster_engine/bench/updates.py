@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from trickster_engine.backends.base import Batch, StepResult
 from trickster_engine.backends.torch_backend import TorchBackend
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.batches import TrainingBatches
+from trickster_engine.estimates.compute import tokens_per_step
 
 PHASES = ("data", "forward", "backward", "optimizer")
 
@@ -95,3 +97,12 @@ class Updates:
             self._step += 1
         lap.seconds = time.perf_counter() - start
         return lap
+
+
+def steady_rate(plan: Plan, device: str, seconds: float = 5.0) -> float:
+    """Tokens a second in training, from the middle one of at least three updates and about `seconds` of them."""
+    updates = Updates(plan, device)
+    laps = [updates.lap(1).seconds]
+    while len(laps) < 3 or sum(laps) < seconds:
+        laps.append(updates.lap(1).seconds)
+    return tokens_per_step(plan) / statistics.median(laps)

@@ -39,7 +39,9 @@ def _bench(options: argparse.Namespace) -> int:
     loaded = load_config(options)
     if min(options.updates, options.repeats) < 1:
         raise TricksterError("bad-argument", "--updates and --repeats count from 1.", "Leave them out for 10 and 5.")
-    device = _torch_device(loaded)
+    from trickster_engine.backends.select import torch_device
+
+    device = torch_device(loaded.plan)
     if options.until is not None:
         return _race(options, loaded, device)
     from trickster_engine.bench.measure import measure
@@ -85,19 +87,6 @@ def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int
     else:
         print(f"Not reached: the best held-out loss was {ours.as_json()['best_val_loss']:.4f}.")
     return 0
-
-
-def _torch_device(loaded: LoadedConfig) -> str:
-    from trickster_engine.backends.select import chosen_device
-
-    device = chosen_device(loaded.plan)
-    if device == "tt":
-        raise TricksterError(
-            "bench-needs-torch",
-            "Only torch's devices are timed here, and this config trains on a Tenstorrent board.",
-            "Add --set device_config.device_type=cpu (or cuda).",
-        )
-    return device
 
 
 def _lines(figures: Figures) -> list[str]:

@@ -19,8 +19,11 @@ from trickster_engine.cli.arguments import (
 )
 from trickster_engine.config import check, preset_names, preset_plan, preset_text
 from trickster_engine.config.plan import Plan
+from trickster_engine.data.cache import cache_directory
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates import count_parameters, estimate, find_machine, fit, machine_keys
+from trickster_engine.estimates.estimate import duration_text
+from trickster_engine.estimates.speeds import expected_time, keep_speeds, read_speeds, speed_of
 from trickster_engine.files import write_text_atomically
 
 
@@ -41,6 +44,9 @@ def add_commands(commands: Subcommands) -> None:
         choices=[*machine_keys(), "all"],
         metavar="MACHINE",
         help=f"whether it fits, and how fast it could be at best: {', '.join([*machine_keys(), 'all'])}",
+    )
+    estimating.add_argument(
+        "--measure", action="store_true", help="do a few updates first, to say how long the run will take here"
     )
     add_json(estimating)
     estimating.set_defaults(run=_estimate)
@@ -75,15 +81,37 @@ def _estimate(options: argparse.Namespace) -> int:
     keys = machine_keys() if "all" in options.machines else dict.fromkeys(options.machines)
     fits = [fit(loaded.plan, find_machine(key)) for key in keys]
     figures = estimate(loaded.plan, _text_tokens(loaded.plan, loaded.path.parent))
+    if options.measure:
+        _measure(loaded.plan)
+    expected = expected_time(loaded.plan, read_speeds(cache_directory()))
     if options.json:
-        print_json({**figures.as_json(), **({"machines": [one.as_json() for one in fits]} if fits else {})})
+        machines = {"machines": [one.as_json() for one in fits]} if fits else {}
+        print_json({**figures.as_json(), "time": vars(expected) if expected else None, **machines})
     elif fits:
         print("\n\n".join(one.as_text() for one in fits))
         print("\nMemory is reckoned as torch uses it, and a tenth of it is left to the driver.")
         print("\n".join(figures.optimal_lines()))
     else:
         print(figures.as_text())
+        if expected is None:
+            print(
+                "Nothing was measured on this machine yet: --measure takes some seconds and says how long a run takes."
+            )
+        else:
+            print(
+                f"About {duration_text(expected.seconds)} of training on this machine, evaluations not counted "
+                f"({expected.source}, from {expected.run})"
+            )
     return 0
+
+
+def _measure(plan: Plan) -> None:
+    """Time some updates of a plan, and keep the speed for whoever asks next."""
+    from trickster_engine.backends.select import torch_device
+    from trickster_engine.bench.updates import steady_rate
+
+    device = torch_device(plan)
+    keep_speeds(cache_directory(), [speed_of(plan, device, steady_rate(plan, device), "a measurement of this shape")])
 
 
 def _text_tokens(plan: Plan, folder: Path) -> int | None:

@@ -1,0 +1,102 @@
+"""What was measured on this machine, and how long a run will therefore take.
+
+A run of the same shape on the same kind of device is a measurement. Any other is an estimate: the speed of the one that
+is closest in computation a token, corrected by that computation. The figures are kept in the user's cache, so that a
+new folder knows them as well.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from trickster_engine.config.plan import Plan
+from trickster_engine.estimates.compute import forward_flops_per_token, tokens_per_step
+from trickster_engine.files import write_json_atomically
+
+FILE = "speeds.json"
+_KEPT = 64
+
+
+@dataclass(frozen=True)
+class Speed:
+    """A measured speed."""
+
+    shape: str  # everything of the plan that the speed depends on
+    device: str  # cpu, cuda, mps, tt, or the first word of its name
+    flops_per_token: float
+    tokens_per_second: float
+    run: str  # what it was measured in, in words
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How long a run is expected to train, evaluations not counted."""
+
+    seconds: float
+    source: Literal["measured", "estimated"]
+    run: str
+
+
+def speed_of(plan: Plan, device: str, tokens_per_second: float, run: str) -> Speed:
+    """A measurement of a plan; `device` in words, as run.json has it."""
+    kind = device.split(":", maxsplit=1)[0].split(" ", maxsplit=1)[0].lower()
+    return Speed(shape_of(plan), kind, _flops_per_token(plan), tokens_per_second, run)
+
+
+def shape_of(plan: Plan) -> str:
+    """What a run's speed depends on, as text that can be compared."""
+    model, training = plan.model, plan.training
+    return json.dumps(
+        [
+            [model.vocab_size, model.hidden_dim, model.num_layers, model.num_heads, model.num_kv_heads, model.mlp_dim],
+            [model.max_seq_len, model.tie_embeddings, model.dropout > 0],
+            [training.batch_size, training.gradient_accumulation_steps, training.optimizer, training.precision],
+            [training.compile, plan.device.enable_ddp, list(plan.device.mesh_shape)],
+        ]
+    )
+
+
+def expected_time(plan: Plan, speeds: Iterable[Speed]) -> Expected | None:
+    """Expected seconds of training on this machine; None before anything was measured here."""
+    tokens = tokens_per_step(plan) * plan.training.max_steps
+    candidates = [speed for speed in speeds if plan.device.device_type in ("auto", speed.device)]
+    shape = shape_of(plan)
+    same = [speed for speed in candidates if speed.shape == shape]
+    if same:
+        fastest = max(same, key=lambda speed: speed.tokens_per_second)
+        return Expected(tokens / fastest.tokens_per_second, "measured", fastest.run)
+    if not candidates:
+        return None
+    work = _flops_per_token(plan)
+    nearest = min(candidates, key=lambda speed: abs(math.log(speed.flops_per_token / work)))
+    return Expected(tokens * work / (nearest.tokens_per_second * nearest.flops_per_token), "estimated", nearest.run)
+
+
+def read_speeds(folder: Path) -> list[Speed]:
+    """The speeds kept in the cache at `folder`; none where it holds none of this machine."""
+    try:
+        document = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return [Speed(**entry) for entry in document[platform.node()]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def keep_speeds(folder: Path, speeds: Iterable[Speed]) -> None:
+    """Add speeds to those kept; one of the same shape and device takes the place of the older. Raises OSError."""
+    known = {(speed.shape, speed.device): speed for speed in read_speeds(folder)}
+    for speed in speeds:
+        known.pop((speed.shape, speed.device), None)
+        known[(speed.shape, speed.device)] = speed
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json_atomically(folder / FILE, {platform.node(): [asdict(speed) for speed in list(known.values())[-_KEPT:]]})
+
+
+def _flops_per_token(plan: Plan) -> float:
+    """A forward pass, and a backward pass that costs two."""
+    return 3.0 * forward_flops_per_token(plan.model)
