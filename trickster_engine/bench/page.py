@@ -24,7 +24,9 @@ def render(page: Path) -> str:
     }
 
     def fill(match: re.Match[str]) -> str:
-        return f"{match['open']}{_BLOCKS[match['name']](readings)}\n{match['close']}"
+        fills, needs = _BLOCKS[match["name"]]
+        kept = {name: reading for name, reading in readings.items() if name.startswith(needs)}
+        return f"{match['open']}{fills(kept)}\n{match['close']}" if kept else match["open"] + match["close"]
 
     return _BLOCK.sub(fill, page.read_text(encoding="utf-8"))
 
@@ -61,8 +63,7 @@ def _throughput(readings: Kept) -> str:
 
 def _races(readings: Kept) -> str:
     lines = ["| held-out loss | ours | nanoGPT's recipe for a CPU | times as fast |", "|---:|---:|---:|---:|"]
-    for name in sorted((name for name in readings if name.startswith("race")), reverse=True):
-        race = readings[name]
+    for _, race in sorted(readings.items(), reverse=True):
         ours, theirs = race["ours"]["reached"], race.get("nanogpt", {}).get("reached")
         cells = [
             f"{ours['seconds']:.0f} s, {ours['tokens'] / 1e6:.2f} million characters" if ours else "not reached",
@@ -77,7 +78,12 @@ def _times(spread: dict[str, float]) -> str:
     return f"{spread['median']:.2f} ({spread['lowest']:.2f} to {spread['highest']:.2f})"
 
 
-_BLOCKS: dict[str, Callable[[Kept], str]] = {"changes": _changes, "throughput": _throughput, "races": _races}
+# What fills a block, and how the names of the readings begin that it needs.
+_BLOCKS: dict[str, tuple[Callable[[Kept], str], tuple[str, ...]]] = {
+    "changes": (_changes, ("changes",)),
+    "throughput": (_throughput, ("pico", "nano")),
+    "races": (_races, ("race",)),
+}
 
 
 def main() -> None:
