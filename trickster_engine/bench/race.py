@@ -20,6 +20,8 @@ from trickster_engine.estimates.compute import tokens_per_step
 from trickster_engine.training.schedule import learning_rate_factor
 
 _EVALUATED_TOKENS_AT_ONCE = 4096
+#: How often nanoGPT is measured: a twentieth of its run.
+NANOGPT_EVAL_INTERVAL = 100
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,15 @@ def run_ours(plan: Plan, dataset: Dataset, device: str, until: float, report: Ca
 
 
 def run_nanogpt(
-    checkout: Path, dataset: Dataset, device: str, until: float, every: int, report: Callable[[Reading], None]
+    checkout: Path, dataset: Dataset, device: str, until: float, report: Callable[[Reading], None]
 ) -> Result:
     """Train nanoGPT by its CPU recipe on the same split of the same text, one token a character as it has it."""
     alphabet, tokens = np.unique(np.concatenate([dataset.train[:], dataset.val[:]]), return_inverse=True)
     train, val = tokens[: len(dataset.train)].astype(np.uint16), tokens[len(dataset.train) :].astype(np.uint16)
     rival = NanoGPT(checkout, CPU_RECIPE_SHAPE, len(alphabet), CPU_RECIPE, torch.device(device))
-    course = _Course(CPU_RECIPE.max_steps, every, CPU_RECIPE.batch_size * CPU_RECIPE_SHAPE["block_size"])
+    course = _Course(
+        CPU_RECIPE.max_steps, NANOGPT_EVAL_INTERVAL, CPU_RECIPE.batch_size * CPU_RECIPE_SHAPE["block_size"]
+    )
     return _run(lambda step: rival.update(train, step), lambda: rival.evaluate(val), course, until, report)
 
 

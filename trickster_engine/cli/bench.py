@@ -73,8 +73,7 @@ def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int
     ours = run_ours(loaded.plan, dataset, device, options.until, report("this config"))
     results = {"until": options.until, "ours": ours.as_json()}
     if options.against:
-        interval = loaded.plan.training.eval_interval
-        theirs = run_nanogpt(options.against, dataset, device, options.until, interval, report("nanoGPT"))
+        theirs = run_nanogpt(options.against, dataset, device, options.until, report("nanoGPT"))
         results["nanogpt"] = theirs.as_json()
         if ours.reached and theirs.reached:
             results["times_as_fast"] = theirs.reached.seconds / ours.reached.seconds
