@@ -96,7 +96,7 @@ def write_dataset(
                 stream.write(compact.data)
                 digest.update(compact.data)
                 tokens += len(compact)
-                characters += count_characters(tokenizer, compact)
+                characters += _characters(tokenizer, compact)
         digest.update(f" {part} {tokens}".encode())
         counts[part] = {"tokens": tokens, "characters": characters}
         if tokens < 2:
@@ -219,8 +219,8 @@ def _text(tokenizer: Tokenizer, tokens: Tokens, limit: int | None) -> str:
     return "".join(pieces)[:limit]
 
 
-def count_characters(tokenizer: Tokenizer, block: npt.NDArray[Any]) -> int:
-    """Count the characters that begin in a block of tokens: UTF-8's first bytes, wherever the block's ends fall."""
+def _characters(tokenizer: Tokenizer, block: npt.NDArray[Any]) -> int:
+    """Count characters as UTF-8's first bytes, which needs no alignment with the block's ends."""
     if tokenizer.kind == "char":
         return len(block)
     values = block if tokenizer.kind == "byte" else np.frombuffer(tokenizer.to_bytes(block), dtype=np.uint8)

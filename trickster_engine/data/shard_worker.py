@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from trickster_engine.data.cache import storage_error
-from trickster_engine.data.dataset import count_characters, storage_type
+from trickster_engine.data.dataset import storage_type
 from trickster_engine.data.layout import Shard, Span, read_shard_bytes, read_shard_text
 from trickster_engine.data.tokenizer import Tokenizer, load_tokenizer
 from trickster_engine.errors import TricksterError
@@ -69,7 +69,7 @@ def _encode(job: dict[str, Any]) -> dict[str, Any]:
     path, begin, end = Path(job["path"]), job["begin"], job["end"]
     dtype = storage_type(tokenizer.vocab_size)
     text, digest = hashlib.sha256(), hashlib.sha256()
-    tokens = characters = 0
+    tokens = 0
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as stream:
@@ -81,7 +81,7 @@ def _encode(job: dict[str, Any]) -> dict[str, Any]:
                     stream.write(data)
                     tokens += len(data)
                     _say({"bytes": len(data)})
-                digest, characters = text, job["characters"]
+                digest = text
             else:
                 wanted = _between(_watched(read_shard_text(_shard(job)), text), begin, end)
                 for block in tokenizer.encode_stream(wanted):
@@ -89,13 +89,13 @@ def _encode(job: dict[str, Any]) -> dict[str, Any]:
                     stream.write(compact.data)
                     digest.update(compact.data)
                     tokens += len(compact)
-                    characters += count_characters(tokenizer, compact)
         sync_file(temporary)
         temporary.replace(path)
     except OSError as error:
         raise storage_error(error, path.parent) from error
     finally:
         temporary.unlink(missing_ok=True)
+    characters = (job["characters"] if end is None else end) - begin
     return {"text": text.hexdigest(), "sha256": digest.hexdigest(), "tokens": tokens, "characters": characters}
 
 

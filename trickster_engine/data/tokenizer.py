@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +29,9 @@ TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 _BYTES = 256
 _NO_BYTES = b"\xff"  # shown for an id that no token has: never part of UTF-8, so it decodes to one U+FFFD
-_PIECE_CHARACTERS = 1 << 15  # BPE encodes pieces of this size side by side
+# BPE encodes pieces of this size. Measured with tokenizers 0.23 on one core: pieces of 1 to 4 thousand characters take
+# two thirds of the time of 32 thousand, and encode_batch takes less than encode_batch_fast.
+_PIECE_CHARACTERS = 1 << 11
 
 
 def _byte_characters() -> list[str]:
@@ -111,8 +114,8 @@ class Tokenizer:
         _utf8(text)  # the library would fail with a TypeError on a lone surrogate
         if self.kind == "bpe":
             pieces = list(cut_safely([text], _PIECE_CHARACTERS))
-            encoded = self.library.encode_batch_fast(pieces, add_special_tokens=False)
-            return np.fromiter((index for piece in encoded for index in piece.ids), dtype=np.int64)
+            encoded = self.library.encode_batch(pieces, add_special_tokens=False)
+            return np.fromiter(chain.from_iterable(piece.ids for piece in encoded), dtype=np.int64)
         return np.asarray(self.library.encode(text, add_special_tokens=False).ids, dtype=np.int64)
 
     def _encode_characters(self, text: str) -> Ids:
