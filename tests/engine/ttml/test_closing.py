@@ -112,8 +112,9 @@ def test_a_signal_that_was_swallowed_ends_the_next_step(double: Callable[..., An
 
 
 SCRIPT = textwrap.dedent("""
-    import sys
+    import signal, sys
     import torch
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     torch.set_num_threads(1)
     from tests.engine.ttml.plans import plan
     from tests.engine.ttml.test_backend import batch
