@@ -29,6 +29,7 @@ from trickster_engine.training import guards
 from trickster_engine.training.checkpoints import CheckpointStore, TrainerState, seal, step_of, take_part
 from trickster_engine.training.loop import Trainer
 from trickster_engine.training.recorder import Recorder, SilentRecorder, Watcher
+from trickster_engine.training.speed_keeper import SpeedKeeper
 from trickster_engine.training.stopping import StopSwitch
 from trickster_engine.training.team import ALONE, Team
 from trickster_engine.training.tracking import make_tracker
@@ -153,7 +154,7 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
     run, plan = session.run, session.plan
     switch = StopSwitch(run)
     tracker = make_tracker(plan) if team.leads else None
-    watchers = [*session.watchers, *([tracker] if tracker else [])]
+    watchers = [*session.watchers, SpeedKeeper(), *([tracker] if tracker else [])]
     recorder = Recorder(run, session.log_path, watchers) if team.leads else SilentRecorder(run)
     backend: Backend | None = None
     step = 0

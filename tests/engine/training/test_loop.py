@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +19,11 @@ from trickster_engine.backends.torch_backend import TorchBackend
 from trickster_engine.config import check
 from trickster_engine.config.plan import Plan, TrainingConfig
 from trickster_engine.data.batches import TrainingBatches, validation_windows
+from trickster_engine.data.cache import cache_directory
 from trickster_engine.data.prepare import prepare
 from trickster_engine.errors import TricksterError
+from trickster_engine.estimates.compute import tokens_per_step
+from trickster_engine.estimates.speeds import expected_time, read_speeds
 from trickster_engine.events import Event
 from trickster_engine.runs import RunDirectory, RunIdentity, read_events
 from trickster_engine.training.losses import training_loss
@@ -38,6 +42,15 @@ def plan_of(path: Path) -> Plan:
 def train(path: Path) -> tuple[RunDirectory, str, list[Event]]:
     run, outcome = start(path, path.read_text(), plan_of(path), show_progress=False)
     return run, outcome, read_events(run.events_path)[0]
+
+
+def test_a_finished_run_teaches_the_estimates(tiny_config: Config) -> None:
+    path = tiny_config(training_config={"max_steps": 20, "log_interval": 5})
+    run, _, events = train(path)
+    rates = [event["tokens_per_s"] for event in of_kind(events, "step")]
+    expected = expected_time(plan_of(path), read_speeds(cache_directory()))
+    assert expected is not None and (expected.source, expected.run) == ("measured", run.id)
+    assert expected.seconds == pytest.approx(20 * tokens_per_step(plan_of(path)) / statistics.median(rates))
 
 
 def of_kind(events: list[Event], kind: str) -> list[dict]:
