@@ -23,7 +23,8 @@ from trickster_engine.data.cache import cache_directory
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates import count_parameters, estimate, find_machine, fit, machine_keys
 from trickster_engine.estimates.estimate import duration_text
-from trickster_engine.estimates.speeds import expected_time, keep_speeds, read_speeds, speed_of
+from trickster_engine.estimates.machines import THIS_MACHINE
+from trickster_engine.estimates.speeds import Expected, expected_time, keep_speeds, read_speeds, speed_of
 from trickster_engine.files import write_text_atomically
 
 
@@ -91,18 +92,21 @@ def _estimate(options: argparse.Namespace) -> int:
         print("\n\n".join(one.as_text() for one in fits))
         print("\nMemory is reckoned as torch uses it, and a tenth of it is left to the driver.")
         print("\n".join(figures.optimal_lines()))
+        if THIS_MACHINE in keys:
+            print(_time_here(expected))
     else:
         print(figures.as_text())
-        if expected is None:
-            print(
-                "Nothing was measured on this machine yet: --measure takes some seconds and says how long a run takes."
-            )
-        else:
-            print(
-                f"About {duration_text(expected.seconds)} of training on this machine, evaluations not counted "
-                f"({expected.source}, from {expected.run})"
-            )
+        print(_time_here(expected))
     return 0
+
+
+def _time_here(expected: Expected | None) -> str:
+    if expected is None:
+        return "Nothing was measured on this machine yet: --measure takes some seconds and says how long a run takes."
+    return (
+        f"About {duration_text(expected.seconds)} of training on this machine, evaluations not counted "
+        f"({expected.source}, from {expected.run})"
+    )
 
 
 def _measure(plan: Plan) -> None:

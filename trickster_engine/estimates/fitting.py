@@ -19,19 +19,23 @@ USABLE_SHARE = 0.9
 ASSUMED_UTILISATION = 0.5
 _TT_MULTIPLE = 32  # sequence lengths on a board
 _SHORTEST = 32
+_SHARED_BY = (2, 4, 8)
 
 
 @dataclass(frozen=True)
 class Change:
     """What to write instead, and what is needed then."""
 
-    values: dict[str, int]  # by the config's keys
+    values: dict[str, int | bool | str]  # by the config's keys
     needed: int  # bytes on each chip
     same_update: bool  # whether a step still learns from the same number of tokens
 
     def as_text(self) -> str:
         """Return the lines to write in words."""
-        return ", ".join(f"{key.split('.')[1]}: {value}" for key, value in self.values.items())
+        written = {key.split(".")[1]: value for key, value in self.values.items()}
+        return ", ".join(
+            f"{name}: {str(value).lower() if isinstance(value, bool) else value}" for name, value in written.items()
+        )
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Fit:
     change: Change | None  # what makes it fit where it does not; None where nothing short of a smaller model does
     fastest_s: float | None  # seconds, at the assumed share of the peak; None where no peak is known
     batch_size: int
+    shared_by: int | None  # how many such GPUs hold the model together where one cannot; None where that is no way out
 
     @property
     def uneven(self) -> bool:
@@ -67,6 +72,7 @@ class Fit:
             "fits": self.fits,
             "would_fit_with": None if self.change is None else self.change.values,
             "same_update": None if self.change is None else self.change.same_update,
+            "shared_by": self.shared_by,
             "at_best_s": self.fastest_s,
             "assumed_utilisation": ASSUMED_UTILISATION,
             "measured": False,
@@ -99,6 +105,8 @@ class Fit:
         if self.fits is None:
             return "whether it fits is not known"
         if not self.fits:
+            if self.change is None and self.shared_by is not None:
+                return f"does not fit; would on {self.shared_by} of them with sharding: full"
             if self.change is None:
                 return "does not fit, whatever the batch: it takes a smaller model"
             kept = "the same update" if self.change.same_update else "a shorter context"
@@ -110,7 +118,7 @@ class Fit:
     def time_line(self) -> str:
         """Return how fast it could be, in one line that does not pass for a measurement."""
         if self.fastest_s is None or self.machine.peak is None:
-            return "time: known once a run was measured there"
+            return "time: `trickster estimate --measure` says it on that machine"
         peak = f"{self.machine.peak * self.machine.chips / 1e12:,.0f} TFLOPS"
         return (
             f"at best {duration_text(self.fastest_s)}: {ASSUMED_UTILISATION:.0%} of its peak of {peak}, assumed and not"
@@ -128,15 +136,38 @@ def fit(plan: Plan, machine: Machine) -> Fit:
     fastest = None
     if machine.peak is not None:
         fastest = count_compute(plan).total / (machine.peak * machine.chips * ASSUMED_UTILISATION)
-    return Fit(machine, memory, needed, usable, change, fastest, plan.training.batch_size)
+    shared_by = None
+    if usable is not None and needed > usable and change is None:
+        shared_by = _shared_by(there, machine, usable)
+    return Fit(machine, memory, needed, usable, change, fastest, plan.training.batch_size, shared_by)
 
 
 def _on(plan: Plan, machine: Machine) -> Plan:
-    """Return the plan as it would be trained there: on all chips, each with its share of the batch."""
+    """Return the plan as it would be trained there: on all chips, each with the model and its share of the batch."""
     device = replace(
-        plan.device, device_type=machine.device_type, mesh_shape=(1, machine.chips), enable_ddp=machine.chips > 1
+        plan.device,
+        device_type=machine.device_type,
+        mesh_shape=(1, machine.chips),
+        enable_ddp=machine.chips > 1,
+        sharding="none",
     )
-    return replace(plan, device=device)
+    # A board keeps everything for the way back: there is no other way on it.
+    recomputed = plan.training.activation_checkpointing and machine.device_type != "tt"
+    return replace(plan, device=device, training=replace(plan.training, activation_checkpointing=recomputed))
+
+
+def _shared_by(plan: Plan, machine: Machine, usable: int) -> int | None:
+    """Return how many GPUs of a kind would have to share the model, each with one sequence at a time."""
+    sequences = plan.training.batch_size * plan.training.gradient_accumulation_steps
+    if machine.device_type != "cuda" or plan.training.optimizer != "adamw":
+        return None
+    for count in _SHARED_BY:
+        if sequences % count == 0:
+            device = replace(plan.device, mesh_shape=(1, count), enable_ddp=True, sharding="full")
+            shared = replace(_portioned(plan, count, sequences // count), device=device)
+            if _needed(training_memory(shared), machine) <= usable:
+                return count
+    return None
 
 
 def _needed(memory: TrainingMemory, machine: Machine) -> int:
@@ -144,15 +175,17 @@ def _needed(memory: TrainingMemory, machine: Machine) -> int:
 
 
 def _change(plan: Plan, machine: Machine, usable: int) -> Change | None:
-    """Return the smallest change that fits: a batch in more portions, else a shorter context as well."""
+    """Return the smallest change that fits: a batch in more portions, else computing again, else a shorter context."""
     for candidate in _candidates(plan, machine):
         needed = _needed(training_memory(candidate), machine)
         if needed <= usable:
             training = candidate.training
-            values = {
+            values: dict[str, int | bool | str] = {
                 "training_config.batch_size": training.batch_size,
                 "training_config.gradient_accumulation_steps": training.gradient_accumulation_steps,
             }
+            if training.activation_checkpointing != plan.training.activation_checkpointing:
+                values["training_config.activation_checkpointing"] = training.activation_checkpointing
             shorter = candidate.model.max_seq_len != plan.model.max_seq_len
             if shorter:
                 values["model_config.max_seq_len"] = candidate.model.max_seq_len
@@ -170,6 +203,9 @@ def _candidates(plan: Plan, machine: Machine) -> Iterator[Plan]:
     ]
     plans = [_portioned(plan, size, sequences // size) for size in sizes] or [plan]
     yield from plans
+    if machine.device_type != "tt" and not plan.training.activation_checkpointing:
+        plans = [replace(one, training=replace(one.training, activation_checkpointing=True)) for one in (plan, *plans)]
+        yield from plans
     length = plan.model.max_seq_len // 2
     while length >= _SHORTEST:
         rounded = length // _TT_MULTIPLE * _TT_MULTIPLE if machine.device_type == "tt" else length

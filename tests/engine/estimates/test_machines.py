@@ -18,7 +18,7 @@ from trickster_engine.estimates import machines as machines_module
 from trickster_engine.estimates.fitting import ASSUMED_UTILISATION, USABLE_SHARE
 
 
-def with_values(plan: Plan, values: dict[str, int]) -> Plan:
+def with_values(plan: Plan, values: dict[str, int | bool | str]) -> Plan:
     """The plan with these lines written into it."""
     for key, value in values.items():
         section, name = key.split(".")
@@ -57,8 +57,8 @@ def test_what_is_advised_does_fit_and_is_the_least_change(preset: str, machine: 
     assert there.verdict().startswith("does not fit")
     if there.change is None:
         smallest = with_values(plan, {"training_config.batch_size": machine.chips, "model_config.max_seq_len": 32})
-        again = fit(smallest, machine)
-        assert not again.fits
+        assert not fit(smallest, machine).fits
+        assert there.shared_by in (None, 2, 4, 8) and (there.shared_by is None or "sharding: full" in there.verdict())
         return
     values = there.change.values
     changed = with_values(plan, values)
@@ -72,11 +72,25 @@ def test_what_is_advised_does_fit_and_is_the_least_change(preset: str, machine: 
     # The next larger portion of the batch would not have fitted.
     for larger in range(after.batch_size + 1, before.batch_size):
         if same % larger == 0 and larger % machine.chips == 0 and there.change.same_update:
-            portion = {
+            portion: dict[str, int | bool | str] = {
                 "training_config.batch_size": larger,
                 "training_config.gradient_accumulation_steps": same // larger,
             }
+            if after.activation_checkpointing:
+                portion["training_config.activation_checkpointing"] = True
             assert not fit(with_values(plan, portion), machine).fits
+
+
+def test_several_gpus_share_what_one_cannot_hold() -> None:
+    mega = preset_plan("mega")
+    there = fit(replace(mega, training=replace(mega.training, optimizer="adamw")), find_machine("rtx-3060-12gb"))
+    assert not there.fits and there.change is None and there.shared_by in (2, 4, 8)
+    assert f"would on {there.shared_by} of them with sharding: full" in there.verdict()
+    muon = fit(replace(mega, training=replace(mega.training, optimizer="muon")), find_machine("rtx-3060-12gb"))
+    assert muon.shared_by is None or muon.change is not None
+    board = fit(replace(mega, training=replace(mega.training, activation_checkpointing=True)), find_machine("n150"))
+    assert board.memory == fit(mega, find_machine("n150")).memory  # boards have neither
+    assert board.shared_by is None
 
 
 def test_memory_is_that_of_one_chip_with_its_share_of_the_batch() -> None:
@@ -151,5 +165,8 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     (tmp_path / "letters.txt").write_text("dear reader " * 1000)
     assert main(["estimate", str(config), "--set", "data_config.corpus=letters.txt", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["text"]["training_tokens"] == 10_800
+    assert main(["estimate", str(config), "--for", "this"]) == 0
+    here = capsys.readouterr().out
+    assert "This machine's" in here and ("--measure" in here or "of training on this machine" in here)
     with pytest.raises(SystemExit):
         main(["estimate", str(config), "--for", "abacus"])
