@@ -146,13 +146,15 @@ def read_events(path: Path, offset: int = 0, max_bytes: int | None = None) -> tu
 class RunLock:
     """The trainer's hold on its run directory: an operating-system lock that ends with the process, however it ends."""
 
-    def __init__(self, run_path: Path) -> None:
+    def __init__(self, run_path: Path, patience_s: float = 0.2) -> None:
+        """`patience_s`: how long to wait for it. A reader's `is_live` holds it for the blink of an eye."""
         self._path = run_path / LOCK_FILE
+        self._patience_s = patience_s
         self._file: TextIO | None = None
 
     def __enter__(self) -> RunLock:
         file = self._path.open("a+", encoding="utf-8")
-        if not _lock_patiently(file):
+        if not _lock_patiently(file, self._patience_s):
             holder = read_lock_holder(self._path)
             file.close()
             who = f"process {holder.pid} on {holder.host}" if holder else "another process"
@@ -177,13 +179,13 @@ class RunLock:
             self._file = None
 
 
-def _lock_patiently(file: TextIO) -> bool:
-    """Take the lock even if a reader's `is_live` holds it for the blink of an eye."""
-    for _ in range(20):
-        if lock_file(file):
-            return True
+def _lock_patiently(file: TextIO, patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while not lock_file(file):
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.01)
-    return False
+    return True
 
 
 def read_lock_holder(path: Path) -> ProcessIdentity | None:

@@ -72,6 +72,11 @@ def started_by_torchrun() -> bool:
     return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR"))
 
 
+def patience_s() -> int:
+    """How many seconds a process waits for the others."""
+    return int(os.environ.get(PATIENCE_VARIABLE, DEFAULT_PATIENCE_S))
+
+
 @contextmanager
 def torchrun_team(device: str) -> Iterator[Torchrun]:
     """Meet the other processes; `device` is the kind they train on, cuda or cpu."""
@@ -79,9 +84,8 @@ def torchrun_team(device: str) -> Iterator[Torchrun]:
     if device == "cuda":
         place = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(place)
-    patience = timedelta(seconds=int(os.environ.get(PATIENCE_VARIABLE, DEFAULT_PATIENCE_S)))
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=patience, device_id=place)
+    dist.init_process_group(backend, timeout=timedelta(seconds=patience_s()), device_id=place)
     yield Torchrun(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     # Only after an orderly end: with a process missing, taking the group down could wait for it for ever.
     dist.destroy_process_group()

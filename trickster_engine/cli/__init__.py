@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from trickster_engine import __version__
-from trickster_engine.cli import bench, configs, data, machine, models, report, runs, training
+from trickster_engine.cli import bench, configs, data, launching, machine, models, report, runs, training
 from trickster_engine.errors import TricksterError
 
 EPILOG = """\
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"trickster {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (training, configs, data, models, report, runs, machine, bench):
+    for module in (training, launching, configs, data, models, report, runs, machine, bench):
         module.add_commands(commands)
     options = parser.parse_args(arguments)
     try:

@@ -1,5 +1,7 @@
-"""One process of a run that several train: `python -m trickster_engine.training.rank RUN CONFIG`, started by torchrun.
+"""One process of a run that several train, started by torchrun: `trickster_engine.training.rank RUN CONFIG [TEXT]`.
 
+On one machine, the process that started it holds the run and has written its config. On several (TEXT is given: a file
+with the config's text) the first of all processes does both, or goes on with the run where it has begun already.
 It ends with the process that started it. Exit code 0 stands for a finished and for a stopped run alike, because to
 torchrun anything else is a failure; which of the two it was is in the run's events.
 """
@@ -11,6 +13,7 @@ import os
 import sys
 import time
 import traceback
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,7 +30,11 @@ def main() -> NoReturn:
     end_with_starter()
     code = 0
     try:
-        train(Path(sys.argv[1]), Path(sys.argv[2]))
+        run, config, *text = map(Path, sys.argv[1:])
+        if text:
+            train_with_other_machines(run, config, text[0].read_text(encoding="utf-8"))
+        else:
+            train(run, config)
     except Exception as error:
         code = error.exit_code if isinstance(error, TricksterError) else 1
         leave_word(error)
@@ -48,9 +55,42 @@ def train(path: Path, config_path: Path) -> None:
     from trickster_engine.training.session import session_of, train_here
 
     run = RunDirectory(path)
-    session = session_of(run, config_path)
+    session = session_of(run, config_path, overseen=True)
     with torchrun_team(chosen_device(session.plan)) as team:
         train_here(session, team, resuming=team.shared(run.identity() is not None))
+
+
+def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
+    """Take part in training a run that machines share through their file system. Raises TricksterError."""
+    from trickster_engine.backends.distributed import patience_s, torchrun_team
+    from trickster_engine.backends.select import chosen_device
+    from trickster_engine.config import check
+    from trickster_engine.files import write_text_atomically
+    from trickster_engine.runs import RunDirectory, RunLock
+    from trickster_engine.training.session import session_of, train_here
+
+    run = RunDirectory(path)
+    plan = check(text).plan
+    if plan is None:
+        raise TricksterError("config-invalid", "The config has errors.", "Look at it with: trickster check CONFIG")
+    with ExitStack() as stack:
+        team = stack.enter_context(torchrun_team(chosen_device(plan)))
+        if team.leads:
+            path.mkdir(parents=True, exist_ok=True)
+            # The one who led before may be on a machine that is cut off, and notices that a moment later.
+            stack.enter_context(RunLock(path, patience_s=min(60, patience_s())))
+            if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
+                run.clear_stop_request()
+            if not run.config_path.exists():
+                write_text_atomically(run.config_path, text)
+        resuming = team.shared(run.identity() is not None)
+        if run.config_path.read_text(encoding="utf-8") != text:
+            raise TricksterError(
+                "another-config",
+                f"{path} was begun with another config.",
+                "Launch it with the config.yaml that lies in it, or name another --run-dir.",
+            )
+        train_here(session_of(run, config_path, overseen=False), team, resuming=resuming)
 
 
 def leave_word(error: Exception) -> None:

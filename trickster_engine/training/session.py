@@ -49,6 +49,8 @@ class Session:
     config_path: Path
     watchers: Sequence[Watcher] = ()
     show_progress: bool = True
+    #: Whether the process that has started this one writes down how the run begins, and why it fails.
+    overseen: bool = False
 
     @property
     def folder(self) -> Path:
@@ -125,9 +127,9 @@ def resume(
         return _train(session, resuming=True)
 
 
-def session_of(run: RunDirectory, config_path: Path) -> Session:
-    """What one of several processes needs to train a run that another one has begun. Raises TricksterError."""
-    return Session(run, _plan_of(run, _read_config(run)), config_path, show_progress=False)
+def session_of(run: RunDirectory, config_path: Path, *, overseen: bool) -> Session:
+    """What one of several processes needs to train a run whose config is written. Raises TricksterError."""
+    return Session(run, _plan_of(run, _read_config(run)), config_path, show_progress=False, overseen=overseen)
 
 
 def checkpoint_store(run: RunDirectory, plan: Plan, team: Team = ALONE) -> CheckpointStore:
@@ -148,8 +150,7 @@ def _train(session: Session, *, resuming: bool) -> Outcome:
 def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
     """Train in this process, by itself or in a team. Raises TricksterError.
 
-    `resuming` goes on from the newest whole checkpoint, if there is one. Why a process that is alone fails is written
-    down here; in a team, by the one who started it.
+    `resuming` goes on from the newest whole checkpoint, if there is one.
     """
     run, plan = session.run, session.plan
     switch = StopSwitch(run)
@@ -157,12 +158,14 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
     watchers = [*session.watchers, SpeedKeeper(), *([tracker] if tracker else [])]
     recorder = Recorder(run, session.log_path, watchers) if team.leads else SilentRecorder(run)
     backend: Backend | None = None
+    trainer: Trainer | None = None
     step = 0
     try:
         checkpoint = checkpoint_store(run, plan, team).newest() if resuming else None
         step = checkpoint.state.step if checkpoint else 0
-        if team.size == 1:
-            recorder.status("starting", step, f"process {this_process().pid}")
+        if not session.overseen:
+            others = f", with {team.size - 1} others" if team.size > 1 else ""
+            recorder.status("starting", step, f"process {this_process().pid}{others}")
             recorder.status("preparing", step)
         dataset = prepare_data(session, lambda message: recorder.status("preparing", step, message))
         if checkpoint and checkpoint.state.data_fingerprint != dataset.fingerprint:
@@ -204,8 +207,8 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
         return outcome
     except Exception as error:
         explained = team.explain(error) or guards.explain(error, plan)
-        if team.size == 1:
-            record_failure(recorder, error, explained, step)
+        if not session.overseen:
+            record_failure(recorder, error, explained, trainer.state.step if trainer else step)
         raise (explained or error) from error
     finally:
         switch.disarm()

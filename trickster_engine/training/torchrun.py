@@ -1,9 +1,11 @@
-"""Training in several processes on this machine, which from outside is one: this one.
+"""Training in several processes on this machine, which from outside are one: this one.
 
-It holds the run, prepares the text, starts torchrun's agent in itself, and says what happens. The processes that the
-agent starts (`rank.py`) train; the first of them writes the run directory, and its events are passed on to whoever
+This one holds the run, prepares the text, starts torchrun's agent in itself, and says what happens. The processes that
+the agent starts (`rank.py`) train; the first of them writes the run directory, and its events are passed on to whoever
 watches here. A signal becomes a request to stop, which the processes agree on between two steps. When one of them is
 lost, the agent ends the others, and why is written down here.
+
+With other machines there is an agent on each of them, and the first of all processes holds the run.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -70,10 +73,35 @@ def train_in_processes(session: Session, processes: int) -> Outcome:
     return "stopped" if run.summary().status == "stopped" else "finished"
 
 
-def run_torchrun(options: list[str], session: Session, environment: Mapping[str, str]) -> None:
+def train_with_other_machines(session: Session, text: str, options: Sequence[str], processes: int) -> Outcome:
+    """Be this machine's part of a run that several train: torchrun with these options. Raises TricksterError.
+
+    Every machine calls this with the same config and the same run directory, which they share; where the run has begun
+    already, they go on with it. `text` is the config's; `processes` are started here.
+    """
+    from trickster_engine.training.session import prepare_data
+
+    _refuse_here()
+    plan = session.plan
+    check_torch_device(chosen_device(plan), processes)
+    prepare_data(session)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="trickster-", suffix=".yaml") as file:
+        file.write(text)
+        file.flush()
+        options = [*options, "--nproc-per-node", str(processes)]
+        with _ending_when_cut_off():
+            run_torchrun(options, session, process_environment(processes, plan.device.sharding), [file.name])
+    return "stopped" if session.run.summary().status == "stopped" else "finished"
+
+
+def run_torchrun(
+    options: Sequence[str], session: Session, environment: Mapping[str, str], arguments: Sequence[str] = ()
+) -> None:
     """Be torchrun for a run until its processes have ended. Raises TricksterError for what made one of them fail."""
+    from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous.api import RendezvousError
     from torch.distributed.run import parse_args
     from torch.distributed.run import run as torchrun
 
@@ -86,11 +114,20 @@ def run_torchrun(options: list[str], session: Session, environment: Mapping[str,
         stack.enter_context(_signals_ask_to_stop(run))
         # Signals are ours; torchrun only has to have one to listen to.
         options = [*options, "--signals-to-handle", "SIGQUIT", "--shutdown-timeout", str(_SHUTDOWN_S)]
-        command = ["--log-dir", logs, "-m", "trickster_engine.training.rank", str(run.path), str(session.config_path)]
+        command = ["-m", "trickster_engine.training.rank", str(run.path), str(session.config_path), *arguments]
         try:
-            torchrun(parse_args([*options, *command]))  # type: ignore[no-untyped-call]
+            torchrun(parse_args([*options, "--log-dir", logs, *command]))  # type: ignore[no-untyped-call]
         except ChildFailedError as error:
             raise _cause(error.failures, session.log_path) from None
+        except (RendezvousError, DistError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise TricksterError(
+                "machines-not-together",
+                f"The machines of this run did not come or stay together: {reason}",
+                "Check that each can reach the address and port of --rdzv-endpoint, and that all of them were started. "
+                "Launch again as before: the run goes on from its last checkpoint.",
+                EXIT_TRAINING_FAILED,
+            ) from None
         except SignalException:
             raise KeyboardInterrupt from None
 
@@ -165,7 +202,43 @@ def _ending_with_this_process() -> Iterator[None]:
 
 
 @contextmanager
-def _passing_on(run: RunDirectory, watchers: tuple[Watcher, ...] | Any) -> Iterator[None]:
+def _ending_when_cut_off() -> Iterator[None]:
+    """End this process when torchrun's agent does not come round to see that a process of its own has ended.
+
+    It asks the meeting point ten times a second how many machines wait. Cut off from it, it waits for the answer as
+    long as TCP does, which is a quarter of an hour.
+    """
+    from trickster_engine.backends.distributed import patience_s
+
+    limit = max(_SHUTDOWN_S + 15, min(300, patience_s()))
+    over = threading.Event()
+
+    def watch() -> None:
+        seen = None
+        while not over.wait(1.0):
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:  # there are none now
+                ended = None
+            if ended is None:
+                seen = None
+                continue
+            seen = seen or time.monotonic()
+            if time.monotonic() - seen > limit:
+                print("error: This machine is cut off from the others of the run, so it ends here.", file=sys.stderr)
+                print("       Launch it again once they can be reached: the run goes on.", file=sys.stderr, flush=True)
+                os._exit(EXIT_TRAINING_FAILED)
+
+    if hasattr(os, "waitid"):
+        threading.Thread(target=watch, name="watch-agent", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+@contextmanager
+def _passing_on(run: RunDirectory, watchers: Sequence[Watcher]) -> Iterator[None]:
     """Tell the watchers what the training processes write down."""
     over = threading.Event()
     thread = threading.Thread(target=_follow, args=(run, watchers, over), name="follow-run", daemon=True)
@@ -177,8 +250,8 @@ def _passing_on(run: RunDirectory, watchers: tuple[Watcher, ...] | Any) -> Itera
         thread.join()
 
 
-def _follow(run: RunDirectory, watchers: Any, over: threading.Event) -> None:
-    offset = run.events_path.stat().st_size
+def _follow(run: RunDirectory, watchers: Sequence[Watcher], over: threading.Event) -> None:
+    offset = run.events_path.stat().st_size if run.events_path.exists() else 0
     ready = False
     last_round = False
     while not last_round:
@@ -205,6 +278,8 @@ def _signals_ask_to_stop(run: RunDirectory) -> Iterator[None]:
         if asked.is_set() and number == signal.SIGINT:
             raise SignalException("interrupted twice", signal.SIGKILL)
         asked.set()
+        if not run.path.is_dir():  # nothing has begun: nothing to save
+            raise SignalException("stopped before the run began", signal.SIGTERM)
         run.request_stop()
 
     previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}

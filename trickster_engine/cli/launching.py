@@ -1,0 +1,80 @@
+"""`launch`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config
+from trickster_engine.cli.console import ConsoleWatcher, JsonWatcher
+from trickster_engine.errors import EXIT_STOPPED, TricksterError
+from trickster_engine.runs import RunDirectory
+
+DESCRIPTION = """\
+Train on several machines: run this on each of them, with the same config and the same run directory, on a file system
+that they share. It is torchrun, given what it needs; the options without an explanation here are torchrun's own. Where
+the run directory holds a run already, training goes on from its newest checkpoint: after a lost machine, launch again.
+"""
+
+
+def add_commands(commands: Subcommands) -> None:
+    """Register the commands of this file."""
+    launch = commands.add_parser("launch", help="train on several machines", description=DESCRIPTION)
+    add_config(launch)
+    add_json(launch)
+    launch.add_argument("--run-dir", type=Path, required=True, help="the run, on a file system that all machines share")
+    launch.add_argument("--nnodes", required=True, metavar="N|MIN:MAX", help="how many machines")
+    launch.add_argument("--rdzv-endpoint", required=True, metavar="HOST:PORT", help="one of them, where all meet")
+    launch.add_argument("--rdzv-id", default="trickster", metavar="ID", help="the same for all machines of one job")
+    launch.add_argument("--nproc-per-node", type=int, metavar="N", help="default: mesh_shape's devices, shared out")
+    launch.add_argument("--max-restarts", type=int, default=0, metavar="N", help="begin again so often; default 0")
+    launch.add_argument("--local-addr", metavar="ADDRESS", help="how the others reach this machine")
+    launch.add_argument("--rdzv-conf", metavar="KEY=VALUE,…", help="for instance join_timeout=600")
+    launch.add_argument(
+        "--patience", type=int, metavar="SECONDS", help="how long to wait for a machine that says nothing; default 1800"
+    )
+    launch.set_defaults(run=_launch)
+
+
+def _launch(options: argparse.Namespace) -> int:
+    from trickster_engine.backends.distributed import PATIENCE_VARIABLE
+    from trickster_engine.training.session import Session
+    from trickster_engine.training.torchrun import train_with_other_machines
+
+    loaded = load_config(options)
+    rows, columns = loaded.plan.device.mesh_shape
+    processes = options.nproc_per_node or max(1, rows * columns // _fewest(options.nnodes))
+    torchrun = ["--rdzv-backend", "c10d", "--rdzv-conf", _rendezvous(options)]
+    for name in ("nnodes", "rdzv_endpoint", "rdzv_id", "max_restarts", "local_addr"):
+        if (value := getattr(options, name)) is not None:
+            torchrun += [f"--{name.replace('_', '-')}", str(value)]
+    if options.patience is not None:
+        os.environ[PATIENCE_VARIABLE] = str(options.patience)
+    run = RunDirectory(options.run_dir.resolve())
+    watcher = JsonWatcher() if options.json else ConsoleWatcher()
+    session = Session(run, loaded.plan, loaded.path.resolve(), [watcher], show_progress=not options.json)
+    try:
+        outcome = train_with_other_machines(session, loaded.text, torchrun, processes)
+    finally:
+        watcher.close()
+    if not options.json:
+        print(f"\n{outcome.capitalize()}: {run.path}")
+    return EXIT_STOPPED if outcome == "stopped" else 0
+
+
+def _rendezvous(options: argparse.Namespace) -> str:
+    """torchrun's `--rdzv-conf`. It finds out by the machine's name whether the meeting point is here, unless told."""
+    given: str = options.rdzv_conf or ""
+    if options.local_addr is None or "is_host" in given:
+        return given
+    here = options.rdzv_endpoint.rpartition(":")[0] == options.local_addr
+    return ",".join(filter(None, [given, f"is_host={str(here).lower()}"]))
+
+
+def _fewest(nnodes: str) -> int:
+    """The least number of machines in `2` or `2:4`. Raises TricksterError."""
+    numbers = nnodes.split(":")
+    if len(numbers) > 2 or not all(number.isdigit() and int(number) > 0 for number in numbers):
+        raise TricksterError("bad-nnodes", f"--nnodes {nnodes} is not a number of machines.", "Write 2, or 2:4.", 2)
+    return int(numbers[0])
