@@ -76,6 +76,16 @@ try {
   await page.getByRole('button', { name: 'Compare with Random' }).click();
   await page.locator('.losses').waitFor({ timeout: 180_000 });
   await picture('proof');
+  await workbench.command('Trickster: What Was Learned');
+  const report = workbench.page
+    .locator('iframe.webview.ready:visible')
+    .last()
+    .contentFrame()
+    .locator('iframe#active-frame')
+    .contentFrame();
+  await report.locator('h1').filter({ hasText: 'What pico-001 learned' }).waitFor({ timeout: 300_000 });
+  await workbench.command('Notifications: Clear All Notifications');
+  await picture('learned');
 } finally {
   await workbench.close();
   await closeBrowser();

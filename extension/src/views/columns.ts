@@ -1,6 +1,12 @@
 import * as vscode from 'vscode';
 
-/** Where something opens beside the config: the second column where there is one, so that no third one is made. */
+/**
+ * Where something opens beside the config: the second column where there is one, so that no third one is made. With no
+ * text in front it opens there, as a page of the lesson in half the width would lose its text.
+ */
 export function besideColumn(): vscode.ViewColumn {
-  return vscode.window.tabGroups.all.length > 1 ? vscode.ViewColumn.Two : vscode.ViewColumn.Beside;
+  if (vscode.window.tabGroups.all.length > 1) {
+    return vscode.ViewColumn.Two;
+  }
+  return vscode.window.activeTextEditor ? vscode.ViewColumn.Beside : vscode.ViewColumn.Active;
 }
