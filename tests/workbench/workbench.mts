@@ -36,6 +36,9 @@ export async function closeBrowser(): Promise<void> {
 /** What in the console is about us: our names, our files, our page's policy. VS Code has worries of its own. */
 const OURS = /trickster\.trickster|Trickster|dashboard\.(js|css)|Content Security Policy|Refused to/;
 
+/** What Chromium says of a page that may run no script, such as the report's, where something tries to. */
+const SCRIPTLESS = /Blocked script execution/;
+
 export class Workbench {
   /** What the console said that may be our fault. */
   readonly complaints: string[] = [];
@@ -48,7 +51,7 @@ export class Workbench {
     this.server = server;
     page.setDefaultTimeout(PATIENCE_MS);
     page.on('console', (message) => {
-      if (message.type() === 'error' && OURS.test(message.text())) {
+      if (message.type() === 'error' && OURS.test(message.text()) && !SCRIPTLESS.test(message.text())) {
         this.complaints.push(message.text());
       }
     });
