@@ -30,9 +30,9 @@ from trickster_engine.runs import RunDirectory, read_events
 from trickster_engine.training.checkpoints import verify
 from trickster_engine.training.session import resume, start
 
-STEPS = 3000
+STEPS = 1000
 #: A process takes some seconds until it trains: a good part of the kills come before that.
-LATEST_KILL_S = 20.0
+LATEST_KILL_S = 15.0
 
 
 def config(preset: str, processes: int, **changes: object) -> str:
@@ -106,20 +106,22 @@ def kills(folder: Path, count: int, seed: int) -> None:
             verify(checkpoint)
         step = folders[-1].name if folders else "none"
         print(f"kill {len(seconds)}: ended after {seconds[-1]:.1f} s; newest checkpoint {step}", flush=True)
+    left = folder / "left"
+    shutil.copytree(broken.path, left)
+    resume(broken, show_progress=False)
+    same_checkpoint(straight.path / f"checkpoints/step-{STEPS:06d}", broken.path / f"checkpoints/step-{STEPS:06d}")
+    longest, median = max(seconds), statistics.median(seconds)
+    print(f"{len(seconds)} kills: the job ended after at most {longest:.1f} s, median {median:.1f}")
+    print(f"then the same as left alone, bit for bit; validation loss {straight.summary().val_loss:.4f}")
     for processes in (1, 4):
         copy = RunDirectory(folder / f"by-{processes}")
-        shutil.copytree(broken.path, copy.path)
+        shutil.copytree(left, copy.path)
         device = {
             "device_config.mesh_shape": f"[1, {processes}]",
             "device_config.enable_ddp": str(processes > 1).lower(),
         }
         resume(copy, device, show_progress=False)
         print(f"gone on with by {processes}: validation loss {copy.summary().val_loss:.4f}", flush=True)
-    resume(broken, show_progress=False)
-    same_checkpoint(straight.path / f"checkpoints/step-{STEPS:06d}", broken.path / f"checkpoints/step-{STEPS:06d}")
-    longest, median = max(seconds), statistics.median(seconds)
-    print(f"{len(seconds)} kills: the job ended after at most {longest:.1f} s, median {median:.1f}")
-    print(f"then the same as left alone, bit for bit; validation loss {straight.summary().val_loss:.4f}")
 
 
 def mini(folder: Path, steps: int) -> None:
