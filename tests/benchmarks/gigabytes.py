@@ -149,7 +149,7 @@ def main() -> None:
         f"model_config: {{vocab_size: {vocabulary}, hidden_dim: 128, num_layers: 4, num_heads: 4, mlp_dim: 384, "
         f"max_seq_len: 128, dropout: 0.0}}\n"
         f"training_config: {{batch_size: 16, gradient_accumulation_steps: 1, max_steps: {options.steps}, "
-        f"warmup_steps: 2, eval_interval: {options.steps}}}\n"
+        f"warmup_steps: 1, eval_interval: {options.steps}}}\n"
         f"device_config: {{device_type: cpu}}\n"
         f"data_config: {{corpus: corpus.txt, tokenizer: {options.tokenizer}}}\n"
     )
