@@ -36,8 +36,8 @@ SILICON = (
 
 BUILD_ADVICE = (
     "ttml is part of tt-metal's source tree and comes from building it: follow tt-train/docs/INSTALLING_TTML.md in "
-    "https://github.com/tenstorrent/tt-metal, then choose that Python with `Trickster: Select Interpreter` or run trickster "
-    "with it. No package registry has it; the package called ttml on PyPI is unrelated."
+    "https://github.com/tenstorrent/tt-metal, then choose that Python with `Trickster: Select Interpreter` or run "
+    "trickster with it. No package registry has it; the package called ttml on PyPI is unrelated."
 )
 
 
