@@ -132,7 +132,7 @@ function icon(run: RunInfo): vscode.ThemeIcon {
     case 'interrupted':
       return new vscode.ThemeIcon('debug-disconnect', color('list.warningForeground'));
     default:
-      return new vscode.ThemeIcon('sync~spin', color('charts.blue'));
+      return new vscode.ThemeIcon('pulse', color('charts.blue'));
   }
 }
 
