@@ -64,14 +64,21 @@ def _throughput(readings: Kept) -> str:
 def _races(readings: Kept) -> str:
     lines = ["| held-out loss | ours | nanoGPT's recipe for a CPU | times as fast |", "|---:|---:|---:|---:|"]
     for _, race in sorted(readings.items(), reverse=True):
-        ours, theirs = race["ours"]["reached"], race.get("nanogpt", {}).get("reached")
         cells = [
-            f"{ours['seconds']:.0f} s, {ours['tokens'] / 1e6:.2f} million characters" if ours else "not reached",
-            f"{theirs['seconds']:.0f} s, {theirs['tokens'] / 1e6:.2f} million characters" if theirs else "-",
+            _arrival(race["ours"]),
+            _arrival(race["nanogpt"]) if "nanogpt" in race else "-",
             f"{race['times_as_fast']:.1f}" if "times_as_fast" in race else "-",
         ]
         lines.append(f"| {race['until']:.4f} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _arrival(result: Kept) -> str:
+    reading, words = result["reached"], ""
+    if reading is None:
+        reading = min(result["readings"], key=lambda reading: float(reading["val_loss"]))
+        words = f"not reached: {reading['val_loss']:.4f} after "
+    return f"{words}{reading['seconds']:.0f} s, {reading['tokens'] / 1e6:.2f} million characters"
 
 
 def _times(spread: dict[str, float]) -> str:
