@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trickster_engine.config.plan import Plan
-from trickster_engine.estimates.speeds import Expected, Speed, expected_time, keep_speeds, read_speeds, speed_of
+from trickster_engine.estimates.speeds import (
+    FEWEST_READINGS,
+    Expected,
+    Speed,
+    expected_time,
+    keep_speeds,
+    read_speeds,
+    speed_of,
+)
 from trickster_server import boards
 from trickster_server.protocol import EstimateSource
 
@@ -18,9 +26,6 @@ if TYPE_CHECKING:
     from trickster_server.app import TricksterServer
 
 logger = logging.getLogger(__name__)
-
-_FEWEST = 2
-"""Step events a run must have before its speed is believed."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,9 @@ class Timing:
             self._take(self._measured())
             if self._speeds != before:
                 self._server.refresh_figures()
-                await loop.run_in_executor(None, _keep, list(self._speeds.values()))
+                # Only what is new here: the terminal may have kept newer ones of the rest.
+                learned = [speed for key, speed in self._speeds.items() if before.get(key) != speed]
+                await loop.run_in_executor(None, _keep, learned)
             self._dirty.clear()
             await self._dirty.wait()
             await asyncio.sleep(2.0)
@@ -83,7 +90,12 @@ class Timing:
         found = []
         for run in self._server.registry.runs():
             identity, plan = run.identity, run.plan
-            if identity is None or plan is None or len(run.speeds) < _FEWEST or identity.host != platform.node():
+            if (
+                identity is None
+                or plan is None
+                or len(run.speeds) < FEWEST_READINGS
+                or identity.host != platform.node()
+            ):
                 continue
             found.append(speed_of(plan, identity.device, statistics.median(run.speeds), run.directory.path.name))
         return found

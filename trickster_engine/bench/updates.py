@@ -33,7 +33,6 @@ class TimedBackend(TorchBackend):
     """A torch backend that notes where the time of an update goes. `lap` is where it is noted."""
 
     lap: Lap = Lap()
-    _forward_seconds: float = 0.0
 
     def step(self, micro_batches: Sequence[Batch], factor: float) -> StepResult:
         """Do one update, and note what of it was neither forward pass nor optimizer: that is the backward pass."""
@@ -46,19 +45,20 @@ class TimedBackend(TorchBackend):
         return result
 
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        with self._timed("forward"):
+        with self.timed("forward"):
             return super()._loss(inputs, targets)
 
     def _clipped_norm(self) -> float:
-        with self._timed("optimizer"):
+        with self.timed("optimizer"):
             return super()._clipped_norm()
 
     def _update(self, factor: float) -> None:
-        with self._timed("optimizer"):
+        with self.timed("optimizer"):
             super()._update(factor)
 
     @contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
+    def timed(self, phase: str) -> Iterator[None]:
+        """Count what happens inside as time of a phase."""
         start = self._now()
         yield
         self.lap.phases[phase] += self._now() - start
@@ -90,7 +90,7 @@ class Updates:
         accumulation = self.plan.training.gradient_accumulation_steps
         start = time.perf_counter()
         for _ in range(updates):
-            with self.backend._timed("data"):
+            with self.backend.timed("data"):
                 micro_batches = [self._batches.batch(self._step, index, accumulation) for index in range(accumulation)]
             # A learning rate of zero: random text teaches nothing, and the weights stay those of an ordinary model.
             self.backend.step(micro_batches, 0.0)

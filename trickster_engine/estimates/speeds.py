@@ -20,6 +20,8 @@ from trickster_engine.estimates.compute import forward_flops_per_token, tokens_p
 from trickster_engine.files import write_json_atomically
 
 FILE = "speeds.json"
+#: Step events a run must have before its speed is believed.
+FEWEST_READINGS = 2
 _KEPT = 64
 
 

@@ -9,6 +9,7 @@ Both writing and reading hold one file's arrays at a time: a model need not fit 
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,12 @@ Array = NDArray[Any]
 class ArraysOnDemand(Mapping[str, Array]):
     """Arrays that are put together when they are asked for. Their sizes are known before."""
 
+    @abstractmethod
     def nbytes(self, name: str) -> int:
         """How many bytes an array will have."""
-        raise NotImplementedError
 
 
-class StoredArrays(ArraysOnDemand):
+class StoredArrays(Mapping[str, Array]):
     """The arrays of a folder's files that begin with a stem, read when they are asked for.
 
     Making one reads names and shapes. Raises OSError, ValueError or SafetensorError where that fails.

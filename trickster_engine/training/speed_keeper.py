@@ -7,12 +7,9 @@ import statistics
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.cache import cache_directory
-from trickster_engine.estimates.speeds import keep_speeds, speed_of
+from trickster_engine.estimates.speeds import FEWEST_READINGS, keep_speeds, speed_of
 from trickster_engine.events import Event
 from trickster_engine.runs import RunDirectory, RunIdentity
-
-#: Step events a run must have before its speed is believed.
-FEWEST = 2
 
 
 class SpeedKeeper:
@@ -29,7 +26,11 @@ class SpeedKeeper:
         """Collect speeds; at the end, keep them."""
         if event["kind"] == "step":
             self._speeds.append(event["tokens_per_s"])
-        elif event["kind"] == "status" and event["status"] in ("finished", "stopped") and len(self._speeds) >= FEWEST:
+        elif (
+            event["kind"] == "status"
+            and event["status"] in ("finished", "stopped")
+            and len(self._speeds) >= FEWEST_READINGS
+        ):
             speed = speed_of(self._plan, self._device, statistics.median(self._speeds), self._name)
             with contextlib.suppress(OSError):  # a cache that cannot be written costs an estimate, never a run
                 keep_speeds(cache_directory(), [speed])
