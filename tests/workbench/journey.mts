@@ -38,6 +38,7 @@ export function journey(
         await at.workbench.shot(
           `failed-${title}-${this.currentTest.title}`.replaceAll(/[^\w-]+/g, '-').slice(0, 100),
         );
+        console.log(await at.workbench.described());
         console.log(extensionLog(at.server));
       }
     });

@@ -1,7 +1,7 @@
 // measure.mts [activation] [first-step] [memory] [speed]: the extension's figures, in a real workbench, as JSON lines.
 // Wants a quiet machine.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { eventsOf, sampleFolder, trainers } from './folders.mts';
@@ -12,7 +12,7 @@ import { closeBrowser, Workbench } from './workbench.mts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const EVENTS = 100_000;
-const PAIRS = Number(process.env['PAIRS'] ?? 3);
+const ROUNDS = Number(process.env['ROUNDS'] ?? 3);
 const ENGINE_ENV = { ...process.env, PYTHONPATH: ROOT };
 
 function report(figure: string, values: Record<string, unknown>): void {
@@ -136,58 +136,85 @@ async function memory(): Promise<void> {
   report('memory over 100,000 live events', { samples });
 }
 
-/** Tokens a second of the same training, from the command line and from VS Code with the dashboard open, in turns. */
+/**
+ * Tokens a second of the same training, in turns: from the command line alone, from the command line beside a VS Code
+ * that knows nothing of it, and from VS Code with the dashboard open. The second tells what VS Code itself takes.
+ */
 async function speed(): Promise<void> {
-  const folder = sampleFolder('speed', {
-    steps: 1500,
-    hidden: 128,
-    logEvery: 50,
-    evaluateEvery: 1500,
-    saveEvery: 1500,
-  });
+  const size = { steps: 3000, hidden: 128, logEvery: 50, evaluateEvery: 3000, saveEvery: 3000 };
+  const folder = sampleFolder('speed', size);
+  const elsewhere = sampleFolder('speed-elsewhere', size);
   const server = await CodeServer.start({ env: { OMP_NUM_THREADS: undefined } });
-  const pairs: { bare: number; window: number }[] = [];
-  let run = 0;
-  for (let i = 0; i < PAIRS; i++) {
-    const bare = (): number => {
-      spawnSync(PYTHON, ['-m', 'trickster_engine', 'train', 'small.yaml'], {
-        cwd: folder,
-        env: ENGINE_ENV,
-        stdio: 'ignore',
-      });
-      return tokensPerSecond(path.join(folder, 'runs', `small-00${++run}`));
-    };
-    const inWindow = async (): Promise<number> => {
-      const name = `small-00${++run}`;
-      const workbench = await Workbench.open(server, folder);
-      await workbench.openFile('small.yaml');
-      await workbench.openSidebar();
-      await workbench.command('Trickster: Train');
-      await workbench.dashboard().locator('.chart-large canvas').waitFor();
-      await workbench.runRow(name).filter({ hasText: 'finished' }).waitFor({ timeout: 600_000 });
-      await workbench.close();
-      return tokensPerSecond(path.join(folder, 'runs', name));
-    };
-    // In turns, and not always the same one first.
-    const pair = { bare: 0, window: 0 };
-    if (i % 2 === 0) {
-      pair.bare = bare();
-      pair.window = await inWindow();
-    } else {
-      pair.window = await inWindow();
-      pair.bare = bare();
+
+  /** Train where no window looks. */
+  const outside = async (): Promise<number> => {
+    const before = runsIn(elsewhere);
+    const trainer = spawn(PYTHON, ['-m', 'trickster_engine', 'train', 'small.yaml'], {
+      cwd: elsewhere,
+      env: ENGINE_ENV,
+      stdio: 'ignore',
+    });
+    const code = await new Promise<number | null>((resolve) => trainer.once('exit', resolve));
+    assert.equal(code, 0, 'the run from the command line finished');
+    return tokensPerSecond(theOne(elsewhere, before));
+  };
+  const openWindow = async (): Promise<Workbench> => {
+    const workbench = await Workbench.open(server, folder);
+    await workbench.openFile('small.yaml');
+    await workbench.openSidebar();
+    return workbench;
+  };
+  const besideVsCode = async (): Promise<number> => {
+    const workbench = await openWindow();
+    const tokens = await outside();
+    await workbench.close();
+    return tokens;
+  };
+  const withDashboard = async (): Promise<number> => {
+    const before = runsIn(folder);
+    const workbench = await openWindow();
+    await workbench.command('Trickster: Train');
+    await workbench.dashboard().locator('.chart-large canvas').waitFor();
+    await until('the run is there', () => runsIn(folder).length > before.length);
+    const run = theOne(folder, before);
+    await workbench.runRow(path.basename(run)).filter({ hasText: 'finished' }).waitFor({ timeout: 600_000 });
+    await workbench.close();
+    return tokensPerSecond(run);
+  };
+
+  const ways = { bare: outside, besideVsCode, withDashboard };
+  const names = Object.keys(ways) as (keyof typeof ways)[];
+  const rounds: Record<keyof typeof ways, number>[] = [];
+  for (let i = 0; i < ROUNDS; i++) {
+    const round = { bare: 0, besideVsCode: 0, withDashboard: 0 };
+    // Not always the same one first.
+    for (const name of i % 2 === 0 ? names : names.toReversed()) {
+      round[name] = await ways[name]();
     }
-    pairs.push(pair);
-    report('speed, one pair', pair);
+    rounds.push(round);
+    report('speed, one round', round);
   }
   await server.stop();
   report('speed with the dashboard open', {
-    median_share: median(pairs.map(({ bare, window }) => window / bare)),
-    pairs,
+    against_bare: median(rounds.map((round) => round.withDashboard / round.bare)),
+    against_vs_code_alone: median(rounds.map((round) => round.withDashboard / round.besideVsCode)),
+    rounds,
   });
 }
 
-/** Tokens a second over a run without its first tenth, from the times of its events. */
+function runsIn(folder: string): string[] {
+  const runs = path.join(folder, 'runs');
+  return fs.existsSync(runs) ? fs.readdirSync(runs).map((name) => path.join(runs, name)) : [];
+}
+
+/** The one run that was not there before. */
+function theOne(folder: string, before: readonly string[]): string {
+  const [run, ...others] = runsIn(folder).filter((candidate) => !before.includes(candidate));
+  assert.ok(run && others.length === 0, 'one new run');
+  return run;
+}
+
+/** Tokens a second over a run without its first third, in which a window still settles, from the times of its events. */
 function tokensPerSecond(run: string): number {
   const steps = fs
     .readFileSync(path.join(run, 'events.jsonl'), 'utf8')
@@ -195,7 +222,7 @@ function tokensPerSecond(run: string): number {
     .filter(Boolean)
     .map((line) => JSON.parse(line) as { kind: string; step: number; tokens_per_s: number })
     .filter(({ kind }) => kind === 'step');
-  const later = steps.slice(Math.ceil(steps.length / 10));
+  const later = steps.slice(Math.ceil(steps.length / 3));
   // Equal spans of steps: the harmonic mean is tokens over time.
   return later.length / later.reduce((sum, { tokens_per_s: speed }) => sum + 1 / speed, 0);
 }

@@ -39,6 +39,31 @@ const OURS = /trickster\.trickster|Trickster|dashboard\.(js|css)|Content Securit
 /** What Chromium says of a page that may run no script, such as the report's, where something tries to. */
 const SCRIPTLESS = /Blocked script execution/;
 
+/** Runs in the page: whether all of these words are in what VS Code remembers of the editors of this folder. */
+async function editorsAreWrittenDown(words: string[]): Promise<boolean> {
+  const opened = async (name: string): Promise<IDBDatabase> =>
+    new Promise((resolve, reject) => {
+      const request = indexedDB.open(name);
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(new Error(`${name} could not be read`));
+    });
+  for (const { name } of await indexedDB.databases()) {
+    if (name?.startsWith('vscode-web-state-db-')) {
+      const database = await opened(name);
+      const store = database.transaction('ItemTable').objectStore('ItemTable');
+      const editors = await new Promise((resolve) => {
+        const request = store.get('memento/workbench.parts.editor');
+        request.onsuccess = () => resolve(request.result);
+      });
+      database.close();
+      if (typeof editors === 'string' && words.every((word) => editors.includes(word))) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 export class Workbench {
   /** What the console said that may be our fault. */
   readonly complaints: string[] = [];
@@ -79,7 +104,12 @@ export class Workbench {
     await this.page.context().close();
   }
 
-  async reload(): Promise<void> {
+  /**
+   * Reload the window, once VS Code has written down that these editors are open. In a browser it does so only every
+   * few seconds and only when it is idle; what was opened after that is forgotten by VS Code itself.
+   */
+  async reload(...open: string[]): Promise<void> {
+    await this.page.waitForFunction(editorsAreWrittenDown, open);
     await this.page.reload({ waitUntil: 'domcontentloaded' });
     await this.page.locator('.monaco-workbench .statusbar').waitFor();
   }
@@ -87,6 +117,23 @@ export class Workbench {
   async shot(name: string): Promise<void> {
     fs.mkdirSync(SHOTS, { recursive: true });
     await this.page.screenshot({ path: path.join(SHOTS, `${name}.png`) });
+  }
+
+  /** What is on the screen, in words, for whom only the log of a failure is left. */
+  async described(): Promise<string> {
+    const texts = (selector: string): Promise<string[]> => this.page.locator(selector).allInnerTexts();
+    const pages = await Promise.all(
+      this.page
+        .frames()
+        .filter((frame) => frame.name() === 'active-frame' || frame.parentFrame()?.parentFrame())
+        .map((frame) => frame.locator('body').innerText({ timeout: 2000 }).catch(String)),
+    );
+    return [
+      `Tabs: ${(await texts('.tabs-container .tab')).join(' | ')}`,
+      `Status: ${(await texts('.statusbar-item')).filter(Boolean).join(' | ')}`,
+      `Notifications: ${(await texts('.notification-toast')).join(' | ')}`,
+      ...pages.map((page) => `Page: ${page.slice(0, 500)}`),
+    ].join('\n');
   }
 
   // Palette and pickers

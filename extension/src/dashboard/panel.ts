@@ -18,7 +18,6 @@ const VIEW_TYPE = 'trickster.dashboard';
 const DEFAULT_WARMUP = 1000;
 /** How many alternatives are asked for with each token written. */
 const ALTERNATIVES = 8;
-const RUNS_INTERVAL_MS = 250;
 
 /**
  * The dashboard: one panel a window. It shows what the server tells and keeps nothing that could be lost: hidden or
@@ -31,7 +30,6 @@ export class Dashboard implements vscode.Disposable {
   private readonly following = new Map<string, vscode.Disposable>();
   private readonly generating = new Map<number, vscode.CancellationTokenSource>();
   private readonly warmups = new Map<string, Promise<number>>();
-  private runsTimer: NodeJS.Timeout | undefined;
   private readonly subscriptions: vscode.Disposable[];
 
   constructor(
@@ -49,14 +47,13 @@ export class Dashboard implements vscode.Disposable {
           return Promise.resolve();
         },
       }),
-      runs.onDidChange(() => this.sendRunsSoon()),
-      runs.onEvents(() => this.sendRunsSoon()),
+      runs.onDidChange(() => void this.sendRuns()),
+      runs.onProgress(() => void this.sendRuns()),
     ];
   }
 
   dispose(): void {
     this.unfollowAll();
-    clearTimeout(this.runsTimer);
     this.subscriptions.forEach((subscription) => void subscription.dispose());
   }
 
@@ -199,17 +196,10 @@ export class Dashboard implements vscode.Disposable {
     this.following.clear();
   }
 
-  /** The list of runs changes with every event; the page needs it a few times a second. */
-  private sendRunsSoon(): void {
-    if (this.ready && this.runsTimer === undefined) {
-      this.runsTimer = setTimeout(() => {
-        this.runsTimer = undefined;
-        void this.sendRuns();
-      }, RUNS_INTERVAL_MS);
-    }
-  }
-
   private async sendRuns(): Promise<void> {
+    if (!this.ready) {
+      return;
+    }
     const runs: RunView[] = await Promise.all(
       this.runs
         .all()

@@ -10,7 +10,6 @@ import type { LessonProgress } from './progress';
 
 /** A config counts as bigger than the trained model from this factor on. */
 const BIGGER = 1.5;
-const EVENTS_INTERVAL_MS = 500;
 const BUILT_IN_CORPORA = new Set(['shakespeare', 'python']);
 
 /**
@@ -19,7 +18,6 @@ const BUILT_IN_CORPORA = new Set(['shakespeare', 'python']);
  */
 export class Evidence implements vscode.Disposable {
   private readonly subscriptions: vscode.Disposable[];
-  private timer: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly progress: LessonProgress,
@@ -30,14 +28,13 @@ export class Evidence implements vscode.Disposable {
     this.subscriptions = [
       server.onDidChangeState(() => this.fromSetup()),
       runs.onDidChange(() => this.fromRuns()),
-      runs.onEvents(() => this.fromRunsSoon()),
+      runs.onProgress(() => this.fromRuns()),
       configs.onDidChange(() => void this.fromConfigs()),
       configs.onDidSettle((uri) => void this.fromConfig(uri)),
     ];
   }
 
   dispose(): void {
-    clearTimeout(this.timer);
     this.subscriptions.forEach((subscription) => void subscription.dispose());
   }
 
@@ -96,14 +93,6 @@ export class Evidence implements vscode.Disposable {
         );
       }
     }
-  }
-
-  /** Events come many times a second; the list need not. */
-  private fromRunsSoon(): void {
-    this.timer ??= setTimeout(() => {
-      this.timer = undefined;
-      this.fromRuns();
-    }, EVENTS_INTERVAL_MS);
   }
 
   private fromRuns(): void {

@@ -47,8 +47,8 @@ export function showRunProgress(runs: RunStore, server: Server, runId: string, n
           done = Math.max(done, percent);
         };
         subscriptions.push(
-          runs.onEvents((message) => {
-            if (message.runId === runId) {
+          runs.onProgress((progressed) => {
+            if (progressed.has(runId)) {
               update();
             }
           }),

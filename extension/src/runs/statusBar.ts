@@ -16,7 +16,7 @@ export class RunStatusBar implements vscode.Disposable {
 
   constructor(private readonly runs: RunStore) {
     this.item.name = 'Trickster Run';
-    this.subscriptions = [runs.onDidChange(() => this.update()), runs.onEvents(() => this.update())];
+    this.subscriptions = [runs.onDidChange(() => this.update()), runs.onProgress(() => this.update())];
   }
 
   dispose(): void {

@@ -3,6 +3,8 @@ import { errorText } from '../common/logger';
 import type { Server } from '../common/server';
 import type { EventParams, RunEvent, RunInfo } from '../protocol';
 
+/** Nobody reads faster than this, and every renewal takes the processor from the training that it tells of. */
+const PROGRESS_INTERVAL_MS = 1000;
 /** How many events are asked for at once when a history is read. */
 const PAGE = 5000;
 
@@ -35,10 +37,15 @@ export class RunStore implements vscode.Disposable {
   private readonly catchingUp = new Map<string, Promise<void>>();
   private readonly runsChanged = new vscode.EventEmitter<void>();
   private readonly eventsCame = new vscode.EventEmitter<RunEvents>();
+  private readonly progressed = new vscode.EventEmitter<ReadonlySet<string>>();
+  private progressing = new Set<string>();
+  private progressTimer: NodeJS.Timeout | undefined;
 
   /** A run has come, gone, or changed in a way that a list shows. */
   readonly onDidChange = this.runsChanged.event;
   readonly onEvents = this.eventsCame.event;
+  /** These runs have gone on: at most once a second, for what shows a run in words. */
+  readonly onProgress = this.progressed.event;
 
   /** The first list has arrived. */
   loaded = false;
@@ -59,6 +66,8 @@ export class RunStore implements vscode.Disposable {
   dispose(): void {
     this.runsChanged.dispose();
     this.eventsCame.dispose();
+    this.progressed.dispose();
+    clearTimeout(this.progressTimer);
   }
 
   /** Newest first. */
@@ -224,9 +233,23 @@ export class RunStore implements vscode.Disposable {
     }
     if (events.length > 0) {
       this.eventsCame.fire({ runId, after, next, events, run });
+      this.progressing.add(runId);
+      if (this.progressTimer === undefined) {
+        this.tellProgress();
+      }
       if (events.some((event) => event.kind !== 'step')) {
         this.runsChanged.fire();
       }
+    }
+  }
+
+  private tellProgress(): void {
+    this.progressTimer = undefined;
+    if (this.progressing.size > 0) {
+      const runs = this.progressing;
+      this.progressing = new Set();
+      this.progressTimer = setTimeout(() => this.tellProgress(), PROGRESS_INTERVAL_MS);
+      this.progressed.fire(runs);
     }
   }
 }

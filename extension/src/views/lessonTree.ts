@@ -5,15 +5,19 @@ import { STEPS, type Step } from '../lesson/steps';
 /** The view "Lesson": the steps, ticked by evidence, each with one line of what was seen. */
 export class LessonTree implements vscode.TreeDataProvider<Step>, vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<Step | undefined>();
-  private readonly subscription: vscode.Disposable;
+  private readonly subscriptions: vscode.Disposable[];
   readonly onDidChangeTreeData = this.changed.event;
 
   constructor(private readonly progress: LessonProgress) {
-    this.subscription = progress.onDidChange(() => this.changed.fire(undefined));
+    this.subscriptions = [
+      progress.onDidChange((id) => this.changed.fire(STEPS.find((step) => step.id === id))),
+      // Another step is now the next.
+      progress.onDidComplete(() => this.changed.fire(undefined)),
+    ];
   }
 
   dispose(): void {
-    this.subscription.dispose();
+    this.subscriptions.forEach((subscription) => void subscription.dispose());
     this.changed.dispose();
   }
 

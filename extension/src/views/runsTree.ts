@@ -30,10 +30,12 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     this.subscriptions = [
       this.changed,
       runs.onDidChange(() => this.changed.fire(undefined)),
-      runs.onEvents(({ runId }) => {
-        const node = this.nodes.get(runId);
-        if (node) {
-          this.changed.fire(node);
+      runs.onProgress((progressed) => {
+        for (const runId of progressed) {
+          const node = this.nodes.get(runId);
+          if (node) {
+            this.changed.fire(node);
+          }
         }
       }),
     ];

@@ -56,7 +56,7 @@ journey(
         'a first evaluation',
         () => eventsOf(folder, 'small-001').filter((event) => event.kind === 'eval').length >= 2,
       );
-      await workbench.reload();
+      await workbench.reload('small.yaml', 'trickster.dashboard');
       assert.ok(isAlive(trainer));
       const before = lastStep('small-001');
       await workbench.status().filter({ hasText: /step/ }).waitFor();
