@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from trickster_engine.baselines import ngram_baselines
-from trickster_engine.data.batches import validation_windows
+from trickster_engine.data.batches import Batch, validation_windows
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.model.llama import Llama
@@ -108,14 +108,18 @@ def _measure_texts(
     }
 
 
-@torch.no_grad()
 def held_out_loss(model: Llama, tokens: NDArray[Any]) -> float:
     """Cross-entropy of tokens [N], window by window as in training, in nats a token."""
     length = model.config.max_seq_len
-    rows = max(1, _TOKENS_AT_ONCE // length)
+    return mean_loss(model, validation_windows(tokens, length, max(1, _TOKENS_AT_ONCE // length)))
+
+
+@torch.no_grad()
+def mean_loss(model: Llama, batches: Iterable[Batch]) -> float:
+    """Cross-entropy over batches of inputs and targets, both [rows, length], in nats a token."""
     total, count = 0.0, 0
     model.eval()
-    for inputs, targets in validation_windows(tokens, length, rows):
+    for inputs, targets in batches:
         logits = model(torch.from_numpy(inputs).to(model.device))
         total += summed_cross_entropy(logits, torch.from_numpy(targets).to(model.device))
         count += targets.size

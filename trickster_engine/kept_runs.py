@@ -1,6 +1,8 @@
 """Kept runs: the small JSON files behind every figure that the README and the lesson quote.
 
-`python -m trickster_engine.kept_runs keep RUN OUT --machine "two cores of …"` writes one from a finished run;
+`python -m trickster_engine.kept_runs keep RUN OUT --machine "two cores of …"` writes one from a run, also from one that
+was stopped before its last step, or stopped and resumed;
+`python -m trickster_engine.kept_runs random OUT` writes what untrained models and counting come to on held-out text;
 `python -m trickster_engine.kept_runs render PAGE…` fills the blocks between `<!-- kept: NAME -->` and `<!-- /kept -->`,
 and `<!-- kept: NAME KIND -->` with a part of the run (the kinds are in `report/blocks.py`), and draws the pictures that
 they show. A block of a run that was not kept is left empty, never stale.
@@ -10,36 +12,57 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trickster_engine.report.blocks import BLOCKS, PICTURES, picture_name
+from trickster_engine.report.history import history
 from trickster_engine.runs import RunDirectory, read_events
 
+if TYPE_CHECKING:  # rendering pages needs no torch
+    from trickster_engine.data.dataset import Dataset
+    from trickster_engine.events import StepEvent
+    from trickster_engine.model.llama import Llama
+
 KEPT_FOLDER = Path(__file__).parent.parent / "walkthroughs" / "runs"
+#: Shapes whose untrained models are kept.
+RANDOM_PRESETS = ("pico", "nano")
+_MOST_STEPS = 120
 _BLOCK = re.compile(
     r"(?P<open><!-- kept: (?P<name>[\w-]+)(?: (?P<kind>[\w-]+))? -->\n).*?(?P<close><!-- /kept -->)", re.DOTALL
 )
 
 
 def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
-    """What is worth keeping of a run: config, machine, curve, samples, times, proof."""
+    """What is worth keeping of a run up to its newest checkpoint: config, machine, curve, samples, time, proof."""
     from trickster_engine.comparison import compare
     from trickster_engine.data.prepare import prepare
     from trickster_engine.model.load import load_model
     from trickster_engine.report.study import study
-    from trickster_engine.sampling import SamplingOptions
+    from trickster_engine.sampling import SamplingOptions, sample
+    from trickster_engine.training.checkpoints import checkpoint_name
 
     identity, plan = run.identity(), run.plan()
     if identity is None or plan is None:
-        raise SystemExit(f"{run.path} is not a finished run")
-    events, _ = read_events(run.events_path)
-    training = [e for e in events if e["kind"] == "status" and e["status"] == "training"]
-    finished = [e for e in events if e["kind"] == "status" and e["status"] == "finished"]
-    model, tokenizer, folder = load_model(run.path)
+        raise SystemExit(f"{run.path} is not a run that has begun")
+    past = history(read_events(run.events_path)[0])
+    if past.step == 0:
+        raise SystemExit(f"{run.path} has no checkpoint yet")
     dataset = prepare(plan, Path(identity.config_path).parent, progress=False)
     options = SamplingOptions.from_config(plan.sampling)
+    # Of two events with the same step, the later one is of the weights that training went on with.
+    points = {e["step"]: (e["train_loss"], e["val_loss"]) for e in past.events if e["kind"] == "eval"}
+    steps = {e["step"]: e for e in past.events if e["kind"] == "step"}
+    samples = {e["step"]: (e["prompt"], e["text"]) for e in past.events if e["kind"] == "sample"}
+    if past.step not in points:  # stopped between two evaluations
+        model, tokenizer, _ = load_model(run.path, checkpoint_name(past.step))
+        points[past.step] = _losses(model, dataset)
+        prompt = plan.sampling.prompt
+        samples[past.step] = (prompt, sample(model, tokenizer, prompt, options))
+    best = min(points, key=lambda step: points[step][1])
+    model, tokenizer, folder = load_model(run.path, checkpoint_name(past.step) if best == past.step else "best")
     proof = compare(model, tokenizer, dataset, [plan.sampling.prompt], options, plan.training.seed)
     return {
         "machine": machine,
@@ -49,20 +72,17 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
         "config": run.config_path.read_text(encoding="utf-8"),
         "data": identity.data,
         "parameters": identity.parameters,
-        "seconds": round(finished[-1]["t"] - training[0]["t"], 1),
+        "seconds": round(past.seconds, 1),
+        "sittings": past.sittings,
         "curve": [
-            {"step": e["step"], "train_loss": round(e["train_loss"], 4), "val_loss": round(e["val_loss"], 4)}
-            for e in events
-            if e["kind"] == "eval"
+            {"step": step, "train_loss": round(train, 4), "val_loss": round(val, 4)}
+            for step, (train, val) in sorted(points.items())
         ],
         "steps": [
-            {"step": e["step"], "loss": round(e["loss"], 4), "tokens_per_s": round(e["tokens_per_s"])}
-            for e in events
-            if e["kind"] == "step"
+            {"step": step, "loss": round(event["loss"], 4), "tokens_per_s": round(event["tokens_per_s"])}
+            for step, event in _thinned(sorted(steps.items()))
         ],
-        "samples": [
-            {"step": e["step"], "prompt": e["prompt"], "text": e["text"]} for e in events if e["kind"] == "sample"
-        ],
+        "samples": [{"step": step, "prompt": prompt, "text": text} for step, (prompt, text) in sorted(samples.items())],
         "best": folder.name,
         "proof": proof.as_json(),
         "learned": [
@@ -76,9 +96,26 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
                 "real": course.long_real,
                 "ordered": course.ordered,
             }
-            for course in study(run.path).courses
+            for course in study(run.path, folder.name).courses
         ],
     }
+
+
+def _losses(model: Llama, dataset: Dataset) -> tuple[float, float]:
+    """The losses on the probe of the training text and on the held-out text, as training itself evaluates them."""
+    from trickster_engine.comparison import held_out_loss, mean_loss
+    from trickster_engine.data.batches import evenly_spaced_windows
+    from trickster_engine.training.loop import TRAIN_PROBE_TOKENS
+
+    length = model.config.max_seq_len
+    inputs, targets = evenly_spaced_windows(dataset.train, length, max(1, TRAIN_PROBE_TOKENS // length))
+    rows = ((inputs[row : row + 1], targets[row : row + 1]) for row in range(len(inputs)))
+    return mean_loss(model, rows), held_out_loss(model, dataset.measured_val)
+
+
+def _thinned(steps: list[tuple[int, StepEvent]]) -> list[tuple[int, StepEvent]]:
+    """At most `_MOST_STEPS` of the steps, evenly spread: the file of a long run is no larger than a short one's."""
+    return steps[:: max(1, math.ceil(len(steps) / _MOST_STEPS))]
 
 
 def proof_table(kept: dict[str, Any]) -> str:
@@ -154,25 +191,34 @@ def pictures(page: str, folder: Path = KEPT_FOLDER) -> dict[str, str]:
 
 
 def main() -> None:
-    """Run one of the two commands."""
+    """Run one of the commands."""
     parser = argparse.ArgumentParser(prog="python -m trickster_engine.kept_runs", description=__doc__)
     commands = parser.add_subparsers(required=True, dest="command")
     keeping = commands.add_parser("keep")
     keeping.add_argument("run", type=Path)
     keeping.add_argument("out", type=Path)
     keeping.add_argument("--machine", required=True)
+    untrained = commands.add_parser("random")
+    untrained.add_argument("out", type=Path)
     rendering = commands.add_parser("render")
     rendering.add_argument("pages", nargs="+", type=Path)
     options = parser.parse_args()
     if options.command == "keep":
-        kept = keep(RunDirectory(options.run), options.machine)
-        options.out.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        _write(keep(RunDirectory(options.run), options.machine), options.out)
+    elif options.command == "random":
+        from trickster_engine.report.untrained import random_baselines
+
+        _write(random_baselines(RANDOM_PRESETS), options.out)
     else:
         for page in options.pages:
             text = page.read_text(encoding="utf-8")
             page.write_text(render(text), encoding="utf-8")
             for name, picture in pictures(text).items():
                 (page.parent / "pictures" / name).write_text(picture, encoding="utf-8")
+
+
+def _write(kept: dict[str, Any], out: Path) -> None:
+    out.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

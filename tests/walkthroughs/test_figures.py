@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -14,9 +15,11 @@ import pytest
 
 from tests.walkthroughs.pages import FOLDER, PAGES, ROOT, STEPS, page, without_kept_blocks
 from trickster_engine import kept_runs
-from trickster_engine.config import preset_names, preset_plan
-from trickster_engine.data.prepare import held_out
+from trickster_engine.baselines import ngram_baselines
+from trickster_engine.config import check, preset_names, preset_plan
+from trickster_engine.data.prepare import held_out, prepare
 from trickster_engine.estimates import count_parameters
+from trickster_engine.report.untrained import untrained_loss
 
 SHAKESPEARE = 1_115_394
 
@@ -118,7 +121,57 @@ def test_kept_blocks_hold_what_the_kept_runs_say(path: Path) -> None:
         assert (path.parent / "pictures" / name).read_text(encoding="utf-8") == picture
 
 
+RANDOM = kept_runs.KEPT_FOLDER / "random.json"
+
+
+def test_the_random_baselines_are_those_of_the_presets_and_of_the_kept_run() -> None:
+    random = json.loads(RANDOM.read_text(encoding="utf-8"))
+    assert set(random["models"]) == set(kept_runs.RANDOM_PRESETS)
+    for name, kept in random["models"].items():
+        plan = preset_plan(name)
+        assert kept["model"] == dataclasses.asdict(plan.model)
+        assert kept["parameters"] == count_parameters(plan.model).total
+        assert kept["losses"][0]["seed"] == plan.training.seed
+        # "A fresh model must start near it."
+        assert all(abs(row["nats"] - math.log(256)) < 0.1 for row in kept["losses"])
+    rows = {row["name"]: row["nats"] for row in json.loads(PICO.read_text(encoding="utf-8"))["proof"]["rows"]}
+    for row in random["counting"]:
+        assert row["nats"] == pytest.approx(rows[row["name"]], abs=1e-6)
+    assert random["models"]["pico"]["losses"][0]["nats"] == pytest.approx(rows["random model"], abs=1e-3)
+
+
+@pytest.mark.skipif("TRICKSTER_CORPUS_DIR" not in os.environ, reason="wants Tiny Shakespeare in TRICKSTER_CORPUS_DIR")
+def test_the_random_baselines_can_be_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRICKSTER_CACHE_DIR", str(tmp_path))
+    random = json.loads(RANDOM.read_text(encoding="utf-8"))
+    plan = preset_plan("pico")
+    dataset = prepare(plan, tmp_path, progress=False)
+    assert dataset.fingerprint == random["data"]["fingerprint"]
+    for kept, counted in zip(random["counting"], ngram_baselines(dataset), strict=True):
+        assert (counted.name, counted.nats) == (kept["name"], pytest.approx(kept["nats"], abs=1e-6))
+    kept = random["models"]["pico"]["losses"][0]
+    assert untrained_loss(plan, dataset, kept["seed"]) == pytest.approx(kept["nats"], abs=1e-3)
+
+
 PICO = kept_runs.KEPT_FOLDER / "pico.json"
+NANO = kept_runs.KEPT_FOLDER / "nano.json"
+
+
+@pytest.mark.skipif(not NANO.exists(), reason="the nano run is not kept yet")
+def test_the_kept_nano_run_is_of_the_lesson_s_own_config() -> None:
+    kept = json.loads(NANO.read_text(encoding="utf-8"))
+    plan, preset = check(kept["config"]).plan, preset_plan("nano")
+    assert plan is not None
+    assert plan.model == preset.model
+    # How often it was saved changes nothing that it learned.
+    assert dataclasses.replace(plan.training, save_interval=preset.training.save_interval) == preset.training
+    assert kept["parameters"] == count_parameters(preset.model).total
+    curve = kept["curve"]
+    assert curve[0]["step"] == 0
+    assert kept["seconds"] > 0
+    rows = {row["name"]: row["nats"] for row in kept["proof"]["rows"]}
+    assert rows["this model"] == pytest.approx(min(point["val_loss"] for point in curve), abs=1e-3)
+    assert rows["this model"] < rows["random model"]
 
 
 @pytest.mark.skipif(not PICO.exists(), reason="the pico run is not kept yet")

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from trickster_engine.config import check
 from trickster_engine.report.picture import curve_picture
 
 Kept = Mapping[str, Any]
@@ -16,18 +17,27 @@ _TOLD = frozenset(
     ["letters", "spaced-marks", "real-words", "old-words", "capital-lines", "line-length", "speeches", "known-speakers"]
 )
 
+#: The held-out loss in nats that an older lesson promises for the shape and the settings of nano.
+OLDER_CLAIM = 0.93
+
 #: Characters in a line of a page.
 LINE = 120
 
 
 def time_taken(kept: Kept) -> str:
-    """How long the run took, where."""
+    """How long the run took, where, and how long all of it would take where it was stopped before its end."""
     speeds = sorted(step["tokens_per_s"] for step in kept["steps"])
     typical = f", {speeds[len(speeds) // 2]:,} tokens a second" if speeds else ""
-    return _wrapped(
-        f"Measured on {kept['machine']}: {kept['curve'][-1]['step']:,} steps of a model with {kept['parameters']:,} "
-        f"parameters took {duration(kept['seconds'])}{typical}."
+    done, planned = kept["curve"][-1]["step"], _planned_steps(kept)
+    sittings = kept.get("sittings", 1)
+    text = (
+        f"Measured on {kept['machine']}: {_of(done, planned)} steps of {kept['name']}, a model with "
+        f"{kept['parameters']:,} parameters, took {duration(kept['seconds'])}"
+        f"{f' of training in {sittings} sittings' if sittings > 1 else ''}{typical}."
     )
+    if done < planned:
+        text += f" At that pace all {planned:,} would take {duration(kept['seconds'] * planned / done)}."
+    return _wrapped(text)
 
 
 def curve(kept: Kept) -> str:
@@ -35,15 +45,49 @@ def curve(kept: Kept) -> str:
     points = kept["curve"]
     first, last = points[0], points[-1]
     best = min(points, key=lambda point: point["val_loss"])
-    picture = (
-        f"![Training and held-out loss of the kept run over {last['step']:,} steps](pictures/{picture_name(kept)})"
+    done, planned = last["step"], _planned_steps(kept)
+    picture = f"![Training and held-out loss of the kept run of {kept['name']} over {done:,} steps]"
+    text = (
+        f"A run of {kept['name']} that we kept, on {kept['machine']}: the held-out loss fell from "
+        f"{first['val_loss']:.3f} to {best['val_loss']:.3f} at step {best['step']:,} (perplexity "
+        f"{math.exp(first['val_loss']):.0f} to {math.exp(best['val_loss']):.1f})."
     )
-    return f"{picture}\n\n" + _wrapped(
-        f"A run that we kept, on {kept['machine']}: the held-out loss fell from {first['val_loss']:.3f} to "
-        f"{best['val_loss']:.3f} at step {best['step']:,} (perplexity {math.exp(first['val_loss']):.0f} to "
-        f"{math.exp(best['val_loss']):.1f}). At the end it was {last['val_loss']:.3f}, and {last['train_loss']:.3f} on "
-        "training text."
-    )
+    if best is last:
+        text += f" On training text it was {last['train_loss']:.3f} then."
+    else:
+        text += f" At step {done:,} it was {last['val_loss']:.3f}, and {last['train_loss']:.3f} on training text."
+    if done < planned:
+        text += f" We stopped it there, before its {planned:,} steps were done."
+    return f"{picture}(pictures/{picture_name(kept)})\n\n" + _wrapped(text)
+
+
+def claim(kept: Kept) -> str:
+    """What an older lesson says of this model's held-out loss, beside what the run came to."""
+    points = kept["curve"]
+    last = points[-1]
+    best = min(points, key=lambda point: point["val_loss"])
+    done, planned = last["step"], _planned_steps(kept)
+    text = f"You may have read in an older lesson that this model reaches {OLDER_CLAIM} on held-out text. "
+    reached = [point for point in points if point["val_loss"] <= OLDER_CLAIM]
+    by_heart = [point for point in points if point["train_loss"] <= OLDER_CLAIM]
+    if reached:
+        text += f"Ours did, at step {reached[0]['step']:,}."
+    elif done < planned:
+        text += (
+            f"Ours, with its shape and settings, stood at {last['val_loss']:.3f} after {_of(done, planned)} steps; "
+            "what the others would have brought, we have not measured."
+        )
+    elif by_heart:
+        text += (
+            f"Ours, with its shape and settings, came no lower than {best['val_loss']:.3f}. It was the *training* text "
+            f"on which it went below {OLDER_CLAIM}, by step {by_heart[0]['step']:,}: that is learning by heart."
+        )
+    else:
+        text += (
+            f"Ours, with its shape and settings, came no lower than {best['val_loss']:.3f} in all {planned:,} steps, "
+            f"and {min(point['train_loss'] for point in points):.3f} on training text."
+        )
+    return _wrapped(text)
 
 
 def samples(kept: Kept) -> str:
@@ -90,6 +134,39 @@ def learned(kept: Kept) -> str:
     return "\n".join(lines) + "\n"
 
 
+def random_start(kept: Kept) -> str:
+    """What models that were never trained come to, beside guessing."""
+    lines = [
+        "| never trained | parameters | loss on held-out text | letters in common with it | pairs of letters |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, model in kept["models"].items():
+        losses = sorted(row["nats"] for row in model["losses"])
+        spread = f"{losses[0]:.3f} to {losses[-1]:.3f}"
+        shares = " | ".join(_shown("share", model["measures"][key]) for key in ("letters", "pairs"))
+        lines.append(f"| {name} | {model['parameters']:,} | {spread} | {shares} |")
+    uniform = next(row["nats"] for row in kept["counting"] if row["name"] == "uniform")
+    lines.append(f"| guessing | 0 | {uniform:.3f} | \N{EN DASH} | \N{EN DASH} |")
+    measured = kept["data"]["held_out_tokens"]
+    seeds = {len(model["losses"]) for model in kept["models"].values()}
+    about = f"Measured on all {measured:,} held-out tokens, with {max(seeds)} different seeds for each shape."
+    return "\n".join(lines) + "\n\n" + _wrapped(about)
+
+
+def counting(kept: Kept) -> str:
+    """What guessing and counting come to on held-out text."""
+    names = {
+        "uniform": "nothing: any byte is as likely",
+        "unigram": "how common each letter is",
+        "bigram": "the letter before",
+        "trigram": "the two letters before",
+    }
+    lines = ["| a guess that knows | nats a token | bits a character |", "|---|---:|---:|"]
+    for row in kept["counting"]:
+        lines.append(f"| {names[row['name']]} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
 def picture_name(kept: Kept) -> str:
     """The file beside a page that holds a kept run's curve."""
     return f"kept-{kept['name']}-curve.svg"
@@ -102,6 +179,9 @@ BLOCKS: Mapping[str, Callable[[Kept], str]] = {
     "samples": samples,
     "proof": proof,
     "learned": learned,
+    "claim": claim,
+    "start": random_start,
+    "counting": counting,
 }
 PICTURES: Mapping[str, Callable[[Kept], str]] = {"curve": curve_picture}
 
@@ -113,6 +193,16 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _planned_steps(kept: Kept) -> int:
+    """The steps that the run's config asks for."""
+    plan = check(kept["config"]).plan
+    return kept["curve"][-1]["step"] if plan is None else plan.training.max_steps
+
+
+def _of(done: int, planned: int) -> str:
+    return f"{done:,}" if done == planned else f"{done:,} of the {planned:,}"
 
 
 def _wrapped(prose: str) -> str:

@@ -46,7 +46,7 @@ def curve_picture(kept: Mapping[str, Any]) -> str:
     ]
     first, final = points[0]["val_loss"], points[-1]["val_loss"]
     about = f"The held-out loss falls from {first:.3f} to {final:.3f} over {last:,} steps."
-    return document("The kept run", about, _WIDTH, _HEIGHT, parts)
+    return document(f"The kept run of {kept['name']}", about, _WIDTH, _HEIGHT, parts)
 
 
 def document(title: str, about: str, width: int, height: int, parts: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.config.plan import Plan
+from trickster_engine.config.plan import Plan, SamplingConfig
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.prepare import prepare
 from trickster_engine.data.tokenizer import Tokenizer
@@ -128,6 +128,15 @@ def study(path: Path, checkpoint: str = "best", say: Callable[[str], None] = lam
     return _Studying(run, plan, identity, model, tokenizer, dataset, events, read, say).study(folder.name)
 
 
+def long_text(model: Llama, tokenizer: Tokenizer, sampling: SamplingConfig, characters_per_token: float) -> str:
+    """`LONG` characters in the model's own probabilities, several texts joined by a blank line."""
+    tokens = math.ceil(LONG / _ROWS / characters_per_token)
+    options = replace(SamplingOptions.from_config(sampling), max_new_tokens=tokens)
+    options = replace(options, temperature=1.0, top_k=0, top_p=1.0, repetition_penalty=1.0)
+    texts = sample_batch(model, tokenizer, [sampling.prompt] * _ROWS, options)
+    return "\n\n".join(sampling.prompt + text for text in texts)[:LONG]
+
+
 @dataclass(frozen=True)
 class _Studying:
     run: RunDirectory
@@ -151,9 +160,9 @@ class _Studying:
         samples = self._samples(reference, points)
         length = _typical([len(sample.prompt + sample.text) for sample in samples]) or 200
         self.say(f"Random weights write {LONG:,} characters")
-        random = self._long(twin)
+        random = self._written(twin)
         self.say(f"The model writes {LONG:,} characters")
-        texts = {"random": random, "model": self._long(self.model), "real": held_out[:LONG]}
+        texts = {"random": random, "model": self._written(self.model), "real": held_out[:LONG]}
         self.say("Asking every question of all of them")
         courses = self._courses(reference, samples, held_out, length, texts)
         self.say("Looking for copies from the training text")
@@ -205,14 +214,8 @@ class _Studying:
             for step, event in sorted(by_step.items())
         ]
 
-    def _long(self, model: Llama) -> str:
-        """`LONG` characters in the model's own probabilities, several texts joined by a blank line."""
-        prompt = self.plan.sampling.prompt
-        tokens = math.ceil(LONG / _ROWS / self.dataset.characters_per_token)
-        options = replace(SamplingOptions.from_config(self.plan.sampling), max_new_tokens=tokens)
-        options = replace(options, temperature=1.0, top_k=0, top_p=1.0, repetition_penalty=1.0)
-        texts = sample_batch(model, self.tokenizer, [prompt] * _ROWS, options)
-        return "\n\n".join(prompt + text for text in texts)[:LONG]
+    def _written(self, model: Llama) -> str:
+        return long_text(model, self.tokenizer, self.plan.sampling, self.dataset.characters_per_token)
 
     def _courses(
         self, reference: Reference, samples: Sequence[Sample], held_out: str, length: int, texts: dict[str, str]

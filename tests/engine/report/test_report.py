@@ -209,7 +209,7 @@ def test_a_kept_run_fills_the_pages(run: Path, tmp_path: Path) -> None:
     rendered = kept_runs.render(page, tmp_path)
     assert kept_runs.render(rendered, tmp_path) == rendered
     last = kept["curve"][-1]
-    assert f"{last['step']:,} steps of a model with {kept['parameters']:,} parameters" in rendered
+    assert f"{last['step']:,} steps of pico, a model with {kept['parameters']:,} parameters" in rendered
     assert f"{last['val_loss']:.3f}" in rendered
     assert "a machine for tests" in rendered
     assert "| **the model** |" in rendered
