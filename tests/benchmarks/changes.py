@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from trickster_engine.bench.measure import Spread
 from trickster_engine.bench.updates import Updates
@@ -43,17 +43,10 @@ def fused_kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         )
 
 
-def one_by_one(x: Tensor, *layers: nn.Linear) -> list[Tensor]:
-    """Every projection a product of its own."""
-    return [layer(x) for layer in layers]
-
-
 PLAIN = {"precision": "bf16", "compile": "never"}
 CHANGES = (
     Change("bf16 in the matrix products", PLAIN, {"precision": "fp32", "compile": "never"}),
     Change("attention as bf16 products", PLAIN, PLAIN, ((attention, "_as_bf16_products", fused_kernel),)),
-    Change("projections side by side", PLAIN, PLAIN, ((llama, "side_by_side", one_by_one),)),
-    Change("one rounding for all products", PLAIN, PLAIN, ((llama, "for_products", lambda x: x),)),
     Change("dropout from 16-bit draws", PLAIN, PLAIN, ((llama, "dropout", F.dropout),)),
     Change("Muon in batches", PLAIN, PLAIN, ((optimizers, "BatchedMuon", torch.optim.Muon),)),
     Change("compiled blocks", {"precision": "bf16", "compile": "always"}, PLAIN),

@@ -19,17 +19,6 @@ from trickster_engine.config.plan import ModelConfig
 from trickster_engine.model.attention import causal_attention, dropout, for_products
 
 
-def side_by_side(x: Tensor, *layers: nn.Linear) -> list[Tensor]:
-    """What several linear layers make of x [B, T, D].
-
-    Under autocast the weights are copied anyway, to be rounded, and then one large product beats several.
-    """
-    if x.shape[1] == 1 or not torch.is_autocast_enabled(x.device.type):
-        return [layer(x) for layer in layers]
-    joint = F.linear(x, torch.cat([layer.weight for layer in layers]))
-    return list(torch.split(joint, [layer.out_features for layer in layers], dim=-1))
-
-
 class KeyValueCache:
     """The keys and values of the tokens already read, so that each new token is computed once."""
 
@@ -84,8 +73,8 @@ class Attention(nn.Module):
         """x [B, T, D] -> [B, T, D]."""
         start = cache.length if cache else 0
         q, k, v = (
-            part.view(*x.shape[:2], -1, self.head_dim)  # [B, T, H or K, C]
-            for part in side_by_side(x, self.q_proj, self.k_proj, self.v_proj)
+            projection(x).view(*x.shape[:2], -1, self.head_dim)  # [B, T, H or K, C]
+            for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
         q, k, v = rotary(q, start).transpose(1, 2), rotary(k, start).transpose(1, 2), v.transpose(1, 2)
         if cache:
@@ -110,8 +99,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, T, D] -> [B, T, D]."""
-        gate, up = side_by_side(x, self.gate_proj, self.up_proj)
-        projected: Tensor = self.down_proj(F.silu(gate) * up)
+        projected: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
         return projected
 
 
