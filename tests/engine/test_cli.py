@@ -44,6 +44,19 @@ def test_train_prints_the_facts_the_evaluations_and_what_to_do_next(
         assert expected in text
 
 
+def test_noise_of_an_untrained_model_cannot_upset_the_terminal(
+    tiny_config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tiny_config(sampling_config={"max_new_tokens": 200, "temperature": 1.5})
+    assert main(["train", str(path)]) == 0
+    run = RunDirectory(path.parent / "runs" / "tiny-001")
+    events = [json.loads(line) for line in (run.path / "events.jsonl").read_text("utf-8").splitlines()]
+    written = "".join(event["text"] for event in events if event["kind"] == "sample")
+    assert not set(map(chr, range(32))).isdisjoint(set(written) - {"\n"}), "the noise does hold control characters"
+    for shown in (capsys.readouterr().out, (run.path / "samples.md").read_text("utf-8")):
+        assert all(character.isprintable() or character in "\n\t" for character in shown)
+
+
 def test_train_as_json_prints_every_event(tiny_config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     path = tiny_config()
     assert main(["train", str(path), "--json"]) == 0

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.events import Event, StepEvent
+from trickster_engine.printable import printable
 from trickster_engine.runs import RunDirectory, RunIdentity
 
 WIDTH = 72
@@ -48,7 +49,7 @@ class ConsoleWatcher:
             )
         elif event["kind"] == "sample":
             rule = "-" * WIDTH
-            self._write(f"{rule}\n{event['prompt']}{event['text'].rstrip()}\n{rule}")
+            self._write(f"{rule}\n{printable(event['prompt'] + event['text']).rstrip()}\n{rule}")
         elif event["kind"] == "warning":
             self._write(f"warning: {event['message']}\n         {event['advice']}")
 

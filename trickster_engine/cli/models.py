@@ -9,6 +9,7 @@ from pathlib import Path
 from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config, print_json
 from trickster_engine.config.plan import SamplingConfig
 from trickster_engine.errors import TricksterError
+from trickster_engine.printable import printable
 
 WIDTH = 72
 
@@ -135,7 +136,8 @@ def _sample(options: argparse.Namespace) -> int:
             print("\n" + "-" * WIDTH)
         sys.stdout.write(prompt)
         for piece in stream(model, tokenizer, prompt, chosen):
-            sys.stdout.write(piece)
+            # A file or another program gets what was written, a person what can be shown.
+            sys.stdout.write(printable(piece) if sys.stdout.isatty() else piece)
             sys.stdout.flush()
         print()
     return 0
@@ -198,7 +200,7 @@ def print_comparison(
         return
     rule = "-" * WIDTH
     for pair in result.samples:
-        print(f"\n{'RANDOM WEIGHTS ':-<{WIDTH}}\n{_printable(pair.prompt + pair.random)}")
+        print(f"\n{'RANDOM WEIGHTS ':-<{WIDTH}}\n{printable(pair.prompt + pair.random)}")
         print(f"\n{'TRAINED ':-<{WIDTH}}\n{pair.prompt}{pair.trained}\n{rule}")
     print(f"\n{'Loss on the held-out text':<28}{'nats a token':>14}{'bits a character':>20}")
     for row in result.rows:
@@ -207,10 +209,3 @@ def print_comparison(
     for name, figures in result.texts.items():
         print(f"  {name:<26}{figures.real_word_share:>14.1%}{figures.longest_copied_run:>20}")
     print(f"  The model's longest copy is {result.texts['this model'].copied!r}.")
-
-
-def _printable(text: str) -> str:
-    """Noise holds control characters that would upset a terminal."""
-    return "".join(
-        character if character.isprintable() or character == "\n" else "\N{MIDDLE DOT}" for character in text
-    )

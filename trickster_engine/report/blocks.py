@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trickster_engine.config import check
+from trickster_engine.printable import printable
 from trickster_engine.report.picture import curve_picture
 
 Kept = Mapping[str, Any]
@@ -99,7 +100,7 @@ def samples(kept: Kept) -> str:
     for sample in chosen:
         loss = losses.get(sample["step"])
         text = (sample["prompt"] + sample["text"])[:160]
-        shown = _broken("".join(map(_visible, text)).rstrip())
+        shown = _broken(printable(text).rstrip())
         parts.append(
             f"Step {sample['step']:,}{'' if loss is None else f', held-out loss {loss:.3f}'}:\n\n"
             f"```text\n{shown}\n```\n"
@@ -215,12 +216,6 @@ def _broken(text: str) -> str:
     return "\n".join(
         line[start : start + LINE] for line in text.split("\n") for start in range(0, len(line) or 1, LINE)
     )
-
-
-def _visible(character: str) -> str:
-    """The character, or a dot for what has no shape of its own."""
-    good = character == "\n" or (character.isprintable() and character != "\N{REPLACEMENT CHARACTER}")
-    return character if good else "\N{MIDDLE DOT}"
 
 
 def _shown(unit: str, value: float | None) -> str:

@@ -15,6 +15,7 @@ from trickster_engine.data.batches import validation_windows
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.model.llama import Llama
+from trickster_engine.printable import printable
 
 #: Held-out tokens that are looked at.
 LOOKED_AT = 32_768
@@ -134,9 +135,5 @@ def _shown(tokenizer: Tokenizer, token: int) -> str:
 
 def _quoted(text: str) -> str:
     """A character or two so that spaces and line ends can be seen."""
-    return "".join(
-        {" ": "\N{OPEN BOX}", "\n": "\N{RETURN SYMBOL}", "\t": "\N{RIGHTWARDS ARROW TO BAR}"}.get(c, c)
-        if c.isprintable() or c in "\n\t"
-        else "\N{MIDDLE DOT}"
-        for c in text
-    )
+    looks = {" ": "\N{OPEN BOX}", "\n": "\N{RETURN SYMBOL}", "\t": "\N{RIGHTWARDS ARROW TO BAR}"}
+    return "".join(looks.get(character, character) for character in printable(text))

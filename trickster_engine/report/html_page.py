@@ -36,10 +36,3 @@ def mark(made_from: int) -> str:
 def safe(text: str) -> str:
     """Text as HTML that shows it."""
     return html.escape(text)
-
-
-def visible(text: str) -> str:
-    """Text with a middle dot for every character that has no look; random weights write many."""
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else "\N{MIDDLE DOT}" for character in text
-    )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from trickster_engine.printable import printable
 from trickster_engine.report import charts
 from trickster_engine.report.charts import Series
 from trickster_engine.report.difficulty import Hardness
-from trickster_engine.report.html_page import document, safe, visible
+from trickster_engine.report.html_page import document, safe
 from trickster_engine.report.measures import LEVELS
 from trickster_engine.report.study import LONG, Copying, Course, Sample, Study
 
@@ -109,7 +110,9 @@ def _samples(study: Study) -> str:
 
 def _sample(sample: Sample) -> str:
     loss = "" if sample.val_loss is None else f" · held-out loss {sample.val_loss:.3f}"
-    return f"<h3>Step {sample.step:,}<small>{loss}</small></h3><pre>{safe(visible(sample.prompt + sample.text))}</pre>"
+    return (
+        f"<h3>Step {sample.step:,}<small>{loss}</small></h3><pre>{safe(printable(sample.prompt + sample.text))}</pre>"
+    )
 
 
 def _measures(study: Study) -> str:
@@ -181,7 +184,7 @@ def _copies(study: Study) -> str:
     )
     rows = "".join(
         f'<tr><td>{_NAMES[one.name]}</td><td class="n">{one.longest}</td>'
-        f"<td><code>{safe(visible(one.longest_text).strip())}</code></td></tr>"
+        f"<td><code>{safe(printable(one.longest_text).strip())}</code></td></tr>"
         for one in study.copying
     )
     return (
@@ -222,7 +225,7 @@ def _difficulty(study: Study) -> str:
     most = max((loss for _, loss in found.excerpt), default=1.0) or 1.0
     excerpt = "".join(
         f'<span style="background:rgba(var(--heat),{min(1.0, loss / most) * 0.85:.2f})" title="{loss:.2f} nats, '
-        f'probability {math.exp(-loss):.1%}">{safe(visible(piece))}</span>'
+        f'probability {math.exp(-loss):.1%}">{safe(printable(piece))}</span>'
         for piece, loss in found.excerpt
     )
     return (

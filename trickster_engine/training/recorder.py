@@ -22,6 +22,7 @@ from trickster_engine.events import (
     StepEvent,
     WarningEvent,
 )
+from trickster_engine.printable import printable
 from trickster_engine.runs import EventLog, RunDirectory, RunIdentity
 from trickster_engine.training.meter import StepFigures
 
@@ -95,7 +96,7 @@ class Recorder:
         while fence in prompt + text:
             fence += "`"
         with (self._run.path / SAMPLES_FILE).open("a", encoding="utf-8") as file:
-            file.write(f"## Step {step:,}\n\n{losses}{fence}text\n{prompt}{text}\n{fence}\n\n")
+            file.write(f"## Step {step:,}\n\n{losses}{fence}text\n{printable(prompt + text)}\n{fence}\n\n")
 
     def checkpoint(self, step: int, path: Path, val_loss: float | None, best: bool) -> None:
         """A checkpoint is whole."""

@@ -55,3 +55,8 @@ export function ago(unixSeconds: number, now = Date.now() / 1000): string {
   }
   return new Date(unixSeconds * 1000).toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
 }
+
+/** Text with a middle dot for every character that has no look; random weights write many. */
+export function printable(text: string): string {
+  return text.replace(/[^\P{C}\n\t]|\uFFFD/gu, '·');
+}

@@ -92,7 +92,7 @@ function block(name: string, step: number, evaluation?: EvalEvent, sample?: Samp
     );
   }
   if (sample) {
-    lines.push('', `${sample.prompt}${sample.text}`.trimEnd());
+    lines.push('', text.printable(`${sample.prompt}${sample.text}`).trimEnd());
   }
   return `${lines.join('\n')}\n\n`;
 }

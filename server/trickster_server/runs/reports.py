@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from trickster_engine.printable import printable
+
 
 def report(command: str, data: Any, text: str) -> str:
     """The page for a command's answer; the answer as it is where it has an unknown form."""
@@ -16,7 +18,7 @@ def report(command: str, data: Any, text: str) -> str:
 
 def _fenced(text: str) -> str:
     """Text as it is, without the control characters that noise is full of."""
-    shown = "".join(letter if letter.isprintable() or letter == "\n" else "\N{MIDDLE DOT}" for letter in text)
+    shown = printable(text)
     fence = "```"
     while fence in shown:
         fence += "`"

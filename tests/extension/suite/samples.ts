@@ -38,6 +38,11 @@ suites.push(() =>
       ]);
     });
 
+    it('keeps control characters of noise out of the channel', () => {
+      const noise: RunEvent = { t: 0, kind: 'sample', step: 0, prompt: 'A', text: '\u0000\u001bb\n' };
+      assert.match(written(noise), /^A··b$/m);
+    });
+
     it('writes an evaluation without a sample, and a sample without an evaluation', () => {
       const status: RunEvent = { t: 0, kind: 'status', status: 'training', step: 10, message: null };
       assert.match(written(evaluation(10), status), /held-out loss/);

@@ -13,6 +13,10 @@ suites.push(() =>
       assert.equal(text.loss(1.526), '1.53');
     });
 
+    it('shows noise without its control characters', () => {
+      assert.equal(text.printable('To \u001b[31mbe\u0007\n\tor \ufffdé'), 'To ·[31mbe·\n\tor ·é');
+    });
+
     it('rounds times to what matters', () => {
       assert.equal(text.duration(45.4), '45 s');
       assert.equal(text.duration(190), '3 min');

@@ -47,8 +47,3 @@ export function setText(element: Element, text: string): void {
 export function themeColor(name: string, fallback: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(`--vscode-${name}`).trim() || fallback;
 }
-
-/** Text with a middle dot for every character that has no look; random weights write many. */
-export function printable(text: string): string {
-  return text.replace(/[^\P{C}\n]|\uFFFD/gu, '·');
-}

@@ -1,7 +1,7 @@
 import * as text from '../../common/text';
 import type { GeneratedToken, SamplingOptions, TokenProbability } from '../../protocol';
 import type { GenerateRequest, RunView, ToDashboard } from '../contract';
-import { fill, h, printable, setText } from './dom';
+import { fill, h, setText } from './dom';
 import { saveState, savedState, send } from './host';
 
 /** The lesson's prompts. */
@@ -222,7 +222,7 @@ export class Playground {
       if (message.part.tokens.length > 0) {
         message.part.tokens.forEach((token) => this.write(token));
       } else {
-        this.output.append(printable(message.part.text));
+        this.output.append(text.printable(message.part.text));
       }
     } else if (message.type === 'generated' && message.id === this.generation) {
       this.generation = undefined;
@@ -240,7 +240,7 @@ export class Playground {
             .join(' · '),
         );
         if (this.written.length === 0) {
-          fill(this.output, h('b', {}, message.result.prompt), printable(message.result.text));
+          fill(this.output, h('b', {}, message.result.prompt), text.printable(message.result.text));
         }
       }
     } else if (message.type === 'nextTokens' && message.id === this.question && this.selected === undefined) {
@@ -336,7 +336,7 @@ export class Playground {
     if (this.written.length === 0) {
       setText(this.status, 'Writing…');
     }
-    const element = h('span', { 'data-index': this.written.length }, printable(token.text));
+    const element = h('span', { 'data-index': this.written.length }, text.printable(token.text));
     // The less the model expected what was drawn, the stronger the mark.
     element.classList.add(
       token.probability < 0.1 ? 'surprising' : token.probability < 0.35 ? 'unsure' : 'sure',
@@ -444,7 +444,7 @@ function visibleText(token: string): string {
     '\t': 'tab',
     '': 'part of a character',
   };
-  return names[token] ?? printable(token.replaceAll('\n', '↵'));
+  return names[token] ?? text.printable(token.replaceAll('\n', '↵'));
 }
 
 function field(id: string, label: string, control: HTMLElement): HTMLElement {

@@ -1,6 +1,7 @@
+import * as text from '../../common/text';
 import type { CompareResult } from '../../protocol';
 import type { RunView, ToDashboard } from '../contract';
-import { fill, h, printable, setText } from './dom';
+import { fill, h, setText } from './dom';
 import { send } from './host';
 
 /** The trained model beside a random twin: both texts, and the losses as bars. */
@@ -152,13 +153,13 @@ function comparison(result: CompareResult): HTMLElement {
           'section',
           { class: 'card' },
           h('h2', {}, 'Untrained'),
-          h('pre', { class: 'sample' }, h('b', {}, pair.prompt), printable(pair.random)),
+          h('pre', { class: 'sample' }, h('b', {}, pair.prompt), text.printable(pair.random)),
         ),
         h(
           'section',
           { class: 'card' },
           h('h2', {}, 'Trained'),
-          h('pre', { class: 'sample' }, h('b', {}, pair.prompt), printable(pair.trained)),
+          h('pre', { class: 'sample' }, h('b', {}, pair.prompt), text.printable(pair.trained)),
         ),
       ),
     ),
@@ -205,7 +206,7 @@ function textFigures(texts: Comparison['texts']): HTMLElement {
           'p',
           { class: 'caption' },
           'The longest stretch that the model copied from its training text: ',
-          h('code', {}, printable(copied)),
+          h('code', {}, text.printable(copied)),
         )
       : null,
   );

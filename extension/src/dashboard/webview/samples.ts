@@ -1,6 +1,6 @@
 import * as text from '../../common/text';
 import type { RunSeries } from './series';
-import { fill, h, printable, setText } from './dom';
+import { fill, h, setText } from './dom';
 
 const PLAY_INTERVAL_MS = 900;
 
@@ -73,7 +73,7 @@ export class SampleTimeline {
     const key = `${shown.step} ${shown.t}`;
     if (this.sample.dataset['key'] !== key) {
       this.sample.dataset['key'] = key;
-      fill(this.sample, h('b', {}, shown.prompt), printable(shown.text));
+      fill(this.sample, h('b', {}, shown.prompt), text.printable(shown.text));
     }
   }
 
