@@ -150,21 +150,21 @@ class Worker:
         prompt = request.get("prompt")
         if prompt is None:
             prompt = _sampling_config(loaded.folder).prompt
-        watched = _Watched(loaded, int(request.get("probabilities") or 0))
+        watched = _Watched(loaded.tokenizer, int(request.get("probabilities") or 0))
         began = last_sent = time.monotonic()
         text, waiting, drawn, count = "", "", [], 0
         decoder = loaded.tokenizer.stream_decoder()
         cancelled = lambda: self._requests.is_cancelled(request_id)  # noqa: E731 - the name says what it is
-        with watched:
-            for ids in generate(loaded.model, [encode_prompt(loaded.tokenizer, prompt)], options, cancelled):
-                token = int(ids[0])
-                count += 1
-                waiting += decoder.feed(token)
-                if watched.count:
-                    drawn.append(watched.describe(token))
-                if time.monotonic() - last_sent >= PART_SECONDS:
-                    self._send({"id": request_id, "part": {"text": waiting, "tokens": drawn}})
-                    text, waiting, drawn, last_sent = text + waiting, "", [], time.monotonic()
+        prompts = [encode_prompt(loaded.tokenizer, prompt)]
+        for ids in generate(loaded.model, prompts, options, cancelled, watch=watched.keep):
+            token = int(ids[0])
+            count += 1
+            waiting += decoder.feed(token)
+            if watched.count:
+                drawn.append(watched.describe(token))
+            if time.monotonic() - last_sent >= PART_SECONDS:
+                self._send({"id": request_id, "part": {"text": waiting, "tokens": drawn}})
+                text, waiting, drawn, last_sent = text + waiting, "", [], time.monotonic()
         waiting += decoder.finish()
         if waiting or drawn:
             self._send({"id": request_id, "part": {"text": waiting, "tokens": drawn}})
@@ -205,32 +205,23 @@ class Worker:
 class _Watched:
     """Keeps the logits that each token was drawn from, while probabilities are asked for."""
 
-    def __init__(self, loaded: Loaded, count: int) -> None:
+    def __init__(self, tokenizer: Any, count: int) -> None:
         self.count = count
-        self._loaded = loaded
+        self._tokenizer = tokenizer
         self._logits: Any = None
-        self._hook: Any = None
 
-    def __enter__(self) -> _Watched:
-        if self.count:
-            self._hook = self._loaded.model.register_forward_hook(self._keep)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._hook is not None:
-            self._hook.remove()
-
-    def _keep(self, _module: object, _inputs: object, output: Any) -> None:
-        self._logits = output[0, -1]
+    def keep(self, logits: Any) -> None:
+        """The logits [1, V] of the token that comes next."""
+        self._logits = logits[0]
 
     def describe(self, token: int) -> dict[str, Any]:
         """A drawn token, how likely the model held it, and what it held likelier."""
-        probabilities = self._logits.float().cpu().softmax(dim=-1)
+        probabilities = self._logits.softmax(dim=-1)
         return {
             "id": token,
-            "text": self._loaded.tokenizer.decode([token]),
+            "text": self._tokenizer.decode([token]),
             "probability": float(probabilities[token]),
-            "alternatives": _likeliest(probabilities, self.count, self._loaded.tokenizer),
+            "alternatives": _likeliest(probabilities, self.count, self._tokenizer),
         }
 
 

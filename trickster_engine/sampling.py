@@ -11,6 +11,7 @@ from torch import Tensor
 from trickster_engine.config.plan import SamplingConfig
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
+from trickster_engine.model.decoding import token_reader
 from trickster_engine.model.llama import KeyValueCache, Llama
 
 
@@ -105,37 +106,39 @@ def generate(
     *,
     vocab_size: int | None = None,
     use_cache: bool = True,
+    watch: Callable[[Tensor], None] | None = None,
 ) -> Iterator[Tensor]:
     """Yield the next token ids [B], up to `max_new_tokens` times, for B prompts of equal length.
 
     The model sees at most `max_seq_len` tokens. When they are used up, the window slides: the later half of them is
     read anew, and generation goes on from there; so each token has at least half a window of context. `use_cache=False`
     reads the whole window for every token, which gives the same text many times more slowly. `vocab_size` is the
-    tokenizer's, where the model's is padded beyond it: the rest of the logits stand for nothing.
+    tokenizer's, where the model's is padded beyond it: the rest of the logits stand for nothing. `watch` is shown the
+    logits [B, V] that each choice is made from.
     """
     was_training = model.training
     model.eval()
     generator = torch.Generator().manual_seed(options.seed)
     limit = model.config.max_seq_len
     text = torch.tensor(prompts, dtype=torch.long)  # everything so far, [B, tokens], on the host
-    window = text[:, -limit:]
-    cache: KeyValueCache | None = None
-    unread = window
+    cache = KeyValueCache(model.config, len(text), model.device, model.model.embed_tokens.weight.dtype)
+    read = token_reader(model, cache)
+    begin = max(0, text.shape[1] - limit)  # the window is what comes after it
+    unread = text[:, begin:]
     try:
         for _ in range(options.max_new_tokens):
             if should_stop():
                 return
-            if window.shape[1] > limit:
-                window = window[:, -(limit // 2) - 1 :]
-                cache, unread = None, window
-            if cache is None and use_cache:
-                cache = KeyValueCache(model.config, len(text), model.device, model.model.embed_tokens.weight.dtype)
-            logits = model((unread if use_cache else window).to(model.device), cache)[:, -1, :vocab_size].float().cpu()
-            chosen = choose(logits, text, options, generator)
-            yield chosen
-            unread = chosen[:, None]
+            if full := text.shape[1] - begin > limit:
+                begin = text.shape[1] - limit // 2 - 1
+            if full or not use_cache:
+                cache.length, unread = 0, text[:, begin:]
+            logits = read(unread)[:, :vocab_size]
+            if watch is not None:
+                watch(logits)
+            unread = choose(logits, text, options, generator)[:, None]
             text = torch.cat((text, unread), dim=1)
-            window = torch.cat((window, unread), dim=1)
+            yield unread[:, 0]
     finally:
         model.train(was_training)
 

@@ -24,15 +24,15 @@ class KeyValueCache:
 
     def __init__(self, config: ModelConfig, batch_size: int, device: torch.device, dtype: torch.dtype) -> None:
         shape = (config.num_layers, 2, batch_size, config.num_kv_heads, config.max_seq_len, config.head_dim)
-        self._store = torch.zeros(shape, device=device, dtype=dtype)
+        self.store = torch.zeros(shape, device=device, dtype=dtype)
         self.length = 0
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Append [B, K, T, C] to a layer and return everything it holds so far."""
         end = self.length + keys.shape[2]
-        self._store[layer, 0, :, :, self.length : end] = keys
-        self._store[layer, 1, :, :, self.length : end] = values
-        return self._store[layer, 0, :, :, :end], self._store[layer, 1, :, :, :end]
+        self.store[layer, 0, :, :, self.length : end] = keys
+        self.store[layer, 1, :, :, self.length : end] = values
+        return self.store[layer, 0, :, :, :end], self.store[layer, 1, :, :, :end]
 
 
 class RotaryEmbedding(nn.Module):

@@ -83,7 +83,7 @@ def test_optimizer_state_is_what_the_optimizers_hold(optimizer: str) -> None:
 def test_the_cache_is_what_sampling_allocates() -> None:
     model = SHAPES[3]
     cache = KeyValueCache(model, 3, torch.device("cpu"), torch.float32)
-    assert sampling_memory(model, 3).cache == cache._store.nbytes
+    assert sampling_memory(model, 3).cache == cache.store.nbytes
 
 
 def test_parts_add_up() -> None:
