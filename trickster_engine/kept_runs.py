@@ -95,6 +95,8 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
                 "model": course.long_model,
                 "real": course.long_real,
                 "ordered": course.ordered,
+                "backs": [back.step for back in course.backs],
+                "past": course.past,
             }
             for course in study(run.path, folder.name).courses
         ],
@@ -121,9 +123,16 @@ def _thinned(steps: list[tuple[int, StepEvent]]) -> list[tuple[int, StepEvent]]:
 def proof_table(kept: dict[str, Any]) -> str:
     """The proof of learning as a Markdown table."""
     lines = ["| what predicts the held-out text | nats a character | bits a character |", "|---|---:|---:|"]
-    names = {"uniform": "guessing (ln V)", "random model": "the model before training", "this model": "**the model**"}
+    names = {
+        "uniform": "guessing (ln V)",
+        "unigram": "counting letters",
+        "bigram": "counting pairs of letters",
+        "trigram": "counting triples of letters",
+        "random model": "the model before training",
+        "this model": "**the model**",
+    }
     for row in kept["proof"]["rows"]:
-        name = names.get(row["name"], f"{row['name']} counts")
+        name = names[row["name"]]
         lines.append(f"| {name} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
     return "\n".join(lines)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tqdm import tqdm
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from trickster_engine.config.plan import Plan
 from trickster_engine.events import Event, StepEvent
 from trickster_engine.printable import printable
+from trickster_engine.report.names import PREDICTORS
 from trickster_engine.runs import RunDirectory, RunIdentity
 
 WIDTH = 72
@@ -102,6 +104,10 @@ class JsonWatcher:
         sys.stdout.flush()
 
 
+def _baselines(nats: Mapping[str, float]) -> Iterator[str]:
+    return (f"{PREDICTORS.get(name, name)} {value:.3f}" for name, value in nats.items())
+
+
 def banner(run: RunDirectory, plan: Plan, identity: RunIdentity) -> str:
     """The facts of a run, each of them computed."""
     training, model, data = plan.training, plan.model, identity.data
@@ -120,7 +126,7 @@ def banner(run: RunDirectory, plan: Plan, identity: RunIdentity) -> str:
         ("A step", f"{sequences} sequences of {window} tokens = {tokens:,} tokens"),
         ("Steps", f"{training.max_steps:,} ({training.warmup_steps:,} of warm-up), {epochs:.1f} times over the text"),
         ("Learning rate", rate),
-        ("Guessing", "  ".join(f"{name} {nats:.3f}" for name, nats in identity.baselines.items()) + "  (nats a token)"),
+        ("Baselines", "  ".join(_baselines(identity.baselines)) + "  (nats a token)"),
         ("Output", str(run.path)),
     ]
     rule = "=" * WIDTH

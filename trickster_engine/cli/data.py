@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config, print_json
+from trickster_engine.report.names import PREDICTORS
 
 
 def add_commands(commands: Subcommands) -> None:
@@ -43,7 +44,7 @@ def _prepare(options: argparse.Namespace) -> int:
     print(f"{len(dataset.train):,} tokens to train on, {len(dataset.val):,} held out, in {dataset.directory}")
     print("What counting alone predicts of the held-out text, in nats a token:")
     for baseline in baselines:
-        print(f"  {baseline.name:<8} {baseline.nats:.4f}")
+        print(f"  {PREDICTORS[baseline.name]:<14} {baseline.nats:.4f}")
     print("It begins:")
     print("  " + dataset.train_text(200).replace("\n", "\n  "))
     return 0

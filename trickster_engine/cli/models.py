@@ -10,6 +10,7 @@ from trickster_engine.cli.arguments import Subcommands, add_config, add_json, lo
 from trickster_engine.config.plan import SamplingConfig
 from trickster_engine.errors import TricksterError
 from trickster_engine.printable import printable
+from trickster_engine.report.names import PREDICTORS
 
 WIDTH = 72
 
@@ -204,7 +205,7 @@ def print_comparison(
         print(f"\n{'TRAINED ':-<{WIDTH}}\n{pair.prompt}{pair.trained}\n{rule}")
     print(f"\n{'Loss on the held-out text':<28}{'nats a token':>14}{'bits a character':>20}")
     for row in result.rows:
-        print(f"  {row.name:<26}{row.nats:>14.4f}{row.bits_per_character:>20.4f}")
+        print(f"  {PREDICTORS.get(row.name, row.name):<26}{row.nats:>14.4f}{row.bits_per_character:>20.4f}")
     print(f"\n{'In 1,000 characters':<28}{'real words':>14}{'longest copy':>20}")
     for name, figures in result.texts.items():
         print(f"  {name:<26}{figures.real_word_share:>14.1%}{figures.longest_copied_run:>20}")

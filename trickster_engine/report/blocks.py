@@ -9,6 +9,7 @@ from typing import Any
 
 from trickster_engine.config import check
 from trickster_engine.printable import printable
+from trickster_engine.report.names import PREDICTORS
 from trickster_engine.report.picture import curve_picture
 
 Kept = Mapping[str, Any]
@@ -110,10 +111,10 @@ def samples(kept: Kept) -> str:
 
 def proof(kept: Kept) -> str:
     """The proof of learning as tables: losses, and what a thousand characters hold."""
-    names = {"uniform": "guessing", "random model": "the untrained twin", "this model": "**the model**"}
+    names = {**PREDICTORS, "random model": "the untrained twin", "this model": "**the model**"}
     lines = ["| what predicts the held-out text | nats a token | bits a character |", "|---|---:|---:|"]
     for row in kept["proof"]["rows"]:
-        name = names.get(row["name"], f"counting ({row['name']})")
+        name = names[row["name"]]
         lines.append(f"| {name} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
     lines += ["", "| in 1,000 characters of | real words | longest copy |", "|---|---:|---:|"]
     for name, text in kept["proof"]["texts"].items():
@@ -132,7 +133,19 @@ def learned(kept: Kept) -> str:
             continue
         values = (_shown(course["unit"], course[name]) for name in ("random", "model", "real"))
         lines.append(f"| {course['level']} | {course['title']} | {' | '.join(values)} |")
-    return "\n".join(lines) + "\n"
+    told = [course for course in kept["learned"] if course["ordered"] is not None and "backs" in course]
+    back = [_uncapitalised(course["title"]) for course in told if course["backs"]]
+    past = [_uncapitalised(course["title"]) for course in told if course["past"]]
+    words = ""
+    if back:
+        words += (
+            f"\nSample by sample, {len(told) - len(back)} of the report's {len(told)} measures rise without a step "
+            f"back. These do not: {'; '.join(back)}. Samples are short, so some of it is luck; the report says where it "
+            "is more."
+        )
+    if past:
+        words += f" Some went past real text: {'; '.join(past)}."
+    return "\n".join(lines) + "\n" + ("\n" + _wrapped(words.strip()) if words else "")
 
 
 def random_start(kept: Kept) -> str:
@@ -156,15 +169,16 @@ def random_start(kept: Kept) -> str:
 
 def counting(kept: Kept) -> str:
     """What guessing and counting come to on held-out text."""
-    names = {
+    known = {
         "uniform": "nothing: any byte is as likely",
         "unigram": "how common each letter is",
-        "bigram": "the letter before",
+        "bigram": "the letter before as well",
         "trigram": "the two letters before",
     }
-    lines = ["| a guess that knows | nats a token | bits a character |", "|---|---:|---:|"]
+    lines = ["| baseline | what it knows | nats a token | bits a character |", "|---|---|---:|---:|"]
     for row in kept["counting"]:
-        lines.append(f"| {names[row['name']]} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
+        name = row["name"]
+        lines.append(f"| {PREDICTORS[name]} | {known[name]} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
     return "\n".join(lines) + "\n"
 
 
@@ -216,6 +230,10 @@ def _broken(text: str) -> str:
     return "\n".join(
         line[start : start + LINE] for line in text.split("\n") for start in range(0, len(line) or 1, LINE)
     )
+
+
+def _uncapitalised(title: str) -> str:
+    return title[:1].lower() + title[1:]
 
 
 def _shown(unit: str, value: float | None) -> str:

@@ -7,7 +7,9 @@ that a number is never judged by itself but by where it stands between *random* 
 from __future__ import annotations
 
 import itertools
+import math
 import re
+import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -280,11 +282,23 @@ def measure_text(text: str, reference: Reference) -> dict[str, float | None]:
     return {measure.key: measure.of(text, reference) for measure in MEASURES}
 
 
-def measure_windows(text: str, length: int, reference: Reference) -> dict[str, float | None]:
-    """Answer every question about real text of a sample's `length` in characters: the mean over many such windows."""
-    windows = _windows(text, length)
-    answers = [measure_text(window, reference) for window in windows]
-    return {measure.key: _mean([answer[measure.key] for answer in answers]) for measure in MEASURES}
+@dataclass(frozen=True)
+class Windows:
+    """What many pieces of real text of one length answer."""
+
+    mean: dict[str, float | None]
+    #: Twice the standard deviation of the difference between two pieces: what luck alone may do. None where unknown.
+    luck: dict[str, float | None]
+
+
+def measure_windows(text: str, length: int, reference: Reference) -> Windows:
+    """Answer every question about pieces of real text of a sample's `length` in characters."""
+    answers = [measure_text(window, reference) for window in _windows(text, length)]
+    each = {m.key: [value for answer in answers if (value := answer[m.key]) is not None] for m in MEASURES}
+    return Windows(
+        {key: _mean(values) for key, values in each.items()},
+        {key: 2 * math.sqrt(2) * statistics.stdev(values) if len(values) > 1 else None for key, values in each.items()},
+    )
 
 
 def measures_that_apply(real: Mapping[str, float | None]) -> list[Measure]:
@@ -331,9 +345,8 @@ def _share(answers: Sequence[bool]) -> float | None:
     return sum(answers) / len(answers) if answers else None
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _paragraphs(text: str) -> list[str]:

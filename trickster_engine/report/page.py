@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from trickster_engine.printable import printable
 from trickster_engine.report import charts
@@ -11,6 +11,7 @@ from trickster_engine.report.charts import Series
 from trickster_engine.report.difficulty import Hardness
 from trickster_engine.report.html_page import document, safe
 from trickster_engine.report.measures import LEVELS
+from trickster_engine.report.names import PREDICTORS
 from trickster_engine.report.study import LONG, Copying, Course, Sample, Study
 
 _LEVEL_WORDS = {
@@ -73,7 +74,7 @@ def _losses(study: Study) -> str:
         x_name="steps",
         y_name="nats a token",
         title="Training and held-out loss over the run",
-        levels=study.baselines,
+        levels={PREDICTORS.get(name, name): nats for name, nats in study.baselines.items()},
         marks=marks,
     )
     rows = "".join(
@@ -136,18 +137,52 @@ def _measures(study: Study) -> str:
             )
             parts += [_course(course) for course in courses]
             parts.append("</tbody></table></div>")
-    astray = [course for course in study.courses if course.ordered is False]
-    ordered = [course for course in study.courses if course.ordered]
-    if ordered or astray:
-        parts.append(
-            f"<p>In order, from random through the run towards real: {len(ordered)} of "
-            f"{len(ordered) + len(astray)} measures that can tell.</p>"
-        )
-    if astray:
-        parts.append(
-            "<ul>" + "".join(f"<li>{safe(course.title)}: {safe(course.words)}</li>" for course in astray) + "</ul>"
-        )
+    parts.append(_order(study))
     return "".join(parts)
+
+
+def _order(study: Study) -> str:
+    """Whether the measures rise from random to real: as a whole, sample by sample, and no further than real text."""
+    able = [course for course in study.courses if course.ordered is not None]
+    if not able:
+        return ""
+    astray = [course for course in able if not course.ordered]
+    back = [course for course in able if course.backs]
+    past = [course for course in able if course.past]
+    whole = f"<p>As a whole, from the first samples to the last, {len(able) - len(astray)} of {len(able)} measures "
+    parts = [whole + "come nearer to real text, or stay as near." + (" Not so:</p>" if astray else "</p>")]
+    parts.append(_list(f"{course.title}: {course.words}" for course in astray))
+    steps = f"<p>Step by step, from random weights through every sample, {len(able) - len(back)} of {len(able)} do. "
+    if back:
+        steps += (
+            "<strong>These measures do not rise step by step.</strong> A step back may be luck where two pieces of "
+            f"held-out text of {study.sample_length:,} characters differ as much:</p>"
+        )
+    parts.append(steps if back else steps + "</p>")
+    parts.append(_list(f"{course.title}: {_backs(course)}" for course in back))
+    if past:
+        parts.append("<p>The model did not stop at real text but went past it, further than luck would carry it:</p>")
+    parts.append(
+        _list(f"{c.title}: {_value(c, c.long_model)}; held-out text has {_value(c, c.long_real)}" for c in past)
+    )
+    return "".join(parts)
+
+
+def _backs(course: Course) -> str:
+    """The steps back of a measure in words, those that are more than luck by themselves."""
+    lucky = [f"{back.step:,}" for back in course.backs if back.luck]
+    clear = [f"{back.step:,}" for back in course.backs if not back.luck]
+    said = []
+    if clear:
+        said.append(f"back at step {', '.join(clear)}, which is more than luck")
+    if lucky:
+        said.append(f"back at step {', '.join(lucky)}, which may be luck")
+    return "; ".join(said)
+
+
+def _list(items: Iterable[str]) -> str:
+    shown = "".join(f"<li>{safe(item)}</li>" for item in items)
+    return f"<ul>{shown}</ul>" if shown else ""
 
 
 def _course(course: Course) -> str:
@@ -267,7 +302,8 @@ def _limits(study: Study) -> str:
     least = (
         "<p>Furthest from real text: "
         + "; ".join(
-            f"{safe(course.title.lower())} ({round(100 * (course.near or 0.0))} % of the way)" for course in far
+            f"{safe(course.title[:1].lower() + course.title[1:])} ({round(100 * (course.near or 0.0))} % of the way)"
+            for course in far
         )
         + ".</p>"
         if far

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+from trickster_engine.report.names import PREDICTORS
+
 #: Every picture of the lesson carries this style.
 _STYLE = Path(__file__).parent / "picture.css"
 _WIDTH, _HEIGHT = 560, 320
@@ -29,8 +31,7 @@ def curve_picture(kept: Mapping[str, Any]) -> str:
     for name, nats in baselines.items():
         _, y = place(0, nats)
         parts.append(f'<path class="line dash" d="M{_LEFT} {y}H{_RIGHT}"/>')
-        shown = "guessing" if name == "uniform" else f"counting: {name}"
-        parts.append(_text(_RIGHT, y - 5, f"{shown} {nats:.3f}", "soft", "end"))
+        parts.append(_text(_RIGHT, y - 5, f"{PREDICTORS[name]} {nats:.3f}", "soft", "end"))
     for name, hue in (("train_loss", "blue"), ("val_loss", "orange")):
         parts.append(_curve([place(point["step"], point[name]) for point in points], hue))
     for loss in (low, high):

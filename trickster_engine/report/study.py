@@ -52,6 +52,14 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class StepBack:
+    """A sample that lies further from real text than the one before it."""
+
+    step: int
+    luck: bool  # two pieces of real text of a sample's length may differ as much
+
+
+@dataclass(frozen=True)
 class Course:
     """One measure over a run. `near` says how far from random (0) to real (1), None where they are too alike."""
 
@@ -69,6 +77,8 @@ class Course:
     near: float | None
     ordered: bool | None
     words: str
+    backs: list[StepBack]
+    past: bool  # the model's long text lies beyond real text, further than luck would carry it
 
 
 @dataclass(frozen=True)
@@ -225,9 +235,9 @@ class _Studying:
         random, trained = (measure_text(texts[name], reference) for name in ("random", "model"))
         first = samples[0].answers if samples and samples[0].step == 0 else random
         courses = []
-        for measure in measures_that_apply(long_real):
+        for measure in measures_that_apply(long_real.mean):
             steps = [(sample.step, sample.answers[measure.key]) for sample in samples]
-            at_length, at_long = real[measure.key], long_real[measure.key]
+            at_length, at_long = real.mean[measure.key], long_real.mean[measure.key]
             assert at_long is not None
             course = Course(
                 key=measure.key,
@@ -244,9 +254,12 @@ class _Studying:
                 near=nearness(measure, trained[measure.key], random[measure.key], at_long),
                 ordered=None,
                 words="",
+                backs=[],
+                past=_past(trained[measure.key], random[measure.key], at_long, long_real.luck[measure.key]),
             )
             ordered, words = _in_order(course, measure)
-            courses.append(replace(course, ordered=ordered, words=words))
+            backs = _steps_back(course, measure, real.luck[measure.key])
+            courses.append(replace(course, ordered=ordered, words=words, backs=backs))
         return courses
 
 
@@ -270,6 +283,32 @@ def _in_order(course: Course, measure: Measure) -> tuple[bool | None, str]:
         steps = ", ".join(f"{step:,}" for step in back[:4])
         return True, f"Nearer to real text at the end than at the beginning, with steps back at {steps}."
     return True, "Nearer to real text as the run went on."
+
+
+def _steps_back(course: Course, measure: Measure, luck: float | None) -> list[StepBack]:
+    """Where a measure moved away from real text, sample by sample, beginning with random weights.
+
+    Samples that have nothing to ask of are passed over.
+    """
+    if course.near is None:
+        return []
+    before, far = 0.0 if course.random is None else course.random, 0.0
+    backs = []
+    for step, value in course.steps:
+        near = nearness(measure, value, course.random, course.real)
+        if step == 0 or value is None or near is None:
+            continue
+        if near < far - 1e-9:
+            backs.append(StepBack(step, luck is not None and abs(value - before) <= luck))
+        before, far = value, near
+    return backs
+
+
+def _past(model: float | None, random: float | None, real: float, luck: float | None) -> bool:
+    if model is None or luck is None:
+        return False
+    beyond = (model - real) * math.copysign(1.0, real - (0.0 if random is None else random))
+    return beyond > luck
 
 
 def _copying(name: str, text: str, training_text: str) -> Copying:

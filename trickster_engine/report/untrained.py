@@ -33,7 +33,7 @@ def random_baselines(presets: Sequence[str]) -> dict[str, Any]:
     dataset = prepare(next(iter(plans.values())), Path.cwd(), progress=False)
     training_text, held_out = dataset.train_text(SEARCHED), dataset.val_text(SEARCHED)
     reference = Reference.of(training_text)
-    real = measure_windows(held_out, LONG, reference)
+    real = measure_windows(held_out, LONG, reference).mean
     counting = ngram_baselines(dataset, next(iter(plans.values())).model.vocab_size)
     return {
         "data": {

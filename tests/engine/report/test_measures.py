@@ -64,7 +64,7 @@ def test_every_text_has_answers_in_range(text: str) -> None:
 
 def test_real_text_is_told_from_noise_on_every_level() -> None:
     held_out = PLAY[50_000:]
-    real, other = measure_windows(held_out, 4000, REFERENCE), measure_text(noise(4000), REFERENCE)
+    real, other = measure_windows(held_out, 4000, REFERENCE).mean, measure_text(noise(4000), REFERENCE)
     for key in ("letters", "pairs", "alphabet", "real-words"):
         assert (other[key] or 0.0) < 0.4
         assert (real[key] or 0.0) > 0.8
@@ -74,18 +74,18 @@ def test_real_text_is_told_from_noise_on_every_level() -> None:
 
 def test_what_belongs_to_plays_is_asked_of_plays_only() -> None:
     assert {"speeches", "answers", "old-words"} <= {
-        m.key for m in measures_that_apply(measure_windows(PLAY, 4000, REFERENCE))
+        m.key for m in measures_that_apply(measure_windows(PLAY, 4000, REFERENCE).mean)
     }
     prose = ("The train was late again. We waited on the platform, cold and tired; nobody spoke.\n\n") * 200
     reference = Reference.of(prose)
-    asked = {m.key for m in measures_that_apply(measure_windows(prose, 4000, reference))}
+    asked = {m.key for m in measures_that_apply(measure_windows(prose, 4000, reference).mean)}
     assert not asked & {"speeches", "answers", "known-speakers", "old-words"}
     assert {"letters", "real-words", "line-length"} <= asked
 
 
 def test_a_short_window_is_judged_by_short_windows() -> None:
     """Few letters never have the frequencies of many, so that samples must be compared with text of their length."""
-    short, long = (measure_windows(PLAY[50_000:], length, REFERENCE)["pairs"] for length in (100, 4000))
+    short, long = (measure_windows(PLAY[50_000:], length, REFERENCE).mean["pairs"] for length in (100, 4000))
     assert short is not None
     assert long is not None
     assert short < long - 0.1

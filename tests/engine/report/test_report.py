@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import pytest
 from tests.engine.conftest import dialogue
 from trickster_engine import kept_runs
 from trickster_engine.cli import main
-from trickster_engine.report.page import _reciting, render
-from trickster_engine.report.study import Copying, Study, study
+from trickster_engine.report.measures import MEASURES, nearness
+from trickster_engine.report.page import _order, _reciting, render
+from trickster_engine.report.study import Copying, StepBack, Study, study
 from trickster_engine.runs import RunDirectory
 
 Config = Callable[..., Path]
@@ -111,6 +113,48 @@ def test_the_figures_are_those_of_the_run(run: Path) -> None:
     assert sum(row.count for row in found.difficulty.places) == found.difficulty.tokens
     assert found.difficulty.positions[0][1] > found.difficulty.positions[-1][1]
     assert json.loads(json.dumps(found.as_json()))["parameters"] == found.parameters
+
+
+def test_the_page_says_which_measures_do_not_rise_step_by_step(run: Path) -> None:
+    """What the page says is told again here from the samples themselves."""
+    found = study(run)
+    page = Wellformed()
+    page.feed(render(found))
+    told = " ".join(page.text.split())
+    able = [course for course in found.courses if course.ordered is not None]
+    falling = {}
+    for course in able:
+        measure = next(measure for measure in MEASURES if measure.key == course.key)
+        values = [(step, value) for step, value in course.steps if step > 0 and value is not None]
+        near = [0.0] + [nearness(measure, value, course.random, course.real) or 0.0 for _, value in values]
+        back = [values[i][0] for i in range(len(values)) if near[i + 1] < near[i] - 1e-9]
+        if back:
+            falling[course.title] = back
+    assert falling, "samples of 120 characters that always rise would be a wonder"
+    assert f"{len(able) - len(falling)} of {len(able)} do." in told
+    assert "These measures do not rise step by step." in told
+    items = re.findall(r"<li>([^<]*)</li>", render(found))
+    assert {item.partition(": back")[0] for item in items if ": back at step" in item} == set(falling)
+    for course in found.courses:
+        assert [back.step for back in course.backs] == falling.get(course.title, [])
+
+
+def test_luck_and_what_lies_past_real_text_are_told_apart(run: Path) -> None:
+    found = study(run)
+    course = replace(
+        next(course for course in found.courses if course.key == "letters"),
+        ordered=True,
+        backs=[StepBack(48, luck=True), StepBack(72, luck=False), StepBack(96, luck=True)],
+        past=True,
+    )
+    text = _order(replace(found, courses=[course]))
+    assert "0 of 1 do." in text
+    assert "back at step 72, which is more than luck; back at step 48, 96, which may be luck" in text
+    assert "went past it" in text
+    straight = _order(replace(found, courses=[replace(course, backs=[], past=False)]))
+    assert "1 of 1 do." in straight
+    assert "step by step.</strong>" not in straight
+    assert "went past it" not in straight
 
 
 def test_learning_brings_a_text_nearer_to_real_text(tiny_config: Config, tmp_path: Path) -> None:
