@@ -140,8 +140,8 @@ def learned(kept: Kept) -> str:
     if back:
         words += (
             f"\nSample by sample, {len(told) - len(back)} of the report's {len(told)} measures rise without a step "
-            f"back. These do not: {'; '.join(back)}. Samples are short, so some of it is luck; the report says where it "
-            "is more."
+            f"back. These do not: {'; '.join(back)}. Samples are short, so some of it is luck; the report says "
+            "where it is more."
         )
     if past:
         words += f" Some went past real text: {'; '.join(past)}."
