@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # rendering pages needs no torch
 KEPT_FOLDER = Path(__file__).parent.parent / "walkthroughs" / "runs"
 #: Shapes whose untrained models are kept.
 RANDOM_PRESETS = ("pico", "nano")
-_MOST_STEPS = 120
+_MOST_STEPS = 200
 _BLOCK = re.compile(
     r"(?P<open><!-- kept: (?P<name>[\w-]+)(?: (?P<kind>[\w-]+))? -->\n).*?(?P<close><!-- /kept -->)", re.DOTALL
 )
@@ -95,7 +95,7 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
                 "model": course.long_model,
                 "real": course.long_real,
                 "ordered": course.ordered,
-                "backs": [back.step for back in course.backs],
+                "backs": [{"step": back.step, "luck": back.luck} for back in course.backs],
                 "past": course.past,
             }
             for course in study(run.path, folder.name).courses

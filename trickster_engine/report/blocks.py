@@ -59,7 +59,7 @@ def curve(kept: Kept) -> str:
     else:
         text += f" At step {done:,} it was {last['val_loss']:.3f}, and {last['train_loss']:.3f} on training text."
     if done < planned:
-        text += f" We stopped it there, before its {planned:,} steps were done."
+        text += f" There we stopped it, before its {planned:,} steps were done."
     return f"{picture}(pictures/{picture_name(kept)})\n\n" + _wrapped(text)
 
 
@@ -69,7 +69,7 @@ def claim(kept: Kept) -> str:
     last = points[-1]
     best = min(points, key=lambda point: point["val_loss"])
     done, planned = last["step"], _planned_steps(kept)
-    text = f"You may have read in an older lesson that this model reaches {OLDER_CLAIM} on held-out text. "
+    text = f"An older lesson promises {kept['name']} a loss of {OLDER_CLAIM} on held-out text. "
     reached = [point for point in points if point["val_loss"] <= OLDER_CLAIM]
     by_heart = [point for point in points if point["train_loss"] <= OLDER_CLAIM]
     if reached:
@@ -77,7 +77,7 @@ def claim(kept: Kept) -> str:
     elif done < planned:
         text += (
             f"Ours, with its shape and settings, stood at {last['val_loss']:.3f} after {_of(done, planned)} steps; "
-            "what the others would have brought, we have not measured."
+            "what the rest would have brought is not measured."
         )
     elif by_heart:
         text += (
@@ -134,15 +134,17 @@ def learned(kept: Kept) -> str:
         values = (_shown(course["unit"], course[name]) for name in ("random", "model", "real"))
         lines.append(f"| {course['level']} | {course['title']} | {' | '.join(values)} |")
     told = [course for course in kept["learned"] if course["ordered"] is not None and "backs" in course]
-    back = [_uncapitalised(course["title"]) for course in told if course["backs"]]
+    back = [course for course in told if course["backs"]]
+    clear = [_uncapitalised(c["title"]) for c in back if not all(one["luck"] for one in c["backs"])]
     past = [_uncapitalised(course["title"]) for course in told if course["past"]]
     words = ""
     if back:
-        words += (
-            f"\nSample by sample, {len(told) - len(back)} of the report's {len(told)} measures rise without a step "
-            f"back. These do not: {'; '.join(back)}. Samples are short, so some of it is luck; the report says "
-            "where it is more."
+        words = (
+            f"Sample by sample, {len(told) - len(back)} of the report's {len(told)} measures rise without a step back. "
+            f"The steps back of the others may be luck, as samples are short{'' if clear else '.'}"
         )
+    if clear:
+        words += f"; not so with these: {'; '.join(clear)}."
     if past:
         words += f" Some went past real text: {'; '.join(past)}."
     return "\n".join(lines) + "\n" + ("\n" + _wrapped(words.strip()) if words else "")
