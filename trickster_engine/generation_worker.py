@@ -280,6 +280,7 @@ def main() -> int:
     end_with_starter()
     with contextlib.suppress(AttributeError, OSError):
         os.nice(5)
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's, read when it is loaded
     import torch
 
     torch.set_num_threads(1)

@@ -13,6 +13,7 @@ from trickster_engine.errors import TricksterError
 from trickster_engine.model.llama import Llama
 from trickster_engine.sampling import (
     SamplingOptions,
+    choose,
     generate,
     next_token_probabilities,
     sample,
@@ -94,6 +95,15 @@ def test_top_p_keeps_the_fewest_that_reach_it() -> None:
         kept = shaped_probabilities(logits, SamplingOptions(temperature=1.0, top_p=top_p))[0]
         assert (kept > 0).sum().item() == expected, top_p
         assert kept.sum().item() == pytest.approx(1)
+
+
+def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
+    wanted = torch.tensor([0.5, 0.3, 0.2, 0.0])
+    rows = wanted.log().expand(20_000, 4)
+    drawn = choose(rows, torch.zeros(20_000, 1), SamplingOptions(temperature=1.0), torch.Generator().manual_seed(4))
+    shares = torch.bincount(drawn, minlength=4) / 20_000
+    assert shares[3] == 0
+    assert torch.allclose(shares, wanted, rtol=0, atol=0.015)  # more than four standard deviations
 
 
 def test_a_repetition_penalty_keeps_the_model_from_its_rut(model: Llama) -> None:
