@@ -19,6 +19,8 @@ export async function openLesson(_app: App, argument: unknown): Promise<void> {
     step ? { category: WALKTHROUGH, step: step.id } : WALKTHROUGH,
     false,
   );
+  // VS Code opens it in preview: the next page that a link of the lesson opens would take its place.
+  await vscode.commands.executeCommand('workbench.action.keepEditor');
 }
 
 /** Open the config of the folder: the only one, one of several, or a new one. */

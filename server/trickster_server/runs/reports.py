@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from trickster_engine.printable import printable
+from trickster_engine.report.names import PREDICTORS
 
 
 def report(command: str, data: Any, text: str) -> str:
@@ -28,7 +29,9 @@ def _fenced(text: str) -> str:
 def _compare(data: Any) -> str:
     blocks = ["# Proof of learning", "Loss on the held-out text:"]
     rows = ["| | nats a token | bits a character |", "|:--|--:|--:|"]
-    rows += [f"| {row['name']} | {row['nats']:.4f} | {row['bits_per_character']:.4f} |" for row in data["rows"]]
+    for row in data["rows"]:
+        name = PREDICTORS.get(row["name"], row["name"])
+        rows.append(f"| {name} | {row['nats']:.4f} | {row['bits_per_character']:.4f} |")
     blocks.append("\n".join(rows))
     for pair in data["samples"]:
         blocks += ["## Random weights", _fenced(pair["prompt"] + pair["random"])]
@@ -79,8 +82,8 @@ def _prepare(data: Any) -> str:
     if isinstance(baselines, dict):
         baselines = [{"name": name, "nats": nats} for name, nats in baselines.items()]
     if baselines:
-        rows = ["| knowing | loss, nats a token |", "|:--|--:|"]
-        rows += [f"| {one['name']} | {one['nats']:.4f} |" for one in baselines]
+        rows = ["| baseline | loss, nats a token |", "|:--|--:|"]
+        rows += [f"| {PREDICTORS.get(one['name'], one['name'])} | {one['nats']:.4f} |" for one in baselines]
         blocks += ["What counting alone predicts of the held-out text:", "\n".join(rows)]
     if begins := data.get("begins"):
         blocks += ["It begins:", _fenced(begins)]

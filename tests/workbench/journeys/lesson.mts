@@ -70,6 +70,8 @@ journey(
       'command:trickster.prepare': async () => {
         await at.workbench.pick('small.yaml');
         await page().filter({ hasText: 'It begins' }).waitFor();
+        // The lesson's own tab is still there to go back to.
+        await at.workbench.page.locator('.tab').filter({ hasText: 'Welcome' }).waitFor();
       },
       'command:trickster.inspect': async () => {
         await at.workbench.pick('small.yaml');
