@@ -104,6 +104,8 @@ export interface InitializationOptions {
   clientCommands?: boolean;
   /** true: Markdown may hold images as `data:` addresses; hovers then draw the learning rate. */
   images?: boolean;
+  /** true: this machine may be calibrated, once, in the background and for some seconds, when a config is open and nothing trains. Estimates then know how long any config takes here. */
+  calibrate?: boolean;
   /** For each run the client knows: the `next` it has seen last. The server goes on from there, so that after a restart no event is lost or doubled. */
   following?: Record<string, number>;
   /** How long after the last keystroke a file is checked, in milliseconds. */

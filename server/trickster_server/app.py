@@ -19,6 +19,7 @@ from pygls.lsp.server import LanguageServer
 
 from trickster_engine import __version__
 from trickster_server import protocol as messages
+from trickster_server.calibrating import Calibrating
 from trickster_server.client_log import ClientLog
 from trickster_server.documents import Documents, path_of
 from trickster_server.environment import Environment
@@ -58,6 +59,7 @@ class TricksterServer(LanguageServer):
         self.interpreters = Interpreters()
         self.registry = RunRegistry(self._send_events, self._send_runs, self._output_folders)
         self.timing = Timing(self)
+        self.calibrating = Calibrating(self)
         self.environment = Environment(self)
         self.diagnostics = Diagnostics(self)
         self.runs = RunService(self)
@@ -153,6 +155,8 @@ class TricksterServer(LanguageServer):
             self.spawn(watch_parent(self.process_id, partial(self.exit_requested, 1)), "watch the client")
         self.registry.start(self.folders(), self.options.following)
         self.spawn(self.timing.keep_current(), "learn speeds")
+        if self.options.calibrate:
+            self.spawn(self.calibrating.run_once(), "calibrate")
         self.spawn(warm_up(self), "warm up")
 
     def folders(self) -> list[Path]:
@@ -168,12 +172,14 @@ class TricksterServer(LanguageServer):
     def _trust_granted(self, _: messages.TrustGrantedParams) -> None:
         self.trusted = True
         self.environment.forget()
+        self.calibrating.look_again()
         self.refresh_figures()
 
     def _interpreter_changed(self, params: messages.InterpreterChangedParams) -> None:
         self.interpreters.chosen = params.python
         self.environment.forget()
         self.runs.interpreter_changed()
+        self.calibrating.look_again()
         self.refresh_figures()
 
     # ---- documents --------------------------------------------------------------------------------------------------
@@ -181,6 +187,7 @@ class TricksterServer(LanguageServer):
     def document_opened(self, item: types.TextDocumentItem) -> None:
         """The client shows a text."""
         self.diagnostics.document_changed(self.documents.opened(item), at_once=True)
+        self.calibrating.look_again()
 
     def document_changed(self, params: types.DidChangeTextDocumentParams) -> None:
         """The client has changed a text."""

@@ -94,6 +94,11 @@ class InitializationOptions:
     images: bool = item(
         "true: Markdown may hold images as `data:` addresses; hovers then draw the learning rate.", False
     )
+    calibrate: bool = item(
+        "true: this machine may be calibrated, once, in the background and for some seconds, when a config is open and "
+        "nothing trains. Estimates then know how long any config takes here.",
+        False,
+    )
     following: dict[str, int] = entries(
         "For each run the client knows: the `next` it has seen last. The server goes on from there, so that after a "
         "restart no event is lost or doubled."

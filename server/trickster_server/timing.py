@@ -1,4 +1,4 @@
-"""How long a run takes on this machine, learned from the runs that are seen here (`estimates/speeds.py`)."""
+"""How long a run takes on this machine, from its calibration and the runs seen here (`estimates/speeds.py`)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trickster_engine.config.plan import Plan
+from trickster_engine.estimates.calibration import Calibration, read_calibrations
 from trickster_engine.estimates.speeds import (
     FEWEST_READINGS,
     Expected,
@@ -44,11 +45,17 @@ class Timing:
     def __init__(self, server: TricksterServer) -> None:
         self._server = server
         self._speeds: dict[tuple[str, str], Speed] = {}
+        self._calibrations: list[Calibration] = []
         self._dirty = asyncio.Event()
 
     def training_time(self, plan: Plan) -> Expected | None:
         """Expected seconds of training on this machine; None before anything was measured here."""
-        return expected_time(plan, self._speeds.values())
+        return expected_time(plan, self._speeds.values(), self._calibrations)
+
+    async def is_calibrated(self) -> bool:
+        """Whether this machine is calibrated, after looking; what was found is used from now on."""
+        self._calibrations = await asyncio.get_running_loop().run_in_executor(None, _read_calibrations)
+        return bool(self._calibrations)
 
     def table(self, plan: Plan) -> list[Row]:
         """Expected times on this machine and on the boards that the lesson names."""
@@ -69,6 +76,7 @@ class Timing:
         """Learn from runs for as long as the server lives."""
         loop = asyncio.get_running_loop()
         self._take(await loop.run_in_executor(None, _read_kept))
+        await self.is_calibrated()
         await self._server.registry.ready()
         while True:
             before = dict(self._speeds)
@@ -105,6 +113,12 @@ def _read_kept() -> list[Speed]:
     from trickster_server.environment import cache_folder
 
     return read_speeds(cache_folder())
+
+
+def _read_calibrations() -> list[Calibration]:
+    from trickster_server.environment import cache_folder
+
+    return read_calibrations(cache_folder())
 
 
 def _keep(speeds: list[Speed]) -> None:

@@ -9,19 +9,8 @@ from contextlib import contextmanager
 
 import torch
 
-from trickster_engine.config.plan import Plan
 from trickster_engine.data.cache import cache_directory
-from trickster_engine.estimates.compute import count_compute
 from trickster_engine.model.llama import Llama, run_block
-
-#: Compiling takes from seconds (when this shape was compiled before) to a minute. Runs shorter than this many
-#: floating-point operations are over before a faster step has earned that back: about ten minutes of two CPU cores.
-WORTH_COMPILING_FROM = {"cpu": 1e14, "cuda": 1e16}
-
-
-def worth_compiling(plan: Plan, device: str) -> bool:
-    """Whether `compile: auto` has the blocks compiled for this plan on a kind of device (cpu, cuda or mps)."""
-    return count_compute(plan).total >= WORTH_COMPILING_FROM.get(device, float("inf"))
 
 
 def compile_blocks(model: Llama, try_out: Callable[[], None]) -> str | None:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, SavedArrays, StepResult
-from trickster_engine.backends.compilation import compile_blocks, worth_compiling
+from trickster_engine.backends.compilation import compile_blocks
 from trickster_engine.config.plan import Plan
+from trickster_engine.estimates.compute import worth_compiling
 from trickster_engine.model.llama import Llama
 from trickster_engine.training.losses import summed_cross_entropy, training_loss
 from trickster_engine.training.optimizers import Optimizers

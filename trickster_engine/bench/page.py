@@ -73,6 +73,29 @@ def _races(readings: Kept) -> str:
     return "\n".join(lines)
 
 
+def _predictions(readings: Kept) -> str:
+    lines = ["| run | parameters | steps | predicted | took | predicted / took |", "|---|---:|---:|---:|---:|---:|"]
+    lines += [
+        f"| {run['run']} | {run['parameters']:,} | {run['steps']:,} | {run['predicted_s']:.1f} s "
+        f"| {run['actual_s']:.1f} s | {run['predicted_s'] / run['actual_s']:.2f} |"
+        for run in readings["predictions"]["runs"]
+    ]
+    return "\n".join(lines)
+
+
+def _trainer(readings: Kept) -> str:
+    lines = [
+        "| | ours, tokens/s | transformers' Trainer, tokens/s | times as fast |",
+        "|---|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {name} | {preset['tokens_per_s']['median']:,.0f} | {preset['trainer_tokens_per_s']['median']:,.0f} "
+        f"| {_times(preset['times_as_fast'])} |"
+        for name, preset in readings["trainer"]["presets"].items()
+    ]
+    return "\n".join(lines)
+
+
 def _arrival(result: Kept) -> str:
     reading, words = result["reached"], ""
     if reading is None:
@@ -89,6 +112,8 @@ def _times(spread: dict[str, float]) -> str:
 _BLOCKS: dict[str, tuple[Callable[[Kept], str], tuple[str, ...]]] = {
     "changes": (_changes, ("changes",)),
     "throughput": (_throughput, ("pico", "nano")),
+    "predictions": (_predictions, ("predictions",)),
+    "trainer": (_trainer, ("trainer",)),
     "races": (_races, ("race",)),
 }
 

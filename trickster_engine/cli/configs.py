@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from trickster_engine.cli.arguments import (
@@ -19,9 +20,10 @@ from trickster_engine.cli.arguments import (
 )
 from trickster_engine.config import check, preset_names, preset_plan, preset_text
 from trickster_engine.config.plan import Plan
-from trickster_engine.data.cache import cache_directory
+from trickster_engine.data.cache import cache_directory, storage_error
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates import count_parameters, estimate, find_machine, fit, machine_keys
+from trickster_engine.estimates.calibration import keep_calibration, read_calibrations
 from trickster_engine.estimates.estimate import duration_text
 from trickster_engine.estimates.machines import THIS_MACHINE
 from trickster_engine.estimates.speeds import Expected, expected_time, keep_speeds, read_speeds, speed_of
@@ -48,6 +50,11 @@ def add_commands(commands: Subcommands) -> None:
     )
     estimating.add_argument(
         "--measure", action="store_true", help="do a few updates first, to say how long the run will take here"
+    )
+    estimating.add_argument(
+        "--calibrate",
+        action=argparse.BooleanOptionalAction,
+        help="time a few small models for some seconds, so that times are known for any config; done by itself once",
     )
     add_json(estimating)
     estimating.set_defaults(run=_estimate)
@@ -84,7 +91,15 @@ def _estimate(options: argparse.Namespace) -> int:
     figures = estimate(loaded.plan, _text_tokens(loaded.plan, loaded.path.parent))
     if options.measure:
         _measure(loaded.plan)
-    expected = expected_time(loaded.plan, read_speeds(cache_directory()))
+    shows_time = not options.json and (not fits or THIS_MACHINE in keys)
+    if options.calibrate:
+        _calibrate(loaded.plan)
+    elif options.calibrate is None and shows_time and _wants_calibration(loaded.plan):
+        try:
+            _calibrate(loaded.plan)
+        except TricksterError as error:  # nobody asked for it, and the rest of the estimate stands
+            print(error, file=sys.stderr)
+    expected = _expected(loaded.plan)
     if options.json:
         machines = {"machines": [one.as_json() for one in fits]} if fits else {}
         print_json({**figures.as_json(), "time": vars(expected) if expected else None, **machines})
@@ -102,11 +117,15 @@ def _estimate(options: argparse.Namespace) -> int:
 
 def _time_here(expected: Expected | None) -> str:
     if expected is None:
-        return "Nothing was measured on this machine yet: --measure takes some seconds and says how long a run takes."
+        return "Nothing was measured on this machine yet: --calibrate takes some seconds and says how long a run takes."
     return (
         f"About {duration_text(expected.seconds)} of training on this machine, evaluations not counted "
         f"({expected.source}, from {expected.run})"
     )
+
+
+def _expected(plan: Plan) -> Expected | None:
+    return expected_time(plan, read_speeds(cache_directory()), read_calibrations(cache_directory()))
 
 
 def _measure(plan: Plan) -> None:
@@ -116,6 +135,37 @@ def _measure(plan: Plan) -> None:
 
     device = torch_device(plan)
     keep_speeds(cache_directory(), [speed_of(plan, device, steady_rate(plan, device), "a measurement of this shape")])
+
+
+def _wants_calibration(plan: Plan) -> bool:
+    """Whether this machine is still to be calibrated, and can be, before it is said how long a plan takes here."""
+    expected = _expected(plan)
+    if expected is not None and expected.source == "measured":
+        return False
+    if any(plan.device.device_type in ("auto", known.device) for known in read_calibrations(cache_directory())):
+        return False
+    if find_spec("torch") is None:
+        return False
+    from trickster_engine.backends.select import torch_device
+
+    try:
+        torch_device(plan)
+    except TricksterError:  # a board, or a GPU that is elsewhere: nothing to time here
+        return False
+    return True
+
+
+def _calibrate(plan: Plan) -> None:
+    """Time the device that a plan trains on, and keep what was learned for any plan."""
+    from trickster_engine.backends.select import torch_device
+    from trickster_engine.bench.calibrate import calibrate
+
+    device = torch_device(plan)
+    print("Timing a few small models on this machine, once; it takes some seconds.", file=sys.stderr)
+    try:
+        keep_calibration(cache_directory(), calibrate(device))
+    except OSError as error:
+        raise storage_error(error, cache_directory()) from error
 
 
 def _text_tokens(plan: Plan, folder: Path) -> int | None:

@@ -9,6 +9,9 @@ from trickster_engine.config.plan import ModelConfig, Plan
 
 # Tiny Shakespeare, in characters, all of them single bytes.
 SHAKESPEARE_CHARACTERS = 1_115_394
+#: Compiling takes from seconds (when this shape was compiled before) to a minute. Runs shorter than this many
+#: floating-point operations are over before a faster step has earned that back: about ten minutes of two CPU cores.
+WORTH_COMPILING_FROM = {"cpu": 1e14, "cuda": 1e16}
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ def count_compute(plan: Plan) -> Compute:
         per_step=per_step,
         total=per_step * plan.training.max_steps,
     )
+
+
+def worth_compiling(plan: Plan, device: str) -> bool:
+    """Whether `compile: auto` has the blocks compiled for this plan on a kind of device (cpu, cuda or mps)."""
+    return count_compute(plan).total >= WORTH_COMPILING_FROM.get(device, float("inf"))
 
 
 def training_tokens(plan: Plan, text_tokens: int | None = None) -> int | None:

@@ -1,8 +1,8 @@
 """What was measured on this machine, and how long a run will therefore take.
 
-A run of the same shape on the same kind of device is a measurement. Any other is an estimate: the speed of the one that
-is closest in computation a token, corrected by that computation. The figures are kept in the user's cache, so that a
-new folder knows them as well.
+A run of the same shape on the same kind of device is a measurement. Any other is an estimate, from the machine's
+calibration (`calibration.py`) or, before there is one, from the run that is closest in computation a token, corrected
+by that computation. The figures are kept in the user's cache, so that a new folder knows them as well.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Literal
 
 from trickster_engine.config.plan import Plan
-from trickster_engine.estimates.compute import forward_flops_per_token, tokens_per_step
+from trickster_engine.estimates.calibration import Calibration
+from trickster_engine.estimates.compute import forward_flops_per_token, tokens_per_step, worth_compiling
 from trickster_engine.files import write_json_atomically
 
 FILE = "speeds.json"
@@ -48,31 +49,35 @@ class Expected:
 def speed_of(plan: Plan, device: str, tokens_per_second: float, run: str) -> Speed:
     """A measurement of a plan; `device` in words, as run.json has it."""
     kind = device.split(":", maxsplit=1)[0].split(" ", maxsplit=1)[0].lower()
-    return Speed(shape_of(plan), kind, _flops_per_token(plan), tokens_per_second, run)
+    return Speed(shape_of(plan, kind), kind, _flops_per_token(plan), tokens_per_second, run)
 
 
-def shape_of(plan: Plan) -> str:
-    """What a run's speed depends on, as text that can be compared."""
+def shape_of(plan: Plan, device: str) -> str:
+    """What a run's speed on a kind of device depends on, as text that can be compared."""
     model, training = plan.model, plan.training
+    compiled = training.compile == "always" or (training.compile == "auto" and worth_compiling(plan, device))
     return json.dumps(
         [
             [model.vocab_size, model.hidden_dim, model.num_layers, model.num_heads, model.num_kv_heads, model.mlp_dim],
             [model.max_seq_len, model.tie_embeddings, model.dropout > 0],
             [training.batch_size, training.gradient_accumulation_steps, training.optimizer, training.precision],
-            [training.compile, plan.device.enable_ddp, list(plan.device.mesh_shape)],
+            [compiled, plan.device.enable_ddp, list(plan.device.mesh_shape)],
         ]
     )
 
 
-def expected_time(plan: Plan, speeds: Iterable[Speed]) -> Expected | None:
+def expected_time(plan: Plan, speeds: Iterable[Speed], calibrations: Iterable[Calibration] = ()) -> Expected | None:
     """Expected seconds of training on this machine; None before anything was measured here."""
     tokens = tokens_per_step(plan) * plan.training.max_steps
-    candidates = [speed for speed in speeds if plan.device.device_type in ("auto", speed.device)]
-    shape = shape_of(plan)
-    same = [speed for speed in candidates if speed.shape == shape]
+    wanted = plan.device.device_type
+    candidates = [speed for speed in speeds if wanted in ("auto", speed.device)]
+    same = [speed for speed in candidates if speed.shape == shape_of(plan, speed.device)]
     if same:
         fastest = max(same, key=lambda speed: speed.tokens_per_second)
         return Expected(tokens / fastest.tokens_per_second, "measured", fastest.run)
+    calibrated = [known.seconds(plan) for known in calibrations if wanted in ("auto", known.device)]
+    if calibrated:
+        return Expected(min(calibrated), "estimated", "a calibration of this machine")
     if not candidates:
         return None
     work = _flops_per_token(plan)

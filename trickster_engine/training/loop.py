@@ -49,12 +49,12 @@ class Trainer:
         training = self.plan.training
         batches = TrainingBatches(self.dataset.train, self.plan.model.max_seq_len, training.batch_size, training.seed)
         accumulation = training.gradient_accumulation_steps
-        meter = Meter(self.plan)
         outcome: Literal["finished", "stopped"] = "finished"
         try:
             if self.state.last_eval_step != self.state.step:  # random weights, or stopped in mid-evaluation
                 self._evaluate_if_due()
             self.recorder.status("training", self.state.step)
+            meter = Meter(self.plan)
             while self.state.step < training.max_steps and not self._out_of_patience():
                 step = self.state.step
                 factor = learning_rate_factor(step, training)

@@ -265,6 +265,7 @@ export class Server implements vscode.Disposable {
         python: this.trainingPython ?? null,
         clientCommands: true,
         images: true,
+        calibrate: vscode.workspace.getConfiguration('trickster').get<boolean>('calibrate', true),
         following: this.following(),
       }),
     };

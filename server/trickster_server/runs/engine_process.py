@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from trickster_server.runs.interpreter import ENGINE_FOLDER, engine_environment
 
 _LINE_LIMIT = 1 << 20
 _KEPT_LINES = 40
+_BELOW_NORMAL = 0x4000
+"""Windows' priority class of that name, which Python's subprocess only knows there."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,12 @@ async def run_engine(
     *,
     folder: Path | None = None,
     on_line: Callable[[str], None] | None = None,
+    gently: bool = False,
 ) -> Answer:
     """Run `trickster ARGUMENTS` and wait for it. Cancelling the task ends the process.
 
-    `on_line` hears each line of its standard error. Raises RequestError with ENGINE_FAILED or NO_INTERPRETER.
+    `gently` lets everything else on the machine go first. `on_line` hears each line of its standard error.
+    Raises RequestError with ENGINE_FAILED or NO_INTERPRETER.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -56,11 +62,15 @@ async def run_engine(
             env=engine_environment(),
             cwd=str(folder or ENGINE_FOLDER),
             limit=_LINE_LIMIT,
+            creationflags=_BELOW_NORMAL if gently and sys.platform == "win32" else 0,
         )
     except (OSError, ValueError) as error:
         raise RequestError(ErrorCode.NO_INTERPRETER, f"{python} does not start: {error}. Choose another.") from error
     assert process.stdout is not None
     assert process.stderr is not None
+    if gently and sys.platform != "win32":
+        with contextlib.suppress(OSError):  # it has ended already
+            os.setpriority(os.PRIO_PROCESS, process.pid, 19)
     complaints: list[str] = []
     try:
         output, _ = await asyncio.gather(process.stdout.read(), _listen(process.stderr, complaints, on_line))

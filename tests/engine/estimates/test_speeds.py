@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conftest import trickster
+from trickster_engine.bench.calibrate import costs
 from trickster_engine.config import preset_plan
+from trickster_engine.estimates.calibration import FILE as CALIBRATION
+from trickster_engine.estimates.calibration import Calibration, gradient_work, read_calibrations
 from trickster_engine.estimates.compute import count_compute, tokens_per_step
 from trickster_engine.estimates.speeds import FILE, expected_time, keep_speeds, read_speeds, shape_of, speed_of
 
@@ -35,7 +38,8 @@ def test_another_shape_is_an_estimate_by_its_arithmetic() -> None:
     "change", [{"batch_size": 8}, {"optimizer": "adamw"}, {"precision": "fp32"}, {"compile": "always"}]
 )
 def test_what_changes_the_speed_changes_the_shape(change: dict[str, object]) -> None:
-    assert shape_of(replace(PICO, training=replace(PICO.training, **change))) != shape_of(PICO)  # type: ignore[arg-type]
+    changed = replace(PICO, training=replace(PICO.training, **change))  # type: ignore[arg-type]
+    assert shape_of(changed, "cpu") != shape_of(PICO, "cpu")
 
 
 def test_another_kind_of_device_says_nothing() -> None:
@@ -59,8 +63,53 @@ def test_a_measurement_is_made_once_and_remembered(tmp_path: Path) -> None:
     small = [f"--set=model_config.{key}" for key in ("hidden_dim=32", "mlp_dim=64", "num_layers=1", "max_seq_len=16")]
     command = ("estimate", "--preset", "pico", *small, "--set=device_config.device_type=cpu")
     environment = {"TRICKSTER_CACHE_DIR": str(tmp_path)}
-    assert "--measure" in trickster(*command, **environment).stdout
+    assert "--calibrate" in trickster(*command, "--no-calibrate", **environment).stdout
     measured = trickster(*command, "--measure", **environment)
     assert measured.returncode == 0 and "measured, from" in measured.stdout
     later = json.loads(trickster(*command, "--json", **environment).stdout)
     assert later["time"]["source"] == "measured" and later["time"]["seconds"] > 0
+
+
+def test_a_calibration_tells_the_time_of_any_shape() -> None:
+    known = Calibration(
+        "cpu",
+        gradients={
+            name: {"flops": 1e-11, "bytes": cost, "dropped": 0.0, "blocks": 1e-3}
+            for name, cost in (("fp32", 2e-9), ("bf16", 1e-9))
+        },
+        updates={
+            "adamw": {"weights": 1e-9, "blocks": 0.0},
+            "muon": {"weights": 0.0, "blocks": 0.0, "orthogonalising": 0.0},
+        },
+    )
+    expected = expected_time(PICO, [], [known])
+    assert expected is not None and expected.source == "estimated"
+    work = gradient_work(PICO, "bf16", "cpu")  # what precision: auto takes here
+    assert expected.seconds == pytest.approx(1500 * (work["flops"] * 1e-11 + work["bytes"] * 1e-9 + 4e-3))
+    assert expected_time(replace(PICO, device=replace(PICO.device, device_type="cuda")), [], [known]) is None
+    finished = expected_time(PICO, [speed_of(PICO, "cpu", 1e4, "pico-001")], [known])
+    assert finished is not None and finished.source == "measured"
+    whole, half = (replace(PICO, training=replace(PICO.training, batch_size=size)) for size in (16, 8))
+    assert 1.9 < known.seconds(whole) / known.seconds(half) < 2.0
+
+
+def test_costs_are_found_from_readings_and_never_below_nothing() -> None:
+    amounts = [{"a": float(i), "b": float(i * i % 7), "c": 1.0} for i in range(1, 9)]
+    readings = [(one, 2 * one["a"] + 0.5 * one["b"]) for one in amounts]
+    assert costs(readings) == pytest.approx({"a": 2.0, "b": 0.5, "c": 0.0}, abs=1e-9)
+    assert min(costs([(one, 3.0 - 0.2 * one["a"]) for one in amounts]).values()) >= 0
+
+
+def test_a_machine_is_calibrated_once(tmp_path: Path) -> None:
+    environment = {"TRICKSTER_CACHE_DIR": str(tmp_path)}
+    first = trickster("estimate", "--preset", "nano", "--set=device_config.device_type=cpu", **environment)
+    assert first.returncode == 0 and first.stderr.startswith("Timing a few small models")
+    if "Other programs use the processor" in first.stderr:
+        pytest.skip("this machine is too busy to be calibrated")
+    assert "estimated, from a calibration of this machine" in first.stdout
+    again = trickster("estimate", "--preset", "pico", "--set=device_config.device_type=cpu", **environment)
+    assert again.stderr == "" and "estimated, from a calibration of this machine" in again.stdout
+    (known,) = read_calibrations(tmp_path)
+    assert known.device == "cpu"
+    (tmp_path / CALIBRATION).write_text("{not json")
+    assert read_calibrations(tmp_path) == []

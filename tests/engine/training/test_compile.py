@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.engine.training.test_resume import begin, same_checkpoint, stop_at
-from trickster_engine.backends.compilation import WORTH_COMPILING_FROM, worth_compiling
 from trickster_engine.config import check, preset_plan
-from trickster_engine.estimates.compute import count_compute
+from trickster_engine.estimates.compute import WORTH_COMPILING_FROM, count_compute, worth_compiling
 from trickster_engine.runs import read_events
 from trickster_engine.training.checkpoints import read_checkpoint
 from trickster_engine.training.session import resume

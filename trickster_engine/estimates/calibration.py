@@ -1,0 +1,105 @@
+"""How long an update takes on this machine, from a few small models that were timed on it once.
+
+An update's time is a sum of parts, each an amount of work that follows from the plan times what a unit of it costs
+here. The costs are found by `bench/calibrate.py`; this file knows the work, and needs no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from trickster_engine.config.plan import ModelConfig, Plan
+from trickster_engine.estimates.compute import forward_flops_per_token, tokens_per_step, worth_compiling
+from trickster_engine.estimates.memory import block_activations, output_activations
+from trickster_engine.estimates.parameters import count_parameters
+from trickster_engine.files import write_json_atomically
+
+FILE: Final = "calibration.json"
+#: How many times as fast an update is with compiled blocks: between pico's 1.21 and nano's 1.16 (docs/speed.md). It is
+#: not part of the calibration, because compiling takes up to a minute.
+COMPILED: Final = 1.18
+_ITERATIONS = 5  # of Muon's orthogonalisation
+
+Amounts = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Seconds that a unit of each kind of work takes on one kind of device of this machine."""
+
+    device: str  # cpu, cuda or mps
+    gradients: Mapping[str, Mapping[str, float]]  # by precision, fp32 and bf16: forward and backward passes
+    updates: Mapping[str, Mapping[str, float]]  # by optimizer, adamw and muon: clipping, and the optimizer's step
+
+    def seconds_per_step(self, plan: Plan) -> float:
+        """Seconds of one update of a plan on this device, evaluations not counted."""
+        training = plan.training
+        precisions = ("fp32", "bf16") if training.precision == "auto" else (training.precision,)
+        passes = min(_cost(gradient_work(plan, name, self.device), self.gradients[name]) for name in precisions)
+        update = _cost(update_work(plan.model, training.optimizer), self.updates[training.optimizer])
+        seconds = training.gradient_accumulation_steps * passes + update
+        compiled = training.compile == "always" or (training.compile == "auto" and worth_compiling(plan, self.device))
+        return seconds / COMPILED if compiled else seconds
+
+    def seconds(self, plan: Plan) -> float:
+        """Seconds of all updates of a plan."""
+        return self.seconds_per_step(plan) * plan.training.max_steps
+
+
+def gradient_work(plan: Plan, precision: str, device: str) -> Amounts:
+    """The work of one forward and backward pass: arithmetic, bytes kept and read again, and calls of torch."""
+    model = plan.model
+    tokens = tokens_per_step(plan) // plan.training.gradient_accumulation_steps
+    if plan.device.enable_ddp and device != "cpu":  # processes on one CPU share its cores; each GPU is one more
+        tokens = max(1, tokens // (plan.device.mesh_shape[0] * plan.device.mesh_shape[1]))
+    # With activation checkpointing the forward pass is done twice.
+    again = 4 / 3 if plan.training.activation_checkpointing else 1.0
+    kept = model.num_layers * block_activations(model, tokens, "bf16" if precision == "bf16" else "fp32")
+    kept += output_activations(model, tokens, "fp32") + 8 * tokens * model.vocab_size
+    return {
+        "flops": again * 3 * forward_flops_per_token(model) * tokens,
+        "bytes": again * kept,
+        "dropped": 2.0 * model.num_layers * model.hidden_dim * tokens if model.dropout > 0 else 0.0,
+        "blocks": again * model.num_layers,
+    }
+
+
+def update_work(model: ModelConfig, optimizer: str) -> Amounts:
+    """The work of clipping the gradients and of the optimizer: weights, calls of torch, and Muon's arithmetic."""
+    work = {"weights": float(count_parameters(model).total), "blocks": float(model.num_layers)}
+    return {**work, "orthogonalising": _muon_flops(model)} if optimizer == "muon" else work
+
+
+def _muon_flops(model: ModelConfig) -> float:
+    """Three products for each iteration and matrix, of r rows and c columns: r x c by c x r, r x r by r x r and x c."""
+    width, kv_width, inner = model.hidden_dim, model.num_kv_heads * model.head_dim, model.mlp_dim
+    shapes = [(width, width)] * 2 + [(kv_width, width)] * 2 + [(inner, width)] * 3
+    flops = 0.0
+    for rows, columns in ((min(shape), max(shape)) for shape in shapes):
+        flops += 2.0 * rows * rows * (2 * columns + rows)
+    return _ITERATIONS * model.num_layers * flops
+
+
+def _cost(work: Amounts, costs: Mapping[str, float]) -> float:
+    return sum(amount * costs[name] for name, amount in work.items())
+
+
+def read_calibrations(folder: Path) -> list[Calibration]:
+    """The calibrations kept in the cache at `folder`; none where it holds none of this machine."""
+    try:
+        document = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return [Calibration(**entry) for entry in document[platform.node()]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def keep_calibration(folder: Path, calibration: Calibration) -> None:
+    """Keep a calibration; it takes the place of an older one of the same device. Raises OSError."""
+    others = [known for known in read_calibrations(folder) if known.device != calibration.device]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json_atomically(folder / FILE, {platform.node(): [asdict(known) for known in [*others, calibration]]})
