@@ -156,7 +156,10 @@ class Worker:
         decoder = loaded.tokenizer.stream_decoder()
         cancelled = lambda: self._requests.is_cancelled(request_id)  # noqa: E731 - the name says what it is
         prompts = [encode_prompt(loaded.tokenizer, prompt)]
-        for ids in generate(loaded.model, prompts, options, cancelled, watch=watched.keep):
+        steps = generate(
+            loaded.model, prompts, options, cancelled, vocab_size=loaded.tokenizer.vocab_size, watch=watched.keep
+        )
+        for ids in steps:
             token = int(ids[0])
             count += 1
             waiting += decoder.feed(token)
@@ -180,14 +183,15 @@ class Worker:
     def _next_tokens(self, request: dict[str, Any]) -> dict[str, Any]:
         import torch
 
-        from trickster_engine.sampling import encode_prompt, shaped_probabilities
+        from trickster_engine.sampling import encode_prompt, require_numbers, shaped_probabilities
 
         path = Path(request["path"])
         loaded = self._models.get(path)
         model = loaded.model
         ids = encode_prompt(loaded.tokenizer, request["text"])[-model.config.max_seq_len :]
         with torch.no_grad():
-            logits = model(torch.tensor([ids], device=model.device))[:, -1].float().cpu()
+            every = model(torch.tensor([ids], device=model.device))[:, -1, : loaded.tokenizer.vocab_size]
+        logits = require_numbers(every.float().cpu())
         believed = logits.softmax(dim=-1)[0]
         shown = believed
         if request.get("options") is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -133,7 +134,7 @@ def generate(
                 begin = text.shape[1] - limit // 2 - 1
             if full or not use_cache:
                 cache.length, unread = 0, text[:, begin:]
-            logits = read(unread)[:, :vocab_size]
+            logits = require_numbers(read(unread)[:, :vocab_size])
             if watch is not None:
                 watch(logits)
             unread = choose(logits, text, options, generator)[:, None]
@@ -141,6 +142,17 @@ def generate(
             yield unread[:, 0]
     finally:
         model.train(was_training)
+
+
+def require_numbers(logits: Tensor) -> Tensor:
+    """The logits [B, V] as they are. Raises TricksterError loss-not-finite where one is NaN or infinite."""
+    if not math.isfinite(float(logits.sum())):
+        raise TricksterError(
+            "loss-not-finite",
+            "The model's predictions are not numbers any more: its weights have grown beyond what numbers can hold.",
+            "Take an earlier checkpoint, or train again with a third of training_config.learning_rate.",
+        )
+    return logits
 
 
 def choose(logits: Tensor, text: Tensor, options: SamplingOptions, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,84 @@
+"""The process that keeps models for the playground, as the server talks to it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trickster_engine.config.plan import ModelConfig
+from trickster_engine.data.tokenizer import byte_tokenizer
+from trickster_engine.model.huggingface import write_model
+from trickster_engine.model.llama import Llama
+
+# More rows than the tokenizer has ids, as a board wants its tables.
+PADDED = ModelConfig(
+    vocab_size=320, hidden_dim=32, num_layers=1, num_heads=2, num_kv_heads=2, mlp_dim=64, max_seq_len=32, dropout=0.0
+)
+
+Ask = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def ask() -> Iterator[Ask]:
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "trickster_engine.generation_worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    assert worker.stdin and worker.stdout
+
+    def answer(method: str, **request: Any) -> dict[str, Any]:
+        assert worker.stdin and worker.stdout
+        worker.stdin.write(json.dumps({"id": 1, "method": method, **request}) + "\n")
+        worker.stdin.flush()
+        for line in worker.stdout:
+            message: dict[str, Any] = json.loads(line)
+            if "part" not in message:
+                return message
+        raise AssertionError("the worker has ended")
+
+    yield answer
+    worker.stdin.close()
+    worker.wait(60)
+    worker.stdout.close()
+
+
+def _checkpoint(folder: Path, change: Callable[[dict[str, np.ndarray[Any, Any]]], None]) -> str:
+    weights = {name: tensor.numpy().copy() for name, tensor in Llama(PADDED).initialize(1).state_dict().items()}
+    change(weights)
+    folder.mkdir()
+    write_model(folder, PADDED, weights)
+    byte_tokenizer().save(folder)
+    return str(folder)
+
+
+def test_rows_beyond_the_tokenizer_are_never_drawn(ask: Ask, tmp_path: Path) -> None:
+    def prefer_the_padding(weights: dict[str, np.ndarray[Any, Any]]) -> None:
+        # Half of them fit whatever the model says far better than any other row.
+        weights["model.embed_tokens.weight"][256:] *= 100
+
+    path = _checkpoint(tmp_path / "padded", prefer_the_padding)
+    written = ask("generate", path=path, prompt="A", options={"max_new_tokens": 40}, probabilities=3)
+    assert written["result"]["tokens"] == 40
+    likeliest = ask("next_tokens", path=path, text="A", count=320)["result"]["tokens"]
+    assert {token["id"] for token in likeliest} == set(range(256))
+
+
+@pytest.mark.parametrize("request_", [{"method": "generate", "prompt": "A"}, {"method": "next_tokens", "text": "A"}])
+def test_a_model_that_has_diverged_is_explained(ask: Ask, tmp_path: Path, request_: dict[str, Any]) -> None:
+    def diverge(weights: dict[str, np.ndarray[Any, Any]]) -> None:
+        weights["model.norm.weight"][:] = np.nan
+
+    path = _checkpoint(tmp_path / "diverged", diverge)
+    error = ask(**request_, path=path, count=5)["error"]
+    assert error["code"] == "loss-not-finite"
+    assert "earlier checkpoint" in error["advice"]
