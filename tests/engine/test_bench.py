@@ -14,7 +14,7 @@ from trickster_engine.bench.measure import Spread, measure
 from trickster_engine.bench.nanogpt import CPU_RECIPE, NanoGPT
 from trickster_engine.bench.page import render
 from trickster_engine.bench.peak import matrix_peak
-from trickster_engine.bench.race import run_nanogpt, run_ours
+from trickster_engine.bench.race import Reading, Result, lead, run_nanogpt, run_ours
 from trickster_engine.config import check, preset_text, set_values
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.prepare import prepare
@@ -160,6 +160,14 @@ def test_the_command_prints_figures_and_json(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("To be, or not to be, that is the question.\n" * 400)
     race = trickster("bench", str(config), "--until", "5.5")
     assert race.returncode == 0 and "of training" in race.stdout
+
+
+def test_a_rival_that_never_arrives_gives_a_lower_bound() -> None:
+    early, late = Reading(10, 2.0, 100, 1.9), Reading(20, 9.0, 200, 1.8)
+    arrived, short = Result([early, late], late), Result([early, Reading(20, 8.0, 200, 1.85)], None)
+    assert lead(Result([early], early), arrived) == {"times_as_fast": 4.5, "at_least": False}
+    assert lead(Result([early], early), short) == {"times_as_fast": 4.0, "at_least": True}
+    assert lead(short, arrived) == {}
 
 
 def test_the_page_on_speed_says_what_the_kept_readings_say() -> None:

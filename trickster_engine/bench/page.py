@@ -67,7 +67,7 @@ def _races(readings: Kept) -> str:
         cells = [
             _arrival(race["ours"]),
             _arrival(race["nanogpt"]) if "nanogpt" in race else "-",
-            f"{race['times_as_fast']:.1f}" if "times_as_fast" in race else "-",
+            _ratio(race),
         ]
         lines.append(f"| {race['until']:.4f} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -94,6 +94,12 @@ def _trainer(readings: Kept) -> str:
         for name, preset in readings["trainer"]["presets"].items()
     ]
     return "\n".join(lines)
+
+
+def _ratio(race: Kept) -> str:
+    if "times_as_fast" not in race:
+        return "-"
+    return f"{'more than ' if race['at_least'] else ''}{race['times_as_fast']:.1f}"
 
 
 def _arrival(result: Kept) -> str:

@@ -50,6 +50,17 @@ class Result:
         }
 
 
+def lead(ours: Result, theirs: Result) -> dict[str, Any]:
+    """How many times as fast ours reached the target, as JSON; nothing where it did not.
+
+    `at_least`: the rival ended short of the target, and would have needed longer than the time of its whole run.
+    """
+    if ours.reached is None:
+        return {}
+    arrival = theirs.reached or theirs.readings[-1]
+    return {"times_as_fast": arrival.seconds / ours.reached.seconds, "at_least": theirs.reached is None}
+
+
 def run_ours(plan: Plan, dataset: Dataset, device: str, until: float, report: Callable[[Reading], None]) -> Result:
     """Train a plan, evaluating at every `eval_interval`, until the held-out loss is at most `until`, or to its end."""
     backend = TorchBackend(plan, device)

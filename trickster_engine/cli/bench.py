@@ -55,7 +55,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int:
-    from trickster_engine.bench.race import run_nanogpt, run_ours
+    from trickster_engine.bench.race import lead, run_nanogpt, run_ours
     from trickster_engine.data.prepare import prepare
 
     dataset = prepare(loaded.plan, loaded.path.parent.resolve())
@@ -75,14 +75,14 @@ def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int
     if options.against:
         theirs = run_nanogpt(options.against, dataset, device, options.until, report("nanoGPT"))
         results["nanogpt"] = theirs.as_json()
-        if ours.reached and theirs.reached:
-            results["times_as_fast"] = theirs.reached.seconds / ours.reached.seconds
+        results |= lead(ours, theirs)
     if options.json:
         print_json(results)
     elif ours.reached:
         print(f"Held-out loss {ours.reached.val_loss:.4f} after {ours.reached.seconds:.1f} s of training.")
         if "times_as_fast" in results:
-            print(f"{results['times_as_fast']:.1f} times as fast as nanoGPT's recipe for a CPU.")
+            more_than = "More than " if results["at_least"] else ""
+            print(f"{more_than}{results['times_as_fast']:.1f} times as fast as nanoGPT's recipe for a CPU.")
     else:
         print(f"Not reached: the best held-out loss was {ours.as_json()['best_val_loss']:.4f}.")
     return 0
