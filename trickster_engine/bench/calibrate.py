@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trickster_engine.bench.updates import Updates
+from trickster_engine.bench.updates import Lap, Updates
 from trickster_engine.config import preset_plan
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
@@ -18,8 +18,9 @@ from trickster_engine.estimates.calibration import Amounts, Calibration, gradien
 
 #: Models are this many times as wide, and batches as large, on a GPU: small ones would only time its starting.
 _GPU_SCALE = 4
-_FEWEST_LAPS = 3
-_SECONDS = 0.2
+_ROUNDS = 2
+_FEWEST_LAPS = 2
+_SECONDS = 0.1
 #: A process that computes and does not get this share of one core, over so many seconds, shares it with others.
 _OWN_SHARE = 0.8
 _SETTLED_SECONDS = 3.0
@@ -100,11 +101,21 @@ def calibrate(device: str) -> Calibration:
     scale = 1 if device == "cpu" else _GPU_SCALE
     updates: dict[str, list[tuple[Amounts, float]]] = {"adamw": [], "muon": []}
     gradients: dict[str, list[tuple[Amounts, float]]] = {"fp32": [], "bf16": []}
+    timed = []
     for precision, probe in itertools.product(gradients, PROBES):
-        plan = probe.plan(precision, scale)
-        passes, update = _time(plan, device, check_quiet)
+        timed.append((precision, probe.optimizer, Updates(probe.plan(precision, scale), device), list[Lap]()))
+        check_quiet()
+    # In rounds, so that a moment in which the machine is slower meets all of them.
+    for _ in range(_ROUNDS):
+        for _, _, probe_updates, laps in timed:
+            laps.extend(_laps(probe_updates))
+            check_quiet()
+    for precision, optimizer, probe_updates, laps in timed:
+        plan = probe_updates.plan
+        lap = sorted(laps, key=lambda lap: lap.seconds)[(len(laps) - 1) // 2]
+        passes = lap.phases["forward"] + lap.phases["backward"]
         gradients[precision].append((gradient_work(plan, precision, device), passes))
-        updates[probe.optimizer].append((update_work(plan.model, probe.optimizer), update))
+        updates[optimizer].append((update_work(plan.model, optimizer), lap.seconds - passes))
     return Calibration(
         device,
         gradients={precision: costs(readings) for precision, readings in gradients.items()},
@@ -112,18 +123,12 @@ def calibrate(device: str) -> Calibration:
     )
 
 
-def _time(plan: Plan, device: str, after_lap: Callable[[], None]) -> tuple[float, float]:
-    """Seconds of the forward and backward pass, and of the rest of an update."""
-    updates = Updates(plan, device)
-    laps = [updates.lap(1)]
+def _laps(updates: Updates) -> list[Lap]:
+    updates.lap(1)  # not counted: another probe has left its own data in the processor's caches
+    laps: list[Lap] = []
     while len(laps) < _FEWEST_LAPS or sum(lap.seconds for lap in laps) < _SECONDS:
         laps.append(updates.lap(1))
-        after_lap()
-    # Whatever else the machine does makes a lap slower, never faster: the lower half is the one to look at.
-    laps = sorted(laps, key=lambda lap: lap.seconds)[: (len(laps) + 1) // 2]
-    lap = laps[len(laps) // 2]
-    passes = lap.phases["forward"] + lap.phases["backward"]
-    return passes, lap.seconds - passes
+    return laps
 
 
 def costs(readings: Sequence[tuple[Amounts, float]]) -> dict[str, float]:
