@@ -6,6 +6,9 @@ import { hasCheckpoint, isResumable } from '../runs/store';
 import { configFor, runFor, targetOf } from './arguments';
 import { ensureTraining } from './environment';
 
+/** Configs whose run is being started: an impatient second click starts no second run. */
+const starting = new Set<string>();
+
 /** Train a config, which is created from a preset where there is none. */
 export async function train(app: App, argument: unknown): Promise<void> {
   const config = await configFor(app, argument, 'Train');
@@ -13,14 +16,17 @@ export async function train(app: App, argument: unknown): Promise<void> {
     return;
   }
   const python = await ensureTraining(app);
-  if (!python) {
+  const configUri = config.toString();
+  if (!python || starting.has(configUri)) {
     return;
   }
-  const started = await app.server.request('trickster/startRun', {
-    configUri: config.toString(),
-    python: python.path,
-  });
-  await showStarted(app, started);
+  starting.add(configUri);
+  try {
+    const started = await app.server.request('trickster/startRun', { configUri, python: python.path });
+    await showStarted(app, started);
+  } finally {
+    starting.delete(configUri);
+  }
 }
 
 /** Go on with a run that was stopped or interrupted. */

@@ -17,9 +17,11 @@ suites.push(() =>
 
     it('trains the config it is called on, in a process of its own', async () => {
       const ended = fileAppears(path.join(run(), 'final'));
-      await vscode.commands.executeCommand('trickster.train', {
-        configUri: vscode.Uri.file(path.join(folder(), 'small.yaml')).toString(),
-      });
+      const configUri = vscode.Uri.file(path.join(folder(), 'small.yaml')).toString();
+      const click = (): Thenable<unknown> => vscode.commands.executeCommand('trickster.train', { configUri });
+      // Somebody impatient clicks twice, and wants one run all the same.
+      await Promise.all([click(), click()]);
+      assert.deepEqual(fs.readdirSync(path.dirname(run())), [path.basename(run())]);
       const { pid } = JSON.parse(fs.readFileSync(path.join(run(), 'lock'), 'utf8') || '{}') as {
         pid?: number;
       };
