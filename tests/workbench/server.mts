@@ -7,6 +7,8 @@ import path from 'node:path';
 
 /** Settings that keep VS Code itself quiet; nothing of ours is set here. */
 const QUIET: Record<string, unknown> = {
+  // Dozens of windows follow one another; what they show does not hang on how fast this machine is.
+  'trickster.calibrate': false,
   'workbench.startupEditor': 'none',
   'workbench.tips.enabled': false,
   'workbench.secondarySideBar.defaultVisibility': 'hidden',

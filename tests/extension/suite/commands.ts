@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { COMMANDS } from '../../../extension/src/commands';
 import { STEPS } from '../../../extension/src/lesson/steps';
@@ -9,6 +11,8 @@ interface Manifest {
     commands: { command: string; title: string; category: string }[];
     walkthroughs: { steps: { id: string; completionEvents: string[]; description: string }[] }[];
     menus: Record<string, { command: string; when?: string }[]>;
+    configuration: { properties: Record<string, unknown> };
+    views: Record<string, { name: string }[]>;
   };
 }
 
@@ -39,6 +43,19 @@ suites.push(() =>
       for (const { title, category } of manifest().contributes.commands) {
         assert.equal(category, 'Trickster');
         assert.ok(title.length <= 24, title);
+      }
+    });
+
+    it('explains every command, setting and view in its README', () => {
+      const folder = vscode.extensions.getExtension('trickster.trickster')?.extensionPath ?? '';
+      const readme = fs.readFileSync(path.join(folder, 'readme.md'), 'utf8');
+      const { commands, configuration, views } = manifest().contributes;
+      for (const words of [
+        ...commands.map(({ title }) => `| ${title} |`),
+        ...Object.keys(configuration.properties).map((setting) => `| \`${setting}\` |`),
+        ...Object.values(views).flatMap((list) => list.map(({ name }) => name)),
+      ]) {
+        assert.ok(readme.includes(words), words);
       }
     });
 
