@@ -96,6 +96,18 @@ def _trainer(readings: Kept) -> str:
     return "\n".join(lines)
 
 
+def _same_time(readings: Kept) -> str:
+    rival = readings["race-1.8857"]["nanogpt"]["readings"][-1]
+    ours = max(
+        (reading for reading in readings["same-time"]["ours"]["readings"] if reading["seconds"] <= rival["seconds"]),
+        key=lambda reading: float(reading["seconds"]),
+    )
+    return (
+        f"In the {rival['seconds']:.0f} s that nanoGPT's recipe for a CPU took to {rival['val_loss']:.4f}, `pico`, "
+        f"planned for {ours['step']:,} steps, came to {ours['val_loss']:.4f} (after {ours['seconds']:.0f} s)."
+    )
+
+
 def _ratio(race: Kept) -> str:
     if "times_as_fast" not in race:
         return "-"
@@ -121,6 +133,7 @@ _BLOCKS: dict[str, tuple[Callable[[Kept], str], tuple[str, ...]]] = {
     "predictions": (_predictions, ("predictions",)),
     "trainer": (_trainer, ("trainer",)),
     "races": (_races, ("race",)),
+    "sametime": (_same_time, ("same-time", "race-1.8857")),
 }
 
 
