@@ -33,9 +33,10 @@ def token_reader(model: Llama, cache: KeyValueCache) -> Callable[[Tensor], Tenso
         logits: Tensor = model(tokens.to(model.device), cache)[:, -1].float().cpu()
         return logits
 
-    weights = model.model.embed_tokens.weight
-    whole = type(weights) is nn.Parameter  # and not the part that one of several processes holds
-    if not (whole and weights.is_cpu and weights.dtype == torch.float32 and cache.store.shape[2] == 1):
+    # A weight of which each of several processes holds a part is not a plain parameter. What stands outside the blocks
+    # may be whole for a moment while they are not, so every weight is looked at.
+    plain = all(type(x) is nn.Parameter and x.is_cpu and x.dtype == torch.float32 for x in model.parameters())
+    if not plain or cache.store.shape[2] > 1:
         return read
     read_one = _OneToken(model, cache)
     return lambda tokens: read(tokens) if tokens.shape[1] > 1 else read_one(int(tokens))
