@@ -117,9 +117,10 @@ export class StepChart {
     if (width === 0) {
       return;
     }
-    this.waiting.hidden = this.curves.some(
-      ({ series }) => series.steps.length > 0 || series.evals.length > 0,
-    );
+    const waiting = this.curves.every(({ series }) => series.steps.length === 0 && series.evals.length === 0);
+    if (this.waiting.hidden === waiting) {
+      this.waiting.hidden = !waiting;
+    }
     const [from, to] = this.range();
     const columns = Math.max(50, width);
     const tables: uPlot.AlignedData[] = [];
@@ -304,8 +305,7 @@ export class StepChart {
     const plot = this.plot;
     const index = this.focused ?? plot?.cursor.idx ?? undefined;
     const step = index === undefined ? undefined : plot?.data[0][index];
-    const parts: HTMLElement[] = [];
-    const words: string[] = [];
+    const entries: { color: string; words: string }[] = [];
     for (const { name, color, series } of this.curves) {
       const at =
         step === undefined
@@ -325,17 +325,26 @@ export class StepChart {
       }
       const label = this.curves.length > 1 || this.options.losses ? `${name} ` : '';
       const reading = values.length > 0 ? values.join(' · ') : 'no values yet';
-      const swatch = h('span', { class: 'swatch' });
-      swatch.style.background = themeColor(color, '#48f');
-      parts.push(h('span', { class: 'legend-entry' }, swatch, `${label}${reading}`));
-      words.push(`${label}${reading}`);
+      entries.push({ color: themeColor(color, '#48f'), words: `${label}${reading}` });
     }
     const where = step === undefined ? '' : `step ${step.toLocaleString('en-US')}: `;
-    this.legend.replaceChildren(where, ...parts);
-    const summary = `${this.options.title}. ${where}${words.join('; ')}`;
-    if (this.holder.getAttribute('aria-label') !== summary) {
-      this.holder.setAttribute('aria-label', summary);
+    const key = `${where}${entries.map(({ color, words }) => `${color} ${words}`).join('; ')}`;
+    if (this.legend.dataset['key'] === key) {
+      return;
     }
+    this.legend.dataset['key'] = key;
+    this.legend.replaceChildren(
+      where,
+      ...entries.map(({ color, words }) => {
+        const swatch = h('span', { class: 'swatch' });
+        swatch.style.background = color;
+        return h('span', { class: 'legend-entry' }, swatch, words);
+      }),
+    );
+    this.holder.setAttribute(
+      'aria-label',
+      `${this.options.title}. ${where}${entries.map(({ words }) => words).join('; ')}`,
+    );
   }
 
   private key(event: KeyboardEvent): void {

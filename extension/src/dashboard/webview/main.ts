@@ -23,6 +23,11 @@ const BASELINE_NAMES: Readonly<Record<string, string>> = {
   trigram: 'triples',
 };
 
+/** Charts are drawn anew at most this often while events come: drawing takes the processor from the training. */
+const DRAW_INTERVAL_MS = 1000;
+/** The list of runs follows the events that changed it; both are drawn as one. */
+const DRAW_PATIENCE_MS = 100;
+
 const STATE_WORDS: Readonly<Record<RunView['state'], string>> = {
   starting: 'Starting',
   preparing: 'Preparing the data',
@@ -44,6 +49,8 @@ class Page {
   private tab: Tab = savedState().tab ?? 'learning';
   private followed = '';
   private announced = '';
+  private drawTimer = 0;
+  private drawn = -Infinity;
 
   private readonly lossChart = new StepChart({
     title: 'Loss, in nats a token',
@@ -185,7 +192,11 @@ class Page {
         const series = this.series.get(message.runId) ?? new RunSeries();
         this.series.set(message.runId, series);
         series.append(message.events);
-        this.drawLearning();
+        if (message.after === 0) {
+          this.drawLearning();
+        } else {
+          this.drawSoon();
+        }
         break;
       }
       case 'generatePart':
@@ -484,7 +495,15 @@ class Page {
     return CURVE_COLORS[Math.max(0, order.indexOf(runId)) % CURVE_COLORS.length] ?? 'charts-blue';
   }
 
+  private drawSoon(): void {
+    const wait = Math.max(DRAW_PATIENCE_MS, this.drawn + DRAW_INTERVAL_MS - performance.now());
+    this.drawTimer ||= window.setTimeout(() => this.drawLearning(), wait);
+  }
+
   private drawLearning(): void {
+    window.clearTimeout(this.drawTimer);
+    this.drawTimer = 0;
+    this.drawn = performance.now();
     const run = this.run();
     if (!run || this.tab !== 'learning') {
       return;
