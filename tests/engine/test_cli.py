@@ -196,6 +196,21 @@ def test_runs_lists_them(finished: RunDirectory, capsys: pytest.CaptureFixture[s
     assert "No runs" in capsys.readouterr().out
 
 
+def test_a_run_goes_by_the_name_in_the_list(
+    finished: RunDirectory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished.path.parent.parent)
+    assert main(["train", "tiny.yaml", "--run-dir", "runs/another"]) == 0
+    capsys.readouterr()
+    assert main(["runs"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert listed == ["run", "tiny-001", "another"], "the newest last, whatever it is called"
+    for name in listed[1:]:
+        assert main(["sample", name, "--max-new-tokens", "3"]) == 0
+    assert main(["sample", "tiny-002"]) == 1
+    assert "tiny-002" in capsys.readouterr().err
+
+
 def test_prepare_describes_the_text(tiny_config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prepare", str(tiny_config()), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)

@@ -11,10 +11,13 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 _BLOCK = re.compile(r"(?P<open><!-- speed: (?P<name>[a-z]+) -->\n).*?(?P<close><!-- /speed -->)", re.DOTALL)
 Kept = dict[str, Any]
+_UNCHANGED = "pico as it is"
+_AVERAGED = "val_loss_averaged_"
 
 
 def render(page: Path) -> str:
@@ -44,11 +47,13 @@ def _throughput(readings: Kept) -> str:
         "| | parameters | tokens/s | of the bf16 peak | against nanoGPT | writing, tokens/s | against nanoGPT |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for name in ("pico", "nano"):
+    for name in ("pico", "pico-compiled", "nano", "nano-compiled"):
+        if name not in readings:
+            continue
         bench = readings[name]
         against = bench["against"]
         lines.append(
-            f"| {name} | {bench['config']['parameters']:,} | {bench['tokens_per_s']['median']:,.0f} "
+            f"| {name.replace('-', ', ')} | {bench['config']['parameters']:,} | {bench['tokens_per_s']['median']:,.0f} "
             f"| {bench['utilisation']:.0%} | {_times(against['times_as_fast'])} "
             f"| {bench['sampled_tokens_per_s']['median']:,.0f} | {_times(against['times_as_fast_sampling'])} |"
         )
@@ -108,6 +113,32 @@ def _same_time(readings: Kept) -> str:
     )
 
 
+def _recipes(readings: Kept) -> str:
+    """Each change of the recipe beside the recipe as it is, seed by seed; the best first."""
+    recipes: dict[str, list[Kept]] = readings["recipes"]
+    unchanged = {reading["seed"]: reading for reading in recipes[_UNCHANGED]}
+
+    def gains(kept: list[Kept], key: str = "val_loss") -> list[float]:
+        return [reading[key] - unchanged[reading["seed"]]["val_loss"] for reading in kept]
+
+    rows = [(name, kept, gains(kept), "val_loss") for name, kept in recipes.items() if name != _UNCHANGED]
+    rows += [
+        (f"weights averaged, {key.removeprefix(_AVERAGED)} kept an update", kept, gains(kept, key), key)
+        for kept in recipes.values()
+        for key in kept[0]
+        if key.startswith(_AVERAGED)
+    ]
+    lines = ["| change | seeds | loss | against pico as it is, seed by seed |", "|---|---:|---:|---:|"]
+    base = mean(reading["val_loss"] for reading in unchanged.values())
+    lines.append(f"| none: {_UNCHANGED} | {len(unchanged)} | {base:.4f} | |")
+    lines += [
+        f"| {name} | {len(kept)} | {mean(reading[key] for reading in kept):.4f} "
+        f"| {mean(gain):+.4f} ({min(gain):+.4f} to {max(gain):+.4f}) |"
+        for name, kept, gain, key in sorted(rows, key=lambda row: mean(row[2]))
+    ]
+    return "\n".join(lines)
+
+
 def _ratio(race: Kept) -> str:
     if "times_as_fast" not in race:
         return "-"
@@ -133,6 +164,7 @@ _BLOCKS: dict[str, tuple[Callable[[Kept], str], tuple[str, ...]]] = {
     "predictions": (_predictions, ("predictions",)),
     "trainer": (_trainer, ("trainer",)),
     "races": (_races, ("race",)),
+    "recipes": (_recipes, ("recipes",)),
     "sametime": (_same_time, ("same-time", "race-1.8857")),
 }
 

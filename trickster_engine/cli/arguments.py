@@ -21,6 +21,11 @@ else:
     Subcommands = argparse._SubParsersAction  # not a generic type at run time
 
 
+#: Where runs are put unless a config says otherwise.
+DEFAULT_RUNS = Path("runs")
+RUN_HELP = "a run: its folder, or its name in runs/"
+
+
 @dataclass(frozen=True)
 class LoadedConfig:
     """A config that passed the check, and the text it came from."""
@@ -48,6 +53,12 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change a value, for instance --set training_config.max_steps=200 (may be repeated)",
     )
+
+
+def run_path(words: str) -> Path:
+    """The run that somebody names: its folder, or the name under which `trickster runs` lists it."""
+    path, listed = Path(words), DEFAULT_RUNS / words
+    return listed if not path.exists() and listed.is_dir() else path
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

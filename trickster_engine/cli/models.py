@@ -6,7 +6,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config, print_json
+from trickster_engine.cli.arguments import (
+    RUN_HELP,
+    Subcommands,
+    add_config,
+    add_json,
+    load_config,
+    print_json,
+    run_path,
+)
 from trickster_engine.config.plan import SamplingConfig
 from trickster_engine.errors import TricksterError
 from trickster_engine.printable import printable
@@ -27,13 +35,13 @@ def add_commands(commands: Subcommands) -> None:
     inspecting.set_defaults(run=_inspect)
 
     sampling = commands.add_parser("sample", help="let a trained model write")
-    sampling.add_argument("path", type=Path, metavar="RUN", help="a run directory or a checkpoint folder")
+    sampling.add_argument("path", type=run_path, metavar="RUN", help=f"{RUN_HELP}, or a checkpoint folder")
     _add_sampling_options(sampling)
     add_json(sampling)
     sampling.set_defaults(run=_sample)
 
     comparing = commands.add_parser("compare", help="a trained model beside its untrained twin, with proof of learning")
-    comparing.add_argument("path", type=Path, metavar="RUN")
+    comparing.add_argument("path", type=run_path, metavar="RUN", help=RUN_HELP)
     _add_sampling_options(comparing)
     add_json(comparing)
     comparing.set_defaults(run=_compare)

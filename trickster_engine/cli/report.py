@@ -6,7 +6,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config, print_json
+from trickster_engine.cli.arguments import (
+    RUN_HELP,
+    Subcommands,
+    add_config,
+    add_json,
+    load_config,
+    print_json,
+    run_path,
+)
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import write_text_atomically
 from trickster_engine.runs import REPORT_FILE
@@ -15,7 +23,7 @@ from trickster_engine.runs import REPORT_FILE
 def add_commands(commands: Subcommands) -> None:
     """Register the commands of this file."""
     reporting = commands.add_parser("report", help="what a run learned and what not, as a page for the browser")
-    reporting.add_argument("path", type=Path, metavar="RUN")
+    reporting.add_argument("path", type=run_path, metavar="RUN", help=RUN_HELP)
     reporting.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help=f"write here instead of to RUN/{REPORT_FILE}"
     )

@@ -6,20 +6,20 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from trickster_engine.cli.arguments import Subcommands, add_json, print_json
+from trickster_engine.cli.arguments import DEFAULT_RUNS, Subcommands, add_json, print_json
 from trickster_engine.runs import RunSummary, find_runs
 
 
 def add_commands(commands: Subcommands) -> None:
     """Register the commands of this file."""
-    listing = commands.add_parser("runs", help="list the runs below a folder")
-    listing.add_argument("folder", nargs="?", type=Path, default=Path("runs"), help="default: runs")
+    listing = commands.add_parser("runs", help="list the runs below a folder, the newest last")
+    listing.add_argument("folder", nargs="?", type=Path, default=DEFAULT_RUNS, help="default: runs")
     add_json(listing)
     listing.set_defaults(run=_runs)
 
 
 def _runs(options: argparse.Namespace) -> int:
-    summaries = [run.summary() for run in find_runs(options.folder)]
+    summaries = sorted((run.summary() for run in find_runs(options.folder)), key=lambda summary: summary.created)
     if options.json:
         print_json({"runs": [{**asdict(summary), "path": str(summary.path)} for summary in summaries]})
         return 0

@@ -7,7 +7,16 @@ import sys
 import time
 from pathlib import Path
 
-from trickster_engine.cli.arguments import Subcommands, add_config, add_json, add_overrides, load_config, read_overrides
+from trickster_engine.cli.arguments import (
+    RUN_HELP,
+    Subcommands,
+    add_config,
+    add_json,
+    add_overrides,
+    load_config,
+    read_overrides,
+    run_path,
+)
 from trickster_engine.cli.console import ConsoleWatcher, JsonWatcher
 from trickster_engine.config import check, preset_text, set_values
 from trickster_engine.errors import EXIT_STOPPED, TricksterError
@@ -26,13 +35,13 @@ def add_commands(commands: Subcommands) -> None:
     train.set_defaults(run=_train)
 
     resume = commands.add_parser("resume", help="go on with a run from its newest whole checkpoint")
-    resume.add_argument("path", type=Path, metavar="RUN")
+    resume.add_argument("path", type=run_path, metavar="RUN", help=RUN_HELP)
     add_overrides(resume)
     add_json(resume)
     resume.set_defaults(run=_resume)
 
     stop = commands.add_parser("stop", help="ask a running trainer to save and stop")
-    stop.add_argument("path", type=Path, metavar="RUN")
+    stop.add_argument("path", type=run_path, metavar="RUN", help=RUN_HELP)
     stop.add_argument("--no-wait", action="store_true", help="do not wait until it has")
     stop.set_defaults(run=_stop)
 

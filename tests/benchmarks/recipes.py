@@ -1,0 +1,184 @@
+"""`python -m tests.benchmarks.recipes OUT.json [NAME ...]`: what else the recipe of `pico` could be, and what it gives.
+
+Every variant reads as many characters as `pico` does and is trained with three seeds on two cores at once, one thread
+each. The last tenth of the text is never looked at: the variants are measured on the last tenth of the rest. Readings
+that OUT already holds are not taken again, so the search can be interrupted and widened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+PRESET = "pico"
+SEEDS = (1, 2, 3)
+EVALUATED_TOKENS = 4096  # at once
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training: its share of all characters, and the batches in it."""
+
+    share: float
+    batch_size: int
+    context: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A change of the recipe: of the config, or of what no config can say."""
+
+    changes: Mapping[str, str] = field(default_factory=dict)
+    stages: tuple[Stage, ...] = ()
+    averages: tuple[float, ...] = ()  # how much of a weight's running mean outlives an update
+    initial: float = 1.0  # times the usual size of the random weights
+
+
+def _training(**values: object) -> Variant:
+    return Variant({f"training_config.{key}": str(value) for key, value in values.items()})
+
+
+VARIANTS: dict[str, Variant] = {
+    "pico as it is": Variant(averages=(0.9, 0.98, 0.995)),
+    "muon_momentum 0.9": _training(muon_momentum=0.9),
+    "muon_momentum 0.85": _training(muon_momentum=0.85),
+    "muon_learning_rate 0.03": _training(muon_learning_rate=0.03),
+    "muon_learning_rate 0.014": _training(muon_learning_rate=0.014),
+    "learning_rate 6e-3": _training(learning_rate=6e-3),
+    "learning_rate 1.5e-3": _training(learning_rate=1.5e-3),
+    "weight_decay 0.3": _training(weight_decay=0.3),
+    "weight_decay 0": _training(weight_decay=0.0),
+    "warmup_steps 150": _training(warmup_steps=150),
+    "warmup_steps 10": _training(warmup_steps=10),
+    "lr_schedule cosine": _training(lr_schedule="cosine"),
+    "half the batch, twice the updates": _training(batch_size=8, max_steps=3000),
+    "twice the batch, half the updates": _training(batch_size=32, max_steps=750),
+    "batch grows from 8 to 16 halfway": Variant(stages=(Stage(0.5, 8, 128), Stage(0.5, 16, 128))),
+    "context grows from 64 to 128 halfway": Variant(stages=(Stage(0.5, 32, 64), Stage(0.5, 16, 128))),
+    "context 256": Variant({"model_config.max_seq_len": "256", "training_config.batch_size": "8"}),
+    "dropout 0.1": Variant({"model_config.dropout": "0.1"}),
+    "2 heads": Variant({"model_config.num_heads": "2"}),
+    "8 heads": Variant({"model_config.num_heads": "8"}),
+    "random weights twice as large": Variant(initial=2.0),
+    "random weights half as large": Variant(initial=0.5),
+    "tokenizer char": Variant({"data_config.tokenizer": "char"}),
+    "tokenizer bpe of 512": Variant({"data_config.tokenizer": "bpe", "model_config.vocab_size": "512"}),
+}
+
+
+def train(name: str, seed: int, text: Path, cache: Path) -> dict[str, Any]:
+    """Train one variant; returns its reading. Losses are in nats a character, whatever the tokenizer."""
+    # torch reads the number of threads when it is imported.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import torch
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+    from trickster_engine.backends.torch_backend import TorchBackend
+    from trickster_engine.config import check, preset_text, set_values
+    from trickster_engine.data.batches import TrainingBatches, validation_windows
+    from trickster_engine.data.prepare import prepare
+    from trickster_engine.training.schedule import learning_rate_factor
+
+    variant = VARIANTS[name]
+    changes = {
+        **variant.changes,
+        "training_config.seed": str(seed),
+        "training_config.precision": "bf16",
+        "training_config.compile": "never",
+        "device_config.device_type": "cpu",
+        "data_config.corpus": str(text),
+    }
+    plan = check(set_values(preset_text(PRESET), changes)).plan
+    assert plan is not None
+    training, context = plan.training, plan.model.max_seq_len
+    dataset = prepare(plan, text.parent, cache_dir=cache, progress=False)
+    characters = training.max_steps * training.batch_size * context
+    tokens = characters / dataset.characters_per_token
+    stages = variant.stages or (Stage(1.0, training.batch_size, context),)
+    updates = [
+        (stage, number)
+        for stage in stages
+        for number in range(round(stage.share * tokens / (stage.batch_size * stage.context)))
+    ]
+    batches = {stage: TrainingBatches(dataset.train, stage.context, stage.batch_size, seed) for stage in stages}
+    schedule = replace(training, max_steps=len(updates))
+
+    backend = TorchBackend(plan, "cpu")
+    for weight in backend.model.parameters():
+        if weight.ndim > 1:
+            weight.data *= variant.initial
+    averages = {
+        decay: AveragedModel(backend.model, multi_avg_fn=get_ema_multi_avg_fn(decay)) for decay in variant.averages
+    }
+
+    def val_loss() -> float:
+        windows = validation_windows(dataset.val, context, max(1, EVALUATED_TOKENS // context))
+        return backend.evaluate(windows) / dataset.characters_per_token
+
+    seconds: list[float] = []
+    for step, (stage, number) in enumerate(updates):
+        start = time.perf_counter()
+        backend.step([batches[stage].batch(number)], learning_rate_factor(step, schedule))
+        seconds.append(time.perf_counter() - start)
+        for average in averages.values():
+            average.update_parameters(backend.model)
+    reading = {
+        "seed": seed,
+        "updates": len(updates),
+        "val_loss": val_loss(),
+        "seconds_per_update": statistics.median(seconds),
+    }
+    for decay, average in averages.items():
+        with torch.no_grad():
+            for weight, mean in zip(backend.model.parameters(), average.parameters(), strict=True):
+                weight.copy_(mean)
+        reading[f"val_loss_averaged_{decay}"] = val_loss()
+    backend.close()
+    return reading
+
+
+def main() -> None:
+    """Take the readings that are missing, two at a time, and write after each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(VARIANTS)}")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    arguments = parser.parse_args()
+    out: Path = arguments.out
+    kept: dict[str, list[dict[str, Any]]] = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+    missing = [
+        (name, seed)
+        for seed in arguments.seeds
+        for name in arguments.names or VARIANTS
+        if not any(reading["seed"] == seed for reading in kept.get(name, []))
+    ]
+    with tempfile.TemporaryDirectory() as scratch, ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        text = Path(scratch, "training-part.txt")
+        text.write_text(_training_part(), encoding="utf-8")
+        pending = {
+            pool.submit(train, name, seed, text, Path(scratch, f"cache-{name}-{seed}")): name for name, seed in missing
+        }
+        for finished in as_completed(pending):
+            reading = finished.result()
+            kept.setdefault(pending[finished], []).append(reading)
+            out.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+            print(pending[finished], reading, flush=True)
+
+
+def _training_part() -> str:
+    whole = (Path(os.environ["TRICKSTER_CORPUS_DIR"]) / "tinyshakespeare.txt").read_text(encoding="utf-8")
+    return whole[: len(whole) * 9 // 10]
+
+
+if __name__ == "__main__":
+    main()
