@@ -153,7 +153,7 @@ def learned(kept: Kept) -> str:
 def random_start(kept: Kept) -> str:
     """What models that were never trained come to, beside guessing."""
     lines = [
-        "| never trained | parameters | loss on held-out text | letters as common as in Shakespeare | pairs of letters |",
+        "| never trained | parameters | loss on held-out text | letters as common as in real text | pairs of letters |",
         "|---|---:|---:|---:|---:|",
     ]
     for name, model in kept["models"].items():
