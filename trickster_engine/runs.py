@@ -334,7 +334,18 @@ def config_name(config_path: Path) -> str:
 
 
 def create_run(output_dir: Path, name: str) -> RunDirectory:
-    """Make the next free `<name>-<NNN>` below `output_dir`. Raises TricksterError where nothing can be written."""
+    """Make the next free `<name>-<NNN>` below `output_dir`.
+
+    Raises TricksterError: output-not-writable; inside-a-run, where a run would be lost, or deleted together with the
+    one that it lies in.
+    """
+    around = next((folder for folder in (output_dir, *output_dir.parents) if is_run_directory(folder)), None)
+    if around is not None:
+        raise TricksterError(
+            "inside-a-run",
+            f"This run would be written inside another one, {around}, whose copy of its config this is.",
+            "Train the config that the copy was made from, or copy it out of there first.",
+        )
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         numbers = [

@@ -2,7 +2,7 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { App } from './app';
 import { registerCommands } from './commands';
-import { explainNoPython } from './commands/environment';
+import { explainNoPython, explainSetting } from './commands/environment';
 import { Configs } from './common/configs';
 import { setContext } from './common/context';
 import { ManagedEnvironment, pythonIn } from './common/environment';
@@ -79,7 +79,8 @@ export function activate(context: vscode.ExtensionContext): void {
     new ServerStatus(server),
     new TerminalCommand(
       context.environmentVariableCollection,
-      path.join(context.globalStorageUri.fsPath, 'bin'),
+      // Of this workspace: another window may train in another interpreter.
+      path.join((context.storageUri ?? context.globalStorageUri).fsPath, 'bin'),
       context.extensionPath,
       bytecode,
       server,
@@ -96,6 +97,7 @@ export function activate(context: vscode.ExtensionContext): void {
         void explainNoPython(app);
       } else if (state.kind === 'running') {
         configs.announce();
+        void explainSetting(app);
       }
     }),
   );

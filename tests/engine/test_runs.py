@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from trickster_engine.config import preset_text
 from trickster_engine.errors import TricksterError
 from trickster_engine.events import StatusEvent
 from trickster_engine.processes import ProcessIdentity, is_running, process_started, this_process
@@ -93,6 +94,16 @@ def test_names_count_up_and_skip_what_is_taken(tmp_path: Path) -> None:
     (tmp_path / "nano-11m-009").mkdir()
     assert create_run(tmp_path, "nano").id == "nano-008"
     assert create_run(tmp_path, "nano-11m").id == "nano-11m-010"
+
+
+def test_no_run_is_written_inside_another(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "runs", "nano")
+    run.config_path.write_text(preset_text("nano"), encoding="utf-8")
+    EventLog(run.events_path).close()
+    with pytest.raises(TricksterError) as caught:
+        create_run(run.path / "runs", "config")
+    assert caught.value.code == "inside-a-run" and str(run.path) in caught.value.message
+    assert not (run.path / "runs").exists()
 
 
 @pytest.mark.parametrize(

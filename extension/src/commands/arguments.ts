@@ -71,8 +71,14 @@ export async function runFor(
     await app.runs.refresh();
   }
   const target = targetOf(argument);
-  const named = app.runs.get(target.runId);
-  if (named) {
+  if (target.runId !== undefined) {
+    if (!app.runs.get(target.runId)) {
+      await app.runs.refresh();
+    }
+    const named = app.runs.get(target.runId);
+    if (!named) {
+      void vscode.window.showInformationMessage('That run is not there any more: it was deleted or moved.');
+    }
     return named;
   }
   const path = target.configUri ? vscode.Uri.parse(target.configUri).fsPath : undefined;

@@ -42,8 +42,37 @@ export async function ensureTraining(app: App): Promise<Interpreter | undefined>
   return undefined;
 }
 
-/** Make the managed environment, with progress and a way to cancel. Undefined when it was cancelled or failed. */
-export async function setUpEnvironment(app: App, { quiet = false } = {}): Promise<Interpreter | undefined> {
+let settingUp: Promise<Interpreter | undefined> | undefined;
+
+/**
+ * Make the managed environment, with progress and a way to cancel. Undefined when it was cancelled or failed. Who asks
+ * while it is being made waits for the same one.
+ */
+export function setUpEnvironment(app: App, { quiet = false } = {}): Promise<Interpreter | undefined> {
+  settingUp ??= makeEnvironment(app, quiet).finally(() => {
+    settingUp = undefined;
+  });
+  return settingUp;
+}
+
+async function makeEnvironment(app: App, quiet: boolean): Promise<Interpreter | undefined> {
+  const there = await app.environment.ready();
+  if (there) {
+    const choice = await vscode.window.showInformationMessage(
+      `Trickster's own environment is there: ${describeInterpreter(there)}.`,
+      'Make It Anew',
+    );
+    if (choice !== 'Make It Anew') {
+      return app.interpreters.forTraining();
+    }
+    const live = app.runs.live().map((run) => run.name);
+    if (live.length > 0) {
+      void vscode.window.showWarningMessage(
+        `Not while ${live.join(', ')} trains, maybe in that very environment. Stop it first: Stop saves, and Resume goes on.`,
+      );
+      return undefined;
+    }
+  }
   try {
     await vscode.window.withProgress(
       {
@@ -58,7 +87,7 @@ export async function setUpEnvironment(app: App, { quiet = false } = {}): Promis
     );
   } catch (error) {
     if (error instanceof Cancelled) {
-      void vscode.window.showInformationMessage('The set-up was cancelled. Nothing was left behind.');
+      void vscode.window.showInformationMessage('The set-up was cancelled. Everything is as it was before.');
       return undefined;
     }
     const choice = await vscode.window.showErrorMessage(
@@ -68,7 +97,7 @@ export async function setUpEnvironment(app: App, { quiet = false } = {}): Promis
       'Select Interpreter',
     );
     if (choice === 'Try Again') {
-      return setUpEnvironment(app, { quiet });
+      return makeEnvironment(app, quiet);
     }
     if (choice === 'Show Logs') {
       app.log.show();
@@ -134,6 +163,20 @@ export async function selectInterpreter(app: App): Promise<void> {
       value || undefined,
       inWorkspace ? vscode.ConfigurationTarget.Workspace : vscode.ConfigurationTarget.Global,
     );
+  }
+}
+
+let settingShown: string | undefined;
+
+/** Say when the interpreter that somebody has chosen is not the one that is used. The same is not said twice. */
+export async function explainSetting(app: App): Promise<void> {
+  const problem = await app.interpreters.problemWithSetting();
+  if (problem === settingShown) {
+    return;
+  }
+  settingShown = problem;
+  if (problem && (await vscode.window.showWarningMessage(problem, 'Select Interpreter'))) {
+    await selectInterpreter(app);
   }
 }
 

@@ -6,7 +6,7 @@ import { hasCheckpoint, isResumable } from '../runs/store';
 import { configFor, runFor, targetOf } from './arguments';
 import { ensureTraining } from './environment';
 
-/** Configs whose run is being started: an impatient second click starts no second run. */
+/** Configs and runs that are being started: an impatient second click starts no second trainer. */
 const starting = new Set<string>();
 
 /** Train a config, which is created from a preset where there is none. */
@@ -23,7 +23,7 @@ export async function train(app: App, argument: unknown): Promise<void> {
   starting.add(configUri);
   try {
     const started = await app.server.request('trickster/startRun', { configUri, python: python.path });
-    await showStarted(app, started);
+    await showStarted(app, started, -1);
   } finally {
     starting.delete(configUri);
   }
@@ -41,17 +41,23 @@ export async function resume(app: App, argument: unknown): Promise<void> {
   if (!run) {
     return;
   }
+  const { runId, next } = run;
   const python = await ensureTraining(app);
-  if (!python) {
+  if (!python || starting.has(runId)) {
     return;
   }
-  const started = await app.server.request('trickster/resumeRun', { runId: run.runId, python: python.path });
-  await showStarted(app, started);
+  starting.add(runId);
+  try {
+    const started = await app.server.request('trickster/resumeRun', { runId, python: python.path });
+    await showStarted(app, started, next);
+  } finally {
+    starting.delete(runId);
+  }
 }
 
-async function showStarted(app: App, started: RunStarted): Promise<void> {
+async function showStarted(app: App, started: RunStarted, before: number): Promise<void> {
   const name = vscode.Uri.file(started.runDirectory).path.split('/').at(-1) ?? 'a model';
-  showRunProgress(app.runs, app.server, started.runId, name);
+  showRunProgress(app.runs, app.server, started.runId, name, before);
   const show = vscode.workspace.getConfiguration('trickster.train').get<string>('show', 'dashboard');
   if (show === 'samples' || show === 'both') {
     app.samples.show(started.runId);

@@ -4,7 +4,14 @@ import * as vscode from 'vscode';
 const known = new Map<string, unknown>();
 
 export type ContextKey =
-  'active' | 'configOpen' | 'hasRuns' | 'hasLive' | 'hasResumable' | 'hasCheckpoint' | 'hasFinished';
+  | 'active'
+  | 'configOpen'
+  | 'runsKnown'
+  | 'hasRuns'
+  | 'hasLive'
+  | 'hasResumable'
+  | 'hasCheckpoint'
+  | 'hasFinished';
 
 export function setContext(key: ContextKey, value: boolean): void {
   if (known.get(key) !== value) {

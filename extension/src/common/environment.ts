@@ -3,7 +3,14 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { errorText } from './logger';
 import { Cancelled, runProcess } from './processes';
-import { canTrain, cleanEnvironment, describeInterpreter, type Interpreters } from './python';
+import {
+  canServe,
+  canTrain,
+  cleanEnvironment,
+  describeInterpreter,
+  type Interpreter,
+  type Interpreters,
+} from './python';
 
 /** Free space below which PyTorch's CPU build and its companions do not fit, in bytes. */
 const SPACE_NEEDED = 2e9;
@@ -26,6 +33,8 @@ type Report = (message: string) => void;
  */
 export class ManagedEnvironment {
   readonly python: string;
+  /** Where an environment waits while another is made in its place. */
+  private readonly aside: string;
 
   constructor(
     private readonly folder: string,
@@ -34,16 +43,24 @@ export class ManagedEnvironment {
     private readonly log: vscode.LogOutputChannel,
   ) {
     this.python = pythonIn(folder);
+    this.aside = `${folder}.before`;
+  }
+
+  /** The environment, where it is there and has all that training needs. */
+  async ready(): Promise<Interpreter | undefined> {
+    const made = await this.interpreters.probe(this.python, 'managed');
+    return made && canTrain(made) ? made : undefined;
   }
 
   /**
    * Make the environment. Throws `Cancelled`, or `SetUpError` with a message for people; after either nothing half-made
-   * is left.
+   * is left, and one that was there before is there again.
    */
   async setUp(report: Report, token: vscode.CancellationToken): Promise<void> {
     this.log.info(`Setting up an environment for training in ${this.folder}`);
+    await this.checkSpace();
+    await this.setAside();
     try {
-      await this.checkSpace();
       await this.create(report, token);
       await this.install(report, token);
       report('checking that PyTorch starts');
@@ -52,20 +69,39 @@ export class ManagedEnvironment {
       await fs.rm(this.folder, { recursive: true, force: true, maxRetries: 5 }).catch((failure: unknown) => {
         this.log.warn(`${this.folder} could not be removed: ${errorText(failure)}`);
       });
+      if (await exists(this.aside)) {
+        await fs.rename(this.aside, this.folder);
+      }
       this.interpreters.forget();
       if (error instanceof Cancelled) {
-        this.log.info('The set-up was cancelled; nothing was left behind.');
+        this.log.info('The set-up was cancelled; everything is as it was before.');
       } else {
         this.log.error(`The set-up failed: ${errorText(error)}`);
       }
       throw error;
     }
+    await fs.rm(this.aside, { recursive: true, force: true, maxRetries: 5 });
     this.interpreters.forget();
-    const made = await this.interpreters.probe(this.python, 'managed');
-    if (!made || !canTrain(made)) {
+    const made = await this.ready();
+    if (!made) {
       throw new SetUpError('The environment was made, but packages are missing in it. The log says which.');
     }
     this.log.info(`The environment is ready: ${describeInterpreter(made)}`);
+  }
+
+  /** One that was set aside earlier and is still there is the last whole one: that set-up never came to its end. */
+  private async setAside(): Promise<void> {
+    if (await exists(this.aside)) {
+      await fs.rm(this.folder, { recursive: true, force: true, maxRetries: 5 });
+    } else if (await exists(this.folder)) {
+      try {
+        await fs.rename(this.folder, this.aside);
+      } catch (error) {
+        throw new SetUpError(
+          `${this.folder} is in use (${errorText(error)}). Stop what trains in it, close other windows, and try again.`,
+        );
+      }
+    }
   }
 
   private async checkSpace(): Promise<void> {
@@ -81,9 +117,10 @@ export class ManagedEnvironment {
   }
 
   private async create(report: Report, token: vscode.CancellationToken): Promise<void> {
-    await fs.rm(this.folder, { recursive: true, force: true });
     report('making a virtual environment');
-    const base = await this.interpreters.forServer();
+    const base = (await this.interpreters.all()).find(
+      (found) => canServe(found) && found.source !== 'managed',
+    );
     const uv = await findUv();
     if (uv) {
       // Without a Python at hand uv brings one.
@@ -211,6 +248,13 @@ export class ManagedEnvironment {
       return false;
     }
   }
+}
+
+async function exists(file: string): Promise<boolean> {
+  return fs.access(file).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** uv, where it is installed: on the PATH or where its installer puts it. */

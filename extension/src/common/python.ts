@@ -175,6 +175,30 @@ export class Interpreters implements vscode.Disposable {
     return probing;
   }
 
+  /** What a person should know of the setting `trickster.interpreter`: why it is not used, and what is instead. */
+  async problemWithSetting(): Promise<string | undefined> {
+    const named = fromSetting();
+    if (named === undefined) {
+      return undefined;
+    }
+    const instead = async (other: Promise<Interpreter | undefined>): Promise<string> => {
+      const used = await other;
+      return used ? ` ${used.path} (${describeSource(used.source)}) is used instead.` : '';
+    };
+    const setting = await this.probe(named, 'setting');
+    if (!setting) {
+      return `The setting trickster.interpreter names ${named}, which is no Python that starts.${await instead(this.forServer())}`;
+    }
+    if (!canServe(setting)) {
+      return `The setting trickster.interpreter names Python ${setting.version.join('.')}; Trickster needs ${OLDEST_PYTHON.join('.')} or newer.${await instead(this.forServer())}`;
+    }
+    const training = await this.forTraining();
+    // Trickster's own environment was made because of just that.
+    return training && training.path !== named && training.source !== 'managed'
+      ? `The Python that the setting trickster.interpreter names lacks ${missingPackages(setting).join(', ')}, so ${training.path} (${describeSource(training.source)}) trains.`
+      : undefined;
+  }
+
   private async first(fits: (interpreter: Interpreter) => boolean): Promise<Interpreter | undefined> {
     for (const [candidate, source] of await this.candidates()) {
       const interpreter = await this.probe(candidate, source);
@@ -192,8 +216,7 @@ export class Interpreters implements vscode.Disposable {
         found.set(candidate, source);
       }
     };
-    // In a folder that is not trusted VS Code itself hides the workspace's value (restrictedConfigurations).
-    add(expand(vscode.workspace.getConfiguration('trickster').get<string>('interpreter', '')), 'setting');
+    add(fromSetting(), 'setting');
     if (vscode.workspace.isTrusted) {
       add(await this.fromPythonExtension(), 'pythonExtension');
     }
@@ -259,9 +282,11 @@ export class Interpreters implements vscode.Disposable {
   }
 }
 
-function expand(value: string): string | undefined {
-  const trimmed = value.trim();
-  if (!trimmed) {
+/** The program that `trickster.interpreter` names. In a folder that is not trusted VS Code hides the workspace's value. */
+function fromSetting(): string | undefined {
+  const trimmed = vscode.workspace.getConfiguration('trickster').get<string>('interpreter', '').trim();
+  // The person's own value may still lead into the folder: whatever lies there is not started before it is trusted.
+  if (!trimmed || (!vscode.workspace.isTrusted && trimmed.includes('${workspaceFolder}'))) {
     return undefined;
   }
   const folder = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? '';

@@ -6,6 +6,7 @@ import { hasCheckpoint, isResumable, type RunStore } from './store';
 export function publishRunContext(runs: RunStore): vscode.Disposable {
   const publish = (): void => {
     const all = runs.all();
+    setContext('runsKnown', runs.loaded);
     setContext('hasRuns', all.length > 0);
     setContext(
       'hasLive',

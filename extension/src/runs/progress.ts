@@ -7,10 +7,17 @@ import type { RunStore } from './store';
 import { explanation } from '../lesson/troubleshooting';
 
 /**
- * The notification of a run that was just started from this window: progress, and a way to stop it. It goes away with
- * the run; the status bar, the sidebar and the dashboard tell of the run without it.
+ * The notification of a run that was just started or resumed from this window: progress, and a way to stop it. It goes
+ * away with the run; the status bar, the sidebar and the dashboard tell of the run without it. `before` is how much of
+ * its events was known before that: a resumed run is in the list as one that has ended until the server looks again.
  */
-export function showRunProgress(runs: RunStore, server: Server, runId: string, name: string): void {
+export function showRunProgress(
+  runs: RunStore,
+  server: Server,
+  runId: string,
+  name: string,
+  before: number,
+): void {
   if (!vscode.workspace.getConfiguration('trickster.train').get<boolean>('notification', true)) {
     return;
   }
@@ -27,7 +34,7 @@ export function showRunProgress(runs: RunStore, server: Server, runId: string, n
         };
         const update = (): void => {
           const run = runs.get(runId);
-          if (run) {
+          if (run && (run.live || run.next > before)) {
             appeared = true;
           }
           if (!run?.live) {

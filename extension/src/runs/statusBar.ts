@@ -3,7 +3,7 @@ import * as text from '../common/text';
 import type { RunInfo } from '../protocol';
 import type { RunStore } from './store';
 
-/** The one item in the status bar: how the newest run is doing. Opens the dashboard. */
+/** The one item in the status bar: how the newest live run is doing, or how it ended. Opens the dashboard. */
 export class RunStatusBar implements vscode.Disposable {
   private readonly item = vscode.window.createStatusBarItem(
     'trickster.run',
@@ -26,7 +26,8 @@ export class RunStatusBar implements vscode.Disposable {
 
   private update(): void {
     this.runs.live().forEach((run) => this.watched.add(run.runId));
-    const run = this.runs.all().find((candidate) => this.watched.has(candidate.runId));
+    const seen = this.runs.all().filter((candidate) => this.watched.has(candidate.runId));
+    const run = seen.find((candidate) => candidate.live) ?? seen[0];
     if (!run) {
       this.item.hide();
       return;

@@ -105,14 +105,21 @@ journey(
       await badge.filter({ hasText: 'Training' }).waitFor();
       await until('it goes on where it stopped', () => lastStep('small-001') > stoppedAt);
       await until('the window follows', async () => (await shownStep(at)) > stoppedAt);
+      await workbench.toast('Training small-001').waitFor();
       await workbench.command('Trickster: Stop');
       await badge.filter({ hasText: 'Stopped, saved' }).waitFor();
+      await workbench.toast('Training small-001').waitFor({ state: 'hidden' });
     });
 
     it('shows a run that was started in a terminal, with the command that its terminals have', async () => {
       const { workbench } = at;
       // What a terminal of this window has at the end of its PATH; this VS Code comes without the part that opens one.
-      const commands = path.join(at.server.userFolder, 'User/globalStorage/trickster.trickster/bin');
+      const storage = path.join(at.server.userFolder, 'User/workspaceStorage');
+      const commands = fs
+        .readdirSync(storage)
+        .map((window) => path.join(storage, window, 'trickster.trickster/bin'))
+        .find((bin) => fs.existsSync(bin));
+      assert.ok(commands, 'the extension has written the command');
       const { PYTHONPATH: _, ...env } = process.env;
       const trainer = spawn('trickster train small.yaml --set training_config.max_steps=400', {
         shell: true,
@@ -141,6 +148,14 @@ journey(
         async () => (await page.locator('.chart-large .legend-entry').count()) === 2,
       );
       await workbench.shot('never-lose-3-compared-dark');
+    });
+
+    it('tells of the run that trains, though a newer one has ended', async () => {
+      const { workbench } = at;
+      await workbench.command('Trickster: Resume');
+      await workbench.status().filter({ hasText: 'of 100,000' }).waitFor();
+      await workbench.command('Trickster: Stop');
+      await workbench.runRow('small-001').filter({ hasText: 'stopped' }).waitFor();
     });
 
     it('deletes a run after asking', async () => {

@@ -116,7 +116,7 @@ journey(
         fs.existsSync(path.join(environment(), 'bin/python')),
       );
       await workbench.toastButton('Setting up an environment', 'Cancel').click();
-      await workbench.toast('Nothing was left behind').waitFor();
+      await workbench.toast('Everything is as it was before').waitFor();
       assert.ok(!fs.existsSync(environment()));
     });
 
@@ -132,6 +132,19 @@ journey(
       await workbench.toast('Training small-001').waitFor({ timeout: 540_000 });
       await workbench.lessonStep('2. Set-up').filter({ hasText: 'PyTorch 2' }).waitFor();
       await workbench.runRow('small-001').filter({ hasText: 'finished' }).waitFor({ timeout: 120_000 });
+    });
+
+    it('keeps it when making it anew is cancelled', async () => {
+      const { workbench } = at;
+      await workbench.command('Notifications: Clear All Notifications');
+      await workbench.command('Trickster: Set Up Environment');
+      await workbench.toastButton('own environment is there', 'Make It Anew').click();
+      await workbench.toast('Setting up an environment').waitFor();
+      await until('the old one is set aside', () => fs.existsSync(`${environment()}.before`));
+      await workbench.toastButton('Setting up an environment', 'Cancel').click();
+      await workbench.toast('Everything is as it was before').waitFor();
+      assert.ok(!fs.existsSync(`${environment()}.before`));
+      execFileSync(path.join(environment(), 'bin/python'), ['-c', 'import torch']);
     });
   },
 );

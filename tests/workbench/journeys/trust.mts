@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { sampleFolder, smallConfig } from '../folders.mts';
-import { journey } from '../journey.mts';
+import { journey, until } from '../journey.mts';
 
 const folder = sampleFolder('trust');
 const marker = path.join(folder, 'was-run');
@@ -23,6 +23,8 @@ journey(
   {
     folder: () => folder,
     trust: true,
+    // The person's own setting, and it leads into the folder.
+    machineSettings: { 'trickster.interpreter': '${workspaceFolder}/python' },
     settings: { 'workbench.colorTheme': 'Light Modern', 'security.workspace.trust.startupPrompt': 'never' },
   },
   (at) => {
@@ -72,7 +74,7 @@ journey(
 
     it('offers training once the folder is trusted', async () => {
       const { workbench } = at;
-      fs.rmSync(path.join(folder, '.vscode'), { recursive: true });
+      assert.ok(!fs.existsSync(marker));
       await workbench.command('Workspaces: Manage Workspace Trust');
       await workbench.page
         .locator('.workspace-trust-editor .monaco-button')
@@ -87,7 +89,8 @@ journey(
       await workbench.openPalette('Trickster: Train');
       await workbench.rows().filter({ hasText: 'Trickster: Train' }).first().waitFor();
       await workbench.page.keyboard.press('Escape');
-      assert.ok(!fs.existsSync(marker));
+      await until('the interpreter of the trusted folder was tried', () => fs.existsSync(marker));
+      await workbench.toast('is no Python that starts').waitFor();
     });
   },
 );
