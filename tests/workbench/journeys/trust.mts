@@ -6,11 +6,12 @@ import { journey, until } from '../journey.mts';
 
 const folder = sampleFolder('trust');
 const marker = path.join(folder, 'was-run');
+const imported = path.join(folder, 'was-imported');
 // What a hostile folder would bring: an interpreter and modules of its own.
 fs.writeFileSync(path.join(folder, 'small.yaml'), smallConfig().replace('hidden_dim', 'hiden_dim'));
 fs.writeFileSync(path.join(folder, 'python'), `#!/bin/sh\ntouch '${marker}'\n`, { mode: 0o755 });
 for (const name of ['yaml', 'trickster_server', 'trickster_engine', 'pygls', 'json']) {
-  fs.writeFileSync(path.join(folder, `${name}.py`), `open(${JSON.stringify(marker)}, 'w').close()\n`);
+  fs.writeFileSync(path.join(folder, `${name}.py`), `open(${JSON.stringify(imported)}, 'w').close()\n`);
 }
 fs.mkdirSync(path.join(folder, '.vscode'));
 fs.writeFileSync(
@@ -69,7 +70,7 @@ journey(
     });
 
     it('ran nothing of the folder', () => {
-      assert.ok(!fs.existsSync(marker));
+      assert.ok(!fs.existsSync(marker) && !fs.existsSync(imported));
     });
 
     it('offers training once the folder is trusted', async () => {
@@ -91,6 +92,7 @@ journey(
       await workbench.page.keyboard.press('Escape');
       await until('the interpreter of the trusted folder was tried', () => fs.existsSync(marker));
       await workbench.toast('is no Python that starts').waitFor();
+      assert.ok(!fs.existsSync(imported), 'Python imports nothing of the folder even then');
     });
   },
 );
