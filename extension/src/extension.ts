@@ -91,6 +91,7 @@ export function activate(context: vscode.ExtensionContext): void {
     showLesson(lesson, lessonTree),
     vscode.window.registerTreeDataProvider('trickster.runs', runsTree),
     publishRunContext(runs),
+    interpreters.onDidChange(() => void explainSetting(app)),
     registerCommands(app),
     server.onDidChangeState((state) => {
       if (state.kind === 'noPython') {
