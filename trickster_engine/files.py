@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ def sync_folder(path: Path) -> None:
     if os.name == "nt":
         return
     sync_file(path)
+
+
+def in_command(path: Path) -> str:
+    """A path as a shell takes it in a command to copy: in quotes where it has more than plain characters."""
+    words = str(path)
+    return words if re.fullmatch(r"[\w@%+=:,./~\\-]+", words) else f'"{words}"'
 
 
 def write_text_atomically(path: Path, text: str) -> None:

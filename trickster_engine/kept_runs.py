@@ -38,7 +38,7 @@ _BLOCK = re.compile(
 def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
     """What is worth keeping of a run up to its newest checkpoint: config, machine, curve, samples, time, proof."""
     from trickster_engine.comparison import compare
-    from trickster_engine.data.prepare import prepare
+    from trickster_engine.data.trained_text import trained_text
     from trickster_engine.model.load import load_model
     from trickster_engine.report.study import study
     from trickster_engine.sampling import SamplingOptions, sample
@@ -50,7 +50,7 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
     past = history(read_events(run.events_path)[0])
     if past.step == 0:
         raise SystemExit(f"{run.path} has no checkpoint yet")
-    dataset = prepare(plan, Path(identity.config_path).parent, progress=False)
+    dataset = trained_text(plan, identity)
     options = SamplingOptions.from_config(plan.sampling)
     # Of two events with the same step, the later one is of the weights that training went on with.
     points = {e["step"]: (e["train_loss"], e["val_loss"]) for e in past.events if e["kind"] == "eval"}

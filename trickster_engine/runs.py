@@ -28,7 +28,7 @@ from trickster_engine.config import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.events import FINAL_STATUSES, Event
-from trickster_engine.files import write_json_atomically
+from trickster_engine.files import in_command, write_json_atomically
 from trickster_engine.processes import ProcessIdentity, is_locked, lock_file, this_process, unlock_file
 
 EVENTS_FILE = "events.jsonl"
@@ -161,7 +161,7 @@ class RunLock:
             raise TricksterError(
                 "run-locked",
                 f"{self._path.parent} is being trained by {who}.",
-                f"Wait for it, or stop it with: trickster stop {self._path.parent}",
+                f"Wait for it, or stop it with: trickster stop {in_command(self._path.parent)}",
             )
         file.seek(0)
         file.truncate()

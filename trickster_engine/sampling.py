@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trickster_engine.config.plan import SamplingConfig
-from trickster_engine.data.tokenizer import Tokenizer
+from trickster_engine.data.tokenizer import Tokenizer, readable_alphabet
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.decoding import token_reader
 from trickster_engine.model.llama import KeyValueCache, Llama
@@ -94,6 +94,13 @@ def encode_prompt(tokenizer: Tokenizer, prompt: str) -> list[int]:
     if not prompt:
         raise TricksterError(
             "prompt-empty", "The prompt is empty.", "Give the model at least one character to go on from."
+        )
+    if unknown := tokenizer.unknown_characters(prompt):
+        raise TricksterError(
+            "prompt-unknown-characters",
+            f"The prompt {prompt!r} has characters that the corpus never uses: {', '.join(map(repr, unknown[:10]))}.",
+            "Write another one: sampling_config.prompt in the config, --prompt in the terminal. "
+            f"The tokenizer knows: {readable_alphabet(tokenizer.alphabet or ())}",
         )
     return [int(token) for token in tokenizer.encode(prompt)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -37,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for module in (training, launching, configs, data, models, report, runs, machine, bench):
         module.add_commands(commands)
     options = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a sample may hold what an old terminal has no sign for
+    code = 0
     try:
         code = options.run(options)
         sys.stdout.flush()
@@ -51,5 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read the output has gone (`trickster runs | head`). Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except OSError as error:
+        print(f"error: {error.filename or 'A file'}: {error.strerror or error} [system-refused]", file=sys.stderr)
+        print("       Look at the folder's permissions and at the space on the disk.", file=sys.stderr)
+        return 1
     return int(code)

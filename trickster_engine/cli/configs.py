@@ -134,7 +134,11 @@ def _measure(plan: Plan) -> None:
     from trickster_engine.bench.updates import steady_rate
 
     device = torch_device(plan)
-    keep_speeds(cache_directory(), [speed_of(plan, device, steady_rate(plan, device), "a measurement of this shape")])
+    speed = speed_of(plan, device, steady_rate(plan, device), "a measurement of this shape")
+    try:
+        keep_speeds(cache_directory(), [speed])
+    except OSError as error:
+        raise storage_error(error, cache_directory()) from error
 
 
 def _wants_calibration(plan: Plan) -> bool:

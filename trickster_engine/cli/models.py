@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from trickster_engine.cli.arguments import (
 )
 from trickster_engine.config.plan import SamplingConfig
 from trickster_engine.errors import TricksterError
+from trickster_engine.files import in_command
 from trickster_engine.printable import printable
 from trickster_engine.report.names import PREDICTORS
 
@@ -175,9 +177,13 @@ def _import_checkpoint(options: argparse.Namespace) -> int:
         raise TricksterError(
             "output-not-writable", f"Cannot make {options.folder}: {error.strerror}.", "Name a folder to make."
         ) from error
-    write_model(options.folder, config, weights)
-    tokenizer.save(options.folder)
-    print(f"Wrote {options.folder}. Let it write with: trickster sample {options.folder}")
+    try:
+        write_model(options.folder, config, weights)
+        tokenizer.save(options.folder)
+    except BaseException:
+        shutil.rmtree(options.folder, ignore_errors=True)  # made above, and in the way of another try
+        raise
+    print(f"Wrote {options.folder}. Let it write with: trickster sample {in_command(options.folder)}")
     return 0
 
 
@@ -191,7 +197,7 @@ def print_comparison(
 ) -> None:
     """Print the proof of learning of a run. Raises TricksterError."""
     from trickster_engine.comparison import compare
-    from trickster_engine.data.prepare import prepare
+    from trickster_engine.data.trained_text import trained_text
     from trickster_engine.model.load import load_model
     from trickster_engine.runs import RunDirectory
     from trickster_engine.sampling import SamplingOptions
@@ -201,7 +207,7 @@ def print_comparison(
     if plan is None or identity is None:
         raise TricksterError("not-a-run", f"{path} is not a run that has begun.", "List runs with: trickster runs")
     model, tokenizer, folder = load_model(path, checkpoint)
-    dataset = prepare(plan, Path(identity.config_path).parent, progress=not as_json)
+    dataset = trained_text(plan, identity, progress=not as_json)
     options = SamplingOptions.from_config(sampling or plan.sampling)
     result = compare(model, tokenizer, dataset, prompts, options, plan.training.seed)
     if as_json:

@@ -19,7 +19,8 @@ from trickster_engine.cli.arguments import (
 )
 from trickster_engine.cli.console import ConsoleWatcher, JsonWatcher
 from trickster_engine.config import check, preset_text, set_values
-from trickster_engine.errors import EXIT_STOPPED, TricksterError
+from trickster_engine.errors import EXIT_STOPPED, EXIT_TRAINING_FAILED, TricksterError
+from trickster_engine.files import in_command
 from trickster_engine.runs import RunDirectory, is_run_directory
 
 #: A step of a large model on a slow machine can take minutes; the trainer saves after it.
@@ -88,9 +89,9 @@ def _say_goodbye(run: RunDirectory, outcome: str) -> None:
     print(f"\n{outcome.capitalize()} at step {summary.step:,}{best}.")
     print(f"Run:      {run.path}")
     if outcome == "stopped":
-        print(f"Go on:    trickster resume {run.path}")
-    print(f"Sample:   trickster sample {run.path}")
-    print(f"Compare:  trickster compare {run.path}")
+        print(f"Go on:    trickster resume {in_command(run.path)}")
+    print(f"Sample:   trickster sample {in_command(run.path)}")
+    print(f"Compare:  trickster compare {in_command(run.path)}")
 
 
 def _stop(options: argparse.Namespace) -> int:
@@ -109,7 +110,18 @@ def _stop(options: argparse.Namespace) -> int:
                 "Its log.txt may say why.",
             )
         time.sleep(0.1)
-    print(f"Stopped at step {run.summary().step:,}. Go on with: trickster resume {run.path}")
+    summary = run.summary()
+    if summary.status == "finished":
+        print(f"It came to its end by itself, at step {summary.step:,}.")
+    elif summary.status == "stopped":
+        print(f"Stopped at step {summary.step:,}. Go on with: trickster resume {in_command(run.path)}")
+    else:
+        raise TricksterError(
+            "stopped-badly",
+            f"{run.path} has ended at step {summary.step:,}, but not in good order: it {summary.status}.",
+            f"Its log.txt says why. Go on from the last checkpoint with: trickster resume {in_command(run.path)}",
+            EXIT_TRAINING_FAILED,
+        )
     return 0
 
 

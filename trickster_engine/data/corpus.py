@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from trickster_engine.errors import TricksterError
+from trickster_engine.files import in_command
 
 CorpusKind = Literal["shakespeare", "python", "file", "folder"]
 
@@ -356,24 +357,24 @@ def unreadable(path: Path, error: Exception) -> TricksterError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     advice = "Check that the file exists and that you may read it."
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
-        advice = f"Give yourself the right to read it, for example: chmod u+r {path}"
+        advice = f"Give yourself the right to read it, for example: chmod u+r {in_command(path)}"
     return TricksterError("corpus-unreadable", f"{path} cannot be read: {reason}.", advice)
 
 
 def _not_utf8(path: Path, offset: int, value: int, encoding: str | None = None) -> TricksterError:
+    old, new = in_command(Path(path.name)), in_command(Path(f"{path.stem}-utf8.txt"))
     line = _line_of(path, offset)
     if encoding is not None:
         return TricksterError(
             "corpus-not-utf8",
             f"{path} is not UTF-8: it begins with the mark of {encoding} at byte offset 0.",
-            f"Save it as UTF-8, for example: iconv -f {encoding[:6]} -t UTF-8 {path.name} > {path.stem}-utf8.txt",
+            f"Save it as UTF-8, for example: iconv -f {encoding[:6]} -t UTF-8 {old} > {new}",
         )
     return TricksterError(
         "corpus-not-utf8",
         f"{path} is not UTF-8: byte 0x{value:02x} at byte offset {offset:,} (line {line:,}) does not belong to any"
         " character.",
-        f"Save it as UTF-8. If it is an older Western text: iconv -f WINDOWS-1252 -t UTF-8 {path.name}"
-        f" > {path.stem}-utf8.txt",
+        f"Save it as UTF-8. If it is an older Western text: iconv -f WINDOWS-1252 -t UTF-8 {old} > {new}",
     )
 
 

@@ -100,9 +100,12 @@ class Workers:
             pipe.flush()
 
     def _start(self) -> None:
-        # Last, so that nothing beside this package can stand in for a module of the standard library.
+        # This package last and the current folder not at all: nothing in either stands in for a module of Python's.
         home = str(Path(trickster_engine.__file__).parent.parent)
-        program = f"import sys; sys.path.append({home!r}); from trickster_engine.data.shard_worker import main; main()"
+        program = (
+            f"import sys; sys.path[:] = [*filter(None, sys.path), {home!r}]; "
+            "from trickster_engine.data.shard_worker import main; main()"
+        )
         process = subprocess.Popen(
             [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
         )

@@ -12,7 +12,7 @@ from trickster_engine.errors import TricksterError
 from trickster_engine.model.huggingface import CONFIG_FILE, read_model
 from trickster_engine.model.llama import Llama
 from trickster_engine.runs import RunDirectory, is_run_directory
-from trickster_engine.training.checkpoints import MANIFEST_FILE, TRAINER_FOLDER, verify
+from trickster_engine.training.checkpoints import MANIFEST_FILE, TRAINER_FOLDER, checkpoint_folders, verify
 
 
 def load_model(path: Path, checkpoint: str = "best") -> tuple[Llama, Tokenizer, Path]:
@@ -64,5 +64,5 @@ def _pointed_to(run: Path, name: str) -> Path:
             continue
         if (folder / CONFIG_FILE).is_file():
             return Path(folder)
-    folders = sorted(RunDirectory(run).checkpoints_folder().glob("step-*"))
+    folders = checkpoint_folders(RunDirectory(run).checkpoints_folder())
     return folders[-1] if folders else run / name

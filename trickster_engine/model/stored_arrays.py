@@ -9,6 +9,8 @@ Both writing and reading hold one file's arrays at a time: a model need not fit 
 from __future__ import annotations
 
 import json
+import os
+import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from trickster_engine.files import MAX_ARRAYS_FILE_BYTES
@@ -77,18 +79,30 @@ def save_arrays(
     """Write arrays into an existing folder, asking for each once, in order. Raises OSError."""
     files = _in_files(arrays, max_file_bytes)
     if len(files) == 1:
-        save_file(_contiguous(arrays, files[0]), folder / f"{stem}.safetensors", metadata=metadata)
+        _save(_contiguous(arrays, files[0]), folder / f"{stem}.safetensors", metadata)
         return
     weight_map: dict[str, str] = {}
     total = 0
     for number, names in enumerate(files, start=1):
         file = f"{stem}-{number:05d}-of-{len(files):05d}.safetensors"
         part = _contiguous(arrays, names)
-        save_file(part, folder / file, metadata=metadata)
+        _save(part, folder / file, metadata)
         weight_map.update(dict.fromkeys(names, file))
         total += sum(array.nbytes for array in part.values())
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     (folder / index_name(stem)).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def _save(arrays: dict[str, Array], path: Path, metadata: dict[str, str] | None) -> None:
+    try:
+        save_file(arrays, path, metadata=metadata)
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        # A full disk, most of all: safetensors says so in words, and whoever mends it asks for the number.
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(path), code if os.name == "nt" else None) from error
 
 
 def index_name(stem: str) -> str:

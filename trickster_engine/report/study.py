@@ -11,8 +11,8 @@ from typing import Any
 
 from trickster_engine.config.plan import Plan, SamplingConfig
 from trickster_engine.data.dataset import Dataset
-from trickster_engine.data.prepare import prepare
 from trickster_engine.data.tokenizer import Tokenizer
+from trickster_engine.data.trained_text import trained_text
 from trickster_engine.errors import TricksterError
 from trickster_engine.events import Event
 from trickster_engine.model.llama import Llama
@@ -133,7 +133,7 @@ def study(path: Path, checkpoint: str = "best", say: Callable[[str], None] = lam
         raise TricksterError("not-a-run", f"{path} is not a run that has begun.", "List runs with: trickster runs")
     say("Loading the model and its text")
     model, tokenizer, folder = load_model(path, checkpoint)
-    dataset = prepare(plan, Path(identity.config_path).parent, progress=False)
+    dataset = trained_text(plan, identity)
     events, read = read_events(run.events_path)
     return _Studying(run, plan, identity, model, tokenizer, dataset, events, read, say).study(folder.name)
 

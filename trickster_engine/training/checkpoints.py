@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -36,6 +37,7 @@ MANIFEST_FILE = "manifest.json"
 STATE_FILE = "state.json"
 OPTIMIZER_STEM = "optimizer"
 RANDOM_STEM = "random"
+_NAME = re.compile(r"step-\d{6,}")
 
 
 class SavesItself(Protocol):
@@ -115,7 +117,8 @@ class CheckpointStore:
             (trainer / STATE_FILE).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
             seal(temporary)
             if target.exists():
-                shutil.rmtree(target)
+                # The same weights, before they were evaluated. Out of the way in one step, not file by file.
+                shutil.rmtree(self._renamed(target), ignore_errors=True)
             temporary.replace(target)
             sync_folder(self.folder)
         except BaseException:
@@ -132,7 +135,7 @@ class CheckpointStore:
 
     def steps(self) -> list[Path]:
         """The checkpoint folders, oldest first, whole or not."""
-        return sorted(self.folder.glob("step-*"), key=lambda path: (len(path.name), path.name))
+        return checkpoint_folders(self.folder)
 
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint that is whole, or None. Damaged ones are passed over."""
@@ -170,8 +173,16 @@ class CheckpointStore:
         newest = [path.name for path in paths[-2:]]
         for path in paths:
             if path.name not in best and path.name not in newest:
-                # Under another name first: killed in the middle, this leaves no half a checkpoint to trip over.
-                shutil.rmtree(path.replace(self.folder / f".{path.name}.old.tmp"), ignore_errors=True)
+                shutil.rmtree(self._renamed(path), ignore_errors=True)
+
+    def _renamed(self, path: Path) -> Path:
+        """A checkpoint that goes, under another name: killed in the middle, this leaves no half of it to trip over."""
+        return path.replace(self.folder / f".{path.name}.old.tmp")
+
+
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first, whole or not. A copy that somebody made under another name is none."""
+    return sorted((path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)), key=lambda p: step_of(p.name))
 
 
 def checkpoint_name(step: int) -> str:

@@ -123,6 +123,7 @@ class Trainer:
             evaluations_without_improvement=0 if improved else state.evaluations_without_improvement + 1,
         )
         if checkpoint_name(state.step) in self.state.best_val_losses:
+            self.saved_step = -1  # a checkpoint of this step that is there already knows nothing of this evaluation
             self._save()
         self.recorder.status("training", state.step)
 

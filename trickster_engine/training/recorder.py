@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -45,13 +45,17 @@ class Recorder:
     def __init__(self, run: RunDirectory, log_path: Path, watchers: Sequence[Watcher] = ()) -> None:
         self._run = run
         self._events = EventLog(run.events_path)
-        self._watchers = watchers
+        self._watchers = list(watchers)
         self._log = logging.Logger(run.id, logging.INFO)
         log_path.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(log_path, encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._log.addHandler(handler)
         self._last_eval: EvalEvent | None = None
+
+    def ready(self, plan: Plan, identity: RunIdentity) -> None:
+        """Data and device are there; training is about to begin."""
+        self._tell(lambda watcher: watcher.ready(self._run, plan, identity))
 
     def status(self, status: Status, step: int, message: str | None = None) -> None:
         """The run enters a phase."""
@@ -131,8 +135,16 @@ class Recorder:
 
     def _write(self, event: Event) -> None:
         self._events.write(event)
-        for watcher in self._watchers:
-            watcher.event(event)
+        self._tell(lambda watcher: watcher.event(event))
+
+    def _tell(self, news: Callable[[Watcher], None]) -> None:
+        """A terminal that was closed, a pipe whose reader has ended or a tracker that fails ends no training."""
+        for watcher in list(self._watchers):
+            try:
+                news(watcher)
+            except Exception as error:
+                self._watchers.remove(watcher)
+                self._log.warning("%s follows no longer: %r", type(watcher).__name__, error)
 
 
 class SilentRecorder(Recorder):
@@ -142,6 +154,9 @@ class SilentRecorder(Recorder):
         self._run = run
         self._log = logging.Logger(run.id, logging.CRITICAL + 1)
         self._last_eval = None
+
+    def ready(self, plan: Plan, identity: RunIdentity) -> None:
+        """Say nothing."""
 
     def sample(self, step: int, prompt: str, text: str) -> None:
         """Say nothing."""

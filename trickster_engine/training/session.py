@@ -15,6 +15,7 @@ from trickster_engine.backends.base import Backend
 from trickster_engine.backends.select import chosen_device, open_backend, process_count
 from trickster_engine.baselines import ngram_baselines
 from trickster_engine.config import check, set_values
+from trickster_engine.config.overrides import find_key
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.prepare import prepare
@@ -23,7 +24,7 @@ from trickster_engine.estimates import count_parameters
 from trickster_engine.files import write_text_atomically
 from trickster_engine.model.huggingface import write_model
 from trickster_engine.processes import this_process
-from trickster_engine.runs import RunDirectory, RunIdentity, RunLock, config_name, create_run
+from trickster_engine.runs import RunDirectory, RunIdentity, RunLock, config_name, create_run, read_events
 from trickster_engine.sampling import encode_prompt
 from trickster_engine.training import guards
 from trickster_engine.training.checkpoints import CheckpointStore, TrainerState, seal, step_of, take_part
@@ -38,6 +39,7 @@ Outcome = Literal["finished", "stopped"]
 FINAL_FOLDER = "final"
 #: What may be changed when a run goes on.
 RESUMABLE_SECTIONS = ("training_config", "sampling_config", "device_config")
+FIXED_KEYS = ("training_config.optimizer",)
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,14 @@ def resume(
     `overrides` change the config for the rest of the run, for instance to train for more steps; the text trained so
     far is kept beside it.
     """
-    for key in overrides or {}:
-        if key.split(".")[0] not in RESUMABLE_SECTIONS:
+    for name in overrides or {}:
+        key = find_key(name)
+        if key.section not in RESUMABLE_SECTIONS or key.path in FIXED_KEYS:
             raise TricksterError(
                 "fixed-for-the-run",
-                f"{key} cannot change in the middle of a run: its weights and its text belong together.",
-                "Start a new run for another model or another text.",
+                f"{key.path} cannot change in the middle of a run: its weights, its text and what its optimizer "
+                "remembers belong together.",
+                "Start a new run for another model, another text or another optimizer.",
             )
     text = _read_config(run)
     changed = set_values(text, overrides) if overrides else text
@@ -116,15 +120,23 @@ def resume(
         raise TricksterError(
             "nothing-to-resume", f"{run.path} never began to train.", "Start it anew with: trickster train"
         )
+    session = Session(run, plan, Path(identity.config_path), watchers, show_progress)
     with RunLock(run.path):
-        if changed != text:
-            newest = checkpoint_store(run, plan).newest_whole()
-            step = step_of(newest.name) if newest else 0
-            write_text_atomically(run.path / f"config-until-step-{step}.yaml", text)
-            write_text_atomically(run.config_path, changed)
         run.clear_stop_request()
-        session = Session(run, plan, Path(identity.config_path), watchers, show_progress)
-        return _train(session, resuming=True)
+        if changed == text:
+            return _train(session, resuming=True)
+        newest = checkpoint_store(run, plan).newest_whole()
+        step = step_of(newest.name) if newest else 0
+        kept = run.path / f"config-until-step-{step}.yaml"
+        if not kept.exists():
+            write_text_atomically(kept, text)
+        write_text_atomically(run.config_path, changed)
+        try:
+            return _train(session, resuming=True)
+        except BaseException:
+            if run.summary().step <= step:  # not one update was made with the changed text
+                write_text_atomically(run.config_path, text)
+            raise
 
 
 def session_of(run: RunDirectory, config_path: Path, *, overseen: bool) -> Session:
@@ -156,17 +168,31 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
     switch = StopSwitch(run)
     tracker = make_tracker(plan) if team.leads else None
     watchers = [*session.watchers, SpeedKeeper(), *([tracker] if tracker else [])]
-    recorder = Recorder(run, session.log_path, watchers) if team.leads else SilentRecorder(run)
+    recorder = _recorder(session, watchers) if team.leads else SilentRecorder(run)
     backend: Backend | None = None
     trainer: Trainer | None = None
     step = 0
     try:
-        checkpoint = checkpoint_store(run, plan, team).newest() if resuming else None
+        store = checkpoint_store(run, plan, team)
+        checkpoint = store.newest() if resuming else None
         step = checkpoint.state.step if checkpoint else 0
+        passed_over = store.steps()[-1:] if resuming else []
+        if checkpoint is None and (passed_over or _has_saved(run)):
+            raise TricksterError(
+                "no-whole-checkpoint",
+                f"No whole checkpoint of {run.id} is in {store.folder}, though it has saved some.",
+                "Put them back, or start a new run; going on from here would begin again with random weights.",
+            )
         if not session.overseen:
             others = f", with {team.size - 1} others" if team.size > 1 else ""
             recorder.status("starting", step, f"process {this_process().pid}{others}")
             recorder.status("preparing", step)
+        if checkpoint and passed_over != [checkpoint.path]:
+            recorder.warning(
+                "checkpoint-damaged",
+                f"The newest checkpoint, {passed_over[0]}, is damaged.",
+                f"The run goes on from {checkpoint.path.name}.",
+            )
         dataset = prepare_data(session, lambda message: recorder.status("preparing", step, message))
         if checkpoint and checkpoint.state.data_fingerprint != dataset.fingerprint:
             raise TricksterError(
@@ -191,12 +217,10 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
         if team.leads:
             identity = _identity(session, dataset, backend)
             run.write_identity(identity)
-            for watcher in watchers:
-                watcher.ready(run, plan, identity)
+            recorder.ready(plan, identity)
         for notice in backend.notices():
             recorder.warning(*notice)
         switch.arm()
-        store = checkpoint_store(run, plan, team)
         stop_requested = (lambda: team.any(switch.requested())) if team.size > 1 else switch.requested
         trainer = Trainer(plan, dataset, backend, store, recorder, stop_requested, state, saved_step=step)
         outcome = trainer.train()
@@ -219,6 +243,21 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
             tracker.close()
         if team.leads:
             run.clear_stop_request()
+
+
+def _recorder(session: Session, watchers: Sequence[Watcher]) -> Recorder:
+    try:
+        return Recorder(session.run, session.log_path, watchers)
+    except OSError as error:
+        raise TricksterError(
+            "cannot-write",
+            f"Cannot write {error.filename or session.log_path}: {error.strerror or error}.",
+            "Mend the folder's permissions, or choose another with output_config.log_dir.",
+        ) from error
+
+
+def _has_saved(run: RunDirectory) -> bool:
+    return any(event["kind"] == "checkpoint" for event in read_events(run.events_path)[0])
 
 
 def prepare_data(session: Session, report: Callable[[str], None] | None = None) -> Dataset:
