@@ -41,6 +41,9 @@ class Column {
   }
 }
 
+/** The last words of a trainer. */
+const ENDED: ReadonlySet<string> = new Set(['stopped', 'finished', 'failed']);
+
 export type Measure = 'loss' | 'lr' | 'gradNorm' | 'tokensPerS';
 
 /** What the dashboard holds of one run: the curves as numbers, the rest as events. */
@@ -55,7 +58,7 @@ export class RunSeries {
   evals: EvalEvent[] = [];
   samples: SampleEvent[] = [];
   checkpoints: CheckpointEvent[] = [];
-  readonly notices: (WarningEvent | ErrorEvent)[] = [];
+  notices: (WarningEvent | ErrorEvent)[] = [];
 
   /** Take events in the order of the file. */
   append(events: readonly RunEvent[]): void {
@@ -83,6 +86,10 @@ export class RunSeries {
           this.notices.push(event);
           break;
         case 'status':
+          // It was resumed: what ended the attempt before is over.
+          if (!ENDED.has(event.status)) {
+            this.notices = this.notices.filter((notice) => notice.kind !== 'error');
+          }
           break;
       }
     }
