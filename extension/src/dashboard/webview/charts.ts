@@ -66,6 +66,11 @@ export class StepChart {
       role: 'img',
       'aria-label': options.title,
       onkeydown: (event: KeyboardEvent) => this.key(event),
+      onpointermove: () => this.endReading(),
+      onblur: () => {
+        this.endReading();
+        this.hideCursor();
+      },
     });
     this.waiting = h('p', { class: 'waiting' }, 'Waiting for the first steps');
     this.element = h(
@@ -80,6 +85,10 @@ export class StepChart {
 
   /** Show these runs from now on. */
   setCurves(curves: Curve[], baselines: Baseline[], phases: Phase[], planned: number | undefined): void {
+    if (curves[0]?.series !== this.curves[0]?.series) {
+      this.zoom = undefined;
+      this.endReading();
+    }
     this.curves = curves;
     this.baselines = baselines;
     this.phases = phases;
@@ -364,8 +373,8 @@ export class StepChart {
     const move = moves[event.key];
     if (move === undefined) {
       if (event.key === 'Escape') {
-        this.focused = undefined;
-        this.plot.setCursor({ left: -10, top: -10 });
+        this.endReading();
+        this.hideCursor();
         this.zoom = undefined;
         this.draw();
       }
@@ -377,6 +386,16 @@ export class StepChart {
     this.plot.setCursor({ left: this.plot.valToPos(step, 'x'), top: 0 });
     this.legend.setAttribute('aria-live', 'polite');
     this.describe();
+  }
+
+  /** The keyboard reads no more: the legend follows the pointer again, and in silence. */
+  private endReading(): void {
+    this.focused = undefined;
+    this.legend.setAttribute('aria-live', 'off');
+  }
+
+  private hideCursor(): void {
+    this.plot?.setCursor({ left: -10, top: -10 });
   }
 }
 

@@ -57,6 +57,7 @@ export class SampleTimeline {
     if (!shown) {
       setText(this.caption, 'A sample appears at every evaluation. Before any training it is noise.');
       fill(this.sample);
+      delete this.sample.dataset['key'];
       this.sample.hidden = true;
       return;
     }
