@@ -3,7 +3,7 @@ import './styles.css';
 import * as text from '../../common/text';
 import type { Focus, RunView, Tab, ToDashboard } from '../contract';
 import { CURVE_COLORS, StepChart, type Baseline, type Curve } from './charts';
-import { fill, h, setText, themeColor } from './dom';
+import { fill, h, setText } from './dom';
 import { onMessage, savedState, saveState, send } from './host';
 import { Playground } from './playground';
 import { Proof } from './proof';
@@ -427,29 +427,39 @@ class Page {
 
   private showComparing(run: RunView): void {
     const others = this.runs.filter((other) => other.runId !== run.runId);
-    const key = others
-      .map((other) => `${other.runId} ${this.compared.has(other.runId)} ${other.bestValLoss ?? ''}`)
-      .join('|');
-    if (this.comparing.dataset['key'] === key) {
-      return;
+    const key = others.map((other) => other.runId).join('|');
+    if (this.comparing.dataset['key'] !== key) {
+      this.comparing.dataset['key'] = key;
+      this.comparing.hidden = others.length === 0;
+      fill(
+        this.comparing,
+        h('span', { class: 'caption' }, 'Compare with'),
+        ...others.map(({ runId }) =>
+          h(
+            'button',
+            { class: 'chip', onclick: () => this.toggleCompared(runId) },
+            h('span', { class: 'swatch' }),
+            h('span'),
+          ),
+        ),
+      );
     }
-    this.comparing.dataset['key'] = key;
-    this.comparing.hidden = others.length === 0;
-    fill(
-      this.comparing,
-      h('span', { class: 'caption' }, 'Compare with'),
-      ...others.map((other) => {
+    // In place: a chip that is replaced takes the keyboard's focus with it.
+    others.forEach((other, index) => {
+      const chip = this.comparing.children[index + 1];
+      const [swatch, label] = chip?.children ?? [];
+      if (chip && swatch && label) {
         const on = this.compared.has(other.runId);
-        const swatch = h('span', { class: 'swatch' });
-        swatch.style.background = on ? themeColor(this.color(other.runId), '#888') : 'transparent';
-        return h(
-          'button',
-          { class: 'chip', 'aria-pressed': String(on), onclick: () => this.toggleCompared(other.runId) },
-          swatch,
+        chip.setAttribute('aria-pressed', String(on));
+        (swatch as HTMLElement).style.background = on
+          ? `var(--vscode-${this.color(other.runId)}, #888)`
+          : 'transparent';
+        setText(
+          label,
           other.bestValLoss === null ? other.name : `${other.name} · ${other.bestValLoss.toFixed(2)}`,
         );
-      }),
-    );
+      }
+    });
   }
 
   private showCheckpoints(run: RunView): void {
@@ -528,7 +538,6 @@ class Page {
 
   private recolor(): void {
     [this.lossChart, ...this.smallCharts].forEach((chart) => chart.recolor());
-    delete this.comparing.dataset['key'];
     this.update();
   }
 

@@ -250,7 +250,7 @@ export class Playground {
         this.showBars(tokens);
       } else {
         setText(this.barsTitle, 'What comes next');
-        fill(this.bars, h('li', { class: 'caption' }, message.error ?? ''));
+        this.fillBars(h('li', { class: 'caption' }, message.error ?? ''));
       }
     }
   }
@@ -403,8 +403,7 @@ export class Playground {
 
   private showBars(tokens: readonly TokenProbability[], drawn?: number): void {
     const most = Math.max(0.0001, ...tokens.map((token) => token.probability));
-    fill(
-      this.bars,
+    this.fillBars(
       ...tokens.slice(0, BARS).map((token) => {
         const bar = h('span', { class: 'bar' });
         bar.style.width = `${(100 * token.probability) / most}%`;
@@ -429,6 +428,15 @@ export class Playground {
         );
       }),
     );
+  }
+
+  /** Whoever adds tokens with the keyboard goes on at the likeliest one, or at the prompt where there is none. */
+  private fillBars(...items: HTMLElement[]): void {
+    const focused = document.hasFocus() && this.bars.contains(document.activeElement);
+    fill(this.bars, ...items);
+    if (focused) {
+      (this.bars.querySelector('button') ?? this.prompt).focus();
+    }
   }
 }
 
