@@ -209,13 +209,15 @@ export class Dashboard implements vscode.Disposable {
   }
 
   private warmup(run: RunInfo): Promise<number> {
+    // A deleted run's id is given again.
+    const key = `${run.runId} ${run.created}`;
     const known =
-      this.warmups.get(run.runId) ??
+      this.warmups.get(key) ??
       fs
         .readFile(path.join(run.runDirectory, 'config.yaml'), 'utf8')
         .then((config) => warmupIn(config) ?? DEFAULT_WARMUP)
         .catch(() => 0);
-    this.warmups.set(run.runId, known);
+    this.warmups.set(key, known);
     return known;
   }
 

@@ -18,6 +18,9 @@ export interface RunEvents {
   run: RunInfo | undefined;
 }
 
+/** Takes events, and the offsets in the run's event file before and after them. */
+type TakePage = (events: readonly RunEvent[], after: number, next: number) => void;
+
 /** What the context menu and the commands can do with a run. */
 export function isResumable(run: RunInfo): boolean {
   return !run.live && (run.state === 'stopped' || run.state === 'interrupted' || run.state === 'failed');
@@ -38,6 +41,8 @@ export class RunStore implements vscode.Disposable {
   private readonly runsChanged = new vscode.EventEmitter<void>();
   private readonly eventsCame = new vscode.EventEmitter<RunEvents>();
   private readonly progressed = new vscode.EventEmitter<ReadonlySet<string>>();
+  /** A run is gone, or another has come under its id: a deleted run's number is given again. */
+  private readonly gone = new vscode.EventEmitter<string>();
   private progressing = new Set<string>();
   private progressTimer: NodeJS.Timeout | undefined;
 
@@ -67,6 +72,7 @@ export class RunStore implements vscode.Disposable {
     this.runsChanged.dispose();
     this.eventsCame.dispose();
     this.progressed.dispose();
+    this.gone.dispose();
     clearTimeout(this.progressTimer);
   }
 
@@ -94,12 +100,7 @@ export class RunStore implements vscode.Disposable {
   }
 
   /** All events of a run so far, a page at a time. Returns the offset after the last. */
-  async history(
-    runId: string,
-    page: (events: readonly RunEvent[], after: number, next: number) => void,
-    after = 0,
-    token?: vscode.CancellationToken,
-  ): Promise<number> {
+  async history(runId: string, page: TakePage, after = 0, token?: vscode.CancellationToken): Promise<number> {
     let position = after;
     for (;;) {
       const answer = await this.server.request(
@@ -117,11 +118,24 @@ export class RunStore implements vscode.Disposable {
 
   /**
    * The whole story of a run: first what is in its file, then what comes, each event once and in order, until disposed.
+   * A page with `after` 0 begins it: where another run takes the id, an empty one, and then the story of that run.
    */
-  follow(
-    runId: string,
-    page: (events: readonly RunEvent[], after: number, next: number) => void,
-  ): vscode.Disposable {
+  follow(runId: string, page: TakePage): vscode.Disposable {
+    let story = this.followOne(runId, page);
+    const another = this.gone.event((id) => {
+      if (id === runId) {
+        story.dispose();
+        page([], 0, 0);
+        story = this.followOne(runId, page);
+      }
+    });
+    return new vscode.Disposable(() => {
+      another.dispose();
+      story.dispose();
+    });
+  }
+
+  private followOne(runId: string, page: TakePage): vscode.Disposable {
     const ended = new vscode.CancellationTokenSource();
     let position = 0;
     let reading = false;
@@ -176,11 +190,12 @@ export class RunStore implements vscode.Disposable {
   }
 
   private take(runs: readonly RunInfo[]): void {
-    const present = new Set(runs.map((run) => run.runId));
-    for (const runId of this.byId.keys()) {
-      if (!present.has(runId)) {
+    const created = new Map(runs.map((run) => [run.runId, run.created]));
+    for (const [runId, before] of this.byId) {
+      if (created.get(runId) !== before.created) {
         this.byId.delete(runId);
         this.seen.delete(runId);
+        this.gone.fire(runId);
       }
     }
     for (const run of runs) {

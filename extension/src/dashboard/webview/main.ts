@@ -275,15 +275,15 @@ class Page {
     const run = this.run();
     this.empty.hidden = run !== undefined;
     this.content.hidden = run === undefined;
+    this.compared = new Set(
+      [...this.compared].filter(
+        (runId) => runId !== run?.runId && this.runs.some((other) => other.runId === runId),
+      ),
+    );
+    this.follow(run ? [run.runId, ...this.compared] : []);
     if (!run) {
       return;
     }
-    this.compared = new Set(
-      [...this.compared].filter(
-        (runId) => runId !== run.runId && this.runs.some((other) => other.runId === runId),
-      ),
-    );
-    this.follow([run.runId, ...this.compared]);
     this.showHead(run);
     this.showTiles(run);
     this.showNotices(run);

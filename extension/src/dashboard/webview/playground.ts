@@ -174,7 +174,7 @@ export class Playground {
 
   /** The run whose checkpoints can be chosen. */
   setRun(run: RunView | undefined, checkpoint?: string): void {
-    const changed = run?.runId !== this.run?.runId;
+    const changed = run?.runId !== this.run?.runId || run?.created !== this.run?.created;
     this.run = run;
     const checkpoints = run?.checkpoints ?? [];
     this.empty.hidden = checkpoints.length > 0;
