@@ -26,7 +26,7 @@ const ALTERNATIVES = 8;
 export class Dashboard implements vscode.Disposable {
   private panel: vscode.WebviewPanel | undefined;
   private ready = false;
-  private pending: Focus = {};
+  private pending: Focus | undefined;
   private readonly following = new Map<string, vscode.Disposable>();
   private readonly generating = new Map<number, vscode.CancellationTokenSource>();
   private readonly warmups = new Map<string, Promise<number>>();
@@ -70,12 +70,8 @@ export class Dashboard implements vscode.Disposable {
       );
       this.adopt(panel);
     }
-    if (this.ready) {
-      await this.sendRuns();
-      this.send({ type: 'focus', focus });
-    } else {
-      this.pending = focus;
-    }
+    this.pending = focus;
+    await this.sendRuns();
   }
 
   private adopt(panel: vscode.WebviewPanel): void {
@@ -147,8 +143,6 @@ export class Dashboard implements vscode.Disposable {
         this.ready = true;
         this.unfollowAll();
         await this.sendRuns();
-        this.send({ type: 'focus', focus: this.pending });
-        this.pending = {};
         break;
       case 'follow':
         this.follow(message.runIds);
@@ -197,15 +191,21 @@ export class Dashboard implements vscode.Disposable {
   }
 
   private async sendRuns(): Promise<void> {
-    if (!this.ready) {
+    // Until the first list has come, nobody knows that there are no runs.
+    if (!this.ready || !this.runs.loaded) {
       return;
     }
+    const focus = this.pending;
+    this.pending = undefined;
     const runs: RunView[] = await Promise.all(
       this.runs
         .all()
         .map(async (run) => ({ ...run, phases: phasesOf(await this.warmup(run), run.maxSteps) })),
     );
     this.send({ type: 'runs', runs });
+    if (focus) {
+      this.send({ type: 'focus', focus });
+    }
   }
 
   private warmup(run: RunInfo): Promise<number> {

@@ -108,6 +108,7 @@ class Page {
   private readonly live = h('p', { class: 'visually-hidden', role: 'status' });
   private readonly tabs = h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Dashboard' });
   private readonly panels: Readonly<Record<Tab, HTMLElement>>;
+  private readonly looking = h('p', { class: 'empty', role: 'status' }, 'Looking for runs…');
   private readonly empty: HTMLElement;
   private readonly content: HTMLElement;
 
@@ -166,7 +167,7 @@ class Page {
     );
     this.content.hidden = true;
     this.empty.hidden = true;
-    root.append(this.empty, this.content);
+    root.append(this.looking, this.empty, this.content);
     this.openTab(this.tab);
     new MutationObserver(() => this.recolor()).observe(document.body, {
       attributes: true,
@@ -180,6 +181,7 @@ class Page {
     switch (message.type) {
       case 'runs':
         this.runs = message.runs;
+        this.looking.hidden = true;
         this.update();
         break;
       case 'focus':
@@ -272,6 +274,9 @@ class Page {
 
   /** Everything that the list of runs tells. */
   private update(): void {
+    if (!this.looking.hidden) {
+      return; // No list has come yet.
+    }
     const run = this.run();
     this.empty.hidden = run !== undefined;
     this.content.hidden = run === undefined;
