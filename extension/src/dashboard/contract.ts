@@ -33,6 +33,17 @@ export interface Focus {
   act?: boolean;
 }
 
+/** A run beside its untrained twin: what is being done, and what has come of it so far. */
+export interface Comparison {
+  runId: string;
+  /** When the run began, because a deleted run's id is given again. */
+  created: number;
+  /** What is being done; undefined when nothing is. */
+  message: string | undefined;
+  result: CompareResult | undefined;
+  error: string | undefined;
+}
+
 export type ToDashboard =
   | { type: 'runs'; runs: RunView[] }
   | { type: 'focus'; focus: Focus }
@@ -40,8 +51,7 @@ export type ToDashboard =
   | { type: 'generatePart'; id: number; part: GeneratePart }
   | { type: 'generated'; id: number; result?: GenerateResult; error?: string }
   | { type: 'nextTokens'; id: number; result?: NextTokensResult; error?: string }
-  | { type: 'comparing'; runId: string; message: string }
-  | { type: 'compared'; runId: string; result?: CompareResult; error?: string };
+  | { type: 'comparison'; comparison: Comparison };
 
 export interface GenerateRequest {
   runId: string;

@@ -10,7 +10,7 @@ import type { LessonProgress } from '../lesson/progress';
 import { ErrorCode, type GeneratePart, type RunInfo } from '../protocol';
 import type { RunStore } from '../runs/store';
 import { besideColumn } from '../views/columns';
-import type { Focus, FromDashboard, GenerateRequest, RunView, ToDashboard } from './contract';
+import type { Comparison, Focus, FromDashboard, GenerateRequest, RunView, ToDashboard } from './contract';
 import { phasesOf, warmupIn } from './phases';
 
 const VIEW_TYPE = 'trickster.dashboard';
@@ -20,8 +20,8 @@ const DEFAULT_WARMUP = 1000;
 const ALTERNATIVES = 8;
 
 /**
- * The dashboard: one panel a window. It shows what the server tells and keeps nothing that could be lost: hidden or
- * reloaded, it asks for the events again and takes its own small state (what is shown) from VS Code.
+ * The dashboard: one panel a window. Hidden or reloaded, the page asks for the events again and takes its own small state
+ * (what is shown) from VS Code. Comparisons are kept here, because they take long and nobody else has them.
  */
 export class Dashboard implements vscode.Disposable {
   private panel: vscode.WebviewPanel | undefined;
@@ -30,6 +30,7 @@ export class Dashboard implements vscode.Disposable {
   private readonly following = new Map<string, vscode.Disposable>();
   private readonly generating = new Map<number, vscode.CancellationTokenSource>();
   private readonly warmups = new Map<string, Promise<number>>();
+  private readonly comparisons = new Map<string, Comparison>();
   private readonly subscriptions: vscode.Disposable[];
 
   constructor(
@@ -91,16 +92,13 @@ export class Dashboard implements vscode.Disposable {
     panel.onDidChangeViewState(() => {
       if (!panel.visible) {
         // A hidden page is thrown away by VS Code; it says "ready" when it is there again.
-        this.ready = false;
-        this.unfollowAll();
+        this.leave();
       }
     });
     panel.onDidDispose(() => {
       if (this.panel === panel) {
         this.panel = undefined;
-        this.ready = false;
-        this.unfollowAll();
-        this.generating.forEach((source) => source.cancel());
+        this.leave();
       }
     });
     panel.webview.html = this.html(panel.webview);
@@ -140,8 +138,9 @@ export class Dashboard implements vscode.Disposable {
   private async receive(message: FromDashboard): Promise<void> {
     switch (message.type) {
       case 'ready':
+        this.leave();
         this.ready = true;
-        this.unfollowAll();
+        this.comparisons.forEach((comparison) => this.send({ type: 'comparison', comparison }));
         await this.sendRuns();
         break;
       case 'follow':
@@ -188,6 +187,13 @@ export class Dashboard implements vscode.Disposable {
   private unfollowAll(): void {
     this.following.forEach((following) => void following.dispose());
     this.following.clear();
+  }
+
+  /** The page is gone, and with it what it had asked for; the next one asks anew. */
+  private leave(): void {
+    this.ready = false;
+    this.unfollowAll();
+    this.generating.forEach((source) => source.cancel());
   }
 
   private async sendRuns(): Promise<void> {
@@ -269,24 +275,40 @@ export class Dashboard implements vscode.Disposable {
   }
 
   private async compare(runId: string): Promise<void> {
-    this.send({ type: 'comparing', runId, message: 'Loading both models…' });
+    const run = this.runs.get(runId);
+    const before = this.comparisons.get(runId);
+    const known = before?.created === run?.created ? before : undefined;
+    if (!run || known?.message !== undefined) {
+      return;
+    }
+    const tell = (news: Partial<Comparison>): void => {
+      const comparison: Comparison = {
+        runId,
+        created: run.created,
+        message: undefined,
+        error: undefined,
+        // What came of the last time stays in sight until there is something new.
+        result: known?.result,
+        ...news,
+      };
+      this.comparisons.set(runId, comparison);
+      this.send({ type: 'comparison', comparison });
+    };
+    tell({ message: 'Loading both models…' });
     const workDoneToken = `trickster-compare-${randomBytes(4).toString('hex')}`;
     const listening = this.server.onPartial(workDoneToken, (part) => {
       const { message } = part as { message?: string };
       if (message) {
-        this.send({ type: 'comparing', runId, message });
+        tell({ message });
       }
     });
     try {
       const python = await this.python();
       const result = await this.server.request('trickster/compare', { runId, python, workDoneToken });
-      this.send({ type: 'compared', runId, result });
-      const run = this.runs.get(runId);
-      if (run) {
-        this.lesson.done('compare', comparisonFact(run));
-      }
+      tell({ result });
+      this.lesson.done('compare', comparisonFact(this.runs.get(runId) ?? run));
     } catch (error) {
-      this.send({ type: 'compared', runId, error: this.explain(error) });
+      tell({ error: this.explain(error) });
     } finally {
       listening.dispose();
     }

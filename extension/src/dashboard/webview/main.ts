@@ -206,9 +206,8 @@ class Page {
       case 'nextTokens':
         this.playground.receive(message);
         break;
-      case 'comparing':
-      case 'compared':
-        this.proof.receive(message);
+      case 'comparison':
+        this.proof.receive(message.comparison);
         break;
     }
   }

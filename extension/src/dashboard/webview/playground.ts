@@ -36,7 +36,8 @@ export class Playground {
   private run: RunView | undefined;
   private written: Written[] = [];
   private selected: number | undefined;
-  private nextId = 1;
+  /** A page that was hidden and made again does not take the answers to the one before for its own. */
+  private nextId = Date.now();
   private generation: number | undefined;
   private question = 0;
   private questionTimer = 0;

@@ -1,6 +1,6 @@
 import * as text from '../../common/text';
 import type { CompareResult } from '../../protocol';
-import type { RunView, ToDashboard } from '../contract';
+import type { Comparison, RunView } from '../contract';
 import { fill, h, setText } from './dom';
 import { send } from './host';
 
@@ -11,8 +11,8 @@ export class Proof {
   private readonly button: HTMLButtonElement;
   private readonly result: HTMLElement;
   private run: RunView | undefined;
-  private readonly results = new Map<string, CompareResult>();
-  private working: string | undefined;
+  private readonly comparisons = new Map<string, Comparison>();
+  private drawn: CompareResult | undefined;
 
   constructor() {
     this.status = h('p', { class: 'caption', role: 'status' });
@@ -37,53 +37,38 @@ export class Proof {
   }
 
   setRun(run: RunView | undefined): void {
-    const changed = run?.runId !== this.run?.runId;
     this.run = run;
-    this.button.disabled = !run || run.checkpoints.length === 0 || this.working !== undefined;
-    if (run && run.checkpoints.length === 0) {
-      setText(this.status, 'Possible from the first checkpoint on.');
-    } else if (changed && this.working === undefined) {
-      setText(this.status, '');
-    }
-    if (changed) {
-      this.draw();
-    }
+    this.draw();
   }
 
   start(): void {
-    if (this.run && this.working === undefined && this.run.checkpoints.length > 0) {
-      this.working = this.run.runId;
-      this.button.disabled = true;
+    if (this.run && !this.button.disabled) {
       send({ type: 'compare', runId: this.run.runId });
     }
   }
 
-  receive(message: ToDashboard): void {
-    if (message.type === 'comparing') {
-      this.working = message.runId;
-      this.button.disabled = true;
-      this.status.classList.remove('error');
-      setText(this.status, message.message);
-    } else if (message.type === 'compared') {
-      this.working = undefined;
-      this.button.disabled = false;
-      this.status.classList.toggle('error', message.error !== undefined);
-      setText(this.status, message.error ?? '');
-      if (message.result) {
-        this.results.set(message.runId, message.result);
-      }
-      this.draw();
-    }
+  receive(comparison: Comparison): void {
+    this.comparisons.set(comparison.runId, comparison);
+    this.draw();
   }
 
   private draw(): void {
-    const result = this.run && this.results.get(this.run.runId);
-    fill(this.result, result && comparison(result));
+    const run = this.run;
+    const kept = run && this.comparisons.get(run.runId);
+    const { message, error, result } = (kept?.created === run?.created && kept) || {};
+    const possible = run !== undefined && run.checkpoints.length > 0;
+    this.button.disabled = !possible || message !== undefined;
+    this.status.classList.toggle('error', error !== undefined);
+    setText(this.status, possible ? (message ?? error ?? '') : 'Possible from the first checkpoint on.');
+    if (this.drawn !== result) {
+      this.drawn = result;
+      fill(this.result, result && comparison(result));
+    }
   }
 }
 
 /** What `trickster compare --json` prints, as far as it is drawn here. */
-interface Comparison {
+interface Figures {
   checkpoint: string;
   rows: { name: string; nats: number; bits_per_character: number }[];
   samples: { prompt: string; random: string; trained: string }[];
@@ -101,7 +86,7 @@ const ROW_WORDS: Readonly<Record<string, [string, string]>> = {
 };
 
 function comparison(result: CompareResult): HTMLElement {
-  const data = result.data as Partial<Comparison> | null;
+  const data = result.data as Partial<Figures> | null;
   if (!data?.rows || !data.samples) {
     return h('pre', { class: 'card output' }, result.report);
   }
@@ -167,7 +152,7 @@ function comparison(result: CompareResult): HTMLElement {
   );
 }
 
-function textFigures(texts: Comparison['texts']): HTMLElement {
+function textFigures(texts: Figures['texts']): HTMLElement {
   const copied = texts['this model']?.copied;
   return h(
     'section',
