@@ -3,6 +3,7 @@ import './commands';
 import './config';
 import './environment';
 import './samples';
+import './series';
 import './text';
 import './training';
 import { suites } from './suites';
