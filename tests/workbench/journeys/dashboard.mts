@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import path from 'node:path';
 import { sampleFolder } from '../folders.mts';
 import { journey, until } from '../journey.mts';
 import { recordRun } from '../recorded.mts';
@@ -83,6 +84,34 @@ journey(
       await workbench.page.mouse.move(10, 10);
     });
 
+    it('shows another run whole, whatever was zoomed in the one before', async () => {
+      const { workbench } = at;
+      const page = workbench.dashboard();
+      const plot = page.locator('.small-charts .plot').first();
+      await plot.scrollIntoViewIfNeeded();
+      const box = await plot.locator('.u-over').boundingBox();
+      assert.ok(box);
+      await workbench.page.mouse.move(box.x + box.width * 0.3, box.y + 30);
+      await workbench.page.mouse.down();
+      await workbench.page.mouse.move(box.x + box.width * 0.5, box.y + 30, { steps: 5 });
+      await workbench.page.mouse.up();
+      await workbench.page.mouse.move(10, 10);
+      const firstStep = async (): Promise<number> => {
+        await plot.press('Home');
+        const [, step = 'none yet'] =
+          /step ([\d,]+):/.exec((await plot.getAttribute('aria-label')) ?? '') ?? [];
+        return Number(step.replaceAll(',', ''));
+      };
+      await until('a part of the long run', async () => (await firstStep()) > 1000);
+      await page.locator('#run').selectOption({ label: 'short-001' });
+      await until('the short run from its beginning', async () => (await firstStep()) < 10);
+      await page.locator('#run').selectOption({ label: 'long-001' });
+      await page
+        .locator('.samples .caption')
+        .filter({ hasText: LONG.lastSample.toLocaleString('en-US') })
+        .waitFor();
+    });
+
     it('can be read with the keyboard', async () => {
       const { workbench } = at;
       const plot = workbench.dashboard().locator('.chart-large .plot');
@@ -93,6 +122,13 @@ journey(
       const next = await plot.getAttribute('aria-label');
       assert.match(atStart ?? '', /step \d/);
       assert.notEqual(atStart, next);
+      // The pointer reads again as soon as it moves.
+      const box = await plot.locator('.u-over').boundingBox();
+      assert.ok(box);
+      await workbench.page.mouse.move(box.x + box.width * 0.5, box.y + 60);
+      await workbench.page.mouse.move(box.x + box.width * 0.6, box.y + 60, { steps: 3 });
+      await until('another reading', async () => (await plot.getAttribute('aria-label')) !== next);
+      await workbench.page.mouse.move(10, 10);
       await workbench.page.keyboard.press('Escape');
       const tab = workbench.dashboard().locator('#tab-learning');
       await tab.focus();
@@ -116,8 +152,15 @@ journey(
     it('keeps what it shows when it is hidden and shown again', async () => {
       const { workbench } = at;
       const page = workbench.dashboard();
-      await page.locator('.chip').filter({ hasText: 'short-001' }).click();
+      const chip = page.locator('.chip').filter({ hasText: 'short-001' });
+      await chip.focus();
+      await workbench.page.keyboard.press('Enter');
       await until('two curves', async () => (await page.locator('.chart-large .legend-entry').count()) === 2);
+      assert.equal(await chip.getAttribute('aria-pressed'), 'true');
+      assert.ok(
+        await chip.evaluate((element) => element === document.activeElement),
+        'the keyboard is still on the run that it has added',
+      );
       await workbench.page.keyboard.press('Control+P');
       await workbench.quickInput().locator('input').first().fill('small.yaml');
       await workbench.pick('small.yaml');
@@ -152,6 +195,14 @@ journey(
         const { workbench } = at;
         await workbench.theme(theme);
         await workbench.dashboard().locator(`body.${kind}`).waitFor();
+        if (kind !== 'vscode-light') {
+          // There the line around and what is done have one colour.
+          const behind = await workbench
+            .dashboard()
+            .locator('.progress')
+            .evaluate((bar) => getComputedStyle(bar).backgroundColor);
+          assert.equal(behind, 'rgba(0, 0, 0, 0)');
+        }
         await workbench.shot(`dashboard-${theme.toLowerCase().replaceAll(' ', '-')}`);
       });
     }
@@ -164,6 +215,32 @@ journey(
       assert.match(policy ?? '', /default-src 'none'/);
       assert.doesNotMatch(policy ?? '', /unsafe|script-src [^;]*(self|https)/);
       assert.ok(fs.existsSync(folder));
+    });
+
+    it('takes no run for a deleted one that had its name', async () => {
+      const page = at.workbench.dashboard();
+      const runs = path.join(folder, 'runs');
+      fs.rmSync(path.join(runs, 'short-001'), { recursive: true });
+      fs.rmSync(path.join(runs, 'long-001'), { recursive: true });
+      await page.locator('h1').filter({ hasText: 'Nothing has been trained here yet' }).waitFor();
+      recordRun(folder, 'long-001', 200);
+      await page.locator('.samples .caption').filter({ hasText: 'Step 200' }).waitFor();
+    });
+
+    it('shows the samples of a run again after one that has none', async () => {
+      const page = at.workbench.dashboard();
+      // Written where no run is looked for: once it is seen, the file of its events only grows.
+      const bare = path.join(folder, '.bare');
+      recordRun(folder, '../.bare', 40);
+      const events = path.join(bare, 'events.jsonl');
+      const lines = fs.readFileSync(events, 'utf8').split('\n');
+      fs.writeFileSync(events, lines.filter((line) => !line.includes('"kind":"sample"')).join('\n'));
+      fs.renameSync(bare, path.join(folder, 'runs/bare-001'));
+      await page.locator('#run option').filter({ hasText: 'bare-001' }).waitFor({ state: 'attached' });
+      await page.locator('#run').selectOption({ label: 'bare-001' });
+      await page.locator('.samples .caption').filter({ hasText: 'A sample appears' }).waitFor();
+      await page.locator('#run').selectOption({ label: 'long-001' });
+      await page.locator('.samples .sample').filter({ hasText: 'The' }).waitFor();
     });
   },
 );

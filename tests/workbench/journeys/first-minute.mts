@@ -123,6 +123,14 @@ journey(
       await page.locator('.area-bars h2').filter({ hasText: 'Drew' }).waitFor();
       assert.equal(await page.locator('.output .selected').count(), 1);
       await workbench.shot('first-minute-5-playground-dark');
+      const likeliest = page.locator('.bars button').first();
+      await likeliest.focus();
+      await workbench.page.keyboard.press('Enter');
+      await page.locator('.area-bars h2').filter({ hasText: 'After the prompt' }).waitFor();
+      assert.ok(
+        await likeliest.evaluate((element) => element === document.activeElement),
+        'the keyboard is on the next token to add',
+      );
     });
 
     it('proves that it learned, beside a random twin', async () => {
@@ -144,6 +152,16 @@ journey(
       await page.locator('#tab-learning').click();
       await page.locator('.chart-large canvas').waitFor();
       await workbench.shot('first-minute-8-learning-light');
+    });
+
+    it('still has the proof after another editor was in front of it', async () => {
+      const { workbench } = at;
+      const page = workbench.dashboard();
+      await page.locator('#tab-proof').click();
+      await workbench.command('File: New Untitled Text File');
+      await workbench.tab('Untitled-1').waitFor();
+      await workbench.page.locator('.tabs-container .tab').filter({ hasText: 'Trickster Dashboard' }).click();
+      await page.locator('.losses tr').nth(5).waitFor();
     });
 
     it('has nothing of ours in the Problems panel', async () => {

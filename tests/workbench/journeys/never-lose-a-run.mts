@@ -113,21 +113,7 @@ journey(
 
     it('shows a run that was started in a terminal, with the command that its terminals have', async () => {
       const { workbench } = at;
-      // What a terminal of this window has at the end of its PATH; this VS Code comes without the part that opens one.
-      const storage = path.join(at.server.userFolder, 'User/workspaceStorage');
-      const commands = fs
-        .readdirSync(storage)
-        .map((window) => path.join(storage, window, 'trickster.trickster/bin'))
-        .find((bin) => fs.existsSync(bin));
-      assert.ok(commands, 'the extension has written the command');
-      const { PYTHONPATH: _, ...env } = process.env;
-      const trainer = spawn('trickster train small.yaml --set training_config.max_steps=400', {
-        shell: true,
-        cwd: folder,
-        env: { ...env, PATH: `${env['PATH']}:${commands}`, OMP_NUM_THREADS: '1' },
-        stdio: 'ignore',
-      });
-      const ended = new Promise<number | null>((resolve) => trainer.once('exit', resolve));
+      const ended = trainInTerminal(at.server.userFolder, 400);
       await workbench.openSidebar();
       await workbench
         .runRow('small-002')
@@ -169,8 +155,43 @@ journey(
       assert.ok(!fs.existsSync(path.join(folder, 'runs/small-002')));
       assert.ok(fs.existsSync(path.join(folder, 'runs/small-001')));
     });
+
+    it('writes the samples of the next run too, which has the deleted one’s number', async () => {
+      const { workbench } = at;
+      const ended = trainInTerminal(at.server.userFolder, 60);
+      await workbench
+        .runRow('small-002')
+        .filter({ hasText: /step [1-9]|finished/ })
+        .waitFor();
+      assert.equal(await ended, 0);
+      await until(
+        'both have written their first sample',
+        () => outputOf(at.server, 'Trickster Samples').split('small-002 · step 0 ').length === 3,
+      );
+      await workbench.runRow('small-002').click();
+      await workbench.dashboard().locator('.samples .caption').filter({ hasText: 'Step 60' }).waitFor();
+    });
   },
 );
+
+/** Train as a terminal of this window does. Resolves to the exit status. */
+function trainInTerminal(userFolder: string, steps: number): Promise<number | null> {
+  // What a terminal of this window has at the end of its PATH; this VS Code comes without the part that opens one.
+  const storage = path.join(userFolder, 'User/workspaceStorage');
+  const commands = fs
+    .readdirSync(storage)
+    .map((window) => path.join(storage, window, 'trickster.trickster/bin'))
+    .find((bin) => fs.existsSync(bin));
+  assert.ok(commands, 'the extension has written the command');
+  const { PYTHONPATH: _, ...env } = process.env;
+  const trainer = spawn(`trickster train small.yaml --set training_config.max_steps=${steps}`, {
+    shell: true,
+    cwd: folder,
+    env: { ...env, PATH: `${env['PATH']}:${commands}`, OMP_NUM_THREADS: '1' },
+    stdio: 'ignore',
+  });
+  return new Promise((resolve) => trainer.once('exit', resolve));
+}
 
 /** Language servers below a process, at any depth. */
 function serversOf(root: number): number[] {

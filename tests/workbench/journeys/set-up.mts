@@ -66,6 +66,13 @@ journey(
       assert.equal(await workbench.page.locator('.notification-toast').count(), 1);
     });
 
+    it('does not say that nothing was trained, which it cannot know', async () => {
+      const { workbench } = at;
+      await workbench.command('Trickster: Open Dashboard');
+      await workbench.dashboard().locator('p').filter({ hasText: 'Looking for runs…' }).waitFor();
+      await workbench.tab('small.yaml').click();
+    });
+
     it('finds a Python that was installed meanwhile', async () => {
       const { workbench } = at;
       const base = execFileSync(PYTHON, ['-c', 'import sys; print(sys._base_executable)'], {
@@ -74,6 +81,7 @@ journey(
       fs.symlinkSync(base, path.join(bare, 'python3'));
       await workbench.toastButton('needs Python 3.10', 'Try Again').click();
       await workbench.editor().locator('.codelens-decoration a').filter({ hasText: 'Train' }).waitFor();
+      await workbench.dashboard().locator('h1').filter({ hasText: 'Nothing has been trained' }).waitFor();
       fs.rmSync(path.join(bare, 'python3'));
     });
   },
