@@ -34,6 +34,11 @@ def in_command(path: Path) -> str:
     return words if re.fullmatch(r"[\w@%+=:,./~\\-]+", words) else f'"{words}"'
 
 
+def path_meant(folder: Path, written: str) -> Path:
+    """The path that a config in `folder` means: relative to that folder, with `~` for the person's own."""
+    return folder / os.path.expanduser(written)  # noqa: PTH111 - Path.expanduser raises for unknown users
+
+
 def write_text_atomically(path: Path, text: str) -> None:
     """Replace a file's content in one step. Raises OSError."""
     # Always the same name: what a killed process left is written over. Two writers of one file must exclude each other.

@@ -28,7 +28,7 @@ from trickster_engine.config import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.events import FINAL_STATUSES, Event
-from trickster_engine.files import in_command, write_json_atomically
+from trickster_engine.files import in_command, path_meant, write_json_atomically
 from trickster_engine.processes import ProcessIdentity, is_locked, lock_file, this_process, unlock_file
 
 EVENTS_FILE = "events.jsonl"
@@ -241,7 +241,7 @@ class RunDirectory:
         plan, identity = self.plan(), self.identity()
         if plan is None or plan.output.checkpoint_dir is None or identity is None:
             return self.path / "checkpoints"
-        return Path(identity.config_path).parent / plan.output.checkpoint_dir / self.id
+        return path_meant(Path(identity.config_path).parent, plan.output.checkpoint_dir) / self.id
 
     def trainer(self) -> ProcessIdentity | None:
         """The process that trains or last trained this run."""

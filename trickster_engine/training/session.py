@@ -21,7 +21,7 @@ from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.prepare import prepare
 from trickster_engine.errors import EXIT_STOPPED, TricksterError
 from trickster_engine.estimates import count_parameters
-from trickster_engine.files import write_text_atomically
+from trickster_engine.files import path_meant, write_text_atomically
 from trickster_engine.model.huggingface import write_model
 from trickster_engine.processes import this_process
 from trickster_engine.runs import RunDirectory, RunIdentity, RunLock, config_name, create_run, read_events
@@ -63,7 +63,15 @@ class Session:
     def log_path(self) -> Path:
         """Where the log for people goes."""
         log_dir = self.plan.output.log_dir
-        return (self.folder / log_dir / self.run.id if log_dir else self.run.path) / "log.txt"
+        return (path_meant(self.folder, log_dir) / self.run.id if log_dir else self.run.path) / "log.txt"
+
+    @property
+    def checkpoints_folder(self) -> Path:
+        """Where the checkpoints go: `RunDirectory.checkpoints_folder`, before there is an identity to ask."""
+        checkpoint_dir = self.plan.output.checkpoint_dir
+        return (
+            path_meant(self.folder, checkpoint_dir) / self.run.id if checkpoint_dir else self.run.path / "checkpoints"
+        )
 
 
 def start(
@@ -144,9 +152,9 @@ def session_of(run: RunDirectory, config_path: Path, *, overseen: bool) -> Sessi
     return Session(run, _plan_of(run, _read_config(run)), config_path, show_progress=False, overseen=overseen)
 
 
-def checkpoint_store(run: RunDirectory, plan: Plan, team: Team = ALONE) -> CheckpointStore:
-    """The checkpoints of a run."""
-    return CheckpointStore(run.checkpoints_folder(), run.path, plan.training.keep_best_n, team)
+def checkpoint_store(run: RunDirectory, plan: Plan) -> CheckpointStore:
+    """The checkpoints of a run that has begun."""
+    return CheckpointStore(run.checkpoints_folder(), run.path, plan.training.keep_best_n)
 
 
 def _train(session: Session, *, resuming: bool) -> Outcome:
@@ -173,24 +181,19 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
     trainer: Trainer | None = None
     step = 0
     try:
-        store = checkpoint_store(run, plan, team)
+        store = CheckpointStore(session.checkpoints_folder, run.path, plan.training.keep_best_n, team)
         checkpoint = store.newest() if resuming else None
         step = checkpoint.state.step if checkpoint else 0
-        passed_over = store.steps()[-1:] if resuming else []
-        if checkpoint is None and (passed_over or _has_saved(run)):
-            raise TricksterError(
-                "no-whole-checkpoint",
-                f"No whole checkpoint of {run.id} is in {store.folder}, though it has saved some.",
-                "Put them back, or start a new run; going on from here would begin again with random weights.",
-            )
+        if checkpoint is None:
+            _require_no_checkpoints(session, store, resuming=resuming)
         if not session.overseen:
             others = f", with {team.size - 1} others" if team.size > 1 else ""
             recorder.status("starting", step, f"process {this_process().pid}{others}")
             recorder.status("preparing", step)
-        if checkpoint and passed_over != [checkpoint.path]:
+        if checkpoint and store.steps()[-1] != checkpoint.path:
             recorder.warning(
                 "checkpoint-damaged",
-                f"The newest checkpoint, {passed_over[0]}, is damaged.",
+                f"The newest checkpoint, {store.steps()[-1]}, is damaged.",
                 f"The run goes on from {checkpoint.path.name}.",
             )
         dataset = prepare_data(session, lambda message: recorder.status("preparing", step, message))
@@ -256,8 +259,21 @@ def _recorder(session: Session, watchers: Sequence[Watcher]) -> Recorder:
         ) from error
 
 
-def _has_saved(run: RunDirectory) -> bool:
-    return any(event["kind"] == "checkpoint" for event in read_events(run.events_path)[0])
+def _require_no_checkpoints(session: Session, store: CheckpointStore, *, resuming: bool) -> None:
+    """Training begins with random weights: say so where somebody would expect it to go on, or checkpoints be lost."""
+    if not resuming and store.steps():
+        raise TricksterError(
+            "checkpoints-of-another-run",
+            f"{store.folder} holds the checkpoints of an earlier run of this name.",
+            "Move them away or delete them, or choose another folder with output_config.checkpoint_dir.",
+        )
+    saved = resuming and any(event["kind"] == "checkpoint" for event in read_events(session.run.events_path)[0])
+    if saved or (resuming and store.steps()):
+        raise TricksterError(
+            "no-whole-checkpoint",
+            f"No whole checkpoint of {session.run.id} is in {store.folder}, though it has saved some.",
+            "Put them back, or start a new run; going on from here would begin again with random weights.",
+        )
 
 
 def prepare_data(session: Session, report: Callable[[str], None] | None = None) -> Dataset:
@@ -352,7 +368,8 @@ def _write_final(run: RunDirectory, plan: Plan, backend: Backend, dataset: Datas
 
 def _new_run(config_path: Path, plan: Plan, run_path: Path | None) -> RunDirectory:
     if run_path is None:
-        return create_run(config_path.resolve().parent / plan.output.output_dir, config_name(config_path))
+        folder = config_path.resolve().parent
+        return create_run(path_meant(folder, plan.output.output_dir), config_name(config_path))
     try:
         run_path.mkdir(parents=True)
     except OSError as error:

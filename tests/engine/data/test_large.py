@@ -159,6 +159,17 @@ def test_the_split_is_exact_wherever_it_falls(
         assert (dataset.train_text(), dataset.val_text()) == (prose[:boundary], prose[boundary:])
 
 
+def test_no_module_beside_the_config_is_run(
+    plan_for: MakePlan, tmp_path: Path, prose: str, small_shards: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "corpus.txt").write_bytes(prose.encode())
+    for name in ("hashlib", "queue", "random", "tokenizers"):
+        (tmp_path / f"{name}.py").write_text("open('was-run', 'w').close()\nraise SystemExit(5)\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert _text(_prepare(plan_for(), tmp_path)) == prose
+    assert not (tmp_path / "was-run").exists()
+
+
 @pytest.mark.parametrize("limit", [5_000, 20_000, 1_000_000])
 def test_bpe_learns_from_a_bounded_sample_spread_over_the_training_text(
     plan_for: MakePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_shards: None, limit: int
