@@ -21,8 +21,9 @@ _NOT_A_NUMBER = frozenset({".nan", ".NaN", ".NAN"})
 _YAML_1_1_TRUE = frozenset({"yes", "Yes", "YES", "on", "On", "ON", "y", "Y"})
 _YAML_1_1_FALSE = frozenset({"no", "No", "NO", "off", "Off", "OFF", "n", "N"})
 
-# Python refuses to read (and to print) integers of more than 4300 digits; nothing here needs more than 20.
-_MOST_DIGITS = 400
+# A longer integer counts as infinite: beyond 308 digits none has a float, and beyond 4300 Python does not read it.
+_MOST_DIGITS = 300
+_LARGEST = 10**_MOST_DIGITS
 
 Value = None | bool | int | float | str
 
@@ -46,10 +47,9 @@ def _number(text: str) -> Value:
         return int(text)
     if _FLOAT.fullmatch(text):
         return float(text)
-    if _OCTAL.fullmatch(text) and len(text) <= _MOST_DIGITS:
-        return int(text[2:], 8)
-    if _HEXADECIMAL.fullmatch(text) and len(text) <= _MOST_DIGITS:
-        return int(text, 16)
+    if _OCTAL.fullmatch(text) or _HEXADECIMAL.fullmatch(text):
+        number = int(text, 0) if len(text) <= _MOST_DIGITS else _LARGEST
+        return number if number < _LARGEST else float("inf")
     if _INFINITY.fullmatch(text):
         return float("-inf") if text.startswith("-") else float("inf")
     return float("nan") if text in _NOT_A_NUMBER else text

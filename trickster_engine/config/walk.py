@@ -327,7 +327,8 @@ def _where(entry: Entry) -> Range:
 def _is_key_without_colon(section: Entry, value: Scalar) -> bool:
     """Return whether a section's value is really its first key, on a line of its own: `hidden_dim 256`."""
     first, last = value.range
-    return section.key.range.end.line < first.line == last.line and value.text.split()[0] in _BY_NAME
+    words = value.text.split()  # none where the text is only spaces that YAML does not know, such as U+00A0
+    return section.key.range.end.line < first.line == last.line and bool(words) and words[0] in _BY_NAME
 
 
 def _example(section: Section) -> str:

@@ -17,9 +17,13 @@ from trickster_engine.config.text import Lines
 
 SEEDS = [LESSON, *(preset_text(name) for name in preset_names()), *(c.text for c in CASES if len(c.text) < 3000)]
 
+# What Python takes for blanks and YAML does not, and the other way round: control characters and spaces of all widths.
+ODD_SPACES = "\x0b\x0c\x1c\x1d\x1e\x1f\x7f\xa0\xad\u1680\u2000\u2003\u200b\u200e\u2029\u202f\u205f\u2060\u3000"
+
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=300)  # surrogates and controls as well
 YAML_LIKE = st.text(
-    st.sampled_from("ab: \n\t-[]{},&*!|>'\"%@`#?0123456789.eE+~<=\\\r\x85\u2028\ufeff\ud800\x00"), max_size=200
+    st.sampled_from("ab: \n\t-[]{},&*!|>'\"%@`#?0123456789.eE+~<=\\\r\x85\u2028\ufeff\ud800\x00" + ODD_SPACES),
+    max_size=200,
 )
 
 
@@ -123,7 +127,58 @@ FOUND = [
     "\ufeff\ufeffmodel_config:\n",
     "%YAML 9.9\n---\nmodel_config:\n",
     "--- \nmodel_config:\n...\n",
+    "model_config:\n  \u00a0\n",  # a section with nothing in it but a space that YAML does not know
+    "model_config:\n  \u3000\u2003\n",
+    "model_config:\n  max_seq_len: " + "9" * 350 + "\n",  # an integer that no float can hold
+    "model_config:\n  max_seq_len: -" + "9" * 309 + "\n",
+    "model_config:\n  max_seq_len: 0x" + "f" * 290 + "\n",
+    "device_config:\n  mesh_shape: [" + "9" * 350 + ", 1]\n",
 ]
+
+
+ODD_PIECES = [
+    *ODD_SPACES,
+    "\x00",
+    "\x85",
+    "\u2028",
+    "\t",
+    "9" * 350,
+    "-" + "9" * 310,
+    "0x" + "f" * 300,
+    "0" * 400 + "1",
+]
+PLACES = [
+    "{}",
+    "{}\n",
+    "{}: 1\n",
+    "{}:\n  hidden_dim: 256\n",
+    "model_config:{}\n",
+    "model_config: {}\n",
+    "model_config:\n{}\n",
+    "model_config:\n  {}\n",
+    "model_config:\n  {}\n  num_heads: 8\n",
+    "model_config:\n  num_heads: 8\n{}",
+    "model_config:\n  {}: 8\n",
+    "model_config:\n  num_heads: {}\n",
+    "model_config:\n  num_heads: '{}'\n",
+    "model_config:\n  num_heads{}: 8\n",
+    "model_config:\n  num_heads {} 8\n",
+    "model_config: {{num_heads: {}}}\n",
+    "model_config: {{num_heads: 8, {}}}\n",
+    "model_config:\n  dropout: {}\n  tie_embeddings: {}\n",
+    "device_config:\n  mesh_shape: {}\n  enable_ddp: {}\n",
+    "device_config:\n  mesh_shape: [{}, {}]\n",
+    "data_config:\n  corpus: {}\n  tokenizer: {}\n",
+    "training_config:\n  save_strategy: {}\n  use_wandb: {}\n",
+    "sampling_config:\n  seed: {}\n  prompt: |\n    {}\n",
+    "# {}\nmodel_config:  # {}\n",
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_odd_pieces_at_each_place(place: str, tmp_path: Path) -> None:
+    for piece in ODD_PIECES:
+        examine(place.replace("{}", piece).replace("{{", "{").replace("}}", "}"), tmp_path)
 
 
 @pytest.mark.parametrize("text", FOUND)

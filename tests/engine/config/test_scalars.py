@@ -62,7 +62,16 @@ def test_not_a_number() -> None:
 def test_enormous_numbers_are_infinite() -> None:
     assert resolve("9" * 5000) == math.inf
     assert resolve("-" + "9" * 5000) == -math.inf
-    assert isinstance(resolve("0x" + "f" * 5000), str)
+    assert resolve("0x" + "f" * 5000) == math.inf
+    assert resolve("0o" + "7" * 5000) == math.inf
+
+
+@pytest.mark.parametrize("digits", [290, 299, 300, 301, 309, 310, 400])
+@pytest.mark.parametrize("text", ["9", "-9", "0xf", "0o7"])
+def test_every_number_has_a_float(text: str, digits: int) -> None:
+    value = resolve(text + text[-1] * (digits - 1))
+    assert isinstance(value, (int, float))
+    assert not math.isnan(float(value))  # and nothing raised
 
 
 def test_words_of_yaml_1_1() -> None:
