@@ -160,12 +160,16 @@ class _Parser:
             if trouble.hopeless:
                 self.problems.append(trouble.problem)
                 return Document(self.lines, None, self.problems, complete=False)
-            return self._parse_in_pieces()
+            return self._parse_in_pieces(trouble.problem)
         return Document(self.lines, root, self.problems)
 
-    def _parse_in_pieces(self) -> Document:
-        """Read each top-level section by itself, leaving out the lines that cannot be read."""
-        kept = list(self.problems)
+    def _parse_in_pieces(self, trouble: Problem) -> Document:
+        """Read each top-level section by itself, leaving out the lines that cannot be read.
+
+        `trouble` is why the whole cannot be read. It is reported where every piece can be: then it lies between them.
+        """
+        found_before = list(self.problems)
+        kept: list[Problem] = []
         entries: list[Entry] = []
         merges: list[Mapping] = []
         damaged: set[str] = set()
@@ -181,9 +185,11 @@ class _Parser:
             if isinstance(root, Mapping):
                 entries.extend(root.entries)
                 merges.extend(root.merges)
+        if all(problem.severity != "error" for problem in kept):
+            kept.append(trouble)
         end = self.lines.position(len(self.lines.text))
         whole = Mapping(Range(Position(0, 0), end), flow=False, entries=entries, merges=merges)
-        return Document(self.lines, whole, kept, complete=False, damaged=frozenset(damaged))
+        return Document(self.lines, whole, [*found_before, *kept], complete=False, damaged=frozenset(damaged))
 
     # yaml_recovery.Reader, for reading in pieces
 
@@ -326,6 +332,8 @@ class _Composer:
         # The end mark of a block collection stands wherever the next token does; its own text ends earlier.
         end = self.position(event.end_mark) if node.flow else opened.last_end or node.range.start
         node.range = Range(node.range.start, max(end, node.range.start))
+        if isinstance(node, Mapping):
+            node.last_end = opened.last_end
         if opened.anchor:
             self.parser.anchors[opened.anchor] = node
         return node

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from trickster_engine.config.problems import Range
+from trickster_engine.config.problems import Position, Range
 from trickster_engine.config.scalars import Value, resolve
 
 # A mapping takes at most this many entries from others through `<<`.
@@ -52,12 +52,16 @@ class Entry:
 
 @dataclass(slots=True)
 class Mapping:
-    """Keys with their values, in the order of the file; `merges` are the mappings named after `<<`."""
+    """Keys with their values, in the order of the file; `merges` are the mappings named after `<<`.
+
+    `last_end` is where the last thing in it ends, which is before the comma and the bracket of a flow mapping.
+    """
 
     range: Range
     flow: bool
     entries: list[Entry] = field(default_factory=list)
     merges: list[Mapping] = field(default_factory=list)
+    last_end: Position | None = None
 
     def merged_entries(self) -> Iterator[Entry]:
         """Yield the entries that come from `<<`: those whose key nothing nearer has given."""

@@ -198,6 +198,8 @@ def trouble_from(error: yaml.MarkedYAMLError, lines: Lines, position: Callable[[
             return SyntaxTrouble(problem, (start.line, at.line))
     if "mapping values are not allowed" in said or "expected key" in said or "expected <block end>" in said:
         return _indentation_or_colon(at, lines, start)
+    if "<document start>" in said and (problem := _indented_sections(at, lines)) is not None:
+        return SyntaxTrouble(problem, (at.line, start.line))
     if "cannot start any token" in said:
         character = line[at.character : at.character + 1]
         where = _rest_of_line(lines, at)
@@ -289,6 +291,28 @@ def _indentation_or_colon(at: Position, lines: Lines, start: Position) -> Syntax
         "This line does not fit what stands above it. Keys of one section start in the same column, with `name: value`."
     )
     return SyntaxTrouble(Problem("yaml-indentation", "error", message, where), (at.line, start.line, at.line - 1))
+
+
+def _indented_sections(at: Position, lines: Lines) -> Problem | None:
+    """Return the problem of a section at the margin below sections that are indented; None where it is another."""
+    above = [number for number in range(at.line) if lines.line(number).strip()]
+    content = [number for number in above if not lines.line(number).lstrip().startswith("#")]
+    indents = {number: len(lines.line(number)) - len(lines.line(number).lstrip(" ")) for number in above}
+    least = min((indents[number] for number in content), default=0)
+    if at.character or not least or indents[content[0]] != least:
+        return None
+    where = _rest_of_line(lines, Position(at.line, 0))
+    message = (
+        f"This section starts at the margin, and those above it are indented by {least} spaces. "
+        "All sections start in the same column."
+    )
+    edits = tuple(
+        Edit(Range(Position(number, 0), Position(number, min(indents[number], least))), "")
+        for number in above
+        if indents[number]
+    )
+    fix = Fix("Move the sections above to the margin", edits, preferred=True)
+    return Problem("yaml-indentation", "error", message, where, (fix,))
 
 
 def _line_before(lines: Lines, number: int) -> int | None:

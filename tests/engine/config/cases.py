@@ -56,6 +56,7 @@ CASES = [
     Case("yaml-missing-colon", "[broken\nmodel_config:\n  hidden_dim: 256\njust words\n", "just words"),
     Case("yaml-indentation", _model("hidden_dim: 256", "  num_heads: 8", "num_layers: 6"), "    "),
     Case("yaml-indentation", "model_config:\n  hidden_dim: 256\n num_heads: 8\n", " "),
+    Case("yaml-indentation", "  model_config:\n    num_heads: 4\ntraining_config:\n  seed: 5\n", "training_config:"),
     Case("yaml-tab", "model_config:\n\thidden_dim: 256\n", "\t"),
     Case("yaml-unclosed", _device("mesh_shape: [1, 2", "device_type: cuda"), "[1, 2"),
     Case("yaml-unclosed", "sampling_config: {seed: 3\nmodel_config:\n  hidden_dim: 256\n", "{seed: 3"),

@@ -10,7 +10,7 @@ import yaml
 
 from tests.engine.config.cases import CASES
 from tests.engine.config.support import LESSON
-from trickster_engine.config import Position, Range, check, parse, preset_names, preset_text
+from trickster_engine.config import Position, Range, apply_edits, check, parse, preset_names, preset_text
 from trickster_engine.config.yaml_nodes import Entry, Mapping, Scalar, Sequence
 
 
@@ -136,6 +136,18 @@ def test_rules_do_not_guess_at_what_could_not_be_read() -> None:
     # num_heads is there, but unreadable: no rule may take it for the default
     text = "model_config:\n  num_heads 5\n  hidden_dim: 100\n"
     assert [problem.code for problem in check(text).problems] == ["yaml-missing-colon"]
+
+
+def test_a_text_of_which_only_the_pieces_can_be_read_has_a_problem() -> None:
+    text = "  # all of it\n  model_config:\n    num_heads: 4\n\ntraining_config:\n  max_steps: 5000\n"
+    result = check(text)
+    assert result.plan is None
+    [problem] = result.problems
+    assert (problem.code, problem.range.start) == ("yaml-indentation", (4, 0))
+    [fix] = problem.fixes
+    repaired = apply_edits(text, fix.edits)
+    assert repaired == "# all of it\nmodel_config:\n  num_heads: 4\n\ntraining_config:\n  max_steps: 5000\n"
+    assert check(repaired).problems == []
 
 
 def test_an_unclosed_quote_costs_its_own_section_at_most() -> None:
