@@ -129,8 +129,53 @@ def test_moving_a_misplaced_key_makes_its_section_if_there_is_none() -> None:
     text = "model_config:\n  hidden_dim: 128\n  learning_rate: 1e-3   # steep\n"
     [problem] = problems_of(text, "misplaced-key")
     assert apply_edits(text, problem.fixes[0].edits) == (
-        "model_config:\n  hidden_dim: 128\ntraining_config:\n  learning_rate: 1e-3\n"
+        "model_config:\n  hidden_dim: 128\ntraining_config:\n  learning_rate: 1e-3   # steep\n"
     )
+
+
+def test_moving_a_key_in_a_config_that_is_indented_as_a_whole_keeps_it_valid() -> None:
+    text = "  model_config:\n    hidden_dim: 128\n    learning_rate: 1e-3\n  sampling_config:\n    seed: 3\n"
+    [problem] = problems_of(text, "misplaced-key")
+    after = apply_edits(text, problem.fixes[0].edits)
+    assert after == (
+        "  model_config:\n    hidden_dim: 128\n  sampling_config:\n    seed: 3\n"
+        "  training_config:\n    learning_rate: 1e-3\n"
+    )
+    assert check(after).problems == []
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        (
+            "model_config:\n  hidden_dim: 128\n  prompt: To be, or not\nsampling_config: {seed: 3}\n",
+            'model_config:\n  hidden_dim: 128\nsampling_config: {seed: 3, prompt: "To be, or not"}\n',
+        ),
+        (
+            "sampling_config: {seed: 3, }\nmodel_config:\n  temperature: 0.5  # low\n  num_heads: 4\n",
+            "sampling_config: {seed: 3, temperature: 0.5 }\nmodel_config:\n  num_heads: 4\n",
+        ),
+    ],
+)
+def test_a_key_moved_between_brackets_keeps_its_value(text: str, after: str) -> None:
+    [problem] = problems_of(text, "misplaced-key")
+    assert apply_edits(text, problem.fixes[0].edits) == after
+    assert check(after).problems == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model_config:\n  num_heads: &n 4\n  top_k: *n\n",  # behind a name that counts only further down
+        "sampling_config: &s {seed: 3}\nmodel_config:\n  top_k: &n 4\n  num_heads: *n\n",
+        "model_config:\n  top_k: 4\n<<: {sampling_config: {seed: 3}}\n",  # would hide the seed
+        "x: &s {seed: 3}\nsampling_config: *s\nmodel_config:\n  top_k: 4\n  num_heads: 4\n",  # would change the alias
+        "model_config:\n  top_k: 4\n  num_heads: 4\n---\nx: 1\n",  # would land in the second document
+    ],
+)
+def test_a_key_is_not_moved_where_that_would_change_something_else(text: str) -> None:
+    [problem] = problems_of(text, "misplaced-key")
+    assert not [fix for fix in problem.fixes if fix.title.startswith("Move")]
 
 
 def test_a_fix_adds_a_missing_key_where_its_section_is() -> None:

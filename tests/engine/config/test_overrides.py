@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.engine.config.support import LESSON
-from trickster_engine.config import KEYS, OverrideError, Plan, check, preset_names, preset_text, set_values
+from tests.engine.config.support import LESSON, codes_of
+from trickster_engine.config import KEYS, OverrideError, Plan, check, parse, preset_names, preset_text, set_values
+from trickster_engine.config.yaml_nodes import Mapping
 
 
 def _changed_lines(before: str, after: str) -> list[str]:
@@ -134,6 +135,95 @@ def test_a_value_that_others_refer_to_is_not_torn_away() -> None:
 def test_a_key_that_comes_from_elsewhere_is_given_here() -> None:
     text = "model_config:\n  <<: {num_layers: 3}\n  num_heads: 4\n"
     assert _plan(set_values(text, {"num_layers": "2"})).model.num_layers == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("{max_steps: 100, }", "{max_steps: 100, seed: 7 }"),
+        ("{max_steps: 100,}", "{max_steps: 100, seed: 7}"),
+        ("{max_steps: 100 }", "{max_steps: 100, seed: 7 }"),
+        ("{}", "{seed: 7}"),
+        ("{ }", "{ seed: 7}"),
+        ("{ # none, yet\n  }", "{ # none, yet\n  seed: 7}"),
+        ("{max_steps: 100, # a, b\n  }", "{max_steps: 100, seed: 7 # a, b\n  }"),
+        ("{max_steps: 100,# a, b\n  }", "{max_steps: 100, seed: 7 # a, b\n  }"),
+        ("{max_steps: 100 # a, b\n  }", "{max_steps: 100, seed: 7 # a, b\n  }"),
+        ("{max_steps: 100\n  , }", "{max_steps: 100\n  , seed: 7 }"),
+        ("{loss: 'a,', }", "{loss: 'a,', seed: 7 }"),
+        ("{loss: 'a #,' }", "{loss: 'a #,', seed: 7 }"),
+        (
+            "{\n  max_steps: 100,\n  loss: focal, # a, b\n}",
+            "{\n  max_steps: 100,\n  loss: focal, # a, b\n  seed: 7,\n}",
+        ),
+        ("{\n  max_steps: 100,\n  loss: focal # a, b\n}", "{\n  max_steps: 100,\n  loss: focal, # a, b\n  seed: 7\n}"),
+        ("{\n  max_steps: 100,\n  # more, soon\n}", "{\n  max_steps: 100,\n  seed: 7,\n  # more, soon\n}"),
+        ("{\n  max_steps: 100 # first\n  ,\n}", "{\n  max_steps: 100 # first\n  , seed: 7\n}"),
+        ("{<<: [{max_steps: 100}], }", "{<<: [{max_steps: 100}], seed: 7 }"),
+        ("{<<: {max_steps: 100}}", "{<<: {max_steps: 100}, seed: 7}"),
+        ("{max_steps: , }", "{max_steps: , seed: 7 }"),
+        ("{max_steps}", "{max_steps, seed: 7}"),
+        ("{seed}", "{seed: 7}"),
+        ("{seed: , max_steps: 100}", "{seed:  7, max_steps: 100}"),
+    ],
+)
+def test_a_key_joins_a_section_between_brackets(before: str, after: str) -> None:
+    result = set_values(f"training_config: {before}\n", {"training_config.seed": "7"})
+    assert result == f"training_config: {after}\n"
+    document = parse(result)
+    assert document.problems == []
+    assert codes_of(result).count("duplicate-key") == 0
+    [section] = document.sections()
+    assert isinstance(section.value, Mapping)
+    assert [entry.value.value for entry in section.value.entries if entry.key.text == "seed"] == [7]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("{sampling_config: {top_k: 4, }, }", "{sampling_config: {top_k: 4, temperature: 0.5 }, }"),
+        ("{model_config: {num_heads: 4}, }", "{model_config: {num_heads: 4}, sampling_config: {temperature: 0.5} }"),
+        ("{sampling_config}", "{sampling_config: {temperature: 0.5}}"),
+        ("{sampling_config: , }", "{sampling_config:  {temperature: 0.5}, }"),
+        ("{sampling_config: null}", "{sampling_config: {temperature: 0.5}}"),
+    ],
+)
+def test_a_section_joins_a_config_between_brackets(before: str, after: str) -> None:
+    result = set_values(before, {"temperature": "0.5"})
+    assert result == after
+    assert _plan(result).sampling.temperature == 0.5
+
+
+def test_a_key_joins_no_alias() -> None:
+    with pytest.raises(OverrideError, match="by hand"):
+        set_values("x: &s {top_k: 4}\nsampling_config: *s\n", {"temperature": "0.5"})
+
+
+@pytest.mark.parametrize("value", ["1,000", "5}", "5 # five", "5, seed: 3", "a: b", "[1", "5\nseed: 3", '"5'])
+@pytest.mark.parametrize("text", ["", "training_config: {batch_size: 8}\n", "training_config: {max_steps: 8}\n"])
+def test_a_value_does_not_run_into_what_stands_beside_it(value: str, text: str) -> None:
+    result = set_values(text, {"max_steps": value})
+    document = parse(result)
+    assert document.problems == []
+    [section] = document.sections()
+    assert isinstance(section.value, Mapping)
+    assert {entry.key.text for entry in section.value.entries} <= {"batch_size", "max_steps"}
+
+
+def test_a_config_that_is_indented_as_a_whole_stays_so() -> None:
+    text = "  # mine\n  model_config:\n    num_layers: 4\n"
+    result = set_values(text, {"temperature": "0.5"})
+    assert result == text + "  sampling_config:\n    temperature: 0.5\n"
+    assert _plan(result).sampling.temperature == 0.5
+    assert set_values("  model_config:\n", {"num_layers": "4"}) == "  model_config:\n    num_layers: 4\n"
+    marked = "\ufeffmodel_config:\n  num_layers: 4\n"
+    assert set_values(marked, {"temperature": "0.5"}) == marked + "sampling_config:\n  temperature: 0.5\n"
+
+
+def test_sections_in_different_columns_are_refused_with_the_reason() -> None:
+    text = "  model_config:\n    num_layers: 4\ntraining_config:\n  max_steps: 5000\n"
+    with pytest.raises(OverrideError, match=r"line 3: .*same column"):
+        set_values(text, {"max_steps": "9"})
 
 
 @given(
