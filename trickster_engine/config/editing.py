@@ -29,6 +29,24 @@ def entries_of(document: Document, key: Key) -> list[Entry]:
     return sorted(found, key=lambda entry: entry.key.text == key.name)
 
 
+def stands_elsewhere(document: Document, key: Key, entry: Entry) -> bool:
+    """Return whether an entry that gives `key` is written in another section, or under a name that is not the key's."""
+    sections = [section.value for section in document.sections() if section.key.text == key.section]
+    for value in sections:
+        if isinstance(value, Mapping) and any(entry is each for each in value.merged_entries()):
+            return False
+    if any(entry is each for each in entries_of(document, key)) or not isinstance(document.root, Mapping):
+        return False
+    nodes = (document.root, *(section.value for section in document.sections()))
+    return any(entry is each for node in nodes if isinstance(node, Mapping) for each in node.entries)
+
+
+def may_be_misspelt(document: Document, section: str) -> bool:
+    """Return whether a section that is missing could stand under a name that is no section's."""
+    names = [entry.key.text for entry in document.root.entries] if isinstance(document.root, Mapping) else []
+    return section not in names and any(name not in SECTIONS for name in names)
+
+
 def write_value(document: Document, key: Key, value: str) -> tuple[Edit, ...]:
     """Return the edits that make `key` have the YAML text `value`; none when the file gives no good place for it.
 
@@ -214,6 +232,50 @@ def _comma_behind(lines: Lines, where: Range) -> Position | None:
         if comma >= 0:
             return Position(number, first + comma)
     return None
+
+
+def merge_section(document: Document, first: Entry, second: Entry) -> tuple[Edit, ...]:
+    """Return the edits that move the lines below `second` to the end of `first`, comments included.
+
+    None where lines would be lost or change their meaning: where both give a key different values, or a name is given
+    with `&` or used. What both say alike is written once.
+    """
+    lines = document.lines
+    place = end_of_section(document, first)
+    target, source = first.value, second.value
+    if place is None or not isinstance(source, Mapping) or source.merges or end_of_section(document, second) is None:
+        return ()
+    have = {entry.key.text: entry.value for entry in target.entries} if isinstance(target, Mapping) else {}
+    removal = remove_entry(document, second)
+    header = second.key.range.start.line
+    numbers = range(header + 1, max(second.range.end, source.last_end or second.range.end).line + 1)
+    text = "".join(lines.line_with_end(number) for number in numbers)
+    head = lines.line(header)[second.key.range.end.character :]
+    if removal is None or "#" in head or "&" in text or "*" in text or (isinstance(target, Mapping) and target.merges):
+        return ()
+    indent = _indent_of(lines, source.entries[0])
+    where, wanted = place
+    if indent is None or removal.range.start <= where.start < removal.range.end:
+        return ()
+    doubled: set[int] = set()
+    for entry in source.entries:
+        if entry.key.text not in have:
+            continue
+        value, other = entry.value, have[entry.key.text]
+        own_lines = lines.whole_lines(entry.range)
+        if not isinstance(value, Scalar) or not isinstance(other, Scalar) or own_lines is None:
+            return ()
+        if "#" in lines.line(entry.range.end.line)[entry.range.end.character :]:
+            return ()  # what it says behind the value would be lost
+        if (type(value.value), value.value) != (type(other.value), other.value):
+            return ()
+        doubled.update(range(entry.range.start.line, entry.range.end.line + 1))
+    kept = [lines.line(number) for number in numbers if number not in doubled]
+    if indent != wanted:
+        if any(line.strip() and not line.startswith(indent) for line in kept):
+            return ()
+        kept = [wanted + line[len(indent) :] if line.strip() else line for line in kept]
+    return removal, Edit(where, "".join(lines.line_end + line for line in kept))
 
 
 def remove_entry(document: Document, entry: Entry) -> Edit | None:

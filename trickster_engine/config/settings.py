@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from trickster_engine.config.editing import remove_entry, write_value
+from trickster_engine.config.editing import may_be_misspelt, remove_entry, replace_value, stands_elsewhere, write_value
 from trickster_engine.config.keys import KEYS
-from trickster_engine.config.problems import Fix, Position, Problem, Range, Related, Severity
+from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range, Related, Severity
 from trickster_engine.config.scalars import as_yaml
 from trickster_engine.config.yaml_document import Document
 from trickster_engine.config.yaml_nodes import Entry
@@ -113,7 +113,14 @@ class Settings:
         """Return the fix that gives a key a value, adding the key where it is missing."""
         key = KEYS[path]
         text = as_yaml(value)
-        edits = write_value(self.document, key, text)
+        entry = self.given[path].entry if path in self.given else None
+        if entry is not None and stands_elsewhere(self.document, key, entry):
+            # Its name or place is a problem of its own. A value that `&` names is not torn away from its aliases.
+            named = "&" in self.document.lines.slice(entry.value.range)
+            edits: tuple[Edit, ...] = () if named else (replace_value(entry, text),)
+        else:
+            edits = write_value(self.document, key, text)
+            preferred = preferred and not may_be_misspelt(self.document, key.section)
         if not edits:
             return None
         reason = f" ({why})" if why else ""

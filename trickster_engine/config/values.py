@@ -44,7 +44,9 @@ OTHER_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
     "data_config.corpus": {"tinyshakespeare": "shakespeare", "tiny_shakespeare": "shakespeare"},
 }
 
-_LOOSE_NUMBER: Final = re.compile(r"([-+]?[0-9][0-9_, ]*(?:\.[0-9]+)?)\s*([kKmM]?)")
+_LOOSE_NUMBER: Final = re.compile(r"([-+]?)([0-9][0-9_, ]*)(\.[0-9]+)?((?:[eE][-+]?[0-9]{1,3})?)\s*([kKmM]?)")
+_SEPARATED: Final = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+|[1-9][0-9]{0,2}(?: [0-9]{3})+|[0-9]+(?:_[0-9]+)*")
+_DECIMAL_COMMA: Final = re.compile(r"[0-9]+,[0-9]+")
 
 
 @dataclass
@@ -111,7 +113,9 @@ class _ValueReader:
             f"left out, it means {default}."
         )
         text = as_yaml(self.key.default)
-        edit = Edit(self.node.range, text if written else " " + text)
+        # `{seed}` is a key without a colon; `where` is the key, as the value is empty
+        before = " " if self.node.range.start > self.where.end else ": "
+        edit = Edit(self.node.range, text if written else before + text)
         self._report("missing-value", message, (Fix(f"Write {text}", (edit,)),))
 
     def _only_item(self, node: Node) -> tuple[Fix, ...]:
@@ -214,10 +218,29 @@ class _ValueReader:
         match = _LOOSE_NUMBER.fullmatch(node.text.strip()) if len(node.text) < 40 else None
         if not match:
             return ()
-        digits = match.group(1).replace("_", "").replace(",", "").replace(" ", "")
-        number = float(digits) * {"": 1, "k": 1_000, "m": 1_000_000}[match.group(2).lower()]
-        meant = int(number) if number == int(number) and self.key.type == "integer" else number
-        return (self._replace(meant),) if limit_broken(self.key, meant) is None else ()
+        sign, digits, fraction, exponent, unit = match.groups()
+        readings = []
+        if _SEPARATED.fullmatch(digits):
+            readings.append(re.sub("[_, ]", "", digits) + (fraction or ""))
+        # A group of three behind the one comma could be thousands; a count has no decimals.
+        if _DECIMAL_COMMA.fullmatch(digits) and not fraction and (not readings or self.key.type == "number"):
+            readings.append(digits.replace(",", "."))
+        certain = len(readings) == 1
+        numbers = [self._scaled(f"{sign}{reading}{exponent}", unit) for reading in readings]
+        return tuple(
+            self._replace(number, preferred=certain)
+            for number in numbers
+            if number is not None and limit_broken(self.key, number) is None
+        )
+
+    def _scaled(self, digits: str, unit: str) -> float | None:
+        """Return a number with `k` or `M` behind it as the key takes it; None where the key takes none of its kind."""
+        number = float(digits)
+        if unit:  # rounded, as 1.1 * 1000 need not be whole
+            number = round(number * {"k": 1_000, "m": 1_000_000}[unit.lower()], 9)
+        if self.key.type == "number" or not math.isfinite(number):
+            return number if math.isfinite(number) else None
+        return int(number) if number == int(number) else None
 
     def _limit_fixes(self, value: float) -> tuple[Fix, ...]:
         key = self.key

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from trickster_engine.config.editing import move_entry, remove_entry
+from trickster_engine.config.editing import merge_section, move_entry, remove_entry
 from trickster_engine.config.keys import KEYS, OTHER_NAMES, OTHER_SECTION_NAMES, RETIRED_KEYS, SECTIONS, Key, Section
 from trickster_engine.config.problems import Edit, Fix, Problem, Range, Related
 from trickster_engine.config.scalars import as_yaml, shown
@@ -15,7 +15,7 @@ from trickster_engine.config.spec import Alias
 from trickster_engine.config.suggestions import nearest
 from trickster_engine.config.values import Reading, read_value
 from trickster_engine.config.yaml_document import Document
-from trickster_engine.config.yaml_nodes import Entry, Mapping, Scalar
+from trickster_engine.config.yaml_nodes import Entry, Mapping, Node, Scalar
 from trickster_engine.config.yaml_recovery import missing_colon
 
 # A file with more unknown names than this is not a config with slips of the pen; looking for what each was meant to be
@@ -43,7 +43,17 @@ class _Mention:
     entry: Entry
     reading: Reading
     where: Range
-    corrected: bool  # the name was wrong, and this key is what it probably meant
+    wrong_name: Problem | None = None  # what to say about its name, when this key is only what it probably meant
+
+    @property
+    def corrected(self) -> bool:
+        """Whether the name was wrong."""
+        return self.wrong_name is not None
+
+    def agrees(self, other: _Mention) -> bool:
+        """Return whether both are good and say the same; what stands in one place only cannot be spared."""
+        same = self.reading.valid and other.reading.valid and self.reading.value == other.reading.value
+        return same and self.entry is not other.entry
 
 
 class Walk:
@@ -54,6 +64,7 @@ class Walk:
         self.problems: list[Problem] = []
         self.given: dict[str, Given] = {}
         self._mentions: dict[str, list[_Mention]] = {}
+        self._wrong_sections: list[tuple[Entry, str, Problem]] = []  # each with the section that was probably meant
         self._guesses_left = _MOST_GUESSES
 
     def run(self) -> None:
@@ -72,8 +83,9 @@ class Walk:
         for entry in (*root.entries, *root.merged_entries()):
             first = seen.setdefault(entry.key.text, entry)
             if first is not entry:
-                self._duplicate(first, entry)
+                self._duplicate(first, entry, section=True)
             self._section(entry)
+        self._settle_sections(seen)
         for path, mentions in self._mentions.items():
             self._settle(KEYS[path], mentions)
 
@@ -128,9 +140,27 @@ class Walk:
             )
             return None
         message = f"There is no section {shown(name)}. Did you mean {meant}?"
-        fix = Fix(f"Change to {meant}", (Edit(entry.key.range, meant),), preferred=True)
-        self.problems.append(Problem("unknown-section", "error", message, entry.key.range, (fix,)))
+        self._wrong_sections.append((entry, meant, Problem("unknown-section", "error", message, entry.key.range)))
         return SECTIONS[meant]
+
+    def _settle_sections(self, seen: dict[str, Entry]) -> None:
+        """Decide how the names of misspelt sections can be mended, now that all sections are known."""
+        for entry, meant, found in self._wrong_sections:
+            problem = found
+            first = seen.get(meant)
+            if first is None:
+                # Of several that mean one section, the first takes the name, and the others can then join it.
+                alone = next(wrong for wrong, other, _ in self._wrong_sections if other == meant) is entry
+                fixes: tuple[Fix, ...] = (Fix(f"Change to {meant}", (Edit(entry.key.range, meant),), preferred=alone),)
+            else:
+                problem = replace(problem, related=(Related(first.key.range, f"{meant} stands here"),))
+                fixes = (*self._joining(first, entry), *self._removal(entry, shown(entry.key.text)))
+            self.problems.append(replace(problem, fixes=fixes))
+
+    def _joining(self, first: Entry, second: Entry, *, preferred: bool = False) -> tuple[Fix, ...]:
+        """Return the fix that writes the keys of one section into another, where neither says what the other does."""
+        edits = merge_section(self.document, first, second)
+        return (Fix(f"Move its keys to the first {shown(first.key.text)}", edits, preferred),) if edits else ()
 
     def _key(self, section: Section, entry: Entry) -> None:
         name = entry.key.text
@@ -167,8 +197,8 @@ class Walk:
             Fix(f"Change to {key.name}", (Edit(entry.key.range, key.name),), preferred=True),
             *self._removal(entry, shown(name)),
         )
-        self.problems.append(Problem("unknown-key", "error", message, entry.key.range, fixes, (), key.path))
-        self._read(key, entry, corrected=True)
+        problem = Problem("unknown-key", "error", message, entry.key.range, fixes, (), key.path)
+        self._read(key, entry, wrong_name=problem)
 
     def _guess_key(self, section: Section, name: str) -> str | None:
         """Return the key that was probably meant: one of this section, else one of another."""
@@ -200,14 +230,13 @@ class Walk:
             (),
             key.path,
         )
-        self.problems.append(problem)
-        self._read(key, entry, corrected=True)
+        self._read(key, entry, wrong_name=problem)
 
-    def _read(self, key: Key, entry: Entry, *, corrected: bool = False) -> None:
+    def _read(self, key: Key, entry: Entry, *, wrong_name: Problem | None = None) -> None:
         where = _where(entry)
         reading = read_value(key, entry.value, where)
         self.problems.extend(reading.problems)
-        self._mentions.setdefault(key.path, []).append(_Mention(entry, reading, where, corrected))
+        self._mentions.setdefault(key.path, []).append(_Mention(entry, reading, where, wrong_name))
 
     def _read_alias(self, entry: Entry, key: Key, alias: Alias) -> None:
         where = _where(entry)
@@ -226,7 +255,7 @@ class Walk:
             )
             message = f"{alias.name} is {allowed}. Better write {key.name} itself: {alias.note}"
             self.problems.append(Problem("wrong-type", "error", message, where, fixes, (), key.path))
-        self._mentions.setdefault(key.path, []).append(_Mention(entry, reading, where, corrected=False))
+        self._mentions.setdefault(key.path, []).append(_Mention(entry, reading, where))
 
     def _retired(self, entry: Entry, path: str) -> None:
         retired = RETIRED_KEYS[path]
@@ -243,22 +272,49 @@ class Walk:
     def _settle(self, key: Key, mentions: list[_Mention]) -> None:
         """Decide what a key's value is when it is given once or more, and under which names."""
         own = [mention for mention in mentions if mention.entry.key.text == key.name and not mention.corrected]
-        chosen = (own or mentions)[0]
+        named = [mention for mention in mentions if not mention.corrected]
+        chosen = (own or named or mentions)[0]
         self.given[key.path] = Given(chosen.entry, chosen.where, chosen.reading.value, chosen.reading.valid)
         for mention in mentions:
             if mention is chosen or mention.corrected or mention.entry.key.text == chosen.entry.key.text:
                 continue
             self._doubled(key, chosen, mention)
         if not own and not chosen.corrected:
-            self._old_name(key, chosen)
+            alone = all(mention is chosen or mention.agrees(chosen) for mention in mentions)
+            self._old_name(key, chosen, preferred=alone)
+        for mention in mentions:
+            if mention.wrong_name is not None:
+                self.problems.append(self._mended(key, mention.wrong_name, mention, chosen, mentions))
+
+    def _mended(
+        self, key: Key, problem: Problem, mention: _Mention, chosen: _Mention, all_of: list[_Mention]
+    ) -> Problem:
+        """Return the problem of a wrong name with the fixes that are right beside the other mentions of its key."""
+        if mention is chosen:
+            if self._is_certain(key, problem) and all(other is chosen or other.agrees(chosen) for other in all_of):
+                return problem
+        elif not chosen.corrected or mention.agrees(chosen):
+            # Under its right name it would be given twice.
+            removal = self._removal(mention.entry, shown(mention.entry.key.text), preferred=mention.agrees(chosen))
+            message = f"{problem.message} {key.name} is given already, in line {chosen.entry.key.range.start.line + 1}."
+            related = (Related(chosen.entry.key.range, f"{shown(chosen.entry.key.text)} is given here"),)
+            return replace(problem, message=message, fixes=removal, related=related)
+        return replace(problem, fixes=tuple(replace(fix, preferred=False) for fix in problem.fixes))
+
+    def _is_certain(self, key: Key, problem: Problem) -> bool:
+        """Return whether the key is surely not given in lines that could not be read, or by a name yet to be mended."""
+        if problem.code != "misplaced-key":
+            return key.section not in self.document.damaged
+        return self.document.complete and all(meant != key.section for _, meant, _ in self._wrong_sections)
 
     def _doubled(self, key: Key, chosen: _Mention, other: _Mention) -> None:
         other_name, chosen_name = shown(other.entry.key.text), shown(chosen.entry.key.text)
         related = (Related(chosen.entry.key.range, f"{chosen_name} is given here"),)
         same = not (chosen.reading.valid and other.reading.valid) or chosen.reading.value == other.reading.value
+        certain = other.agrees(chosen)
         if same:
             message = f"{other_name} is another name of {chosen_name}, which is given as well. One is enough."
-            fixes = self._removal(other.entry, other_name, preferred=True)
+            fixes = self._removal(other.entry, other_name, preferred=certain)
             problem = Problem("doubled-key", "hint", message, other.entry.key.range, fixes, related, key.path)
         else:
             message = (
@@ -269,25 +325,26 @@ class Walk:
             problem = Problem("contradicting-keys", "error", message, other.entry.key.range, fixes, related, key.path)
         self.problems.append(problem)
 
-    def _old_name(self, key: Key, mention: _Mention) -> None:
+    def _old_name(self, key: Key, mention: _Mention, *, preferred: bool) -> None:
         name = mention.entry.key.text
         alias = next(alias for alias in key.aliases if alias.name == name)
         fixes: tuple[Fix, ...] = ()
         if alias.values is None:
-            fixes = (Fix(f"Rename to {key.name}", (Edit(mention.entry.key.range, key.name),), preferred=True),)
+            fixes = (Fix(f"Rename to {key.name}", (Edit(mention.entry.key.range, key.name),), preferred),)
         elif mention.reading.valid:
             text = f"{key.name}: {as_yaml(mention.reading.value)}"
-            fixes = (Fix(f"Write {text}", (Edit(mention.entry.range, text),), preferred=True),)
+            fixes = (Fix(f"Write {text}", (Edit(mention.entry.range, text),), preferred),)
         message = f"{name} is another name of {key.name}. It works; {key.name} is the name used everywhere else."
         if alias.note:
             message += f" {alias.note}"
         self.problems.append(Problem("other-name", "hint", message, mention.entry.key.range, fixes, (), key.path))
 
-    def _duplicate(self, first: Entry, second: Entry) -> None:
+    def _duplicate(self, first: Entry, second: Entry, *, section: bool = False) -> None:
         name = second.key.text
         message = f"{shown(name)} is given twice. Readers of YAML disagree about which one counts: keep one."
         fixes = (
-            *self._removal(second, f"this {shown(name)}", preferred=True),
+            *(self._joining(first, second, preferred=name in SECTIONS) if section else ()),
+            *self._removal(second, f"this {shown(name)}", preferred=_same(first.value, second.value)),
             *self._removal(first, f"the first {shown(name)}"),
         )
         related = (Related(first.key.range, "It is first given here"),)
@@ -295,7 +352,11 @@ class Walk:
 
     def _removal(self, entry: Entry, what: str, *, preferred: bool = False) -> tuple[Fix, ...]:
         edit = remove_entry(self.document, entry)
-        return (Fix(f"Remove {what}", (edit,), preferred),) if edit else ()
+        # An alias further down may need a name that is given here, and a comment says what nothing else does.
+        end = entry.range.end
+        commented = "#" in self.document.lines.line(end.line)[end.character :]
+        spared = preferred and not commented and "&" not in self.document.lines.slice(entry.range)
+        return (Fix(f"Remove {what}", (edit,), spared),) if edit else ()
 
 
 def unused_keys(given: dict[str, Given], known: dict[str, object], document: Document) -> Iterator[Problem]:
@@ -317,6 +378,13 @@ def unused_keys(given: dict[str, Given], known: dict[str, object], document: Doc
         fixes = (Fix(f"Remove {name}", (edit,)),) if edit else ()
         related = (Related(given[condition.key].where, f"{other} is set here"),) if condition.key in given else ()
         yield Problem("unused-key", "hint", message, mention.entry.key.range, fixes, related, path)
+
+
+def _same(first: Node, second: Node) -> bool:
+    """Return whether two values are single ones and the same."""
+    if not isinstance(first, Scalar) or not isinstance(second, Scalar):
+        return False
+    return (type(first.value), first.value) == (type(second.value), second.value)
 
 
 def _where(entry: Entry) -> Range:

@@ -198,8 +198,8 @@ def trouble_from(error: yaml.MarkedYAMLError, lines: Lines, position: Callable[[
             return SyntaxTrouble(problem, (start.line, at.line))
     if "mapping values are not allowed" in said or "expected key" in said or "expected <block end>" in said:
         return _indentation_or_colon(at, lines, start)
-    if "<document start>" in said and (problem := _indented_sections(at, lines)) is not None:
-        return SyntaxTrouble(problem, (at.line, start.line))
+    if "<document start>" in said and (columns := _indented_sections(at, lines)) is not None:
+        return SyntaxTrouble(columns, (at.line, start.line))
     if "cannot start any token" in said:
         character = line[at.character : at.character + 1]
         where = _rest_of_line(lines, at)

@@ -129,6 +129,7 @@ FOUND = [
     "--- \nmodel_config:\n...\n",
     "model_config:\n  \u00a0\n",  # a section with nothing in it but a space that YAML does not know
     "model_config:\n  \u3000\u2003\n",
+    "\x85wheels:\n\x85wheels:\n  round: true\n",  # an old line end in the title of a fix
     "model_config:\n  max_seq_len: " + "9" * 350 + "\n",  # an integer that no float can hold
     "model_config:\n  max_seq_len: -" + "9" * 309 + "\n",
     "model_config:\n  max_seq_len: 0x" + "f" * 290 + "\n",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine.config.support import LESSON, codes_of
@@ -226,6 +226,7 @@ def test_sections_in_different_columns_are_refused_with_the_reason() -> None:
         set_values(text, {"max_steps": "9"})
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(preset_names()),
     st.sampled_from(sorted(KEYS)),
