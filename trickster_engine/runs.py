@@ -121,7 +121,8 @@ def read_events(path: Path, offset: int = 0, max_bytes: int | None = None) -> tu
     """Read the complete lines from byte `offset` on.
 
     Returns the events and the offset after the last complete line, from which a later call goes on. A line still being
-    written is left for that call; a line that is not JSON is passed over.
+    written is left for that call; a line that is not JSON is passed over. A file that is not there, or that cannot be
+    read now (no right to it, a disk that fails, a network share that is away), has nothing new.
     """
     try:
         with path.open("rb") as file:
@@ -129,14 +130,14 @@ def read_events(path: Path, offset: int = 0, max_bytes: int | None = None) -> tu
             data = file.read() if max_bytes is None else file.read(max_bytes)
             if max_bytes is not None and data and b"\n" not in data:
                 data += file.readline()
-    except FileNotFoundError:
+    except OSError:
         return [], offset
     whole = data[: data.rfind(b"\n") + 1]
     events: list[Event] = []
     for line in whole.splitlines():
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # thousands of brackets in one line are no event either
             continue
         if isinstance(event, dict) and "kind" in event:
             events.append(cast(Event, event))
@@ -310,8 +311,9 @@ def summarize(run: RunDirectory, events: list[Event]) -> RunSummary:
 
 
 def is_run_directory(path: Path) -> bool:
-    """Whether a folder holds a run."""
-    return (path / EVENTS_FILE).is_file() and (path / CONFIG_FILE).is_file()
+    """Whether a folder holds a run. One that may not be looked into holds none."""
+    # Not Path.is_file, which before Python 3.14 raises where a folder cannot be entered.
+    return os.path.isfile(path / EVENTS_FILE) and os.path.isfile(path / CONFIG_FILE)  # noqa: PTH113
 
 
 def find_runs(output_dir: Path) -> Iterator[RunDirectory]:

@@ -86,6 +86,48 @@ def test_a_missing_or_garbled_file_is_no_failure(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b"\x00\xff garbage\n[1]\n" + json.dumps(status(4)).encode() + b"\n")
     assert [event["t"] for event in read_events(path)[0]] == [4]
+    path.write_text("[" * 100_000 + "\n" + json.dumps(status(5)) + "\n")
+    assert [event["t"] for event in read_events(path)[0]] == [5]
+
+
+def test_a_file_that_cannot_be_read_now_has_nothing_new(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").mkdir()
+    assert read_events(tmp_path / "events.jsonl", 7) == ([], 7)
+    assert read_events(tmp_path / "events.jsonl" / "below", 7) == ([], 7)
+
+
+LOOK_AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from trickster_engine.runs import find_runs, is_run_directory, read_events
+if os.geteuid() == 0:  # root may enter any folder: look as nobody
+    os.setuid(65534)
+folder = Path(sys.argv[1])
+print([run.id for run in find_runs(folder)], is_run_directory(folder / "b-001"))
+print(read_events(folder / "a-001" / "events.jsonl", 3))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="POSIX permissions")
+def test_a_run_that_cannot_be_entered_is_passed_over(tmp_path: Path) -> None:
+    for name in ("a-001", "b-001", "c-001"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").touch()
+        (tmp_path / name / "events.jsonl").touch()
+    for folder in [tmp_path, *tmp_path.parents]:
+        if folder == Path("/tmp"):
+            break
+        if folder.stat().st_uid == os.geteuid():
+            folder.chmod(0o755)
+    (tmp_path / "a-001" / "events.jsonl").chmod(0)
+    (tmp_path / "b-001").chmod(0)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", LOOK_AS_NOBODY, str(tmp_path)], capture_output=True, text=True, check=True
+        )
+    finally:
+        (tmp_path / "b-001").chmod(0o755)
+    assert done.stdout.splitlines() == ["['a-001', 'c-001'] False", "([], 3)"]
 
 
 def test_names_count_up_and_skip_what_is_taken(tmp_path: Path) -> None:
