@@ -209,6 +209,26 @@ async def test_a_chosen_key_is_put_in_place(editor: Editor) -> None:
     assert applied(text, edit) == "model_config:\n  hidden_dim: 256\n  num_layers: 6\ntraining_config:\n"
 
 
+@pytest.mark.parametrize("behind", [":", " :", ":  # the shape", ": {hidden_dim: 256}"])
+async def test_a_section_that_is_there_keeps_its_colon(editor: Editor, behind: str) -> None:
+    text = f"training_config:\n  max_steps: 5\nmod_config{behind}\n"
+    uri = editor.open(text)
+    item = (await editor.completions(uri, 2, 3))["model_config"]
+    assert isinstance(item.text_edit, types.TextEdit)
+    edit = types.WorkspaceEdit(changes={uri: [item.text_edit]})
+    assert applied(text, edit) == text.replace("mod_config", "model_config")
+
+
+async def test_a_section_that_is_begun_gets_its_colon(editor: Editor) -> None:
+    text = "training_config:\n  max_steps: 5\nmod\n"
+    uri = editor.open(text)
+    item = (await editor.completions(uri, 2, 3))["model_config"]
+    assert isinstance(item.text_edit, types.TextEdit)
+    assert applied(text, types.WorkspaceEdit(changes={uri: [item.text_edit]})) == text.replace(
+        "mod\n", "model_config:\n  \n"
+    )
+
+
 async def test_values_are_offered(editor: Editor) -> None:
     text = "training_config:\n  optimizer: \n  learning_rate: \ndata_config:\n  corpus: \n"
     text += "model_config:\n  tie_embeddings: \n"

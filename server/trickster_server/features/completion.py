@@ -27,7 +27,7 @@ def complete(document: Document, position: types.Position) -> list[types.Complet
         return []
     span = document.columns.range_to_client(place.range)
     if place.kind == "section":
-        return [*_sections(place, span), *_presets(document, span)]
+        return [*_sections(document, place, span), *_presets(document, span)]
     section = SECTIONS.get(place.section or "")
     if section is None:
         return []
@@ -60,9 +60,16 @@ def _item(
     )
 
 
-def _sections(place: Place, span: types.Range) -> list[types.CompletionItem]:
+def _has_colon(document: Document, place: Place) -> bool:
+    """Whether the name at a place is written as one already: then only the name is replaced."""
+    line = document.lines.line(place.range.start.line)
+    return line[place.range.end.character :].lstrip().startswith(":")
+
+
+def _sections(document: Document, place: Place, span: types.Range) -> list[types.CompletionItem]:
+    ending = "" if _has_colon(document, place) else ":\n  "
     return [
-        _item(name, span, f"{name}:\n  ", number, types.CompletionItemKind.Module, None, section_text(section))
+        _item(name, span, name + ending, number, types.CompletionItemKind.Module, None, section_text(section))
         for number, (name, section) in enumerate(SECTIONS.items())
         if name not in place.present
     ]
@@ -88,7 +95,7 @@ def _presets(document: Document, span: types.Range) -> list[types.CompletionItem
 
 def _keys(document: Document, section: Section, place: Place, span: types.Range) -> list[types.CompletionItem]:
     line = document.lines.line(place.range.start.line)
-    has_colon = line[place.range.end.character :].lstrip().startswith(":")
+    has_colon = _has_colon(document, place)
     items = []
     for number, (name, key) in enumerate(section.keys.items()):
         if name in place.present or any(alias.name in place.present for alias in key.aliases):
