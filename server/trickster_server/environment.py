@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 from trickster_engine.config.check import check_document
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Position, Problem, Range
+from trickster_engine.estimates.fitting import Fit, fit
+from trickster_engine.estimates.machines import Machine
 from trickster_server import figures
 from trickster_server.documents import Document
 from trickster_server.numbers import memory
@@ -249,17 +251,46 @@ def _device_problems(plan: Plan, document: Document, may_run: bool) -> list[Prob
         message = f"No {names[device]} is found on this machine. With device_type auto, the fastest one here is used."
         fix = document.settings.write(DEVICE, "auto", preferred=False)
         return [Problem("device-not-here", "hint", message, where, (fix,) if fix else (), key=DEVICE)]
-    needed = figures.training_memory(plan)
     available, name, on_gpu = _available_memory(device, may_run)
-    wanted = needed.device if on_gpu else needed.total
-    if available is None or wanted <= available:
+    said = memory_advice(plan, available, name, on_gpu) if available is not None else None
+    if said is None:
         return []
-    message = (
-        f"Training needs about {memory(wanted)}, and {name} has {memory(available)}. Halve batch_size and double "
-        "gradient_accumulation_steps: the result is the same, the memory about half."
-    )
     key = "training_config.batch_size"
-    return [Problem("memory-too-small", "hint", message, _place(document, key), key=key)]
+    return [Problem("memory-too-small", "hint", said, _place(document, key), key=key)]
+
+
+def memory_advice(plan: Plan, available: float, name: str, on_gpu: bool) -> str | None:
+    """What to say where a plan does not fit: how much is missing and what makes it fit, reckoned; None where it fits.
+
+    `available` bytes are those of one device, whose `name` is said; `on_gpu`: they are a GPU's own.
+    """
+    devices = plan.device.mesh_shape[0] * plan.device.mesh_shape[1] if plan.device.enable_ddp else 1
+    if plan.device.sharding == "full":
+        planned = figures.training_memory(plan)
+        needed = planned.device if on_gpu else planned.total
+        more = "A smaller batch_size needs less, and so does" if plan.training.batch_size > devices else "It takes"
+        advice = f"{more} a smaller model."
+    else:
+        there = fit(plan, Machine(name, "cuda" if on_gpu else "cpu", devices, int(available), None, "this machine"))
+        needed = there.needed
+        advice = _what_would_fit(there)
+    if needed <= available:
+        return None
+    return f"Training needs about {memory(needed)}, and {name} has {memory(available)}. {advice}"
+
+
+def _what_would_fit(there: Fit) -> str:
+    change = there.change
+    if change is not None:
+        kept = (
+            "each step still learns from as many tokens"
+            if change.same_update
+            else "the model then sees less text at a time"
+        )
+        return f"It fits with {change.as_text()}: about {memory(change.needed)}, and {kept}."
+    if there.shared_by is not None:
+        return f"No batch makes it fit: it takes {there.shared_by} such GPUs with sharding: full, or a smaller model."
+    return "No batch makes it fit: it takes a smaller model."
 
 
 def _available_memory(device: str, may_run: bool) -> tuple[float | None, str, bool]:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from trickster_server.environment import memory_advice
+from trickster_server.figures import parameters, tokens_per_step
 
 from tests.server.raw_client import RawClient
-from trickster_engine.config import preset_text, set_values
+from trickster_engine.config import check, preset_plan, preset_text, set_values
+from trickster_engine.config.plan import Plan
 from trickster_engine.data.corpus import SHAKESPEARE_BYTES, SHAKESPEARE_FILE
+from trickster_engine.estimates.fitting import fit
+from trickster_engine.estimates.machines import Machine
 
 
 def codes(client: RawClient, uri: str, wanted: str, present: bool = True) -> list[dict[str, Any]]:
@@ -104,8 +111,61 @@ def test_a_model_that_does_not_fit(folder: Path) -> None:
         found = codes(client, uri, "memory-too-small")
         message = next(one["message"] for one in found if one["code"] == "memory-too-small")
         assert "Training needs about" in message and "TB" in message
+        assert "Halve" not in message
         client.change(uri, 2, [{"text": set_values(preset_text("pico"), {"data_config.corpus": "corpus.txt"})}])
         codes(client, uri, "memory-too-small", present=False)
+
+
+def needed(plan: Plan, on_gpu: bool) -> float:
+    """Bytes, as the engine reckons them for one such device."""
+    kind: Literal["cuda", "cpu"] = "cuda" if on_gpu else "cpu"
+    return fit(plan, Machine("x", kind, 1, None, None, "")).needed
+
+
+def with_values(plan: Plan, message: str) -> Plan:
+    """The plan after what a message advises."""
+    changes: dict[str, str] = {}
+    for name, value in re.findall(r"(\w+): (\w+)", message.partition("It fits with ")[2]):
+        section = "model_config" if name == "max_seq_len" else "training_config"
+        changes[f"{section}.{name}"] = value
+    assert changes
+    changed = check(set_values(preset_text("mini"), changes)).plan
+    assert changed is not None
+    return changed
+
+
+@pytest.mark.parametrize("on_gpu", [True, False])
+@pytest.mark.parametrize("batch_size", [1, 2, 48, 1000])
+def test_the_advice_about_memory_makes_it_fit(on_gpu: bool, batch_size: int) -> None:
+    """Followed to the letter, at whatever size of memory; where nothing would do, it says so."""
+    plan = check(set_values(preset_text("mini"), {"training_config.batch_size": str(batch_size)})).plan
+    assert plan is not None
+    least, most = 16 * parameters(plan).total, needed(plan, on_gpu)
+    assert memory_advice(plan, most, "the GPU", on_gpu) is None
+    said = [memory_advice(plan, least + (most - least) * share, "the GPU", on_gpu) for share in (0.01, 0.3, 0.6, 0.99)]
+    fitting = [one for one in said if one is not None and "It fits with" in one]
+    for share, message in zip((0.01, 0.3, 0.6, 0.99), said, strict=True):
+        available = least + (most - least) * share
+        assert message is not None and "Halve" not in message
+        if message in fitting:
+            changed = with_values(plan, message)
+            assert needed(changed, on_gpu) <= available
+            tokens = [tokens_per_step(one) for one in (plan, changed)]
+            assert (tokens[0] == tokens[1]) == ("as many tokens" in message)
+        else:
+            assert "No batch makes it fit: it takes" in message and message.endswith("a smaller model.")
+    assert fitting
+    assert "smaller model" in (memory_advice(plan, least / 10, "the GPU", on_gpu) or "")
+
+
+def test_the_advice_for_a_model_that_devices_share() -> None:
+    plan = preset_plan("mini")
+    device = replace(plan.device, device_type="cuda", mesh_shape=(1, 2), enable_ddp=True, sharding="full")
+    shared = replace(plan, device=device)
+    assert "smaller batch_size" in (memory_advice(shared, 1e6, "the GPU", True) or "")
+    few = replace(shared, training=replace(plan.training, batch_size=2))
+    assert "batch" not in (memory_advice(few, 1e6, "the GPU", True) or "batch")
+    assert memory_advice(shared, 1e13, "the GPU", True) is None
 
 
 def test_hints_stay_at_their_keys_while_lines_are_added_above(folder: Path) -> None:
