@@ -225,10 +225,13 @@ class TricksterServer(LanguageServer):
         self.diagnostics.environment_changed()
 
     def _output_folders(self) -> set[Path]:
-        """Folders that the open configs write their runs into."""
+        """Folders that the open configs write their runs into, as they name them."""
         folders = set()
         for document in self.documents.configs():
-            plan = document.checked.plan
+            try:
+                plan = document.checked.plan
+            except Exception:  # said where the text is checked for its problems; no run is lost over it
+                continue
             if plan is not None and document.path is not None:
                 folders.add((document.path.parent / plan.output.output_dir).absolute())
         return folders

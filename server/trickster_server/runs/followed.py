@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import platform
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast, get_args
 
@@ -12,8 +15,11 @@ from trickster_engine.config.check import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.events import FINAL_STATUSES, Event, Status
 from trickster_engine.processes import is_running
-from trickster_engine.runs import RunDirectory, RunIdentity, read_events
+from trickster_engine.runs import IDENTITY_FILE, RunDirectory, RunIdentity, read_events
+from trickster_server.paths import file_key
 from trickster_server.protocol import CheckpointInfo, RunInfo, RunState
+
+logger = logging.getLogger(__name__)
 
 READ_AT_ONCE = 256 * 1024
 """Bytes of events read in one go, so that no single message is huge and no single read is long."""
@@ -24,6 +30,14 @@ PAGE = 5_000
 """Events in one answer: few enough that putting them into JSON holds nobody up."""
 
 
+class Identified(NamedTuple):
+    """What `run.json` says, and by what it is known that it says it still."""
+
+    stamp: tuple[int, ...] | None = None
+    identity: RunIdentity | None = None
+    config_file: str | None = None
+
+
 class Reading(NamedTuple):
     """What one look at a run's directory has found. Made in a thread, applied on the loop."""
 
@@ -31,10 +45,13 @@ class Reading(NamedTuple):
     after: int
     next: int
     live: bool
-    identity: RunIdentity | None
+    identified: Identified
     pid: int | None
     plan: Plan | None
+    pruned: frozenset[str]
+    """Checkpoints that are no longer there."""
     gone: bool
+    """The run is not there any more, or it is another one that has its name now."""
 
 
 def is_live(directory: RunDirectory) -> bool:
@@ -77,7 +94,23 @@ def plan_of(directory: RunDirectory) -> Plan | None:
         text = directory.config_path.read_bytes().decode("utf-8", "replace")
     except OSError:
         return None
-    return check(text, None).plan
+    try:
+        return check(text, None).plan
+    except Exception:
+        # The text was trained, so it is good; whatever is wrong with the look at it, the run goes on being followed.
+        logger.debug("The config of %s cannot be checked", directory.path, exc_info=True)
+        return None
+
+
+def _is_missing(path: str | Path) -> bool:
+    """Whether nothing is there. A place that may not be looked into, or that does not answer, is not missing."""
+    try:
+        os.stat(path)  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 _STATUSES = frozenset(get_args(Status))
@@ -107,8 +140,10 @@ class FollowedRun:
         self.stop_asked = False
         """Somebody has asked the trainer to stop; it says so itself after the step that it is in."""
         self.gone = False
+        self.troubled = False
+        """Following it has failed, which is logged once."""
         self._pid: int | None = None
-        self._identity: RunIdentity | None = None
+        self._identified = Identified()
         self.plan: Plan | None = None
         self.speeds: deque[float] = deque(maxlen=SPEEDS_KEPT)
         """Tokens a second, as the trainer has measured them lately."""
@@ -134,7 +169,12 @@ class FollowedRun:
     @property
     def identity(self) -> RunIdentity | None:
         """`run.json`."""
-        return self._identity
+        return self._identified.identity
+
+    @property
+    def config_file(self) -> str | None:
+        """The config it was started from, to be compared with `file_key` of another path."""
+        return self._identified.config_file
 
     @property
     def state(self) -> RunState:
@@ -152,24 +192,62 @@ class FollowedRun:
 
     def look(self, probe: bool) -> Reading:
         """Read what is new. Touches files only; may run in any thread. `probe` also asks whether a trainer is alive."""
+        identified = self._identify()
+        if self._is_gone(identified.identity):
+            return Reading([], self.next, self.next, False, self._identified, None, self.plan, frozenset(), True)
         live = is_live(self.directory) if probe else self.live
         # Asked before reading: what a trainer wrote before it ended is then read in the same look.
         events, after = read_events(self.directory.events_path, self.next, READ_AT_ONCE)
-        identity = self._identity or self.directory.identity()
         holder = self.directory.trainer() if live and self._pid is None else None
         plan = self.plan or plan_of(self.directory)
-        gone = probe and not events and not self.directory.path.is_dir()
-        return Reading(events, self.next, after, live, identity, holder.pid if holder else None, plan, gone)
+        pid = holder.pid if holder else None
+        pruned = self._pruned(events, probe)
+        return Reading(events, self.next, after, live, identified, pid, plan, pruned, False)
+
+    def _identify(self) -> Identified:
+        """`run.json`, read again only where it is another file than the one that was read."""
+        try:
+            found = os.stat(self.directory.path / IDENTITY_FILE)  # noqa: PTH116
+        except OSError:
+            return self._identified
+        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        if stamp == self._identified.stamp:
+            return self._identified
+        identity = self.directory.identity()
+        if identity is None:
+            return self._identified
+        given = identity.config_path
+        return Identified(stamp, identity, file_key(given) if isinstance(given, str) else None)
+
+    def _is_gone(self, identity: RunIdentity | None) -> bool:
+        known = self.identity
+        if known is not None and identity is not None and identity is not known and identity.created != known.created:
+            return True
+        try:
+            size = os.stat(self.directory.events_path).st_size  # noqa: PTH116
+        except (FileNotFoundError, NotADirectoryError):
+            return self.next > 0 or _is_missing(self.directory.path)
+        except OSError:
+            return False
+        return size < self.next  # events are only ever added: these are another run's
+
+    def _pruned(self, events: Sequence[Event], probe: bool) -> frozenset[str]:
+        saved = [self._checkpoint_path(cast("dict[str, Any]", one)) for one in events if one["kind"] == "checkpoint"]
+        if not (probe or saved):
+            return frozenset()
+        return frozenset(path for path in [*self._checkpoints, *map(str, saved)] if _is_missing(path))
 
     def apply(self, reading: Reading) -> bool:
         """Take over what a look has found. Returns whether a list of runs would show something else now."""
-        before = (self.state, self.live, self._identity is None, len(self._checkpoints), self._last_eval.get("step"))
+        before = self._shown()
         for event in reading.events:
             self._fold(cast("dict[str, Any]", event))
+        for path in reading.pruned:
+            self._checkpoints.pop(path, None)
         self.next = reading.next
         self.live = reading.live
         self.gone = reading.gone
-        self._identity = reading.identity
+        self._identified = reading.identified
         self.plan = reading.plan
         if reading.live:
             self.live_seen = True
@@ -177,23 +255,23 @@ class FollowedRun:
         else:
             self._pid = None
             self.stop_asked = False
-        if self._identity is not None and not self._created:
-            self._created = self._identity.created
-        return before != (
-            self.state,
-            self.live,
-            self._identity is None,
-            len(self._checkpoints),
-            self._last_eval.get("step"),
-        )
+        if self.identity is not None and not self._created:
+            self._created = _number(self.identity.created) or 0.0
+        return before != self._shown()
+
+    def _shown(self) -> tuple[object, ...]:
+        """What a list of runs is sent again for."""
+        checkpoints = list(self._checkpoints.values())
+        return self.state, self.live, self.identity is None, checkpoints, self._last_eval.get("step")
 
     def _fold(self, event: dict[str, Any]) -> None:
         kind = event["kind"]
         if not self._created and isinstance(event.get("t"), (int, float)):
             self._created = float(event["t"])
         if kind == "status":
-            if event.get("status") in _STATUSES:
-                self._status = event["status"]
+            status = event.get("status")
+            if isinstance(status, str) and status in _STATUSES:
+                self._status = status
             self._step = _whole(event.get("step"), self._step)
             if self._status not in FINAL_STATUSES:
                 self._error = {}
@@ -213,8 +291,11 @@ class FollowedRun:
         elif kind == "error":
             self._error = event
 
+    def _checkpoint_path(self, event: dict[str, Any]) -> Path:
+        return self.directory.path / str(event.get("path"))
+
     def _fold_checkpoint(self, event: dict[str, Any]) -> None:
-        path = self.directory.path / str(event.get("path"))
+        path = self._checkpoint_path(event)
         best = bool(event.get("best"))
         if best:
             self._checkpoints = {
@@ -226,12 +307,12 @@ class FollowedRun:
         )
 
     def checkpoints(self) -> list[CheckpointInfo]:
-        """Complete checkpoints that are still on disk, oldest first."""
-        return [one for one in self._checkpoints.values() if Path(one.path).is_dir()]
+        """Complete checkpoints that were still on disk at the last look, oldest first."""
+        return list(self._checkpoints.values())
 
     def info(self) -> RunInfo:
         """The run as a list shows it."""
-        identity = self._identity
+        identity = self.identity
         return RunInfo(
             run_id=self.run_id,
             name=self.directory.path.name,

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from trickster_engine.runs import RunDirectory, is_run_directory
+from trickster_engine.runs import RunDirectory, is_run_directory, read_events
+from trickster_server.paths import without_dots
 from trickster_server.protocol import EventParams, RunInfo, RunsChangedParams
-from trickster_server.runs.followed import FollowedRun, Reading
+from trickster_server.runs.followed import READ_AT_ONCE, FollowedRun, Reading
 
 logger = logging.getLogger(__name__)
 
@@ -58,26 +59,34 @@ def search(folder: Path, depth: int = SEARCH_DEPTH) -> list[Path]:
                         seen += 1
                         if seen > SEARCH_LIMIT:
                             return found
-                        if (
-                            not child.name.startswith(".")
-                            and child.name not in _NOT_SEARCHED
-                            and child.is_dir(follow_symlinks=False)
-                        ):
+                        if not child.name.startswith(".") and child.name not in _NOT_SEARCHED and _is_folder(child):
                             below.append(Path(child.path))
-            except OSError:
+            except (OSError, ValueError):
                 continue
         level = below
     found.extend(path for path in level if is_run_directory(path))
     return found
 
 
+def _is_folder(child: os.DirEntry[str]) -> bool:
+    try:
+        return child.is_dir(follow_symlinks=False)
+    except OSError:  # some file systems say what it is only when asked for each one
+        return False
+
+
 def runs_below(folder: Path) -> list[Path]:
-    """Run directories directly below a folder."""
+    """Run directories directly below a folder; of one that cannot be read, none."""
     try:
         with os.scandir(folder) as children:
             return [Path(child.path) for child in children if is_run_directory(Path(child.path))]
-    except OSError:
+    except (OSError, ValueError):  # a config may name a folder that no system has, such as one with a zero in its name
         return []
+
+
+def _runs_of_outputs(folders: Iterable[Path]) -> list[Path]:
+    """Run directories in the folders that configs name, `..` and all."""
+    return [path for folder in {without_dots(folder) for folder in folders} for path in runs_below(folder)]
 
 
 class RunRegistry:
@@ -178,6 +187,7 @@ class RunRegistry:
 
     async def add(self, path: Path, started_here: bool = False) -> FollowedRun:
         """Take in a run at once, without waiting until the search finds it."""
+        path = without_dots(path)
         run_id = str(path)
         if started_here:
             self._started_here.add(run_id)
@@ -235,14 +245,14 @@ class RunRegistry:
                 pass
 
     def _folders(self) -> list[Path]:
-        return [*self._workspace, *self._output_folders()]
+        return [*self._workspace, *map(without_dots, self._output_folders())]
 
     async def _search_workspace(self) -> None:
         folders, outputs = list(self._workspace), list(self._output_folders())
 
         def look() -> list[Path]:
             found = [path for folder in folders for path in search(folder)]
-            return found + [path for folder in outputs for path in runs_below(folder)]
+            return found + _runs_of_outputs(outputs)
 
         await self._take_in(await asyncio.get_running_loop().run_in_executor(self._files, look))
 
@@ -251,7 +261,7 @@ class RunRegistry:
         folders |= {folder / "runs" for folder in self._workspace} | set(self._output_folders())
 
         def look() -> list[Path]:
-            return [path for folder in folders for path in runs_below(folder)]
+            return _runs_of_outputs(folders)
 
         await self._take_in(await asyncio.get_running_loop().run_in_executor(self._files, look))
 
@@ -282,17 +292,30 @@ class RunRegistry:
             return
 
         def look() -> list[tuple[FollowedRun, Reading, Reading | None]]:
-            return [_look_at(run, probe or run.settled) for run in targets]
+            return [seen for run in targets if (seen := _look_safely_at(run, probe or run.settled)) is not None]
 
+        lost = []
         for run, reading, unsent in await asyncio.get_running_loop().run_in_executor(self._files, look):
             if self._runs.get(run.run_id) is not run:
                 continue
+            try:
+                self._changed |= run.apply(reading)
+                if not reading.gone:
+                    self._send(run, unsent or reading)
+            except Exception:
+                _tell_trouble(run)
             if reading.gone:
+                # Applied all the same: whoever waits for its end hears of it.
                 del self._runs[run.run_id]
                 self._changed = True
-                continue
-            self._changed |= run.apply(reading)
-            self._send(run, unsent or reading)
+                lost.append(run.directory.path)
+        if lost:
+            # Deleted and trained again under its name: another run, heard from its first event.
+            await self._take_in(
+                await asyncio.get_running_loop().run_in_executor(
+                    self._files, lambda: [path for path in lost if is_run_directory(path)]
+                )
+            )
 
     def _send(self, run: FollowedRun, reading: Reading) -> None:
         if run.sent is None or reading.next <= run.sent:
@@ -311,22 +334,38 @@ class RunRegistry:
             self._send_list(RunsChangedParams(self.infos()))
 
 
+def _tell_trouble(run: FollowedRun) -> None:
+    """Log that a run cannot be followed, once: it is tried again, and the other runs are followed meanwhile."""
+    if not run.troubled:
+        run.troubled = True
+        logger.exception("%s cannot be followed", run.run_id)
+
+
 def _catch_up(run: FollowedRun) -> FollowedRun:
     """Read a run to its end. Only for a run that nobody else holds yet."""
-    while True:
-        reading = run.look(probe=True)
-        run.apply(reading)
-        if not reading.events:
-            return run
+    try:
+        while True:
+            reading = run.look(probe=True)
+            run.apply(reading)
+            if not reading.events:
+                return run
+    except Exception:
+        _tell_trouble(run)
+        return run
+
+
+def _look_safely_at(run: FollowedRun, probe: bool) -> tuple[FollowedRun, Reading, Reading | None] | None:
+    try:
+        return _look_at(run, probe)
+    except Exception:
+        _tell_trouble(run)
+        return None
 
 
 def _look_at(run: FollowedRun, probe: bool) -> tuple[FollowedRun, Reading, Reading | None]:
     """What is new of a run; and, where the client lags behind what is known, what it is to hear next."""
-    from trickster_engine.runs import read_events
-    from trickster_server.runs.followed import READ_AT_ONCE
-
     reading = run.look(probe)
-    if run.sent is None or run.sent == reading.after:
+    if reading.gone or run.sent is None or run.sent == reading.after:
         return run, reading, None
     events, after = read_events(run.directory.events_path, run.sent, READ_AT_ONCE)
     return run, reading, reading._replace(events=events, after=run.sent, next=after)

@@ -273,7 +273,7 @@ class RunService:
         """What a run has learned, as a page in its directory; made where there is none or it is out of date."""
         self._require_trust()
         run = await self._run(params.run_id)
-        if not await self._server.registry.in_thread(run.checkpoints):
+        if not run.checkpoints():
             name = run.directory.path.name
             raise RequestError(ErrorCode.NO_CHECKPOINT, f"{name} has saved no checkpoint yet that could be looked at.")
         page = run.directory.path / REPORT_FILE

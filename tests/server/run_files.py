@@ -1,0 +1,62 @@
+"""Run directories as a trainer leaves them, written without training."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from trickster_engine.config import preset_text
+from trickster_engine.runs import RunDirectory, RunIdentity
+
+
+def status(step: int, status: object = "training", t: float = 1.0) -> dict[str, Any]:
+    return {"t": t, "kind": "status", "status": status, "step": step, "message": None}
+
+
+def checkpoint(step: int, best: bool = False, path: str | None = None) -> dict[str, Any]:
+    where = path or f"checkpoints/step-{step:06d}"
+    return {"t": 1.0, "kind": "checkpoint", "path": where, "step": step, "val_loss": 1.0, "best": best}
+
+
+def lines(*events: dict[str, Any]) -> str:
+    return "".join(json.dumps(event) + "\n" for event in events)
+
+
+def write_run(
+    path: Path,
+    *events: dict[str, Any],
+    config_path: Path | None = None,
+    created: float = 5.0,
+    text: str | None = None,
+) -> RunDirectory:
+    """A run whose trainer is gone. `config_path` is what `run.json` says, as the engine writes it: links followed."""
+    path.mkdir(parents=True)
+    run = RunDirectory(path)
+    run.config_path.write_text(text if text is not None else preset_text("pico"), encoding="utf-8")
+    for event in events:
+        if event["kind"] == "checkpoint":
+            folder = Path(os.path.normpath(path / event["path"]))
+            folder.mkdir(parents=True)
+            (folder / "model.safetensors").write_bytes(b"x")
+    if config_path is not None:
+        identity = RunIdentity(
+            id=path.name,
+            config_path=str(config_path.resolve()),
+            created=created,
+            host="elsewhere",
+            pid=1,
+            pid_started=1.0,
+            backend="torch",
+            device="cpu",
+            precision="fp32",
+            versions={},
+            data={},
+            parameters=1,
+            baselines={},
+        )
+        (path / "run.json").write_text(json.dumps(asdict(identity)), encoding="utf-8")
+    run.events_path.write_text(lines(*events), encoding="utf-8")
+    return run

@@ -1,0 +1,269 @@
+"""The registry of runs on real directories: one bad run stops no other, and a name used again is another run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+import pytest
+from lsprotocol import types
+from trickster_server import documents
+from trickster_server.app import TricksterServer
+from trickster_server.protocol import EventParams, RunInfo, RunsChangedParams
+from trickster_server.runs.followed import FollowedRun
+from trickster_server.runs.registry import RunRegistry
+
+from tests.server.run_files import checkpoint, lines, status, write_run
+from trickster_engine.config import preset_text
+from trickster_engine.config.check import CheckResult
+from trickster_engine.runs import RunDirectory, RunLock
+
+
+class Watched:
+    """A registry, and what it has told its client."""
+
+    def __init__(self, outputs: Iterable[Path] = ()) -> None:
+        self.events: list[EventParams] = []
+        self.lists: list[list[RunInfo]] = []
+        self.registry = RunRegistry(self.events.append, self._take, lambda: outputs)
+
+    def _take(self, params: RunsChangedParams) -> None:
+        self.lists.append(params.runs)
+
+    def names(self) -> list[str]:
+        return sorted(run.name for run in self.registry.infos())
+
+    def steps(self) -> dict[str, int]:
+        return {run.name: run.step for run in self.registry.infos()}
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        assert await self.registry.wait_for(condition, 20), "it has not come true in time"
+
+
+def follow(folder: Path, story: Callable[[Watched], Awaitable[None]], outputs: Iterable[Path] = ()) -> None:
+    """Follow the runs below a folder for as long as the story goes on."""
+
+    async def play() -> None:
+        watched = Watched(outputs)
+        watched.registry.start([folder], {})
+        try:
+            await watched.registry.ready()
+            await story(watched)
+        finally:
+            await watched.registry.close()
+
+    asyncio.run(play())
+
+
+# ---- one bad run, and the others -------------------------------------------------------------------------------------
+
+AS_NOBODY = """
+import asyncio, os, sys
+from pathlib import Path
+from trickster_engine.config import check
+from trickster_server.runs.registry import RunRegistry
+
+async def main():
+    registry = RunRegistry(lambda _: None, lambda _: None, lambda: [])
+    registry.start([Path(sys.argv[1])], {})
+    await registry.ready()
+    print(sorted((run.name, run.step) for run in registry.infos()))
+    await registry.close()
+
+check("")
+if os.geteuid() == 0:  # root may enter any folder: look as nobody
+    os.setuid(65534)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="POSIX permissions")
+def test_a_folder_that_cannot_be_entered_hides_no_run(tmp_path: Path) -> None:
+    for name in ("a-001", "locked-001", "unreadable-001", "z-001"):
+        write_run(tmp_path / "runs" / name, status(3))
+    write_run(tmp_path / "locked" / "b-001", status(3))
+    for folder in [tmp_path, *tmp_path.parents]:
+        if folder == Path("/tmp"):
+            break
+        if folder.stat().st_uid == os.geteuid():
+            folder.chmod(0o755)
+    locked = [tmp_path / "runs" / "locked-001", tmp_path / "locked"]
+    (tmp_path / "runs" / "unreadable-001" / "events.jsonl").chmod(0)
+    for folder in locked:
+        folder.chmod(0)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY, str(tmp_path)], capture_output=True, text=True, check=True
+        )
+    finally:
+        for folder in locked:
+            folder.chmod(0o755)
+    assert done.stdout.strip() == "[('a-001', 3), ('unreadable-001', 0), ('z-001', 3)]", done.stderr
+    assert done.stderr == ""
+
+
+def test_what_stands_in_one_run_never_stops_the_others(tmp_path: Path) -> None:
+    good = write_run(tmp_path / "runs" / "good-001", status(1))
+    write_run(tmp_path / "runs" / "list-001", status(1, ["training"]))
+    deep = write_run(tmp_path / "runs" / "deep-001", status(1))
+    deep.events_path.write_text("[" * 100_000 + "\n" + lines(status(2)), encoding="utf-8")
+    when = write_run(tmp_path / "runs" / "when-001", config_path=tmp_path / "x.yaml")
+    identity = json.loads((when.path / "run.json").read_text(encoding="utf-8"))
+    (when.path / "run.json").write_text(json.dumps({**identity, "created": "today", "config_path": 7}))
+    nested = write_run(tmp_path / "runs" / "nested-001", status(1))
+    (nested.path / "run.json").write_text("[" * 100_000, encoding="utf-8")
+
+    async def story(watched: Watched) -> None:
+        assert watched.names() == ["deep-001", "good-001", "list-001", "nested-001", "when-001"]
+        assert watched.steps()["deep-001"] == 2
+        with good.events_path.open("a", encoding="utf-8") as file:
+            file.write(lines(status(9)))
+        await watched.until(lambda: watched.steps()["good-001"] == 9 and bool(watched.lists))
+        assert len(watched.lists[-1]) == 5
+
+    follow(tmp_path, story)
+
+
+def test_a_folder_that_no_system_has_stops_nothing(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs" / "a-001", status(1))
+
+    async def story(watched: Watched) -> None:
+        assert watched.names() == ["a-001"]
+        write_run(tmp_path / "runs" / "b-001", status(1))
+        await watched.until(lambda: watched.names() == ["a-001", "b-001"])
+
+    follow(tmp_path, story, [tmp_path / "ru\0ns", tmp_path / ".." / "x\0" / ".."])
+
+
+def test_a_text_whose_check_fails_hides_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    really = documents.check_document
+
+    def check(parsed: documents.yaml_document.Document, folder: Path | None) -> CheckResult:
+        if "# cannot be checked" in parsed.text:
+            raise RecursionError
+        return really(parsed, folder)
+
+    monkeypatch.setattr(documents, "check_document", check)
+    server = TricksterServer()
+    for name, text in (("a", "# cannot be checked\n"), ("b", "")):
+        uri = (tmp_path / f"{name}.trickster.yaml").as_uri()
+        item = types.TextDocumentItem(uri, types.LanguageKind.Yaml, 1, text + preset_text("pico"))
+        server.documents.opened(item)
+    assert server._output_folders() == {tmp_path / "runs"}
+
+
+def test_a_folder_is_one_folder_however_a_config_names_it(tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    (workspace / "configs").mkdir(parents=True)
+    write_run(workspace / "runs" / "a-001", status(1))
+    outside = write_run(tmp_path / "outside" / "b-001", status(1))
+
+    async def story(watched: Watched) -> None:
+        assert watched.names() == ["a-001", "b-001"]
+        added = await watched.registry.add(workspace / "configs" / ".." / "runs" / "a-001")
+        assert added.run_id == str(workspace / "runs" / "a-001")
+        watched.registry.set_workspace([workspace])
+        assert watched.names() == ["a-001", "b-001"]
+        with outside.events_path.open("a", encoding="utf-8") as file:
+            file.write(lines(status(4)))
+        await watched.until(lambda: watched.steps() == {"a-001": 1, "b-001": 4})
+
+    follow(workspace, story, [workspace / "configs" / ".." / "runs", workspace / ".." / "outside"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_dots_behind_a_link_lead_to_where_the_trainer_writes(tmp_path: Path) -> None:
+    (tmp_path / "real" / "configs").mkdir(parents=True)
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    (workspace / "configs").symlink_to(tmp_path / "real" / "configs", target_is_directory=True)
+    write_run(tmp_path / "real" / "runs" / "a-001", status(1))
+
+    async def story(watched: Watched) -> None:
+        assert [run.run_id for run in watched.registry.infos()] == [str(tmp_path / "real" / "runs" / "a-001")]
+
+    follow(workspace, story, [workspace / "configs" / ".." / "runs"])
+
+
+# ---- a name that is used again ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("longer", [False, True], ids=["a shorter run", "a longer run"])
+def test_a_run_made_again_under_its_name_is_another_run(tmp_path: Path, longer: bool) -> None:
+    path = tmp_path / "workspace" / "runs" / "a-001"
+    config = tmp_path / "a.yaml"
+    write_run(path, *[status(step) for step in range(1, 9)], config_path=config, created=5.0)
+    other = tmp_path / "other"
+    again = [status(step, t=7.0) for step in range(101, 141 if longer else 103)]
+    write_run(other, *again, config_path=config if longer else None, created=7.0)
+
+    async def story(watched: Watched) -> None:
+        assert watched.steps() == {"a-001": 8}
+        path.rename(tmp_path / "before")
+        other.rename(path)
+        await watched.until(
+            lambda: bool(watched.events) and watched.events[-1].next == watched.registry.infos()[0].next
+        )
+        await watched.until(lambda: bool(watched.lists) and watched.lists[-1][0].created == 7.0)
+        (run,) = watched.lists[-1]
+        assert (run.run_id, run.step) == (str(path), again[-1]["step"])
+        assert watched.events[0].after == 0
+        assert [event for sent in watched.events for event in sent.events] == again
+        assert watched.events[-1].next == (path / "events.jsonl").stat().st_size
+
+    follow(tmp_path / "workspace", story)
+
+
+def test_who_waits_for_the_end_of_a_run_hears_that_it_was_deleted(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs" / "a-001", status(1))
+
+    async def story(watched: Watched) -> None:
+        (followed,) = watched.registry.runs()
+        with RunLock(run.path):
+            await watched.until(lambda: followed.live)
+            if sys.platform == "win32":
+                pytest.skip("what is open cannot be deleted there")
+            shutil.rmtree(run.path)
+            await watched.until(lambda: not followed.live)
+        assert followed.gone and watched.names() == []
+
+    follow(tmp_path, story)
+
+
+def test_a_run_whose_files_went_is_none(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs" / "a-001", status(1))
+
+    async def story(watched: Watched) -> None:
+        run.events_path.unlink()  # as of a deletion that could not remove everything
+        await watched.until(lambda: watched.names() == [])
+
+    follow(tmp_path, story)
+
+
+# ---- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+def test_checkpoints_are_looked_for_with_the_rest_and_forgotten_when_pruned(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a-001", *[checkpoint(step, best=step == 2) for step in range(1, 5)])
+    shutil.rmtree(run.path / "checkpoints" / "step-000001")
+    followed = FollowedRun(RunDirectory(run.path))
+    followed.apply(followed.look(probe=True))
+    assert [one.step for one in followed.info().checkpoints] == [2, 3, 4]
+    shutil.rmtree(run.path / "checkpoints" / "step-000003")
+    assert [one.step for one in followed.info().checkpoints] == [2, 3, 4], "a list may not wait for a disk"
+    assert followed.apply(followed.look(probe=True)), "the list shows something else now"
+    assert [(one.step, one.best) for one in followed.info().checkpoints] == [(2, True), (4, False)]
+    assert not followed.apply(followed.look(probe=True))
+    # As many as before, but others: one more is saved and an old one dropped between two looks.
+    (run.path / "checkpoints" / "step-000005").mkdir()
+    shutil.rmtree(run.path / "checkpoints" / "step-000002")
+    with run.events_path.open("a", encoding="utf-8") as file:
+        file.write(lines(checkpoint(5)))
+    assert followed.apply(followed.look(probe=False))
+    assert [one.step for one in followed.info().checkpoints] == [4, 5]
