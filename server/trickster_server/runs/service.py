@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -52,6 +51,7 @@ from trickster_server.protocol import (
     TokenProbability,
 )
 from trickster_server.rpc import RequestError
+from trickster_server.runs.deleting import delete
 from trickster_server.runs.engine_process import Answer, engine_failed, run_engine
 from trickster_server.runs.followed import PAGE, FollowedRun, read_page
 from trickster_server.runs.kept_report import is_fresh
@@ -211,13 +211,14 @@ class RunService:
         return StopRunResult("stopping" if run.live else run.state)
 
     async def delete_run(self, params: DeleteRunParams) -> DeleteRunResult:
-        """Remove a run's directory."""
+        """Remove a run: its directory, and its checkpoints and its log where the config puts them elsewhere."""
         run = await self._run(params.run_id)
         directory = run.directory.path
         if run.live or await self._server.registry.in_thread(run.directory.is_live):
             raise RequestError(ErrorCode.RUN_IS_LIVE, f"{directory.name} is being trained. Stop it first.")
         try:
-            await asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, directory)
+        others = [other.directory for other in self._server.registry.runs() if other is not run]
+            await asyncio.get_running_loop().run_in_executor(None, delete, run.directory, others)
         except OSError as error:
             raise RequestError(ErrorCode.ENGINE_FAILED, f"Cannot delete {directory}: {error}") from error
         self._server.registry.forget(run.run_id)
