@@ -21,7 +21,7 @@ from trickster_engine import __version__
 from trickster_server import protocol as messages
 from trickster_server.calibrating import Calibrating
 from trickster_server.client_log import ClientLog
-from trickster_server.documents import Documents, path_of
+from trickster_server.documents import Document, Documents, path_of
 from trickster_server.environment import Environment
 from trickster_server.features import register_features
 from trickster_server.features.diagnostics import Diagnostics
@@ -186,8 +186,19 @@ class TricksterServer(LanguageServer):
 
     def document_opened(self, item: types.TextDocumentItem) -> None:
         """The client shows a text."""
-        self.diagnostics.document_changed(self.documents.opened(item), at_once=True)
+        document = self.documents.opened(item)
+        self.diagnostics.document_changed(document, at_once=True)
+        if document.path is not None:
+            self.spawn(self._locate(document), "look where a file is")
         self.calibrating.look_again()
+
+    async def _locate(self, document: Document) -> None:
+        """Find out which file a text is behind all links, by which its runs are found. Asked once, in a thread."""
+        assumed = document.file_key
+        await asyncio.get_running_loop().run_in_executor(None, document.locate)
+        if document.file_key != assumed:
+            self.documents.located(document)
+            self.refresh_figures()
 
     def document_changed(self, params: types.DidChangeTextDocumentParams) -> None:
         """The client has changed a text."""

@@ -21,6 +21,7 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.config.settings import Settings
 from trickster_engine.config.text import Lines
 from trickster_engine.config.walk import Walk
+from trickster_server.paths import file_key, unresolved_key
 from trickster_server.positions import Columns, Encoding, changed
 
 _TOP_KEY = re.compile(r"^(?:model_config|training_config)[ \t]*:", re.MULTILINE)
@@ -62,6 +63,7 @@ class Document:
     """One version of one open text."""
 
     def __init__(self, uri: str, text: str, version: int | None, language: str | None, encoding: Encoding) -> None:
+        self._file_key: str | None = None
         self.uri = uri
         self.text = text
         self.version = version
@@ -82,6 +84,22 @@ class Document:
     def path(self) -> Path | None:
         """The file, where there is one."""
         return path_of(self.uri)
+
+    @property
+    def file_key(self) -> str | None:
+        """The file, to be compared with that of a run; until `locate` has looked, as the client names it."""
+        if self._file_key is None and self.path is not None:
+            return unresolved_key(self.path)
+        return self._file_key
+
+    def locate(self) -> None:
+        """Find the file behind all links. Asks the disk: not for the loop."""
+        if self._file_key is None and self.path is not None:
+            self._file_key = file_key(self.path)
+
+    def located_as(self, other: Document) -> None:
+        """Take over where another version of this text was found."""
+        self._file_key = other._file_key
 
     @cached_property
     def is_config(self) -> bool:
@@ -131,6 +149,7 @@ class Document:
             document = Document(self.uri, text, version, self.language, self.encoding)
         if document is self:
             document = Document(self.uri, text, version, self.language, self.encoding)
+        document.located_as(self)
         return document
 
 
@@ -158,6 +177,12 @@ class Documents:
         after = before.changed(list(params.content_changes), params.text_document.version)
         self._open[before.uri] = after
         return after
+
+    def located(self, document: Document) -> None:
+        """A text's file has been found, while the client may have gone on writing."""
+        current = self._open.get(document.uri)
+        if current is not None:
+            current.located_as(document)
 
     def closed(self, uri: str) -> None:
         """Forget a text."""

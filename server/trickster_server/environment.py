@@ -118,11 +118,11 @@ class Environment:
 
     def _waiting_run(self, document: Document) -> list[Problem]:
         """A run of this very file that was interrupted and could go on."""
-        if document.path is None:
+        key = document.file_key
+        if key is None:
             return []
         for run in self._server.registry.runs():
-            identity = run.identity
-            if run.state == "interrupted" and identity is not None and identity.config_path == str(document.path):
+            if run.state == "interrupted" and run.config_file == key:
                 checkpoints = run.checkpoints()
                 if not checkpoints:
                     continue

@@ -72,13 +72,10 @@ def lenses_of(server: TricksterServer, document: Document) -> list[types.CodeLen
 
 def runs_of(server: TricksterServer, document: Document) -> list[FollowedRun]:
     """The runs started from a file, newest first."""
-    if document.path is None:
+    key = document.file_key
+    if key is None:
         return []
-    runs = [
-        run
-        for run in server.registry.runs()
-        if run.identity is not None and run.identity.config_path == str(document.path)
-    ]
+    runs = [run for run in server.registry.runs() if run.config_file == key]
     return sorted(runs, key=lambda run: run.created, reverse=True)
 
 

@@ -11,6 +11,7 @@ from trickster_engine.config.presets import preset_names, preset_plan, preset_te
 from trickster_server import figures
 from trickster_server.documents import path_of, uri_of
 from trickster_server.features.code_lenses import runs_of
+from trickster_server.paths import without_dots
 from trickster_server.protocol import (
     CreateConfigParams,
     CreateConfigResult,
@@ -76,22 +77,27 @@ class Configs:
 
     async def describe(self, params: DescribeConfigParams) -> DescribeConfigResult:
         """The figures of a file."""
-        server = self._server
+        server, loop = self._server, asyncio.get_running_loop()
         document = server.documents.get(params.config_uri)
         if document is None:
-            document = await asyncio.get_running_loop().run_in_executor(None, server.documents.read, params.config_uri)
+            document = await loop.run_in_executor(None, server.documents.read, params.config_uri)
         if document is None:
             raise RequestError(ErrorCode.CONFIG_HAS_ERRORS, f"Cannot read {params.config_uri}.")
+        await loop.run_in_executor(None, document.locate)
+        await server.registry.ready()
+        runs = runs_of(server, document)
         checked = document.checked
         errors = sum(problem.severity == "error" for problem in checked.problems)
         warnings = sum(problem.severity == "warning" for problem in checked.problems)
         plan = checked.plan
         if plan is None:
-            return DescribeConfigResult(False, errors, warnings)
+            return DescribeConfigResult(False, errors, warnings, run_ids=[run.run_id for run in runs])
         corpus = await server.environment.corpus_now(document)
         text = figures.training_tokens(plan, corpus.characters if corpus is not None else None)
         expected = server.timing.training_time(plan)
-        runs = runs_of(server, document)
+        folder = None
+        if document.path is not None:
+            folder = await loop.run_in_executor(None, without_dots, document.path.parent / plan.output.output_dir)
         return DescribeConfigResult(
             valid=True,
             errors=0,
@@ -104,11 +110,11 @@ class Configs:
             val_tokens=corpus.characters - text if text is not None and corpus and corpus.characters else None,
             corpus_present=corpus.present if corpus is not None else None,
             corpus=plan.data.corpus if plan.data.train_data is None else plan.data.train_data,
-            prepared=server.runs.is_prepared(document.path, plan) if document.path is not None else None,
+            prepared=server.runs.is_prepared(document.file_key, plan) if document.file_key is not None else None,
             uniform_loss=figures.uniform_loss(plan),
             estimated_seconds=expected.seconds if expected else None,
             estimate_source=expected.source if expected else None,
-            output_directory=str(document.path.parent / plan.output.output_dir) if document.path else None,
+            output_directory=str(folder) if folder is not None else None,
             run_ids=[run.run_id for run in runs],
         )
 

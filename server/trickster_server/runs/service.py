@@ -18,6 +18,7 @@ from trickster_engine.config.scalars import as_yaml
 from trickster_engine.report.model_page import model_page
 from trickster_engine.runs import REPORT_FILE, RunDirectory, config_name, create_run, is_run_directory
 from trickster_server.documents import path_of
+from trickster_server.paths import file_key, without_dots
 from trickster_server.protocol import (
     CompareParams,
     CompareResult,
@@ -142,7 +143,7 @@ class RunService:
             from trickster_engine.errors import TricksterError
 
             try:
-                made = create_run(output_dir, name).path
+                made = create_run(without_dots(output_dir), name).path
             except TricksterError as error:
                 raise RequestError(ErrorCode.ENGINE_FAILED, str(error)) from error
             made.rmdir()
@@ -216,8 +217,8 @@ class RunService:
         directory = run.directory.path
         if run.live or await self._server.registry.in_thread(run.directory.is_live):
             raise RequestError(ErrorCode.RUN_IS_LIVE, f"{directory.name} is being trained. Stop it first.")
-        try:
         others = [other.directory for other in self._server.registry.runs() if other is not run]
+        try:
             await asyncio.get_running_loop().run_in_executor(None, delete, run.directory, others)
         except OSError as error:
             raise RequestError(ErrorCode.ENGINE_FAILED, f"Cannot delete {directory}: {error}") from error
@@ -299,22 +300,22 @@ class RunService:
         result = PrepareResult(
             *await self._both("Preparing the text", ["prepare", str(path)], params.python, params.work_done_token)
         )
-        self._prepared.add(await self._what_is_prepared(path))
+        key = await asyncio.get_running_loop().run_in_executor(None, file_key, path)
+        plan = check(await self._config_text(path), None).plan
+        self._prepared.add((key, plan.data if plan is not None else None))
         self._server.environment.forget()
         self._server.refresh_figures()
         return result
 
-    async def _what_is_prepared(self, path: Path) -> tuple[str, object]:
-        plan = check(await self._config_text(path), None).plan
-        return str(path), plan.data if plan is not None else None
+    def is_prepared(self, file: str, plan: Plan) -> bool | None:
+        """Whether a config's text is known to have been encoded; None where nothing is known.
 
-    def is_prepared(self, path: Path, plan: Plan) -> bool | None:
-        """Whether a config's text is known to have been encoded; None where nothing is known."""
-        if (str(path), plan.data) in self._prepared:
+        `file` is the config as `Document.file_key` has it.
+        """
+        if (file, plan.data) in self._prepared:
             return True
         for run in self._server.registry.runs():
-            identity = run.identity
-            if identity is not None and identity.config_path == str(path) and run.plan and run.plan.data == plan.data:
+            if run.config_file == file and run.plan and run.plan.data == plan.data:
                 return True
         return None
 
