@@ -18,6 +18,7 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from trickster_engine import __version__
+from trickster_engine.files import path_meant
 from trickster_server import protocol as messages
 from trickster_server.calibrating import Calibrating
 from trickster_server.client_log import ClientLog
@@ -241,10 +242,10 @@ class TricksterServer(LanguageServer):
         for document in self.documents.configs():
             try:
                 plan = document.checked.plan
+                if plan is not None and document.path is not None:
+                    folders.add(path_meant(document.path.parent, plan.output.output_dir).absolute())
             except Exception:  # said where the text is checked for its problems; no run is lost over it
                 continue
-            if plan is not None and document.path is not None:
-                folders.add((document.path.parent / plan.output.output_dir).absolute())
         return folders
 
 

@@ -80,6 +80,16 @@ def test_nothing_but_a_runs_own_folders_is_deleted(tmp_path: Path) -> None:
     assert folders_elsewhere(never_began) == []
 
 
+def test_folders_in_the_persons_own_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    run = run_with_folders(tmp_path / "w", "runs/a-001", checkpoint_dir="~/weights", log_dir="~/logs")
+    kept = [tmp_path / "home" / name / "a-001" for name in ("weights", "logs")]
+    for folder in kept:
+        folder.mkdir(parents=True)
+    assert folders_elsewhere(run) == kept
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
 def test_a_link_in_the_place_of_checkpoints_is_not_followed(tmp_path: Path) -> None:
     folder = tmp_path / "w"

@@ -177,6 +177,19 @@ def test_a_folder_is_one_folder_however_a_config_names_it(tmp_path: Path) -> Non
     follow(workspace, story, [workspace / "configs" / ".." / "runs", workspace / ".." / "outside"])
 
 
+def test_runs_are_looked_for_in_the_persons_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    server = TricksterServer()
+    for name, folder in (("a", "~/runs"), ("b", '"~\\0/runs"'), ("c", "runs")):
+        text = preset_text("pico").replace("output_dir: runs", f"output_dir: {folder}")
+        if "output_dir" not in text:
+            text += f"\noutput_config:\n  output_dir: {folder}\n"
+        uri = (tmp_path / f"{name}.trickster.yaml").as_uri()
+        server.documents.opened(types.TextDocumentItem(uri, types.LanguageKind.Yaml, 1, text))
+    assert server._output_folders() >= {tmp_path / "home" / "runs", tmp_path / "runs"}
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
 def test_dots_behind_a_link_lead_to_where_the_trainer_writes(tmp_path: Path) -> None:
     (tmp_path / "real" / "configs").mkdir(parents=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trickster_engine.config.presets import preset_names, preset_plan, preset_text
+from trickster_engine.files import path_meant
 from trickster_server import figures
 from trickster_server.documents import path_of, uri_of
 from trickster_server.features.code_lenses import runs_of
@@ -97,7 +98,9 @@ class Configs:
         expected = server.timing.training_time(plan)
         folder = None
         if document.path is not None:
-            folder = await loop.run_in_executor(None, without_dots, document.path.parent / plan.output.output_dir)
+            folder = await loop.run_in_executor(
+                None, without_dots, path_meant(document.path.parent, plan.output.output_dir)
+            )
         return DescribeConfigResult(
             valid=True,
             errors=0,

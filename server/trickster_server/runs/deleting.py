@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from trickster_engine.files import path_meant
 from trickster_engine.runs import RunDirectory, is_run_directory
 from trickster_server.paths import file_key
 from trickster_server.runs.followed import plan_of
@@ -31,10 +32,10 @@ def folders_elsewhere(run: RunDirectory) -> list[Path]:
     if plan is None or identity is None or not isinstance(identity.config_path, str):
         return []
     found: list[Path] = []
-    if plan.output.checkpoint_dir is not None:
+    if plan.output.checkpoint_dir:
         found.append(run.checkpoints_folder())
     if plan.output.log_dir:
-        found.append(Path(identity.config_path).parent / plan.output.log_dir / run.id)
+        found.append(path_meant(Path(identity.config_path).parent, plan.output.log_dir) / run.id)
     return [folder for folder in {file_key(path): path for path in found}.values() if _is_its_own(folder, run)]
 
 

@@ -15,6 +15,7 @@ from lsprotocol import types
 from trickster_engine.config.check import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.scalars import as_yaml
+from trickster_engine.files import path_meant
 from trickster_engine.report.model_page import model_page
 from trickster_engine.runs import REPORT_FILE, RunDirectory, config_name, create_run, is_run_directory
 from trickster_server.documents import path_of
@@ -123,7 +124,7 @@ class RunService:
         overrides = [f"--set={name}={as_yaml(value)}" for name, value in params.overrides.items()]
         output_dir = plan.output.output_dir if plan is not None else "runs"
         async with self._launching:
-            directory = await self._free_run_directory(path.parent / output_dir, config_name(path))
+            directory = await self._free_run_directory(path_meant(path.parent, output_dir), config_name(path))
             arguments = ["train", str(path), f"--run-dir={directory}", *overrides]
             return await self._launch(python, arguments, directory)
 
