@@ -233,7 +233,7 @@ export interface StopRunResult {
   state: RunState;
 }
 
-/** Remove a run's directory for good. A live run is not deleted: stop it first. */
+/** Remove a run for good, wherever its checkpoints and its log lie. A live run is not deleted: stop it first. */
 export interface DeleteRunParams {
   /** The run. */
   runId: string;

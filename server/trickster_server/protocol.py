@@ -215,7 +215,7 @@ class StopRunResult:
 
 @dataclass(frozen=True)
 class DeleteRunParams:
-    """Remove a run's directory for good. A live run is not deleted: stop it first."""
+    """Remove a run for good, wherever its checkpoints and its log lie. A live run is not deleted: stop it first."""
 
     run_id: str = item("The run.")
 

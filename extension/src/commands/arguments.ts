@@ -81,15 +81,17 @@ export async function runFor(
     }
     return named;
   }
-  const path = target.configUri ? vscode.Uri.parse(target.configUri).fsPath : undefined;
-  const candidates = app.runs
-    .all()
-    .filter((run) => fits(run) && (path === undefined || run.configPath === path));
+  const { configUri } = target;
+  const ofConfig =
+    configUri === undefined
+      ? undefined
+      : (await app.server.request('trickster/describeConfig', { configUri })).runIds;
+  const candidates = app.runs.all().filter((run) => fits(run) && (ofConfig?.includes(run.runId) ?? true));
   if (candidates.length === 0) {
     void vscode.window.showInformationMessage(nothing);
     return undefined;
   }
-  if (candidates.length === 1 || path !== undefined) {
+  if (candidates.length === 1 || ofConfig) {
     return candidates[0];
   }
   const picked = await vscode.window.showQuickPick(
