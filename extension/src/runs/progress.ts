@@ -1,10 +1,12 @@
 import * as vscode from 'vscode';
 import { errorText } from '../common/logger';
 import type { Server } from '../common/server';
-import type { RunInfo } from '../protocol';
+import type { RunInfo, RunState } from '../protocol';
 import { describe } from './statusBar';
 import type { RunStore } from './store';
 import { explanation } from '../lesson/troubleshooting';
+
+const ENDED: ReadonlySet<RunState> = new Set(['finished', 'stopped', 'failed', 'interrupted']);
 
 /**
  * The notification of a run that was just started or resumed from this window: progress, and a way to stop it. It goes
@@ -26,7 +28,7 @@ export function showRunProgress(
     (progress, token) =>
       new Promise<void>((resolve) => {
         let done = 0;
-        let appeared = false;
+        let begun = false;
         const subscriptions: vscode.Disposable[] = [];
         const finish = (): void => {
           subscriptions.forEach((subscription) => void subscription.dispose());
@@ -34,11 +36,9 @@ export function showRunProgress(
         };
         const update = (): void => {
           const run = runs.get(runId);
-          if (run && (run.live || run.next > before)) {
-            appeared = true;
-          }
+          begun ||= run !== undefined && (run.live || run.next > before);
           if (!run?.live) {
-            if (appeared) {
+            if (begun && (run === undefined || ENDED.has(run.state))) {
               finish();
               if (run?.state === 'failed') {
                 void explainFailure(run);

@@ -61,7 +61,7 @@ journey(
       'command:trickster.setUpEnvironment': async () => {
         await at.workbench.toast('Setting up an environment').waitFor();
         await at.workbench.toastButton('Setting up an environment', 'Cancel').click();
-        await at.workbench.toast('Nothing was left behind').waitFor();
+        await at.workbench.toast('Everything is as it was before').waitFor();
         await at.workbench.command('Notifications: Clear All Notifications');
       },
       'command:trickster.selectInterpreter': () => picker('Python 3'),
