@@ -240,9 +240,15 @@ class RunDirectory:
     def checkpoints_folder(self) -> Path:
         """Where the checkpoints are: below the run, unless its config says otherwise."""
         plan, identity = self.plan(), self.identity()
-        if plan is None or plan.output.checkpoint_dir is None or identity is None:
+        if plan is None or identity is None:
             return self.path / "checkpoints"
-        return path_meant(Path(identity.config_path).parent, plan.output.checkpoint_dir) / self.id
+        return self.checkpoints_meant(plan, Path(identity.config_path).parent)
+
+    def checkpoints_meant(self, plan: Plan, folder: Path) -> Path:
+        """The same by a plan whose relative paths are relative to `folder`, for a run that has yet to begin."""
+        if plan.output.checkpoint_dir is None:
+            return self.path / "checkpoints"
+        return path_meant(folder, plan.output.checkpoint_dir) / self.id
 
     def trainer(self) -> ProcessIdentity | None:
         """The process that trains or last trained this run."""

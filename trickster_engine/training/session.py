@@ -65,14 +65,6 @@ class Session:
         log_dir = self.plan.output.log_dir
         return (path_meant(self.folder, log_dir) / self.run.id if log_dir else self.run.path) / "log.txt"
 
-    @property
-    def checkpoints_folder(self) -> Path:
-        """Where the checkpoints go: `RunDirectory.checkpoints_folder`, before there is an identity to ask."""
-        checkpoint_dir = self.plan.output.checkpoint_dir
-        return (
-            path_meant(self.folder, checkpoint_dir) / self.run.id if checkpoint_dir else self.run.path / "checkpoints"
-        )
-
 
 def start(
     config_path: Path,
@@ -181,7 +173,8 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
     trainer: Trainer | None = None
     step = 0
     try:
-        store = CheckpointStore(session.checkpoints_folder, run.path, plan.training.keep_best_n, team)
+        folder = run.checkpoints_meant(plan, session.folder)
+        store = CheckpointStore(folder, run.path, plan.training.keep_best_n, team)
         checkpoint = store.newest() if resuming else None
         step = checkpoint.state.step if checkpoint else 0
         if checkpoint is None:
@@ -261,14 +254,15 @@ def _recorder(session: Session, watchers: Sequence[Watcher]) -> Recorder:
 
 def _require_no_checkpoints(session: Session, store: CheckpointStore, *, resuming: bool) -> None:
     """Training begins with random weights: say so where somebody would expect it to go on, or checkpoints be lost."""
-    if not resuming and store.steps():
+    if not resuming:
+        if not store.steps():
+            return
         raise TricksterError(
             "checkpoints-of-another-run",
             f"{store.folder} holds the checkpoints of an earlier run of this name.",
             "Move them away or delete them, or choose another folder with output_config.checkpoint_dir.",
         )
-    saved = resuming and any(event["kind"] == "checkpoint" for event in read_events(session.run.events_path)[0])
-    if saved or (resuming and store.steps()):
+    if store.steps() or any(event["kind"] == "checkpoint" for event in read_events(session.run.events_path)[0]):
         raise TricksterError(
             "no-whole-checkpoint",
             f"No whole checkpoint of {session.run.id} is in {store.folder}, though it has saved some.",
