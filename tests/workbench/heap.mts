@@ -1,5 +1,5 @@
 // What a Node process really holds: its heap after a collection, asked through its own inspector.
-import { until } from './journey.mts';
+import { until } from './until.mts';
 
 /** Where Node listens for inspectors once it has been asked to. */
 const INSPECTOR = 'http://127.0.0.1:9229/json';

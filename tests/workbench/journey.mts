@@ -71,18 +71,3 @@ export function outputOf(server: CodeServer, channel: 'Trickster' | 'Trickster S
     .map((file) => fs.readFileSync(path.join(logs, file), 'utf8'))
     .join('\n');
 }
-
-/** Ask until it is so. For what has no event that a test could wait on, such as a file of another process. */
-export async function until(
-  what: string,
-  holds: () => boolean | Promise<boolean>,
-  patience = 60_000,
-): Promise<void> {
-  const end = Date.now() + patience;
-  while (!(await holds())) {
-    if (Date.now() > end) {
-      throw new Error(`Waited ${patience} ms in vain for: ${what}`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}

@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { eventsOf, sampleFolder, trainers } from './folders.mts';
 import { Inspected } from './heap.mts';
-import { until } from './journey.mts';
+import { until } from './until.mts';
 import { CodeServer, PYTHON } from './server.mts';
 import { closeBrowser, Workbench } from './workbench.mts';
 

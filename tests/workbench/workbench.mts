@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { chromium, type Browser, type FrameLocator, type Locator, type Page } from 'playwright-core';
 import { need, type CodeServer } from './server.mts';
+import { until } from './until.mts';
 
 const PATIENCE_MS = 45_000;
 
@@ -109,7 +110,10 @@ export class Workbench {
    * few seconds and only when it is idle; what was opened after that is forgotten by VS Code itself.
    */
   async reload(...open: string[]): Promise<void> {
-    await this.page.waitForFunction(editorsAreWrittenDown, open);
+    // Not waitForFunction: it takes the promise of an asynchronous question for a yes.
+    await until(`VS Code has written down that ${open.join(' and ')} are open`, async () =>
+      this.page.evaluate(editorsAreWrittenDown, open),
+    );
     await this.page.reload({ waitUntil: 'domcontentloaded' });
     await this.page.locator('.monaco-workbench .statusbar').waitFor();
   }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { sampleFolder, smallConfig } from '../folders.mts';
-import { journey, until } from '../journey.mts';
+import { journey } from '../journey.mts';
+import { until } from '../until.mts';
 
 const folder = sampleFolder('config-help');
 const file = path.join(folder, 'small.yaml');

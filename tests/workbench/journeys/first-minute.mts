@@ -3,7 +3,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { endRunsAtExit, eventsOf, trainers } from '../folders.mts';
-import { journey, outputOf, until } from '../journey.mts';
+import { journey, outputOf } from '../journey.mts';
+import { until } from '../until.mts';
 import { scratch } from '../server.mts';
 
 const folder = scratch('first-minute');

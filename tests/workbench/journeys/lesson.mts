@@ -3,7 +3,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { Locator } from 'playwright-core';
 import { eventsOf, sampleFolder, smallConfig, trainers } from '../folders.mts';
-import { journey, until } from '../journey.mts';
+import { journey } from '../journey.mts';
+import { until } from '../until.mts';
 
 const folder = sampleFolder('lesson', { steps: 100_000, evaluateEvery: 20, saveEvery: 40, sampleTokens: 40 });
 // An experiment that the reader has made small: what lies there already is not written over.

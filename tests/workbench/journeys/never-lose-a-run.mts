@@ -3,7 +3,8 @@ import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { eventsOf, isAlive, sampleFolder, trainers } from '../folders.mts';
-import { journey, outputOf, until } from '../journey.mts';
+import { journey, outputOf } from '../journey.mts';
+import { until } from '../until.mts';
 
 // Long enough to outlast everything that is done to it.
 const folder = sampleFolder('never-lose', { steps: 100_000, evaluateEvery: 200, saveEvery: 400 });

@@ -3,7 +3,8 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { sampleFolder } from '../folders.mts';
-import { extensionLog, journey, until } from '../journey.mts';
+import { extensionLog, journey } from '../journey.mts';
+import { until } from '../until.mts';
 import { PYTHON, scratch } from '../server.mts';
 
 /** A folder of programs like the machine's own, without any Python and without uv. */
