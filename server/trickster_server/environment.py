@@ -264,10 +264,10 @@ def memory_advice(plan: Plan, available: float, name: str, on_gpu: bool) -> str 
 
     `available` bytes are those of one device, whose `name` is said; `on_gpu`: they are a GPU's own.
     """
-    devices = plan.device.mesh_shape[0] * plan.device.mesh_shape[1] if plan.device.enable_ddp else 1
+    devices = plan.device.devices
     if plan.device.sharding == "full":
         planned = figures.training_memory(plan)
-        needed = planned.device if on_gpu else planned.total
+        needed = planned.device if on_gpu else planned.total * devices
         more = "A smaller batch_size needs less, and so does" if plan.training.batch_size > devices else "It takes"
         advice = f"{more} a smaller model."
     else:
@@ -276,7 +276,8 @@ def memory_advice(plan: Plan, available: float, name: str, on_gpu: bool) -> str 
         advice = _what_would_fit(there)
     if needed <= available:
         return None
-    return f"Training needs about {memory(needed)}, and {name} has {memory(available)}. {advice}"
+    processes = f" for its {devices} processes" if devices > 1 and not on_gpu else ""
+    return f"Training needs about {memory(needed)}{processes}, and {name} has {memory(available)}. {advice}"
 
 
 def _what_would_fit(there: Fit) -> str:

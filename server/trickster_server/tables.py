@@ -85,8 +85,9 @@ def _memory_line(plan: Plan) -> str:
     """Where the memory goes while training."""
     needed = figures.training_memory(plan)
     state = needed.weights + needed.gradients + needed.optimizer
+    each = f" on each of {plan.device.devices} devices" if plan.device.devices > 1 else ""
     return (
-        f"Training takes about **{memory(needed.total)}**: {memory(state)} for weights, gradients and optimizer, "
+        f"Training takes about **{memory(needed.total)}**{each}: {memory(state)} for weights, gradients and optimizer, "
         f"{memory(needed.activations + needed.logits + needed.workspace)} for what passes through, "
         f"{memory(needed.interpreter)} for torch itself."
     )

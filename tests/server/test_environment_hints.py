@@ -20,6 +20,7 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.data.corpus import SHAKESPEARE_BYTES, SHAKESPEARE_FILE
 from trickster_engine.estimates.fitting import fit
 from trickster_engine.estimates.machines import Machine
+from trickster_engine.estimates.memory import training_memory
 
 
 def codes(client: RawClient, uri: str, wanted: str, present: bool = True) -> list[dict[str, Any]]:
@@ -166,6 +167,17 @@ def test_the_advice_for_a_model_that_devices_share() -> None:
     few = replace(shared, training=replace(plan.training, batch_size=2))
     assert "batch" not in (memory_advice(few, 1e6, "the GPU", True) or "batch")
     assert memory_advice(shared, 1e13, "the GPU", True) is None
+
+
+def test_processes_of_one_machine_share_its_memory() -> None:
+    plan = preset_plan("nano")
+    one = replace(plan, device=replace(plan.device, device_type="cpu"))
+    for sharding in ("none", "full"):
+        several = replace(one.device, mesh_shape=(1, 4), enable_ddp=True, sharding=sharding)
+        four = replace(one, device=several)
+        in_all = 4 * training_memory(four).total
+        assert memory_advice(four, in_all, "this machine", False) is None
+        assert "for its 4 processes" in (memory_advice(four, in_all - 1, "this machine", False) or "")
 
 
 def test_hints_stay_at_their_keys_while_lines_are_added_above(folder: Path) -> None:

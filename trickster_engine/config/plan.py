@@ -457,6 +457,11 @@ class DeviceConfig:
         },
     )
 
+    @property
+    def devices(self) -> int:
+        """How many devices train together: a process for each, with torch."""
+        return self.mesh_shape[0] * self.mesh_shape[1] if self.enable_ddp else 1
+
 
 @dataclass(frozen=True)
 class DataConfig:

@@ -55,8 +55,8 @@ def gradient_work(plan: Plan, precision: str, device: str) -> Amounts:
     """The work of one forward and backward pass: arithmetic, bytes kept and read again, and calls of torch."""
     model = plan.model
     tokens = tokens_per_step(plan) // plan.training.gradient_accumulation_steps
-    if plan.device.enable_ddp and device != "cpu":  # processes on one CPU share its cores; each GPU is one more
-        tokens = max(1, tokens // (plan.device.mesh_shape[0] * plan.device.mesh_shape[1]))
+    if device != "cpu":  # processes on one CPU share its cores; each GPU is one more
+        tokens = max(1, tokens // plan.device.devices)
     # With activation checkpointing the forward pass is done twice.
     again = 4 / 3 if plan.training.activation_checkpointing else 1.0
     kept = model.num_layers * block_activations(model, tokens, "bf16" if precision == "bf16" else "fp32")

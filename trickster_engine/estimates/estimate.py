@@ -56,6 +56,7 @@ class Estimate:
     compute: Compute
     text: TextUse
     initial_loss: float  # nats, of a model that knows nothing
+    devices: int  # that train together, each with the training memory
 
     def as_json(self) -> dict[str, Any]:
         """Return the estimate as plain JSON: counts, bytes, operations, nats."""
@@ -115,7 +116,8 @@ class Estimate:
             ("workspace", memory.workspace),
             ("lost in the allocator", memory.allocator),
         ]
-        lines = [f"{size_text(memory.total)} of memory to train in {self.precision} (estimated peak)"]
+        each = f" on each of {self.devices} devices" if self.devices > 1 else ""
+        lines = [f"{size_text(memory.total)} of memory to train in {self.precision}{each} (estimated peak)"]
         lines += [f"  {name:<22}{size_text(size):>16}  {size / memory.total:>6.1%}" for name, size in rows]
         lines.append(f"{size_text(sampling.total)} to generate text, {size_text(sampling.cache)} of it for the cache")
         return lines
@@ -161,6 +163,7 @@ def estimate(plan: Plan, text_tokens: int | None = None, precision: Precision | 
             fed_parameters=available // OPTIMAL_TOKENS_PER_PARAMETER if available is not None else None,
         ),
         initial_loss=initial_loss(plan.model),
+        devices=plan.device.devices,
     )
 
 

@@ -171,7 +171,8 @@ def _shared_by(plan: Plan, machine: Machine, usable: int) -> int | None:
 
 
 def _needed(memory: TrainingMemory, machine: Machine) -> int:
-    return memory.total if machine.device_type == "cpu" else memory.device
+    # A GPU's memory is its own; processes of one machine share the main memory.
+    return memory.total * machine.chips if machine.device_type == "cpu" else memory.device
 
 
 def _change(plan: Plan, machine: Machine, usable: int) -> Change | None:

@@ -80,7 +80,7 @@ def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingM
     precision = precision or planned_precision(plan)
     model, training = plan.model, plan.training
     parameters = count_parameters(model)
-    devices = plan.device.mesh_shape[0] * plan.device.mesh_shape[1] if plan.device.enable_ddp else 1
+    devices = plan.device.devices
     tokens = max(1, training.batch_size // devices) * model.max_seq_len
     # What each device holds of the model: all of it, or its share.
     holders = devices if plan.device.sharding == "full" else 1

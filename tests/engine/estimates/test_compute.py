@@ -118,3 +118,10 @@ def test_sizes_are_written_for_people() -> None:
         "15.0 TB",
     ]
     assert [flops_text(n) for n in (999, 13_500_000, 6.64e15)] == ["999 FLOP", "13.5 MFLOP", "6.64 PFLOP"]
+
+
+def test_memory_is_said_to_be_each_device_s_where_there_are_several() -> None:
+    plan = preset_plan("nano")
+    assert "on each of" not in estimate(plan).as_text()
+    several = replace(plan, device=replace(plan.device, mesh_shape=(1, 2), enable_ddp=True))
+    assert "of memory to train in fp32 on each of 2 devices" in estimate(several).as_text()
