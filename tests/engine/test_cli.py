@@ -110,7 +110,7 @@ def test_presets_are_listed_printed_and_pass_their_own_check(
 ) -> None:
     assert main(["presets"]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert names[:6] == ["pico", "nano", "nano-11m", "mini", "midi", "mega"]
+    assert names[:7] == ["pico", "best", "nano", "nano-11m", "mini", "midi", "mega"]
     for name in names:
         assert main(["presets", name]) == 0
         path = tmp_path / f"{name}.yaml"
