@@ -132,6 +132,11 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "Training would stop with an error.",
         "corpus-too-short": "The text does not even hold one sequence of `max_seq_len` tokens and the token after it, "
         "once the held-out part is taken off.",
+        "corpus-small": "The text is so small that a model can do little but learn it by heart: the run would read it "
+        "more than 40 times, beyond which repeating teaches nothing new, and the model has more than ten parameters "
+        "for each byte of it. Or its held-out part is shorter than one sequence of `max_seq_len`, and what is measured "
+        "there is chance. Bring more text; or take a smaller model, fewer `max_steps`, and let "
+        "`early_stopping_patience` end the run in time. Training is allowed: learning by heart is worth seeing once.",
         "output-not-a-folder": "Runs are written into a folder, and a file of this name is in the way.",
         "empty-prompt": "The model continues a text, and there is none. Give at least one character.",
     },

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from math import ceil
+from math import ceil, floor, log10
 from pathlib import Path
 
+from trickster_engine.config.keys import KEYS
+from trickster_engine.config.plan import ModelConfig
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.rules import rule
 from trickster_engine.config.rules_model import LENGTH, VOCABULARY
+from trickster_engine.config.rules_training import ACCUMULATION, BATCH, STEPS
 from trickster_engine.config.scalars import shown
 from trickster_engine.config.settings import Settings
 from trickster_engine.config.suggestions import nearest
@@ -27,6 +30,12 @@ TOKENIZERS = ("byte", "char", "bpe")
 TENSOR_FILES = (".pt", ".pth")
 BYTES = 256
 _MOST_FILES_LOOKED_AT = 2_000
+_MODEL_KEYS = tuple(path for path, key in KEYS.items() if key.section == "model_config")
+# A text that is read more often than this teaches nothing more (Muennighoff and others, 2023), and a model with so many
+# parameters for each of its characters has room to learn it by heart instead.
+_MOST_READINGS = 40
+_ROOMY = 10
+_COUNTED_BYTES = 4 << 20  # files up to this size are read, to tell characters from bytes
 
 
 @rule(TOKENIZER, VOCABULARY)
@@ -202,6 +211,66 @@ def corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
     longest = _rounder(size - held_out - 1)
     fixes = (settings.write(LENGTH, longest, preferred=True),) if longest >= 2 else ()
     yield settings.problem("corpus-too-short", "error", message, CORPUS, LENGTH, FRACTION, fixes=fixes)
+
+
+@rule(CORPUS, TRAIN, FRACTION, STEPS, BATCH, ACCUMULATION, *_MODEL_KEYS)
+def corpus_is_more_than_can_be_memorised(settings: Settings) -> Iterator[Problem]:
+    """A text far smaller than the model, read over and over, is learned by heart; a sliver of it measures nothing."""
+    corpus = settings.text(CORPUS)
+    path = None if settings.text(TRAIN) or corpus in BUILT_IN_CORPORA else _resolved(settings, corpus)
+    if path is None or not _exists(path):
+        return
+    length, fraction = settings.integer(LENGTH), settings.number(FRACTION)
+    read = settings.integer(STEPS) * settings.integer(BATCH) * settings.integer(ACCUMULATION) * length
+    parameters = _parameters(settings)
+    # A token is at least a byte, so all of this errs on the side of silence.
+    enough_to_learn = min(read / _MOST_READINGS, parameters / _ROOMY) / (1 - fraction)
+    enough_to_measure = (length + 1) / fraction
+    size = _size_up_to(path, ceil(max(enough_to_learn, enough_to_measure)))
+    if not size:
+        return
+    held_out = ceil(size * fraction)
+    training = size - held_out
+    if training <= length or held_out <= 1:  # `corpus_is_long_enough` has said so
+        return
+    by_heart, unmeasured = size < enough_to_learn, held_out <= length
+    if not (by_heart or unmeasured):
+        return
+    counted, unit = _counted(path, size)
+    said = [f"The corpus {shown(corpus)} has only {counted:,} {unit}."]
+    if by_heart:
+        said.append(
+            f"This run reads its training part {read / training:,.0f} times, with {parameters / training:,.0f} "
+            f"parameters for each of the {unit}, so the model will mostly learn it by heart."
+        )
+    if unmeasured:
+        said.append(f"Its held-out {held_out:,} bytes are less than one sequence of {length}: too few to measure on.")
+    wanted = max(enough_to_learn if by_heart else 0, enough_to_measure if unmeasured else 0)
+    said.append(f"About {_rounded_up(wanted):,} {unit} would do{' for this run' if by_heart else ''}.")
+    yield settings.problem("corpus-small", "warning", " ".join(said), CORPUS)
+
+
+def _parameters(settings: Settings) -> int:
+    from trickster_engine.estimates.parameters import count_parameters  # builds on this package
+
+    values = {path.partition(".")[2]: settings.value(path) for path in _MODEL_KEYS}
+    return count_parameters(ModelConfig(**values)).total  # type: ignore[arg-type]
+
+
+def _counted(path: Path, size: int) -> tuple[int, str]:
+    """Return how long a text is, in characters where it is one file that is quickly read."""
+    try:
+        if size <= _COUNTED_BYTES and path.is_file():
+            return len(path.read_bytes().decode("utf-8", "replace")), "characters"
+    except OSError:
+        pass
+    return size, "bytes"
+
+
+def _rounded_up(number: float) -> int:
+    """Return a number that is easily said: with one digit that is not 0."""
+    unit: int = 10 ** max(0, floor(log10(number)))
+    return ceil(number / unit) * unit
 
 
 def _rounder(number: int) -> int:

@@ -225,6 +225,15 @@ CASES = [
     ),
     Case("corpus-too-short", _data("corpus: a.txt"), "a.txt", fixable=False, files=(("a.txt", ""),), on_disk=True),
     Case(
+        "corpus-small",
+        _data("corpus: a.txt"),
+        "a.txt",
+        "warning",
+        fixable=False,
+        files=(("a.txt", "x" * 9000),),
+        on_disk=True,
+    ),
+    Case(
         "output-not-a-folder",
         "output_config:\n  output_dir: runs\n",
         "runs",

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from tests.engine.config.support import LESSON, codes_of, problems_of, underlined
-from trickster_engine.config import KEYS, SECTIONS, Plan, apply_edits, check, preset_names, preset_plan, preset_text
+from trickster_engine.config import (
+    KEYS,
+    SECTIONS,
+    Plan,
+    apply_edits,
+    check,
+    preset_names,
+    preset_plan,
+    preset_text,
+    set_values,
+)
 
 
 def test_the_lessons_file_passes() -> None:
@@ -229,7 +239,7 @@ def test_the_file_system_is_left_alone_without_a_folder() -> None:
 
 def test_a_folder_is_a_corpus(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
-    (tmp_path / "texts" / "a.txt").write_text("x" * 2000)
+    (tmp_path / "texts" / "a.txt").write_text("x" * 700_000)
     assert codes_of("data_config:\n  corpus: texts\n", tmp_path) == []
 
 
@@ -238,7 +248,46 @@ def test_a_corpus_is_long_enough_exactly_when_preparing_it_says_so(tmp_path: Pat
     (tmp_path / "a.txt").write_text("x" * size)
     held_out = -(-size // 10)
     long_enough = size - held_out >= 513
-    assert (codes_of("data_config:\n  corpus: a.txt\n", tmp_path) == []) == long_enough
+    assert ("corpus-too-short" not in codes_of("data_config:\n  corpus: a.txt\n", tmp_path)) == long_enough
+
+
+def small(folder: Path, text: str, **training: int) -> str:
+    """What is said of so small a text under pico; empty where nothing is."""
+    (folder / "diary.txt").write_text(text, encoding="utf-8")
+    changes = {f"training_config.{key}": str(value) for key, value in training.items()}
+    config = set_values(preset_text("pico"), {"data_config.corpus": "diary.txt", **changes})
+    problems = problems_of(config, "corpus-small", folder)
+    assert all(problem.severity == "warning" and problem.key == "data_config.corpus" for problem in problems)
+    return problems[0].message if problems else ""
+
+
+def test_a_diary_is_too_little_to_learn_writing_from(tmp_path: Path) -> None:
+    """184 characters; 18.4 of them are held out, so 165 are read 1,500 x 16 x 128 / 165 times."""
+    said = small(tmp_path, "é" * 184)
+    assert "has only 184 characters" in said
+    said = small(tmp_path, "x" * 184)
+    assert "18,618 times, with 5,369 parameters for each of the characters" in said
+    assert "held-out 19 bytes are less than one sequence of 128" in said
+    assert "About 90,000 characters would do for this run" in said
+
+
+def test_what_would_do_does(tmp_path: Path) -> None:
+    assert "About 90,000 characters" in small(tmp_path, "x" * 85_000)
+    assert small(tmp_path, "x" * 90_000) == ""
+
+
+def test_a_small_text_that_is_not_read_often_is_no_matter_where_it_can_be_measured(tmp_path: Path) -> None:
+    assert small(tmp_path, "x" * 9_000, max_steps=100, warmup_steps=10) == ""
+    assert small(tmp_path, "x" * 9_000) != ""
+    little = small(tmp_path, "x" * 1_000, max_steps=10, warmup_steps=1)
+    assert "by heart" not in little and "About 2,000 characters would do." in little
+
+
+def test_the_length_of_a_folder_is_told_in_bytes(tmp_path: Path) -> None:
+    (tmp_path / "diary").mkdir()
+    (tmp_path / "diary/monday.txt").write_text("x" * 9_000)
+    (problem,) = problems_of(set_values(preset_text("pico"), {"data_config.corpus": "diary"}), "corpus-small", tmp_path)
+    assert "9,000 bytes" in problem.message
 
 
 @pytest.mark.parametrize("name", preset_names())
