@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 from trickster_engine.config.check import check_document
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Position, Problem, Range
+from trickster_engine.config.scalars import shown
+from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.fitting import Fit, fit
 from trickster_engine.estimates.machines import Machine
 from trickster_server import figures
@@ -29,6 +31,7 @@ from trickster_server.documents import Document
 from trickster_server.numbers import memory
 
 if TYPE_CHECKING:
+    from trickster_engine.data.corpus import CorpusFile
     from trickster_server.app import TricksterServer
 
 logger = logging.getLogger(__name__)
@@ -39,6 +42,10 @@ _SMI_SECONDS = 5.0
 
 CORPUS = "data_config.corpus"
 DEVICE = "device_config.device_type"
+PROMPT = "sampling_config.prompt"
+#: Texts up to this size are read to see whether the prompt is in them.
+_READ_BYTES = 8 << 20
+_BEGINNING = 24
 
 
 @dataclass(frozen=True)
@@ -181,6 +188,7 @@ def _look(document: Document, may_run: bool) -> _Known:
     if plan is not None:
         corpus = look_at_corpus(plan, folder)
         problems += _corpus_problems(plan, corpus, document)
+        problems += _prompt_problems(plan, corpus, document, folder)
         problems += _device_problems(plan, document, may_run)
     return _Known(document.text, time.monotonic(), problems, corpus)
 
@@ -236,6 +244,62 @@ def _corpus_problems(plan: Plan, corpus: Corpus | None, document: Document) -> l
         message = "Tiny Shakespeare (1.1 MB) is not on this machine yet. Preparing or training fetches it."
         return [Problem("corpus-not-fetched", "hint", message, _place(document, CORPUS), key=CORPUS)]
     return []
+
+
+def _prompt_problems(plan: Plan, corpus: Corpus | None, document: Document, folder: Path | None) -> list[Problem]:
+    """A model goes on from the end of its prompt; a word that its text does not have tells it nothing."""
+    words = plan.sampling.prompt.split()
+    if not words or corpus is None or not corpus.present or plan.data.corpus == "python":
+        return []
+    files = _files(plan, corpus, folder)
+    if not files or sum(file.size for file in files) > _READ_BYTES:
+        return []
+    found, beginning = _look_for(words[-1], files)
+    if found:
+        return []
+    message = (
+        f"{shown(words[-1])} does not occur in {shown(plan.data.corpus)}, so the model never learns what follows it, "
+        "and its samples start from noise. Take a beginning that the text has."
+    )
+    fix = document.settings.write(PROMPT, beginning, why="how the text begins") if beginning else None
+    return [Problem("prompt-not-in-text", "hint", message, _place(document, PROMPT), (fix,) if fix else (), key=PROMPT)]
+
+
+def _files(plan: Plan, corpus: Corpus, folder: Path | None) -> tuple[CorpusFile, ...]:
+    from trickster_engine.data.corpus import file_now, text_files
+
+    try:
+        if plan.data.corpus == "shakespeare":
+            return (file_now(corpus.path),) if corpus.path is not None else ()
+        return text_files(plan.data.corpus, folder).files if folder is not None else ()
+    except (OSError, TricksterError):
+        return ()
+
+
+@lru_cache(maxsize=8)
+def _look_for(word: str, files: tuple[CorpusFile, ...]) -> tuple[bool, str]:
+    """Whether a word occurs in these files as they are now, and how their text begins; True where one is no text."""
+    from trickster_engine.data.corpus import read_text_chunks
+
+    beginning = ""
+    try:
+        for file in files:
+            text = "".join(read_text_chunks(file.path))
+            if word in text:
+                return True, ""
+            beginning = beginning or _beginning(text)
+    except TricksterError:  # preparing it says what is wrong
+        return True, ""
+    return False, beginning
+
+
+def _beginning(text: str) -> str:
+    """The first words of a text, as many as make a prompt."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    if len(line) <= _BEGINNING:
+        return line
+    head = line[: _BEGINNING + 1]
+    return head[: head.rfind(" ")].rstrip() if " " in head else head[:_BEGINNING]
 
 
 def _device_problems(plan: Plan, document: Document, may_run: bool) -> list[Problem]:

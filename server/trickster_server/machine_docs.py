@@ -12,6 +12,11 @@ MACHINE_DOCS: Final[Mapping[str, str]] = MappingProxyType(
         "user's cache. It is not there yet; Prepare Dataset or Train fetches it. Without a network, put "
         "`tinyshakespeare.txt` into a folder and name that folder in the environment variable "
         "`TRICKSTER_CORPUS_DIR`, or train on `corpus: python`.",
+        "prompt-not-in-text": "The model goes on from the end of `prompt`, and the last word of it is nowhere in the "
+        "text that it learns from. So it has never seen what follows, and its samples begin with noise; the report, "
+        "which measures such samples, is unfair to it then. Choose a beginning that the text has: that of a letter, "
+        "`def ` in Python, a speaker's name in plays. The fix takes the text's first words. Texts up to 8 MB are "
+        "looked through.",
         "device-not-here": "The file names a kind of device that this machine does not show: no `/dev/tenstorrent`, no "
         "NVIDIA driver, or no Apple GPU. Training would stop with an error. `device_type: auto` takes the fastest "
         "device there is. On a machine you only edit on, this hint can be left alone.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from trickster_server.environment import memory_advice
+from lsprotocol import types
+from trickster_server.documents import Document
+from trickster_server.environment import _look, memory_advice
 from trickster_server.figures import parameters, tokens_per_step
 
 from tests.server.raw_client import RawClient
@@ -78,6 +81,59 @@ def test_a_missing_file_is_noticed_and_so_is_its_coming(folder: Path) -> None:
         client.change(uri, 2, [{"text": text + "# saved\n"}])
         codes(client, uri, "corpus-not-found", present=False)
         assert client.errors() == []
+
+
+def test_a_prompt_that_the_text_does_not_have(folder: Path) -> None:
+    """It is said at the prompt, and the fix takes the text's own beginning."""
+    uri, text = config(folder)
+    with start(folder) as client:
+        client.open(uri, text)
+        found = codes(client, uri, "prompt-not-in-text")
+        hint = next(one for one in found if one["code"] == "prompt-not-in-text")
+        assert hint["severity"] == 4
+        assert "ROMEO: does not occur in corpus.txt" in hint["message"]
+        line = text.split("\n")[hint["range"]["start"]["line"]]
+        assert line[hint["range"]["start"]["character"] : hint["range"]["end"]["character"]] == '"ROMEO:"'
+        asked = {"textDocument": {"uri": uri}, "range": hint["range"], "context": {"diagnostics": [hint]}}
+        (fix,) = [
+            action
+            for action in client.request("textDocument/codeAction", asked)
+            if "prompt" in action["title"].lower() and "how the text begins" in action["title"]
+        ]
+        assert "to be or not to be to be" in fix["title"]
+        client.change(uri, 2, [{"text": set_values(text, {"sampling_config.prompt": "to be or not to be to be"})}])
+        codes(client, uri, "prompt-not-in-text", present=False)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [("ROMEO:", True), ("Shall I compare thee to be", False), ("not to\n", False), (" ", False), ("TO", True)],
+)
+def test_only_the_end_of_a_prompt_has_to_be_in_the_text(folder: Path, prompt: str, said: bool) -> None:
+    """A sentence of one's own is a good prompt: what counts is whether the model has seen what it goes on from."""
+    document = document_of(folder, **{"sampling_config.prompt": json.dumps(prompt)})
+    found = [problem.code for problem in _look(document, may_run=False).problems]
+    assert ("prompt-not-in-text" in found) == said
+
+
+def test_a_text_that_changes_is_read_again(folder: Path) -> None:
+    document = document_of(folder)
+    assert "prompt-not-in-text" in [problem.code for problem in _look(document, may_run=False).problems]
+    (folder / "corpus.txt").write_text("ROMEO:\nto be\n" * 500, encoding="utf-8")
+    assert "prompt-not-in-text" not in [problem.code for problem in _look(document, may_run=False).problems]
+
+
+def test_a_folder_of_texts_is_looked_through(folder: Path) -> None:
+    (folder / "letters").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (folder / f"letters/{name}").write_text(f"Dear {name},\n" * 500, encoding="utf-8")
+    document = document_of(folder, **{"data_config.corpus": "letters", "sampling_config.prompt": '"b.txt"'})
+    assert "prompt-not-in-text" not in [problem.code for problem in _look(document, may_run=False).problems]
+
+
+def document_of(folder: Path, **changes: str) -> Document:
+    uri, text = config(folder, **changes)
+    return Document(uri, text, 1, "trickster", types.PositionEncodingKind.Utf16)
 
 
 @pytest.mark.skipif(os.path.exists("/dev/tenstorrent"), reason="a board is here")  # noqa: PTH110

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -284,6 +285,7 @@ def test_reports(finished: tuple[RawClient, Path, str, Follower]) -> None:
     checked = client.request("trickster/doctor", {}, 120)
     assert checked["data"]["would_run"] in checked["report"]
     assert checked["report"].startswith("# This machine")
+    assert re.search(r"\d+ processor cores?, [0-9.]+ [GT]B of memory", checked["report"])
     assert [part["kind"] for part in drain(client, "bar")][:1] == ["begin"]
 
 

@@ -89,6 +89,7 @@ def machine() -> Facts:
     from trickster_engine import __version__
     from trickster_engine.backends.tenstorrent import driver_version, pci_devices
     from trickster_engine.backends.ttml_package import NO_BOARD_VARIABLES, checkout_of
+    from trickster_engine.estimates.machines import main_memory
 
     known = (
         "TT_METAL_HOME", "TT_METAL_RUNTIME_ROOT", "TT_METAL_ARCH_NAME", "TT_VISIBLE_DEVICES", "TT_LOGGER_LEVEL",
@@ -98,6 +99,7 @@ def machine() -> Facts:
     return {
         "system": platform.platform(),
         "processors": os.cpu_count(),
+        "memory": main_memory(),
         "python": platform.python_version(),
         "executable": sys.executable,
         "trickster": __version__,

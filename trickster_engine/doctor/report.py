@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from trickster_engine.backends.ttml_package import BUILD_ADVICE, SILICON
 from trickster_engine.doctor.probe import Facts
+from trickster_engine.estimates.estimate import size_text
 
 Level = Literal["ok", "note", "problem"]
 
@@ -36,13 +37,27 @@ class Report:
     would_run: str  # tt | cuda | mps | cpu
     why: str
 
+    @property
+    def ready(self) -> bool:
+        """Whether training can begin on what `device_type: auto` would take."""
+        if self.would_run == "tt":
+            return not any(finding.level == "problem" for finding in self.findings)
+        return any(finding.code == "torch" for finding in self.findings)
+
+    @property
+    def about_boards(self) -> str:
+        """What somebody with a board, or with ttml, has to know; empty for everybody else."""
+        concerned = self.probes.get("boards", {}).get("boards") or self.probes.get("package", {}).get("ttml")
+        return SILICON if concerned else ""
+
     def as_json(self) -> dict[str, Any]:
         """The report as plain JSON."""
         return {
             "schema": 1,
             "would_run": self.would_run,
             "why": self.why,
-            "silicon": SILICON,
+            "ready": self.ready,
+            "silicon": self.about_boards,
             "findings": [asdict(finding) for finding in self.findings],
             "probes": dict(self.probes),
         }
@@ -56,8 +71,10 @@ class Report:
         if steps:
             lines += ["", "Next steps:"]
             lines += [f"  {number}. {finding.next_step}" for number, finding in enumerate(steps, 1)]
-        if self.probes.get("boards", {}).get("boards") or self.probes.get("package", {}).get("ttml"):
-            lines += ["", SILICON]
+        if self.ready:
+            lines += ["", "Ready to train. Next, the data: trickster prepare CONFIG"]
+        if self.about_boards:
+            lines += ["", self.about_boards]
         return "\n".join(lines)
 
 
@@ -78,6 +95,10 @@ def _machine(probes: Mapping[str, Facts]) -> list[Finding]:
     if "python" not in facts:
         return []
     findings = [Finding("python", "ok", f"Python {facts['python']} ({facts['executable']}), {facts['system']}.")]
+    if facts.get("processors"):
+        memory = f", {size_text(facts['memory'])} of memory" if facts.get("memory") else ""
+        cores = facts["processors"]
+        findings.append(Finding("processor", "ok", f"{cores} processor core{'s' if cores > 1 else ''}{memory}."))
     environment: Mapping[str, str] = facts.get("environment", {})
     for name in ("TT_METAL_SIMULATOR", "TT_METAL_MOCK_CLUSTER_DESC_PATH", "TT_METAL_EMULE_MODE"):
         if environment.get(name):

@@ -90,16 +90,23 @@ def _prepare(data: Any) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-_MARKS = {"ok": "✓", "note": "·", "warning": "!", "error": "✗"}
+#: Findings by level, in the order in which they matter to somebody who wants to begin.
+_LEVELS = {"problem": "To be mended", "ok": "What is here", "note": "Worth knowing"}
 
 
 def _doctor(data: Any) -> str:
-    lines = ["# This machine", f"`device_type: auto` would train on **{data['would_run']}**: {data['why']}", ""]
-    for finding in data["findings"]:
-        next_step = f" {finding['next_step']}" if finding["next_step"] else ""
-        lines.append(f"- {_MARKS.get(finding['level'], '-')} {finding['title']}{next_step}")
-    lines += ["", data["silicon"]]
-    return "\n".join(lines) + "\n"
+    blocks = ["# This machine"]
+    if data["ready"]:
+        blocks.append("**Ready to train.** Next: the data (step 3 of the lesson, *Prepare Dataset*).")
+    blocks.append(f"`device_type: auto` would train on **{data['would_run']}**: {data['why']}")
+    for level, title in _LEVELS.items():
+        findings = [finding for finding in data["findings"] if finding["level"] == level]
+        if findings:
+            blocks.append(f"## {title}")
+            blocks.append("\n".join(f"- {one['title']} {one['next_step']}".rstrip() for one in findings))
+    if data["silicon"]:
+        blocks.append(data["silicon"])
+    return "\n\n".join(blocks) + "\n"
 
 
 _PAGES = {"compare": _compare, "inspect": _inspect, "prepare": _prepare, "doctor": _doctor}

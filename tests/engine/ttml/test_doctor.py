@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trickster_server.runs.reports import report as report_page
 
 from tests.engine.ttml.conftest import DOUBLE
 from trickster_engine import doctor
@@ -52,6 +53,38 @@ def codes(probes: dict[str, Any], level: str = "problem") -> set[str]:
 
 def changed(**parts: Any) -> dict[str, Any]:
     return {**READY, **parts}
+
+
+def on_this_page(probes: dict[str, Any]) -> str:
+    """What VS Code shows of a report."""
+    return report_page("doctor", judge(probes).as_json(), "")
+
+
+def test_a_machine_without_a_board_is_ready_and_is_told_nothing_about_boards() -> None:
+    machine = {**MACHINE, "processors": 2, "memory": 16_700_000_000}
+    nothing = {"machine": machine, "boards": {"boards": []}, "torch": TORCH, "package": {"ttml": False}}
+    report = judge(nothing)
+    assert report.ready and report.would_run == "cpu"
+    for shown in (report.as_text(), on_this_page(nothing)):
+        assert "2 processor cores, 16.7 GB of memory" in shown
+        assert "Ready to train" in shown and "Next" in shown
+        assert "has not yet run on a board" not in shown
+    assert "To be mended" not in on_this_page(nothing)
+    assert not any(mark in on_this_page(nothing) for mark in ("- ·", "- ✓", "- -"))
+
+
+def test_a_python_without_torch_is_not_ready() -> None:
+    without = {"machine": MACHINE, "boards": {"boards": []}, "torch": {"found": False}, "package": {"ttml": False}}
+    assert not judge(without).ready
+    page = on_this_page(without)
+    assert "Ready" not in page
+    assert page.index("To be mended") < page.index("This Python has no torch") < page.index("What is here")
+
+
+def test_a_board_that_somebody_holds_is_not_ready() -> None:
+    held = changed(boards={"boards": [{**BOARD, "holders": [{"pid": 4321, "command": "python x.py"}]}]})
+    assert judge(READY).ready and not judge(held).ready
+    assert "has not yet run on a board" in on_this_page(READY)
 
 
 def test_a_machine_that_is_ready() -> None:
