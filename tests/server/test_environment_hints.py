@@ -14,7 +14,8 @@ from typing import Any, Literal
 import pytest
 from lsprotocol import types
 from trickster_server.documents import Document
-from trickster_server.environment import _look, memory_advice
+from trickster_server.environment import Corpus, _look, memory_advice
+from trickster_server.features.inlay_hints import hints
 from trickster_server.figures import parameters, tokens_per_step
 
 from tests.server.raw_client import RawClient
@@ -129,6 +130,14 @@ def test_a_folder_of_texts_is_looked_through(folder: Path) -> None:
         (folder / f"letters/{name}").write_text(f"Dear {name},\n" * 500, encoding="utf-8")
     document = document_of(folder, **{"data_config.corpus": "letters", "sampling_config.prompt": '"b.txt"'})
     assert "prompt-not-in-text" not in [problem.code for problem in _look(document, may_run=False).problems]
+
+
+def test_how_often_the_text_is_read_is_said_in_words(folder: Path) -> None:
+    document = document_of(folder, **{"data_config.corpus": "shakespeare"})
+    found = {key: (label, tooltip) for key, label, tooltip in hints(document, Corpus(True, SHAKESPEARE_BYTES, None))}
+    label, tooltip = found["training_config.max_steps"]
+    assert label == "3.1 x the text"
+    assert "it is read 3.1 times" in tooltip
 
 
 def document_of(folder: Path, **changes: str) -> Document:

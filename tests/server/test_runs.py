@@ -543,7 +543,8 @@ def test_no_process_is_started_in_a_folder_that_is_not_trusted(tmp_path: Path, e
             ("trickster/generate", {"checkpoint": "/x"}),
             ("trickster/nextTokens", {"checkpoint": "/x", "text": "a"}),
         ):
-            assert client.wait(client.begin(method, params))["error"]["code"] == 1001, method
+            error = client.wait(client.begin(method, params))["error"]
+            assert (error["code"], error["data"]["errorCode"]) == (1001, "not-trusted"), method
         assert others(client.process.pid, 0, 0) == []
         client.open(path.as_uri(), path.read_text(encoding="utf-8"))
         where = {"textDocument": {"uri": path.as_uri()}, "position": {"line": 4, "character": 4}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -14,11 +15,13 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 from tests.engine.conftest import TINY, dialogue
 from tests.walkthroughs.pages import PAGES, page, shell_commands
 from trickster_engine import cli
-from trickster_engine.config import set_values
+from trickster_engine.config import check, set_values
+from trickster_engine.data.prepare import prepare
 from trickster_engine.errors import EXIT_STOPPED
 from trickster_engine.runs import RunDirectory, find_runs, read_events
 
@@ -174,9 +177,20 @@ def test_a_command_does_its_work(command: str, evening: tuple[Path, dict[str, Do
     assert output.strip() or ">" in words
 
 
+def test_a_text_of_one_s_own_is_trained_on_as_the_last_page_says(evening: tuple[Path, dict[str, Done]]) -> None:
+    folder, _ = evening
+    (block,) = re.findall(r"```yaml\n(.*?)```", page("ownText"), flags=re.DOTALL)
+    asked = {f"{part}.{key}": value for part, keys in yaml.safe_load(block).items() for key, value in keys.items()}
+    text = set_values((folder / "pico.trickster.yaml").read_text(encoding="utf-8"), asked)
+    plan = check(text, folder).plan
+    assert plan is not None
+    assert (plan.data.corpus, plan.sampling.prompt) == ("letters.txt", "Dear ")
+    assert prepare(plan, folder, progress=False).train.size > 0
+
+
 def test_the_folder_holds_what_the_pages_promise(evening: tuple[Path, dict[str, Done]]) -> None:
     folder, _ = evening
-    assert (folder / "pico.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert (folder / "model.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert (folder / "mini.trickster.yaml").read_text(encoding="utf-8").startswith("# mini")
     assert (folder / "runs/pico-001/report.html").is_file()
     # Stopped once, resumed, and stopped again with Ctrl-C.

@@ -19,6 +19,8 @@ from trickster_engine.baselines import ngram_baselines
 from trickster_engine.config import check, preset_names, preset_plan
 from trickster_engine.data.prepare import held_out, prepare
 from trickster_engine.estimates import count_parameters
+from trickster_engine.printable import printable
+from trickster_engine.report.blocks import GOES_ON
 from trickster_engine.report.untrained import untrained_loss
 
 SHAKESPEARE = 1_115_394
@@ -119,6 +121,16 @@ def test_kept_blocks_hold_what_the_kept_runs_say(path: Path) -> None:
     )
     for name, picture in kept_runs.pictures(text).items():
         assert (path.parent / "pictures" / name).read_text(encoding="utf-8") == picture
+
+
+def test_lines_of_samples_that_are_broken_are_the_model_s_again_without_our_marks() -> None:
+    text = page("watch")
+    kept = json.loads(PICO.read_text(encoding="utf-8"))
+    first = printable((kept["samples"][0]["prompt"] + kept["samples"][0]["text"])[:160]).rstrip()
+    shown = re.findall(r"```text\n(.*?)\n```", text, flags=re.DOTALL)
+    assert shown[0].replace(f"\n{GOES_ON}", "") == first
+    assert f"\n{GOES_ON}" in shown[0]
+    assert f"after {GOES_ON} belongs to the line above" in text
 
 
 RANDOM = kept_runs.KEPT_FOLDER / "random.json"

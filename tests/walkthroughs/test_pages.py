@@ -15,6 +15,8 @@ from trickster_engine.config import check, preset_text, set_values
 
 MANIFEST: dict[str, Any] = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
 MOST_WORDS = 550  # three minutes at an unhurried pace
+#: Characters of a block that VS Code shows in its walkthrough; the rest is cut off. A command may be a little longer.
+SHOWN, MOST_IN_A_COMMAND = 49, 60
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -92,6 +94,13 @@ def test_the_text_is_plain(name: str) -> None:
     )
     assert not re.search(r"[\U0001F300-\U0001FAFF\u2705\u26A0]", text)
     assert "\u2014" not in text
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_blocks_are_as_narrow_as_the_walkthrough(name: str) -> None:
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", page(name), flags=re.DOTALL | re.MULTILINE):
+        for line in block.splitlines():
+            assert len(line) <= (MOST_IN_A_COMMAND if language == "sh" else SHOWN), line
 
 
 def test_the_list_of_pages_is_whole() -> None:

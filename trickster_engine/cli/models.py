@@ -32,7 +32,14 @@ def add_commands(commands: Subcommands) -> None:
     inspecting.add_argument(
         "--picture", type=Path, metavar="FILE", help="also draw the architecture with its numbers, as an SVG"
     )
-    inspecting.add_argument("--page", type=Path, metavar="FILE", help="also write it all as a page for the browser")
+    inspecting.add_argument(
+        "--page",
+        type=Path,
+        nargs="?",
+        const=Path("model.html"),
+        metavar="FILE",
+        help="also write it all as a page for the browser (model.html unless you name one)",
+    )
     add_json(inspecting)
     inspecting.set_defaults(run=_inspect)
 
@@ -64,6 +71,7 @@ def add_commands(commands: Subcommands) -> None:
 
 def _add_sampling_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
+        "-p",
         "--prompt",
         dest="prompts",
         action="append",
@@ -72,7 +80,7 @@ def _add_sampling_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--checkpoint", default="best", help="best (default), latest, final, or step-NNNNNN")
     parser.add_argument("--max-new-tokens", type=int, metavar="N")
-    parser.add_argument("--temperature", type=float, metavar="T", help="0 = always the likeliest, 1.5 = wild")
+    parser.add_argument("-t", "--temperature", type=float, metavar="T", help="0 = always the likeliest, 1.5 = wild")
     parser.add_argument("--top-k", type=int, metavar="K")
     parser.add_argument("--top-p", type=float, metavar="P")
     parser.add_argument("--repetition-penalty", type=float, metavar="R")

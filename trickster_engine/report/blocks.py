@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from trickster_engine.config import check
@@ -24,6 +24,11 @@ OLDER_CLAIM = 0.93
 
 #: Characters in a line of a page.
 LINE = 120
+
+#: Characters of verbatim text that VS Code shows in a line of the lesson; it does not wrap them, it cuts them off.
+VERBATIM_LINE = 48
+#: Begins a line that is ours and not the model's.
+GOES_ON = "\N{DOWNWARDS ARROW WITH TIP RIGHTWARDS}"
 
 
 def time_taken(kept: Kept) -> str:
@@ -106,6 +111,8 @@ def samples(kept: Kept) -> str:
             f"Step {sample['step']:,}{'' if loss is None else f', held-out loss {loss:.3f}'}:\n\n"
             f"```text\n{shown}\n```\n"
         )
+    if any(GOES_ON in part for part in parts):
+        parts.append(f"What stands after {GOES_ON} belongs to the line above, which is too long for this page.\n")
     return "\n".join(parts)
 
 
@@ -228,10 +235,19 @@ def _wrapped(prose: str) -> str:
 
 
 def _broken(text: str) -> str:
-    """Verbatim text with its overlong lines cut: noise has no line breaks."""
-    return "\n".join(
-        line[start : start + LINE] for line in text.split("\n") for start in range(0, len(line) or 1, LINE)
-    )
+    """Verbatim text with its overlong lines broken where it can be seen that they are: noise has no line breaks."""
+    return "\n".join(piece for line in text.split("\n") for piece in _pieces(line))
+
+
+def _pieces(line: str) -> Iterator[str]:
+    mark = ""
+    while len(mark + line) > VERBATIM_LINE:
+        room = VERBATIM_LINE - len(mark)
+        space = line.rfind(" ", room // 2, room + 1)
+        end = space if space > 0 else room
+        yield mark + line[:end]
+        line, mark = line[end:], GOES_ON
+    yield mark + line
 
 
 def _uncapitalised(title: str) -> str:

@@ -7,7 +7,7 @@ export function count(value: number): string {
   return grouped.format(value);
 }
 
-/** 5180672 → "5.2M"; 980 → "980". */
+/** 5180672 → "5.2M"; 27402752 → "27M"; 980 → "980". */
 export function short(value: number): string {
   for (const [unit, size] of [
     ['B', 1e9],
@@ -16,7 +16,7 @@ export function short(value: number): string {
   ] as const) {
     if (value >= size) {
       const scaled = value / size;
-      return `${scaled.toFixed(scaled < 10 ? 1 : 0)}${unit}`;
+      return `${scaled.toFixed(scaled < 20 ? 1 : 0)}${unit}`;
     }
   }
   return String(Math.round(value));

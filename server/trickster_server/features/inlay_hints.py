@@ -49,8 +49,9 @@ def hints(document: Document, corpus: Corpus | None) -> list[tuple[str, str, str
             found.append(
                 (
                     "training_config.max_steps",
-                    f"{times(epochs)} epochs",
-                    f"{training.max_steps:,} steps x {tokens:,} tokens, from about {text:,} tokens of training text.",
+                    f"{times(epochs)} x the text",
+                    f"{training.max_steps:,} steps x {tokens:,} tokens, about {text:,} tokens of training text: "
+                    f"it is read {times(epochs)} times (so many epochs).",
                 )
             )
     return found

@@ -87,7 +87,7 @@ class Interpreters:
             raise RequestError(
                 ErrorCode.NO_TORCH,
                 f"{path} lacks {names}. Set up an environment for training, or choose an interpreter that has them.",
-                {"python": path, "missing": list(interpreter.missing)},
+                {"python": path, "missing": list(interpreter.missing), "errorCode": "torch-missing"},
             )
         return path
 

@@ -355,7 +355,9 @@ class RunService:
     def _require_trust(self) -> None:
         if not self._server.trusted:
             raise RequestError(
-                ErrorCode.NOT_TRUSTED, "This folder is not trusted, so no process is started. Trust it first."
+                ErrorCode.NOT_TRUSTED,
+                "This folder is not trusted, so no process is started. Trust it first.",
+                {"errorCode": "not-trusted"},
             )
 
     async def _run(self, run_id: str) -> FollowedRun:

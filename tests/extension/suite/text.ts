@@ -7,6 +7,7 @@ suites.push(() =>
     it('reads as people write', () => {
       assert.equal(text.count(1115394), '1,115,394');
       assert.equal(text.short(5180672), '5.2M');
+      assert.equal(text.short(11604864), '11.6M');
       assert.equal(text.short(27402752), '27M');
       assert.equal(text.short(1130981376), '1.1B');
       assert.equal(text.short(980), '980');

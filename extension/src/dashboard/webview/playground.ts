@@ -148,7 +148,8 @@ export class Playground {
         h(
           'p',
           { class: 'hint' },
-          'Click a character of the text to see what the model believed there. Underlined ones surprised it.',
+          'Click a character of the text to see what the model believed there. Underlined in amber, it was unsure ' +
+            '(less than 35 %); in red, surprised (less than 10 %).',
         ),
       ),
       h(
@@ -160,13 +161,23 @@ export class Playground {
           this.numbers.temperature,
           'Low: careful and repetitive. High: daring and wrong.',
         ),
-        slider('topP', 'Top-p', this.numbers.topP, 'Draw from the likeliest that hold this share; 1 = off.'),
+        slider(
+          'topP',
+          'Top-p',
+          this.numbers.topP,
+          'Choose only among the likeliest, as many as have this probability together; 1 = off.',
+        ),
         h(
           'div',
           { class: 'row fields' },
-          field('topK', 'Top-k (0 = off)', this.numbers.topK),
+          field('topK', 'Top-k', this.numbers.topK),
           field('length', 'Length', this.numbers.length),
           field('seed', 'Seed', this.numbers.seed),
+        ),
+        h(
+          'p',
+          { class: 'hint' },
+          'Top-k: choose only among so many of the likeliest; 0 = off. The same seed, the same text.',
         ),
       ),
     );
@@ -247,7 +258,7 @@ export class Playground {
     } else if (message.type === 'nextTokens' && message.id === this.question && this.selected === undefined) {
       if (message.result) {
         const { tokens, entropy } = message.result;
-        setText(this.barsTitle, `After the prompt · ${entropy.toFixed(2)} nats undecided`);
+        setText(this.barsTitle, `After the prompt · like ${Math.exp(entropy).toFixed(1)} equal choices`);
         this.showBars(tokens);
       } else {
         setText(this.barsTitle, 'What comes next');
