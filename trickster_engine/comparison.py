@@ -55,11 +55,17 @@ class TextFigures:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything `trickster compare` shows. `texts` holds 1,000 characters of each model and of held-out text."""
+    """Everything `trickster compare` shows.
+
+    `texts` is of `characters` characters that each model writes after the first prompt, which does not count, at
+    `temperature`, and of as much held-out text.
+    """
 
     rows: list[ProofRow]
     samples: list[SamplePair]
     texts: dict[str, TextFigures]
+    characters: int
+    temperature: float
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain values."""
@@ -85,7 +91,8 @@ def compare(
     by_trained = sample_batch(trained, tokenizer, prompts, options)
     pairs = [SamplePair(*texts) for texts in zip(prompts, by_random, by_trained, strict=True)]
 
-    return Comparison(rows, pairs, _measure_texts(random, trained, tokenizer, dataset, prompts[0], options))
+    texts = _measure_texts(random, trained, tokenizer, dataset, prompts[0], options)
+    return Comparison(rows, pairs, texts, MEASURED_CHARACTERS, options.temperature)
 
 
 def _measure_texts(

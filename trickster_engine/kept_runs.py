@@ -94,7 +94,6 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
                 "random": course.long_random,
                 "model": course.long_model,
                 "real": course.long_real,
-                "ordered": course.ordered,
                 "backs": [{"step": back.step, "luck": back.luck} for back in course.backs],
                 "past": course.past,
             }

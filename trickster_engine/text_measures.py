@@ -79,16 +79,17 @@ def longest_copied_runs(samples: Sequence[str], training_text: str | Iterable[st
     return best
 
 
-def copied_shares(sample: str, training_text: str, lengths: Sequence[int]) -> dict[int, float]:
-    """Return, for each length, the share of the sample's runs of so many characters found in the training text, 0..1.
+def copied_shares(samples: Sequence[str], training_text: str, lengths: Sequence[int]) -> dict[int, float]:
+    """Return, for each length, the share of the samples' runs of so many characters found in the training text, 0..1.
 
-    Lengths that the sample does not have are left out.
+    A run lies within one sample. Lengths that no sample has are left out.
     """
-    ours, theirs = _WindowHashes(sample), _WindowHashes(training_text)
+    ours, theirs = [_WindowHashes(sample) for sample in samples], _WindowHashes(training_text)
     shares = {}
     for length in lengths:
-        if length <= min(len(sample), len(training_text)):
-            shares[length] = float(np.isin(ours.of(length), theirs.of(length)).mean())
+        long_enough = [hashes.of(length) for hashes in ours if length <= len(hashes.text)]
+        if long_enough and length <= len(training_text):
+            shares[length] = float(np.isin(np.concatenate(long_enough), theirs.of(length)).mean())
     return shares
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from trickster_engine import text_measures
 from trickster_engine.text_measures import (
+    copied_shares,
     longest_copied_run,
     longest_copied_runs,
     real_word_share,
@@ -55,6 +56,12 @@ def test_runs_across_the_borders_of_pieces_are_found(samples: list[str], pieces:
 @given(text=st.text(), start=st.integers(0, 50))
 def test_a_part_of_the_training_text_is_copied_whole(text: str, start: int) -> None:
     assert longest_copied_run(text[start:], text) == (len(text[start:]), text[start:])
+
+
+def test_copied_shares_lie_within_one_sample() -> None:
+    shares = copied_shares(["abcx", "cde"], "abcde", [1, 2, 3, 4, 9])
+    assert shares == {1: pytest.approx(6 / 7), 2: pytest.approx(4 / 5), 3: pytest.approx(2 / 3), 4: 0.0}
+    assert copied_shares([""], "abc", [1]) == {}
 
 
 def test_the_hash_is_only_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,7 +228,8 @@ def print_comparison(
     print(f"\n{'Loss on the held-out text':<28}{'nats a token':>14}{'bits a character':>20}")
     for row in result.rows:
         print(f"  {PREDICTORS.get(row.name, row.name):<26}{row.nats:>14.4f}{row.bits_per_character:>20.4f}")
-    print(f"\n{'In 1,000 characters':<28}{'real words':>14}{'longest copy':>20}")
+    print(f"\nIn {result.characters:,} characters after the prompt, at temperature {result.temperature:g}")
+    print(f"{'':<28}{'real words':>14}{'longest copy':>20}")
     for name, figures in result.texts.items():
         print(f"  {name:<26}{figures.real_word_share:>14.1%}{figures.longest_copied_run:>20}")
     print(f"  The model's longest copy is {result.texts['this model'].copied!r}.")

@@ -61,10 +61,9 @@ def _report(options: argparse.Namespace) -> int:
             "cannot-write", f"Cannot write {target}: {error.strerror or error}.", "Choose another place with -o FILE."
         ) from error
     if not options.json:
-        near = [course.near for course in result.courses if course.near is not None]
         if result.parting:
             print(result.parting.words)
-        print(f"{sum(value >= 0.8 for value in near)} of {len(near)} measures have come most of the way to real text.")
+        print(result.verdict.words)
         print(f"Open in a browser: {target}")
     return 0
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from trickster_engine.config import check
 from trickster_engine.printable import printable
+from trickster_engine.report.measures import LONG, MEASURES, nearness
 from trickster_engine.report.names import PREDICTORS
 from trickster_engine.report.picture import curve_picture
+from trickster_engine.report.verdict import judge
 
 Kept = Mapping[str, Any]
 
@@ -123,7 +125,7 @@ def proof(kept: Kept) -> str:
     for row in kept["proof"]["rows"]:
         name = names[row["name"]]
         lines.append(f"| {name} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
-    lines += ["", "| in 1,000 characters of | real words | longest copy |", "|---|---:|---:|"]
+    lines += ["", f"| in 1,000 characters, {_boldness(kept)} | real words | longest copy |", "|---|---:|---:|"]
     for name, text in kept["proof"]["texts"].items():
         shown = names.get(name, name)
         lines.append(f"| {shown} | {text['real_word_share']:.1%} | {text['longest_copied_run']} |")
@@ -140,21 +142,20 @@ def learned(kept: Kept) -> str:
             continue
         values = (_shown(course["unit"], course[name]) for name in ("random", "model", "real"))
         lines.append(f"| {course['level']} | {course['title']} | {' | '.join(values)} |")
-    told = [course for course in kept["learned"] if course["ordered"] is not None and "backs" in course]
-    back = [course for course in told if course["backs"]]
-    clear = [_uncapitalised(c["title"]) for c in back if not all(one["luck"] for one in c["backs"])]
-    past = [_uncapitalised(course["title"]) for course in told if course["past"]]
-    words = ""
-    if back:
-        words = (
-            f"Sample by sample, {len(told) - len(back)} of the report's {len(told)} measures rise without a step back. "
-            f"The steps back of the others may be luck, as samples are short{'' if clear else '.'}"
-        )
-    if clear:
-        words += f"; not so with these: {'; '.join(clear)}."
+    by_key = {measure.key: measure for measure in MEASURES}
+    near = [
+        nearness(by_key[course["key"]], course["model"], course["random"], course["real"])
+        for course in kept["learned"]
+        if course["real"] is not None
+    ]
+    words = (
+        f"{judge(near).words} *Random* and *model* wrote {LONG:,} characters each, at temperature 1; *real* is "
+        "held-out text."
+    )
+    past = [_uncapitalised(course["title"]) for course in kept["learned"] if course.get("past")]
     if past:
         words += f" Some went past real text: {'; '.join(past)}."
-    return "\n".join(lines) + "\n" + ("\n" + _wrapped(words.strip()) if words else "")
+    return "\n".join(lines) + "\n\n" + _wrapped(words)
 
 
 def random_start(kept: Kept) -> str:
@@ -217,6 +218,12 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _boldness(kept: Kept) -> str:
+    """The temperature at which the run's config lets it write."""
+    plan = check(kept["config"]).plan
+    return "" if plan is None else f"at temperature {plan.sampling.temperature:g}"
 
 
 def _planned_steps(kept: Kept) -> int:

@@ -37,9 +37,10 @@ class Hardness:
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Losses in nats a token, on `tokens` tokens of held-out text."""
+    """Losses in nats a token, on the beginning of the held-out text."""
 
-    tokens: int
+    tokens: int  # the first of the held-out text
+    of: int  # tokens of held-out text in all
     mean: float
     characters: list[Hardness]  # hardest first
     easiest: list[Hardness]  # easiest first
@@ -66,6 +67,7 @@ def find_difficulty(model: Llama, tokenizer: Tokenizer, dataset: Dataset) -> Dif
     start = min(model.config.max_seq_len, max(0, len(targets) - _EXCERPT))
     return Difficulty(
         tokens=len(targets),
+        of=len(dataset.val) - 1,  # nothing comes before the first
         mean=float(losses.mean()),
         characters=sorted(common, key=lambda row: -row.nats),
         easiest=sorted(common, key=lambda row: row.nats),

@@ -29,6 +29,8 @@ OLD_WORDS = frozenset(_OLD.split())
 _MARKS = ".,;:!?"
 _PAIRS = {"(": ")", "[": "]", "{": "}", "\N{LEFT DOUBLE QUOTATION MARK}": "\N{RIGHT DOUBLE QUOTATION MARK}"}
 _SPEAKER = re.compile(r"(?P<name>[^\W\d_][^\n:]{0,40}):[ \t]*(?=\n|$)")
+#: Characters that the models write to be measured, at temperature 1: their own probabilities.
+LONG = 4000
 #: Characters of training text that tell how the corpus is written.
 _REFERENCE_CHARACTERS = 2_000_000
 #: Windows of held-out text that stand for real text of a sample's length.

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Sequence
 from trickster_engine.printable import printable
 from trickster_engine.report import charts
 from trickster_engine.report.charts import Series
+from trickster_engine.report.curve import APART, Parting
 from trickster_engine.report.difficulty import Hardness
 from trickster_engine.report.html_page import document, safe
-from trickster_engine.report.measures import LEVELS
+from trickster_engine.report.measures import LEVELS, LONG
 from trickster_engine.report.names import PREDICTORS
-from trickster_engine.report.study import LONG, Copying, Course, Sample, Study
+from trickster_engine.report.study import Copying, Course, Sample, Study
+from trickster_engine.report.verdict import NEAR
 
 _LEVEL_WORDS = {
     "character": "which letters there are, and which follow which",
@@ -49,7 +51,11 @@ def _head(study: Study) -> str:
     words = next((course for course in study.courses if course.key == "real-words"), None)
     if words is not None:
         facts.append(
-            (_value(words, words.long_model), f"real words; held-out text has {_value(words, words.long_real)}")
+            (
+                _value(words, words.long_model),
+                f"real words in {LONG:,} characters at temperature 1; held-out text has "
+                f"{_value(words, words.long_real)}",
+            )
         )
     cards = "".join(f"<div><b>{safe(value)}</b><small>{safe(about)}</small></div>" for value, about in facts)
     return (
@@ -57,6 +63,7 @@ def _head(study: Study) -> str:
         f'<p class="soft">{study.parameters:,} parameters, {study.steps_done:,} steps on {safe(study.device)}, '
         f"{study.times_over_text:.1f} times over the text of {safe(study.corpus)} ({safe(study.tokenizer)} tokens). "
         f"Judged here: checkpoint {safe(study.checkpoint)}.</p>"
+        f"<p><strong>{safe(study.verdict.words)}</strong></p>"
         f'<div class="facts">{cards}</div>'
     )
 
@@ -84,8 +91,11 @@ def _losses(study: Study) -> str:
     )
     return (
         "<h2>The loss, and whether the two part</h2>"
-        "<p>How surprised the model is by the next token, on average. The dashed lines are what guessing, and counting "
-        "single letters, pairs and triples, achieve on the same held-out text.</p>"
+        "<p>How surprised the model is by the next token, on average: over "
+        f"{study.held_out:,} tokens of held-out text, and over {study.trained_on:,} tokens spread evenly over the "
+        "training text. (While it trains, the dashboard shows the loss on the batches just learned from, which differs "
+        "a little.) The dashed lines are what guessing, and counting single letters, pairs and triples, achieve on the "
+        "same held-out text.</p>"
         + charts.legend(series)
         + chart
         + (f"<p><strong>{safe(study.parting.words)}</strong></p>" if study.parting else "")
@@ -104,8 +114,8 @@ def _samples(study: Study) -> str:
     rest = f"<details><summary>{len(others)} more</summary>{''.join(map(_sample, others))}</details>" if others else ""
     return (
         "<h2>From noise to text</h2>"
-        f"<p>What it wrote after <code>{safe(study.prompt)}</code> as it learned, at temperature "
-        f"{study.temperature:g}.</p>{shown}{rest}"
+        f"<p>What it wrote after <code>{_code(study.prompt)}</code> as it learned, about {study.sample_length:,} "
+        f"characters each time, at temperature {study.temperature:g}.</p>{shown}{rest}"
     )
 
 
@@ -119,10 +129,12 @@ def _sample(sample: Sample) -> str:
 def _measures(study: Study) -> str:
     parts = [
         "<h2>Level by level</h2>",
-        f"<p>Each question is asked of {LONG:,} characters by random weights, by the model (at temperature 1, its own "
-        "probabilities), and of held-out text. The small curve follows the samples along the run, which are about "
-        f"{study.sample_length:,} characters long and therefore jump about; the dashed level is real text of that "
-        "length. <em>Way</em> is how far the model has come from random to real.</p>",
+        f"<p>Each question is asked of {LONG:,} characters that random weights wrote, of {LONG:,} that the model wrote "
+        f"(both at temperature 1, in texts that begin with <code>{_code(study.long_prompt)}</code>), and of pieces of "
+        "held-out text as long. <em>Way</em> is how far the model has come from random to real; "
+        f"{NEAR:.0%} is most of it. The small curve follows the samples along the run, which are too short to be "
+        "steady; its dashed level is held-out text in pieces of their length.</p>",
+        _other_prompt(study),
     ]
     for level in LEVELS:
         courses = [course for course in study.courses if course.level == level]
@@ -137,51 +149,59 @@ def _measures(study: Study) -> str:
             )
             parts += [_course(course) for course in courses]
             parts.append("</tbody></table></div>")
-    parts.append(_order(study))
+    parts.append(_past(study))
+    parts.append(_way_there(study))
     return "".join(parts)
 
 
-def _order(study: Study) -> str:
-    """Whether the measures rise from random to real: as a whole, sample by sample, and no further than real text."""
-    able = [course for course in study.courses if course.ordered is not None]
-    if not able:
+def _other_prompt(study: Study) -> str:
+    """Why the long texts begin with something else than the config's prompt; nothing where they do not."""
+    if study.long_prompt == study.prompt:
         return ""
-    astray = [course for course in able if not course.ordered]
-    back = [course for course in able if course.backs]
-    past = [course for course in able if course.past]
-    whole = f"<p>As a whole, from the first samples to the last, {len(able) - len(astray)} of {len(able)} measures "
-    parts = [whole + "come nearer to real text, or stay as near." + (" Not so:</p>" if astray else "</p>")]
-    parts.append(_list(f"{course.title}: {course.words}" for course in astray))
-    steps = f"<p>Step by step, from random weights through every sample, {len(able) - len(back)} of {len(able)} do. "
-    if back:
-        steps += (
-            "<strong>These measures do not rise step by step.</strong> A step back may be luck where two pieces of "
-            f"held-out text of {study.sample_length:,} characters differ as much:</p>"
-        )
-    parts.append(steps if back else steps + "</p>")
-    parts.append(_list(f"{course.title}: {_backs(course)}" for course in back))
-    if past:
-        parts.append("<p>The model did not stop at real text but went past it, further than luck would carry it:</p>")
-    parts.append(
-        _list(f"{c.title}: {_value(c, c.long_model)}; held-out text has {_value(c, c.long_real)}" for c in past)
+    return (
+        f"<p><code>{_code(study.prompt)}</code>, the config's prompt, never occurs in {safe(study.corpus)}, and after "
+        "words that it has never met a model goes astray. So these texts begin with the first words of a line of "
+        "held-out text. For the samples along the run, change <code>sampling_config.prompt</code>.</p>"
     )
-    return "".join(parts)
+
+
+def _past(study: Study) -> str:
+    """The measures on which the model lies beyond real text."""
+    past = [course for course in study.courses if course.past]
+    if not past:
+        return ""
+    return (
+        "<p>On these the model went past real text, by more than two pieces of held-out text as long mostly differ:</p>"
+    ) + _list(f"{safe(c.title)}: {_value(c, c.long_model)}; held-out text has {_value(c, c.long_real)}" for c in past)
+
+
+def _way_there(study: Study) -> str:
+    """Where the measures stepped back from one sample along the run to the next, folded away."""
+    if len([sample for sample in study.samples if sample.step > 0]) < 2:
+        return ""
+    back = [course for course in study.courses if course.backs]
+    words = (
+        "No measure stepped back from one sample to the next."
+        if not back
+        else "These measures stepped back from one sample to the next, away from real text. Samples of about "
+        f"{study.sample_length:,} characters are short, so that may be luck; less so at the steps in bold, where they "
+        "moved further than two pieces of held-out text of that length mostly differ."
+    )
+    return (
+        "<details><summary>The way there, sample by sample</summary>"
+        f"<p>{words}</p>{_list(f'{safe(course.title)}: {_backs(course)}' for course in back)}</details>"
+    )
 
 
 def _backs(course: Course) -> str:
-    """The steps back of a measure in words, those that are more than luck by themselves."""
-    lucky = [f"{back.step:,}" for back in course.backs if back.luck]
-    clear = [f"{back.step:,}" for back in course.backs if not back.luck]
-    said = []
-    if clear:
-        said.append(f"back at step {', '.join(clear)}, which is more than luck")
-    if lucky:
-        said.append(f"back at step {', '.join(lucky)}, which may be luck")
-    return "; ".join(said)
+    """The steps back of a measure as HTML, in bold those that are more than luck."""
+    steps = [f"{back.step:,}" if back.luck else f"<b>{back.step:,}</b>" for back in course.backs]
+    return f"{'step' if len(steps) == 1 else 'steps'} {', '.join(steps)}"
 
 
 def _list(items: Iterable[str]) -> str:
-    shown = "".join(f"<li>{safe(item)}</li>" for item in items)
+    """A list of HTML; nothing where it is empty."""
+    shown = "".join(f"<li>{item}</li>" for item in items)
     return f"<ul>{shown}</ul>" if shown else ""
 
 
@@ -225,16 +245,19 @@ def _copies(study: Study) -> str:
     return (
         "<h2>Understood, or remembered?</h2>"
         "<p>How many runs of characters of each text stand word for word in the training text. Short ones must: they "
-        "are words. A model that recites lies clearly above held-out text at the longer ones.</p>"
+        "are words. A model that recites lies clearly above held-out text at the longer ones. These are the same texts "
+        f"of {LONG:,} characters as above, without what they were given to go on from. In longer texts longer copies "
+        "turn up, so the proof of learning, which looks at fewer characters and at the config's temperature, has other "
+        "figures.</p>"
         + charts.legend(series)
         + chart
-        + f"<p><strong>{safe(_reciting(study.copying))}</strong></p>"
+        + f"<p><strong>{safe(_reciting(study.copying, study.parting))}</strong></p>"
         + '<div class="wide"><table><thead><tr><th>the longest copy in</th><th class="n">characters</th>'
         f"<th>it reads</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 
-def _reciting(copying: Sequence[Copying]) -> str:
+def _reciting(copying: Sequence[Copying], parting: Parting | None) -> str:
     by_name = {one.name: one for one in copying}
     model, real = by_name["model"].shares, by_name["real"].shares
     above = [length for length in model if length >= 15 and model[length] > real.get(length, 0.0) + 0.05]
@@ -244,7 +267,14 @@ def _reciting(copying: Sequence[Copying]) -> str:
             f"It recites: of its runs of {at} characters {model[at]:.1%} stand in the training text, of held-out "
             f"text's {real.get(at, 0.0):.1%}."
         )
-    return "It does not recite: its longer runs are found in the training text no more than those of held-out text."
+    honest = "its longer runs are found in the training text no more than those of held-out text."
+    if parting is not None and parting.unshared is not None and parting.unshared > APART:
+        return (
+            f"It does not recite here: {honest} But the losses, {parting.gap_at_end:.3f} nats apart at the end of the "
+            "run, show that it knows the training text much better than other text: given a piece of it, it may well "
+            "know how that goes on."
+        )
+    return f"It does not recite: {honest}"
 
 
 def _difficulty(study: Study) -> str:
@@ -257,6 +287,7 @@ def _difficulty(study: Study) -> str:
         title="Loss by how much context came before",
         names={float(index): str(place) for index, (place, _) in enumerate(found.positions)},
     )
+    scale = max((row.nats for row in found.characters), default=0.0)
     most = max((loss for _, loss in found.excerpt), default=1.0) or 1.0
     excerpt = "".join(
         f'<span style="background:rgba(var(--heat),{min(1.0, loss / most) * 0.85:.2f})" title="{loss:.2f} nats, '
@@ -265,14 +296,14 @@ def _difficulty(study: Study) -> str:
     )
     return (
         "<h2>What it finds hard</h2>"
-        f"<p>Token by token on {found.tokens:,} tokens of held-out text; {found.mean:.3f} nats on average.</p>"
+        f"<p>{_looked_at(study)}</p>"
         "<h3>Where in the text</h3>"
         + _hardness(found.places)
         + "<h3>Surprise, seen</h3><p>Held-out text; the stronger the colour, the more surprised. Hover for the "
         f'figure. The first letter of a word is where the choices are.</p><div class="text">{excerpt}</div>'
-        "<h3>Which characters</h3><p>The hardest, and the easiest.</p>"
-        + _hardness(found.characters[:8])
-        + _hardness(found.easiest[:5])
+        "<h3>Which characters</h3><p>The hardest, then the easiest, on one scale.</p>"
+        + _hardness(found.characters[:8], scale)
+        + _hardness(found.easiest[:5], scale)
         + "<h3>After which two</h3><p>The contexts that make up the greatest part of the whole loss.</p>"
         + _hardness(found.contexts[:8])
         + "<h3>Does looking further back help?</h3><p>Where the curve goes flat, more context brings nothing.</p>"
@@ -280,8 +311,21 @@ def _difficulty(study: Study) -> str:
     )
 
 
-def _hardness(rows: Sequence[Hardness]) -> str:
-    most = max((row.nats for row in rows), default=1.0) or 1.0
+def _looked_at(study: Study) -> str:
+    """Which tokens the model is looked at on, and why their mean is not the loss over the run."""
+    found = study.difficulty
+    if found.tokens >= found.of:
+        return f"Token by token on all {found.tokens:,} tokens of held-out text: {found.mean:.3f} nats on average."
+    whole = "all of them" if study.held_out >= found.of else f"{study.held_out:,} tokens spread evenly over them"
+    return (
+        f"Token by token on the first {found.tokens:,} of the {found.of:,} tokens of held-out text: {found.mean:.3f} "
+        f"nats on average there. The loss over the run is of {whole}, so it differs."
+    )
+
+
+def _hardness(rows: Sequence[Hardness], scale: float | None = None) -> str:
+    """A table with bars; `scale` is the loss, in nats, of a full bar where it is not the greatest of these rows."""
+    most = scale or max((row.nats for row in rows), default=1.0) or 1.0
     body = "".join(
         f'<tr><td><code>{safe(row.what)}</code></td><td class="bar" style="width:40%">'
         f'<i style="width:{100 * row.nats / most:.0f}%"></i></td><td class="n">{row.nats:.2f}</td>'
@@ -298,17 +342,12 @@ def _limits(study: Study) -> str:
     weak = sorted(
         (course for course in study.courses if course.near is not None), key=lambda course: course.near or 0.0
     )
-    far = [course for course in weak if (course.near or 0.0) < 0.8][:4]
-    least = (
-        "<p>Furthest from real text: "
-        + "; ".join(
-            f"{safe(course.title[:1].lower() + course.title[1:])} ({round(100 * (course.near or 0.0))} % of the way)"
-            for course in far
-        )
-        + ".</p>"
-        if far
-        else "<p>On every measure here the model has come most of the way from random to real.</p>"
+    far = [course for course in weak if (course.near or 0.0) < NEAR]
+    told = "; ".join(
+        f"{safe(course.title[:1].lower() + course.title[1:])} ({round(100 * (course.near or 0.0))} % of the way)"
+        for course in far[:4]
     )
+    least = f"<p>{safe(study.verdict.words)}{f' Furthest from it: {told}.' if far else ''}</p>"
     return (
         "<h2>What was not learned</h2>"
         + least
@@ -325,6 +364,11 @@ def _value(course: Course, value: float | None) -> str:
     if value is None:
         return "\N{EN DASH}"
     return f"{value:.1%}" if course.unit == "share" else f"{value:.1f}"
+
+
+def _code(text: str) -> str:
+    """A prompt as HTML that shows what has no look."""
+    return safe(printable(text).strip())
 
 
 def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:

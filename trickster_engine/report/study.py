@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,9 +16,11 @@ from trickster_engine.errors import TricksterError
 from trickster_engine.events import Event
 from trickster_engine.model.llama import Llama
 from trickster_engine.model.load import load_model
+from trickster_engine.report.beginning import beginning
 from trickster_engine.report.curve import LossPoint, Parting, find_parting, loss_points
 from trickster_engine.report.difficulty import Difficulty, find_difficulty
 from trickster_engine.report.measures import (
+    LONG,
     Measure,
     Reference,
     measure_text,
@@ -27,12 +28,12 @@ from trickster_engine.report.measures import (
     measures_that_apply,
     nearness,
 )
+from trickster_engine.report.verdict import Verdict, judge
 from trickster_engine.runs import RunDirectory, RunIdentity, read_events
 from trickster_engine.sampling import SamplingOptions, sample_batch
-from trickster_engine.text_measures import copied_shares, longest_copied_run
+from trickster_engine.text_measures import copied_shares, longest_copied_runs
+from trickster_engine.training.loop import TRAIN_PROBE_TOKENS
 
-#: Characters that the models write for the long look, at temperature 1: the model's own probabilities.
-LONG = 4000
 #: Lengths of runs of characters that are looked for in the training text.
 COPIED_LENGTHS = (3, 5, 8, 10, 15, 20, 30, 50)
 #: Training text that is searched and counted. More would take minutes and change little.
@@ -75,15 +76,21 @@ class Course:
     long_model: float | None
     long_real: float
     near: float | None
-    ordered: bool | None
-    words: str
     backs: list[StepBack]
     past: bool  # the model's long text lies beyond real text, further than luck would carry it
 
 
 @dataclass(frozen=True)
+class LongText:
+    """`LONG` characters in the model's own probabilities, as several texts after the same prompt."""
+
+    whole: str  # the texts with their prompts, joined by blank lines
+    written: list[str]  # what the model wrote itself
+
+
+@dataclass(frozen=True)
 class Copying:
-    """How much of a text of `LONG` characters stands in the training text."""
+    """How much of a text of `LONG` characters stands in the training text; a prompt does not count."""
 
     name: str
     longest: int
@@ -105,14 +112,18 @@ class Study:
     steps_done: int
     times_over_text: float
     checkpoint: str
-    prompt: str
+    prompt: str  # the config's, which the samples along the run begin with
+    long_prompt: str  # what the long texts begin with: another one where the corpus never has the config's
     temperature: float
     sample_length: int
+    trained_on: int  # tokens of training text that its loss is measured on
+    held_out: int  # tokens of held-out text that the loss over the run is measured on
     baselines: dict[str, float]
     points: list[LossPoint]
     parting: Parting | None
     samples: list[Sample]
     courses: list[Course]
+    verdict: Verdict
     copying: list[Copying]
     difficulty: Difficulty
     long_texts: dict[str, str]
@@ -138,13 +149,13 @@ def study(path: Path, checkpoint: str = "best", say: Callable[[str], None] = lam
     return _Studying(run, plan, identity, model, tokenizer, dataset, events, read, say).study(folder.name)
 
 
-def long_text(model: Llama, tokenizer: Tokenizer, sampling: SamplingConfig, characters_per_token: float) -> str:
-    """`LONG` characters in the model's own probabilities, several texts joined by a blank line."""
+def long_text(model: Llama, tokenizer: Tokenizer, sampling: SamplingConfig, characters_per_token: float) -> LongText:
+    """Let a model write at temperature 1 after the prompt of `sampling`."""
     tokens = math.ceil(LONG / _ROWS / characters_per_token)
     options = replace(SamplingOptions.from_config(sampling), max_new_tokens=tokens)
     options = replace(options, temperature=1.0, top_k=0, top_p=1.0, repetition_penalty=1.0)
     texts = sample_batch(model, tokenizer, [sampling.prompt] * _ROWS, options)
-    return "\n\n".join(sampling.prompt + text for text in texts)[:LONG]
+    return LongText("\n\n".join(sampling.prompt + text for text in texts)[:LONG], texts)
 
 
 @dataclass(frozen=True)
@@ -165,23 +176,28 @@ class _Studying:
         reference = Reference.of(training_text)
         held_out = self.dataset.val_text(SEARCHED)
         points = loss_points(self.events)
+        prompt = self.plan.sampling.prompt
+        long_prompt = beginning(prompt, training_text, held_out, reference.characters, self.tokenizer)
         twin = Llama(self.model.config).initialize(self.plan.training.seed).to(self.model.device)
         self.say("Measuring the samples along the run")
         samples = self._samples(reference, points)
         length = _typical([len(sample.prompt + sample.text) for sample in samples]) or 200
         self.say(f"Random weights write {LONG:,} characters")
-        random = self._written(twin)
+        random = self._written(twin, long_prompt)
         self.say(f"The model writes {LONG:,} characters")
-        texts = {"random": random, "model": self._written(self.model), "real": held_out[:LONG]}
+        model = self._written(self.model, long_prompt)
+        texts = {"random": random.whole, "model": model.whole, "real": held_out[:LONG]}
         self.say("Asking every question of all of them")
         courses = self._courses(reference, samples, held_out, length, texts)
         self.say("Looking for copies from the training text")
-        copying = [_copying(name, text, training_text) for name, text in texts.items()]
+        own = {"random": random.written, "model": model.written, "real": [held_out[:LONG]]}
+        copying = [_copying(name, written, training_text) for name, written in own.items()]
         self.say("Looking at what the model finds hard")
         difficulty = find_difficulty(self.model, self.tokenizer, self.dataset)
         summary = self.run.summary()
+        context = self.plan.model.max_seq_len
         tokens = self.plan.training.batch_size * self.plan.training.gradient_accumulation_steps
-        tokens *= self.plan.model.max_seq_len * summary.step
+        tokens *= context * summary.step
         return Study(
             run=self.run.id,
             events_read=self.events_read,
@@ -193,14 +209,18 @@ class _Studying:
             steps_done=summary.step,
             times_over_text=tokens / len(self.dataset.train),
             checkpoint=checkpoint,
-            prompt=self.plan.sampling.prompt,
+            prompt=prompt,
+            long_prompt=long_prompt,
             temperature=self.plan.sampling.temperature,
             sample_length=length,
+            trained_on=min(max(1, TRAIN_PROBE_TOKENS // context), (len(self.dataset.train) - 1) // context) * context,
+            held_out=len(self.dataset.measured_val),
             baselines=self.identity.baselines,
             points=points,
             parting=find_parting(points),
             samples=samples,
             courses=courses,
+            verdict=judge([course.near for course in courses]),
             copying=copying,
             difficulty=difficulty,
             long_texts=texts,
@@ -224,8 +244,9 @@ class _Studying:
             for step, event in sorted(by_step.items())
         ]
 
-    def _written(self, model: Llama) -> str:
-        return long_text(model, self.tokenizer, self.plan.sampling, self.dataset.characters_per_token)
+    def _written(self, model: Llama, prompt: str) -> LongText:
+        sampling = replace(self.plan.sampling, prompt=prompt)
+        return long_text(model, self.tokenizer, sampling, self.dataset.characters_per_token)
 
     def _courses(
         self, reference: Reference, samples: Sequence[Sample], held_out: str, length: int, texts: dict[str, str]
@@ -252,37 +273,11 @@ class _Studying:
                 long_model=trained[measure.key],
                 long_real=at_long,
                 near=nearness(measure, trained[measure.key], random[measure.key], at_long),
-                ordered=None,
-                words="",
                 backs=[],
                 past=_past(trained[measure.key], random[measure.key], at_long, long_real.luck[measure.key]),
             )
-            ordered, words = _in_order(course, measure)
-            backs = _steps_back(course, measure, real.luck[measure.key])
-            courses.append(replace(course, ordered=ordered, words=words, backs=backs))
+            courses.append(replace(course, backs=_steps_back(course, measure, real.luck[measure.key])))
         return courses
-
-
-def _in_order(course: Course, measure: Measure) -> tuple[bool | None, str]:
-    """Whether a measure went from random towards real as the run went on, and the exception in words."""
-    if course.near is None:
-        return None, "Random weights are as near to real text as can be told: this says nothing about learning."
-    trained = [(step, nearness(measure, value, course.random, course.real)) for step, value in course.steps if step > 0]
-    known = [(step, value) for step, value in trained if value is not None]
-    if len(known) < 2:
-        return None, "Too few samples to see a course."
-    third = max(1, len(known) // 3)
-    early, late = (sum(value for _, value in part) / third for part in (known[:third], known[-third:]))
-    if late + 0.05 < early:
-        return False, (
-            f"the first {third} samples were nearer to real text ({early:.0%} of the way) than the last {third} "
-            f"({late:.0%}). Single samples are short, and luck plays its part."
-        )
-    back = [step for (_, one), (step, other) in itertools.pairwise(known) if other + 0.25 < one]
-    if back:
-        steps = ", ".join(f"{step:,}" for step in back[:4])
-        return True, f"Nearer to real text at the end than at the beginning, with steps back at {steps}."
-    return True, "Nearer to real text as the run went on."
 
 
 def _steps_back(course: Course, measure: Measure, luck: float | None) -> list[StepBack]:
@@ -311,9 +306,9 @@ def _past(model: float | None, random: float | None, real: float, luck: float | 
     return beyond > luck
 
 
-def _copying(name: str, text: str, training_text: str) -> Copying:
-    length, copied = longest_copied_run(text, training_text)
-    return Copying(name, length, copied, copied_shares(text, training_text, COPIED_LENGTHS))
+def _copying(name: str, written: Sequence[str], training_text: str) -> Copying:
+    longest = max(longest_copied_runs(written, training_text), key=lambda run: run.length)
+    return Copying(name, longest.length, longest.text, copied_shares(written, training_text, COPIED_LENGTHS))
 
 
 def _typical(lengths: Sequence[int]) -> int | None:

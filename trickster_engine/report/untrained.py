@@ -15,8 +15,8 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.prepare import prepare
 from trickster_engine.model.llama import Llama
-from trickster_engine.report.measures import Reference, measure_text, measure_windows, measures_that_apply
-from trickster_engine.report.study import LONG, SEARCHED, long_text
+from trickster_engine.report.measures import LONG, Reference, measure_text, measure_windows, measures_that_apply
+from trickster_engine.report.study import SEARCHED, long_text
 from trickster_engine.sampling import SamplingOptions, sample_batch
 from trickster_engine.text_measures import longest_copied_runs, real_word_share, vocabulary_of
 
@@ -61,7 +61,7 @@ def _untrained(plan: Plan, dataset: Dataset, training_text: str, reference: Refe
     model = Llama(plan.model).initialize(seeds[0])
     prompt, options = plan.sampling.prompt, SamplingOptions.from_config(plan.sampling)
     sample = sample_batch(model, dataset.tokenizer, [prompt], options)[0]
-    written = long_text(model, dataset.tokenizer, plan.sampling, dataset.characters_per_token)
+    written = long_text(model, dataset.tokenizer, plan.sampling, dataset.characters_per_token).whole
     piece = written[:MEASURED_CHARACTERS]
     return {
         "model": asdict(plan.model),

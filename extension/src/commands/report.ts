@@ -6,9 +6,6 @@ import { runFor } from './arguments';
 import { ensureTraining } from './environment';
 import { withServerProgress } from './progress';
 
-/** A measure has come most of the way from random to real text from here on. */
-const NEAR = 0.8;
-
 /** What a run has learned and what not: the report, made where it is out of date. */
 export async function report(app: App, argument: unknown): Promise<void> {
   const run = await runFor(
@@ -35,7 +32,7 @@ export async function report(app: App, argument: unknown): Promise<void> {
 
 /** What `trickster report --json` prints, as far as it is used here. */
 interface Measured {
-  courses: { near: number | null }[];
+  verdict: { near: number; of: number };
 }
 
 async function tick(app: App, run: RunInfo, measured: Measured | null): Promise<void> {
@@ -49,9 +46,8 @@ async function tick(app: App, run: RunInfo, measured: Measured | null): Promise<
       `${run.name} has been evaluated ${evaluations === 1 ? 'once' : 'not at all'} so far`,
     );
   } else if (measured) {
-    const near = measured.courses.flatMap((course) => (course.near === null ? [] : [course.near]));
-    const reached = near.filter((value) => value >= NEAR).length;
-    app.lesson.done('learned', `${run.name}: ${reached} of ${near.length} measures near real text`);
+    const { near, of } = measured.verdict;
+    app.lesson.done('learned', `${run.name}: ${near} of ${of} measures near real text`);
   } else if (!app.lesson.isDone('learned')) {
     app.lesson.done('learned', `the report of ${run.name}`);
   }

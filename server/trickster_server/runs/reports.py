@@ -36,12 +36,16 @@ def _compare(data: Any) -> str:
     for pair in data["samples"]:
         blocks += ["## Random weights", _fenced(pair["prompt"] + pair["random"])]
         blocks += ["## Trained", _fenced(pair["prompt"] + pair["trained"])]
-    rows = ["| in 1,000 characters | real words | longest copy |", "|:--|--:|--:|"]
+    about = (
+        f"In {data['characters']:,} characters after the prompt, which does not count, at temperature "
+        f"{data['temperature']:g}:"
+    )
+    rows = ["| | real words | longest copy |", "|:--|--:|--:|"]
     for name, one in data["texts"].items():
         rows.append(f"| {name} | {one['real_word_share']:.1%} | {one['longest_copied_run']} |")
-    blocks += ["## Words and copies", "\n".join(rows)]
-    if copied := data["texts"].get("trained", {}).get("copied"):
-        blocks.append(f"The trained model's longest copy from the training text: {copied!r}.")
+    blocks += ["## Words and copies", about, "\n".join(rows)]
+    if copied := data["texts"].get("this model", {}).get("copied"):
+        blocks.append(f"The model's longest copy from the training text: {copied!r}.")
     return "\n\n".join(blocks) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Callable
@@ -14,8 +15,9 @@ import pytest
 from tests.engine.conftest import dialogue
 from trickster_engine import kept_runs
 from trickster_engine.cli import main
+from trickster_engine.report.curve import LossPoint, find_parting
 from trickster_engine.report.measures import MEASURES, nearness
-from trickster_engine.report.page import _order, _reciting, render
+from trickster_engine.report.page import _past, _reciting, _way_there, render
 from trickster_engine.report.study import Copying, StepBack, Study, study
 from trickster_engine.runs import RunDirectory
 
@@ -115,15 +117,13 @@ def test_the_figures_are_those_of_the_run(run: Path) -> None:
     assert json.loads(json.dumps(found.as_json()))["parameters"] == found.parameters
 
 
-def test_the_page_says_which_measures_do_not_rise_step_by_step(run: Path) -> None:
+def test_the_page_says_which_measures_stepped_back(run: Path) -> None:
     """What the page says is told again here from the samples themselves."""
     found = study(run)
-    page = Wellformed()
-    page.feed(render(found))
-    told = " ".join(page.text.split())
-    able = [course for course in found.courses if course.ordered is not None]
     falling = {}
-    for course in able:
+    for course in found.courses:
+        if course.near is None:
+            continue
         measure = next(measure for measure in MEASURES if measure.key == course.key)
         values = [(step, value) for step, value in course.steps if step > 0 and value is not None]
         near = [0.0] + [nearness(measure, value, course.random, course.real) or 0.0 for _, value in values]
@@ -131,10 +131,11 @@ def test_the_page_says_which_measures_do_not_rise_step_by_step(run: Path) -> Non
         if back:
             falling[course.title] = back
     assert falling, "samples of 120 characters that always rise would be a wonder"
-    assert f"{len(able) - len(falling)} of {len(able)} do." in told
-    assert "These measures do not rise step by step." in told
-    items = re.findall(r"<li>([^<]*)</li>", render(found))
-    assert {item.partition(": back")[0] for item in items if ": back at step" in item} == set(falling)
+    folded = _way_there(found)
+    assert folded.startswith("<details>")
+    items = [html.unescape(re.sub("<.*?>", "", item)) for item in re.findall(r"<li>(.*?)</li>", folded)]
+    told = {item.partition(": step")[0]: re.findall(r"\d+", item.partition(": step")[2]) for item in items}
+    assert told == {title: [f"{step}" for step in steps] for title, steps in falling.items()}
     for course in found.courses:
         assert [back.step for back in course.backs] == falling.get(course.title, [])
 
@@ -143,18 +144,76 @@ def test_luck_and_what_lies_past_real_text_are_told_apart(run: Path) -> None:
     found = study(run)
     course = replace(
         next(course for course in found.courses if course.key == "letters"),
-        ordered=True,
         backs=[StepBack(48, luck=True), StepBack(72, luck=False), StepBack(96, luck=True)],
         past=True,
     )
-    text = _order(replace(found, courses=[course]))
-    assert "0 of 1 do." in text
-    assert "back at step 72, which is more than luck; back at step 48, 96, which may be luck" in text
-    assert "went past it" in text
-    straight = _order(replace(found, courses=[replace(course, backs=[], past=False)]))
-    assert "1 of 1 do." in straight
-    assert "step by step.</strong>" not in straight
-    assert "went past it" not in straight
+    crooked = replace(found, courses=[course])
+    assert "steps 48, <b>72</b>, 96" in _way_there(crooked)
+    assert "went past real text" in _past(crooked)
+    assert render(crooked).count("luck") == 1
+    straight = replace(found, courses=[replace(course, backs=[], past=False)])
+    assert "No measure stepped back" in _way_there(straight)
+    assert _past(straight) == ""
+
+
+def test_there_is_one_count_of_measures(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = study(run)
+    near = [course.near for course in found.courses if course.near is not None]
+    assert (found.verdict.near, found.verdict.of) == (sum(value >= 0.8 for value in near), len(near))
+    assert f"{found.verdict.near} of {found.verdict.of} measures" in found.verdict.words
+    page = render(found)
+    assert page.count(html.escape(found.verdict.words)) == 2  # at the head and at the end
+    assert re.findall(r"\d+ of \d+ measures", page) == [f"{found.verdict.near} of {found.verdict.of} measures"] * 2
+    assert main(["report", str(run)]) == 0
+    assert found.verdict.words in capsys.readouterr().out
+
+
+def test_every_figure_says_what_it_was_measured_on(run: Path) -> None:
+    found = study(run)
+    page = " ".join(re.sub("<.*?>", "", render(found)).split())
+    dataset = RunDirectory(run).identity()
+    assert dataset is not None
+    assert found.held_out == dataset.data["val_tokens"]
+    assert found.trained_on % 32 == 0 and 0 < found.trained_on <= 16384
+    assert f"over {found.held_out:,} tokens of held-out text" in page
+    assert f"over {found.trained_on:,} tokens spread evenly over the training text" in page
+    assert "real words in 4,000 characters at temperature 1" in page
+    assert f"on all {found.difficulty.tokens:,} tokens of held-out text" in page
+    part = replace(found, difficulty=replace(found.difficulty, tokens=100))
+    text = render(part)
+    assert f"on the first 100 of the {found.difficulty.of:,} tokens" in text
+    assert "The loss over the run is of all of them" in text
+
+
+def test_hard_and_easy_characters_are_drawn_on_one_scale(run: Path) -> None:
+    found = study(run)
+    hard, easy = found.difficulty.characters[0].nats, found.difficulty.easiest[0].nats
+    after = render(found).partition("<h3>Which characters</h3>")[2].partition("<h3>")[0]
+    hardest, easiest = (int(re.search(r"<i style=\"width:(\d+)%", table)[1]) for table in after.split("<table>")[1:])  # type: ignore[index]
+    assert hardest == 100
+    assert easiest == round(100 * easy / hard)
+
+
+def test_a_prompt_does_not_count_as_a_copy(run: Path) -> None:
+    found = study(run)
+    assert found.long_prompt == found.prompt == "ROMEO:"
+    assert "ROMEO:" in found.long_texts["random"]
+    random = found.copying[0]
+    assert random.longest < len("ROMEO:")
+
+
+def test_a_corpus_that_never_has_the_prompt(tiny_config: Config, tmp_path: Path) -> None:
+    path = tiny_config(sampling_config={"prompt": "Dear diary"})
+    assert main(["train", str(path)]) == 0
+    found = study(tmp_path / "runs" / "tiny-001")
+    text = (tmp_path / "play.txt").read_text(encoding="utf-8")
+    assert found.prompt == "Dear diary"
+    assert f"\n{found.long_prompt}" in text[-4000:]
+    assert found.long_texts["model"].startswith(found.long_prompt)
+    assert {sample.prompt for sample in found.samples} == {"Dear diary"}
+    page = render(found)
+    assert "<code>Dear diary</code>, the config's prompt, never occurs" in page
+    assert f"begin with <code>{found.long_prompt}</code>" in page
 
 
 def test_learning_brings_a_text_nearer_to_real_text(tiny_config: Config, tmp_path: Path) -> None:
@@ -212,9 +271,20 @@ def test_output_and_json(run: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_reciting_is_said_when_it_is_so() -> None:
     real = Copying("real", 20, "", {5: 0.9, 15: 0.1, 30: 0.0})
     honest = [Copying("random", 2, "", {5: 0.0}), Copying("model", 18, "", {5: 0.95, 15: 0.12, 30: 0.0}), real]
-    assert "does not recite" in _reciting(honest)
+    together = find_parting([LossPoint(step, loss, loss) for step, loss in enumerate((5.0, 4.0, 3.0, 2.0))])
+    assert _reciting(honest, together).startswith("It does not recite:")
+    assert _reciting(honest, None).startswith("It does not recite:")
     parrot = [honest[0], Copying("model", 400, "", {5: 1.0, 15: 0.8, 30: 0.7}), real]
-    assert "It recites: of its runs of 15 characters 80.0%" in _reciting(parrot)
+    assert "It recites: of its runs of 15 characters 80.0%" in _reciting(parrot, together)
+
+
+def test_not_reciting_does_not_gainsay_losses_that_have_come_apart() -> None:
+    real = Copying("real", 20, "", {5: 0.9, 15: 0.1})
+    honest = [Copying("random", 2, "", {5: 0.0}), Copying("model", 18, "", {5: 0.95, 15: 0.12}), real]
+    apart = find_parting([LossPoint(0, 5.528, 5.502), LossPoint(250, 0.547, 2.236)])
+    words = _reciting(honest, apart)
+    assert "does not recite here" in words
+    assert "But the losses, 1.689 nats apart" in words
 
 
 def test_a_model_that_knows_its_text_by_heart_is_found_out(tiny_config: Config, tmp_path: Path) -> None:
@@ -236,7 +306,7 @@ def test_a_model_that_knows_its_text_by_heart_is_found_out(tiny_config: Config, 
     assert found.parting.step is not None
     model, real = found.copying[1], found.copying[2]
     assert model.longest > real.longest
-    assert "It recites" in _reciting(found.copying)
+    assert "It recites" in _reciting(found.copying, found.parting)
 
 
 # ------------------------------------------------------------------------------------------------------------ the pages

@@ -73,6 +73,9 @@ interface Figures {
   rows: { name: string; nats: number; bits_per_character: number }[];
   samples: { prompt: string; random: string; trained: string }[];
   texts: Record<string, { longest_copied_run: number; copied: string; real_word_share: number }>;
+  /** Characters of each of the texts, and the temperature that the models wrote them at. */
+  characters: number;
+  temperature: number;
 }
 
 /** How each row of the table is called on the page, and what it means. */
@@ -148,16 +151,27 @@ function comparison(result: CompareResult): HTMLElement {
         ),
       ),
     ),
-    data.texts && textFigures(data.texts),
+    data.texts && textFigures(data.texts, data.characters, data.temperature),
   );
 }
 
-function textFigures(texts: Figures['texts']): HTMLElement {
+function textFigures(
+  texts: Figures['texts'],
+  characters: number | undefined,
+  temperature: number | undefined,
+): HTMLElement {
   const copied = texts['this model']?.copied;
   return h(
     'section',
     { class: 'card' },
     h('h2', {}, 'Does it write words, and are they its own?'),
+    characters !== undefined && temperature !== undefined
+      ? h(
+          'p',
+          { class: 'caption' },
+          `Of ${text.count(characters)} characters each: what the models wrote after the prompt at temperature ${temperature}, and held-out text. The report asks the same of more text, at another temperature, and so has other figures.`,
+        )
+      : null,
     h(
       'table',
       { class: 'figures' },
