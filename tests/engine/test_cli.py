@@ -179,10 +179,12 @@ def test_compare_proves_that_it_learned(tiny_config: Config, capsys: pytest.Capt
     assert nats["this model"] == pytest.approx(RunDirectory(run).summary().best_val_loss, abs=1e-5)
     assert answer["samples"][0]["random"] != answer["samples"][0]["trained"]
     assert set(answer["texts"]) == {"random model", "this model", "held-out text"}
+    assert (answer["characters"], answer["temperature"]) == (1000, 0.8)
     assert main(["compare", str(run)]) == 0
     text = capsys.readouterr().out
     assert "RANDOM WEIGHTS" in text
     assert "longest copy" in text
+    assert "In 1,000 characters after the prompt, at temperature 0.8" in text
 
 
 def test_runs_lists_them(finished: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
