@@ -155,6 +155,8 @@ export interface RunInfo {
   trainLoss: number | null;
   /** Last loss on the held-out text, in nats a token. */
   valLoss: number | null;
+  /** The step that it was measured at; at 0 nothing has been learned yet. */
+  valStep: number | null;
   /** Lowest loss on the held-out text so far. */
   bestValLoss: number | null;
   /** Last measured speed. */

@@ -140,6 +140,7 @@ class RunInfo:
     max_steps: int | None = item("Steps planned.", None)
     train_loss: float | None = item("Last training loss, in nats a token.", None)
     val_loss: float | None = item("Last loss on the held-out text, in nats a token.", None)
+    val_step: int | None = item("The step that it was measured at; at 0 nothing has been learned yet.", None)
     best_val_loss: float | None = item("Lowest loss on the held-out text so far.", None)
     tokens_per_second: float | None = item("Last measured speed.", None)
     eta_seconds: float | None = item("Expected time to the end; only of a live run.", None)

@@ -280,3 +280,20 @@ def test_checkpoints_are_looked_for_with_the_rest_and_forgotten_when_pruned(tmp_
         file.write(lines(checkpoint(5)))
     assert followed.apply(followed.look(probe=False))
     assert [one.step for one in followed.info().checkpoints] == [4, 5]
+
+
+def test_a_held_out_loss_comes_with_the_step_it_was_measured_at(tmp_path: Path) -> None:
+    """At step 0 nothing has been learned: who shows the loss needs to know."""
+
+    def evaluation(step: int, loss: float) -> dict[str, object]:
+        return {"t": 1.0, "kind": "eval", "step": step, "train_loss": loss, "val_loss": loss, "perplexity": 2.0}
+
+    def measured(name: str, *events: dict[str, object]) -> tuple[float | None, int | None]:
+        followed = FollowedRun(write_run(tmp_path / name, status(0), *events))
+        followed.apply(followed.look(probe=True))
+        info = followed.info()
+        return info.val_loss, info.val_step
+
+    assert measured("unmeasured") == (None, None)
+    assert measured("begun", evaluation(0, 5.5)) == (5.5, 0)
+    assert measured("learned", evaluation(0, 5.5), evaluation(250, 1.9)) == (1.9, 250)

@@ -1,5 +1,7 @@
+import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { App } from '../app';
+import * as text from '../common/text';
 import type { RunInfo } from '../protocol';
 import { describe } from '../runs/statusBar';
 import { newConfig } from './newConfig';
@@ -53,7 +55,21 @@ export async function configFor(app: App, argument: unknown, title: string): Pro
 
 async function fromFolder(app: App, title: string): Promise<vscode.Uri | undefined> {
   const configs = await app.configs.all();
-  return configs.length > 0 ? app.configs.choose(configs, title) : newConfig(app);
+  return configs.length > 0
+    ? app.configs.choose(configs, title, (uri) => describeConfig(app, uri))
+    : newConfig(app);
+}
+
+/** "shakespeare · 886k parameters": what tells one config from another. */
+export async function describeConfig(app: App, uri: vscode.Uri): Promise<string> {
+  const figures = await app.server.request('trickster/describeConfig', { configUri: uri.toString() });
+  return [
+    figures.corpus === null ? '' : path.basename(figures.corpus),
+    figures.parameters === null ? '' : `${text.short(figures.parameters)} parameters`,
+    figures.valid ? '' : 'has errors',
+  ]
+    .filter(Boolean)
+    .join(' · ');
 }
 
 /**

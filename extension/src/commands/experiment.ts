@@ -30,19 +30,31 @@ export async function tryExperiment(app: App, argument: unknown): Promise<void> 
   await runs.train(app, targetOf(target));
 }
 
+/** The ready experiments in the order of the lesson's page; what is not on it, the baseline, comes last. */
 async function readExperiments(): Promise<vscode.QuickPickItem[]> {
   const root = vscode.extensions.getExtension('trickster.trickster')?.extensionUri;
   if (!root) {
     return [];
   }
-  const folder = vscode.Uri.joinPath(root, 'walkthroughs', 'configs', 'experiments');
-  const names = (await vscode.workspace.fs.readDirectory(folder)).map(([name]) => name).sort();
+  const read = async (...place: string[]): Promise<string> =>
+    new TextDecoder().decode(await vscode.workspace.fs.readFile(vscode.Uri.joinPath(root, ...place)));
+  const folder = ['walkthroughs', 'configs', 'experiments'];
+  const files = await vscode.workspace.fs.readDirectory(vscode.Uri.joinPath(root, ...folder));
+  const names = files.map(([name]) => name.replace(/\.yaml$/, ''));
+  const page = await read('walkthroughs', 'experiment.md');
   return Promise.all(
-    names.map(async (name) => {
-      const source = vscode.Uri.joinPath(folder, name);
-      const text = new TextDecoder().decode(await vscode.workspace.fs.readFile(source));
-      const head = /^# (?:Experiment: )?(.*)/.exec(text)?.[1] ?? '';
-      return { label: name.replace(/\.yaml$/, ''), detail: head };
+    asOnPage(page, names).map(async (name) => {
+      const head = /^# (?:Experiment: )?(.*)/.exec(await read(...folder, `${name}.yaml`))?.[1] ?? '';
+      return { label: name, detail: head };
     }),
   );
+}
+
+/** Names in the order in which a page of the lesson links to them, then the others by the alphabet. */
+export function asOnPage(page: string, names: readonly string[]): string[] {
+  const place = (name: string): number => {
+    const found = page.indexOf(`tryExperiment?%22${name}%22`);
+    return found < 0 ? Infinity : found;
+  };
+  return [...names].sort((a, b) => (place(a) === place(b) ? a.localeCompare(b) : place(a) - place(b)));
 }

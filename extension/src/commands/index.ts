@@ -4,7 +4,7 @@ import { engineCode, errorCode, errorText } from '../common/logger';
 import { ServerUnavailable } from '../common/server';
 import { explanation, openTroubleshooting } from '../lesson/troubleshooting';
 import { ErrorCode } from '../protocol';
-import { explainNoPython, selectInterpreter, setUpEnvironment } from './environment';
+import { explainNoPython, offerTrust, selectInterpreter, setUpEnvironment } from './environment';
 import { tryExperiment } from './experiment';
 import { checkHardware, inspect, prepare, restartServer } from './inspection';
 import { openConfig, openLesson } from './lesson';
@@ -66,6 +66,10 @@ export async function guard(app: App, action: () => Promise<unknown>): Promise<v
       await explainNoPython(app);
       return;
     }
+    if (errorCode(error) === ErrorCode.notTrusted) {
+      await offerTrust(errorText(error));
+      return;
+    }
     const code = engineCode(error);
     const explained = code !== undefined && (await explanation(code)) !== undefined;
     const ways: Ways = {
@@ -93,8 +97,6 @@ function waysOut(app: App, error: unknown): Ways {
         'Set Up Environment': () => setUpEnvironment(app),
         'Select Interpreter': () => selectInterpreter(app),
       };
-    case ErrorCode.notTrusted:
-      return { 'Manage Trust': () => vscode.commands.executeCommand('workbench.trust.manage') };
     case ErrorCode.unknownRun:
     case ErrorCode.runIsLive:
     case ErrorCode.noCheckpoint:

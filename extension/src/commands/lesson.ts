@@ -2,6 +2,7 @@ import * as vscode from 'vscode';
 import type { App } from '../app';
 import { STEPS } from '../lesson/steps';
 import { openTroubleshooting } from '../lesson/troubleshooting';
+import { describeConfig } from './arguments';
 import { newConfig } from './newConfig';
 
 const WALKTHROUGH = 'trickster.trickster#lesson';
@@ -30,7 +31,7 @@ export async function openConfig(app: App): Promise<void> {
     await newConfig(app);
     return;
   }
-  const uri = await app.configs.choose(configs, 'Open Config');
+  const uri = await app.configs.choose(configs, 'Open Config', (config) => describeConfig(app, config));
   if (uri) {
     await vscode.window.showTextDocument(uri, { preview: false });
   }

@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import type { App } from '../app';
 import type { RunInfo, RunStarted } from '../protocol';
-import { showRunProgress } from '../runs/progress';
+import { showRunProgress, type Before } from '../runs/progress';
 import { hasCheckpoint, isResumable } from '../runs/store';
 import { configFor, runFor, targetOf } from './arguments';
 import { ensureTraining } from './environment';
@@ -23,7 +23,7 @@ export async function train(app: App, argument: unknown): Promise<void> {
   starting.add(configUri);
   try {
     const started = await app.server.request('trickster/startRun', { configUri, python: python.path });
-    await showStarted(app, started, -1);
+    await showStarted(app, started, undefined);
   } finally {
     starting.delete(configUri);
   }
@@ -41,7 +41,8 @@ export async function resume(app: App, argument: unknown): Promise<void> {
   if (!run) {
     return;
   }
-  const { runId, next } = run;
+  const { runId } = run;
+  const before = { next: run.next, valStep: run.valStep };
   const python = await ensureTraining(app);
   if (!python || starting.has(runId)) {
     return;
@@ -49,13 +50,13 @@ export async function resume(app: App, argument: unknown): Promise<void> {
   starting.add(runId);
   try {
     const started = await app.server.request('trickster/resumeRun', { runId, python: python.path });
-    await showStarted(app, started, next);
+    await showStarted(app, started, before);
   } finally {
     starting.delete(runId);
   }
 }
 
-async function showStarted(app: App, started: RunStarted, before: number): Promise<void> {
+async function showStarted(app: App, started: RunStarted, before: Before): Promise<void> {
   const name = vscode.Uri.file(started.runDirectory).path.split('/').at(-1) ?? 'a model';
   showRunProgress(app.runs, app.server, started.runId, name, before);
   const show = vscode.workspace.getConfiguration('trickster.train').get<string>('show', 'dashboard');

@@ -1,6 +1,7 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { setContext } from './context';
+import * as text from './text';
 
 /** How a training config looks from afar; the language server applies the same test. */
 const LOOKS_LIKE_CONFIG = /^(model_config|training_config)\s*:/m;
@@ -8,6 +9,9 @@ const LOOKS_LIKE_CONFIG = /^(model_config|training_config)\s*:/m;
 const NOT_IN = '{**/node_modules/**,**/.venv/**,**/runs/**,**/checkpoints/**}';
 const SETTLE_MS = 400;
 const MOST_FILES = 200;
+/** Of so many configs a list says what is in them, if that is known after so long. */
+const MOST_DESCRIBED = 20;
+const PATIENCE_MS = 1500;
 
 /** Whether a document is a training config. */
 export function isConfig(document: vscode.TextDocument): boolean {
@@ -22,6 +26,8 @@ export class Configs implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<void>();
   private readonly settled = new vscode.EventEmitter<vscode.Uri>();
   private readonly timers = new Map<string, NodeJS.Timeout>();
+  /** When a config was last in front or edited in this window, in milliseconds since 1970. */
+  private readonly seen = new Map<string, number>();
   private readonly subscriptions: vscode.Disposable[];
 
   /** A YAML file has come or gone. */
@@ -59,7 +65,11 @@ export class Configs implements vscode.Disposable {
   /** Look at what is open now. */
   look(): void {
     const document = vscode.window.activeTextEditor?.document;
-    setContext('configOpen', document !== undefined && isConfig(document));
+    const config = document !== undefined && isConfig(document);
+    if (config) {
+      this.seen.set(document.uri.toString(), Date.now());
+    }
+    setContext('configOpen', config);
   }
 
   /** Tell the listeners about everything that was there before they listened. */
@@ -79,34 +89,52 @@ export class Configs implements vscode.Disposable {
     return visible.length === 1 ? visible[0]?.uri : undefined;
   }
 
-  /** Every config in the folders of the window, by name. */
+  /** Every config in the folders of the window: first the one that was edited or looked at last. */
   async all(): Promise<vscode.Uri[]> {
     const files = await vscode.workspace.findFiles('**/*.{yaml,yml}', NOT_IN, MOST_FILES);
     const marked = await Promise.all(
       files.map(async (uri) => ({
         uri,
         config: /\.trickster\.ya?ml$/.test(uri.path) || (await this.looksLike(uri)),
+        used: Math.max(this.seen.get(uri.toString()) ?? 0, await edited(uri)),
       })),
     );
     return marked
       .filter(({ config }) => config)
-      .map(({ uri }) => uri)
-      .sort((a, b) => a.fsPath.localeCompare(b.fsPath));
+      .sort((a, b) => b.used - a.used || a.uri.fsPath.localeCompare(b.uri.fsPath))
+      .map(({ uri }) => uri);
   }
 
-  /** Let the person choose among configs. Undefined when they do not. */
-  async choose(configs: readonly vscode.Uri[], title: string): Promise<vscode.Uri | undefined> {
+  /**
+   * Let the person choose among configs, which keep their order. `describe` says what is in one; where it takes long, the
+   * list does without. Undefined when the person does not choose.
+   */
+  async choose(
+    configs: readonly vscode.Uri[],
+    title: string,
+    describe: (uri: vscode.Uri) => Promise<string>,
+  ): Promise<vscode.Uri | undefined> {
     if (configs.length <= 1) {
       return configs[0];
     }
-    const picked = await vscode.window.showQuickPick(
-      configs.map((uri) => ({
-        label: path.basename(uri.fsPath),
-        description: path.dirname(vscode.workspace.asRelativePath(uri)).replace(/^\.$/, ''),
-        uri,
-      })),
-      { title, placeHolder: 'Choose a config' },
+    const items = Promise.all(
+      configs.map(async (uri, index) => {
+        const folder = path.dirname(vscode.workspace.asRelativePath(uri)).replace(/^\.$/, '');
+        const content = index < MOST_DESCRIBED ? await soon(describe(uri)) : '';
+        const time = await edited(uri);
+        const when = time > 0 ? `edited ${text.ago(time / 1000)}` : '';
+        return {
+          label: path.basename(uri.fsPath),
+          description: [folder, content, when].filter(Boolean).join(' · '),
+          uri,
+        };
+      }),
     );
+    const picked = await vscode.window.showQuickPick(items, {
+      title,
+      placeHolder: 'Choose a config',
+      matchOnDescription: true,
+    });
     return picked?.uri;
   }
 
@@ -129,6 +157,7 @@ export class Configs implements vscode.Disposable {
       return;
     }
     const key = document.uri.toString();
+    this.seen.set(key, Date.now());
     clearTimeout(this.timers.get(key));
     this.timers.set(
       key,
@@ -137,5 +166,29 @@ export class Configs implements vscode.Disposable {
         this.settled.fire(document.uri);
       }, SETTLE_MS),
     );
+  }
+}
+
+/** When a file was last written, in milliseconds since 1970; 0 where it is gone. */
+async function edited(uri: vscode.Uri): Promise<number> {
+  try {
+    return (await vscode.workspace.fs.stat(uri)).mtime;
+  } catch {
+    return 0;
+  }
+}
+
+/** What comes in time; else nothing. */
+async function soon(words: Promise<string>): Promise<string> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<string>((resolve) => {
+    timer = setTimeout(() => resolve(''), PATIENCE_MS);
+  });
+  try {
+    return await Promise.race([words, late]);
+  } catch {
+    return '';
+  } finally {
+    clearTimeout(timer);
   }
 }

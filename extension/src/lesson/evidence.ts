@@ -5,6 +5,7 @@ import { describeInterpreter } from '../common/python';
 import type { Server } from '../common/server';
 import * as text from '../common/text';
 import type { DescribeConfigResult, RunInfo } from '../protocol';
+import { isMeasured, textOf, type MeasuredRun } from '../runs/measures';
 import type { RunStore } from '../runs/store';
 import type { LessonProgress } from './progress';
 
@@ -52,10 +53,12 @@ export class Evidence implements vscode.Disposable {
   }
 
   private async fromConfigs(): Promise<void> {
-    const [first, ...others] = await this.configs.all();
-    if (first) {
-      const name = path.basename(first.fsPath);
-      this.progress.done('decide', others.length > 0 ? `${name} and ${others.length} more` : name);
+    const names = (await this.configs.all()).map((uri) => path.basename(uri.fsPath));
+    // The list is led by the one in use. What was the first thing made here stays so for as long as it is there.
+    const before = this.progress.fact('decide')?.split(' and ')[0];
+    const name = names.find((one) => one === before) ?? names[0];
+    if (name !== undefined) {
+      this.progress.done('decide', names.length > 1 ? `${name} and ${names.length - 1} more` : name);
     }
   }
 
@@ -84,7 +87,7 @@ export class Evidence implements vscode.Disposable {
     if (figures.parameters !== null) {
       const trained = this.runs
         .all()
-        .filter((run) => run.bestValLoss !== null && run.parameters !== null)
+        .filter((run) => isMeasured(run) && run.parameters !== null)
         .map((run) => run.parameters ?? 0);
       if (trained.length > 0 && figures.parameters > BIGGER * Math.min(...trained)) {
         this.progress.done(
@@ -100,7 +103,7 @@ export class Evidence implements vscode.Disposable {
     const stepped = runs.filter((run) => run.step > 0);
     const newest = stepped.find((run) => run.live) ?? stepped[0];
     if (newest) {
-      this.progress.done('train', trainFact(newest));
+      this.progress.done('train', trainFact(runs));
     }
     const { train_characters: train, val_characters: held } = (newest?.data ?? {}) as {
       train_characters?: number;
@@ -109,23 +112,14 @@ export class Evidence implements vscode.Disposable {
     if (train !== undefined && held !== undefined) {
       this.progress.done('data', dataFact(train, held));
     }
-    const evaluated = runs.filter((run) => run.bestValLoss !== null);
-    const learning = evaluated.find((run) => (run.bestValLoss ?? Infinity) < threshold(run));
+    const measured = runs.filter(isMeasured);
+    const learning = measured.find((run) => run.bestValLoss < threshold(run));
     if (learning) {
       this.progress.done('watch', watchFact(learning));
-    } else if (evaluated[0]) {
-      this.progress.note(
-        'watch',
-        `val ${text.loss(evaluated[0].bestValLoss ?? 0)}, not yet below counting pairs`,
-      );
+    } else if (measured[0] && !this.progress.isDone('watch')) {
+      this.progress.note('watch', `val ${text.loss(measured[0].bestValLoss)}, not yet below counting pairs`);
     }
-    const [second, first] = evaluated;
-    if (first && second) {
-      this.progress.done(
-        'experiment',
-        `${second.name} ${text.loss(second.bestValLoss ?? 0)} beside ${first.name} ${text.loss(first.bestValLoss ?? 0)}`,
-      );
-    }
+    this.fromExperiments(measured);
     const own = stepped.find((run) => {
       const corpus = corpusOf(run);
       return corpus !== undefined && !BUILT_IN_CORPORA.has(corpus);
@@ -134,6 +128,31 @@ export class Evidence implements vscode.Disposable {
       this.progress.done('ownText', `${own.name} on ${path.basename(corpusOf(own) ?? '')}`);
     }
   }
+
+  /** Two runs on the same text can be compared; the newest that has one before it counts. */
+  private fromExperiments(measured: readonly MeasuredRun[]): void {
+    const fact = comparisonOf(measured);
+    const [newest] = measured;
+    if (fact !== undefined) {
+      this.progress.done('experiment', fact);
+    } else if (newest && measured.length > 1 && !this.progress.isDone('experiment')) {
+      this.progress.note('experiment', `${newest.name} is the first on its text`);
+    }
+  }
+}
+
+/** "learning-rate-001 1.52 beside pico-001 1.49": the newest of these runs that follows one on the same text. */
+export function comparisonOf(newestFirst: readonly MeasuredRun[]): string | undefined {
+  for (const [index, run] of newestFirst.entries()) {
+    const before = newestFirst
+      .slice(index + 1)
+      .find((other) => textOf(other) !== undefined && textOf(other) === textOf(run));
+    if (before) {
+      const soFar = run.live ? ' so far' : '';
+      return `${run.name} ${text.loss(run.bestValLoss)}${soFar} beside ${before.name} ${text.loss(before.bestValLoss)}`;
+    }
+  }
+  return undefined;
 }
 
 /** "1,115,394 characters, 90/10". */
@@ -142,15 +161,24 @@ export function dataFact(train: number, held: number, unit = 'characters'): stri
   return `${text.count(train + held)} ${unit}, ${percent}/${100 - percent}`;
 }
 
-function trainFact(run: RunInfo): string {
-  const result = run.valLoss ?? run.trainLoss;
-  const label = run.valLoss === null ? 'loss' : 'val';
-  return `step ${text.count(run.step)}${result === null ? '' : ` · ${label} ${text.loss(result)}`}`;
+/** How the run that trains is doing; else what came of the last one that has finished, or stopped on its way. */
+export function trainFact(newestFirst: readonly RunInfo[]): string {
+  const stepped = newestFirst.filter((run) => run.step > 0);
+  const run =
+    stepped.find(({ live }) => live) ?? stepped.find(({ state }) => state === 'finished') ?? stepped[0];
+  if (!run) {
+    return '';
+  }
+  const steps = `${run.name}: ${run.live ? `step ${text.count(run.step)}` : `${text.count(run.step)} steps`}`;
+  if (isMeasured(run)) {
+    return `${steps} · held-out ${text.loss(run.live ? run.valLoss : run.bestValLoss)}`;
+  }
+  return run.trainLoss === null ? steps : `${steps} · loss ${text.loss(run.trainLoss)}`;
 }
 
-function watchFact(run: RunInfo): string {
+function watchFact(run: MeasuredRun): string {
   const bigram = run.baselines['bigram'];
-  const best = text.loss(run.bestValLoss ?? 0);
+  const best = text.loss(run.bestValLoss);
   return bigram === undefined ? `val ${best}` : `val ${best} · pairs of characters give ${text.loss(bigram)}`;
 }
 

@@ -109,7 +109,7 @@ export const STEPS: readonly Step[] = [
     id: 'experiment',
     title: 'Experiment',
     invitation: 'change one thing',
-    evidence: 'Ticked when a second run has been evaluated.',
+    evidence: 'Ticked when a second run on the same text was measured after step 0.',
     command: 'trickster.tryExperiment',
     action: 'Try an Experiment',
   },

@@ -1,75 +1,138 @@
 import * as vscode from 'vscode';
 import { errorText } from '../common/logger';
 import type { Server } from '../common/server';
+import * as text from '../common/text';
 import type { RunInfo, RunState } from '../protocol';
+import { isMeasured } from './measures';
 import { describe } from './statusBar';
 import type { RunStore } from './store';
 import { explanation } from '../lesson/troubleshooting';
 
 const ENDED: ReadonlySet<RunState> = new Set(['finished', 'stopped', 'failed', 'interrupted']);
 
+/** What was known of a run before it was started or resumed; a new one has no past. */
+export type Before = Pick<RunInfo, 'next' | 'valStep'> | undefined;
+
 /**
- * The notification of a run that was just started or resumed from this window: progress, and a way to stop it. It goes
- * away with the run; the status bar, the sidebar and the dashboard tell of the run without it. `before` is how much of
- * its events was known before that: a resumed run is in the list as one that has ended until the server looks again.
+ * Tell of a run that was just started or resumed from this window: progress and a way to stop it until its model is
+ * measured on held-out text for the first time, which shows that it goes well; from then on the status bar, the sidebar
+ * and the dashboard tell of it, and they lie over nothing. How it ended is said again.
  */
 export function showRunProgress(
   runs: RunStore,
   server: Server,
   runId: string,
   name: string,
-  before: number,
+  before: Before,
 ): void {
   if (!vscode.workspace.getConfiguration('trickster.train').get<boolean>('notification', true)) {
     return;
   }
+  const watch = new RunWatch(runs, runId, before);
+  void watch.ended.then((run) => {
+    if (run?.state === 'failed') {
+      void explainFailure(run);
+    } else if (run?.state === 'finished') {
+      void tellResult(run);
+    }
+  });
   void vscode.window.withProgress(
     { location: vscode.ProgressLocation.Notification, title: `Training ${name}`, cancellable: true },
     (progress, token) =>
       new Promise<void>((resolve) => {
         let done = 0;
-        let begun = false;
-        const subscriptions: vscode.Disposable[] = [];
-        const finish = (): void => {
-          subscriptions.forEach((subscription) => void subscription.dispose());
-          resolve();
-        };
-        const update = (): void => {
-          const run = runs.get(runId);
-          begun ||= run !== undefined && (run.live || run.next > before);
-          if (!run?.live) {
-            if (begun && (run === undefined || ENDED.has(run.state))) {
-              finish();
-              if (run?.state === 'failed') {
-                void explainFailure(run);
-              }
-            }
-            return;
-          }
-          const percent = run.maxSteps ? (100 * run.step) / run.maxSteps : 0;
-          progress.report({
-            message: `${describe(run)}. Cancel stops it and saves.`,
-            increment: Math.max(0, percent - done),
-          });
-          done = Math.max(done, percent);
-        };
-        subscriptions.push(
-          runs.onProgress((progressed) => {
-            if (progressed.has(runId)) {
-              update();
-            }
+        const subscriptions = [
+          watch.onProgress((run) => {
+            const percent = run.maxSteps ? (100 * run.step) / run.maxSteps : 0;
+            progress.report({
+              message: `${describe(run)}. Cancel stops it and saves.`,
+              increment: Math.max(0, percent - done),
+            });
+            done = Math.max(done, percent);
           }),
-          runs.onDidChange(update),
           token.onCancellationRequested(() => {
             finish();
             server.request('trickster/stopRun', { runId }).catch((error: unknown) => {
               void vscode.window.showErrorMessage(`${name} could not be asked to stop: ${errorText(error)}`);
             });
           }),
-        );
-        update();
+        ];
+        const finish = (): void => {
+          subscriptions.forEach((subscription) => void subscription.dispose());
+          resolve();
+        };
+        void Promise.race([watch.measured, watch.ended]).then(finish);
+        watch.look();
       }),
   );
+}
+
+/**
+ * Follows one run of the store from its start or resumption to its end. A resumed run is in the list as one that has
+ * ended until the server looks again.
+ */
+class RunWatch {
+  private readonly progressed = new vscode.EventEmitter<RunInfo>();
+  private readonly subscriptions: { dispose(): unknown }[];
+  private begun = false;
+  private tellMeasured: () => void = () => undefined;
+  private tellEnded: (run: RunInfo | undefined) => void = () => undefined;
+
+  /** The run lives, and may have gone on. */
+  readonly onProgress = this.progressed.event;
+  /** It was measured on held-out text after it had learned something here. */
+  readonly measured = new Promise<void>((resolve) => (this.tellMeasured = resolve));
+  /** It has ended; undefined when it is gone. */
+  readonly ended = new Promise<RunInfo | undefined>((resolve) => (this.tellEnded = resolve));
+
+  constructor(
+    private readonly runs: RunStore,
+    private readonly runId: string,
+    private readonly before: Before,
+  ) {
+    this.subscriptions = [
+      this.progressed,
+      runs.onEvents((message) => {
+        const fresh = message.runId === runId && message.after >= (before?.next ?? 0);
+        if (fresh && message.events.some((event) => event.kind === 'eval' && event.step > 0)) {
+          this.tellMeasured();
+        }
+      }),
+      runs.onProgress((progressed) => {
+        if (progressed.has(runId)) {
+          this.look();
+        }
+      }),
+      runs.onDidChange(() => this.look()),
+    ];
+  }
+
+  look(): void {
+    const run = this.runs.get(this.runId);
+    this.begun ||= run !== undefined && (run.live || run.next > (this.before?.next ?? -1));
+    if (run?.live) {
+      // Its events may have come with the list.
+      if ((run.valStep ?? 0) > (this.before?.valStep ?? 0)) {
+        this.tellMeasured();
+      }
+      this.progressed.fire(run);
+    } else if (this.begun && (run === undefined || ENDED.has(run.state))) {
+      this.subscriptions.forEach((subscription) => void subscription.dispose());
+      this.tellEnded(run);
+    }
+  }
+}
+
+/** A run that this window has started has come to its end. */
+async function tellResult(run: RunInfo): Promise<void> {
+  const result = isMeasured(run) ? `, best held-out loss ${text.loss(run.bestValLoss)}` : '';
+  const choice = await vscode.window.showInformationMessage(
+    `${run.name} has finished: ${text.count(run.step)} steps${result}.`,
+    'Open Dashboard',
+  );
+  if (choice) {
+    await vscode.commands.executeCommand('trickster.openDashboard', { runId: run.runId });
+  }
 }
 
 /** A run that this window has started ended with an error: what happened and what to do next. */

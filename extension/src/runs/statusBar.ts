@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import * as text from '../common/text';
 import type { RunInfo } from '../protocol';
+import { isMeasured } from './measures';
 import type { RunStore } from './store';
 
 /** The one item in the status bar: how the newest live run is doing, or how it ended. Opens the dashboard. */
@@ -58,7 +59,10 @@ export class RunStatusBar implements vscode.Disposable {
   }
 }
 
-/** "step 1,200 of 4,000 · val 1.62 · 3 min left": one line for lists and tooltips. */
+/**
+ * "step 1,200 of 4,000 · val 1.62 · 3 min left": one line for lists and tooltips. Until the model is measured on held-out
+ * text for the first time, its training loss: what it had at step 0 would look as if nothing moved.
+ */
 export function describe(run: RunInfo): string {
   const parts: string[] = [];
   switch (run.state) {
@@ -78,11 +82,9 @@ export function describe(run: RunInfo): string {
     default:
       parts.push(run.state === 'finished' ? 'finished' : `${run.state} at step ${text.count(run.step)}`);
   }
-  if (run.live && run.valLoss !== null) {
-    parts.push(`val ${text.loss(run.valLoss)}`);
-  } else if (!run.live && run.bestValLoss !== null) {
-    parts.push(`best val ${text.loss(run.bestValLoss)}`);
-  } else if (run.live && run.trainLoss !== null) {
+  if (isMeasured(run)) {
+    parts.push(run.live ? `val ${text.loss(run.valLoss)}` : `best val ${text.loss(run.bestValLoss)}`);
+  } else if (run.trainLoss !== null) {
     parts.push(`loss ${text.loss(run.trainLoss)}`);
   }
   if (run.state === 'stopping') {

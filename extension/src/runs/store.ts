@@ -271,10 +271,10 @@ export class RunStore implements vscode.Disposable {
 
 /** The fields that events change. */
 function progress(run: RunInfo, listed: RunInfo): Partial<RunInfo> {
-  const { next, step, trainLoss, valLoss, bestValLoss, tokensPerSecond, etaSeconds } = run;
+  const { next, step, trainLoss, valLoss, valStep, bestValLoss, tokensPerSecond, etaSeconds } = run;
   const asked = listed.state === 'stopping' && (run.state === 'training' || run.state === 'evaluating');
   const state = asked ? listed.state : run.state;
-  return { next, state, step, trainLoss, valLoss, bestValLoss, tokensPerSecond, etaSeconds };
+  return { next, state, step, trainLoss, valLoss, valStep, bestValLoss, tokensPerSecond, etaSeconds };
 }
 
 /** What one event says about the summary of its run. Whether the run lives and its checkpoints are the server's word. */
@@ -293,6 +293,7 @@ function apply(run: RunInfo, event: RunEvent): void {
     case 'eval':
       run.step = event.step;
       run.valLoss = event.val_loss;
+      run.valStep = event.step;
       run.bestValLoss = Math.min(event.val_loss, run.bestValLoss ?? Infinity);
       break;
     case 'error':

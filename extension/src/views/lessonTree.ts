@@ -39,12 +39,12 @@ export class LessonTree implements vscode.TreeDataProvider<Step>, vscode.Disposa
           next ? new vscode.ThemeColor('charts.blue') : undefined,
         );
     item.tooltip = new vscode.MarkdownString(
-      `**${step.title}**\n\n${done ? 'Done: ' : ''}${item.description}\n\n${step.evidence}\n\nClick: ${step.action}`,
+      `**${step.title}**\n\n${done ? 'Done: ' : ''}${item.description}\n\n${step.evidence}\n\nClick: read its page. The button beside it: ${step.action}.`,
     );
-    item.command = { title: step.action, command: step.command };
+    item.command = { title: 'Open Lesson', command: 'trickster.openLesson', arguments: [step.id] };
     item.contextValue = `step.${step.id}`;
     item.accessibilityInformation = {
-      label: `Step ${STEPS.indexOf(step) + 1} of ${STEPS.length}, ${step.title}, ${done ? 'done' : 'open'}, ${item.description}`,
+      label: `Step ${STEPS.indexOf(step) + 1} of ${STEPS.length}, ${step.title}, ${done ? 'done' : 'open'}, ${item.description}. Opens its page; its action is ${step.action}.`,
     };
     return item;
   }

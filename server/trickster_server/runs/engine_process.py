@@ -23,6 +23,8 @@ from trickster_server.runs.interpreter import ENGINE_FOLDER, engine_environment
 
 _LINE_LIMIT = 1 << 20
 _KEPT_LINES = 40
+_PROGRESS = " ..."
+"""How the engine ends a line that says what it is doing."""
 _BELOW_NORMAL = 0x4000
 """Windows' priority class of that name, which Python's subprocess only knows there."""
 
@@ -47,7 +49,8 @@ async def run_engine(
 ) -> Answer:
     """Run `trickster ARGUMENTS` and wait for it. Cancelling the task ends the process.
 
-    `gently` lets everything else on the machine go first. `on_line` hears each line of its standard error.
+    `gently` lets everything else on the machine go first. `on_line` hears what it says that it is doing. Libraries write
+    to its standard error too; their lines are kept for the case that it fails, and are no progress.
     Raises RequestError with ENGINE_FAILED or NO_INTERPRETER.
     """
     try:
@@ -73,7 +76,7 @@ async def run_engine(
             os.setpriority(os.PRIO_PROCESS, process.pid, 19)
     complaints: list[str] = []
     try:
-        output, _ = await asyncio.gather(process.stdout.read(), _listen(process.stderr, complaints, on_line))
+        output, _ = await asyncio.gather(process.stdout.read(), listen(process.stderr, complaints, on_line))
         code = await process.wait()
     finally:
         await end(process)
@@ -91,7 +94,7 @@ async def end(process: asyncio.subprocess.Process) -> None:
         await asyncio.shield(process.wait())
 
 
-async def _listen(stream: asyncio.StreamReader, kept: list[str], on_line: Callable[[str], None] | None) -> None:
+async def listen(stream: asyncio.StreamReader, kept: list[str], on_line: Callable[[str], None] | None) -> None:
     """Read lines as they come; a progress bar ends its lines with a carriage return."""
     rest = ""
     while data := await stream.read(4096):
@@ -100,7 +103,7 @@ async def _listen(stream: asyncio.StreamReader, kept: list[str], on_line: Callab
             if line.strip():
                 kept.append(line.strip())
                 del kept[:-_KEPT_LINES]
-                if on_line is not None:
+                if on_line is not None and line.rstrip().endswith(_PROGRESS):
                     on_line(line.strip())
     if rest.strip():
         kept.append(rest.strip())

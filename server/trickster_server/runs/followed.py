@@ -326,6 +326,7 @@ class FollowedRun:
             max_steps=self.plan.training.max_steps if self.plan else None,
             train_loss=_number(self._last_step.get("loss")),
             val_loss=_number(self._last_eval.get("val_loss")),
+            val_step=_whole(self._last_eval.get("step"), 0) if self._last_eval else None,
             best_val_loss=self._best_val_loss,
             tokens_per_second=_number(self._last_step.get("tokens_per_s")),
             eta_seconds=_number(self._last_step.get("eta_s")) if self.live else None,

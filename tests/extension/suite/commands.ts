@@ -10,7 +10,7 @@ interface Manifest {
   contributes: {
     commands: { command: string; title: string; category: string }[];
     walkthroughs: { steps: { id: string; completionEvents: string[]; description: string }[] }[];
-    menus: Record<string, { command: string; when?: string }[]>;
+    menus: Record<string, { command: string; when?: string; group?: string }[]>;
     configuration: { properties: Record<string, unknown> };
     views: Record<string, { name: string }[]>;
   };
@@ -63,6 +63,24 @@ suites.push(() =>
       const declared = new Set(manifest().contributes.commands.map(({ command }) => command));
       for (const items of Object.values(manifest().contributes.menus)) {
         items.forEach(({ command }) => assert.ok(declared.has(command), command));
+      }
+    });
+
+    it('has the action of every step of the lesson as the one button of its row, and in its menu', () => {
+      const shown = (context: string, group: RegExp): string[] =>
+        (manifest().contributes.menus['view/item/context'] ?? [])
+          .filter((item) => group.test(item.group ?? ''))
+          .filter(({ when = '' }) => {
+            const [, equal, matching] = /viewItem (?:== ([\w.]+)|=~ \/(.+)\/)/.exec(when) ?? [];
+            const view = when.includes('view == trickster.lesson');
+            return (
+              view && (equal === context || (matching !== undefined && new RegExp(matching).test(context)))
+            );
+          })
+          .map(({ command }) => command);
+      for (const { id, command } of STEPS) {
+        assert.deepEqual(shown(`step.${id}`, /^inline/), [command], id);
+        assert.deepEqual(shown(`step.${id}`, /^\d_/), ['trickster.openLesson', command], id);
       }
     });
 

@@ -30,6 +30,21 @@ suites.push(() =>
       assert.deepEqual(notices(...failed, status('training'), status('finished')), ['warning']);
     });
 
+    it('counts the time at work, not the time between attempts', () => {
+      const series = new RunSeries();
+      const told = (t: number, word: StatusEvent['status']): RunEvent => ({ ...status(word), t });
+      const step = (t: number, at: number, speed: number): RunEvent => ({
+        ...{ t, kind: 'step', step: at, loss: 1, lr: 0, grad_norm: 1 },
+        ...{ tokens_per_s: speed, eta_s: null, mfu: null },
+      });
+      series.append([told(0, 'starting'), told(10, 'preparing'), told(40, 'training'), step(70, 10, 100)]);
+      // It was killed, and resumed an hour later.
+      series.append([told(3700, 'starting'), told(3710, 'training'), step(3730, 20, 300)]);
+      series.append([told(3740, 'stopped'), told(9000, 'starting'), told(9010, 'finished')]);
+      assert.equal(series.seconds, 70 + 40 + 10);
+      assert.equal(series.meanSpeed(), 150);
+    });
+
     it('shows the error of a run that was stopped after it', () => {
       assert.deepEqual(notices(status('training'), ERROR, status('stopped')), ['error']);
     });

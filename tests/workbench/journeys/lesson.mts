@@ -109,7 +109,11 @@ journey(
           .waitFor({ timeout: 180_000 });
         await at.workbench.lessonStep('9. What it learned').filter({ hasText: 'near real text' }).waitFor();
       },
-      'command:trickster.tryExperiment': () => picker('dropout'),
+      'command:trickster.tryExperiment': async () => {
+        await at.workbench.rows().filter({ hasText: 'dropout' }).waitFor();
+        assert.match(await at.workbench.rows().first().innerText(), /longer-run/);
+        await escape();
+      },
       'command:trickster.tryExperiment?"longer-run"': () => run('longer-run-001', 'finished'),
     };
     const alike = (link: string): string =>
@@ -132,8 +136,7 @@ journey(
     /** The walkthrough's page of a step, opened from the checklist. */
     const open = async (step: string): Promise<void> => {
       const row = at.workbench.view('Lesson').locator('.monaco-list-row').nth(STEPS.indexOf(step));
-      await row.hover();
-      await row.locator('.action-label[aria-label^="Open Lesson"]').click();
+      await row.click();
       await page()
         .locator('h1')
         .filter({ hasText: `${STEPS.indexOf(step) + 1}. ` })
@@ -165,6 +168,35 @@ journey(
         }
       });
     }
+
+    it('does a step with the button of its row, which is named like the action', async () => {
+      const { workbench } = at;
+      const row = workbench.view('Lesson').locator('.monaco-list-row').nth(STEPS.indexOf('scale'));
+      assert.match((await row.getAttribute('aria-label')) ?? '', /Opens its page; .* New Config from Preset/);
+      await row.hover();
+      await workbench.shot('lesson-row-dark');
+      await row.locator('.action-label[aria-label^="New Config from Preset"]').click();
+      await picker('mini');
+    });
+
+    it('lists the configs with what is in them, the newest first', async () => {
+      const { workbench } = at;
+      const file = path.join(folder, 'newer.trickster.yaml');
+      fs.writeFileSync(file, smallConfig({ hidden: 64 }));
+      await workbench.command('View: Close All Editors');
+      await workbench.command('Trickster: Open Config');
+      const [first] = await Promise.all([
+        workbench.rows().first().innerText(),
+        workbench.rows().nth(1).waitFor(),
+      ]);
+      await workbench.shot('lesson-configs-dark');
+      assert.match(
+        first.replaceAll('\u00a0', ' '),
+        /newer\.trickster\.yaml\s*corpus\.txt · [\d.]+k parameters · edited/,
+      );
+      await escape();
+      fs.rmSync(file);
+    });
 
     it('followed every kind of link', () => {
       assert.deepEqual([...followed].sort(), Object.keys(seen).sort());

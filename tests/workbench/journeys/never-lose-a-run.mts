@@ -7,7 +7,7 @@ import { journey, outputOf } from '../journey.mts';
 import { until } from '../until.mts';
 
 // Long enough to outlast everything that is done to it.
-const folder = sampleFolder('never-lose', { steps: 100_000, evaluateEvery: 200, saveEvery: 400 });
+const folder = sampleFolder('never-lose', { steps: 100_000, evaluateEvery: 1000, saveEvery: 400 });
 
 function lastStep(run: string): number {
   return Math.max(
@@ -22,7 +22,7 @@ function lastStep(run: string): number {
 async function shownStep(at: {
   workbench: { dashboard(): import('playwright-core').FrameLocator };
 }): Promise<number> {
-  const tile = at.workbench.dashboard().locator('.tile').filter({ hasText: 'Step' }).locator('.number');
+  const tile = at.workbench.dashboard().locator('.tile .number').first();
   return Number((await tile.innerText()).replaceAll(',', ''));
 }
 
@@ -102,14 +102,20 @@ journey(
       await until('the trainer has ended', () => !isAlive(trainer));
       const stoppedAt = lastStep('small-001');
       await workbench.shot('never-lose-2-stopped-dark');
+      const measured = (): number =>
+        eventsOf(folder, 'small-001').filter(({ kind }) => kind === 'eval').length;
+      const before = measured();
       await workbench.command('Trickster: Resume');
+      await workbench.toast('Training small-001').waitFor();
       await badge.filter({ hasText: 'Training' }).waitFor();
       await until('it goes on where it stopped', () => lastStep('small-001') > stoppedAt);
       await until('the window follows', async () => (await shownStep(at)) > stoppedAt);
-      await workbench.toast('Training small-001').waitFor();
+      // It goes by itself, once the run was measured again.
+      await workbench.toast('Training small-001').waitFor({ state: 'hidden' });
+      assert.ok(measured() > before);
+      assert.ok(trainers(folder).length === 1, 'and the run goes on');
       await workbench.command('Trickster: Stop');
       await badge.filter({ hasText: 'Stopped, saved' }).waitFor();
-      await workbench.toast('Training small-001').waitFor({ state: 'hidden' });
     });
 
     it('shows a run that was started in a terminal, with the command that its terminals have', async () => {

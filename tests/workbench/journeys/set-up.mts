@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import type { Locator } from 'playwright-core';
 import { sampleFolder } from '../folders.mts';
 import { extensionLog, journey } from '../journey.mts';
 import { until } from '../until.mts';
@@ -154,6 +155,56 @@ journey(
       await workbench.toast('Everything is as it was before').waitFor();
       assert.ok(!fs.existsSync(`${environment()}.before`));
       execFileSync(path.join(environment(), 'bin/python'), ['-c', 'import torch']);
+    });
+  },
+);
+
+const restricted = sampleFolder('restricted');
+const marker = path.join(restricted, 'was-run');
+// What a hostile folder would bring: an interpreter, and modules that an installer would import.
+fs.writeFileSync(path.join(restricted, 'python'), `#!/bin/sh\ntouch '${marker}'\n`, { mode: 0o755 });
+for (const name of ['venv', 'ensurepip', 'pip', 'json', 'torch']) {
+  fs.writeFileSync(path.join(restricted, `${name}.py`), `open(${JSON.stringify(marker)}, 'w').close()\n`);
+}
+fs.mkdirSync(path.join(restricted, '.vscode'));
+fs.writeFileSync(
+  path.join(restricted, '.vscode/settings.json'),
+  JSON.stringify({ 'trickster.interpreter': path.join(restricted, 'python') }),
+);
+journey(
+  'No PyTorch, in Restricted Mode',
+  {
+    folder: () => restricted,
+    trust: true,
+    machineSettings: { 'trickster.interpreter': '' },
+    env: { PATH: `${python}:${bare}`, HOME: home, SHELL: shell },
+    settings: { 'workbench.colorTheme': 'Dark Modern', 'security.workspace.trust.startupPrompt': 'never' },
+  },
+  (at) => {
+    const link = (words: string): Locator =>
+      at.workbench.dashboard().locator('a[href^="command:"]').filter({ hasText: words });
+
+    it('makes an environment from the page of the lesson, and says what it waits for', async function () {
+      this.timeout(600_000);
+      const { workbench } = at;
+      await workbench.openSidebar();
+      await workbench.lessonStep('2. Set-up').filter({ hasText: 'no PyTorch' }).click();
+      await link('Set Up Environment').first().click();
+      await workbench.toast('Setting up an environment').waitFor();
+      await workbench
+        .toast('The environment is ready. Trust this folder to train in it.')
+        .waitFor({ timeout: 540_000 });
+      await workbench.shot('set-up-4-restricted-dark');
+      assert.equal(await workbench.page.locator('.notification-toast .codicon-error').count(), 0);
+    });
+
+    it('starts nothing in the folder until it is trusted, and opens the way to that', async () => {
+      const { workbench } = at;
+      await workbench.command('Notifications: Clear All Notifications');
+      await link('Check Hardware').first().click();
+      await workbench.toastButton('in folders that you trust', 'Manage Trust').click();
+      await workbench.page.locator('.workspace-trust-editor').waitFor();
+      assert.ok(!fs.existsSync(marker));
     });
   },
 );

@@ -1,6 +1,7 @@
 import 'uplot/dist/uPlot.min.css';
 import './styles.css';
 import * as text from '../../common/text';
+import { isMeasured, readsAnother } from '../../runs/measures';
 import type { Focus, RunView, Tab, ToDashboard } from '../contract';
 import { CURVE_COLORS, StepChart, type Baseline, type Curve } from './charts';
 import { fill, h, setText } from './dom';
@@ -248,6 +249,14 @@ class Page {
     this.update();
   }
 
+  /** The runs whose curves are laid over those of this one: of those that were chosen, the ones on the same text. */
+  private beside(run: RunView): string[] {
+    return [...this.compared].filter((runId) => {
+      const other = this.runs.find((one) => one.runId === runId);
+      return other !== undefined && !readsAnother(run, other);
+    });
+  }
+
   private openTab(tab: Tab): void {
     this.tab = tab;
     saveState({ tab });
@@ -284,7 +293,7 @@ class Page {
         (runId) => runId !== run?.runId && this.runs.some((other) => other.runId === runId),
       ),
     );
-    this.follow(run ? [run.runId, ...this.compared] : []);
+    this.follow(run ? [run.runId, ...this.beside(run)] : []);
     if (!run) {
       return;
     }
@@ -366,26 +375,23 @@ class Page {
   }
 
   private showTiles(run: RunView): void {
-    const best = run.bestValLoss;
-    const evaluation = this.series.get(run.runId)?.evals.at(-1);
+    const series = this.series.get(run.runId);
+    const evaluation = series?.evals.at(-1);
+    const speed = (run.live ? undefined : series?.meanSpeed()) ?? run.tokensPerSecond;
     const perplexity = evaluation?.perplexity ?? (run.valLoss === null ? null : Math.exp(run.valLoss));
     const tiles: [string, string, string][] = [
       ['Step', text.count(run.step), run.maxSteps ? `of ${text.count(run.maxSteps)}` : ''],
-      [
-        'Held-out loss',
-        run.valLoss === null ? '–' : run.valLoss.toFixed(3),
-        best === null ? 'soon' : `best ${best.toFixed(3)}`,
-      ],
+      ['Held-out loss', run.valLoss === null ? '–' : run.valLoss.toFixed(3), measurement(run)],
       [
         'Perplexity',
         perplexity === null ? '–' : perplexity.toFixed(2),
         perplexity === null ? '' : 'choices a token',
       ],
       ['Training loss', run.trainLoss === null ? '–' : run.trainLoss.toFixed(3), 'on what it reads'],
-      ['Speed', run.tokensPerSecond === null ? '–' : text.short(run.tokensPerSecond), 'tokens a second'],
+      [run.live ? 'Speed' : 'Mean speed', speed === null ? '–' : text.short(speed), 'tokens a second'],
       run.live
         ? ['Time left', run.etaSeconds === null ? '–' : text.duration(run.etaSeconds), 'at this speed']
-        : ['Started', text.ago(run.created), ''],
+        : ['Took', series ? text.duration(series.seconds) : '–', `started ${text.ago(run.created)}`],
     ];
     if (this.tiles.children.length !== tiles.length) {
       fill(
@@ -430,14 +436,16 @@ class Page {
   }
 
   private showComparing(run: RunView): void {
-    const others = this.runs.filter((other) => other.runId !== run.runId);
-    const key = others.map((other) => other.runId).join('|');
+    const all = this.runs.filter((other) => other.runId !== run.runId);
+    const others = all.filter((other) => !readsAnother(run, other));
+    const left = all.length - others.length;
+    const key = [left, ...others.map((other) => other.runId)].join('|');
     if (this.comparing.dataset['key'] !== key) {
       this.comparing.dataset['key'] = key;
-      this.comparing.hidden = others.length === 0;
+      this.comparing.hidden = all.length === 0;
       fill(
         this.comparing,
-        h('span', { class: 'caption' }, 'Compare with'),
+        h('span', { class: 'caption' }, others.length > 0 ? 'Compare with' : 'Nothing to compare with yet.'),
         ...others.map(({ runId }) =>
           h(
             'button',
@@ -446,6 +454,14 @@ class Page {
             h('span'),
           ),
         ),
+        left > 0 &&
+          h(
+            'span',
+            { class: 'caption left-out' },
+            left === 1
+              ? 'One run is left out: its losses are on another text.'
+              : `${left} runs are left out: their losses are on other text.`,
+          ),
       );
     }
     // In place: a chip that is replaced takes the keyboard's focus with it.
@@ -458,10 +474,7 @@ class Page {
         (swatch as HTMLElement).style.background = on
           ? `var(--vscode-${this.color(other.runId)}, #888)`
           : 'transparent';
-        setText(
-          label,
-          other.bestValLoss === null ? other.name : `${other.name} · ${other.bestValLoss.toFixed(2)}`,
-        );
+        setText(label, isMeasured(other) ? `${other.name} · ${other.bestValLoss.toFixed(2)}` : other.name);
       }
     });
   }
@@ -505,7 +518,8 @@ class Page {
   }
 
   private color(runId: string): string {
-    const order = [this.run()?.runId, ...this.compared];
+    const run = this.run();
+    const order = run ? [run.runId, ...this.beside(run)] : [];
     return CURVE_COLORS[Math.max(0, order.indexOf(runId)) % CURVE_COLORS.length] ?? 'charts-blue';
   }
 
@@ -522,7 +536,7 @@ class Page {
     if (!run || this.tab !== 'learning') {
       return;
     }
-    const curves: Curve[] = [run.runId, ...this.compared].map((runId) => ({
+    const curves: Curve[] = [run.runId, ...this.beside(run)].map((runId) => ({
       name: this.runs.find((other) => other.runId === runId)?.name ?? '',
       color: this.color(runId),
       series: this.series.get(runId) ?? new RunSeries(),
@@ -547,15 +561,24 @@ class Page {
 
   /** An evaluation is news for somebody who cannot see the chart; a step is not. */
   private announce(run: RunView): void {
-    const news =
-      run.valLoss === null
-        ? STATE_WORDS[run.state]
-        : `${STATE_WORDS[run.state]}, held-out loss ${run.valLoss.toFixed(2)}`;
+    const news = isMeasured(run)
+      ? `${STATE_WORDS[run.state]}, held-out loss ${run.valLoss.toFixed(2)}`
+      : STATE_WORDS[run.state];
     if (news !== this.announced) {
       this.announced = news;
       setText(this.live, `${run.name}: ${news}`);
     }
   }
+}
+
+/** When the held-out loss was measured, and the best so far where that was another time. */
+function measurement(run: RunView): string {
+  if (run.valLoss === null) {
+    return 'soon';
+  }
+  const when = run.valStep === null ? '' : `at step ${text.count(run.valStep)}`;
+  const best = run.bestValLoss ?? run.valLoss;
+  return [when, best < run.valLoss ? `best ${best.toFixed(3)}` : ''].filter(Boolean).join(' · ');
 }
 
 const root = document.getElementById('app');

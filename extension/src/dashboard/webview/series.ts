@@ -59,10 +59,15 @@ export class RunSeries {
   samples: SampleEvent[] = [];
   checkpoints: CheckpointEvent[] = [];
   notices: (WarningEvent | ErrorEvent)[] = [];
+  /** How long it has been at work, in seconds: preparing, training and measuring, without the time between attempts. */
+  seconds = 0;
+  /** When the last event came, in seconds since 1970; undefined before an attempt. */
+  private latest: number | undefined;
 
   /** Take events in the order of the file. */
   append(events: readonly RunEvent[]): void {
     for (const event of events) {
+      this.count(event);
       switch (event.kind) {
         case 'step':
           this.rewind(event.step);
@@ -93,6 +98,30 @@ export class RunSeries {
           break;
       }
     }
+  }
+
+  /** A run that was killed says nothing of its end: what begins is told from what goes on by its first word. */
+  private count(event: RunEvent): void {
+    const begins = event.kind === 'status' && event.status === 'starting';
+    if (this.latest !== undefined && !begins) {
+      this.seconds += Math.max(0, event.t - this.latest);
+    }
+    this.latest = event.kind === 'status' && ENDED.has(event.status) ? undefined : event.t;
+  }
+
+  /** Tokens a second over all steps: all of their tokens by all of their time. Undefined before the first. */
+  meanSpeed(): number | undefined {
+    const speeds = this.measures.tokensPerS;
+    let steps = 0;
+    let time = 0; // in seconds, but for the tokens of a step, which every step has as many of
+    for (let i = 0; i < this.steps.length; i++) {
+      const done = this.steps.at(i) - (i > 0 ? this.steps.at(i - 1) : 0);
+      if (speeds.at(i) > 0) {
+        steps += done;
+        time += done / speeds.at(i);
+      }
+    }
+    return time > 0 ? steps / time : undefined;
   }
 
   /** A resumed run goes over some steps again: the new ones replace the old. */

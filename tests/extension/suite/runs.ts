@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import { asOnPage } from '../../../extension/src/commands/experiment';
+import { Configs } from '../../../extension/src/common/configs';
+import { comparisonOf, trainFact } from '../../../extension/src/lesson/evidence';
+import type { RunInfo } from '../../../extension/src/protocol';
+import { isMeasured, readsAnother } from '../../../extension/src/runs/measures';
+import { describe as inWords } from '../../../extension/src/runs/statusBar';
+import { suites } from './suites';
+
+const SHAKESPEARE = { name: 'shakespeare', fingerprint: 'a', train_characters: 900, val_characters: 100 };
+const DIARY = { name: 'diary.txt', fingerprint: 'b', train_characters: 90, val_characters: 10 };
+
+function run(name: string, fields: Partial<RunInfo> = {}): RunInfo {
+  return {
+    runId: name,
+    name,
+    runDirectory: `/runs/${name}`,
+    configPath: null,
+    state: 'finished',
+    live: false,
+    created: 0,
+    next: 0,
+    step: 1500,
+    maxSteps: 1500,
+    trainLoss: 1.29,
+    valLoss: 1.485,
+    valStep: 1500,
+    bestValLoss: 1.485,
+    tokensPerSecond: 20_000,
+    etaSeconds: null,
+    parameters: 885_888,
+    backend: 'torch',
+    device: 'cpu',
+    precision: 'fp32',
+    baselines: {},
+    data: SHAKESPEARE,
+    pid: null,
+    error: null,
+    advice: null,
+    errorCode: null,
+    checkpoints: [],
+    ...fields,
+  };
+}
+
+const BEGUN: Partial<RunInfo> = {
+  state: 'training',
+  live: true,
+  step: 16,
+  trainLoss: 2.531,
+  valLoss: 5.54,
+  valStep: 0,
+  bestValLoss: 5.54,
+};
+
+suites.push(() =>
+  describe('What is said of runs', () => {
+    it('is the training loss until the first evaluation after step 0', () => {
+      assert.equal(inWords(run('a', BEGUN)), 'step 16 of 1,500 · loss 2.53');
+      assert.equal(inWords(run('a', { ...BEGUN, step: 0, trainLoss: null })), 'step 0 of 1,500');
+      assert.equal(
+        inWords(run('a', { ...BEGUN, step: 260, valStep: 250, valLoss: 1.878, bestValLoss: 1.878 })),
+        'step 260 of 1,500 · val 1.88',
+      );
+      assert.equal(
+        inWords(run('a', { ...BEGUN, live: false, state: 'stopped' })),
+        'stopped at step 16 · loss 2.53',
+      );
+      assert.equal(inWords(run('a')), 'finished · best val 1.49');
+    });
+
+    it('is what the finished run has come to, unless one trains', () => {
+      const finished = run('pico-001');
+      assert.equal(trainFact([finished]), 'pico-001: 1,500 steps · held-out 1.49');
+      const stopped = run('pico-002', { ...BEGUN, live: false, state: 'stopped' });
+      assert.equal(trainFact([stopped, finished]), 'pico-001: 1,500 steps · held-out 1.49');
+      assert.equal(trainFact([run('pico-002', BEGUN), finished]), 'pico-002: step 16 · loss 2.53');
+      assert.equal(trainFact([stopped]), 'pico-002: 16 steps · loss 2.53');
+    });
+
+    it('compares runs on the same text, measured after step 0', () => {
+      const first = run('pico-001');
+      const second = (fields: Partial<RunInfo>): string | undefined =>
+        comparisonOf([run('second-001', fields), first].filter(isMeasured));
+      assert.equal(second(BEGUN), undefined);
+      assert.equal(second({ data: DIARY }), undefined);
+      assert.equal(second({ data: {} }), undefined);
+      assert.equal(second({ bestValLoss: 1.52 }), 'second-001 1.52 beside pico-001 1.49');
+      assert.equal(
+        second({ bestValLoss: 1.95, live: true, state: 'training' }),
+        'second-001 1.95 so far beside pico-001 1.49',
+      );
+      const later = [run('diary-001', { data: DIARY }), run('wider-001', { bestValLoss: 1.4 }), first];
+      assert.equal(comparisonOf(later.filter(isMeasured)), 'wider-001 1.40 beside pico-001 1.49');
+    });
+
+    it('knows another text only when both are known', () => {
+      assert.ok(readsAnother(run('a'), run('b', { data: DIARY })));
+      assert.ok(!readsAnother(run('a'), run('b')));
+      assert.ok(!readsAnother(run('a'), run('b', { data: {} })));
+      const unmarked = { ...SHAKESPEARE, fingerprint: undefined };
+      assert.ok(!readsAnother(run('a', { data: unmarked }), run('b', { data: unmarked })));
+    });
+  }),
+);
+
+suites.push(() =>
+  describe('Lists to choose from', () => {
+    it('have the experiments as the page has them, and the baseline last', () => {
+      const extension = vscode.extensions.getExtension('trickster.trickster')?.extensionPath ?? '';
+      const lesson = path.join(extension, 'walkthroughs');
+      const names = fs
+        .readdirSync(path.join(lesson, 'configs/experiments'))
+        .map((file) => path.basename(file, '.yaml'));
+      const order = asOnPage(fs.readFileSync(path.join(lesson, 'experiment.md'), 'utf8'), names);
+      assert.equal(order[0], 'longer-run');
+      assert.equal(order.at(-1), 'baseline');
+      assert.ok(order.indexOf('wider') < order.indexOf('bpe'));
+      assert.deepEqual([...order].sort(), [...names].sort());
+    });
+
+    it('begin with the config that was used last', async () => {
+      const folder = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? os.tmpdir();
+      const place = path.join(folder, 'order');
+      fs.mkdirSync(place);
+      const configs = new Configs();
+      const file = (name: string): string => path.join(place, `${name}.trickster.yaml`);
+      const order = async (): Promise<string[]> =>
+        (await configs.all())
+          .map(({ fsPath }) => fsPath)
+          .filter((fsPath) => path.dirname(fsPath) === place)
+          .map((fsPath) => path.basename(fsPath, '.trickster.yaml'));
+      try {
+        ['old', 'older', 'edited'].forEach((name, index) => {
+          fs.writeFileSync(file(name), 'model_config:\n  num_layers: 2\n');
+          const time = [2000, 1000, 3000][index] ?? 0;
+          fs.utimesSync(file(name), time, time);
+        });
+        assert.deepEqual(await order(), ['edited', 'old', 'older']);
+        await vscode.window.showTextDocument(vscode.Uri.file(file('older')));
+        assert.deepEqual(await order(), ['older', 'edited', 'old']);
+      } finally {
+        configs.dispose();
+        await vscode.commands.executeCommand('workbench.action.closeActiveEditor');
+        fs.rmSync(place, { recursive: true });
+      }
+    });
+  }),
+);
