@@ -49,8 +49,8 @@ async def run_engine(
 ) -> Answer:
     """Run `trickster ARGUMENTS` and wait for it. Cancelling the task ends the process.
 
-    `gently` lets everything else on the machine go first. `on_line` hears what it says that it is doing. Libraries write
-    to its standard error too; their lines are kept for the case that it fails, and are no progress.
+    `gently` lets everything else on the machine go first. `on_line` hears what it says that it is doing. Libraries
+    write to its standard error too: such lines are kept for the case that it fails, and are no progress.
     Raises RequestError with ENGINE_FAILED or NO_INTERPRETER.
     """
     try:

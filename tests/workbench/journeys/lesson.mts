@@ -185,10 +185,9 @@ journey(
       fs.writeFileSync(file, smallConfig({ hidden: 64 }));
       await workbench.command('View: Close All Editors');
       await workbench.command('Trickster: Open Config');
-      const [first] = await Promise.all([
-        workbench.rows().first().innerText(),
-        workbench.rows().nth(1).waitFor(),
-      ]);
+      const described = workbench.rows().filter({ hasText: 'k parameters' });
+      await described.nth(2).waitFor();
+      const first = await workbench.rows().first().innerText();
       await workbench.shot('lesson-configs-dark');
       assert.match(
         first.replaceAll('\u00a0', ' '),

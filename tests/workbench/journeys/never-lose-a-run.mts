@@ -7,7 +7,7 @@ import { journey, outputOf } from '../journey.mts';
 import { until } from '../until.mts';
 
 // Long enough to outlast everything that is done to it.
-const folder = sampleFolder('never-lose', { steps: 100_000, evaluateEvery: 1000, saveEvery: 400 });
+const folder = sampleFolder('never-lose', { steps: 100_000, evaluateEvery: 300, saveEvery: 400 });
 
 function lastStep(run: string): number {
   return Math.max(
@@ -111,7 +111,7 @@ journey(
       await until('it goes on where it stopped', () => lastStep('small-001') > stoppedAt);
       await until('the window follows', async () => (await shownStep(at)) > stoppedAt);
       // It goes by itself, once the run was measured again.
-      await workbench.toast('Training small-001').waitFor({ state: 'hidden' });
+      await workbench.toast('Training small-001').waitFor({ state: 'hidden', timeout: 120_000 });
       assert.ok(measured() > before);
       assert.ok(trainers(folder).length === 1, 'and the run goes on');
       await workbench.command('Trickster: Stop');
@@ -125,7 +125,7 @@ journey(
       await workbench
         .runRow('small-002')
         .filter({ hasText: /step [1-9]/ })
-        .waitFor();
+        .waitFor({ timeout: 120_000 });
       await workbench.status().filter({ hasText: 'of 400' }).waitFor();
       assert.equal(await ended, 0);
       await workbench.runRow('small-002').filter({ hasText: 'finished' }).waitFor();
