@@ -20,10 +20,11 @@ import { publishRunContext } from './runs/context';
 import { Samples } from './runs/samples';
 import { RunStatusBar } from './runs/statusBar';
 import { RunStore } from './runs/store';
-import { LessonTree } from './views/lessonTree';
+import { clickableView } from './views/click';
+import { LESSON_VIEW, LessonTree } from './views/lessonTree';
 import { Pages } from './views/pages';
 import { Reports } from './views/reports';
-import { RunsTree } from './views/runsTree';
+import { RUNS_VIEW, RunsTree } from './views/runsTree';
 
 let server: Server | undefined;
 
@@ -88,8 +89,6 @@ export function activate(context: vscode.ExtensionContext): void {
     ),
     new WalkthroughTicks(lesson),
     new Evidence(lesson, server, runs, configs),
-    showLesson(lesson, lessonTree),
-    vscode.window.registerTreeDataProvider('trickster.runs', runsTree),
     publishRunContext(runs),
     interpreters.onDidChange(() => void explainSetting(app)),
     registerCommands(app),
@@ -102,19 +101,33 @@ export function activate(context: vscode.ExtensionContext): void {
       }
     }),
   );
+  showViews(context.subscriptions, lesson, lessonTree, runsTree);
   configs.look();
   setContext('active', true);
   void server.start();
 }
 
-/** The checklist's view, with how far the reader has come beside its title. */
-function showLesson(lesson: LessonProgress, tree: LessonTree): vscode.Disposable {
-  const view = vscode.window.createTreeView('trickster.lesson', { treeDataProvider: tree });
+/** The checklist, with how far the reader has come beside its title, and the runs. */
+function showViews(
+  subscriptions: { dispose(): unknown }[],
+  lesson: LessonProgress,
+  lessonTree: LessonTree,
+  runsTree: RunsTree,
+): void {
+  const view = clickableView(subscriptions, LESSON_VIEW, lessonTree, ({ id }) =>
+    vscode.commands.executeCommand('trickster.openLesson', id),
+  );
   const count = (): void => {
     view.description = `${lesson.doneCount()} of ${STEPS.length}`;
   };
   count();
-  return vscode.Disposable.from(view, lesson.onDidComplete(count));
+  subscriptions.push(lesson.onDidComplete(count));
+  clickableView(subscriptions, RUNS_VIEW, runsTree, (node) =>
+    vscode.commands.executeCommand(
+      node.kind === 'run' ? 'trickster.openDashboard' : 'trickster.generate',
+      node,
+    ),
+  );
 }
 
 export async function deactivate(): Promise<void> {

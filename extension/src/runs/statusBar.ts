@@ -14,6 +14,7 @@ export class RunStatusBar implements vscode.Disposable {
   private readonly subscriptions: vscode.Disposable[];
   /** Runs that were live while this window watched; an old run is no news. */
   private readonly watched = new Set<string>();
+  private shown: string | undefined;
 
   constructor(private readonly runs: RunStore) {
     this.item.name = 'Trickster Run';
@@ -34,11 +35,15 @@ export class RunStatusBar implements vscode.Disposable {
       return;
     }
     this.item.text = statusText(run);
-    this.item.command = {
-      title: 'Open Dashboard',
-      command: 'trickster.openDashboard',
-      arguments: [{ runId: run.runId }],
-    };
+    if (run.runId !== this.shown) {
+      // Not at every update: VS Code forgets the arguments of the old command, and a click in that moment would fail.
+      this.shown = run.runId;
+      this.item.command = {
+        title: 'Open Dashboard',
+        command: 'trickster.openDashboard',
+        arguments: [{ runId: run.runId }],
+      };
+    }
     const others = this.runs.live().filter((other) => other.runId !== run.runId).length;
     const tooltip = new vscode.MarkdownString(
       [

@@ -1,18 +1,21 @@
 import * as vscode from 'vscode';
 import type { LessonProgress } from '../lesson/progress';
 import { STEPS, type Step } from '../lesson/steps';
+import { clickCommand } from './click';
+
+export const LESSON_VIEW = 'trickster.lesson';
 
 /** The view "Lesson": the steps, ticked by evidence, each with one line of what was seen. */
 export class LessonTree implements vscode.TreeDataProvider<Step>, vscode.Disposable {
-  private readonly changed = new vscode.EventEmitter<Step | undefined>();
+  private readonly changed = new vscode.EventEmitter<Step[]>();
   private readonly subscriptions: vscode.Disposable[];
   readonly onDidChangeTreeData = this.changed.event;
 
   constructor(private readonly progress: LessonProgress) {
     this.subscriptions = [
-      progress.onDidChange((id) => this.changed.fire(STEPS.find((step) => step.id === id))),
+      progress.onDidChange((id) => this.changed.fire(STEPS.filter((step) => step.id === id))),
       // Another step is now the next.
-      progress.onDidComplete(() => this.changed.fire(undefined)),
+      progress.onDidComplete(() => this.changed.fire([...STEPS])),
     ];
   }
 
@@ -41,7 +44,7 @@ export class LessonTree implements vscode.TreeDataProvider<Step>, vscode.Disposa
     item.tooltip = new vscode.MarkdownString(
       `**${step.title}**\n\n${done ? 'Done: ' : ''}${item.description}\n\n${step.evidence}\n\nClick: read its page. The button beside it: ${step.action}.`,
     );
-    item.command = { title: 'Open Lesson', command: 'trickster.openLesson', arguments: [step.id] };
+    item.command = { title: 'Open Lesson', command: clickCommand(LESSON_VIEW) };
     item.contextValue = `step.${step.id}`;
     item.accessibilityInformation = {
       label: `Step ${STEPS.indexOf(step) + 1} of ${STEPS.length}, ${step.title}, ${done ? 'done' : 'open'}, ${item.description}. Opens its page; its action is ${step.action}.`,

@@ -4,6 +4,9 @@ import * as text from '../common/text';
 import type { CheckpointInfo, RunInfo } from '../protocol';
 import { describe } from '../runs/statusBar';
 import { hasCheckpoint, isResumable, type RunStore } from '../runs/store';
+import { clickCommand } from './click';
+
+export const RUNS_VIEW = 'trickster.runs';
 
 /** What the tree hands to commands; it has the fields that the server's commands take. */
 export interface RunNode {
@@ -21,23 +24,18 @@ type Node = RunNode | CheckpointNode;
 
 /** The view "Runs": live, finished and interrupted runs with their checkpoints below. */
 export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
-  private readonly changed = new vscode.EventEmitter<Node | undefined>();
+  private readonly changed = new vscode.EventEmitter<Node[] | undefined>();
   private readonly subscriptions: { dispose(): unknown }[];
-  private readonly nodes = new Map<string, RunNode>();
+  private shown: readonly RunNode[] = [];
   readonly onDidChangeTreeData = this.changed.event;
 
   constructor(private readonly runs: RunStore) {
     this.subscriptions = [
       this.changed,
-      runs.onDidChange(() => this.changed.fire(undefined)),
-      runs.onProgress((progressed) => {
-        for (const runId of progressed) {
-          const node = this.nodes.get(runId);
-          if (node) {
-            this.changed.fire(node);
-          }
-        }
-      }),
+      runs.onDidChange(() => this.refresh()),
+      runs.onProgress((progressed) =>
+        this.changed.fire(this.shown.filter(({ runId }) => progressed.has(runId))),
+      ),
     ];
   }
 
@@ -45,13 +43,20 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     this.subscriptions.forEach((subscription) => void subscription.dispose());
   }
 
+  /** Draw the list anew only where another run is in it: VS Code forgets what is selected then. */
+  private refresh(): void {
+    const listed = this.runs.all();
+    const same =
+      listed.length === this.shown.length &&
+      listed.every(({ runId }, place) => runId === this.shown[place]?.runId);
+    this.changed.fire(same ? [...this.shown] : undefined);
+  }
+
   getChildren(node?: Node): Node[] {
     if (!node) {
-      return this.runs.all().map(({ runId }) => {
-        const known = this.nodes.get(runId) ?? { kind: 'run', runId };
-        this.nodes.set(runId, known);
-        return known;
-      });
+      const known = new Map(this.shown.map((run) => [run.runId, run]));
+      this.shown = this.runs.all().map(({ runId }) => known.get(runId) ?? { kind: 'run', runId });
+      return [...this.shown];
     }
     if (node.kind === 'checkpoint') {
       return [];
@@ -92,11 +97,7 @@ function runItem(run: RunInfo): vscode.TreeItem {
     .filter(Boolean)
     .join('.');
   item.tooltip = runTooltip(run);
-  item.command = {
-    title: 'Open Dashboard',
-    command: 'trickster.openDashboard',
-    arguments: [{ runId: run.runId }],
-  };
+  item.command = { title: 'Open Dashboard', command: clickCommand(RUNS_VIEW) };
   item.accessibilityInformation = { label: `Run ${run.name}, ${describe(run)}` };
   return item;
 }
@@ -114,11 +115,7 @@ function checkpointItem(run: RunInfo, checkpoint: CheckpointInfo): vscode.TreeIt
   item.iconPath = new vscode.ThemeIcon(checkpoint.best ? 'star-full' : 'save');
   item.contextValue = 'checkpoint';
   item.tooltip = `${checkpoint.path}\nA Hugging Face model directory: transformers opens it as it is, llama.cpp after a conversion.`;
-  item.command = {
-    title: 'Generate Text',
-    command: 'trickster.generate',
-    arguments: [{ runId: run.runId, checkpoint: checkpoint.path }],
-  };
+  item.command = { title: 'Generate Text', command: clickCommand(RUNS_VIEW) };
   return item;
 }
 
