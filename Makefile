@@ -49,7 +49,7 @@ generate: $(DEV_STAMP)
 	$(BIN)/python -m trickster_engine.config.reference
 	$(BIN)/python -m trickster_engine.backends.ttml_names > docs/ttml-names.md
 	$(BIN)/python walkthroughs/make_configs.py
-	$(BIN)/python -m trickster_engine.kept_runs render README.md walkthroughs/*.md
+	$(BIN)/python -m trickster_engine.kept_runs render README.md docs/speed.md walkthroughs/*.md
 	$(BIN)/python -m trickster_engine.bench.page docs/speed.md
 
 # Pairs of timings, to compare within one run. Wants a quiet machine.

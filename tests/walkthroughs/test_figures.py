@@ -113,12 +113,14 @@ def test_what_is_said_of_shakespeare() -> None:
 # ------------------------------------------------------------------------------------------------------------ kept runs
 
 
-@pytest.mark.parametrize("path", [*(FOLDER / f"{name}.md" for name in PAGES), ROOT / "README.md"], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path",
+    [*(FOLDER / f"{name}.md" for name in PAGES), ROOT / "README.md", ROOT / "docs/speed.md"],
+    ids=lambda p: p.stem,
+)
 def test_kept_blocks_hold_what_the_kept_runs_say(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert kept_runs.render(text) == text, (
-        "run: python -m trickster_engine.kept_runs render README.md walkthroughs/*.md"
-    )
+    assert kept_runs.render(text) == text, "run: make generate"
     for name, picture in kept_runs.pictures(text).items():
         assert (path.parent / "pictures" / name).read_text(encoding="utf-8") == picture
 
@@ -166,13 +168,13 @@ def test_the_random_baselines_can_be_measured_again(tmp_path: Path, monkeypatch:
 
 
 PICO = kept_runs.KEPT_FOLDER / "pico.json"
-NANO = kept_runs.KEPT_FOLDER / "nano.json"
 
 
-@pytest.mark.skipif(not NANO.exists(), reason="the nano run is not kept yet")
-def test_the_kept_nano_run_is_of_the_lesson_s_own_config() -> None:
-    kept = json.loads(NANO.read_text(encoding="utf-8"))
-    plan, preset = check(kept["config"]).plan, preset_plan("nano")
+@pytest.mark.parametrize("name", ["nano", "best"])
+def test_a_kept_run_is_of_its_preset(name: str) -> None:
+    kept = kept_runs.read_kept(name)
+    assert kept is not None
+    plan, preset = check(kept["config"]).plan, preset_plan(name)
     assert plan is not None
     assert plan.model == preset.model
     # How often it was saved changes nothing that it learned.
@@ -186,7 +188,16 @@ def test_the_kept_nano_run_is_of_the_lesson_s_own_config() -> None:
     assert rows["this model"] < rows["random model"]
 
 
-@pytest.mark.skipif(not PICO.exists(), reason="the pico run is not kept yet")
+def test_best_is_lower_on_held_out_text_than_nano_ever_was() -> None:
+    nano, best = kept_runs.read_kept("nano"), kept_runs.read_kept("best")
+    assert nano is not None
+    assert best is not None
+    lowest = min(point["val_loss"] for point in best["curve"])
+    assert lowest < min(point["val_loss"] for point in nano["curve"])
+    assert best["parameters"] < nano["parameters"]
+    assert "Ours came lower than nano" in page("scale")
+
+
 def test_the_kept_pico_run_bears_out_what_the_pages_say() -> None:
     kept = json.loads(PICO.read_text(encoding="utf-8"))
     curve = kept["curve"]
