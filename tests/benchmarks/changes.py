@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,8 @@ class Change:
     with_it: dict[str, Any]
     without_it: dict[str, Any]
     replaced: tuple[tuple[Any, str, Any], ...] = ()
+    without_environment: tuple[tuple[str, str], ...] = ()
+    """Of a change that a process makes once for all: what another process has in its environment to do without it."""
 
 
 def fused_kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -49,6 +54,8 @@ CHANGES = (
     Change("attention as bf16 products", PLAIN, PLAIN, ((attention, "_as_bf16_products", fused_kernel),)),
     Change("dropout from 16-bit draws", PLAIN, PLAIN, ((llama, "dropout", F.dropout),)),
     Change("Muon in batches", PLAIN, PLAIN, ((optimizers, "BatchedMuon", torch.optim.Muon),)),
+    # The default of that variable; that it is set at all keeps ours from being set.
+    Change("freed memory kept", PLAIN, PLAIN, without_environment=(("MALLOC_ARENA_TEST", "8"),)),
     Change("compiled blocks", {"precision": "bf16", "compile": "always"}, PLAIN),
 )
 
@@ -65,11 +72,47 @@ def _replaced(replacements: tuple[tuple[Any, str, Any], ...]) -> Iterator[None]:
             setattr(owner, name, value)
 
 
+def _lap_when_asked(connection: Connection, plan: Plan, environment: tuple[tuple[str, str], ...]) -> None:
+    os.environ.update(environment)
+    laps = Updates(plan, "cpu")
+    while updates := connection.recv():
+        connection.send(laps.lap(updates).seconds)
+
+
+@contextmanager
+def _lapping(plan: Plan, environment: tuple[tuple[str, str], ...] = ()) -> Iterator[Callable[[int], float]]:
+    """A process that trains a plan when it is asked to, and says how many seconds the updates took."""
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe()
+    process = spawn.Process(target=_lap_when_asked, args=(there, plan, environment))
+    process.start()
+
+    def lap(updates: int) -> float:
+        here.send(updates)
+        seconds: float = here.recv()
+        return seconds
+
+    try:
+        yield lap
+    finally:
+        here.send(0)
+        process.join()
+
+
 def gain(plan: Plan, change: Change, updates: int, pairs: int) -> Spread:
     """How many times as fast training is with a change as without it."""
 
     def planned(training: dict[str, Any]) -> Plan:
         return replace(plan, training=replace(plan.training, **training))
+
+    if change.without_environment:
+        with (
+            _lapping(planned(change.with_it)) as fast_lap,
+            _lapping(planned(change.without_it), change.without_environment) as slow_lap,
+        ):
+            for warm in (fast_lap, slow_lap):
+                warm(updates)
+            return Spread.of([slow_lap(updates) / fast_lap(updates) for _ in range(pairs)])
 
     fast = Updates(planned(change.with_it), "cpu")
     with _replaced(change.replaced):
@@ -95,17 +138,21 @@ def main() -> None:
     """Measure pico and nano, and write the table's figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
+    parser.add_argument("names", nargs="*", help="only these changes; OUT keeps the others")
     parser.add_argument("--pairs", type=int, default=3)
     options = parser.parse_args()
-    table: dict[str, dict[str, dict[str, float]]] = {}
+    out: Path = options.out
+    table: dict[str, dict[str, dict[str, float]]] = (
+        json.loads(out.read_text(encoding="utf-8")) if options.names and out.exists() else {}
+    )
     for name, updates in (("pico", 10), ("nano", 1)):
         plan = preset_plan(name)
         for change in CHANGES:
-            if applies(change, plan):
+            if applies(change, plan) and change.name in (options.names or [change.name]):
                 spread = gain(plan, change, updates, options.pairs)
                 print(f"{name}: {change.name}: {spread.median:.2f} ({spread.lowest:.2f} to {spread.highest:.2f})")
                 table.setdefault(change.name, {})[name] = spread.as_json()
-    options.out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ class Variant:
     stages: tuple[Stage, ...] = ()
     averages: tuple[float, ...] = ()  # how much of a weight's running mean outlives an update
     initial: float = 1.0  # times the usual size of the random weights
+    iterations: int = 5  # with which Muon orthogonalises an update
 
 
 def _training(**values: object) -> Variant:
@@ -50,6 +51,8 @@ def _training(**values: object) -> Variant:
 
 VARIANTS: dict[str, Variant] = {
     "pico as it is": Variant(averages=(0.9, 0.98, 0.995)),
+    "4 iterations in Muon": Variant(iterations=4),
+    "3 iterations in Muon": Variant(iterations=3),
     "muon_momentum 0.9": _training(muon_momentum=0.9),
     "muon_momentum 0.85": _training(muon_momentum=0.85),
     "muon_learning_rate 0.03": _training(muon_learning_rate=0.03),
@@ -81,6 +84,7 @@ def train(name: str, seed: int, text: Path, cache: Path) -> dict[str, Any]:
     # torch reads the number of threads when it is imported.
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
     from trickster_engine.backends.torch_backend import TorchBackend
@@ -113,6 +117,12 @@ def train(name: str, seed: int, text: Path, cache: Path) -> dict[str, Any]:
     batches = {stage: TrainingBatches(dataset.train, stage.context, stage.batch_size, seed) for stage in stages}
     schedule = replace(training, max_steps=len(updates))
 
+    def set_iterations(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        for group in optimizer.param_groups:
+            if "ns_steps" in group:
+                group["ns_steps"] = variant.iterations
+
+    hook = register_optimizer_step_pre_hook(set_iterations)
     backend = TorchBackend(plan, "cpu")
     for weight in backend.model.parameters():
         if weight.ndim > 1:
@@ -144,6 +154,7 @@ def train(name: str, seed: int, text: Path, cache: Path) -> dict[str, Any]:
                 weight.copy_(mean)
         reading[f"val_loss_averaged_{decay}"] = val_loss()
     backend.close()
+    hook.remove()
     return reading
 
 

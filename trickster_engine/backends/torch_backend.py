@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, SavedArrays, StepResult
 from trickster_engine.backends.compilation import compile_blocks
+from trickster_engine.backends.freed_memory import keep_freed_memory
 from trickster_engine.config.plan import Plan
 from trickster_engine.estimates.compute import worth_compiling
 from trickster_engine.model.llama import Llama
@@ -43,6 +44,8 @@ class TorchBackend:
         self._plan = plan
         self._notices: list[tuple[str, str, str]] = []
         self._device = torch.device(device)
+        if self._device.type == "cpu":
+            keep_freed_memory()
         torch.manual_seed(plan.training.seed)
         self.model = self._placed(Llama(plan.model).initialize(plan.training.seed))
         self.model.model.recompute_blocks = plan.training.activation_checkpointing
