@@ -97,7 +97,6 @@ def train(name: str, seed: int, text: Path, cache: Path) -> dict[str, Any]:
     changes = {
         **variant.changes,
         "training_config.seed": str(seed),
-        "training_config.precision": "bf16",
         "training_config.compile": "never",
         "device_config.device_type": "cpu",
         "data_config.corpus": str(text),
@@ -144,6 +143,7 @@ def train(name: str, seed: int, text: Path, cache: Path) -> dict[str, Any]:
             average.update_parameters(backend.model)
     reading = {
         "seed": seed,
+        "precision": backend.precision,
         "updates": len(updates),
         "val_loss": val_loss(),
         "seconds_per_update": statistics.median(seconds),

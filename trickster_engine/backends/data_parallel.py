@@ -57,6 +57,10 @@ class TeamBackend(TorchBackend):
     def _faster_precision(self) -> str:
         return self.team.shared(super()._faster_precision())
 
+    def _emulates_bf16(self) -> bool:
+        """Agreed upon, because what follows from it all processes have to do together."""
+        return self.team.shared(super()._emulates_bf16())
+
     def _share(self, batch: Batch) -> Batch:
         """The rows of this process. In the order of ranks, they are the batch."""
         inputs, targets = (np.array_split(part, self.team.size)[self.team.rank] for part in batch)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, SavedArrays, StepResult
+from trickster_engine.backends.bf16 import bf16_slowdown, cpu_emulates_bf16
 from trickster_engine.backends.compilation import compile_blocks
 from trickster_engine.backends.freed_memory import keep_freed_memory
 from trickster_engine.config.plan import Plan
@@ -50,10 +51,13 @@ class TorchBackend:
         self.model = self._placed(Llama(plan.model).initialize(plan.training.seed))
         self.model.model.recompute_blocks = plan.training.activation_checkpointing
         self._network: nn.Module = self.model  # what training's forward pass goes through
-        self._optimizers = Optimizers(self.model, plan.training)
         self.precision = precision or plan.training.precision
         if self.precision == "auto":
             self.precision = self._faster_precision()
+        elif self.precision == "bf16" and self._emulates_bf16():
+            self._notices.append(_slow_bf16())
+        muon_dtype = torch.float32 if self._device.type == "cpu" and self.precision == "fp32" else torch.bfloat16
+        self._optimizers = Optimizers(self.model, plan.training, muon_dtype)
         if compiled is None:
             wanted = plan.training.compile
             compiled = wanted == "always" or (wanted == "auto" and worth_compiling(plan, self._device.type))
@@ -215,15 +219,17 @@ class TorchBackend:
         loss = self._loss(tokens, tokens)
         torch.autograd.backward(loss)
         loss.item()  # waits for the device
-        self._optimizers.zero_grad()
+        self.model.zero_grad()
         self._set_random_state(random_state)
 
     def _faster_precision(self) -> str:
         """Time forward and backward passes in either precision on this very model, and take the quicker.
 
-        A processor without bf16 instructions emulates them many times slower than fp32; which one has them, and
-        whether a model is large enough to gain, is best asked by trying.
+        Whether a model is large enough to gain from bf16 is best asked by trying; where a processor only emulates it,
+        trying would take minutes.
         """
+        if self._emulates_bf16():
+            return "fp32"
         sequences = min(self._plan.training.batch_size, max(1, 2048 // self._plan.model.max_seq_len))
         seconds: dict[str, float] = {}
         for self.precision in ("fp32", "bf16"):
@@ -234,3 +240,14 @@ class TorchBackend:
                 laps.append(time.perf_counter() - start)
             seconds[self.precision] = min(laps)
         return min(seconds, key=lambda precision: seconds[precision])
+
+    def _emulates_bf16(self) -> bool:
+        return self._device.type == "cpu" and cpu_emulates_bf16()
+
+
+def _slow_bf16() -> tuple[str, str, str]:
+    return (
+        "bf16-emulated",
+        f"This processor has no bf16 instructions: its products take {bf16_slowdown():.0f} times as long as in fp32.",
+        "Set training_config.precision: auto, which takes the faster one.",
+    )

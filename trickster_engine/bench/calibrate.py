@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from trickster_engine.backends.bf16 import cpu_emulates_bf16
 from trickster_engine.bench.updates import Lap, Updates
 from trickster_engine.config import preset_plan
 from trickster_engine.config.plan import Plan
@@ -99,8 +100,9 @@ def calibrate(device: str) -> Calibration:
                 )
 
     scale = 1 if device == "cpu" else _GPU_SCALE
+    precisions = ("fp32",) if device == "cpu" and cpu_emulates_bf16() else ("fp32", "bf16")
     updates: dict[str, list[tuple[Amounts, float]]] = {"adamw": [], "muon": []}
-    gradients: dict[str, list[tuple[Amounts, float]]] = {"fp32": [], "bf16": []}
+    gradients: dict[str, list[tuple[Amounts, float]]] = {precision: [] for precision in precisions}
     timed = []
     for precision, probe in itertools.product(gradients, PROBES):
         timed.append((precision, probe.optimizer, Updates(probe.plan(precision, scale), device), list[Lap]()))
@@ -115,7 +117,7 @@ def calibrate(device: str) -> Calibration:
         lap = sorted(laps, key=lambda lap: lap.seconds)[(len(laps) - 1) // 2]
         passes = lap.phases["forward"] + lap.phases["backward"]
         gradients[precision].append((gradient_work(plan, precision, device), passes))
-        updates[optimizer].append((update_work(plan.model, optimizer), lap.seconds - passes))
+        updates[optimizer].append((update_work(plan.model, optimizer, precision, device), lap.seconds - passes))
     return Calibration(
         device,
         gradients={precision: costs(readings) for precision, readings in gradients.items()},

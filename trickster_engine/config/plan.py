@@ -298,8 +298,9 @@ class TrainingConfig:
     precision: str = key(
         "auto",
         doc="The number format in which the matrices are multiplied.",
-        effect="bf16 halves memory traffic and is faster on hardware that has it; fp32 is exact and slower. The "
-        "weights themselves and the optimizer stay in fp32 on a CPU or GPU.",
+        effect="bf16 halves memory traffic and is faster on hardware that has it; fp32 is exact and slower. A "
+        "processor without bf16 instructions, as in many laptops, takes many times as long for it. The weights "
+        "themselves and what the optimizer remembers stay in fp32 on a CPU or GPU.",
         choices={
             "auto": "Whichever is faster on the device at hand.",
             "fp32": "32 bits everywhere: the most accurate.",

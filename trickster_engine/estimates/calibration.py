@@ -19,7 +19,7 @@ from trickster_engine.estimates.memory import block_activations, output_activati
 from trickster_engine.estimates.parameters import count_parameters
 from trickster_engine.files import write_json_atomically
 
-FILE: Final = "calibration.json"
+FILE: Final = "calibration.2.json"  # the number is that of the form of its contents
 #: How many times as fast an update is with compiled blocks: between pico's 1.21 and nano's 1.16 (docs/speed.md). It is
 #: not part of the calibration, because compiling takes up to a minute.
 COMPILED: Final = 1.18
@@ -33,22 +33,28 @@ class Calibration:
     """Seconds that a unit of each kind of work takes on one kind of device of this machine."""
 
     device: str  # cpu, cuda or mps
-    gradients: Mapping[str, Mapping[str, float]]  # by precision, fp32 and bf16: forward and backward passes
+    #: By precision, forward and backward passes: fp32, and bf16 where the device has it.
+    gradients: Mapping[str, Mapping[str, float]]
     updates: Mapping[str, Mapping[str, float]]  # by optimizer, adamw and muon: clipping, and the optimizer's step
 
-    def seconds_per_step(self, plan: Plan) -> float:
-        """Seconds of one update of a plan on this device, evaluations not counted."""
+    def seconds_per_step(self, plan: Plan) -> float | None:
+        """Seconds of one update of a plan on this device, evaluations not counted; None in a precision it has not."""
         training = plan.training
-        precisions = ("fp32", "bf16") if training.precision == "auto" else (training.precision,)
-        passes = min(_cost(gradient_work(plan, name, self.device), self.gradients[name]) for name in precisions)
-        update = _cost(update_work(plan.model, training.optimizer), self.updates[training.optimizer])
-        seconds = training.gradient_accumulation_steps * passes + update
+        precisions = [name for name in self.gradients if training.precision in ("auto", name)]
+        if not precisions:
+            return None
+        passes = {name: _cost(gradient_work(plan, name, self.device), self.gradients[name]) for name in precisions}
+        precision = min(passes, key=lambda name: passes[name])  # as a run chooses it
+        work = update_work(plan.model, training.optimizer, precision, self.device)
+        update = _cost(work, self.updates[training.optimizer])
+        seconds = training.gradient_accumulation_steps * passes[precision] + update
         compiled = training.compile == "always" or (training.compile == "auto" and worth_compiling(plan, self.device))
         return seconds / COMPILED if compiled else seconds
 
-    def seconds(self, plan: Plan) -> float:
+    def seconds(self, plan: Plan) -> float | None:
         """Seconds of all updates of a plan."""
-        return self.seconds_per_step(plan) * plan.training.max_steps
+        seconds = self.seconds_per_step(plan)
+        return None if seconds is None else seconds * plan.training.max_steps
 
 
 def gradient_work(plan: Plan, precision: str, device: str) -> Amounts:
@@ -69,10 +75,17 @@ def gradient_work(plan: Plan, precision: str, device: str) -> Amounts:
     }
 
 
-def update_work(model: ModelConfig, optimizer: str) -> Amounts:
-    """The work of clipping the gradients and of the optimizer: weights, calls of torch, and Muon's arithmetic."""
+def update_work(model: ModelConfig, optimizer: str, precision: str, device: str) -> Amounts:
+    """The work of clipping the gradients and of the optimizer: weights, calls of torch, and Muon's arithmetic.
+
+    Muon computes in bf16, except on a CPU that trains in fp32.
+    """
     work = {"weights": float(count_parameters(model).total), "blocks": float(model.num_layers)}
-    return {**work, "orthogonalising": _muon_flops(model)} if optimizer == "muon" else work
+    if optimizer != "muon":
+        return work
+    in_fp32 = device == "cpu" and precision == "fp32"
+    flops = _muon_flops(model)
+    return {**work, "muon_fp32": flops if in_fp32 else 0.0, "muon_bf16": 0.0 if in_fp32 else flops}
 
 
 def _muon_flops(model: ModelConfig) -> float:

@@ -76,7 +76,8 @@ def expected_time(plan: Plan, speeds: Iterable[Speed], calibrations: Iterable[Ca
     if same:
         fastest = max(same, key=lambda speed: speed.tokens_per_second)
         return Expected(tokens / fastest.tokens_per_second, "measured", fastest.run)
-    calibrated = [known.seconds(plan) for known in calibrations if wanted in ("auto", known.device)]
+    reckoned = [known.seconds(plan) for known in calibrations if wanted in ("auto", known.device)]
+    calibrated = [seconds for seconds in reckoned if seconds is not None]
     if calibrated:
         return Expected(min(calibrated), "estimated", "a calibration of this machine")
     if not candidates:

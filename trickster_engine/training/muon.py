@@ -6,15 +6,20 @@ from collections.abc import Iterable
 from typing import Any, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class BatchedMuon(torch.optim.Muon):
-    """The same updates as torch.optim.Muon, up to bf16 rounding, in a few large operations for the many small ones.
+    """The same updates as torch.optim.Muon, up to rounding, in a few large operations for the many small ones.
 
     A small model has dozens of matrices of two or three shapes, and one by one each of the fifteen products that
-    orthogonalise it is over before it is well under way. State and settings are those of torch.optim.Muon.
+    orthogonalise it is over before it is well under way. State and settings are those of torch.optim.Muon, which always
+    computes in bf16; here `dtype` says in what, since a processor without bf16 takes far longer for it than for fp32.
     """
+
+    def __init__(self, params: Iterable[nn.Parameter], *, dtype: torch.dtype = torch.bfloat16, **settings: Any) -> None:
+        super().__init__(params, **settings)
+        self._dtype = dtype
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -31,7 +36,7 @@ class BatchedMuon(torch.optim.Muon):
             updates = torch._foreach_lerp(gradients, buffers, group["momentum"]) if group["nesterov"] else buffers
             torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
             for same_shape in _by_shape(updates):
-                wide = torch.stack([_wide(updates[index]) for index in same_shape])
+                wide = torch.stack([_wide(updates[index]) for index in same_shape]).to(self._dtype)
                 directions = orthogonalize(wide, group["ns_coefficients"], group["ns_steps"], group["eps"])
                 for index, direction in zip(same_shape, directions, strict=True):
                     rows, columns = parameters[index].shape
@@ -50,13 +55,12 @@ class BatchedMuon(torch.optim.Muon):
 def orthogonalize(
     matrices: Tensor, coefficients: tuple[float, float, float], iterations: int, epsilon: float
 ) -> Tensor:
-    """Bring all singular values of matrices [N, rows, columns], rows <= columns, near 1, in bf16.
+    """Bring all singular values of matrices [N, rows, columns], rows <= columns, near 1.
 
     The quintic Newton-Schulz iteration of Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/.
     """
     a, b, c = coefficients
-    x = matrices.bfloat16()
-    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=epsilon)
+    x: Tensor = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=epsilon)
     for _ in range(iterations):
         gram = torch.bmm(x, x.mT)
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)

@@ -20,7 +20,8 @@ class Optimizers:
     out for the norms' scales, which have nothing to gain from being small.
     """
 
-    def __init__(self, model: nn.Module, training: TrainingConfig) -> None:
+    def __init__(self, model: nn.Module, training: TrainingConfig, muon_dtype: torch.dtype = torch.bfloat16) -> None:
+        """`muon_dtype` is what Muon's matrix products are computed in."""
         self._names: dict[torch.Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
         by_muon: list[nn.Parameter] = []
         decayed: list[nn.Parameter] = []
@@ -50,6 +51,7 @@ class Optimizers:
                 lr=training.muon_learning_rate,
                 momentum=training.muon_momentum,
                 weight_decay=training.weight_decay,
+                dtype=muon_dtype,
             )
             self._optimizers.append((muon, training.muon_learning_rate))
 

@@ -79,7 +79,7 @@ def test_a_calibration_tells_the_time_of_any_shape() -> None:
         },
         updates={
             "adamw": {"weights": 1e-9, "blocks": 0.0},
-            "muon": {"weights": 0.0, "blocks": 0.0, "orthogonalising": 0.0},
+            "muon": {"weights": 0.0, "blocks": 0.0, "muon_fp32": 0.0, "muon_bf16": 0.0},
         },
     )
     expected = expected_time(PICO, [], [known])

@@ -44,3 +44,17 @@ def test_a_matrix_without_a_gradient_stays_as_it_is() -> None:
     untouched = [matrix.detach().clone() for matrix in matrices[1:]]
     optimizer.step()
     assert all(torch.equal(a, b) for a, b in zip(untouched, matrices[1:], strict=True))
+
+
+def test_in_fp32_the_updates_are_those_of_exact_arithmetic() -> None:
+    gradients = [torch.randn(shape) for shape in SHAPES]
+    moved: dict[torch.dtype, list[torch.Tensor]] = {}
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        matrices = [nn.Parameter(torch.zeros(shape)) for shape in SHAPES]
+        for matrix, gradient in zip(matrices, gradients, strict=True):
+            matrix.grad = gradient.clone()
+        BatchedMuon(matrices, lr=0.05, dtype=dtype).step()
+        moved[dtype] = [matrix.detach() for matrix in matrices]
+    for exact, single, half in zip(*moved.values(), strict=True):
+        assert (single - exact).norm() < 1e-4 * exact.norm()
+        assert 1e-4 * exact.norm() < (half - exact).norm() < 0.05 * exact.norm()

@@ -1,0 +1,37 @@
+"""Whether a processor multiplies matrices in bf16 itself, or only pretends to."""
+
+from __future__ import annotations
+
+import functools
+import time
+
+import torch
+
+_SIZE = 256
+_PRODUCTS = 3
+#: A processor with instructions for it takes half as long as in fp32, one without them ten to a hundred times as long.
+_SLOWDOWN = 3.0
+
+
+@functools.cache
+def bf16_slowdown() -> float:
+    """How many times as long as in fp32 a product of two bf16 matrices takes on this CPU; the best of a few, once.
+
+    Many laptops have no such instructions. There torch computes in bf16 all the same, number by number.
+    """
+    return _seconds(torch.bfloat16) / _seconds(torch.float32)
+
+
+def cpu_emulates_bf16() -> bool:
+    """Whether bf16 is so slow on this CPU that nothing is gained by trying it on a model."""
+    return bf16_slowdown() > _SLOWDOWN
+
+
+def _seconds(dtype: torch.dtype) -> float:
+    a, b = (torch.ones(_SIZE, _SIZE, dtype=dtype) for _ in range(2))
+    fastest = float("inf")
+    for _ in range(_PRODUCTS + 1):  # the first one wakes the threads
+        start = time.perf_counter()
+        torch.mm(a, b)
+        fastest = min(fastest, time.perf_counter() - start)
+    return fastest
