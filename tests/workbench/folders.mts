@@ -67,6 +67,16 @@ sampling_config:
 `;
 }
 
+/** A preset as people train it, but on the folder's corpus, on the processor and for as many steps. */
+export function presetConfig(preset: string, steps: number): string {
+  const values = { max_steps: String(steps), corpus: 'corpus.txt', device_type: 'cpu' };
+  const text = execFileSync(PYTHON, ['-m', 'trickster_engine', 'presets', preset], { encoding: 'utf8' });
+  return Object.entries(values).reduce(
+    (config, [key, value]) => config.replace(new RegExp(`(\\b${key}: +)\\S+`), `$1${value}`),
+    text,
+  );
+}
+
 /** A folder with a corpus and a small config. */
 export function sampleFolder(name: string, config: SmallConfig = {}): string {
   const folder = scratch(name);

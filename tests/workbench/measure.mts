@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { eventsOf, sampleFolder, trainers } from './folders.mts';
+import { eventsOf, presetConfig, sampleFolder, trainers } from './folders.mts';
 import { Inspected } from './heap.mts';
 import { until } from './until.mts';
 import { CodeServer, PYTHON } from './server.mts';
@@ -13,6 +13,8 @@ import { closeBrowser, Workbench } from './workbench.mts';
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const EVENTS = 100_000;
 const ROUNDS = Number(process.env['ROUNDS'] ?? 3);
+/** Of pico in each run whose speed is measured: a minute or so. */
+const STEPS = Number(process.env['STEPS'] ?? 400);
 const ENGINE_ENV = { ...process.env, PYTHONPATH: ROOT };
 
 function report(figure: string, values: Record<string, unknown>): void {
@@ -141,9 +143,10 @@ async function memory(): Promise<void> {
  * that knows nothing of it, and from VS Code with the dashboard open. The second tells what VS Code itself takes.
  */
 async function speed(): Promise<void> {
-  const size = { steps: 3000, hidden: 128, logEvery: 50, evaluateEvery: 3000, saveEvery: 3000 };
-  const folder = sampleFolder('speed', size);
-  const elsewhere = sampleFolder('speed-elsewhere', size);
+  const folder = sampleFolder('speed');
+  const elsewhere = sampleFolder('speed-elsewhere');
+  const config = presetConfig('pico', STEPS);
+  [folder, elsewhere].forEach((place) => fs.writeFileSync(path.join(place, 'small.yaml'), config));
   const server = await CodeServer.start({ env: { OMP_NUM_THREADS: undefined } });
 
   /** Train where no window looks. */
@@ -177,8 +180,8 @@ async function speed(): Promise<void> {
     await workbench.dashboard().locator('.chart-large canvas').waitFor();
     await until('the run is there', () => runsIn(folder).length > before.length);
     const run = theOne(folder, before);
-    // Asking the window, again and again, whether it has finished would take time from the training.
-    await until('it has finished', () => trainers(folder).length === 0, 600_000);
+    // Asking the window, or too often, whether it has finished would take time from the training.
+    await until('it has finished', () => trainers(folder).length === 0, 600_000, 1000);
     await workbench.runRow(path.basename(run)).filter({ hasText: 'finished' }).waitFor();
     await workbench.close();
     return tokensPerSecond(run);
@@ -224,9 +227,16 @@ function tokensPerSecond(run: string): number {
     .filter(Boolean)
     .map((line) => JSON.parse(line) as { kind: string; step: number; tokens_per_s: number })
     .filter(({ kind }) => kind === 'step');
-  const later = steps.slice(Math.ceil(steps.length / 3));
-  // Equal spans of steps: the harmonic mean is tokens over time.
-  return later.length / later.reduce((sum, { tokens_per_s: speed }) => sum + 1 / speed, 0);
+  const first = Math.ceil(steps.length / 3);
+  let [done, time] = [0, 0]; // time in the tokens of one step a token a second
+  steps.forEach(({ step, tokens_per_s: speed }, index) => {
+    if (index >= first) {
+      const made = step - (steps[index - 1]?.step ?? 0);
+      done += made;
+      time += made / speed;
+    }
+  });
+  return done / time;
 }
 
 function extensionHost(root: number): number {

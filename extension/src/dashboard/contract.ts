@@ -47,7 +47,8 @@ export interface Comparison {
 export type ToDashboard =
   | { type: 'runs'; runs: RunView[] }
   | { type: 'focus'; focus: Focus }
-  | { type: 'events'; runId: string; after: number; events: readonly RunEvent[] }
+  /** With the offsets in the run's event file before and after them. */
+  | { type: 'events'; runId: string; after: number; next: number; events: readonly RunEvent[] }
   | { type: 'generatePart'; id: number; part: GeneratePart }
   | { type: 'generated'; id: number; result?: GenerateResult; error?: string }
   | { type: 'nextTokens'; id: number; result?: NextTokensResult; error?: string }

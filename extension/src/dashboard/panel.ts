@@ -48,8 +48,8 @@ export class Dashboard implements vscode.Disposable {
           return Promise.resolve();
         },
       }),
+      // How the runs in sight go on, the page takes from their events.
       runs.onDidChange(() => void this.sendRuns()),
-      runs.onProgress(() => void this.sendRuns()),
     ];
   }
 
@@ -178,7 +178,9 @@ export class Dashboard implements vscode.Disposable {
       if (!this.following.has(runId)) {
         this.following.set(
           runId,
-          this.runs.follow(runId, (events, after) => this.send({ type: 'events', runId, after, events })),
+          this.runs.follow(runId, (events, after, next) =>
+            this.send({ type: 'events', runId, after, next, events }),
+          ),
         );
       }
     }

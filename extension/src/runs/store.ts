@@ -2,9 +2,12 @@ import * as vscode from 'vscode';
 import { errorText } from '../common/logger';
 import type { Server } from '../common/server';
 import type { EventParams, RunEvent, RunInfo } from '../protocol';
+import { apply } from './applying';
 
-/** Nobody reads faster than this, and every renewal takes the processor from the training that it tells of. */
+/** Nobody reads faster than this. */
 const PROGRESS_INTERVAL_MS = 1000;
+/** Every renewal of words takes the processor from the training that they tell of, where it trains on the processor. */
+const PROGRESS_INTERVAL_ON_CPU_MS = 5000;
 /** How many events are asked for at once when a history is read. */
 const PAGE = 5000;
 
@@ -49,7 +52,7 @@ export class RunStore implements vscode.Disposable {
   /** A run has come, gone, or changed in a way that a list shows. */
   readonly onDidChange = this.runsChanged.event;
   readonly onEvents = this.eventsCame.event;
-  /** These runs have gone on: at most once a second, for what shows a run in words. */
+  /** These runs have gone on: every few seconds at most, for what shows a run in words. */
   readonly onProgress = this.progressed.event;
 
   /** The first list has arrived. */
@@ -248,12 +251,13 @@ export class RunStore implements vscode.Disposable {
     }
     if (events.length > 0) {
       this.eventsCame.fire({ runId, after, next, events, run });
-      this.progressing.add(runId);
-      if (this.progressTimer === undefined) {
-        this.tellProgress();
-      }
       if (events.some((event) => event.kind !== 'step')) {
         this.runsChanged.fire();
+      } else {
+        this.progressing.add(runId);
+        if (this.progressTimer === undefined) {
+          this.tellProgress();
+        }
       }
     }
   }
@@ -263,7 +267,11 @@ export class RunStore implements vscode.Disposable {
     if (this.progressing.size > 0) {
       const runs = this.progressing;
       this.progressing = new Set();
-      this.progressTimer = setTimeout(() => this.tellProgress(), PROGRESS_INTERVAL_MS);
+      const onCpu = this.live().some(({ device }) => device?.startsWith('cpu'));
+      this.progressTimer = setTimeout(
+        () => this.tellProgress(),
+        onCpu ? PROGRESS_INTERVAL_ON_CPU_MS : PROGRESS_INTERVAL_MS,
+      );
       this.progressed.fire(runs);
     }
   }
@@ -275,35 +283,4 @@ function progress(run: RunInfo, listed: RunInfo): Partial<RunInfo> {
   const asked = listed.state === 'stopping' && (run.state === 'training' || run.state === 'evaluating');
   const state = asked ? listed.state : run.state;
   return { next, state, step, trainLoss, valLoss, valStep, bestValLoss, tokensPerSecond, etaSeconds };
-}
-
-/** What one event says about the summary of its run. Whether the run lives and its checkpoints are the server's word. */
-function apply(run: RunInfo, event: RunEvent): void {
-  switch (event.kind) {
-    case 'status':
-      run.state = event.status;
-      run.step = event.step;
-      break;
-    case 'step':
-      run.step = event.step;
-      run.trainLoss = event.loss;
-      run.tokensPerSecond = event.tokens_per_s;
-      run.etaSeconds = event.eta_s;
-      break;
-    case 'eval':
-      run.step = event.step;
-      run.valLoss = event.val_loss;
-      run.valStep = event.step;
-      run.bestValLoss = Math.min(event.val_loss, run.bestValLoss ?? Infinity);
-      break;
-    case 'error':
-      run.error = event.message;
-      run.advice = event.advice;
-      run.errorCode = event.code;
-      break;
-    case 'sample':
-    case 'checkpoint':
-    case 'warning':
-      break;
-  }
 }

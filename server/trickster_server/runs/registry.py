@@ -23,7 +23,9 @@ from trickster_server.runs.followed import READ_AT_ONCE, FollowedRun, Reading
 logger = logging.getLogger(__name__)
 
 TICK = 0.1
-"""Seconds between looks at a live run: at most ten notifications a second a run."""
+"""Seconds between looks at live runs that have just said something: at most ten notifications a second a run."""
+QUIET_TICK = 0.4
+"""The same where they say nothing: a slow model says something every two seconds, and wants the processor itself."""
 PROBE = 0.4
 """Seconds between asking whether a live run's trainer is still there."""
 SETTLED = 2.0
@@ -212,6 +214,7 @@ class RunRegistry:
 
     async def _run(self) -> None:
         searched = looked_into_known = looked_at_settled = probed = 0.0
+        tick = TICK
         while True:
             try:
                 now = time.monotonic()
@@ -226,7 +229,8 @@ class RunRegistry:
                     looked_into_known = now
                 settled_too = now - looked_at_settled >= SETTLED
                 probe = now - probed >= PROBE
-                await self._look(settled_too, probe)
+                news = await self._look(settled_too, probe)
+                tick = TICK if news else min(2 * tick, QUIET_TICK)
                 looked_at_settled = now if settled_too else looked_at_settled
                 probed = now if probe else probed
                 self._tell()
@@ -239,8 +243,9 @@ class RunRegistry:
             try:
                 # Between two looks at least a tick passes, so that no run is heard more than ten times a second.
                 await asyncio.sleep(TICK)
-                if not any(run.live for run in self._runs.values()):
-                    await asyncio.wait_for(self._look_now.wait(), KNOWN_FOLDERS)
+                wait = tick - TICK if any(run.live for run in self._runs.values()) else KNOWN_FOLDERS
+                if wait > 0:
+                    await asyncio.wait_for(self._look_now.wait(), wait)
             except asyncio.TimeoutError:
                 pass
 
@@ -286,19 +291,22 @@ class RunRegistry:
             self._runs[run.run_id] = run
             self._changed = True
 
-    async def _look(self, settled_too: bool, probe: bool) -> None:
+    async def _look(self, settled_too: bool, probe: bool) -> bool:
+        """Read what is new of the runs and send it; returns whether there was anything."""
         targets = [run for run in self._runs.values() if settled_too or not run.settled or run.sent != run.next]
         if not targets:
-            return
+            return False
 
         def look() -> list[tuple[FollowedRun, Reading, Reading | None]]:
             return [seen for run in targets if (seen := _look_safely_at(run, probe or run.settled)) is not None]
 
         lost = []
+        news = False
         for run, reading, unsent in await asyncio.get_running_loop().run_in_executor(self._files, look):
             if self._runs.get(run.run_id) is not run:
                 continue
             try:
+                news |= bool(reading.events)
                 self._changed |= run.apply(reading)
                 if not reading.gone:
                     self._send(run, unsent or reading)
@@ -316,6 +324,7 @@ class RunRegistry:
                     self._files, lambda: [path for path in lost if is_run_directory(path)]
                 )
             )
+        return news
 
     def _send(self, run: FollowedRun, reading: Reading) -> None:
         if run.sent is None or reading.next <= run.sent:

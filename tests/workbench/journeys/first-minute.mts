@@ -76,10 +76,10 @@ journey(
       const first = await reading();
       await until('the chart moves on', async () => (await reading()) !== first, 60_000);
       // Not what random weights were worth at step 0.
-      assert.match(
-        (await workbench.status().innerText()).replaceAll('\u00a0', ' '),
-        /step \d+ of 1,500 · (loss|val) [0-4]\./,
-      );
+      await workbench
+        .status()
+        .filter({ hasText: /step\s\d+\sof\s1,500\s·\s(loss|val)\s[0-4]\./ })
+        .waitFor();
       await workbench.lessonStep('6. Train').filter({ hasText: 'step' }).waitFor();
       await workbench
         .lessonStep('1. Train or fine-tune?')

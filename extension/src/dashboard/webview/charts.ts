@@ -55,6 +55,9 @@ export class StepChart {
   /** The steps that a live run will make; undefined when it has ended. */
   private planned: number | undefined;
   private frame = 0;
+  /** Whether any of it can be seen: what nobody sees is drawn when somebody scrolls there. */
+  private visible = false;
+  private outdated = false;
   private shape = '';
   private focused: number | undefined;
 
@@ -81,6 +84,12 @@ export class StepChart {
       h('div', { class: 'plot-frame' }, this.holder, this.waiting),
     );
     new ResizeObserver(() => this.resize()).observe(this.holder);
+    new IntersectionObserver((entries) => {
+      this.visible = entries.at(-1)?.isIntersecting ?? false;
+      if (this.visible && this.outdated) {
+        this.draw();
+      }
+    }).observe(this.element);
   }
 
   /** Show these runs from now on. */
@@ -98,9 +107,11 @@ export class StepChart {
 
   /** Draw again soon; many calls within a frame are one. */
   draw(): void {
-    if (this.frame === 0) {
+    this.outdated = true;
+    if (this.visible && this.frame === 0) {
       this.frame = requestAnimationFrame(() => {
         this.frame = 0;
+        this.outdated = false;
         this.drawNow();
       });
     }

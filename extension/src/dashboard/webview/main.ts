@@ -1,6 +1,7 @@
 import 'uplot/dist/uPlot.min.css';
 import './styles.css';
 import * as text from '../../common/text';
+import { apply } from '../../runs/applying';
 import { isMeasured, readsAnother } from '../../runs/measures';
 import type { Focus, RunView, Tab, ToDashboard } from '../contract';
 import { CURVE_COLORS, StepChart, type Baseline, type Curve } from './charts';
@@ -195,6 +196,12 @@ class Page {
         const series = this.series.get(message.runId) ?? new RunSeries();
         this.series.set(message.runId, series);
         series.append(message.events);
+        const run = this.runs.find(({ runId }) => runId === message.runId);
+        if (run && message.next > run.next) {
+          // The list of runs comes only when it shows something else.
+          run.next = message.next;
+          message.events.forEach((event) => apply(run, event));
+        }
         if (message.after === 0) {
           this.drawLearning();
         } else {
@@ -525,7 +532,7 @@ class Page {
 
   private drawSoon(): void {
     const wait = Math.max(DRAW_PATIENCE_MS, this.drawn + DRAW_INTERVAL_MS - performance.now());
-    this.drawTimer ||= window.setTimeout(() => this.drawLearning(), wait);
+    this.drawTimer ||= window.setTimeout(() => this.update(), wait);
   }
 
   private drawLearning(): void {
