@@ -1,7 +1,7 @@
 """`python -m trickster_engine.bench.page docs/speed.md`: fill a page's tables from kept readings beside it.
 
-A block `<!-- speed: NAME -->…<!-- /speed -->` is filled from the readings in `speed/*.json`, so that no figure on the
-page is typed by hand.
+A block `<!-- speed: NAME -->…<!-- /speed -->` is filled from the readings in `speed/*.json`, and one that begins
+`<!-- speed: NAME in FOLDER -->` from those in `speed/FOLDER/*.json`, so that no figure on the page is typed by hand.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-_BLOCK = re.compile(r"(?P<open><!-- speed: (?P<name>[a-z]+) -->\n).*?(?P<close><!-- /speed -->)", re.DOTALL)
+_BLOCK = re.compile(
+    r"(?P<open><!-- speed: (?P<name>[a-z]+)(?: in (?P<folder>[\w-]+))? -->\n).*?(?P<close><!-- /speed -->)", re.DOTALL
+)
 Kept = dict[str, Any]
 _UNCHANGED = "pico as it is"
 _AVERAGED = "val_loss_averaged_"
@@ -22,11 +24,10 @@ _AVERAGED = "val_loss_averaged_"
 
 def render(page: Path) -> str:
     """The page with its blocks filled."""
-    readings = {
-        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (page.parent / "speed").glob("*.json")
-    }
 
     def fill(match: re.Match[str]) -> str:
+        folder = page.parent / "speed" / (match["folder"] or "")
+        readings = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
         fills, needs = _BLOCKS[match["name"]]
         kept = {name: reading for name, reading in readings.items() if name.startswith(needs)}
         return f"{match['open']}{fills(kept)}\n{match['close']}" if kept else match["open"] + match["close"]
@@ -43,8 +44,10 @@ def _changes(readings: Kept) -> str:
 
 
 def _throughput(readings: Kept) -> str:
+    precision = readings["nano"]["config"]["precision"]
     lines = [
-        "| | parameters | tokens/s | of the bf16 peak | against nanoGPT | writing, tokens/s | against nanoGPT |",
+        f"| | parameters | tokens/s | of the {precision} peak | against nanoGPT | writing, tokens/s "
+        "| against nanoGPT |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name in ("pico", "pico-compiled", "nano", "nano-compiled"):
