@@ -156,18 +156,18 @@ export class Workbench {
 
   async openPalette(text: string): Promise<void> {
     await this.page.keyboard.press('F1');
-    await this.quickInput().locator('.quick-input-box input').first().fill(`>${text}`);
+    await this.quickInput().locator('.quick-input-box input').first().fill(`>${text}`, { timeout: 10_000 });
   }
 
   /**
    * Run a command by its full title. The palette lists what is allowed at the moment it opens, and a window that has
-   * just come up may not know yet that its folder is trusted: then it is opened again.
+   * just come up may not know yet that its folder is trusted, or close it again: then it is opened again.
    */
   async command(title: string): Promise<void> {
     const row = this.rows().filter({ hasText: title }).first();
     for (let attempt = 1; ; attempt++) {
-      await this.openPalette(title);
       try {
+        await this.openPalette(title);
         await row.click({ timeout: 5000 });
         return;
       } catch (error) {

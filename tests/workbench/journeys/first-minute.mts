@@ -92,6 +92,19 @@ journey(
       await workbench.shot('first-minute-3-training-dark');
     });
 
+    it('draws a chart anew when it is scrolled to', async () => {
+      const page = at.workbench.dashboard();
+      const last = page.locator('.small-charts .plot').last();
+      const before = await last.getAttribute('aria-label');
+      await last.scrollIntoViewIfNeeded();
+      await last.locator('canvas').waitFor();
+      await until('it shows a newer speed', async () => {
+        const now = (await last.getAttribute('aria-label')) ?? '';
+        return now !== before && /Tokens per second\. .*\d/.test(now);
+      });
+      await page.locator('header.head').scrollIntoViewIfNeeded();
+    });
+
     it('writes samples into the output', async () => {
       const { workbench } = at;
       await workbench.command('Trickster: Show Samples');
