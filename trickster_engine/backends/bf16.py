@@ -9,7 +9,7 @@ import torch
 
 _SIZE = 256
 _PRODUCTS = 3
-#: A processor with instructions for it takes half as long as in fp32, one without them ten to a hundred times as long.
+#: A processor with instructions for it takes half as long as in fp32, one without them many times as long.
 _SLOWDOWN = 3.0
 
 

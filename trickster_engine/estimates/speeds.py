@@ -80,6 +80,8 @@ def expected_time(plan: Plan, speeds: Iterable[Speed], calibrations: Iterable[Ca
     calibrated = [seconds for seconds in reckoned if seconds is not None]
     if calibrated:
         return Expected(min(calibrated), "estimated", "a calibration of this machine")
+    if reckoned:  # in a format that this machine only emulates: runs in another say nothing about it
+        return None
     if not candidates:
         return None
     work = _flops_per_token(plan)

@@ -15,7 +15,7 @@ from trickster_engine.config import check, preset_text, set_values
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.batches import TrainingBatches
 from trickster_engine.estimates.calibration import Calibration
-from trickster_engine.estimates.speeds import expected_time
+from trickster_engine.estimates.speeds import expected_time, speed_of
 from trickster_engine.training import muon
 
 SMALL = {
@@ -104,5 +104,7 @@ def test_a_calibration_knows_no_times_in_a_format_that_is_emulated(monkeypatch: 
     auto, fp32, slow = (expected_time(planned(name), [], [known]) for name in ("auto", "fp32", "bf16"))
     assert auto is not None and fp32 is not None and auto.seconds == fp32.seconds > 0
     assert slow is None
+    run = speed_of(planned("fp32"), "cpu", 1e4, "small-001")
+    assert expected_time(planned("bf16"), [run], [known]) is None
     elsewhere = replace(planned("auto"), device=replace(planned("auto").device, device_type="cuda"))
     assert expected_time(elsewhere, [], [known]) is None
