@@ -42,7 +42,9 @@ class Variant:
     stages: tuple[Stage, ...] = ()
     averages: tuple[float, ...] = ()  # how much of a weight's running mean outlives an update
     initial: float = 1.0  # times the usual size of the random weights
+    initial_output: float = 1.0  # the same for the projections that write into the residual stream
     iterations: int = 5  # with which Muon orthogonalises an update
+    first_momentum: float | None = None  # from which Muon's momentum climbs over the first fifth
 
 
 def _training(**values: object) -> Variant:
@@ -55,12 +57,14 @@ VARIANTS: dict[str, Variant] = {
     "3 iterations in Muon": Variant(iterations=3),
     "muon_momentum 0.9": _training(muon_momentum=0.9),
     "muon_momentum 0.85": _training(muon_momentum=0.85),
+    "muon_momentum climbs from 0.85 to 0.95": Variant(first_momentum=0.85),
     "muon_learning_rate 0.03": _training(muon_learning_rate=0.03),
     "muon_learning_rate 0.014": _training(muon_learning_rate=0.014),
     "learning_rate 6e-3": _training(learning_rate=6e-3),
     "learning_rate 1.5e-3": _training(learning_rate=1.5e-3),
     "weight_decay 0.3": _training(weight_decay=0.3),
     "weight_decay 0": _training(weight_decay=0.0),
+    "beta2 0.99": _training(beta2=0.99),
     "warmup_steps 150": _training(warmup_steps=150),
     "warmup_steps 10": _training(warmup_steps=10),
     "lr_schedule cosine": _training(lr_schedule="cosine"),
@@ -74,8 +78,10 @@ VARIANTS: dict[str, Variant] = {
     "8 heads": Variant({"model_config.num_heads": "8"}),
     "random weights twice as large": Variant(initial=2.0),
     "random weights half as large": Variant(initial=0.5),
+    "output projections start at zero": Variant(initial_output=0.0),
     "tokenizer char": Variant({"data_config.tokenizer": "char"}),
     "tokenizer bpe of 512": Variant({"data_config.tokenizer": "bpe", "model_config.vocab_size": "512"}),
+    "tokenizer bpe of 1,024": Variant({"data_config.tokenizer": "bpe", "model_config.vocab_size": "1024"}),
 }
 
 
@@ -116,16 +122,20 @@ def train(name: str, seed: int, text: Path, cache: Path) -> dict[str, Any]:
     batches = {stage: TrainingBatches(dataset.train, stage.context, stage.batch_size, seed) for stage in stages}
     schedule = replace(training, max_steps=len(updates))
 
-    def set_iterations(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    def set_muon(optimizer: torch.optim.Optimizer, *_: object) -> None:
         for group in optimizer.param_groups:
             if "ns_steps" in group:
                 group["ns_steps"] = variant.iterations
+                if variant.first_momentum is not None:
+                    climbed = min(1.0, step / (0.2 * len(updates)))
+                    group["momentum"] = (1 - climbed) * variant.first_momentum + climbed * training.muon_momentum
 
-    hook = register_optimizer_step_pre_hook(set_iterations)
+    hook = register_optimizer_step_pre_hook(set_muon)
     backend = TorchBackend(plan, "cpu")
-    for weight in backend.model.parameters():
+    for weight_name, weight in backend.model.named_parameters():
         if weight.ndim > 1:
-            weight.data *= variant.initial
+            output = weight_name.endswith(("o_proj.weight", "down_proj.weight"))
+            weight.data *= variant.initial * (variant.initial_output if output else 1.0)
     averages = {
         decay: AveragedModel(backend.model, multi_avg_fn=get_ema_multi_avg_fn(decay)) for decay in variant.averages
     }

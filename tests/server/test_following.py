@@ -297,3 +297,26 @@ def test_a_held_out_loss_comes_with_the_step_it_was_measured_at(tmp_path: Path) 
     assert measured("unmeasured") == (None, None)
     assert measured("begun", evaluation(0, 5.5)) == (5.5, 0)
     assert measured("learned", evaluation(0, 5.5), evaluation(250, 1.9)) == (1.9, 250)
+
+
+def test_a_run_begins_until_its_first_step_and_again_when_it_is_resumed(tmp_path: Path) -> None:
+    """Until then somebody waits for it, and it is looked at as often as one that has news."""
+    run = write_run(tmp_path / "a-001", status(0, "starting"), status(0, "evaluating"))
+    followed = FollowedRun(RunDirectory(run.path))
+
+    def begins(*events: dict[str, object]) -> bool:
+        with run.events_path.open("a", encoding="utf-8") as file:
+            file.write(lines(*events))
+        followed.apply(followed.look(probe=True))
+        return followed.beginning
+
+    assert not begins(), "nobody trains it"
+    step = {"t": 1.0, "kind": "step", "step": 1, "loss": 5.0, "tokens_per_s": 10.0}
+    with RunLock(run.path):
+        assert begins()
+        assert begins(status(0, "training"))
+        assert not begins(step)
+        assert not begins(status(1, "evaluating"))
+    with RunLock(run.path):
+        assert begins(status(1, "stopped"), status(1, "starting"))
+        assert not begins(status(1, "failed"))

@@ -150,6 +150,8 @@ class FollowedRun:
         self._status = "starting"
         self._created = 0.0
         self._step = 0
+        self._stepped = False
+        """Whether it has taken a step since it was last started."""
         self._last_step: dict[str, Any] = {}
         self._last_eval: dict[str, Any] = {}
         self._best_val_loss: float | None = None
@@ -184,6 +186,11 @@ class FollowedRun:
         if self.live and (self.stop_asked or self._status in FINAL_STATUSES):
             return "stopping"  # or the last word is written, and the process is about to end
         return cast(RunState, self._status)
+
+    @property
+    def beginning(self) -> bool:
+        """Whether somebody waits for its first step."""
+        return self.live and not self._stepped and self._status not in FINAL_STATUSES
 
     @property
     def settled(self) -> bool:
@@ -272,12 +279,15 @@ class FollowedRun:
             status = event.get("status")
             if isinstance(status, str) and status in _STATUSES:
                 self._status = status
+            if self._status == "starting":
+                self._stepped = False
             self._step = _whole(event.get("step"), self._step)
             if self._status not in FINAL_STATUSES:
                 self._error = {}
         elif kind == "step":
             self._step = _whole(event.get("step"), self._step)
             self._last_step = event
+            self._stepped = True
             speed = _number(event.get("tokens_per_s"))
             if speed is not None and speed > 0:
                 self.speeds.append(speed)

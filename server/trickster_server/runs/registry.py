@@ -1,8 +1,8 @@
 """Finds the runs under the workspace and follows the live ones, whoever started them.
 
-All looking at files happens in one thread; all state is kept on the event loop. A run that is live is looked at ten
-times a second, one that is not every two seconds (it may be resumed from a terminal), and folders are searched for new
-ones as often as that is cheap.
+All looking at files happens in one thread; all state is kept on the event loop. A run that begins or has news is looked
+at ten times a second, a quiet one less often, one that nobody trains every two seconds (it may be resumed from a
+terminal), and folders are searched for new ones as often as that is cheap.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 TICK = 0.1
 """Seconds between looks at live runs that have just said something: at most ten notifications a second a run."""
 QUIET_TICK = 0.4
-"""The same where they say nothing: a slow model says something every two seconds, and wants the processor itself."""
+"""The same where they train and say nothing: a slow model speaks every two seconds, and wants the processor itself."""
 PROBE = 0.4
 """Seconds between asking whether a live run's trainer is still there."""
 SETTLED = 2.0
@@ -230,7 +230,8 @@ class RunRegistry:
                 settled_too = now - looked_at_settled >= SETTLED
                 probe = now - probed >= PROBE
                 news = await self._look(settled_too, probe)
-                tick = TICK if news else min(2 * tick, QUIET_TICK)
+                awaited = news or any(run.beginning for run in self._runs.values())
+                tick = TICK if awaited else min(2 * tick, QUIET_TICK)
                 looked_at_settled = now if settled_too else looked_at_settled
                 probed = now if probe else probed
                 self._tell()
