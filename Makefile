@@ -41,7 +41,7 @@ check-python: $(DEV_STAMP)
 test: check test-python test-extension test-workbench test-workbench-oldest
 
 test-python: $(DEV_STAMP)
-	$(BIN)/pytest -n 3 tests
+	$(BIN)/pytest -n 3 --dist loadgroup tests
 
 # Everything that is made from something else and kept in the repository. Tests fail where it is stale.
 generate: $(DEV_STAMP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -134,13 +135,31 @@ def test_a_race_stops_at_the_target_or_at_the_end(checkout: Path, tmp_path: Path
     seen: list[int] = []
     early = run_ours(plan, dataset, "cpu", 5.5, lambda reading: seen.append(reading.step))
     assert early.reached is not None and early.reached.step == 20 == seen[-1]
-    assert early.reached.tokens == 20 * 4 * 32
+    assert early.reached.characters == 20 * 4 * 32
     late = run_ours(plan, dataset, "cpu", 0.0, lambda reading: None)
     assert late.reached is None and [reading.step for reading in late.readings] == [20, 40]
     assert late.readings[1].val_loss < late.readings[0].val_loss
     theirs = run_nanogpt(checkout, dataset, "cpu", 0.0, lambda reading: None)
     assert [reading.step for reading in theirs.readings] == list(range(100, 2001, 100))
     assert theirs.readings[-1].val_loss < theirs.readings[0].val_loss
+
+
+def test_a_race_is_measured_in_nats_a_character_whatever_the_tokenizer(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("So fair and foul a day I have not seen, señor.\n" * 400, encoding="utf-8")
+    by_tokenizer = {}
+    for tokenizer, vocabulary in (("byte", 256), ("bpe", 300)):
+        changes = {"model_config.vocab_size": str(vocabulary), "data_config.tokenizer": tokenizer}
+        shortest = {"training_config.max_steps": "1", "training_config.warmup_steps": "0"}
+        plan = check(set_values(preset_text("pico"), {**SMALL, **changes, **shortest})).plan
+        assert plan is not None
+        dataset = prepare(plan, tmp_path, progress=False)
+        (reading,) = run_ours(plan, dataset, "cpu", 0.0, lambda reading: None).readings
+        # After one small update it still guesses among all tokens alike.
+        assert reading.val_loss == pytest.approx(math.log(vocabulary) / dataset.characters_per_token, rel=0.05)
+        assert reading.characters == round(4 * 32 * dataset.train_characters / len(dataset.train))
+        theirs = run_nanogpt(checkout, dataset, "cpu", 9.0, lambda reading: None)
+        by_tokenizer[tokenizer] = theirs.readings[-1].val_loss
+    assert by_tokenizer["byte"] == by_tokenizer["bpe"], "it reads characters, whatever we read"
 
 
 def test_a_folder_without_nanogpt_is_explained(tmp_path: Path) -> None:

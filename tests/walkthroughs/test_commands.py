@@ -41,6 +41,8 @@ SMALL = {
     "training_config.save_interval": "100",
 }
 PATIENCE = 240.0
+#: All that look at the evening run in one process, so that it is lived through once.
+in_one_evening = pytest.mark.xdist_group("evening")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -162,6 +164,7 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, di
             reader.press_control_c()
 
 
+@in_one_evening
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_does_its_work(command: str, evening: tuple[Path, dict[str, Done]]) -> None:
     _, done = evening
@@ -177,6 +180,7 @@ def test_a_command_does_its_work(command: str, evening: tuple[Path, dict[str, Do
     assert output.strip() or ">" in words
 
 
+@in_one_evening
 def test_a_text_of_one_s_own_is_trained_on_as_the_last_page_says(evening: tuple[Path, dict[str, Done]]) -> None:
     folder, _ = evening
     (block,) = re.findall(r"```yaml\n(.*?)```", page("ownText"), flags=re.DOTALL)
@@ -188,6 +192,7 @@ def test_a_text_of_one_s_own_is_trained_on_as_the_last_page_says(evening: tuple[
     assert prepare(plan, folder, progress=False).train.size > 0
 
 
+@in_one_evening
 def test_the_folder_holds_what_the_pages_promise(evening: tuple[Path, dict[str, Done]]) -> None:
     folder, _ = evening
     assert (folder / "model.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")

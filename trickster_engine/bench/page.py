@@ -153,7 +153,7 @@ def _arrival(result: Kept) -> str:
     if reading is None:
         reading = min(result["readings"], key=lambda reading: float(reading["val_loss"]))
         words = f"not reached: {reading['val_loss']:.4f} after "
-    return f"{words}{reading['seconds']:.0f} s, {reading['tokens'] / 1e6:.2f} million characters"
+    return f"{words}{reading['seconds']:.0f} s, {reading['characters'] / 1e6:.2f} million characters"
 
 
 def _times(spread: dict[str, float]) -> str:

@@ -1,4 +1,8 @@
-"""How long until a model has learned to a given held-out loss: ours, and nanoGPT's recipe for a CPU."""
+"""How long until a model has learned to a given held-out loss: ours, and nanoGPT's recipe for a CPU.
+
+Losses are in nats a character, whatever the tokenizer: a token of several characters is harder to guess than one
+character, and there are fewer of them.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +30,14 @@ NANOGPT_EVAL_INTERVAL = 100
 
 @dataclass(frozen=True)
 class Reading:
-    """Where a run stood: seconds of training alone, tokens read, and the loss on all held-out text in nats."""
+    """Where a run stood: seconds of training alone, characters read, and the loss on all held-out text.
+
+    The loss is in nats a character.
+    """
 
     step: int
     seconds: float
-    tokens: int
+    characters: int
     val_loss: float
 
 
@@ -62,7 +69,10 @@ def lead(ours: Result, theirs: Result) -> dict[str, Any]:
 
 
 def run_ours(plan: Plan, dataset: Dataset, device: str, until: float, report: Callable[[Reading], None]) -> Result:
-    """Train a plan, evaluating at every `eval_interval`, until the held-out loss is at most `until`, or to its end."""
+    """Train a plan, evaluating at every `eval_interval`, until the held-out loss is at most `until`, or to its end.
+
+    `until` is in nats a character.
+    """
     backend = TorchBackend(plan, device)
     length, training = plan.model.max_seq_len, plan.training
     batches = TrainingBatches(dataset.train, length, training.batch_size, training.seed)
@@ -74,12 +84,12 @@ def run_ours(plan: Plan, dataset: Dataset, device: str, until: float, report: Ca
         backend.step(micro_batches, learning_rate_factor(step, training))
 
     def evaluate() -> float:
-        return backend.evaluate(validation_windows(dataset.val, length, rows))
+        return backend.evaluate(validation_windows(dataset.val, length, rows)) / dataset.characters_per_token
 
+    characters_per_step = tokens_per_step(plan) * dataset.train_characters / len(dataset.train)
+    course = _Course(training.max_steps, training.eval_interval, characters_per_step)
     try:
-        return _run(
-            update, evaluate, _Course(training.max_steps, training.eval_interval, tokens_per_step(plan)), until, report
-        )
+        return _run(update, evaluate, course, until, report)
     finally:
         backend.close()
 
@@ -87,9 +97,13 @@ def run_ours(plan: Plan, dataset: Dataset, device: str, until: float, report: Ca
 def run_nanogpt(
     checkout: Path, dataset: Dataset, device: str, until: float, report: Callable[[Reading], None]
 ) -> Result:
-    """Train nanoGPT by its CPU recipe on the same split of the same text, one token a character as it has it."""
-    alphabet, tokens = np.unique(np.concatenate([dataset.train[:], dataset.val[:]]), return_inverse=True)
-    train, val = tokens[: len(dataset.train)].astype(np.uint16), tokens[len(dataset.train) :].astype(np.uint16)
+    """Train nanoGPT by its CPU recipe on the same split of the same text, one token a character as it has it.
+
+    Its tokens are characters whatever ours are, so its loss is in nats a character.
+    """
+    text = dataset.train_text() + dataset.val_text()
+    alphabet, tokens = np.unique(np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32), return_inverse=True)
+    train, val = np.split(tokens.astype(np.uint32), [len(text) - dataset.val_characters])
     rival = NanoGPT(checkout, CPU_RECIPE_SHAPE, len(alphabet), CPU_RECIPE, torch.device(device))
     course = _Course(
         CPU_RECIPE.max_steps, NANOGPT_EVAL_INTERVAL, CPU_RECIPE.batch_size * CPU_RECIPE_SHAPE["block_size"]
@@ -101,7 +115,7 @@ def run_nanogpt(
 class _Course:
     steps: int
     eval_interval: int
-    tokens_per_step: int
+    characters_per_step: float
 
     def evaluated(self) -> Iterator[int]:
         yield from range(self.eval_interval, self.steps, self.eval_interval)
@@ -123,7 +137,7 @@ def _run(
             update(step)
             step += 1
         seconds += time.perf_counter() - start
-        reading = Reading(step, seconds, step * course.tokens_per_step, evaluate())
+        reading = Reading(step, seconds, round(step * course.characters_per_step), evaluate())
         readings.append(reading)
         report(reading)
         if reading.val_loss <= until:

@@ -28,8 +28,8 @@ def add_commands(commands: Subcommands) -> None:
         "--until",
         type=float,
         metavar="LOSS",
-        help="train to this loss on the held-out text instead, and say how long it took; with --against, "
-        "nanoGPT by its recipe for a CPU too",
+        help="train to this loss on the held-out text instead, in nats a character, and say how long it took; with "
+        "--against, nanoGPT by its recipe for a CPU too",
     )
     add_json(bench)
     bench.set_defaults(run=_bench)
@@ -63,8 +63,8 @@ def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int
     def report(who: str) -> Any:
         def show(reading: Reading) -> None:
             print(
-                f"{who}: step {reading.step:,}, {reading.seconds:.1f} s, {reading.tokens:,} tokens, "
-                f"held-out loss {reading.val_loss:.4f}",
+                f"{who}: step {reading.step:,}, {reading.seconds:.1f} s, {reading.characters:,} characters, "
+                f"held-out loss {reading.val_loss:.4f} nats a character",
                 file=sys.stderr,
             )
 
@@ -79,12 +79,13 @@ def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int
     if options.json:
         print_json(results)
     elif ours.reached:
-        print(f"Held-out loss {ours.reached.val_loss:.4f} after {ours.reached.seconds:.1f} s of training.")
+        loss, seconds = ours.reached.val_loss, ours.reached.seconds
+        print(f"Held-out loss {loss:.4f} nats a character after {seconds:.1f} s of training.")
         if "times_as_fast" in results:
             more_than = "More than " if results["at_least"] else ""
             print(f"{more_than}{results['times_as_fast']:.1f} times as fast as nanoGPT's recipe for a CPU.")
     else:
-        print(f"Not reached: the best held-out loss was {ours.as_json()['best_val_loss']:.4f}.")
+        print(f"Not reached: the best held-out loss was {ours.as_json()['best_val_loss']:.4f} nats a character.")
     return 0
 
 
