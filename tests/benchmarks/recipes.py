@@ -1,8 +1,9 @@
-"""`python -m tests.benchmarks.recipes OUT.json [NAME ...]`: what else the recipe of `pico` could be, and what it gives.
+"""`python -m tests.benchmarks.recipes PRESET OUT.json [NAME ...]`: what else a recipe could be, and what it gives.
 
-Every variant reads as many characters as `pico` does and is trained with three seeds on two cores at once, one thread
-each. The last tenth of the text is never looked at: the variants are measured on the last tenth of the rest. Readings
-that OUT already holds are not taken again, so the search can be interrupted and widened.
+Every variant reads as many characters as its preset does, where its name says nothing else, and is trained with three
+seeds on two cores at once, one thread each. The last tenth of the text is never looked at: the variants are measured on
+the last tenth of the rest. Readings that OUT already holds are not taken again, so the search can be interrupted and
+widened.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-PRESET = "pico"
+if TYPE_CHECKING:
+    from trickster_engine.config.plan import Plan
+    from trickster_engine.data.dataset import Dataset
+
 SEEDS = (1, 2, 3)
 EVALUATED_TOKENS = 4096  # at once
 
@@ -39,6 +43,7 @@ class Variant:
     """A change of the recipe: of the config, or of what no config can say."""
 
     changes: Mapping[str, str] = field(default_factory=dict)
+    text: float = 1.0  # times as many characters as the preset reads
     stages: tuple[Stage, ...] = ()
     averages: tuple[float, ...] = ()  # how much of a weight's running mean outlives an update
     initial: float = 1.0  # times the usual size of the random weights
@@ -51,13 +56,23 @@ def _training(**values: object) -> Variant:
     return Variant({f"training_config.{key}": str(value) for key, value in values.items()})
 
 
-VARIANTS: dict[str, Variant] = {
-    "pico as it is": Variant(averages=(0.9, 0.98, 0.995)),
+def _model(**values: object) -> Variant:
+    return Variant({f"model_config.{key}": str(value) for key, value in values.items()})
+
+
+def _bpe(vocabulary: int, text: float = 1.0, batch_size: int = 16) -> Variant:
+    changes = {"data_config.tokenizer": "bpe", "model_config.vocab_size": str(vocabulary)}
+    return Variant({**changes, "training_config.batch_size": str(batch_size)}, text)
+
+
+#: What no preset is needed to say.
+COMMON: dict[str, Variant] = {
+    "as it is": Variant(averages=(0.9, 0.98, 0.995)),
     "4 iterations in Muon": Variant(iterations=4),
     "3 iterations in Muon": Variant(iterations=3),
     "muon_momentum 0.9": _training(muon_momentum=0.9),
     "muon_momentum 0.85": _training(muon_momentum=0.85),
-    "muon_momentum climbs from 0.85 to 0.95": Variant(first_momentum=0.85),
+    "muon_momentum climbs from 0.85": Variant(first_momentum=0.85),
     "muon_learning_rate 0.03": _training(muon_learning_rate=0.03),
     "muon_learning_rate 0.014": _training(muon_learning_rate=0.014),
     "learning_rate 6e-3": _training(learning_rate=6e-3),
@@ -68,25 +83,46 @@ VARIANTS: dict[str, Variant] = {
     "warmup_steps 150": _training(warmup_steps=150),
     "warmup_steps 10": _training(warmup_steps=10),
     "lr_schedule cosine": _training(lr_schedule="cosine"),
-    "half the batch, twice the updates": _training(batch_size=8, max_steps=3000),
-    "twice the batch, half the updates": _training(batch_size=32, max_steps=750),
-    "batch grows from 8 to 16 halfway": Variant(stages=(Stage(0.5, 8, 128), Stage(0.5, 16, 128))),
-    "context grows from 64 to 128 halfway": Variant(stages=(Stage(0.5, 32, 64), Stage(0.5, 16, 128))),
-    "context 256": Variant({"model_config.max_seq_len": "256", "training_config.batch_size": "8"}),
-    "dropout 0.1": Variant({"model_config.dropout": "0.1"}),
-    "2 heads": Variant({"model_config.num_heads": "2"}),
-    "8 heads": Variant({"model_config.num_heads": "8"}),
+    "dropout 0.1": _model(dropout=0.1),
+    "2 heads": _model(num_heads=2),
+    "8 heads": _model(num_heads=8),
     "random weights twice as large": Variant(initial=2.0),
     "random weights half as large": Variant(initial=0.5),
     "output projections start at zero": Variant(initial_output=0.0),
-    "tokenizer char": Variant({"data_config.tokenizer": "char"}),
-    "tokenizer bpe of 512": Variant({"data_config.tokenizer": "bpe", "model_config.vocab_size": "512"}),
-    "tokenizer bpe of 1,024": Variant({"data_config.tokenizer": "bpe", "model_config.vocab_size": "1024"}),
+}
+VARIANTS: dict[str, dict[str, Variant]] = {
+    "pico": COMMON
+    | {
+        "half the batch, twice the updates": _training(batch_size=8),
+        "twice the batch, half the updates": _training(batch_size=32),
+        "batch grows from 8 to 16 halfway": Variant(stages=(Stage(0.5, 8, 128), Stage(0.5, 16, 128))),
+        "context grows from 64 to 128 halfway": Variant(stages=(Stage(0.5, 32, 64), Stage(0.5, 16, 128))),
+        "context 256": Variant({"model_config.max_seq_len": "256", "training_config.batch_size": "8"}),
+        "tokenizer char": Variant({"data_config.tokenizer": "char"}),
+        "tokenizer bpe of 512": _bpe(512),
+        "tokenizer bpe of 1,024": _bpe(1024),
+        "tokenizer bpe of 2,048": _bpe(2048),
+        "tokenizer bpe of 1,024, twice the text": _bpe(1024, text=2.0),
+        "tokenizer bpe of 1,024, half the batch": _bpe(1024, batch_size=8),
+    },
+    "fast": COMMON
+    | {
+        "half the batch, twice the updates": _training(batch_size=4),
+        "twice the batch, half the updates": _training(batch_size=16),
+        "batch grows from 4 to 8 halfway": Variant(stages=(Stage(0.5, 4, 128), Stage(0.5, 8, 128))),
+        "context grows from 64 to 128 halfway": Variant(stages=(Stage(0.5, 16, 64), Stage(0.5, 8, 128))),
+        "context 64": Variant({"model_config.max_seq_len": "64", "training_config.batch_size": "16"}),
+        "vocabulary of 768": _model(vocab_size=768),
+        "vocabulary of 1,536": _model(vocab_size=1536),
+        "3 blocks": _model(num_layers=3),
+        "mlp_dim 512": _model(mlp_dim=512),
+        "twice the text": Variant(text=2.0),
+    },
 }
 
 
-def train(name: str, seed: int, text: Path, cache: Path) -> dict[str, Any]:
-    """Train one variant; returns its reading. Losses are in nats a character, whatever the tokenizer."""
+def train(preset: str, name: str, seed: int, text: Path, cache: Path) -> dict[str, Any]:
+    """Train one variant of a preset; returns its reading. Losses are in nats a character, whatever the tokenizer."""
     # torch reads the number of threads when it is imported.
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch
@@ -97,22 +133,27 @@ def train(name: str, seed: int, text: Path, cache: Path) -> dict[str, Any]:
     from trickster_engine.config import check, preset_text, set_values
     from trickster_engine.data.batches import TrainingBatches, validation_windows
     from trickster_engine.data.prepare import prepare
+    from trickster_engine.estimates.compute import tokens_per_step
     from trickster_engine.training.schedule import learning_rate_factor
 
-    variant = VARIANTS[name]
+    variant = VARIANTS[preset][name]
     changes = {
-        **variant.changes,
         "training_config.seed": str(seed),
         "training_config.compile": "never",
         "device_config.device_type": "cpu",
         "data_config.corpus": str(text),
     }
-    plan = check(set_values(preset_text(PRESET), changes)).plan
-    assert plan is not None
+
+    def prepared(more: Mapping[str, str]) -> tuple[Plan, Dataset]:
+        plan = check(set_values(preset_text(preset), {**more, **changes})).plan
+        assert plan is not None
+        return plan, prepare(plan, text.parent, cache_dir=cache, progress=False)
+
+    unchanged, unchanged_dataset = prepared({})
+    characters = unchanged.training.max_steps * tokens_per_step(unchanged) * unchanged_dataset.characters_per_token
+    plan, dataset = prepared(variant.changes)
     training, context = plan.training, plan.model.max_seq_len
-    dataset = prepare(plan, text.parent, cache_dir=cache, progress=False)
-    characters = training.max_steps * training.batch_size * context
-    tokens = characters / dataset.characters_per_token
+    tokens = variant.text * characters / dataset.characters_per_token
     stages = variant.stages or (Stage(1.0, training.batch_size, context),)
     updates = [
         (stage, number)
@@ -171,8 +212,9 @@ def train(name: str, seed: int, text: Path, cache: Path) -> dict[str, Any]:
 def main() -> None:
     """Take the readings that are missing, two at a time, and write after each."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("preset", choices=VARIANTS)
     parser.add_argument("out", type=Path)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(VARIANTS)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which variants (default: all)")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     arguments = parser.parse_args()
     out: Path = arguments.out
@@ -180,14 +222,15 @@ def main() -> None:
     missing = [
         (name, seed)
         for seed in arguments.seeds
-        for name in arguments.names or VARIANTS
+        for name in arguments.names or VARIANTS[arguments.preset]
         if not any(reading["seed"] == seed for reading in kept.get(name, []))
     ]
     with tempfile.TemporaryDirectory() as scratch, ProcessPoolExecutor(2, get_context("spawn")) as pool:
         text = Path(scratch, "training-part.txt")
         text.write_text(_training_part(), encoding="utf-8")
         pending = {
-            pool.submit(train, name, seed, text, Path(scratch, f"cache-{name}-{seed}")): name for name, seed in missing
+            pool.submit(train, arguments.preset, name, seed, text, Path(scratch, f"cache-{name}-{seed}")): name
+            for name, seed in missing
         }
         for finished in as_completed(pending):
             reading = finished.result()

@@ -189,6 +189,27 @@ def test_a_rival_that_never_arrives_gives_a_lower_bound() -> None:
     assert lead(short, arrived) == {}
 
 
+def test_a_change_of_the_recipe_is_compared_with_the_same_seed_in_the_same_precision(tmp_path: Path) -> None:
+    def reading(precision: str, val_loss: float) -> dict[str, object]:
+        return {"seed": 1, "precision": precision, "updates": 7, "val_loss": val_loss}
+
+    recipes = {
+        "as it is": [reading("bf16", 1.5), reading("fp32", 1.6)],
+        "worse": [reading("fp32", 1.7)],
+        "better": [reading("bf16", 1.4), reading("fp32", 1.4)],
+    }
+    (tmp_path / "speed").mkdir()
+    (tmp_path / "speed/recipes-pico.json").write_text(json.dumps(recipes), encoding="utf-8")
+    page = tmp_path / "page.md"
+    page.write_text("<!-- speed: picorecipes -->\n<!-- /speed -->\n", encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in render(page).splitlines()[3:-1]]
+    assert rows == [
+        ["none", "2", "1.5500", "7"],
+        ["better", "2", "-0.1500 (-0.2000 to -0.1000)", "7"],
+        ["worse", "1", "+0.1000", "7"],
+    ]
+
+
 def test_the_page_on_speed_says_what_the_kept_readings_say() -> None:
     page = Path(__file__).parents[2] / "docs/speed.md"
     assert render(page) == page.read_text(encoding="utf-8"), "run `make generate`"

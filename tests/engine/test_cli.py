@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from tests.engine.conftest import trickster
 from trickster_engine.cli import main
-from trickster_engine.runs import RunDirectory, find_runs
+from trickster_engine.runs import RunDirectory, RunIdentity, find_runs
 
 Config = Callable[..., Path]
 
@@ -110,7 +112,7 @@ def test_presets_are_listed_printed_and_pass_their_own_check(
 ) -> None:
     assert main(["presets"]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert names[:7] == ["pico", "best", "nano", "nano-11m", "mini", "midi", "mega"]
+    assert names[:8] == ["pico", "fast", "best", "nano", "nano-11m", "mini", "midi", "mega"]
     for name in names:
         assert main(["presets", name]) == 0
         path = tmp_path / f"{name}.yaml"
@@ -218,6 +220,24 @@ def test_prepare_describes_the_text(tiny_config: Config, capsys: pytest.CaptureF
     answer = json.loads(capsys.readouterr().out)
     assert answer["train_tokens"] + answer["val_tokens"] == 30_000
     assert answer["baselines"]["unigram"] < answer["baselines"]["uniform"]
+
+
+def test_a_loss_in_pieces_of_words_is_told_in_nats_a_character_too(
+    tiny_config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A token that stands for three characters is harder to guess than one: whoever compares needs the same unit."""
+    path = tiny_config(model_config={"vocab_size": 300}, data_config={"tokenizer": "bpe"})
+    assert main(["train", str(path)]) == 0
+    told = capsys.readouterr().out
+    run = RunDirectory(path.parent / "runs" / "tiny-001")
+    data = cast(RunIdentity, run.identity()).data
+    nats, a_character = map(float, re.findall(r"val loss ([\d.]+) \(([\d.]+) a character\)", told)[-1])
+    assert a_character == pytest.approx(nats * data["val_tokens"] / data["val_characters"], abs=2e-3)
+    assert a_character < 0.8 * nats
+    for command in (["compare", str(run.path)], ["prepare", str(path)]):
+        assert main(command) == 0
+        told += capsys.readouterr().out
+    assert told.count("token counts") == 3 and "letter counts" not in told
 
 
 def start_training(path: Path) -> subprocess.Popen[str]:

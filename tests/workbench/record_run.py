@@ -1,7 +1,8 @@
-"""record_run.py RUN CONFIG STEPS [SECONDS]: writes a run's directory as the trainer writes it, without training.
+"""record_run.py RUN CONFIG STEPS [SECONDS [CHARACTERS]]: writes a run's directory without training.
 
-One step event a step, an evaluation and a sample twenty times. With SECONDS the run is live for that long and its
-events come evenly spread; without, it is finished.
+It is as the trainer writes it: one step event a step, an evaluation and a sample twenty times. With SECONDS the run is
+live for that long and its events come evenly spread; with 0 or without, it is finished. CHARACTERS a token, 1 where
+left out, make its losses as many times as large, which is the same in nats a character.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ def main() -> None:
     config = Path(sys.argv[2]).resolve()
     steps = int(sys.argv[3])
     seconds = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
+    characters = float(sys.argv[5]) if len(sys.argv) > 5 else 1.0
+    train, val = 108_000, 12_000
     run.path.mkdir(parents=True)
     text = config.read_text(encoding="utf-8")
     text = "\n".join(
@@ -41,9 +44,21 @@ def main() -> None:
             device="cpu",
             precision="fp32",
             versions={},
-            data={"name": "corpus.txt", "train_characters": 108_000, "val_characters": 12_000},
+            data={
+                "name": "corpus.txt",
+                "fingerprint": f"in tokens of {characters:g}",
+                "train_tokens": round(train / characters),
+                "val_tokens": round(val / characters),
+                "train_characters": train,
+                "val_characters": val,
+            },
             parameters=58_608,
-            baselines={"uniform": math.log(256), "unigram": 3.25, "bigram": 2.49, "trigram": 1.77},
+            baselines={
+                "uniform": characters * math.log(256),
+                "unigram": characters * 3.25,
+                "bigram": characters * 2.49,
+                "trigram": characters * 1.77,
+            },
         )
     )
     noise = random.Random(run.path.name)
@@ -55,7 +70,7 @@ def main() -> None:
             now = begin + (seconds or steps * 0.02) * step / steps
             if seconds and step % 100 == 0:
                 time.sleep(max(0.0, now - time.time()))
-            loss = 1.4 + 4.1 * math.exp(-12 * step / steps) + noise.gauss(0, 0.08)
+            loss = characters * (1.4 + 4.1 * math.exp(-12 * step / steps) + noise.gauss(0, 0.08))
             if step:
                 log.write(
                     {
@@ -71,13 +86,13 @@ def main() -> None:
                     }
                 )
             if step % (steps // 20) == 0:
-                value = 1.5 + 4.0 * math.exp(-12 * step / steps)
+                value = characters * (1.5 + 4.0 * math.exp(-12 * step / steps))
                 log.write(
                     {
                         "t": now,
                         "kind": "eval",
                         "step": step,
-                        "train_loss": value - 0.1 * step / steps,
+                        "train_loss": value - characters * 0.1 * step / steps,
                         "val_loss": value,
                         "perplexity": math.exp(value),
                     }

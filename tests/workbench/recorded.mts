@@ -6,7 +6,12 @@ import { PYTHON } from './server.mts';
 const ROOT = path.resolve(import.meta.dirname, '../..');
 
 /** Write a run of so many step events below `folder`/runs. */
-export function recordRun(folder: string, name: string, steps: number): { lastSample: number } {
+export function recordRun(
+  folder: string,
+  name: string,
+  steps: number,
+  charactersPerToken = 1,
+): { lastSample: number } {
   execFileSync(
     PYTHON,
     [
@@ -14,6 +19,8 @@ export function recordRun(folder: string, name: string, steps: number): { lastSa
       path.join(folder, 'runs', name),
       path.join(folder, 'small.yaml'),
       String(steps),
+      '0',
+      String(charactersPerToken),
     ],
     {
       env: { ...process.env, PYTHONPATH: ROOT },

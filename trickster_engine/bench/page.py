@@ -18,7 +18,7 @@ _BLOCK = re.compile(
     r"(?P<open><!-- speed: (?P<name>[a-z]+)(?: in (?P<folder>[\w-]+))? -->\n).*?(?P<close><!-- /speed -->)", re.DOTALL
 )
 Kept = dict[str, Any]
-_UNCHANGED = "pico as it is"
+_UNCHANGED = "as it is"
 _AVERAGED = "val_loss_averaged_"
 
 
@@ -117,29 +117,37 @@ def _same_time(readings: Kept) -> str:
 
 
 def _recipes(readings: Kept) -> str:
-    """Each change of the recipe beside the recipe as it is, seed by seed; the best first."""
-    recipes: dict[str, list[Kept]] = readings["recipes"]
-    unchanged = {reading["seed"]: reading for reading in recipes[_UNCHANGED]}
+    """Each change of a recipe beside the recipe as it is, with the same seed and precision; the best first."""
+    (recipes,) = readings.values()
+    unchanged = {_pair(reading): reading["val_loss"] for reading in recipes[_UNCHANGED]}
 
     def gains(kept: list[Kept], key: str = "val_loss") -> list[float]:
-        return [reading[key] - unchanged[reading["seed"]]["val_loss"] for reading in kept]
+        return [reading[key] - unchanged[_pair(reading)] for reading in kept]
 
-    rows = [(name, kept, gains(kept), "val_loss") for name, kept in recipes.items() if name != _UNCHANGED]
+    rows = [(name, kept, gains(kept)) for name, kept in recipes.items() if name != _UNCHANGED]
     rows += [
-        (f"weights averaged, {key.removeprefix(_AVERAGED)} kept an update", kept, gains(kept, key), key)
+        (f"weights averaged, {key.removeprefix(_AVERAGED)} kept an update", kept, gains(kept, key))
         for kept in recipes.values()
         for key in kept[0]
         if key.startswith(_AVERAGED)
     ]
-    lines = ["| change | seeds | loss | against pico as it is, seed by seed |", "|---|---:|---:|---:|"]
-    base = mean(reading["val_loss"] for reading in unchanged.values())
-    lines.append(f"| none: {_UNCHANGED} | {len(unchanged)} | {base:.4f} | |")
+    lines = ["| change | runs | loss, against no change | updates |", "|---|---:|---:|---:|"]
+    base = recipes[_UNCHANGED]
+    lines.append(f"| none | {len(base)} | {mean(unchanged.values()):.4f} | {base[0]['updates']:,} |")
     lines += [
-        f"| {name} | {len(kept)} | {mean(reading[key] for reading in kept):.4f} "
-        f"| {mean(gain):+.4f} ({min(gain):+.4f} to {max(gain):+.4f}) |"
-        for name, kept, gain, key in sorted(rows, key=lambda row: mean(row[2]))
+        f"| {name} | {len(kept)} | {_signed(gain)} | {kept[0]['updates']:,} |"
+        for name, kept, gain in sorted(rows, key=lambda row: mean(row[2]))
     ]
     return "\n".join(lines)
+
+
+def _pair(reading: Kept) -> tuple[int, str]:
+    return reading["seed"], reading["precision"]
+
+
+def _signed(gain: list[float]) -> str:
+    spread = f" ({min(gain):+.4f} to {max(gain):+.4f})" if len(gain) > 1 else ""
+    return f"{mean(gain):+.4f}{spread}"
 
 
 def _ratio(race: Kept) -> str:
@@ -167,7 +175,8 @@ _BLOCKS: dict[str, tuple[Callable[[Kept], str], tuple[str, ...]]] = {
     "predictions": (_predictions, ("predictions",)),
     "trainer": (_trainer, ("trainer",)),
     "races": (_races, ("race",)),
-    "recipes": (_recipes, ("recipes",)),
+    "picorecipes": (_recipes, ("recipes-pico",)),
+    "fastrecipes": (_recipes, ("recipes-fast",)),
     "sametime": (_same_time, ("same-time", "race-1.8857")),
 }
 

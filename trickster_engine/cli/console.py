@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from tqdm import tqdm
@@ -12,7 +12,7 @@ from tqdm import tqdm
 from trickster_engine.config.plan import Plan
 from trickster_engine.events import Event, StepEvent
 from trickster_engine.printable import printable
-from trickster_engine.report.names import PREDICTORS
+from trickster_engine.report.names import has_long_tokens, predictors
 from trickster_engine.runs import RunDirectory, RunIdentity
 
 WIDTH = 72
@@ -26,10 +26,12 @@ class ConsoleWatcher:
         self._max_steps = 0
         self._logged_step = 0
         self._val_loss: float | None = None
+        self._characters_per_token = 1.0
 
     def ready(self, run: RunDirectory, plan: Plan, identity: RunIdentity) -> None:
         """Print what is about to be trained."""
         self._max_steps = plan.training.max_steps
+        self._characters_per_token = _characters_per_token(identity)
         print(banner(run, plan, identity))
 
     def event(self, event: Event) -> None:
@@ -47,7 +49,8 @@ class ConsoleWatcher:
             self._val_loss = event["val_loss"]
             self._write(
                 f"\nStep {event['step']:,}: train loss {event['train_loss']:.3f}, "
-                f"val loss {event['val_loss']:.3f}, perplexity {event['perplexity']:.2f}"
+                f"val loss {event['val_loss']:.3f}{self._a_character(event['val_loss'])}, "
+                f"perplexity {event['perplexity']:.2f}"
             )
         elif event["kind"] == "sample":
             rule = "-" * WIDTH
@@ -60,6 +63,11 @@ class ConsoleWatcher:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+    def _a_character(self, loss: float) -> str:
+        """What can be compared with a run in other tokens."""
+        per_token = self._characters_per_token
+        return f" ({loss / per_token:.3f} a character)" if has_long_tokens(per_token) else ""
 
     def _status(self, status: str, step: int) -> None:
         if status == "training" and self._bar is None:
@@ -104,8 +112,13 @@ class JsonWatcher:
         sys.stdout.flush()
 
 
-def _baselines(nats: Mapping[str, float]) -> Iterator[str]:
-    return (f"{PREDICTORS.get(name, name)} {value:.3f}" for name, value in nats.items())
+def _baselines(identity: RunIdentity) -> Iterator[str]:
+    names = predictors(long_tokens=has_long_tokens(_characters_per_token(identity)))
+    return (f"{names.get(name, name)} {value:.3f}" for name, value in identity.baselines.items())
+
+
+def _characters_per_token(identity: RunIdentity) -> float:
+    return float(identity.data["val_characters"]) / float(identity.data["val_tokens"])
 
 
 def banner(run: RunDirectory, plan: Plan, identity: RunIdentity) -> str:
@@ -126,7 +139,7 @@ def banner(run: RunDirectory, plan: Plan, identity: RunIdentity) -> str:
         ("A step", f"{sequences} sequences of {window} tokens = {tokens:,} tokens"),
         ("Steps", f"{training.max_steps:,} ({training.warmup_steps:,} of warm-up), {epochs:.1f} times over the text"),
         ("Learning rate", rate),
-        ("Baselines", "  ".join(_baselines(identity.baselines)) + "  (nats a token)"),
+        ("Baselines", "  ".join(_baselines(identity)) + "  (nats a token)"),
         ("Output", str(run.path)),
     ]
     rule = "=" * WIDTH

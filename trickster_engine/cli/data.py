@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config, print_json
-from trickster_engine.report.names import PREDICTORS
+from trickster_engine.report.names import has_long_tokens, predictors
 
 
 def add_commands(commands: Subcommands) -> None:
@@ -42,9 +42,10 @@ def _prepare(options: argparse.Namespace) -> int:
         return 0
     print(dataset.description)
     print(f"{len(dataset.train):,} tokens to train on, {len(dataset.val):,} held out, in {dataset.directory}")
+    names = predictors(long_tokens=has_long_tokens(dataset.characters_per_token))
     print("What counting alone predicts of the held-out text, in nats a token:")
     for baseline in baselines:
-        print(f"  {PREDICTORS[baseline.name]:<14} {baseline.nats:.4f}")
+        print(f"  {names[baseline.name]:<14} {baseline.nats:.4f}")
     print("It begins:")
     print("  " + dataset.train_text(200).replace("\n", "\n  "))
     return 0

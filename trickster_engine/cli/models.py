@@ -20,7 +20,7 @@ from trickster_engine.config.plan import SamplingConfig
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import in_command
 from trickster_engine.printable import printable
-from trickster_engine.report.names import PREDICTORS
+from trickster_engine.report.names import has_long_tokens, predictors
 
 WIDTH = 72
 
@@ -221,13 +221,13 @@ def print_comparison(
     if as_json:
         print_json({"checkpoint": str(folder), **result.as_json()})
         return
-    rule = "-" * WIDTH
+    rule, names = "-" * WIDTH, predictors(long_tokens=has_long_tokens(dataset.characters_per_token))
     for pair in result.samples:
         print(f"\n{'RANDOM WEIGHTS ':-<{WIDTH}}\n{printable(pair.prompt + pair.random)}")
         print(f"\n{'TRAINED ':-<{WIDTH}}\n{pair.prompt}{pair.trained}\n{rule}")
     print(f"\n{'Loss on the held-out text':<28}{'nats a token':>14}{'bits a character':>20}")
     for row in result.rows:
-        print(f"  {PREDICTORS.get(row.name, row.name):<26}{row.nats:>14.4f}{row.bits_per_character:>20.4f}")
+        print(f"  {names.get(row.name, row.name):<26}{row.nats:>14.4f}{row.bits_per_character:>20.4f}")
     print(f"\nIn {result.characters:,} characters after the prompt, at temperature {result.temperature:g}")
     print(f"{'':<28}{'real words':>14}{'longest copy':>20}")
     for name, figures in result.texts.items():

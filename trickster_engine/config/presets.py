@@ -8,7 +8,7 @@ from pathlib import Path
 from trickster_engine.config.check import check
 from trickster_engine.config.plan import Plan
 
-_NAMES = ("pico", "best", "nano", "nano-11m", "mini", "midi", "mega")
+_NAMES = ("pico", "fast", "best", "nano", "nano-11m", "mini", "midi", "mega")
 
 
 def preset_names() -> list[str]:

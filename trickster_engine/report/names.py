@@ -11,3 +11,13 @@ PREDICTORS: Mapping[str, str] = {
     "bigram": "pairs",
     "trigram": "triples",
 }
+
+
+def predictors(*, long_tokens: bool) -> Mapping[str, str]:
+    """Return the names for a text in tokens that are characters, or in longer ones, which are no letters."""
+    return {**PREDICTORS, "unigram": "token counts"} if long_tokens else PREDICTORS
+
+
+def has_long_tokens(characters_per_token: float) -> bool:
+    """Whether nats a token are another number than nats a character."""
+    return abs(characters_per_token - 1) > 0.005

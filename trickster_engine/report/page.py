@@ -12,7 +12,7 @@ from trickster_engine.report.curve import APART, Parting
 from trickster_engine.report.difficulty import Hardness
 from trickster_engine.report.html_page import document, safe
 from trickster_engine.report.measures import LEVELS, LONG
-from trickster_engine.report.names import PREDICTORS
+from trickster_engine.report.names import predictors
 from trickster_engine.report.study import Copying, Course, Sample, Study
 from trickster_engine.report.verdict import NEAR
 
@@ -75,13 +75,15 @@ def _losses(study: Study) -> str:
         Series("held-out text", "orange", [(point.step, point.val_loss) for point in study.points]),
         Series("training text", "blue", [(point.step, point.train_loss) for point in study.points]),
     ]
+    long_tokens = study.tokenizer == "bpe"
+    names = predictors(long_tokens=long_tokens)
     marks = {"they part": float(study.parting.step)} if study.parting and study.parting.step is not None else {}
     chart = charts.lines(
         series,
         x_name="steps",
         y_name="nats a token",
         title="Training and held-out loss over the run",
-        levels={PREDICTORS.get(name, name): nats for name, nats in study.baselines.items()},
+        levels={names.get(name, name): nats for name, nats in study.baselines.items()},
         marks=marks,
     )
     rows = "".join(
@@ -94,8 +96,8 @@ def _losses(study: Study) -> str:
         "<p>How surprised the model is by the next token, on average: over "
         f"{study.held_out:,} tokens of held-out text, and over {study.trained_on:,} tokens spread evenly over the "
         "training text. (While it trains, the dashboard shows the loss on the batches just learned from, which differs "
-        "a little.) The dashed lines are what guessing, and counting single letters, pairs and triples, achieve on the "
-        "same held-out text.</p>"
+        "a little.) The dashed lines are what guessing, and counting single "
+        f"{'tokens' if long_tokens else 'letters'}, pairs and triples, achieve on the same held-out text.</p>"
         + charts.legend(series)
         + chart
         + (f"<p><strong>{safe(study.parting.words)}</strong></p>" if study.parting else "")

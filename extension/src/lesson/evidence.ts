@@ -5,7 +5,14 @@ import { describeInterpreter } from '../common/python';
 import type { Server } from '../common/server';
 import * as text from '../common/text';
 import type { DescribeConfigResult, RunInfo } from '../protocol';
-import { isMeasured, textOf, type MeasuredRun } from '../runs/measures';
+import {
+  charactersPerToken,
+  hasLongTokens,
+  isMeasured,
+  readsOtherTokens,
+  readsTheSame,
+  type MeasuredRun,
+} from '../runs/measures';
 import type { RunStore } from '../runs/store';
 import type { LessonProgress } from './progress';
 
@@ -144,12 +151,13 @@ export class Evidence implements vscode.Disposable {
 /** "learning-rate-001 1.52 beside pico-001 1.49": the newest of these runs that follows one on the same text. */
 export function comparisonOf(newestFirst: readonly MeasuredRun[]): string | undefined {
   for (const [index, run] of newestFirst.entries()) {
-    const before = newestFirst
-      .slice(index + 1)
-      .find((other) => textOf(other) !== undefined && textOf(other) === textOf(run));
+    const before = newestFirst.slice(index + 1).find((other) => readsTheSame(other, run));
     if (before) {
-      const soFar = run.live ? ' so far' : '';
-      return `${run.name} ${text.loss(run.bestValLoss)}${soFar} beside ${before.name} ${text.loss(before.bestValLoss)}`;
+      const aCharacter = readsOtherTokens(run, before);
+      const loss = (one: MeasuredRun): string =>
+        text.loss(aCharacter ? one.bestValLoss / charactersPerToken(one) : one.bestValLoss);
+      const words = `${run.name} ${loss(run)}${run.live ? ' so far' : ''} beside ${before.name} ${loss(before)}`;
+      return aCharacter ? `${words} a character` : words;
     }
   }
   return undefined;
@@ -179,7 +187,8 @@ export function trainFact(newestFirst: readonly RunInfo[]): string {
 function watchFact(run: MeasuredRun): string {
   const bigram = run.baselines['bigram'];
   const best = text.loss(run.bestValLoss);
-  return bigram === undefined ? `val ${best}` : `val ${best} · pairs of characters give ${text.loss(bigram)}`;
+  const pairs = hasLongTokens(run) ? 'pairs of tokens' : 'pairs of characters';
+  return bigram === undefined ? `val ${best}` : `val ${best} · ${pairs} give ${text.loss(bigram)}`;
 }
 
 /** Better than counting pairs; where that is not known, clearly better than knowing nothing. */

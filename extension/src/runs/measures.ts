@@ -8,20 +8,50 @@ export function isMeasured<Run extends RunInfo>(run: Run): run is Run & Measured
   return run.valLoss !== null && run.bestValLoss !== null && (run.valStep ?? 0) > 0;
 }
 
-/**
- * What the losses of a run are about: the same text, cut into the same tokens. Undefined while that is not known, which
- * is so until the text is prepared.
- */
-export function textOf({ data }: RunInfo): string | undefined {
-  const { fingerprint, name, train_characters: train, val_characters: held } = data;
-  if (typeof fingerprint === 'string') {
-    return fingerprint;
-  }
+/** What a run was told to read, by its name and size. Undefined while that is not known: until the text is prepared. */
+function textOf({ data }: RunInfo): string | undefined {
+  const { name, train_characters: train, val_characters: held } = data;
   return typeof name === 'string' ? JSON.stringify([name, train, held]) : undefined;
 }
 
-/** Whether two runs are known to read different text, or the same in different tokens: their losses say nothing then. */
+function cutInto({ data, baselines }: RunInfo): string {
+  return JSON.stringify([data['train_tokens'], data['val_tokens'], baselines['uniform']]);
+}
+
+function tokensDiffer(one: RunInfo, other: RunInfo): boolean {
+  const [left, right] = [one.data['fingerprint'], other.data['fingerprint']];
+  return typeof left === 'string' && typeof right === 'string' && left !== right;
+}
+
+/** Whether two runs are known to read different text: their losses say nothing about each other then. */
 export function readsAnother(one: RunInfo, other: RunInfo): boolean {
   const [left, right] = [textOf(one), textOf(other)];
-  return left !== undefined && right !== undefined && left !== right;
+  if (left === undefined || right === undefined) {
+    return false;
+  }
+  // A text of one name and size whose tokens are others in the same way has been edited.
+  return left !== right || (tokensDiffer(one, other) && cutInto(one) === cutInto(other));
+}
+
+/** Whether two runs are known to read the same text. */
+export function readsTheSame(one: RunInfo, other: RunInfo): boolean {
+  return textOf(one) !== undefined && textOf(other) !== undefined && !readsAnother(one, other);
+}
+
+/** Whether two runs read the same text in different tokens: their losses can be compared in nats a character. */
+export function readsOtherTokens(one: RunInfo, other: RunInfo): boolean {
+  return readsTheSame(one, other) && tokensDiffer(one, other);
+}
+
+/** How many characters a token of the held-out text stands for; 1 while that is not known. */
+export function charactersPerToken({ data }: RunInfo): number {
+  const { val_characters: characters, val_tokens: tokens } = data;
+  return typeof characters === 'number' && typeof tokens === 'number' && characters > 0 && tokens > 0
+    ? characters / tokens
+    : 1;
+}
+
+/** Whether a token is not just a character: a loss in nats a token is another number then than in nats a character. */
+export function hasLongTokens(run: RunInfo): boolean {
+  return Math.abs(charactersPerToken(run) - 1) > 0.005;
 }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from trickster_engine.printable import printable
-from trickster_engine.report.names import PREDICTORS
+from trickster_engine.report.names import has_long_tokens, predictors
 
 
 def report(command: str, data: Any, text: str) -> str:
@@ -29,8 +30,9 @@ def _fenced(text: str) -> str:
 def _compare(data: Any) -> str:
     blocks = ["# Proof of learning", "Loss on the held-out text:"]
     rows = ["| | nats a token | bits a character |", "|:--|--:|--:|"]
+    names = predictors(long_tokens=has_long_tokens(_characters_per_token(data["rows"])))
     for row in data["rows"]:
-        name = PREDICTORS.get(row["name"], row["name"])
+        name = names.get(row["name"], row["name"])
         rows.append(f"| {name} | {row['nats']:.4f} | {row['bits_per_character']:.4f} |")
     blocks.append("\n".join(rows))
     for pair in data["samples"]:
@@ -47,6 +49,11 @@ def _compare(data: Any) -> str:
     if copied := data["texts"].get("this model", {}).get("copied"):
         blocks.append(f"The model's longest copy from the training text: {copied!r}.")
     return "\n\n".join(blocks) + "\n"
+
+
+def _characters_per_token(rows: Any) -> float:
+    """The two losses of a row are the same but for their unit."""
+    return next((row["nats"] / (math.log(2) * row["bits_per_character"]) for row in rows), 1.0)
 
 
 def _inspect(data: Any) -> str:
@@ -87,7 +94,8 @@ def _prepare(data: Any) -> str:
         baselines = [{"name": name, "nats": nats} for name, nats in baselines.items()]
     if baselines:
         rows = ["| baseline | loss, nats a token |", "|:--|--:|"]
-        rows += [f"| {PREDICTORS.get(one['name'], one['name'])} | {one['nats']:.4f} |" for one in baselines]
+        names = predictors(long_tokens=has_long_tokens(data["val_characters"] / val))
+        rows += [f"| {names.get(one['name'], one['name'])} | {one['nats']:.4f} |" for one in baselines]
         blocks += ["What counting alone predicts of the held-out text:", "\n".join(rows)]
     if begins := data.get("begins"):
         blocks += ["It begins:", _fenced(begins)]

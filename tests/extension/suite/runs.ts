@@ -7,11 +7,17 @@ import { asOnPage } from '../../../extension/src/commands/experiment';
 import { Configs } from '../../../extension/src/common/configs';
 import { comparisonOf, trainFact } from '../../../extension/src/lesson/evidence';
 import type { RunInfo } from '../../../extension/src/protocol';
-import { isMeasured, readsAnother } from '../../../extension/src/runs/measures';
+import {
+  charactersPerToken,
+  isMeasured,
+  readsAnother,
+  readsOtherTokens,
+} from '../../../extension/src/runs/measures';
 import { describe as inWords } from '../../../extension/src/runs/statusBar';
 import { suites } from './suites';
 
 const SHAKESPEARE = { name: 'shakespeare', fingerprint: 'a', train_characters: 900, val_characters: 100 };
+const IN_PIECES = { ...SHAKESPEARE, fingerprint: 'c', train_tokens: 360, val_tokens: 40 };
 const DIARY = { name: 'diary.txt', fingerprint: 'b', train_characters: 90, val_characters: 10 };
 
 function run(name: string, fields: Partial<RunInfo> = {}): RunInfo {
@@ -96,6 +102,28 @@ suites.push(() =>
       );
       const later = [run('diary-001', { data: DIARY }), run('wider-001', { bestValLoss: 1.4 }), first];
       assert.equal(comparisonOf(later.filter(isMeasured)), 'wider-001 1.40 beside pico-001 1.49');
+    });
+
+    it('compares runs in other tokens on the same text in nats a character', () => {
+      const first = run('pico-001', { data: { ...SHAKESPEARE, train_tokens: 900, val_tokens: 100 } });
+      const pieces = run('fast-001', { data: IN_PIECES, bestValLoss: 3.4 });
+      assert.equal(charactersPerToken(pieces), 2.5);
+      assert.ok(readsOtherTokens(pieces, first) && !readsAnother(pieces, first));
+      assert.ok(!readsOtherTokens(first, first) && !readsOtherTokens(first, run('b', { data: DIARY })));
+      assert.equal(
+        comparisonOf([pieces, first].filter(isMeasured)),
+        'fast-001 1.36 beside pico-001 1.49 a character',
+      );
+    });
+
+    it('knows an edited text of the same length from the same text in other tokens', () => {
+      const fields = { train_tokens: 900, val_tokens: 100 };
+      const [before, after] = ['a', 'b'].map((fingerprint) =>
+        run(fingerprint, { data: { ...SHAKESPEARE, ...fields, fingerprint }, baselines: { uniform: 5.545 } }),
+      );
+      assert.ok(before && after && readsAnother(before, after));
+      const letters = run('char-001', { data: after.data, baselines: { uniform: 4.174 } });
+      assert.ok(readsOtherTokens(before, letters));
     });
 
     it('knows another text only when both are known', () => {

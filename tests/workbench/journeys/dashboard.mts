@@ -9,6 +9,7 @@ import { recordRun } from '../recorded.mts';
 const folder = sampleFolder('dashboard');
 const LONG = recordRun(folder, 'long-001', 100_000);
 recordRun(folder, 'short-001', 400);
+recordRun(folder, 'pieces-001', 400, 2.5);
 
 journey(
   'The dashboard',
@@ -106,6 +107,37 @@ journey(
       await until('a part of the long run', async () => (await firstStep()) > 1000);
       await page.locator('#run').selectOption({ label: 'short-001' });
       await until('the short run from its beginning', async () => (await firstStep()) < 10);
+      await page.locator('#run').selectOption({ label: 'long-001' });
+      await page
+        .locator('.samples .caption')
+        .filter({ hasText: LONG.lastSample.toLocaleString('en-US') })
+        .waitFor();
+    });
+
+    it('lays a run in other tokens over it in nats a character', async () => {
+      const { workbench } = at;
+      const page = workbench.dashboard();
+      const title = page.locator('.chart-large h2');
+      const heldOut = async (): Promise<(string | undefined)[]> =>
+        (await page.locator('.chart-large .legend-entry').allInnerTexts()).map(
+          (entry) => /held-out ([\d.]+)/.exec(entry)?.[1],
+        );
+      await page.locator('#run').selectOption({ label: 'pieces-001' });
+      await page
+        .locator('.tile')
+        .nth(1)
+        .filter({ hasText: '3.750' })
+        .filter({ hasText: '1.500 a character' })
+        .waitFor();
+      await until('its own losses are a token', async () => (await heldOut()).join() === '3.75');
+      assert.equal(await title.innerText(), 'Loss, in nats a token');
+      const chip = page.locator('.chip').filter({ hasText: 'short-001 · 1.50 a character' });
+      await chip.click();
+      await until('both are in one unit', async () => (await heldOut()).join() === '1.50,1.50');
+      assert.match(await title.innerText(), /nats a character/);
+      await workbench.shot('dashboard-other-tokens-dark');
+      await chip.click();
+      await until('one run, a token again', async () => (await heldOut()).join() === '3.75');
       await page.locator('#run').selectOption({ label: 'long-001' });
       await page
         .locator('.samples .caption')
@@ -221,8 +253,9 @@ journey(
     it('takes no run for a deleted one that had its name', async () => {
       const page = at.workbench.dashboard();
       const runs = path.join(folder, 'runs');
-      fs.rmSync(path.join(runs, 'short-001'), { recursive: true });
-      fs.rmSync(path.join(runs, 'long-001'), { recursive: true });
+      for (const name of ['short-001', 'pieces-001', 'long-001']) {
+        fs.rmSync(path.join(runs, name), { recursive: true });
+      }
       await page.locator('h1').filter({ hasText: 'Nothing has been trained here yet' }).waitFor();
       recordRun(folder, 'long-001', 200);
       await page.locator('.samples .caption').filter({ hasText: 'Step 200' }).waitFor();

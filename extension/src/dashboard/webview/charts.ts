@@ -1,6 +1,6 @@
 import uPlot from 'uplot';
 import type { Phase } from '../contract';
-import { h, themeColor } from './dom';
+import { h, setText, themeColor } from './dom';
 import { thin, type Measure, type RunSeries } from './series';
 
 /** One run as a chart draws it. */
@@ -8,6 +8,8 @@ export interface Curve {
   name: string;
   color: string;
   series: RunSeries;
+  /** What its losses are multiplied by, to be in the unit of the chart; 1 where that is left out. */
+  scale?: number;
 }
 
 export interface Baseline {
@@ -44,6 +46,7 @@ export const CURVE_COLORS = [
  */
 export class StepChart {
   readonly element: HTMLElement;
+  private readonly title: HTMLElement;
   private readonly holder: HTMLElement;
   private readonly legend: HTMLElement;
   private readonly waiting: HTMLElement;
@@ -75,11 +78,12 @@ export class StepChart {
         this.hideCursor();
       },
     });
+    this.title = h('h2', {}, options.title);
     this.waiting = h('p', { class: 'waiting' }, 'Waiting for the first steps');
     this.element = h(
       'section',
       { class: `card chart ${options.losses ? 'chart-large' : ''}`, 'aria-label': options.title },
-      h('h2', {}, options.title),
+      this.title,
       this.legend,
       h('div', { class: 'plot-frame' }, this.holder, this.waiting),
     );
@@ -92,8 +96,15 @@ export class StepChart {
     }).observe(this.element);
   }
 
-  /** Show these runs from now on. */
-  setCurves(curves: Curve[], baselines: Baseline[], phases: Phase[], planned: number | undefined): void {
+  /** Show these runs from now on, under another title where what is measured has changed. */
+  setCurves(
+    curves: Curve[],
+    baselines: Baseline[],
+    phases: Phase[],
+    planned: number | undefined,
+    title = this.options.title,
+  ): void {
+    setText(this.title, title);
     if (curves[0]?.series !== this.curves[0]?.series) {
       this.zoom = undefined;
       this.endReading();
@@ -144,10 +155,14 @@ export class StepChart {
     const [from, to] = this.range();
     const columns = Math.max(50, width);
     const tables: uPlot.AlignedData[] = [];
-    for (const { series } of this.curves) {
-      tables.push(thin(series, this.options.measure, from, to, columns));
+    for (const { series, scale = 1 } of this.curves) {
+      const [steps, values] = thin(series, this.options.measure, from, to, columns);
+      tables.push([steps, scale === 1 ? values : values.map((value) => scale * value)]);
       if (this.options.losses) {
-        tables.push([series.evals.map((event) => event.step), series.evals.map((event) => event.val_loss)]);
+        tables.push([
+          series.evals.map((event) => event.step),
+          series.evals.map((event) => scale * event.val_loss),
+        ]);
       }
     }
     const data: uPlot.AlignedData = tables.length > 0 ? uPlot.join(tables) : [[]];
@@ -326,7 +341,7 @@ export class StepChart {
     const index = this.focused ?? plot?.cursor.idx ?? undefined;
     const step = index === undefined ? undefined : plot?.data[0][index];
     const entries: { color: string; words: string }[] = [];
-    for (const { name, color, series } of this.curves) {
+    for (const { name, color, series, scale = 1 } of this.curves) {
       const at =
         step === undefined
           ? series.steps.length - 1
@@ -334,13 +349,13 @@ export class StepChart {
       const values: string[] = [];
       if (at >= 0) {
         values.push(
-          `${this.options.losses ? 'training ' : ''}${this.options.format(series.measures[this.options.measure].at(at))}`,
+          `${this.options.losses ? 'training ' : ''}${this.options.format(scale * series.measures[this.options.measure].at(at))}`,
         );
       }
       if (this.options.losses) {
         const evaluation = series.evals.findLast((event) => step === undefined || event.step <= step);
         if (evaluation) {
-          values.push(`held-out ${this.options.format(evaluation.val_loss)}`);
+          values.push(`held-out ${this.options.format(scale * evaluation.val_loss)}`);
         }
       }
       const label = this.curves.length > 1 || this.options.losses ? `${name} ` : '';
@@ -363,7 +378,7 @@ export class StepChart {
     );
     this.holder.setAttribute(
       'aria-label',
-      `${this.options.title}. ${where}${entries.map(({ words }) => words).join('; ')}`,
+      `${this.title.textContent}. ${where}${entries.map(({ words }) => words).join('; ')}`,
     );
   }
 

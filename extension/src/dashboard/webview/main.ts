@@ -2,7 +2,13 @@ import 'uplot/dist/uPlot.min.css';
 import './styles.css';
 import * as text from '../../common/text';
 import { apply } from '../../runs/applying';
-import { isMeasured, readsAnother } from '../../runs/measures';
+import {
+  charactersPerToken,
+  hasLongTokens,
+  isMeasured,
+  readsAnother,
+  readsOtherTokens,
+} from '../../runs/measures';
 import type { Focus, RunView, Tab, ToDashboard } from '../contract';
 import { CURVE_COLORS, StepChart, type Baseline, type Curve } from './charts';
 import { fill, h, setText } from './dom';
@@ -24,6 +30,8 @@ const BASELINE_NAMES: Readonly<Record<string, string>> = {
   bigram: 'pairs',
   trigram: 'triples',
 };
+/** The same where tokens are pieces of words. */
+const TOKEN_BASELINE_NAMES: Readonly<Record<string, string>> = { ...BASELINE_NAMES, unigram: 'token counts' };
 
 /** Charts are drawn anew at most this often while events come: drawing takes the processor from the training. */
 const DRAW_INTERVAL_MS = 1000;
@@ -481,7 +489,7 @@ class Page {
         (swatch as HTMLElement).style.background = on
           ? `var(--vscode-${this.color(other.runId)}, #888)`
           : 'transparent';
-        setText(label, isMeasured(other) ? `${other.name} · ${other.bestValLoss.toFixed(2)}` : other.name);
+        setText(label, chipLabel(run, other));
       }
     });
   }
@@ -543,17 +551,30 @@ class Page {
     if (!run || this.tab !== 'learning') {
       return;
     }
-    const curves: Curve[] = [run.runId, ...this.beside(run)].map((runId) => ({
-      name: this.runs.find((other) => other.runId === runId)?.name ?? '',
-      color: this.color(runId),
-      series: this.series.get(runId) ?? new RunSeries(),
-    }));
-    const baselines: Baseline[] = Object.entries(run.baselines)
-      .filter(([name]) => name in BASELINE_NAMES)
-      .map(([name, value]) => ({ name: BASELINE_NAMES[name] ?? name, value }));
+    const shown = [
+      run,
+      ...this.beside(run).flatMap((runId) => this.runs.find((one) => one.runId === runId) ?? []),
+    ];
+    const aCharacter = shown.some((other) => readsOtherTokens(run, other));
+    const scale = (one: RunView): number => (aCharacter ? 1 / charactersPerToken(one) : 1);
+    const curve = (one: RunView): Curve => ({
+      name: one.name,
+      color: this.color(one.runId),
+      series: this.series.get(one.runId) ?? new RunSeries(),
+    });
+    const names = hasLongTokens(run) ? TOKEN_BASELINE_NAMES : BASELINE_NAMES;
+    const baselines: Baseline[] = Object.entries(run.baselines).flatMap(([name, value]) =>
+      names[name] === undefined ? [] : { name: names[name], value: scale(run) * value },
+    );
     const planned = run.live ? (run.maxSteps ?? undefined) : undefined;
-    this.lossChart.setCurves(curves, baselines, run.phases, planned);
-    this.smallCharts.forEach((chart) => chart.setCurves(curves, [], run.phases, planned));
+    this.lossChart.setCurves(
+      shown.map((one) => ({ ...curve(one), scale: scale(one) })),
+      baselines,
+      run.phases,
+      planned,
+      aCharacter ? 'Loss, in nats a character, since the runs read different tokens' : undefined,
+    );
+    this.smallCharts.forEach((chart) => chart.setCurves(shown.map(curve), [], run.phases, planned));
     this.timeline.setSeries(this.series.get(run.runId));
     const phase = run.live ? run.phases.find(({ from, to }) => run.step >= from && run.step < to) : undefined;
     setText(this.phase, phase ? `${phase.name}: ${phase.meaning}.` : '');
@@ -585,7 +606,20 @@ function measurement(run: RunView): string {
   }
   const when = run.valStep === null ? '' : `at step ${text.count(run.valStep)}`;
   const best = run.bestValLoss ?? run.valLoss;
-  return [when, best < run.valLoss ? `best ${best.toFixed(3)}` : ''].filter(Boolean).join(' · ');
+  const aCharacter = hasLongTokens(run)
+    ? `${(run.valLoss / charactersPerToken(run)).toFixed(3)} a character`
+    : '';
+  return [aCharacter, when, best < run.valLoss ? `best ${best.toFixed(3)}` : ''].filter(Boolean).join(' · ');
+}
+
+/** A run to compare with, and the lowest loss of it: in the unit that can be compared with the run in front. */
+function chipLabel(run: RunView, other: RunView): string {
+  if (!isMeasured(other)) {
+    return other.name;
+  }
+  return readsOtherTokens(run, other)
+    ? `${other.name} · ${(other.bestValLoss / charactersPerToken(other)).toFixed(2)} a character`
+    : `${other.name} · ${other.bestValLoss.toFixed(2)}`;
 }
 
 const root = document.getElementById('app');

@@ -87,6 +87,17 @@ const ROW_WORDS: Readonly<Record<string, [string, string]>> = {
   'random model': ['Untrained model', 'the same shape, random weights'],
   'this model': ['This model', 'after training'],
 };
+/** The same where tokens are pieces of words. */
+const TOKEN_ROW_WORDS: typeof ROW_WORDS = {
+  ...ROW_WORDS,
+  unigram: ['Token counts', 'how often each token occurs'],
+  bigram: ['Pairs', 'counting what follows each token'],
+};
+
+/** Whether a token is not just a character: the two losses of a row are the same then, but for their unit. */
+function ofLongTokens({ nats, bits_per_character: bits }: Figures['rows'][number]): boolean {
+  return bits > 0 && Math.abs(nats / (Math.LN2 * bits) - 1) > 0.005;
+}
 
 function comparison(result: CompareResult): HTMLElement {
   const data = result.data as Partial<Figures> | null;
@@ -94,6 +105,7 @@ function comparison(result: CompareResult): HTMLElement {
     return h('pre', { class: 'card output' }, result.report);
   }
   const most = Math.max(...data.rows.map((row) => row.nats));
+  const words = data.rows.some(ofLongTokens) ? TOKEN_ROW_WORDS : ROW_WORDS;
   return h(
     'div',
     { class: 'proof' },
@@ -114,7 +126,7 @@ function comparison(result: CompareResult): HTMLElement {
           'tbody',
           {},
           ...data.rows.map((row) => {
-            const [name, meaning] = ROW_WORDS[row.name] ?? [row.name, ''];
+            const [name, meaning] = words[row.name] ?? [row.name, ''];
             const bar = h('span', { class: 'bar' });
             bar.style.width = `${(100 * row.nats) / most}%`;
             return h(
