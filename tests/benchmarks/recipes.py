@@ -117,6 +117,7 @@ VARIANTS: dict[str, dict[str, Variant]] = {
         "3 blocks": _model(num_layers=3),
         "mlp_dim 512": _model(mlp_dim=512),
         "twice the text": Variant(text=2.0),
+        "muon_momentum 0.9, muon_learning_rate 0.03": _training(muon_momentum=0.9, muon_learning_rate=0.03),
     },
 }
 

@@ -73,7 +73,7 @@ def _races(readings: Kept) -> str:
     lines = ["| held-out loss | ours | nanoGPT's recipe for a CPU | times as fast |", "|---:|---:|---:|---:|"]
     for _, race in sorted(readings.items(), reverse=True):
         cells = [
-            _arrival(race["ours"]),
+            f"{race['config']}: {_arrival(race['ours'])}",
             _arrival(race["nanogpt"]) if "nanogpt" in race else "-",
             _ratio(race),
         ]
@@ -111,8 +111,9 @@ def _same_time(readings: Kept) -> str:
         key=lambda reading: float(reading["seconds"]),
     )
     return (
-        f"In the {rival['seconds']:.0f} s that nanoGPT's recipe for a CPU took to {rival['val_loss']:.4f}, `pico`, "
-        f"planned for {ours['step']:,} steps, came to {ours['val_loss']:.4f} (after {ours['seconds']:.0f} s)."
+        f"In the {rival['seconds']:.0f} s that nanoGPT's recipe for a CPU took to {rival['val_loss']:.4f}, "
+        f"`{readings['same-time']['config']}`, planned for {ours['step']:,} steps, came to {ours['val_loss']:.4f} "
+        f"(after {ours['seconds']:.0f} s)."
     )
 
 

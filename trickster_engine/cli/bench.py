@@ -71,7 +71,7 @@ def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int
         return show
 
     ours = run_ours(loaded.plan, dataset, device, options.until, report("this config"))
-    results = {"until": options.until, "ours": ours.as_json()}
+    results = {"config": loaded.path.stem, "until": options.until, "ours": ours.as_json()}
     if options.against:
         theirs = run_nanogpt(options.against, dataset, device, options.until, report("nanoGPT"))
         results["nanogpt"] = theirs.as_json()
