@@ -65,6 +65,11 @@ def _bpe(vocabulary: int, text: float = 1.0, batch_size: int = 16) -> Variant:
     return Variant({**changes, "training_config.batch_size": str(batch_size)}, text)
 
 
+#: Where a search began, in what its preset says otherwise since.
+BEGUN: dict[str, Mapping[str, str]] = {
+    "pico": {},
+    "fast": {"training_config.muon_learning_rate": "0.02", "training_config.muon_momentum": "0.95"},
+}
 #: What no preset is needed to say.
 COMMON: dict[str, Variant] = {
     "as it is": Variant(averages=(0.9, 0.98, 0.995)),
@@ -146,7 +151,7 @@ def train(preset: str, name: str, seed: int, text: Path, cache: Path) -> dict[st
     }
 
     def prepared(more: Mapping[str, str]) -> tuple[Plan, Dataset]:
-        plan = check(set_values(preset_text(preset), {**more, **changes})).plan
+        plan = check(set_values(preset_text(preset), {**BEGUN[preset], **more, **changes})).plan
         assert plan is not None
         return plan, prepare(plan, text.parent, cache_dir=cache, progress=False)
 
