@@ -31,14 +31,19 @@ const LOSS_FONT = '11px';
 const HEADROOM = 0.16;
 
 /** The colours of compared runs, in the order in which runs are added; all come from the theme. */
-export const CURVE_COLORS = [
+const CURVE_COLORS = [
   'charts-blue',
   'charts-purple',
   'charts-green',
   'charts-red',
   'charts-yellow',
   'terminal-ansiCyan',
-];
+] as const;
+
+/** The theme's colour for the curve that is laid over `index` others. */
+export function curveColor(index: number): string {
+  return CURVE_COLORS[index % CURVE_COLORS.length] ?? CURVE_COLORS[0];
+}
 
 /**
  * A chart over steps. Draws what is visible at the resolution of the screen, so that its cost does not grow with the

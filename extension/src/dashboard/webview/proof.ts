@@ -1,4 +1,5 @@
 import * as text from '../../common/text';
+import { hasLongTokens } from '../../runs/measures';
 import type { CompareResult } from '../../protocol';
 import type { Comparison, RunView } from '../contract';
 import { fill, h, setText } from './dom';
@@ -62,7 +63,7 @@ export class Proof {
     setText(this.status, possible ? (message ?? error ?? '') : 'Possible from the first checkpoint on.');
     if (this.drawn !== result) {
       this.drawn = result;
-      fill(this.result, result && comparison(result));
+      fill(this.result, result && run && comparison(result, run));
     }
   }
 }
@@ -94,18 +95,13 @@ const TOKEN_ROW_WORDS: typeof ROW_WORDS = {
   bigram: ['Pairs', 'counting what follows each token'],
 };
 
-/** Whether a token is not just a character: the two losses of a row are the same then, but for their unit. */
-function ofLongTokens({ nats, bits_per_character: bits }: Figures['rows'][number]): boolean {
-  return bits > 0 && Math.abs(nats / (Math.LN2 * bits) - 1) > 0.005;
-}
-
-function comparison(result: CompareResult): HTMLElement {
+function comparison(result: CompareResult, run: RunView): HTMLElement {
   const data = result.data as Partial<Figures> | null;
   if (!data?.rows || !data.samples) {
     return h('pre', { class: 'card output' }, result.report);
   }
   const most = Math.max(...data.rows.map((row) => row.nats));
-  const words = data.rows.some(ofLongTokens) ? TOKEN_ROW_WORDS : ROW_WORDS;
+  const words = hasLongTokens(run) ? TOKEN_ROW_WORDS : ROW_WORDS;
   return h(
     'div',
     { class: 'proof' },

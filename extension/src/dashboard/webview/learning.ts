@@ -1,0 +1,140 @@
+import * as text from '../../common/text';
+import { charactersPerToken, hasLongTokens, readsOtherTokens } from '../../runs/measures';
+import type { RunView } from '../contract';
+import { StepChart, curveColor, type Baseline, type Curve } from './charts';
+import { fill, h, setText } from './dom';
+import { SampleTimeline } from './samples';
+import { RunSeries } from './series';
+
+const BASELINE_NAMES: Readonly<Record<string, string>> = {
+  uniform: 'guessing',
+  unigram: 'letter counts',
+  bigram: 'pairs',
+  trigram: 'triples',
+};
+/** The same where tokens are pieces of words. */
+const TOKEN_BASELINE_NAMES: Readonly<Record<string, string>> = { ...BASELINE_NAMES, unigram: 'token counts' };
+
+/** The tab that shows a run learn: curves, samples, checkpoints. */
+export class Learning {
+  readonly elements: readonly HTMLElement[];
+  private readonly lossChart = new StepChart({
+    title: 'Loss, in nats a token',
+    measure: 'loss',
+    height: 280,
+    losses: true,
+    format: (value) => value.toFixed(2),
+  });
+  private readonly smallCharts = [
+    new StepChart({
+      title: 'Learning rate',
+      measure: 'lr',
+      height: 130,
+      format: (value) => (value === 0 ? '0' : value.toExponential(1)),
+    }),
+    new StepChart({
+      title: 'Gradient norm',
+      measure: 'gradNorm',
+      height: 130,
+      format: (value) => value.toFixed(2),
+    }),
+    new StepChart({
+      title: 'Tokens per second',
+      measure: 'tokensPerS',
+      height: 130,
+      format: (value) => text.short(value),
+    }),
+  ];
+  private readonly timeline = new SampleTimeline();
+  private readonly phase = h('p', { class: 'caption' });
+  private readonly checkpoints = h('div', { class: 'checkpoints' });
+
+  constructor(private readonly openCheckpoint: (path: string) => void) {
+    this.elements = [
+      h('div', { class: 'learning-grid' }, this.lossChart.element, this.timeline.element),
+      this.phase,
+      h('div', { class: 'small-charts' }, ...this.smallCharts.map((chart) => chart.element)),
+      this.checkpoints,
+    ];
+  }
+
+  /** Show `run`, with the curves of others over its own. */
+  show(run: RunView, over: readonly RunView[], series: ReadonlyMap<string, RunSeries>): void {
+    const shown = [run, ...over];
+    const curves = shown.map((one, index): Curve => ({
+      name: one.name,
+      color: curveColor(index),
+      series: series.get(one.runId) ?? new RunSeries(),
+    }));
+    const planned = run.live ? (run.maxSteps ?? undefined) : undefined;
+    this.showLosses(run, shown, curves, planned);
+    this.smallCharts.forEach((chart) => chart.setCurves(curves, [], run.phases, planned));
+    this.timeline.setSeries(series.get(run.runId));
+    const phase = run.live ? run.phases.find(({ from, to }) => run.step >= from && run.step < to) : undefined;
+    setText(this.phase, phase ? `${phase.name}: ${phase.meaning}.` : '');
+    this.showCheckpoints(run);
+  }
+
+  recolor(): void {
+    [this.lossChart, ...this.smallCharts].forEach((chart) => chart.recolor());
+  }
+
+  private showLosses(
+    run: RunView,
+    shown: readonly RunView[],
+    curves: readonly Curve[],
+    planned: number | undefined,
+  ): void {
+    const aCharacter = shown.some((other) => readsOtherTokens(run, other));
+    const scales = shown.map((one) => (aCharacter ? 1 / charactersPerToken(one) : 1));
+    const names = hasLongTokens(run) ? TOKEN_BASELINE_NAMES : BASELINE_NAMES;
+    const baselines: Baseline[] = Object.entries(run.baselines).flatMap(([name, value]) =>
+      names[name] === undefined ? [] : { name: names[name], value: (scales[0] ?? 1) * value },
+    );
+    this.lossChart.setCurves(
+      curves.map((curve, index) => ({ ...curve, scale: scales[index] ?? 1 })),
+      baselines,
+      run.phases,
+      planned,
+      aCharacter ? 'Loss, in nats a character, since the runs read different tokens' : undefined,
+    );
+  }
+
+  private showCheckpoints(run: RunView): void {
+    const key = `${run.runId} ${run.checkpoints.map(({ path, best }) => `${path} ${best}`).join('|')}`;
+    if (this.checkpoints.dataset['key'] === key) {
+      return;
+    }
+    this.checkpoints.dataset['key'] = key;
+    fill(
+      this.checkpoints,
+      h('h2', {}, 'Checkpoints'),
+      run.checkpoints.length === 0
+        ? h(
+            'p',
+            { class: 'caption' },
+            'None yet. Each one will open in transformers as it is, and in llama.cpp after a conversion.',
+          )
+        : h(
+            'ul',
+            {},
+            ...[...run.checkpoints].reverse().map((checkpoint) =>
+              h(
+                'li',
+                {},
+                h(
+                  'button',
+                  {
+                    class: 'checkpoint',
+                    onclick: () => this.openCheckpoint(checkpoint.path),
+                  },
+                  h('b', {}, `step ${text.count(checkpoint.step)}`),
+                  h('span', {}, checkpoint.valLoss === null ? '' : `val ${checkpoint.valLoss.toFixed(3)}`),
+                  checkpoint.best && h('span', { class: 'tag' }, 'best'),
+                ),
+              ),
+            ),
+          ),
+    );
+  }
+}

@@ -1,0 +1,90 @@
+import { charactersPerToken, isMeasured, readsAnother, readsOtherTokens } from '../../runs/measures';
+import type { RunView } from '../contract';
+import { curveColor } from './charts';
+import { fill, h, setText } from './dom';
+import { savedState, saveState } from './host';
+
+/** The chips that lay other runs over the one in front. */
+export class Overlays {
+  readonly element = h('div', { class: 'chips', role: 'group', 'aria-label': 'Compare with other runs' });
+  private chosen = new Set(savedState().compared ?? []);
+
+  constructor(private readonly changed: () => void) {}
+
+  /** The chosen runs whose curves can be laid over those of this one: the ones on the same text. */
+  over(run: RunView, runs: readonly RunView[]): RunView[] {
+    return [...this.chosen].flatMap(
+      (runId) =>
+        runs.find((other) => other.runId === runId && runId !== run.runId && !readsAnother(run, other)) ?? [],
+    );
+  }
+
+  /** A run that comes to the front is no longer laid over another. */
+  remove(runId: string): void {
+    this.chosen.delete(runId);
+    saveState({ compared: [...this.chosen] });
+  }
+
+  private toggle(runId: string): void {
+    if (!this.chosen.delete(runId)) {
+      this.chosen.add(runId);
+    }
+    saveState({ compared: [...this.chosen] });
+    this.changed();
+  }
+
+  show(run: RunView, runs: readonly RunView[]): void {
+    this.chosen = new Set([...this.chosen].filter((runId) => runs.some((other) => other.runId === runId)));
+    const drawn = [run, ...this.over(run, runs)];
+    const all = runs.filter((other) => other.runId !== run.runId);
+    const others = all.filter((other) => !readsAnother(run, other));
+    const left = all.length - others.length;
+    const key = [left, ...others.map((other) => other.runId)].join('|');
+    if (this.element.dataset['key'] !== key) {
+      this.element.dataset['key'] = key;
+      this.element.hidden = all.length === 0;
+      fill(
+        this.element,
+        h('span', { class: 'caption' }, others.length > 0 ? 'Compare with' : 'Nothing to compare with yet.'),
+        ...others.map(({ runId }) =>
+          h(
+            'button',
+            { class: 'chip', onclick: () => this.toggle(runId) },
+            h('span', { class: 'swatch' }),
+            h('span'),
+          ),
+        ),
+        left > 0 &&
+          h(
+            'span',
+            { class: 'caption left-out' },
+            left === 1
+              ? 'One run is left out: its losses are on another text.'
+              : `${left} runs are left out: their losses are on other text.`,
+          ),
+      );
+    }
+    // In place: a chip that is replaced takes the keyboard's focus with it.
+    others.forEach((other, index) => {
+      const chip = this.element.children[index + 1];
+      const [swatch, label] = chip?.children ?? [];
+      if (chip && swatch && label) {
+        const curve = drawn.indexOf(other);
+        chip.setAttribute('aria-pressed', String(curve > 0));
+        (swatch as HTMLElement).style.background =
+          curve > 0 ? `var(--vscode-${curveColor(curve)}, #888)` : 'transparent';
+        setText(label, chipLabel(run, other));
+      }
+    });
+  }
+}
+
+/** A run to compare with, and the lowest loss of it: in the unit that can be compared with the run in front. */
+function chipLabel(run: RunView, other: RunView): string {
+  if (!isMeasured(other)) {
+    return other.name;
+  }
+  return readsOtherTokens(run, other)
+    ? `${other.name} · ${(other.bestValLoss / charactersPerToken(other)).toFixed(2)} a character`
+    : `${other.name} · ${other.bestValLoss.toFixed(2)}`;
+}
