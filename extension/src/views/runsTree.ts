@@ -26,10 +26,11 @@ type Node = RunNode | CheckpointNode;
 export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<Node[] | undefined>();
   private readonly subscriptions: { dispose(): unknown }[];
-  private shown: readonly RunNode[] = [];
+  private shown: readonly RunNode[];
   readonly onDidChangeTreeData = this.changed.event;
 
-  constructor(private readonly runs: RunStore) {
+  constructor(private readonly runs: Pick<RunStore, 'all' | 'get' | 'onDidChange' | 'onProgress'>) {
+    this.shown = this.listed([]);
     this.subscriptions = [
       this.changed,
       runs.onDidChange(() => this.refresh()),
@@ -43,19 +44,26 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     this.subscriptions.forEach((subscription) => void subscription.dispose());
   }
 
-  /** Draw the list anew only where another run is in it: VS Code forgets what is selected then. */
+  /**
+   * Draw the list anew only where another run is in it: VS Code forgets what is selected then, and a click that meets it
+   * is lost.
+   */
   private refresh(): void {
-    const listed = this.runs.all();
+    const before = this.shown;
+    this.shown = this.listed(before);
     const same =
-      listed.length === this.shown.length &&
-      listed.every(({ runId }, place) => runId === this.shown[place]?.runId);
+      before.length === this.shown.length && this.shown.every((node, place) => node === before[place]);
     this.changed.fire(same ? [...this.shown] : undefined);
+  }
+
+  /** The rows of all runs; one that was shown before stays the row it was. */
+  private listed(before: readonly RunNode[]): RunNode[] {
+    const known = new Map(before.map((node) => [node.runId, node]));
+    return this.runs.all().map(({ runId }) => known.get(runId) ?? { kind: 'run', runId });
   }
 
   getChildren(node?: Node): Node[] {
     if (!node) {
-      const known = new Map(this.shown.map((run) => [run.runId, run]));
-      this.shown = this.runs.all().map(({ runId }) => known.get(runId) ?? { kind: 'run', runId });
       return [...this.shown];
     }
     if (node.kind === 'checkpoint') {

@@ -14,6 +14,7 @@ import {
   readsOtherTokens,
 } from '../../../extension/src/runs/measures';
 import { describe as inWords } from '../../../extension/src/runs/statusBar';
+import { RunsTree } from '../../../extension/src/views/runsTree';
 import { suites } from './suites';
 
 const SHAKESPEARE = { name: 'shakespeare', fingerprint: 'a', train_characters: 900, val_characters: 100 };
@@ -176,6 +177,36 @@ suites.push(() =>
         await vscode.commands.executeCommand('workbench.action.closeActiveEditor');
         fs.rmSync(place, { recursive: true });
       }
+    });
+
+    it('draws the list anew only where another run is in it, so that no click is lost', () => {
+      const changes = new vscode.EventEmitter<void>();
+      const progress = new vscode.EventEmitter<ReadonlySet<string>>();
+      let runs = [run('a')];
+      const tree = new RunsTree({
+        all: () => runs,
+        get: (id) => runs.find(({ runId }) => runId === id),
+        onDidChange: changes.event,
+        onProgress: progress.event,
+      });
+      const drawn: (number | 'anew')[] = [];
+      tree.onDidChangeTreeData((nodes) => drawn.push(nodes?.length ?? 'anew'));
+      runs = [run('b'), run('a')];
+      // The first list comes twice, as an answer and as a notification, before VS Code has asked for the rows.
+      changes.fire();
+      changes.fire();
+      assert.deepEqual(drawn, ['anew', 2]);
+      const rows = tree.getChildren();
+      runs = [run('b', BEGUN), run('a')];
+      changes.fire();
+      progress.fire(new Set(['b']));
+      assert.deepEqual(drawn, ['anew', 2, 2, 1]);
+      assert.deepEqual(tree.getChildren(), rows);
+      runs = [run('a')];
+      changes.fire();
+      assert.equal(drawn.at(-1), 'anew');
+      assert.equal(tree.getChildren()[0], rows[1]);
+      tree.dispose();
     });
   }),
 );
