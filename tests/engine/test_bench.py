@@ -162,6 +162,25 @@ def test_a_race_is_measured_in_nats_a_character_whatever_the_tokenizer(checkout:
     assert by_tokenizer["byte"] == by_tokenizer["bpe"], "it reads characters, whatever we read"
 
 
+def test_a_race_counts_the_learning_of_its_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "text.txt").write_text("So fair and foul a day I have not seen.\n" * 400)
+    changes = {"model_config.vocab_size": "300", "data_config.tokenizer": "bpe", "training_config.max_steps": "1"}
+    plan = check(set_values(preset_text("pico"), {**SMALL, **changes, "training_config.warmup_steps": "0"})).plan
+    assert plan is not None
+    dataset = prepare(plan, tmp_path, progress=False)
+    now = 0.0
+
+    def learned(chunks: list[str], vocab_size: int) -> None:
+        nonlocal now
+        assert ("".join(chunks), vocab_size) == (dataset.train_text(), 300)
+        now += 9.0
+
+    monkeypatch.setattr("trickster_engine.bench.race.train_bpe", learned)
+    monkeypatch.setattr("trickster_engine.bench.race.time.perf_counter", lambda: now)
+    (reading,) = run_ours(plan, dataset, "cpu", 0.0, lambda reading: None).readings
+    assert reading.seconds == 9.0
+
+
 def test_a_folder_without_nanogpt_is_explained(tmp_path: Path) -> None:
     with pytest.raises(TricksterError, match="not a nanoGPT checkout"):
         measure(small_plan(), "cpu", updates=1, repeats=1, nanogpt=tmp_path)
@@ -178,7 +197,7 @@ def test_the_command_prints_figures_and_json(tmp_path: Path) -> None:
     assert wrong.returncode == 1 and "count from 1" in wrong.stderr
     (tmp_path / "text.txt").write_text("To be, or not to be, that is the question.\n" * 400)
     race = trickster("bench", str(config), "--until", "5.5")
-    assert race.returncode == 0 and "of training" in race.stdout
+    assert race.returncode == 0 and "of learning" in race.stdout
 
 
 def test_a_rival_that_never_arrives_gives_a_lower_bound() -> None:

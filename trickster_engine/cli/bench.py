@@ -80,7 +80,7 @@ def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int
         print_json(results)
     elif ours.reached:
         loss, seconds = ours.reached.val_loss, ours.reached.seconds
-        print(f"Held-out loss {loss:.4f} nats a character after {seconds:.1f} s of training.")
+        print(f"Held-out loss {loss:.4f} nats a character after {seconds:.1f} s of learning.")
         if "times_as_fast" in results:
             more_than = "More than " if results["at_least"] else ""
             print(f"{more_than}{results['times_as_fast']:.1f} times as fast as nanoGPT's recipe for a CPU.")
