@@ -21,6 +21,7 @@ from trickster_engine.bench.nanogpt import CPU_RECIPE, CPU_RECIPE_SHAPE, NanoGPT
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.batches import TrainingBatches, validation_windows
 from trickster_engine.data.dataset import Dataset
+from trickster_engine.data.prepare import BPE_TRAINING_CHARACTERS
 from trickster_engine.data.tokenizer import train_bpe
 from trickster_engine.estimates.compute import tokens_per_step
 from trickster_engine.training.schedule import learning_rate_factor
@@ -117,7 +118,7 @@ def run_nanogpt(
 def _seconds_of_bpe(plan: Plan, dataset: Dataset) -> float:
     if plan.data.tokenizer != "bpe":
         return 0.0
-    text = dataset.train_text()
+    text = dataset.train_text(BPE_TRAINING_CHARACTERS)
     start = time.perf_counter()
     train_bpe([text], plan.model.vocab_size)
     return time.perf_counter() - start

@@ -210,7 +210,7 @@ class Page {
       return;
     }
     this.header.show(run, this.runs, this.series.get(run.runId));
-    this.overlays.show(run, this.runs);
+    this.overlays.show(run, this.runs, over);
     this.playground.setRun(run);
     this.proof.setRun(run);
     this.showLearning();

@@ -33,9 +33,9 @@ export class Overlays {
     this.changed();
   }
 
-  show(run: RunView, runs: readonly RunView[]): void {
+  /** Draw the chips, in the colours of the curves of `over`; runs that are gone are forgotten. */
+  show(run: RunView, runs: readonly RunView[], over: readonly RunView[]): void {
     this.chosen = new Set([...this.chosen].filter((runId) => runs.some((other) => other.runId === runId)));
-    const drawn = [run, ...this.over(run, runs)];
     const all = runs.filter((other) => other.runId !== run.runId);
     const others = all.filter((other) => !readsAnother(run, other));
     const left = all.length - others.length;
@@ -69,7 +69,7 @@ export class Overlays {
       const chip = this.element.children[index + 1];
       const [swatch, label] = chip?.children ?? [];
       if (chip && swatch && label) {
-        const curve = drawn.indexOf(other);
+        const curve = over.indexOf(other) + 1;
         chip.setAttribute('aria-pressed', String(curve > 0));
         (swatch as HTMLElement).style.background =
           curve > 0 ? `var(--vscode-${curveColor(curve)}, #888)` : 'transparent';
