@@ -57,6 +57,8 @@ class RunIdentity:
     data: dict[str, Any]
     parameters: int
     baselines: dict[str, float]
+    #: Random, from the run's birth: tells it from another run that takes its name. Empty in runs of before 0.2.
+    uid: str = ""
 
 
 @dataclass(frozen=True)
