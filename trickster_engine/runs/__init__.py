@@ -1,0 +1,52 @@
+"""Run directories: the only truth about a run. No torch here, so that the language server can read them.
+
+Layout (see also `training/checkpoints.py`):
+
+    <output_dir>/<config name>-<NNN>/
+        config.yaml     the exact text trained
+        run.json        identity, written once when training is about to begin
+        events.jsonl    append-only, one event a line
+        lock            held by the trainer for as long as it lives; names its process
+        stop            exists while somebody asks the trainer to stop
+        checkpoints/    final/    best.json    latest.json    samples.md    log.txt
+        report.html     what it learned, made when asked for
+"""
+
+from trickster_engine.runs.directory import (
+    CONFIG_FILE,
+    EVENTS_FILE,
+    IDENTITY_FILE,
+    REPORT_FILE,
+    STOP_FILE,
+    RunDirectory,
+    RunIdentity,
+    config_name,
+    create_run,
+    find_runs,
+    is_run_directory,
+)
+from trickster_engine.runs.events import EventLog, drop_torn_line, read_events
+from trickster_engine.runs.lock import LOCK_FILE, RunLock, read_lock_holder
+from trickster_engine.runs.state import RunSummary, summarize
+
+__all__ = [
+    "CONFIG_FILE",
+    "EVENTS_FILE",
+    "IDENTITY_FILE",
+    "LOCK_FILE",
+    "REPORT_FILE",
+    "STOP_FILE",
+    "EventLog",
+    "RunDirectory",
+    "RunIdentity",
+    "RunLock",
+    "RunSummary",
+    "config_name",
+    "create_run",
+    "drop_torn_line",
+    "find_runs",
+    "is_run_directory",
+    "read_events",
+    "read_lock_holder",
+    "summarize",
+]
