@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from trickster_engine.programs import find_program
+
 
 @dataclass(frozen=True)
 class ProcessIdentity:
@@ -73,7 +75,7 @@ def _started_by_ps(pid: int) -> float | None:
     import time
 
     answer = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)],
+        [find_program("ps") or "/bin/ps", "-o", "lstart=", "-p", str(pid)],
         check=False,
         capture_output=True,
         text=True,
