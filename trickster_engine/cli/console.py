@@ -7,11 +7,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from tqdm import tqdm
-
 from trickster_engine.config.plan import Plan
 from trickster_engine.events import Event, StepEvent
 from trickster_engine.printable import printable
+from trickster_engine.progress_bar import tqdm
 from trickster_engine.report.names import has_long_tokens, predictors
 from trickster_engine.runs import RunDirectory, RunIdentity
 

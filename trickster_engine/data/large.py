@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from tqdm import tqdm
-
 from trickster_engine.data.cache import publish, storage_error
 from trickster_engine.data.corpus import Corpus
 from trickster_engine.data.dataset import TokenFile, finish_sharded_dataset
@@ -33,6 +31,7 @@ from trickster_engine.data.tokenizer import Tokenizer, load_tokenizer, require_v
 from trickster_engine.data.workers import Workers
 from trickster_engine.errors import TricksterError
 from trickster_engine.processes import lock_file, unlock_file
+from trickster_engine.progress_bar import tqdm
 
 # Below this many bytes a text is prepared in one go, in this process.
 LARGE_BYTES = 64 << 20

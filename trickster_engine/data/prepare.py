@@ -17,8 +17,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from trickster_engine.config.plan import Plan
 from trickster_engine.data import large, lesson_files
 from trickster_engine.data.batches import too_short
@@ -34,6 +32,7 @@ from trickster_engine.data.tokenizer import (
     train_bpe,
 )
 from trickster_engine.errors import TricksterError
+from trickster_engine.progress_bar import tqdm
 
 __all__ = ["Dataset", "prepare"]
 

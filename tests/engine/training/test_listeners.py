@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.engine.training.sockets import Listener, beyond_loopback, listeners
 from tests.engine.training.test_processes import Config, several
 from tests.engine.training.test_sharding import sharded
+from trickster_engine.backends.messages import decode, encode
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sockets are found through /proc")
 
@@ -41,3 +43,22 @@ def test_several_processes_of_one_machine_listen_on_loopback_alone(
     assert seen, "gloo's own sockets should have been seen"
     assert not beyond_loopback(seen)
     assert trainer.pid not in {one.pid for one in seen}, "where the processes meet is no socket"
+
+
+def test_what_processes_send_each_other_carries_no_code() -> None:
+    """Nothing is unpickled; paths, and the states of random generators, come back as they were."""
+    state = {"cpu": np.arange(5, dtype=np.uint8), "cuda": np.zeros((2, 3), dtype=np.float32)}
+    for value in (None, True, 3, 0.1, "bf16", Path("/a/b"), [1, {"path": "x"}]):
+        assert decode(encode(value)) == value
+    back = decode(encode(state))
+    assert back.keys() == state.keys()
+    for name, array in state.items():
+        assert back[name].dtype == array.dtype
+        np.testing.assert_array_equal(back[name], array)
+    for refused in (object(), np.array([object()])):
+        with pytest.raises(TypeError):
+            encode(refused)
+    with pytest.raises((ValueError, TypeError)):
+        decode(b'{"array": "", "type": "O", "shape": [0], "": true}')
+    with pytest.raises(ValueError, match=""):
+        decode(b"\x80\x04K\x01.")
