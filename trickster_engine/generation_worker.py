@@ -183,7 +183,7 @@ class Worker:
     def _next_tokens(self, request: dict[str, Any]) -> dict[str, Any]:
         import torch
 
-        from trickster_engine.sampling import encode_prompt, require_numbers, shaped_probabilities
+        from trickster_engine.sampling import GREEDY_BELOW, encode_prompt, require_numbers, shaped_probabilities
 
         path = Path(request["path"])
         loaded = self._models.get(path)
@@ -196,7 +196,7 @@ class Worker:
         shown = believed
         if request.get("options") is not None:
             options = _options(path, loaded.folder, request["options"])
-            options = replace(options, temperature=max(options.temperature, 1e-3))
+            options = replace(options, temperature=max(options.temperature, GREEDY_BELOW))
             shown = shaped_probabilities(logits, options)[0]
         logs = torch.where(believed > 0, believed.log(), torch.zeros_like(believed))
         return {

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from trickster_engine import __version__
 from trickster_engine.cli import bench, configs, data, launching, machine, models, report, runs, training
+from trickster_engine.cli.arguments import with_dashed_values
 from trickster_engine.errors import TricksterError
 
 EPILOG = """\
@@ -37,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (training, launching, configs, data, models, report, runs, machine, bench):
         module.add_commands(commands)
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args(with_dashed_values(given, parser))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a sample may hold what an old terminal has no sign for

@@ -16,6 +16,7 @@ from trickster_engine.cli.arguments import (
     load_config,
     read_overrides,
     run_path,
+    with_overrides,
 )
 from trickster_engine.cli.console import ConsoleWatcher, JsonWatcher
 from trickster_engine.config import check, preset_text, set_values
@@ -144,7 +145,7 @@ def _quickstart(options: argparse.Namespace) -> int:
         changes = {"corpus": "python", "val_fraction": "0.01"}
         text = set_values(text, {f"data_config.{key}": value for key, value in changes.items()})
         text = set_values(text, {"sampling_config.prompt": '"def "'})
-    text = set_values(text, read_overrides(options))
+    text = with_overrides(text, read_overrides(options))
     plan = check(text, Path.cwd()).plan
     if plan is None:
         raise TricksterError("config-invalid", "The changed preset has errors.", "Look at it with: trickster check")
