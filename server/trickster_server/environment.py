@@ -26,9 +26,9 @@ from trickster_engine.config.scalars import shown
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.fitting import Fit, fit
 from trickster_engine.estimates.machines import Machine
+from trickster_engine.system.units import size_text
 from trickster_server import figures
 from trickster_server.documents import Document
-from trickster_server.numbers import memory
 
 if TYPE_CHECKING:
     from trickster_engine.data.corpus import CorpusFile
@@ -341,7 +341,7 @@ def memory_advice(plan: Plan, available: float, name: str, on_gpu: bool) -> str 
     if needed <= available:
         return None
     processes = f" for its {devices} processes" if devices > 1 and not on_gpu else ""
-    return f"Training needs about {memory(needed)}{processes}, and {name} has {memory(available)}. {advice}"
+    return f"Training needs about {size_text(needed)}{processes}, and {name} has {size_text(available)}. {advice}"
 
 
 def _what_would_fit(there: Fit) -> str:
@@ -352,7 +352,7 @@ def _what_would_fit(there: Fit) -> str:
             if change.same_update
             else "the model then sees less text at a time"
         )
-        return f"It fits with {change.as_text()}: about {memory(change.needed)}, and {kept}."
+        return f"It fits with {change.as_text()}: about {size_text(change.needed)}, and {kept}."
     if there.shared_by is not None:
         return f"No batch makes it fit: it takes {there.shared_by} such GPUs with sharding: full, or a smaller model."
     return "No batch makes it fit: it takes a smaller model."

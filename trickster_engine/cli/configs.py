@@ -24,10 +24,10 @@ from trickster_engine.data.cache import cache_directory, storage_error
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates import count_parameters, estimate, find_machine, fit, machine_keys
 from trickster_engine.estimates.calibration import keep_calibration, read_calibrations
-from trickster_engine.estimates.estimate import duration_text
 from trickster_engine.estimates.machines import THIS_MACHINE
 from trickster_engine.estimates.speeds import Expected, expected_time, keep_speeds, read_speeds, speed_of
 from trickster_engine.files import write_text_atomically
+from trickster_engine.system.units import duration_text
 
 
 def add_commands(commands: Subcommands) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from trickster_engine.backends.ttml_package import BUILD_ADVICE, SILICON
 from trickster_engine.doctor.probe import Facts
-from trickster_engine.estimates.estimate import size_text
+from trickster_engine.system.units import size_text
 
 Level = Literal["ok", "note", "problem"]
 
