@@ -24,9 +24,11 @@ from trickster_engine.runs.directory import (
     create_run,
     find_runs,
     is_run_directory,
+    new_uid,
 )
 from trickster_engine.runs.events import EventLog, drop_torn_line, read_events
-from trickster_engine.runs.lock import LOCK_FILE, RunLock, read_lock_holder
+from trickster_engine.runs.hold import LOCK_FILE, Loss, RunHold
+from trickster_engine.runs.lock import RunLock, link_in_run, read_lock_holder, read_lock_uid
 from trickster_engine.runs.state import RunSummary, summarize
 
 __all__ = [
@@ -37,7 +39,9 @@ __all__ = [
     "REPORT_FILE",
     "STOP_FILE",
     "EventLog",
+    "Loss",
     "RunDirectory",
+    "RunHold",
     "RunIdentity",
     "RunLock",
     "RunSummary",
@@ -46,7 +50,10 @@ __all__ = [
     "drop_torn_line",
     "find_runs",
     "is_run_directory",
+    "link_in_run",
+    "new_uid",
     "read_events",
     "read_lock_holder",
+    "read_lock_uid",
     "summarize",
 ]

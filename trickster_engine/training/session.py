@@ -24,7 +24,7 @@ from trickster_engine.estimates import count_parameters
 from trickster_engine.files import path_meant, write_text_atomically
 from trickster_engine.model.huggingface import write_model
 from trickster_engine.processes import this_process
-from trickster_engine.runs import RunDirectory, RunIdentity, RunLock, config_name, create_run, read_events
+from trickster_engine.runs import RunDirectory, RunIdentity, RunLock, config_name, create_run, new_uid, read_events
 from trickster_engine.sampling import encode_prompt
 from trickster_engine.training import guards
 from trickster_engine.training.checkpoints import CheckpointStore, TrainerState, seal, step_of, take_part
@@ -53,6 +53,8 @@ class Session:
     show_progress: bool = True
     #: Whether the process that has started this one writes down how the run begins, and why it fails.
     overseen: bool = False
+    #: The run's random id; empty in runs of before 0.2.
+    uid: str = ""
 
     @property
     def folder(self) -> Path:
@@ -80,9 +82,9 @@ def start(
     A run that fails before its first update leaves no directory behind. Raises TricksterError.
     """
     run = _new_run(config_path, plan, run_path)
-    session = Session(run, plan, config_path.resolve(), watchers, show_progress)
+    session = Session(run, plan, config_path.resolve(), watchers, show_progress, uid=new_uid())
     try:
-        with RunLock(run.path):
+        with RunLock(run.path, uid=session.uid):
             write_text_atomically(run.config_path, text)
             return run, _train(session, resuming=False)
     except BaseException:
@@ -120,8 +122,8 @@ def resume(
         raise TricksterError(
             "nothing-to-resume", f"{run.path} never began to train.", "Start it anew with: trickster train"
         )
-    session = Session(run, plan, Path(identity.config_path), watchers, show_progress)
-    with RunLock(run.path):
+    session = Session(run, plan, Path(identity.config_path), watchers, show_progress, uid=identity.uid)
+    with RunLock(run.path, uid=identity.uid):
         run.clear_stop_request()
         if changed == text:
             return _train(session, resuming=True)
@@ -141,7 +143,8 @@ def resume(
 
 def session_of(run: RunDirectory, config_path: Path, *, overseen: bool) -> Session:
     """What one of several processes needs to train a run whose config is written. Raises TricksterError."""
-    return Session(run, _plan_of(run, _read_config(run)), config_path, show_progress=False, overseen=overseen)
+    plan = _plan_of(run, _read_config(run))
+    return Session(run, plan, config_path, show_progress=False, overseen=overseen, uid=run.uid())
 
 
 def checkpoint_store(run: RunDirectory, plan: Plan) -> CheckpointStore:
@@ -340,6 +343,7 @@ def _identity(session: Session, dataset: Dataset, backend: Backend) -> RunIdenti
         baselines={
             baseline.name: baseline.nats for baseline in ngram_baselines(dataset, session.plan.model.vocab_size)
         },
+        uid=session.uid,
     )
 
 

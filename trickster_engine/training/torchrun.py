@@ -257,7 +257,7 @@ def _follow(run: RunDirectory, watchers: Sequence[Watcher], over: threading.Even
     while not last_round:
         last_round = over.wait(_FOLLOW_S)  # once more after the end, for what was written last
         events, offset = read_events(run.events_path, offset)
-        identity, plan = (run.identity(), run.plan()) if not ready else (None, None)
+        identity, plan = (run.identity_if_readable(), run.plan()) if not ready else (None, None)
         if identity and plan:
             ready = True
             for watcher in watchers:
