@@ -23,11 +23,6 @@ def is_disk_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
-def is_share_away(error: OSError) -> bool:
-    """Whether the file system that a path lies on is no longer there."""
-    return error.errno in _SHARE_AWAY
-
-
 def reason(error: OSError) -> str:
     """Why it was refused, in a few words."""
     if error.errno in _HANDLES:
@@ -51,8 +46,6 @@ def remedy(error: OSError, elsewhere: str) -> str:
         return f"The disk itself fails: save what is on it, and {elsewhere}"
     if error.errno in _SHARE_AWAY:
         return f"See that the network share is there again, or {elsewhere}"
-    if error.errno == errno.ENOENT:
-        return f"See where it has gone, or {elsewhere}"
     if error.errno in _IN_THE_WAY:
         return f"Take away what lies in its place, or {elsewhere}"
     return elsewhere[:1].upper() + elsewhere[1:]
@@ -65,8 +58,3 @@ def cannot_write(error: OSError, what: object, elsewhere: str, code: str = "cann
         f"Cannot write {what}: {reason(error)}.",
         remedy(error, elsewhere) + ".",
     )
-
-
-def cannot_read(error: OSError, what: object, code: str) -> TricksterError:
-    """The error for something that is there and cannot be read."""
-    return TricksterError(code, f"{what} cannot be read: {reason(error)}.", remedy(error, "try again later") + ".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -36,6 +37,14 @@ IDENTITY_FILE = "run.json"
 CONFIG_FILE = "config.yaml"
 STOP_FILE = "stop"
 REPORT_FILE = "report.html"
+SAMPLES_FILE = "samples.md"
+LOG_FILE = "log.txt"
+#: What a trainer writes in a run's directory.
+FILES = (
+    LOCK_FILE, CONFIG_FILE, IDENTITY_FILE, EVENTS_FILE, SAMPLES_FILE, LOG_FILE, STOP_FILE, REPORT_FILE,
+    "best.json", "latest.json",
+)  # fmt: skip
+FOLDERS = ("checkpoints", "final", "tensorboard", "wandb")
 _RUN_NAME = re.compile(r"(?P<name>.+)-(?P<number>\d{3,})")
 _IDENTITY_BYTES = 1 << 20
 _CONFIG_BYTES = 16 << 20
@@ -148,12 +157,7 @@ class RunDirectory:
         except NotAPlainFileError as error:
             raise link_in_run(self.config_path, error) from error
         except (OSError, UnicodeDecodeError) as error:
-            why = reason(error) if isinstance(error, OSError) else "it is not text in UTF-8"
-            raise TricksterError(
-                "config-unreadable",
-                f"{self.config_path}, the config of this run, cannot be read: {why}.",
-                "Mend that first: without it, nobody knows how the run was set.",
-            ) from error
+            raise config_unreadable(self.config_path, error) from error
         result = check(text)
         if result.plan is None:
             first = next(problem for problem in result.problems if problem.severity == "error")
@@ -215,10 +219,40 @@ class RunDirectory:
         except NotAPlainFileError as error:
             raise link_in_run(path, error) from error
 
+    def forget_stop_request(self) -> None:
+        """The same where training ends, whatever lies there: nothing may hide how it has ended."""
+        with contextlib.suppress(OSError, TricksterError):
+            self.clear_stop_request()
+
+    def refuse_links(self) -> None:
+        """Raise TricksterError where something else lies at a name that a trainer writes: a link, a FIFO, a device."""
+        for name in FILES:
+            try:
+                require_plain(self.path / name)
+            except FileNotFoundError:
+                continue
+            except NotAPlainFileError as error:
+                raise link_in_run(self.path / name, error) from error
+        for name in FOLDERS:
+            path = self.path / name
+            if os.path.lexists(path) and (path.is_symlink() or not path.is_dir()):
+                kind = "link" if path.is_symlink() else "file"
+                raise link_in_run(path, NotAPlainFileError(path, kind))
+
     def summary(self) -> RunSummary:
         """What the run has come to, read from its events."""
         events, _ = read_events(self.events_path)
         return summarize(self, events)
+
+
+def config_unreadable(path: Path, error: OSError | UnicodeDecodeError) -> TricksterError:
+    """The error for a run's config that is there and tells nothing."""
+    why = reason(error) if isinstance(error, OSError) else "it is not text in UTF-8"
+    return TricksterError(
+        "config-unreadable",
+        f"{path}, the config of this run, cannot be read: {why}.",
+        "Mend that first: without it, nobody knows how the run was set.",
+    )
 
 
 def is_run_directory(path: Path) -> bool:

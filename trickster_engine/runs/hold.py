@@ -6,15 +6,15 @@ writes by path would then land in somebody else's run, or in a new folder that n
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
-from trickster_engine.refusals import is_share_away
-
 LOCK_FILE = "lock"
+#: The codes of the ways in which a run is lost.
+LOSSES = ("run-moved", "run-deleted", "run-replaced", "run-lost", "lock-removed", "lock-replaced")
 
 
 class Loss(NamedTuple):
@@ -50,18 +50,17 @@ class RunHold:
             self.descriptor = None
 
     def loss(self) -> Loss | None:
-        """How the run was lost, or None while it is this trainer's. Raises OSError where that cannot be told."""
+        """How the run was lost, or None while it is this trainer's, also where a disk or a share does not tell now."""
         try:
             found = _same(self.path.stat())
         except OSError as error:
-            if not isinstance(error, (FileNotFoundError, NotADirectoryError)) and not is_share_away(error):
-                raise
+            if not isinstance(error, (FileNotFoundError, NotADirectoryError)) and error.errno != errno.ESTALE:
+                return None  # a write that fails will say so
             now = self.now()
             if now is not None:
                 return Loss("run-moved", f"The run's folder was moved while it trained, from {self.path} to {now}", now)
-            return Loss(
-                "run-deleted", f"The run's folder, {self.path}, was moved away or deleted while it trained", None
-            )
+            gone = f"The run's folder, {self.path}, was moved away or deleted while it trained"
+            return Loss("run-deleted", gone, None)
         if self._numbered and found != self._folder:
             return Loss("run-replaced", f"Another folder lies at {self.path}, where this run trained", self.now())
         if self._lock is None:
@@ -70,6 +69,8 @@ class RunHold:
             lock = _same((self.path / LOCK_FILE).lstat())
         except FileNotFoundError:
             return Loss("lock-removed", f"The lock of this run, {self.path / LOCK_FILE}, was removed", self.path)
+        except OSError:
+            return None
         if self._numbered and lock != self._lock:
             return Loss("lock-replaced", f"The lock of this run, {self.path / LOCK_FILE}, was replaced", self.path)
         return None
@@ -83,13 +84,6 @@ class RunHold:
             return path if path is not None and _same(path.stat()) == self._folder else None
         except OSError:
             return None
-
-    def require(self) -> None:
-        """Raise TricksterError where the run was lost, for when there is nothing in memory to save."""
-        if loss := self.loss():
-            raise TricksterError(
-                loss.code, f"{loss.message}.", "Nothing had been trained yet: begin again.", EXIT_TRAINING_FAILED
-            )
 
 
 def _same(status: os.stat_result) -> tuple[int, int]:

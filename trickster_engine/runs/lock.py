@@ -157,7 +157,7 @@ def link_in_run(path: Path, error: NotAPlainFileError) -> TricksterError:
 
 def another_users(run_path: Path, error: OSError) -> TricksterError:
     """The error for a run that this user may look at and not write."""
-    owner = _owner(run_path)
+    owner = owner_of(run_path)
     return TricksterError(
         "run-of-another-user",
         f"{run_path} belongs to {owner}, and may not be written by you: {reason(error)}.",
@@ -165,7 +165,8 @@ def another_users(run_path: Path, error: OSError) -> TricksterError:
     )
 
 
-def _owner(path: Path) -> str:
+def owner_of(path: Path) -> str:
+    """Whose a folder is, in words."""
     try:
         return f"the user {path.owner()}"
     except (OSError, KeyError, NotImplementedError):
