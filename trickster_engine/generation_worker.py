@@ -239,15 +239,16 @@ def _likeliest(probabilities: Any, count: int, tokenizer: Any) -> list[dict[str,
 
 
 def _sampling_config(folder: Path) -> Any:
-    """The `sampling_config` of the run that a checkpoint belongs to; the defaults where it belongs to none."""
-    from trickster_engine.config.check import check
-    from trickster_engine.config.plan import SamplingConfig
+    """The `sampling_config` of the run that a checkpoint belongs to; the defaults where it belongs to none.
 
-    for parent in (folder, *folder.parents[:3]):
-        with contextlib.suppress(OSError):
-            plan = check((parent / "config.yaml").read_bytes().decode("utf-8", "replace"), None).plan
-            return plan.sampling if plan is not None else SamplingConfig()
-    return SamplingConfig()
+    Raises TricksterError where the run's config cannot be read.
+    """
+    from trickster_engine.config.plan import SamplingConfig
+    from trickster_engine.runs import RunDirectory, is_run_directory
+
+    run = next((parent for parent in (folder, *folder.parents[:3]) if is_run_directory(parent)), None)
+    plan = RunDirectory(run).readable_plan() if run else None
+    return plan.sampling if plan is not None else SamplingConfig()
 
 
 def _options(path: Path, folder: Path, given: dict[str, Any]) -> Any:

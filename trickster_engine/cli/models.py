@@ -92,10 +92,10 @@ def _sampling_config(options: argparse.Namespace) -> SamplingConfig:
     from dataclasses import replace
 
     from trickster_engine.config import check, set_values
-    from trickster_engine.runs import RunDirectory
+    from trickster_engine.runs import RunDirectory, is_run_directory
 
-    run = next((folder for folder in (options.path, *options.path.parents) if (folder / "config.yaml").is_file()), None)
-    plan = RunDirectory(run).plan() if run else None
+    run = next((folder for folder in (options.path, *options.path.parents) if is_run_directory(folder)), None)
+    plan = RunDirectory(run).readable_plan() if run else None
     names = ("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "seed")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     problems = check(set_values("", {f"sampling_config.{name}": str(value) for name, value in given.items()})).problems

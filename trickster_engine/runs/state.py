@@ -49,7 +49,7 @@ def summarize(run: RunDirectory, events: list[Event]) -> RunSummary:
     live = run.is_live()
     if not live and status not in FINAL_STATUSES:
         status = "interrupted"
-    identity = run.identity()
+    identity = run.identity_if_readable()
     return RunSummary(
         id=run.id,
         path=run.path,

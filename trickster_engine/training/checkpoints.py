@@ -78,12 +78,15 @@ class Checkpoint:
 class CheckpointStore:
     """The checkpoints of one run, below one folder."""
 
-    def __init__(self, folder: Path, pointer_folder: Path, keep_best: int, team: Team = ALONE) -> None:
+    def __init__(
+        self, folder: Path, pointer_folder: Path, keep_best: int, team: Team = ALONE, run_uid: str = ""
+    ) -> None:
         """`pointer_folder` receives `latest.json` and `best.json`; the best `keep_best` and the newest two are kept.
 
         In a team only the leader touches the disk; the others call the same methods and hear what came of it.
         """
         self.folder = folder
+        self.run_uid = run_uid
         self._pointers = pointer_folder
         self._keep_best = keep_best
         self._team = team

@@ -220,7 +220,7 @@ class FollowedRun:
         stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
         if stamp == self._identified.stamp:
             return self._identified
-        identity = self.directory.identity()
+        identity = self.directory.identity_if_readable()
         if identity is None:
             return self._identified
         given = identity.config_path
