@@ -140,7 +140,7 @@ class Trainer:
             return
         path = self.checkpoints.save(
             state,
-            self.plan.model,
+            self.plan,
             backend.weights(),
             backend.optimizer_state(),
             backend.random_state(),
