@@ -1,4 +1,4 @@
-"""A checkpoint is whole wherever a process is killed, says whose it is and what trained it, and notices flipped bits."""
+"""A checkpoint is whole wherever a process is killed, says whose it is, and notices flipped bits."""
 
 from __future__ import annotations
 
@@ -43,11 +43,8 @@ SAVES: list[tuple[int, dict[str, float]]] = [
     (1, {}),
     (1, {"step-000001": 2.0}),
     (2, {"step-000001": 2.0}),
-    (3, {"step-000001": 2.0}),
-    (4, {"step-000001": 2.0, "step-000004": 1.0}),
-    (4, {"step-000004": 1.0}),
-    (5, {"step-000004": 1.0}),
-    (6, {"step-000004": 1.0}),
+    (3, {"step-000003": 1.0}),
+    (4, {"step-000003": 1.0}),
 ]
 CALLS = ("rename", "replace", "unlink", "rmdir", "mkdir", "fsync", "open")
 
@@ -120,7 +117,7 @@ def test_wherever_a_save_is_killed_the_newest_checkpoint_is_whole(tmp_path: Path
         shutil.rmtree(folder.parent)
         if not killed:
             break
-    assert call > 200  # each rename, removal, flush and creation of eight saves
+    assert call > 100  # each rename, removal, flush and creation of five saves
 
 
 def test_checkpoints_of_another_run_are_neither_used_nor_removed(tmp_path: Path) -> None:
