@@ -89,7 +89,7 @@ class Models:
 
     def get(self, path: Path) -> Loaded:
         """The model of a checkpoint, or of a run's newest one. Raises TricksterError."""
-        from trickster_engine.model.huggingface import CONFIG_FILE
+        from trickster_engine.model.config_file import CONFIG_FILE
         from trickster_engine.model.load import checkpoint_folder, load_model
 
         folder = checkpoint_folder(path, "latest")

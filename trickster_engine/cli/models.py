@@ -16,7 +16,7 @@ from trickster_engine.cli.arguments import (
     print_json,
     run_path,
 )
-from trickster_engine.config.plan import SamplingConfig
+from trickster_engine.config.plan import Plan, SamplingConfig
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import in_command
 from trickster_engine.printable import printable
@@ -137,10 +137,14 @@ def _write(target: Path, text: str) -> None:
 
 def _sample(options: argparse.Namespace) -> int:
     from trickster_engine.model.load import load_model
+    from trickster_engine.runs import RunDirectory
     from trickster_engine.sampling import SamplingOptions, encode_prompt, sample_batch, stream
 
     sampling = _sampling_config(options)
     model, tokenizer, folder = load_model(options.path, options.checkpoint)
+    plan = RunDirectory(options.path).plan()
+    if plan is not None:
+        _as_trained(folder, plan)
     prompts = options.prompts or [sampling.prompt]
     for prompt in prompts:
         encode_prompt(tokenizer, prompt)
@@ -169,9 +173,20 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def _as_trained(folder: Path, plan: Plan) -> Plan:
+    """A run's plan with what its checkpoint knows better; where config.yaml says otherwise by now, that is said."""
+    from trickster_engine.training.trained_plan import plan_as_trained
+
+    trained, note = plan_as_trained(folder, plan)
+    if note:
+        print(f"note: {note}", file=sys.stderr)
+    return trained
+
+
 def _import_checkpoint(options: argparse.Namespace) -> int:
     from trickster_engine.data.tokenizer import byte_tokenizer, load_tokenizer, require_vocabulary
     from trickster_engine.model.huggingface import write_model
+    from trickster_engine.sealing import seal_model
     from trickster_engine.ttml_pickle import read
 
     saved = read(options.file)
@@ -188,6 +203,7 @@ def _import_checkpoint(options: argparse.Namespace) -> int:
     try:
         write_model(options.folder, config, weights)
         tokenizer.save(options.folder)
+        seal_model(options.folder)
     except BaseException:
         shutil.rmtree(options.folder, ignore_errors=True)  # made above, and in the way of another try
         raise
@@ -215,6 +231,7 @@ def print_comparison(
     if plan is None or identity is None:
         raise TricksterError("not-a-run", f"{path} is not a run that has begun.", "List runs with: trickster runs")
     model, tokenizer, folder = load_model(path, checkpoint)
+    plan = _as_trained(folder, plan)
     dataset = trained_text(plan, identity, progress=not as_json)
     options = SamplingOptions.from_config(sampling or plan.sampling)
     result = compare(model, tokenizer, dataset, prompts, options, plan.training.seed)

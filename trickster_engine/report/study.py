@@ -33,6 +33,7 @@ from trickster_engine.runs import RunDirectory, RunIdentity, read_events
 from trickster_engine.sampling import SamplingOptions, sample_batch
 from trickster_engine.text_measures import copied_shares, longest_copied_runs
 from trickster_engine.training.loop import TRAIN_PROBE_TOKENS
+from trickster_engine.training.trained_plan import plan_as_trained
 
 #: Lengths of runs of characters that are looked for in the training text.
 COPIED_LENGTHS = (3, 5, 8, 10, 15, 20, 30, 50)
@@ -144,6 +145,9 @@ def study(path: Path, checkpoint: str = "best", say: Callable[[str], None] = lam
         raise TricksterError("not-a-run", f"{path} is not a run that has begun.", "List runs with: trickster runs")
     say("Loading the model and its text")
     model, tokenizer, folder = load_model(path, checkpoint)
+    plan, note = plan_as_trained(folder, plan)
+    if note:
+        say(note)
     dataset = trained_text(plan, identity)
     events, read = read_events(run.events_path)
     return _Studying(run, plan, identity, model, tokenizer, dataset, events, read, say).study(folder.name)

@@ -160,7 +160,7 @@ class Trainer:
         backend = self.backend
         return checkpoints.save(
             self.state,
-            self.plan.model,
+            self.plan,
             backend.weights(),
             backend.optimizer_state(),
             backend.random_state(),

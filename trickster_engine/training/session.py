@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import platform
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from trickster_engine.backends.base import Backend
 from trickster_engine.backends.select import chosen_device, open_backend, process_count
 from trickster_engine.baselines import ngram_baselines
 from trickster_engine.config import check, set_values
+from trickster_engine.config.canonical import values_of
 from trickster_engine.config.overrides import find_key
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.dataset import Dataset
@@ -29,7 +29,6 @@ from trickster_engine.files import (
     sweep_temporaries,
     write_text_atomically,
 )
-from trickster_engine.model.huggingface import write_model
 from trickster_engine.processes import this_process
 from trickster_engine.refusals import cannot_write, reason
 from trickster_engine.runs import (
@@ -47,7 +46,7 @@ from trickster_engine.runs import (
 )
 from trickster_engine.sampling import encode_prompt
 from trickster_engine.training import guards
-from trickster_engine.training.checkpoints import CheckpointStore, TrainerState, seal, step_of, take_part
+from trickster_engine.training.checkpoints import CheckpointStore, TrainerState, step_of, write_final
 from trickster_engine.training.loop import Trainer
 from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.recorder import Recorder, SilentRecorder, Watcher
@@ -56,13 +55,12 @@ from trickster_engine.training.stopping import StopSwitch, stopped_while_prepari
 from trickster_engine.training.taken_away import RunTakenAwayError, Watch, saved_beside
 from trickster_engine.training.team import ALONE, Team
 from trickster_engine.training.tracking import make_tracker
+from trickster_engine.training.trained_plan import fixed_for_the_run, require_unchanged, trained_values
 from trickster_engine.training.unbegun import remove_unbegun
 
 Outcome = Literal["finished", "stopped"]
-FINAL_FOLDER = "final"
-#: What may be changed when a run goes on.
+#: What `resume` may be told to change. By hand, the place of the text may change too: its fingerprint is compared.
 RESUMABLE_SECTIONS = ("training_config", "sampling_config", "device_config")
-FIXED_KEYS = ("training_config.optimizer",)
 
 
 @dataclass(frozen=True)
@@ -128,19 +126,15 @@ def resume(
     `overrides` change the config for the rest of the run, for instance to train for more steps; the text trained so
     far is kept beside it.
     """
-    for name in overrides or {}:
-        key = find_key(name)
-        if key.section not in RESUMABLE_SECTIONS or key.path in FIXED_KEYS:
-            raise TricksterError(
-                "fixed-for-the-run",
-                f"{key.path} cannot change in the middle of a run: its weights, its text and what its optimizer "
-                "remembers belong together.",
-                "Start a new run for another model, another text or another optimizer.",
-            )
+    for key in map(find_key, overrides or {}):
+        if key.section not in RESUMABLE_SECTIONS:
+            raise fixed_for_the_run(key.path)
     run.refuse_links()
     text = _read_config(run)
     changed = set_values(text, overrides) if overrides else text
     plan = _plan_of(run, changed)
+    if changed != text:
+        require_unchanged(values_of(_plan_of(run, text)), plan, run.config_path)
     identity = run.identity()
     if identity is None:
         raise TricksterError(
@@ -186,7 +180,9 @@ def write_config(run: RunDirectory, text: str, path: Path | None = None) -> None
 
 def checkpoint_store(run: RunDirectory, plan: Plan) -> CheckpointStore:
     """The checkpoints of a run that has begun."""
-    return CheckpointStore(run.checkpoints_folder(), run.path, plan.training.keep_best_n)
+    identity = run.identity()
+    uid = identity.uid if identity else ""
+    return CheckpointStore(run.checkpoints_folder(), run.path, plan.training.keep_best_n, run_uid=uid)
 
 
 def _train(session: Session, *, resuming: bool) -> Outcome:
@@ -226,10 +222,18 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
         step = checkpoint.state.step if checkpoint else 0
         if checkpoint is None:
             _require_no_checkpoints(session, store, resuming=resuming)
+        else:
+            require_unchanged(trained_values(checkpoint.path), plan, run.config_path)
         if not session.overseen:
             others = f", with {team.size - 1} others" if team.size > 1 else ""
             recorder.status("starting", step, f"process {this_process().pid}{others}")
             recorder.status("preparing", step)
+        if resuming and (others_checkpoints := store.foreign()):
+            recorder.warning(
+                "checkpoints-of-another-run",
+                f"{others_checkpoints[-1]} belongs to another run that was trained in this folder.",
+                "It is left as it is, and this run does not go on from it.",
+            )
         if checkpoint and store.steps()[-1] != checkpoint.path:
             recorder.warning(
                 "checkpoint-damaged",
@@ -270,7 +274,7 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
         outcome = trainer.train()
         step = trainer.state.step
         if outcome == "finished":
-            _write_final(run, plan, backend, dataset, team)
+            write_final(run.path, session.uid, step, plan, backend.weights(), dataset.tokenizer, team)
         watch.require()
         recorder.status(outcome, step)
         return outcome
@@ -310,7 +314,7 @@ def hold_of(session: Session) -> RunHold:
 def _require_no_checkpoints(session: Session, store: CheckpointStore, *, resuming: bool) -> None:
     """Training begins with random weights: say so where somebody would expect it to go on, or checkpoints be lost."""
     if not resuming:
-        if not store.steps():
+        if not store.steps() and not store.foreign():
             return
         raise TricksterError(
             "checkpoints-of-another-run",
@@ -392,23 +396,6 @@ def _identity(session: Session, dataset: Dataset, backend: Backend) -> RunIdenti
         },
         uid=session.uid,
     )
-
-
-def _write_final(run: RunDirectory, plan: Plan, backend: Backend, dataset: Dataset, team: Team) -> None:
-    """The last weights, replaced as a whole."""
-    weights = backend.weights()
-    if not team.leads:
-        take_part(weights)
-        return
-    final = run.path / FINAL_FOLDER
-    temporary = run.path / f".{FINAL_FOLDER}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    write_model(temporary, plan.model, weights)
-    dataset.tokenizer.save(temporary)
-    seal(temporary)
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.replace(final)
 
 
 def _new_run(config_path: Path, plan: Plan, run_path: Path | None) -> RunDirectory:
