@@ -18,6 +18,7 @@ from trickster_engine.config.check import check
 from trickster_engine.config.keys import SECTIONS
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range
 from trickster_engine.config.scalars import as_yaml
+from trickster_engine.config.yaml_document import DEEPEST_NESTING
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import read_text
 
@@ -104,13 +105,16 @@ def _parsed(text: str) -> Any:
         raise ValueError(f"it has more than {MOST_BYTES:,} characters")
     try:
         # A few lines of names that stand for one another can mean gigabytes once they are written out.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ValueError("it has aliases (*name), which are not taken here")
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("it has aliases (*name), which are not taken here")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST_NESTING:
+                raise ValueError("it is nested too deeply")
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
 
 
 def convert(text: str, model_text: str | None = None, path: Path | None = None) -> ConversionResult:

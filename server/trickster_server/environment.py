@@ -207,7 +207,7 @@ def look_at_corpus(plan: Plan, folder: Path | None) -> Corpus | None:
     described = describe_corpus(plan.data.corpus, folder or Path())
     if described.problem is not None:
         return Corpus(False, None, None)
-    return Corpus(True, described.characters or described.bytes, described.path)
+    return Corpus(True, described.characters or described.bytes or None, described.path)
 
 
 def _shakespeare() -> Path | None:
@@ -254,12 +254,12 @@ def _prompt_problems(plan: Plan, corpus: Corpus | None, document: Document, fold
 
 
 def _files(plan: Plan, corpus: Corpus, folder: Path | None) -> tuple[CorpusFile, ...]:
-    from trickster_engine.data.corpus import file_now, text_files
+    from trickster_engine.data.corpus import MOST_FILES_DESCRIBED, file_now, text_files
 
     try:
         if plan.data.corpus == "shakespeare":
             return (file_now(corpus.path),) if corpus.path is not None else ()
-        return text_files(plan.data.corpus, folder).files if folder is not None else ()
+        return text_files(plan.data.corpus, folder, MOST_FILES_DESCRIBED).files if folder is not None else ()
     except (OSError, TricksterError):
         return ()
 
@@ -272,7 +272,7 @@ def _look_for(word: str, files: tuple[CorpusFile, ...]) -> tuple[bool, str]:
     beginning = ""
     try:
         for file in files:
-            text = "".join(read_text_chunks(file.path))
+            text = "".join(read_text_chunks(file.path, size=file.size))
             if word in text:
                 return True, ""
             beginning = beginning or _beginning(text)

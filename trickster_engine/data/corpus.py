@@ -42,6 +42,8 @@ _SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 _NOT_STANDARD_LIBRARY = frozenset(
     {"site-packages", "dist-packages", "__pycache__", "test", "tests", "idle_test", "turtledemo"}
 )
+#: A folder with more entries than this is not described: looking at them would take seconds.
+MOST_FILES_DESCRIBED = 20_000
 _UTF8_BOM = codecs.BOM_UTF8
 _OTHER_BOMS = (
     (codecs.BOM_UTF32_LE, "UTF-32LE"),  # before UTF-16LE, whose mark is the beginning of this one
@@ -182,12 +184,17 @@ class CorpusDescription:
 
 
 def describe_corpus(name: str, folder: Path) -> CorpusDescription:
-    """Describe a corpus from file sizes alone: no reading, no network, never raises; see `problem`."""
+    """Describe a corpus from file sizes alone: no reading, no network, never raises; see `problem`.
+
+    Of a folder with a great many files nothing is said but that it is there: `bytes` is 0.
+    """
     if name == "shakespeare":
         return CorpusDescription(name, "shakespeare", None, 1, SHAKESPEARE_BYTES, SHAKESPEARE_BYTES)
     try:
-        corpus = _python() if name == "python" else text_files(name, folder)
+        corpus = _python() if name == "python" else text_files(name, folder, MOST_FILES_DESCRIBED)
     except TricksterError as error:
+        if error.code == "corpus-too-many-files":
+            return CorpusDescription(name, "folder", path_meant(folder, name), 0, 0, None)
         return CorpusDescription(name, "python" if name == "python" else "file", None, 0, 0, None, error)
     return CorpusDescription(name, corpus.kind, corpus.path, len(corpus.files), corpus.size, None)
 
@@ -258,8 +265,11 @@ def _python() -> Corpus:
     return Corpus("python", "python", root, files)
 
 
-def text_files(name: str, folder: Path) -> Corpus:
-    """Find the file or folder of text called `name`, relative to `folder`; errors as `resolve_corpus`."""
+def text_files(name: str, folder: Path, most: int | None = None) -> Corpus:
+    """Find the file or folder of text called `name`, relative to `folder`; errors as `resolve_corpus`.
+
+    `most`: how much of a folder is looked at, for whoever only wants to say something about it. See `_walk`.
+    """
     try:
         path = path_meant(folder, name)
         status = path.stat()
@@ -268,7 +278,7 @@ def text_files(name: str, folder: Path) -> Corpus:
     except OSError as error:
         raise unreadable(Path(name), error) from error
     if stat.S_ISDIR(status.st_mode):
-        files = _walk(path, _SKIPPED_FOLDERS, lambda candidate: candidate.suffix.lower() in TEXT_SUFFIXES)
+        files = _walk(path, _SKIPPED_FOLDERS, lambda candidate: candidate.suffix.lower() in TEXT_SUFFIXES, most)
         if not files:
             raise TricksterError(
                 "corpus-no-text-files",
@@ -294,29 +304,45 @@ def text_files(name: str, folder: Path) -> Corpus:
     return corpus
 
 
-def _walk(root: Path, skipped_folders: frozenset[str], wanted: Callable[[Path], bool]) -> tuple[CorpusFile, ...]:
-    """Return the wanted regular files below `root`, in the order of their paths' parts, the same on every system."""
+def _walk(
+    root: Path, skipped_folders: frozenset[str], wanted: Callable[[Path], bool], most: int | None = None
+) -> tuple[CorpusFile, ...]:
+    """Return the wanted regular files below `root`, in the order of their paths' parts, the same on every system.
+
+    Links to folders are not followed. Raises TricksterError: corpus-unreadable, and corpus-too-many-files where more
+    than `most` entries of any kind would have to be looked at.
+    """
     found: list[tuple[tuple[str, ...], CorpusFile]] = []
-
-    def stop(error: OSError) -> None:
-        raise unreadable(Path(error.filename or root), error) from error
-
-    for where, folders, names in os.walk(root, onerror=stop):
-        folders[:] = [name for name in folders if name not in skipped_folders and not name.startswith(".")]
-        for name in names:
-            path = Path(where, name)
-            if name.startswith(".") or not wanted(path):
-                continue
-            try:
-                status = path.stat()
-            except FileNotFoundError:  # a dangling link
-                continue
-            except OSError as error:
-                raise unreadable(path, error) from error
-            if stat.S_ISREG(status.st_mode):
-                parts = path.relative_to(root).parts
-                found.append((parts, _file(path, status)))
+    folders, looked_at = [root], 0
+    while folders:
+        where = folders.pop()
+        try:
+            with os.scandir(where) as entries:
+                for entry in entries:  # one by one: a folder may hold millions
+                    looked_at += 1
+                    if most is not None and looked_at > most:
+                        raise TricksterError(
+                            "corpus-too-many-files", f"{root} holds more than {most:,} files and folders.", ""
+                        )
+                    if entry.name.startswith("."):
+                        continue
+                    path = Path(entry.path)
+                    if entry.is_dir():
+                        if entry.name not in skipped_folders and not entry.is_symlink():
+                            folders.append(path)
+                    elif wanted(path) and (file := _file_in_folder(path)) is not None:
+                        found.append((path.relative_to(root).parts, file))
+        except OSError as error:
+            raise unreadable(Path(error.filename or where), error) from error
     return tuple(file for _, file in sorted(found, key=lambda entry: entry[0]))
+
+
+def _file_in_folder(path: Path) -> CorpusFile | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:  # a dangling link
+        return None
+    return _file(path, status) if stat.S_ISREG(status.st_mode) else None
 
 
 def _text_or_none(file: CorpusFile) -> str | None:
