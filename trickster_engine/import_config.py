@@ -24,6 +24,7 @@ from trickster_engine.files import read_text
 
 #: Theirs are about a kilobyte. Reading takes a second for a hundred of it.
 MOST_BYTES = 32_768
+_MOST_BRACKETS = 500
 
 Fate = Literal["kept", "changed", "left out"]
 
@@ -103,6 +104,8 @@ def _parsed(text: str) -> Any:
     """The document in a text of theirs. Raises ValueError where it is none, or larger or more tangled than theirs."""
     if len(text) > MOST_BYTES:
         raise ValueError(f"it has more than {MOST_BYTES:,} characters")
+    if text.count("[") + text.count("{") > _MOST_BRACKETS:  # the scanner's time grows with their square
+        raise ValueError(f"it has more than {_MOST_BRACKETS} lists and mappings in brackets")
     try:
         # A few lines of names that stand for one another can mean gigabytes once they are written out.
         depth = 0
