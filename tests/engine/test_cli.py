@@ -345,7 +345,7 @@ def test_broken_yaml_unknown_presets_and_unreadable_files(tmp_path: Path, capsys
         (["train", str(broken)], "broken.yaml:"),
         (["train", str(binary)], "not UTF-8"),
         (["train", str(tmp_path / "none.yaml")], "No such file"),
-        (["train", str(tmp_path)], "directory"),
+        (["train", str(tmp_path)], "folder"),
         (["estimate", "--preset", "pica"], "pico"),
         (["train", "--preset", "pico", "--set", "training_config.max_steps"], "no value"),
         (["train", "--preset", "pico", "--set", "training_config.max_step=3"], "max_steps"),

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trickster_engine import files
 from trickster_engine.config import check, preset_names, preset_text, set_values
 from trickster_engine.config.overrides import with_fitting_warmup
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.suggestions import nearest
+from trickster_engine.config.yaml_document import LONGEST_TEXT
 from trickster_engine.errors import TricksterError
 
 if TYPE_CHECKING:
@@ -151,7 +153,7 @@ def with_overrides(text: str, overrides: Mapping[str, str]) -> str:
 def read_text(path: Path) -> str:
     """A UTF-8 file's text. Raises TricksterError."""
     try:
-        return path.read_bytes().decode("utf-8")
+        return files.read_text(path, LONGEST_TEXT, follow_links=True)
     except UnicodeDecodeError as error:
         raise TricksterError(
             "not-text", f"{path} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8 and try again."

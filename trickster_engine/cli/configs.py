@@ -20,7 +20,7 @@ from trickster_engine.cli.arguments import (
 )
 from trickster_engine.config import check, preset_names, preset_plan, preset_text
 from trickster_engine.config.plan import Plan
-from trickster_engine.data.cache import cache_directory, storage_error
+from trickster_engine.data.cache import cache_directory, known_cache_directory, storage_error
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates import count_parameters, estimate, find_machine, fit, machine_keys
 from trickster_engine.estimates.calibration import keep_calibration, read_calibrations
@@ -125,7 +125,10 @@ def _time_here(expected: Expected | None) -> str:
 
 
 def _expected(plan: Plan) -> Expected | None:
-    return expected_time(plan, read_speeds(cache_directory()), read_calibrations(cache_directory()))
+    cache = known_cache_directory()
+    if cache is None:
+        return None
+    return expected_time(plan, read_speeds(cache), read_calibrations(cache))
 
 
 def _measure(plan: Plan) -> None:
@@ -146,7 +149,8 @@ def _wants_calibration(plan: Plan) -> bool:
     expected = _expected(plan)
     if expected is not None and expected.source == "measured":
         return False
-    if any(plan.device.device_type in ("auto", known.device) for known in read_calibrations(cache_directory())):
+    cache = known_cache_directory()
+    if cache is None or any(plan.device.device_type in ("auto", known.device) for known in read_calibrations(cache)):
         return False
     if find_spec("torch") is None:
         return False

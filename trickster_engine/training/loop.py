@@ -67,6 +67,7 @@ class Trainer:
                     result = self.backend.step(micro_batches, factor)
                 except NonFiniteError as error:
                     raise guards.not_finite(step, error.result, self.plan) from error
+                self.dataset.verification.require()
                 self.state = replace(self.state, step=step + 1)
                 for notice in self.backend.notices():
                     self.recorder.warning(*notice)
@@ -143,6 +144,7 @@ class Trainer:
         state = self.state
         if self.saved_step == state.step:
             return
+        self.dataset.verification.require(wait=True)  # nothing is kept of what damaged text has taught
         self.watch.require()
         try:
             path = self.save_into(self.checkpoints)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -268,6 +269,8 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
             recorder.ready(plan, identity)
         for notice in backend.notices():
             recorder.warning(*notice)
+        if team.leads or os.environ.get("LOCAL_RANK") == "0":  # once on each machine, which has a cache of its own
+            dataset.verification.begin()
         switch.arm()
         stop_requested = (lambda: team.any(switch.requested())) if team.size > 1 else switch.requested
         trainer = Trainer(plan, dataset, backend, store, recorder, stop_requested, state, watch, step)
@@ -340,6 +343,7 @@ def prepare_data(session: Session, report: Callable[[str], None] | None = None) 
         progress=session.show_progress,
         interrupt=_until_stopped(session.run),
         report=report,
+        verify=False,
     )
     encode_prompt(dataset.tokenizer, session.plan.sampling.prompt)  # now, rather than at the first evaluation
     return dataset
