@@ -25,9 +25,9 @@ from trickster_engine.runs.directory import (
     find_runs,
     is_run_directory,
 )
-from trickster_engine.runs.events import EventLog, drop_torn_line, read_events
+from trickster_engine.runs.events import EventLog, Piece, drop_torn_line, pieces, read_events, read_piece
 from trickster_engine.runs.lock import LOCK_FILE, RunLock, read_lock_holder
-from trickster_engine.runs.state import RunSummary, summarize
+from trickster_engine.runs.state import RunState, RunSummary, summarize
 
 __all__ = [
     "CONFIG_FILE",
@@ -37,16 +37,20 @@ __all__ = [
     "REPORT_FILE",
     "STOP_FILE",
     "EventLog",
+    "Piece",
     "RunDirectory",
     "RunIdentity",
     "RunLock",
+    "RunState",
     "RunSummary",
     "config_name",
     "create_run",
     "drop_torn_line",
     "find_runs",
     "is_run_directory",
+    "pieces",
     "read_events",
     "read_lock_holder",
+    "read_piece",
     "summarize",
 ]

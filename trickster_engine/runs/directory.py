@@ -16,7 +16,6 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import path_meant, write_json_atomically
 from trickster_engine.processes import ProcessIdentity, is_locked
-from trickster_engine.runs.events import read_events
 from trickster_engine.runs.lock import LOCK_FILE, read_lock_holder
 from trickster_engine.runs.state import RunSummary, summarize
 
@@ -77,6 +76,13 @@ class RunDirectory:
         except (OSError, ValueError, TypeError):
             return None
 
+    def identity_if_readable(self) -> RunIdentity | None:
+        """`run.json`, or None where nothing can be said: for lists and views."""
+        try:
+            return self.identity()
+        except TricksterError:
+            return None
+
     def write_identity(self, identity: RunIdentity) -> None:
         """Write `run.json`. A resumed run keeps the one it has."""
         if not (self.path / IDENTITY_FILE).exists():
@@ -128,8 +134,7 @@ class RunDirectory:
 
     def summary(self) -> RunSummary:
         """What the run has come to, read from its events."""
-        events, _ = read_events(self.events_path)
-        return summarize(self, events)
+        return summarize(self)
 
 
 def is_run_directory(path: Path) -> bool:
