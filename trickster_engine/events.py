@@ -25,6 +25,8 @@ class AtMost(NamedTuple):
 
 #: A moment: no later than the last day of the year 9999, beyond which no calendar goes.
 Moment = Annotated[float, Between(0, 253_402_300_799)]
+#: What training computes in 32 bits.
+Figure = Annotated[float, Between(-3.4028235e38, 3.4028235e38)]
 #: Updates done. JavaScript's numbers are exact up to here.
 Step = Annotated[int, Between(0, 2**53 - 1)]
 #: The bounds of texts keep a whole line, escapes and all, below `runs.events.LINE_LIMIT`.
@@ -55,12 +57,12 @@ class StepEvent(TypedDict):
     t: Moment
     kind: Literal["step"]
     step: Step
-    loss: float
-    lr: float
-    grad_norm: float
-    tokens_per_s: float
-    eta_s: float | None
-    mfu: float | None
+    loss: Figure
+    lr: Figure
+    grad_norm: Figure
+    tokens_per_s: Figure
+    eta_s: Figure | None
+    mfu: Figure | None
 
 
 class EvalEvent(TypedDict):
@@ -69,8 +71,8 @@ class EvalEvent(TypedDict):
     t: Moment
     kind: Literal["eval"]
     step: Step
-    train_loss: float
-    val_loss: float
+    train_loss: Figure
+    val_loss: Figure
     perplexity: float
 
 
@@ -91,7 +93,7 @@ class CheckpointEvent(TypedDict):
     kind: Literal["checkpoint"]
     step: Step
     path: Words
-    val_loss: float | None
+    val_loss: Figure | None
     best: bool
 
 

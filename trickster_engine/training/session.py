@@ -24,7 +24,7 @@ from trickster_engine.estimates import count_parameters
 from trickster_engine.files import path_meant, write_text_atomically
 from trickster_engine.model.huggingface import write_model
 from trickster_engine.processes import this_process
-from trickster_engine.runs import RunDirectory, RunIdentity, RunLock, config_name, create_run, read_events
+from trickster_engine.runs import RunDirectory, RunIdentity, RunLock, config_name, create_run, pieces
 from trickster_engine.sampling import encode_prompt
 from trickster_engine.training import guards
 from trickster_engine.training.checkpoints import CheckpointStore, TrainerState, seal, step_of, take_part
@@ -262,12 +262,16 @@ def _require_no_checkpoints(session: Session, store: CheckpointStore, *, resumin
             f"{store.folder} holds the checkpoints of an earlier run of this name.",
             "Move them away or delete them, or choose another folder with output_config.checkpoint_dir.",
         )
-    if store.steps() or any(event["kind"] == "checkpoint" for event in read_events(session.run.events_path)[0]):
+    if store.steps() or _has_saved(session.run):
         raise TricksterError(
             "no-whole-checkpoint",
             f"No whole checkpoint of {session.run.id} is in {store.folder}, though it has saved some.",
             "Put them back, or start a new run; going on from here would begin again with random weights.",
         )
+
+
+def _has_saved(run: RunDirectory) -> bool:
+    return any(event["kind"] == "checkpoint" for piece in pieces(run.events_path) for event in piece.events)
 
 
 def prepare_data(session: Session, report: Callable[[str], None] | None = None) -> Dataset:

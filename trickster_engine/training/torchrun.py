@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, cast
 from trickster_engine.backends.select import check_torch_device, chosen_device
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.processes import this_process
-from trickster_engine.runs import RunDirectory, read_events
+from trickster_engine.runs import RunDirectory, pieces
 from trickster_engine.training import guards
 from trickster_engine.training.rank import ERROR_KEY
 from trickster_engine.training.recorder import Recorder, Watcher
@@ -256,15 +256,16 @@ def _follow(run: RunDirectory, watchers: Sequence[Watcher], over: threading.Even
     last_round = False
     while not last_round:
         last_round = over.wait(_FOLLOW_S)  # once more after the end, for what was written last
-        events, offset = read_events(run.events_path, offset)
         identity, plan = (run.identity(), run.plan()) if not ready else (None, None)
         if identity and plan:
             ready = True
             for watcher in watchers:
                 watcher.ready(run, plan, identity)
-        for event in events:
-            for watcher in watchers:
-                watcher.event(event)
+        for piece in pieces(run.events_path, offset):
+            offset = piece.after
+            for event in piece.events:
+                for watcher in watchers:
+                    watcher.event(event)
 
 
 @contextmanager
