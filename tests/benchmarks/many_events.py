@@ -22,7 +22,7 @@ from typing import Any
 
 from tests.engine.conftest import TINY, dialogue
 from tests.server.raw_client import RawClient
-from tests.server.run_files import lines, write_run
+from tests.server.run_files import write_run
 from trickster_engine.config import preset_text
 
 TRICKSTER = [sys.executable, "-c", "from trickster_engine.cli import main; raise SystemExit(main())"]
@@ -51,11 +51,15 @@ def events(count: int, prompt: str = "ROMEO:", begun: float = 1e9) -> Iterator[d
     yield {"t": t, "kind": "status", "status": "finished", "step": count, "message": None}
 
 
+def line(event: dict[str, Any]) -> str:
+    """One event as the engine writes it."""
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
 def write_events(path: Path, count: int) -> None:
-    """Write so many events as the engine writes them."""
+    """Write so many events."""
     with path.open("w", encoding="utf-8") as file:
-        for event in events(count):
-            file.write(json.dumps(event, ensure_ascii=False, separators=(",", ":")) + "\n")
+        file.writelines(map(line, events(count)))
 
 
 def write_runs(folder: Path, count: int, events_each: int) -> None:
@@ -67,7 +71,8 @@ def write_runs(folder: Path, count: int, events_each: int) -> None:
         run = write_run(
             folder / f"nano-{number:04d}", config_path=folder / "nano.yaml", text=config, created=1e9 + number * 1e4
         )
-        run.events_path.write_text(lines(*({**one, "t": one["t"] + number * 1e4} for one in told)), encoding="utf-8")
+        with run.events_path.open("w", encoding="utf-8") as file:
+            file.writelines(line({**one, "t": one["t"] + number * 1e4}) for one in told)
 
 
 def command(folder: Path, *arguments: str) -> tuple[float, float, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -14,7 +13,7 @@ from typing import Any
 from trickster_engine.config import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import path_meant, write_json_atomically
+from trickster_engine.files import path_meant, read_json, read_text, write_json_atomically
 from trickster_engine.processes import ProcessIdentity, is_locked
 from trickster_engine.runs.lock import LOCK_FILE, read_lock_holder
 from trickster_engine.runs.state import RunSummary, summarize
@@ -72,7 +71,7 @@ class RunDirectory:
     def identity(self) -> RunIdentity | None:
         """`run.json`, or None before training began."""
         try:
-            return RunIdentity(**json.loads((self.path / IDENTITY_FILE).read_text(encoding="utf-8")))
+            return RunIdentity(**read_json(self.path / IDENTITY_FILE))
         except (OSError, ValueError, TypeError):
             return None
 
@@ -91,8 +90,8 @@ class RunDirectory:
     def plan(self) -> Plan | None:
         """The config that is trained, or None where it cannot be read."""
         try:
-            return check(self.config_path.read_text(encoding="utf-8")).plan
-        except (OSError, UnicodeDecodeError):
+            return check(read_text(self.config_path)).plan
+        except (OSError, ValueError):
             return None
 
     def checkpoints_folder(self) -> Path:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -20,7 +21,7 @@ from trickster_engine.runs.schema import fit, parse_event
 LINE_LIMIT = 1 << 20
 #: A file with more is none of ours: some twenty million events.
 FILE_LIMIT = 4 << 30
-_PIECE = 1 << 20
+_PIECE = 1 << 18
 _PASSED_AT_ONCE = 64 << 20
 
 
@@ -87,38 +88,36 @@ class Piece(NamedTuple):
     trouble: str | None = None  # why nothing can be read, in words; None also where there is no file
 
 
-def read_piece(path: Path, offset: int = 0, max_bytes: int = _PIECE, max_events: int | None = None) -> Piece:
-    """Read whole lines from byte `offset` on: at least one, about `max_bytes`, and no more than `max_events` events.
+def read_piece(path: Path, offset: int = 0, max_bytes: int = _PIECE, max_lines: int = sys.maxsize) -> Piece:
+    """Read whole lines from byte `offset` on: at least one, about `max_bytes`, and no more than `max_lines`.
 
     A line still being written is left for a later read. A file that is not there, or that cannot be read now (no right
     to it, a disk that fails, a network share that is away), has nothing new.
     """
-    events: list[Event] = []
-    left_out, begun = 0, offset
+    lines: list[bytes] = []
+    overlong, begun, more, trouble = 0, offset, False, None
     try:
         with open_plain(path) as file:
             if os.fstat(file.fileno()).st_size > FILE_LIMIT:
                 raise TooLargeError(path, FILE_LIMIT)
             file.seek(offset)
             for line, length in _lines(file):
-                if offset - begun >= max_bytes or (max_events is not None and len(events) >= max_events):
-                    return Piece(events, offset, left_out, more=True)
+                if offset - begun >= max_bytes or len(lines) >= max_lines:
+                    more = True
+                    break
                 offset += length
-                try:
-                    event = parse_event(line) if line is not None else None
-                    left_out += line is None
-                except ValueError:
-                    left_out += 1
-                    continue
-                if event is not None:
-                    events.append(event)
+                if line is None:
+                    overlong += 1
+                else:
+                    lines.append(line)
     except FileNotFoundError:
         pass
     except NotAPlainFileError as error:
-        return Piece(events, offset, left_out, trouble=f"is a {error.kind}, not a plain file")
+        trouble = f"is a {error.kind}, not a plain file"
     except OSError as error:
-        return Piece(events, offset, left_out, trouble=f"cannot be read ({error.strerror or error})")
-    return Piece(events, offset, left_out)
+        trouble = f"cannot be read ({error.strerror or error})"
+    events, left_out = parse_lines(lines)
+    return Piece(events, offset, left_out + overlong, more, trouble)
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[bytes | None, int]]:
@@ -138,6 +137,20 @@ def _lines(file: BinaryIO) -> Iterator[tuple[bytes | None, int]]:
             return
 
 
+def parse_lines(lines: Iterable[bytes]) -> tuple[list[Event], int]:
+    """The events in some lines, and how many lines were not understood."""
+    events, left_out = [], 0
+    for line in lines:
+        try:
+            event = parse_event(line)
+        except ValueError:
+            left_out += 1
+            continue
+        if event is not None:
+            events.append(event)
+    return events, left_out
+
+
 def pieces(path: Path, offset: int = 0, max_bytes: int = _PIECE) -> Iterator[Piece]:
     """All whole lines that are there, piece by piece."""
     while True:
@@ -146,6 +159,12 @@ def pieces(path: Path, offset: int = 0, max_bytes: int = _PIECE) -> Iterator[Pie
         if not piece.more:
             return
         offset = piece.after
+
+
+def begun(path: Path) -> float:
+    """When the first event of a run was written; 0 where nothing can be said."""
+    first = read_piece(path, max_lines=1).events
+    return first[0]["t"] if first else 0.0
 
 
 def left_out_words(count: int) -> str:

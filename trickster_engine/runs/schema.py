@@ -27,7 +27,7 @@ def parse_event(line: bytes) -> Event | None:
     if not isinstance(value, dict):
         raise ValueError("not an object")
     kind = value.get("kind")
-    checks = _KINDS.get(kind) if isinstance(kind, str) else None
+    checks = _CHECKS.get(kind) if isinstance(kind, str) else None
     if checks is None:
         if isinstance(kind, str) and _is_moment(value.get("t")):
             return None
@@ -61,10 +61,8 @@ def _check_of(annotation: Any) -> _Check:
         allowed = frozenset(arguments)
         return lambda value: isinstance(value, str) and value in allowed
     if origin in (Union, types.UnionType):
-        checks = [_check_of(argument) for argument in arguments]
-        return lambda value: any(check(value) for check in checks)
-    if annotation is type(None):
-        return lambda value: value is None
+        (check,) = [_check_of(argument) for argument in arguments if argument is not type(None)]
+        return lambda value: value is None or check(value)
     return _bounded(annotation, ())
 
 
@@ -98,10 +96,8 @@ def _is_whole(text: str) -> bool:
     return True
 
 
-def _hints() -> dict[str, dict[str, Any]]:
-    """By kind of event, its fields and their types."""
-    kinds = (typing.get_type_hints(kind, include_extras=True) for kind in get_args(Event))
-    return {get_args(hints["kind"])[0]: hints for hints in kinds}
+def _hints() -> list[dict[str, Any]]:
+    return [typing.get_type_hints(kind, include_extras=True) for kind in get_args(Event)]
 
 
 def _texts(hints: dict[str, Any]) -> list[tuple[str, int]]:
@@ -114,6 +110,8 @@ def _texts(hints: dict[str, Any]) -> list[tuple[str, int]]:
     return found
 
 
-_KINDS = {kind: [(name, _check_of(hint)) for name, hint in hints.items()] for kind, hints in _hints().items()}
-_TEXTS = {kind: _texts(hints) for kind, hints in _hints().items()}
-_is_moment = dict(_KINDS["status"])["t"]
+#: By kind of event, its fields and their types.
+KINDS = {get_args(hints["kind"])[0]: hints for hints in _hints()}
+_CHECKS = {kind: [(name, _check_of(hint)) for name, hint in hints.items()] for kind, hints in KINDS.items()}
+_TEXTS = {kind: _texts(hints) for kind, hints in KINDS.items()}
+_is_moment = dict(_CHECKS["status"])["t"]

@@ -17,7 +17,8 @@ from trickster_engine.events import (
     Status,
     StepEvent,
 )
-from trickster_engine.runs.events import pieces
+from trickster_engine.runs.planned import planned_steps
+from trickster_engine.runs.skim import skim
 
 if TYPE_CHECKING:
     from trickster_engine.runs.directory import RunDirectory
@@ -133,10 +134,10 @@ def summarize(run: RunDirectory) -> RunSummary:
     """Read a run's events and fold them into one line of a list. Never raises for what its files hold."""
     live = run.is_live()  # asked before reading: what a trainer wrote before it ended is then read
     state, left_out, trouble = RunState(), 0, None
-    for piece in pieces(run.events_path):
+    for piece in skim(run.events_path):
         state.feed_all(piece.events)
         left_out, trouble = left_out + piece.left_out, piece.trouble
-    identity, plan = run.identity_if_readable(), run.plan()
+    identity = run.identity_if_readable()
     return RunSummary(
         id=run.id,
         path=run.path,
@@ -144,7 +145,7 @@ def summarize(run: RunDirectory) -> RunSummary:
         status=state.standing(live=live),
         live=live,
         step=state.step,
-        max_step=plan.training.max_steps if plan else None,
+        max_step=planned_steps(run),
         train_loss=state.last_step["loss"] if state.last_step else None,
         val_loss=state.last_eval["val_loss"] if state.last_eval else None,
         best_val_loss=state.best_val_loss,
