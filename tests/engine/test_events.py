@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import pty
 import subprocess
 import sys
 import tracemalloc
@@ -235,6 +234,8 @@ def test_the_planned_steps_are_those_of_the_config(tmp_path: Path, text: str, st
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudoterminals of POSIX")
 def test_a_terminal_gets_the_newest_of_many_runs_and_a_pipe_all(tmp_path: Path) -> None:
+    import pty
+
     write_runs(tmp_path / "runs", 60, 20)
     assert len(trickster("runs", tmp_path / "runs").stdout.splitlines()) == 61
     for more, count in (([], 52), (["--all"], 61)):
