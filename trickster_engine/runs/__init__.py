@@ -25,7 +25,7 @@ from trickster_engine.runs.directory import (
     find_runs,
     is_run_directory,
 )
-from trickster_engine.runs.events import EventLog, Piece, drop_torn_line, pieces, read_events, read_piece
+from trickster_engine.runs.events import EventLog, Piece, drop_torn_line, pieces, read_ends, read_events, read_piece
 from trickster_engine.runs.lock import LOCK_FILE, RunLock, read_lock_holder
 from trickster_engine.runs.state import RunState, RunSummary, summarize
 
@@ -49,6 +49,7 @@ __all__ = [
     "find_runs",
     "is_run_directory",
     "pieces",
+    "read_ends",
     "read_events",
     "read_lock_holder",
     "read_piece",

@@ -161,6 +161,28 @@ def pieces(path: Path, offset: int = 0, max_bytes: int = _PIECE) -> Iterator[Pie
         offset = piece.after
 
 
+def read_ends(path: Path, length: int) -> Piece:
+    """The first event and those in the last `length` bytes: where a run stands, however long it is."""
+    try:
+        with open_plain(path) as file:
+            head = file.read(length)
+            first = head.find(b"\n") + 1
+            size = os.fstat(file.fileno()).st_size
+            start = max(size - length, first)
+            if size > length:
+                file.seek(start)
+                tail = file.read(length)
+            else:
+                tail = head[start:]
+    except OSError:
+        return Piece([], 0)
+    end = tail.rfind(b"\n") + 1
+    # What is cut off at the beginning of the last bytes is no line.
+    begin = tail.find(b"\n") + 1 if start > first else 0
+    events, left_out = parse_lines([head[:first], *tail[begin:end].splitlines()] if first else [])
+    return Piece(events, start + end, left_out)
+
+
 def begun(path: Path) -> float:
     """When the first event of a run was written; 0 where nothing can be said."""
     first = read_piece(path, max_lines=1).events

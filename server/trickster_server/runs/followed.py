@@ -21,6 +21,7 @@ from trickster_engine.runs import (
     RunDirectory,
     RunIdentity,
     RunState,
+    read_ends,
     read_piece,
 )
 from trickster_engine.runs.planned import CONFIG_LIMIT, planned_steps
@@ -35,7 +36,7 @@ READ_AT_ONCE = 256 * 1024
 """Bytes of events read in one go, so that no single message is huge and no single read is long."""
 
 
-GLANCE = 2_048
+GLANCE = 1_024
 """Bytes at the end of a run's events that say where it stands, until there is time to read them all."""
 TAIL = 48 * 1024
 """Bytes at the end in which every event counts: enough for `RunState.speeds`."""
@@ -220,18 +221,10 @@ class FollowedRun:
 
     def glance(self) -> None:
         """Take from a run's first and last events what a list shows. Only for a run that nobody else holds yet."""
-        self._identified, self._planned = self._identify(), self._plan(check=False)
         self._find_trainer(is_live(self.directory))
-        path = self.directory.events_path
-        first = read_piece(path, 0, max_lines=1)
-        try:
-            size = os.stat(path, follow_symlinks=False).st_size  # noqa: PTH116
-        except OSError:
-            size = 0
-        # What is cut off at the beginning of the piece is no line.
-        last = read_piece(path, max(size - GLANCE, first.after))
-        self._state.feed_all(first.events + last.events)
-        self.next, self.caught_up = last.after, False
+        ends = read_ends(self.directory.events_path, GLANCE)
+        self._state.feed_all(ends.events)
+        self.next, self.caught_up = ends.after, False
         for pruned in self._pruned((), probe=True):
             del self._state.checkpoints[pruned]
 
@@ -241,6 +234,7 @@ class FollowedRun:
         Returns whether the end was reached: what was found can be taken over then.
         """
         if self._catching_up is None:
+            self._identified, self._planned = self._identify(), self._plan(check=False)
             self._catching_up = skim(self.directory.events_path, TAIL)
             self._caught, self._caught_next, self._caught_left_out = RunState(), 0, 0
         for piece in self._catching_up:
@@ -260,13 +254,14 @@ class FollowedRun:
 
     def look(self, probe: bool) -> Reading:
         """Read what is new. `probe` also asks whether a trainer is alive."""
+        live = is_live(self.directory) if probe else self.live
+        # Asked before reading: what a trainer wrote before it ended is then read in the same look.
+        piece = read_piece(self.directory.events_path, self.next, READ_AT_ONCE)
+        # And after it: whose events these are, should another run have taken the name meanwhile.
         identified = self._identify()
         if self._is_gone(identified.identity):
             nothing = frozenset[str]()
             return Reading([], self.next, self.next, 0, False, self._identified, self._planned, None, nothing, True)
-        live = is_live(self.directory) if probe else self.live
-        # Asked before reading: what a trainer wrote before it ended is then read in the same look.
-        piece = read_piece(self.directory.events_path, self.next, READ_AT_ONCE)
         holder = self.directory.trainer() if live and self._pid is None else None
         pid = holder.pid if holder else None
         pruned = self._pruned(piece.events, probe)

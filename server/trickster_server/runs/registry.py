@@ -428,19 +428,18 @@ def _newest_first(runs: Iterable[FollowedRun]) -> list[FollowedRun]:
 
 def _first_look(runs: Sequence[FollowedRun]) -> None:
     """Read what the first list shows of runs. Only for those that nobody else holds yet."""
-    until = time.monotonic() + FIRST_LOOK
     for run in runs:
         try:
             run.glance()
         except Exception:
             _tell_trouble(run)
+    until = time.monotonic() + FIRST_LOOK
     for run in _newest_first(runs)[:FIRST_SCREEN]:
         if not _catch_up_safely(run, until):
             return
         run.take_over()
         if (seen := _look_safely_at(run, probe=True)) is not None:
             run.apply(seen[1])
-        run.take_plan(run.check_plan())
 
 
 def _catch_up_safely(run: FollowedRun, until: float) -> bool:
