@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 from collections.abc import Sequence
 
 from trickster_engine import __version__
 from trickster_engine.cli import bench, configs, data, launching, machine, models, report, runs, training
+from trickster_engine.cli.terminal import take_over_standard_streams
 from trickster_engine.errors import TricksterError
 
 EPILOG = """\
@@ -27,6 +27,7 @@ exit codes: 0 done · 1 something to mend in the input · 2 the command line · 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    take_over_standard_streams()
     parser = argparse.ArgumentParser(
         prog="trickster",
         description="Train a small transformer from random weights and watch it learn language.",
@@ -38,9 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for module in (training, launching, configs, data, models, report, runs, machine, bench):
         module.add_commands(commands)
     options = parser.parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a sample may hold what an old terminal has no sign for
     code = 0
     try:
         code = options.run(options)

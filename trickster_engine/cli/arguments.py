@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trickster_engine.cli.terminal import json_text
 from trickster_engine.config import check, preset_names, preset_text, set_values
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem
@@ -136,4 +136,4 @@ def show_problems(problems: list[Problem], path: Path) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON document."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json_text(value, indent=2))
