@@ -228,14 +228,15 @@ class FollowedRun:
         for pruned in self._pruned((), probe=True):
             del self._state.checkpoints[pruned]
 
-    def catch_up(self, until: float) -> bool:
+    def catch_up(self, until: float, tail: int = 0) -> bool:
         """Read a run from its beginning to its end, at most until that moment; called again, go on from there.
 
+        Of the last `tail` bytes every event counts, for `speeds`; of older ones some do.
         Returns whether the end was reached: what was found can be taken over then.
         """
         if self._catching_up is None:
             self._identified, self._planned = self._identify(), self._plan(check=False)
-            self._catching_up = skim(self.directory.events_path, TAIL)
+            self._catching_up = skim(self.directory.events_path, tail)
             self._caught, self._caught_next, self._caught_left_out = RunState(), 0, 0
         for piece in self._catching_up:
             self._caught.feed_all(piece.events)
@@ -244,6 +245,8 @@ class FollowedRun:
             if time.monotonic() > until:
                 return False
         self._catching_up = None
+        for path in [path for path in self._caught.checkpoints if _is_missing(self.directory.path / path)]:
+            del self._caught.checkpoints[path]
         return True
 
     def take_over(self) -> None:

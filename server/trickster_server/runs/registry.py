@@ -23,7 +23,7 @@ from trickster_engine.runs import EVENTS_FILE, RunDirectory, is_run_directory, r
 from trickster_engine.runs.events import left_out_words
 from trickster_server.paths import without_dots
 from trickster_server.protocol import EventParams, RunInfo, RunsChangedParams
-from trickster_server.runs.followed import READ_AT_ONCE, FollowedRun, Planned, Reading
+from trickster_server.runs.followed import READ_AT_ONCE, TAIL, FollowedRun, Planned, Reading
 
 logger = logging.getLogger(__name__)
 
@@ -435,16 +435,16 @@ def _first_look(runs: Sequence[FollowedRun]) -> None:
             _tell_trouble(run)
     until = time.monotonic() + FIRST_LOOK
     for run in _newest_first(runs)[:FIRST_SCREEN]:
-        if not _catch_up_safely(run, until):
+        if not _catch_up_safely(run, until, TAIL):
             return
         run.take_over()
         if (seen := _look_safely_at(run, probe=True)) is not None:
             run.apply(seen[1])
 
 
-def _catch_up_safely(run: FollowedRun, until: float) -> bool:
+def _catch_up_safely(run: FollowedRun, until: float, tail: int = 0) -> bool:
     try:
-        return run.catch_up(until)
+        return run.catch_up(until, tail)
     except Exception:
         _tell_trouble(run)
         return True
