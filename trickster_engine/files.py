@@ -110,9 +110,12 @@ def kind_of(status: os.stat_result) -> str | None:
 def read_bytes(path: Path, limit: int = SMALL_FILE_BYTES, *, follow_links: bool = False) -> bytes:
     """The content of a plain file. Raises OSError: TooLargeError above `limit` bytes, NotAPlainFileError."""
     with open_plain(path, follow_links=follow_links) as file:
-        if os.fstat(file.fileno()).st_size > limit:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
             raise TooLargeError(path, limit)
-        data = file.read(limit + 1)  # a file of /proc has no size, and one that grows has another by now
+        data = file.read(size + 1)  # as much memory is taken as is asked for
+        if len(data) > size:  # a file of /proc has no size, and one that grows has another by now
+            data += file.read(limit + 1 - len(data))
     if len(data) > limit:
         raise TooLargeError(path, limit)
     return data

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from trickster_engine import __version__
 from trickster_engine.cli import bench, configs, data, launching, machine, models, report, runs, training
 from trickster_engine.cli.arguments import with_dashed_values
+from trickster_engine.cli.terminal import take_over_standard_streams
 from trickster_engine.errors import TricksterError
 from trickster_engine.refusals import reason, remedy
 
@@ -30,6 +30,7 @@ exit codes: 0 done · 1 something to mend in the input · 2 the command line · 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    take_over_standard_streams()
     parser = argparse.ArgumentParser(
         prog="trickster",
         description="Train a small transformer from random weights and watch it learn language.",
@@ -42,9 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module.add_commands(commands)
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(with_dashed_values(given, parser))
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a sample may hold what an old terminal has no sign for
     code = 0
     try:
         code = int(options.run(options))

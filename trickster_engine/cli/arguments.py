@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trickster_engine import files
+from trickster_engine.cli.terminal import json_text
 from trickster_engine.config import check, preset_names, preset_text, set_values
 from trickster_engine.config.overrides import with_fitting_warmup
 from trickster_engine.config.plan import Plan
@@ -176,4 +176,4 @@ def show_problems(problems: list[Problem], path: Path) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON document."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json_text(value, indent=2))

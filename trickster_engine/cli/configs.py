@@ -18,6 +18,7 @@ from trickster_engine.cli.arguments import (
     read_text,
     show_problems,
 )
+from trickster_engine.cli.terminal import write_exactly
 from trickster_engine.config import check, preset_names, preset_plan, preset_text
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.cache import cache_directory, known_cache_directory, storage_error
@@ -188,7 +189,7 @@ def _text_tokens(plan: Plan, folder: Path) -> int | None:
 def _presets(options: argparse.Namespace) -> int:
     if options.name is not None:
         options.preset, options.config = options.name, None
-        print(read_config_text(options)[1], end="")
+        write_exactly(read_config_text(options)[1])
         return 0
     presets = {name: preset_plan(name) for name in preset_names()}
     if options.json:
@@ -214,7 +215,7 @@ def _import_config(options: argparse.Namespace) -> int:
     model_text = read_text(options.model) if options.model else None
     result = convert(read_text(options.file), model_text, options.file)
     if options.output is None:
-        print(result.text, end="")
+        write_exactly(result.text)
     elif options.output.exists():
         raise TricksterError("file-exists", f"{options.output} exists already.", "Name another file with -o.")
     else:

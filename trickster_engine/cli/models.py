@@ -16,10 +16,10 @@ from trickster_engine.cli.arguments import (
     print_json,
     run_path,
 )
+from trickster_engine.cli.terminal import write_exactly
 from trickster_engine.config.plan import Plan, SamplingConfig
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import in_command
-from trickster_engine.printable import printable
 from trickster_engine.report.names import has_long_tokens, predictors
 
 WIDTH = 72
@@ -157,10 +157,9 @@ def _sample(options: argparse.Namespace) -> int:
     for number, prompt in enumerate(prompts):
         if number:
             print("\n" + "-" * WIDTH)
-        sys.stdout.write(prompt)
+        write_exactly(prompt)
         for piece in stream(model, tokenizer, prompt, chosen):
-            # A file or another program gets what was written, a person what can be shown.
-            sys.stdout.write(printable(piece) if sys.stdout.isatty() else piece)
+            write_exactly(piece)
             sys.stdout.flush()
         print()
     return 0
@@ -240,7 +239,7 @@ def print_comparison(
         return
     rule, names = "-" * WIDTH, predictors(long_tokens=has_long_tokens(dataset.characters_per_token))
     for pair in result.samples:
-        print(f"\n{'RANDOM WEIGHTS ':-<{WIDTH}}\n{printable(pair.prompt + pair.random)}")
+        print(f"\n{'RANDOM WEIGHTS ':-<{WIDTH}}\n{pair.prompt + pair.random}")
         print(f"\n{'TRAINED ':-<{WIDTH}}\n{pair.prompt}{pair.trained}\n{rule}")
     print(f"\n{'Loss on the held-out text':<28}{'nats a token':>14}{'bits a character':>20}")
     for row in result.rows:

@@ -26,7 +26,6 @@ from trickster_engine.files import (
 )
 from trickster_engine.processes import ProcessIdentity
 from trickster_engine.refusals import cannot_write, reason, remedy
-from trickster_engine.runs.events import read_events
 from trickster_engine.runs.hold import LOCK_FILE
 from trickster_engine.runs.lock import Liveness, another_users, link_in_run, liveness, read_lock_holder, read_lock_uid
 from trickster_engine.runs.state import RunSummary, summarize
@@ -241,8 +240,7 @@ class RunDirectory:
 
     def summary(self) -> RunSummary:
         """What the run has come to, read from its events."""
-        events, _ = read_events(self.events_path)
-        return summarize(self, events)
+        return summarize(self)
 
 
 def config_unreadable(path: Path, error: OSError | UnicodeDecodeError) -> TricksterError:

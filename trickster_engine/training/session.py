@@ -43,7 +43,7 @@ from trickster_engine.runs import (
     create_run,
     link_in_run,
     new_uid,
-    read_events,
+    pieces,
 )
 from trickster_engine.sampling import encode_prompt
 from trickster_engine.training import guards
@@ -324,12 +324,16 @@ def _require_no_checkpoints(session: Session, store: CheckpointStore, *, resumin
             f"{store.folder} holds the checkpoints of an earlier run of this name.",
             "Move them away or delete them, or choose another folder with output_config.checkpoint_dir.",
         )
-    if store.steps() or any(event["kind"] == "checkpoint" for event in read_events(session.run.events_path)[0]):
+    if store.steps() or _has_saved(session.run):
         raise TricksterError(
             "no-whole-checkpoint",
             f"No whole checkpoint of {session.run.id} is in {store.folder}, though it has saved some.",
             "Put them back, or start a new run; going on from here would begin again with random weights.",
         )
+
+
+def _has_saved(run: RunDirectory) -> bool:
+    return any(event["kind"] == "checkpoint" for piece in pieces(run.events_path) for event in piece.events)
 
 
 def prepare_data(session: Session, report: Callable[[str], None] | None = None) -> Dataset:

@@ -28,7 +28,7 @@ from trickster_engine.backends.select import check_torch_device, chosen_device
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.files import open_to_append
 from trickster_engine.processes import this_process
-from trickster_engine.runs import RunDirectory, RunHold, read_events
+from trickster_engine.runs import RunDirectory, RunHold, pieces
 from trickster_engine.training import guards
 from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.rank import ERROR_KEY
@@ -264,15 +264,16 @@ def _follow(run: RunDirectory, watchers: Sequence[Watcher], over: threading.Even
     last_round = False
     while not last_round:
         last_round = over.wait(_FOLLOW_S)  # once more after the end, for what was written last
-        events, offset = read_events(run.events_path, offset)
         identity, plan = (run.identity_if_readable(), run.plan()) if not ready else (None, None)
         if identity and plan:
             ready = True
             for watcher in watchers:
                 watcher.ready(run, plan, identity)
-        for event in events:
-            for watcher in watchers:
-                watcher.event(event)
+        for piece in pieces(run.events_path, offset):
+            offset = piece.after
+            for event in piece.events:
+                for watcher in watchers:
+                    watcher.event(event)
 
 
 @contextmanager
