@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import select
+import signal
 import stat
 import subprocess
 import sys
@@ -14,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conftest import trickster
+from trickster_engine.backends.base import NonFiniteError, StepResult
+from trickster_engine.backends.torch_backend import TorchBackend
 from trickster_engine.cli import main
 from trickster_engine.config import check
 from trickster_engine.errors import EXIT_STOPPED, EXIT_TRAINING_FAILED, TricksterError
@@ -23,6 +27,7 @@ from trickster_engine.training.recorder import Recorder
 from trickster_engine.training.session import resume, start
 
 Config = Callable[..., Path]
+TRAIN = [sys.executable, "-m", "trickster_engine", "train"]
 
 
 def begin(path: Path) -> RunDirectory:
@@ -100,7 +105,7 @@ def test_absent_unreadable_and_not_ours_are_three_answers(tmp_path: Path, tiny_c
 
 AS_NOBODY = """
 import os, sys
-sys.path.insert(0, os.getcwd())  # the folder of the tests' engine
+import trickster_engine.model.load, trickster_engine.training.session  # before there is no right to read them
 from trickster_engine.cli import main
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -125,8 +130,8 @@ def test_another_user_s_live_run_is_neither_interrupted_nor_nobody_s(tiny_config
             break
         folder.chmod(folder.stat().st_mode | 0o755)
     training = subprocess.Popen(
-        [sys.executable, "-m", "trickster_engine", "train", str(path), "--json"],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        [*TRAIN, str(path), "--json"],
+        stdout=subprocess.PIPE, text=True, umask=0o022, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     try:
         assert training.stdout is not None
@@ -213,10 +218,8 @@ def test_what_killed_writers_left_is_swept(tiny_config: Config) -> None:
     ("output", "key"),
     [
         ({"checkpoint_dir": "/proc/ck"}, "output_config.checkpoint_dir"),
-        ({"checkpoint_dir": "play.txt"}, "output_config.checkpoint_dir"),
         ({"checkpoint_dir": "kept"}, "output_config.checkpoint_dir"),
         ({"log_dir": "play.txt/logs"}, "output_config.log_dir"),
-        ({"output_dir": "play.txt"}, "output_config.output_dir"),
     ],
 )
 def test_an_output_that_cannot_be_made_is_said_before_any_step(
@@ -259,10 +262,12 @@ def test_the_advice_fits_what_was_refused(tiny_config: Config, number: int, word
 
 
 def test_a_log_that_cannot_be_written_hides_no_cause(tiny_config: Config) -> None:
-    """/dev/full takes a line and fails when it is flushed, as late as in the `finally` that closes it."""
-    path = tiny_config(training_config={"learning_rate": 1e30, "grad_clip": 0.0, "optimizer": "sgd"})
-    path.write_text(path.read_text().replace('"sgd"', '"adamw"'))
+    """A full disk at every line of log.txt, also at those that say how the run ends."""
+    path = tiny_config()
     write = os.write
+
+    def diverge(*_: object) -> None:
+        raise NonFiniteError(StepResult(float("nan"), 1.0))
 
     def full(descriptor: int, data: bytes) -> int:
         if b" ERROR " in bytes(data) or b" INFO " in bytes(data):
@@ -271,6 +276,7 @@ def test_a_log_that_cannot_be_written_hides_no_cause(tiny_config: Config) -> Non
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(os, "write", full)
+        patched.setattr(TorchBackend, "step", diverge)
         with pytest.raises(TricksterError) as caught:
             begin(path)
     assert (caught.value.code, caught.value.exit_code) == ("loss-not-finite", EXIT_TRAINING_FAILED)
@@ -282,10 +288,9 @@ def test_no_file_stays_open_where_the_last_cannot_be_opened(tmp_path: Path) -> N
     for _ in range(3):
         with pytest.raises(OSError, match="folder"):
             Recorder(run, tmp_path / "log.txt")
-    if os.path.isdir("/proc/self/fd"):  # noqa: PTH112
-        links = [os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if name.isdigit()
-                 if os.path.lexists(f"/proc/self/fd/{name}")]  # fmt: skip
-        assert not [link for link in links if link.startswith(str(tmp_path))]
+    if Path("/proc/self/fd").is_dir():
+        leads = [os.path.realpath(one) for one in Path("/proc/self/fd").iterdir()]
+        assert not [path for path in leads if path.startswith(str(tmp_path))]
 
 
 def test_a_hold_notices_nothing_where_nothing_happens(tmp_path: Path) -> None:
@@ -296,14 +301,9 @@ def test_a_hold_notices_nothing_where_nothing_happens(tmp_path: Path) -> None:
     hold.close()
 
 
-TRAIN = [sys.executable, "-m", "trickster_engine", "train"]
-
-
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_hang_up_that_is_ignored_stays_ignored(tiny_config: Config, processes: int) -> None:
-    import signal
-
     device = {"device_type": "cpu", "enable_ddp": processes > 1, "mesh_shape": [1, processes]}
     training = {"max_steps": 100_000, "eval_interval": 100_000, "save_interval": 100_000}
     path = tiny_config(training_config=training, device_config=device)
@@ -335,15 +335,17 @@ def test_a_closed_terminal_ends_with_a_save_and_exit_3(tiny_config: Config) -> N
     master, slave = os.openpty()
     process = subprocess.Popen(
         [*TRAIN, str(path)], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-        preexec_fn=own_terminal, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=own_terminal,  # noqa: PLW1509 - there is one thread here
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     os.close(slave)
-    seen = b""
-    while b"step/s" not in seen and b"it/s" not in seen:
-        seen += os.read(master, 4096)
+    run = RunDirectory(path.parent / "runs/tiny-001")
+    while run.summary().train_loss is None:
+        if select.select([master], [], [], 0.1)[0]:
+            os.read(master, 65536)
+        assert process.poll() is None
     os.close(master)
     assert process.wait(timeout=120) == EXIT_STOPPED
-    run = RunDirectory(path.parent / "runs/tiny-001")
     assert run.summary().status == "stopped" and list((run.path / "checkpoints").iterdir())
 
 
