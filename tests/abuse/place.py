@@ -84,10 +84,11 @@ def story_of(run: Path, checkpoints: Path | None = None) -> Story:
     """The story that a run directory tells: events, weights, optimizer, random state, pointers, final weights."""
     story = Story()
     for event in events_of(run):
-        if event["kind"] in ("step", "eval", "sample", "checkpoint"):
-            story.events[f"{event['kind']} {event['step']}"] = {k: v for k, v in event.items() if k not in TIMES}
-        elif event["kind"] == "status":
-            story.events["status"] = [event["status"], event["step"]]
+        kind, step = event.get("kind"), event.get("step")
+        if kind in ("step", "eval", "sample", "checkpoint"):
+            story.events[f"{kind} {step}"] = {key: value for key, value in event.items() if key not in TIMES}
+        elif kind == "status":
+            story.events["status"] = [event.get("status"), step]
     folder = checkpoints or run / "checkpoints"
     for checkpoint in sorted(folder.glob("step-*")):
         for name in STATE_FILES:
@@ -117,7 +118,7 @@ def read_json(path: Path) -> Any:
 
 def saved_steps(events: Iterable[dict[str, Any]]) -> list[int]:
     """The steps that were said to be saved."""
-    return [event["step"] for event in events if event["kind"] == "checkpoint"]
+    return [event["step"] for event in events if event.get("kind") == "checkpoint"]
 
 
 class Place:
