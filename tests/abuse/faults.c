@@ -307,7 +307,9 @@ int fdatasync(int descriptor) { CALL_DESCRIPTOR("fsync", descriptor, REAL(fdatas
 int close(int descriptor) {
     char whole[PATH_MAX];
     int what = 0;
-    if (faults.armed && of_descriptor(whole, descriptor)) what = consider("close", whole);
+    /* Only what was written can be reported late, by a network file system above all. */
+    int writable = faults.armed && (fcntl(descriptor, F_GETFL) & O_ACCMODE) != O_RDONLY;
+    if (writable && of_descriptor(whole, descriptor)) what = consider("close", whole);
     int answer = REAL(close)(descriptor); /* the descriptor is gone whatever close() says */
     if (what < 0) die();
     if (what > 0) return errno = what, -1;
