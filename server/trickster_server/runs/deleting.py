@@ -28,7 +28,7 @@ def delete(run: RunDirectory, others: Iterable[RunDirectory]) -> None:
 
 def folders_elsewhere(run: RunDirectory) -> list[Path]:
     """The folders of a run that are there and not in its directory: of its checkpoints, and of its log."""
-    plan, identity = plan_of(run), run.identity()
+    plan, identity = plan_of(run), run.identity_if_readable()
     if plan is None or identity is None or not isinstance(identity.config_path, str):
         return []
     found: list[Path] = []

@@ -172,7 +172,7 @@ class RunService:
             if not shown and await loop.run_in_executor(None, _has_begun, directory, launched.pid):
                 await self._server.registry.add(directory, started_here=True)
                 shown = True
-            if code == 0 or (shown and RunDirectory(directory).identity() is not None):
+            if code == 0 or (shown and RunDirectory(directory).identity_if_readable() is not None):
                 break
             await asyncio.sleep(_POLL)
         launched.answered = True
