@@ -102,6 +102,8 @@ class TricksterServer(LanguageServer):
         self.protocol.frame_handled = reader.done_with_one
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             with contextlib.suppress(NotImplementedError, RuntimeError, AttributeError, ValueError):
+                if name == "SIGHUP" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+                    continue  # as whoever started it with nohup has it
                 loop.add_signal_handler(getattr(signal, name), self.exit_requested, 0)
         reader.start()
         code = await self._ended
@@ -177,8 +179,7 @@ class TricksterServer(LanguageServer):
         self.registry.set_workspace(self.folders())
 
     def _trust_granted(self, _: messages.TrustGrantedParams) -> None:
-        #: Nothing is started, written or removed before the client has said so.
-        self.trusted = False
+        self.trusted = True
         self.environment.forget()
         self.calibrating.look_again()
         self.refresh_figures()

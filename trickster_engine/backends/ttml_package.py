@@ -18,6 +18,7 @@ from types import ModuleType
 
 from trickster_engine.backends.tenstorrent import boards
 from trickster_engine.errors import TricksterError
+from trickster_engine.files import path_meant
 
 #: Set where they are to be found before anything of ttml is imported; values that are already there win.
 HOME_VARIABLE = "TT_METAL_HOME"
@@ -181,5 +182,5 @@ def _metal_home() -> str | None:
         for folder in found.location.resolve().parents:
             if (folder / "tt-train").is_dir() and (folder / "tt_metal").is_dir():
                 return str(folder)
-    home = Path.home() / "tt-metal"
+    home = path_meant(Path(), "~/tt-metal")
     return str(home) if home.is_dir() else None

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from trickster_engine.errors import TricksterError
 from trickster_engine.files import open_plain, path_meant, read_json
 from trickster_engine.runs import (
     CONFIG_FILE,
@@ -96,7 +95,7 @@ def belongings(run: RunDirectory, others: Iterable[RunDirectory]) -> Belongings:
     parts: list[Part] = []
     stays: list[Path] = []
     for folder in _named_elsewhere(run):
-        part = None if file_key(folder) in used else _elsewhere(folder, _uid(run))
+        part = None if file_key(folder) in used else _elsewhere(folder, run.uid())
         if part is not None and part.files:
             parts.append(part)
         else:
@@ -233,7 +232,7 @@ def _is_a_log(path: Path) -> bool:
 
 def _named_elsewhere(run: RunDirectory) -> list[Path]:
     """The folders outside its directory that a run's files name, where they are there and are no links."""
-    identity = _identity(run)
+    identity = run.identity_if_readable()
     plan = plan_of(run) if identity is not None else None
     if plan is None or identity is None or not isinstance(identity.config_path, str):
         return []
@@ -251,18 +250,6 @@ def _is_apart(folder: Path, run: RunDirectory) -> bool:
         return False
     its, directory = Path(file_key(folder)), Path(file_key(run.path))
     return not (its.is_relative_to(directory) or directory.is_relative_to(its))
-
-
-def _identity(run: RunDirectory) -> Any:
-    try:
-        return run.identity()
-    except TricksterError:  # there, but unreadable: then nothing is known of it elsewhere
-        return None
-
-
-def _uid(run: RunDirectory) -> str:
-    uid = getattr(_identity(run), "uid", "")
-    return uid if isinstance(uid, str) else ""
 
 
 # ---- the disk, without links ----------------------------------------------------------------------------------------

@@ -16,11 +16,11 @@ from lsprotocol import types
 from trickster_engine.config.check import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.scalars import as_yaml
+from trickster_engine.data.cache import known_cache_directory
 from trickster_engine.files import path_meant
 from trickster_engine.report.model_page import model_page
 from trickster_engine.runs import REPORT_FILE, RunDirectory, config_name, create_run, is_run_directory
 from trickster_server.documents import path_of, read_config
-from trickster_server.environment import cache_folder
 from trickster_server.paths import file_key, without_dots
 from trickster_server.protocol import (
     CompareParams,
@@ -172,7 +172,7 @@ class RunService:
             if not shown and await loop.run_in_executor(None, _has_begun, directory, launched.pid):
                 await self._server.registry.add(directory, started_here=True)
                 shown = True
-            if code == 0 or (shown and RunDirectory(directory).identity() is not None):
+            if code == 0 or (shown and RunDirectory(directory).identity_if_readable() is not None):
                 break
             await asyncio.sleep(_POLL)
         launched.answered = True
@@ -288,13 +288,15 @@ class RunService:
             raise RequestError(ErrorCode.NO_CHECKPOINT, f"{name} has saved no checkpoint yet that could be looked at.")
         page = run.directory.path / REPORT_FILE
         in_thread = self._server.registry.in_thread
-        if await in_thread(lambda: is_fresh(run.directory, cache_folder())):
+        cache = known_cache_directory()
+        if cache is not None and await in_thread(lambda: is_fresh(run.directory, cache)):
             return ReportResult(str(page))
         made_from = run.next
         arguments = ["report", str(run.directory.path), "--output", str(page)]
         answer = await self._ask("Measuring what was learned", arguments, params.python, params.work_done_token)
-        with contextlib.suppress(OSError):  # it is made anew the next time, then
-            await in_thread(lambda: remember(run.directory, cache_folder(), made_from))
+        if cache is not None:
+            with contextlib.suppress(OSError):  # it is made anew the next time, then
+                await in_thread(lambda: remember(run.directory, cache, made_from))
         return ReportResult(str(page), answer.data)
 
     async def inspect(self, params: InspectParams) -> InspectResult:
