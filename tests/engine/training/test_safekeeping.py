@@ -43,7 +43,7 @@ def failing_after(monkeypatch: pytest.MonkeyPatch, damage: Callable[[RunDirector
         damage(run)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(session, "_write_final", full)
+    monkeypatch.setattr(session, "write_final", full)
 
 
 def add_a_key(run: RunDirectory) -> None:
