@@ -1,6 +1,7 @@
 """Trickster's training engine: from one YAML file to a transformer that has learned."""
 
 import os
+import sys
 
 __version__ = "0.1.0"
 
@@ -10,3 +11,8 @@ __version__ = "0.1.0"
 # before; values the user has set are kept.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+# `python -m` puts the folder one stands in first, and names itself so while it looks for what to run, which is now.
+# From here on nothing in that folder stands in for a module of Python's. (trickster_server does the same.)
+if sys.argv[:1] == ["-m"] and not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+    del sys.path[0]

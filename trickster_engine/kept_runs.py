@@ -43,6 +43,7 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
     from trickster_engine.report.study import study
     from trickster_engine.sampling import SamplingOptions, sample
     from trickster_engine.training.checkpoints import checkpoint_name
+    from trickster_engine.training.trained_plan import plan_as_trained
 
     identity, plan = run.identity(), run.plan()
     if identity is None or plan is None:
@@ -63,6 +64,7 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
     model, tokenizer, folder = load_model(
         run.path, checkpoint_name(past.saved_step) if best == past.saved_step else "best"
     )
+    plan, _ = plan_as_trained(folder, plan)
     proof = compare(model, tokenizer, dataset, [plan.sampling.prompt], options, plan.training.seed)
     return {
         "machine": machine,

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from trickster_engine.files import open_plain
 
 #: Instructions of all records together. A header with a tokenizer of 100,000 tokens has about a million.
-MOST_INSTRUCTIONS = 4_000_000
+MOST_INSTRUCTIONS = 1_500_000
 #: Nothing that ttml writes goes deeper than a dozen.
 MOST_LEVELS = 100
 _MOST_DIMENSIONS = 32
@@ -328,6 +328,9 @@ class _Machine:
 
 
 def _key(value: Any) -> Any:
+    # Python's hash of text is secret; numbers with the same hash can be chosen, and a dictionary of them takes forever.
+    if isinstance(value, (int, float)) and not abs(value) < 1 << 32:
+        raise PickleError("a name that is a large number")
     if not isinstance(value, (str, int, float, bytes)) and value is not None:
         raise PickleError(f"a {type(value).__name__} as a name")
     return value
@@ -401,7 +404,9 @@ def _element(value: Any) -> np.dtype[Any]:
     if state is not None:
         if not isinstance(state, tuple) or len(state) != 8 or state[0] != 3 or state[1] not in ("<", ">", "|", "="):
             raise PickleError("an element type of an unknown form")
-        if any(part is not None for part in state[2:5]) or state[5:] != (-1, -1, 0):
+        is_bfloat16 = isinstance(kind, Named) and kind.is_("ml_dtypes", "bfloat16")
+        own_size = is_bfloat16 and state[5:7] == (2, 2) and isinstance(state[7], int)  # a type that is not NumPy's own
+        if any(part is not None for part in state[2:5]) or not (state[5:] == (-1, -1, 0) or own_size):
             raise PickleError("an element type with parts of its own")
         order = "<" if state[1] in ("|", "=") else state[1]
     if isinstance(kind, Named) and kind.arguments is None and kind.is_("ml_dtypes", "bfloat16"):

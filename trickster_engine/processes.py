@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from trickster_engine.programs import find_program
+
 
 @dataclass(frozen=True)
 class ProcessIdentity:
@@ -74,7 +76,7 @@ def _started_by_ps(pid: int) -> float | None:
     import time
 
     answer = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)],
+        [find_program("ps") or "/bin/ps", "-o", "lstart=", "-p", str(pid)],
         check=False,
         capture_output=True,
         text=True,

@@ -80,7 +80,7 @@ class TtmlCheckpoint:
                 "not-a-llama", "The checkpoint holds no Llama of ttml's.", "Give a checkpoint of a nanollama model."
             )
         vocabulary, hidden = output[0].shape[-2:]
-        if min(heads, length) < 1 or hidden % heads or not math.isfinite(theta) or theta < 1:
+        if min(heads, length) < 1 or length > 1 << 24 or hidden % heads or not math.isfinite(theta) or theta < 1:
             raise ValueError(f"{heads} heads, context {length}, theta {theta}")
         head = hidden // heads
         fused = self._ending("attention/qkv_linear/weight")
@@ -136,9 +136,10 @@ def _single(record: Mapping[str, Any], file: PickleFile) -> TtmlCheckpoint:
 def _streamed(record: Mapping[str, Any], file: PickleFile) -> TtmlCheckpoint:
     version = record.get("format")
     if version != 1:
+        known = version if isinstance(version, int) and abs(version) < 1 << 32 else "unknown"
         raise TricksterError(
             "checkpoint-format",
-            f"The checkpoint has format {version if isinstance(version, int) else 'unknown'}; Trickster knows 1.",
+            f"The checkpoint has format {known}; Trickster knows 1.",
             "Load it with the ttml that wrote it and save the weights as NumPy arrays.",
         )
     manifest, header = record["manifest"], record.get("header") or {}
@@ -147,7 +148,7 @@ def _streamed(record: Mapping[str, Any], file: PickleFile) -> TtmlCheckpoint:
     walk = _Manifest(file)
     groups = {name: walk.filled(node) for name, node in manifest.items()}
     model, optimizer = groups.get("model", {}), groups.get("optimizer", {})
-    if not all(isinstance(array, np.ndarray) for array in model.values()):
+    if not isinstance(model, dict) or not all(isinstance(array, np.ndarray) for array in model.values()):
         raise PickleError("its model holds something else than arrays")
     return TtmlCheckpoint(whole_number(header.get("step")), model, optimizer, header)
 

@@ -28,6 +28,7 @@ from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.fitting import Fit, fit
 from trickster_engine.estimates.machines import Machine
 from trickster_engine.files import path_meant
+from trickster_engine.programs import find_program
 from trickster_engine.system.units import size_text
 from trickster_server import figures
 from trickster_server.documents import Document
@@ -365,9 +366,12 @@ def has_nvidia() -> bool:
 @lru_cache(maxsize=1)
 def nvidia_memory() -> float | None:
     """Memory of the largest GPU in bytes, asked once."""
+    program = find_program("nvidia-smi")
+    if program is None:
+        return None
     try:
         answer = subprocess.run(
-            ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"],
+            [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits"],
             capture_output=True,
             text=True,
             timeout=_SMI_SECONDS,

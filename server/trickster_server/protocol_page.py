@@ -14,7 +14,7 @@ _INTRODUCTION = """\
 
 <!-- Written by `make generate` from server/trickster_server/protocol.py. Do not edit: change the Python. -->
 
-The language server is started as `python -m trickster_server` and speaks the Language Server Protocol over standard
+The language server is started as `trickster-server` and speaks the Language Server Protocol over standard
 input and output. Whatever that protocol has is used as it is: diagnostics (pushed and pulled), hover, completion, code
 actions, code lenses, inlay hints, document symbols, `workspace/executeCommand`, `$/progress` with cancel. So a config
 gets the same help in Neovim, Helix and Emacs as in VS Code. This page lists the rest.

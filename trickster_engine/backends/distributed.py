@@ -10,11 +10,13 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import FileStore
 
+from trickster_engine.backends import messages
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.training.team import Team
 
@@ -24,6 +26,8 @@ T = TypeVar("T")
 #: checkpoint to a slow disk. A process that has ended is noticed at once; this is for one that can no longer be heard.
 DEFAULT_PATIENCE_S = 1800
 PATIENCE_VARIABLE = "TRICKSTER_PATIENCE_S"
+#: The file in which the processes of one machine meet. Absent with several machines: they meet as torchrun says.
+MEETING_FILE_VARIABLE = "TRICKSTER_MEETING_FILE"
 #: The code of the error that says another process is gone.
 PROCESS_LOST = "process-lost"
 
@@ -38,16 +42,26 @@ class Torchrun(Team):
         return bool(votes.item())
 
     def shared(self, value: T) -> T:
-        """The leader's value."""
-        box = [value]
-        dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
-        return box[0]
+        """The leader's value. Only the leader's has to be of a kind that can be sent (messages.py)."""
+        data = _bytes_of(messages.encode(value)) if self.rank == 0 else torch.empty(0, dtype=torch.uint8)
+        size = torch.tensor([len(data)])
+        dist.broadcast(size, src=0)
+        if self.rank != 0:
+            data = torch.empty(int(size.item()), dtype=torch.uint8)
+        dist.broadcast(data, src=0)
+        return value if self.rank == 0 else cast(T, messages.decode(data.numpy().tobytes()))
 
     def gathered(self, value: T) -> list[T]:
         """Everybody's value, by rank."""
-        boxes: list[Any] = [None] * self.size
-        dist.all_gather_object(boxes, value)
-        return boxes
+        data = _bytes_of(messages.encode(value))
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
+        dist.all_gather(sizes, torch.tensor([len(data)]))
+        longest = max(int(size.item()) for size in sizes)
+        boxes = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.size)]
+        dist.all_gather(boxes, torch.nn.functional.pad(data, (0, longest - len(data))))
+        return [
+            messages.decode(box[: int(size.item())].numpy().tobytes()) for box, size in zip(boxes, sizes, strict=True)
+        ]
 
     def summed(self, values: Sequence[float]) -> list[float]:
         """The sums over all."""
@@ -85,8 +99,16 @@ def torchrun_team(device: str) -> Iterator[Torchrun]:
         place = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(place)
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=timedelta(seconds=patience_s()), device_id=place)
-    yield Torchrun(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    dist.init_process_group(
+        backend,
+        timeout=timedelta(seconds=patience_s()),
+        store=_meeting_file(size),
+        rank=rank,
+        world_size=size,
+        device_id=place,
+    )
+    yield Torchrun(rank, size)
     # Only after an orderly end: with a process missing, taking the group down could wait for it for ever.
     dist.destroy_process_group()
 
@@ -96,6 +118,16 @@ def _is_communication_error(error: BaseException) -> bool:
         return True
     # gloo's are plain RuntimeErrors, told by the source file they name.
     return isinstance(error, RuntimeError) and ("gloo" in str(error) or "Connection closed by peer" in str(error))
+
+
+def _meeting_file(size: int) -> FileStore | None:
+    """Where the processes of one machine meet: in a folder that is the user's alone, so that nothing has to listen."""
+    path = os.environ.get(MEETING_FILE_VARIABLE)
+    return FileStore(path, size) if path else None
+
+
+def _bytes_of(data: bytes) -> torch.Tensor:
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 
 def _first_line(error: BaseException) -> str:

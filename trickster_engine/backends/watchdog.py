@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from trickster_engine.programs import python_command
+
 CODE = "device-stalled"
 
 #: A step that compiles kernels may take minutes; one that is merely slow is far below this.
@@ -63,7 +65,7 @@ class Watchdog:
     def _send(self, line: str) -> None:
         with contextlib.suppress(OSError, ValueError):
             if self._process is None:
-                command = [sys.executable, "-m", __name__, str(os.getpid())]
+                command = python_command(__name__, str(os.getpid()))
                 if self._events_path:
                     command.append(str(self._events_path))
                 self._process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, bufsize=1)

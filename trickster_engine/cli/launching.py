@@ -17,6 +17,10 @@ DESCRIPTION = """\
 Train on several machines: run this on each of them, with the same config and the same run directory, on a file system
 that they share. It is torchrun, given what it needs; the options without an explanation here are torchrun's own. Where
 the run directory holds a run already, training goes on from its newest checkpoint: after a lost machine, launch again.
+
+The network between the machines must be trusted. What they say to each other is neither encrypted nor signed, and
+torch's meeting points unpickle what they are sent: whoever can reach their ports can run code as you on these machines.
+With --local-addr they listen on that address and its network alone; without it, on every network of the machine.
 """
 
 
@@ -31,7 +35,9 @@ def add_commands(commands: Subcommands) -> None:
     launch.add_argument("--rdzv-id", default="trickster", metavar="ID", help="the same for all machines of one job")
     launch.add_argument("--nproc-per-node", type=int, metavar="N", help="default: mesh_shape's devices, shared out")
     launch.add_argument("--max-restarts", type=int, default=0, metavar="N", help="begin again so often; default 0")
-    launch.add_argument("--local-addr", metavar="ADDRESS", help="how the others reach this machine")
+    launch.add_argument(
+        "--local-addr", metavar="ADDRESS", help="how the others reach this machine; it listens there alone"
+    )
     launch.add_argument("--rdzv-conf", metavar="KEY=VALUE,…", help="for instance join_timeout=600")
     launch.add_argument(
         "--patience", type=int, metavar="SECONDS", help="how long to wait for a machine that says nothing; default 1800"
@@ -47,29 +53,19 @@ def _launch(options: argparse.Namespace) -> int:
     loaded = load_config(options)
     rows, columns = loaded.plan.device.mesh_shape
     processes = options.nproc_per_node or max(1, rows * columns // _fewest(options.nnodes))
-    torchrun = ["--rdzv-backend", "c10d", "--rdzv-conf", _rendezvous(options)]
-    for name in ("nnodes", "rdzv_endpoint", "rdzv_id", "max_restarts", "local_addr"):
-        if (value := getattr(options, name)) is not None:
-            torchrun += [f"--{name.replace('_', '-')}", str(value)]
+    torchrun = ["--rdzv-conf", options.rdzv_conf or ""]
+    for name in ("nnodes", "rdzv_endpoint", "rdzv_id", "max_restarts"):
+        torchrun += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     if options.patience is not None:
         os.environ[PATIENCE_VARIABLE] = str(options.patience)
     run = RunDirectory(options.run_dir.resolve())
     with closing(JsonWatcher() if options.json else ConsoleWatcher()) as watcher:
         session = Session(run, loaded.plan, loaded.path.resolve(), [watcher], show_progress=not options.json)
-        outcome = train_with_other_machines(session, loaded.text, torchrun, processes)
+        outcome = train_with_other_machines(session, loaded.text, torchrun, processes, options.local_addr)
     if not options.json:
         with contextlib.suppress(OSError):
             print(f"\n{outcome.capitalize()}: {run.path}", flush=True)
     return EXIT_STOPPED if outcome == "stopped" else 0
-
-
-def _rendezvous(options: argparse.Namespace) -> str:
-    """torchrun's `--rdzv-conf`. It finds out by the machine's name whether the meeting point is here, unless told."""
-    given: str = options.rdzv_conf or ""
-    if options.local_addr is None or "is_host" in given:
-        return given
-    here = options.rdzv_endpoint.rpartition(":")[0] == options.local_addr
-    return ",".join(filter(None, [given, f"is_host={str(here).lower()}"]))
 
 
 def _fewest(nnodes: str) -> int:

@@ -140,3 +140,7 @@ def _between(chunks: Iterable[str], begin: int, end: int | None) -> Iterator[str
         if piece := chunk[max(0, begin - at) : stop]:
             yield piece
         at += len(chunk)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,15 +11,13 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import trickster_engine
 from trickster_engine.errors import TricksterError
+from trickster_engine.programs import python_command, safe_environment
 
 _LOOK_UP_S = 0.5  # how often to ask whether to stop while no process has anything to say
 
@@ -100,14 +98,12 @@ class Workers:
             pipe.flush()
 
     def _start(self) -> None:
-        # This package last and the current folder not at all: nothing in either stands in for a module of Python's.
-        home = str(Path(trickster_engine.__file__).parent.parent)
-        program = (
-            f"import sys; sys.path[:] = [*filter(None, sys.path), {home!r}]; "
-            "from trickster_engine.data.shard_worker import main; main()"
-        )
         process = subprocess.Popen(
-            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+            python_command("trickster_engine.data.shard_worker"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            env=safe_environment(os.environ),
         )
         number = len(self._processes)
         self._processes.append(process)

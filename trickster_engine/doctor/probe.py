@@ -1,7 +1,7 @@
 """Looking at this machine, one question at a time, each in a process of its own with a time limit.
 
 A board that hangs, or a library that aborts, takes a probe with it and nothing else. A probe is run as
-`python -m trickster_engine.doctor.probe NAME` and prints one JSON object as its last line.
+`trickster_engine.doctor.probe NAME` and prints one JSON object as its last line.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from trickster_engine.errors import TricksterError
+from trickster_engine.programs import find_program, python_command
 
 Facts = dict[str, Any]
 
@@ -41,7 +41,7 @@ def run_probe(name: str, python: str = sys.executable, limit: float | None = Non
     seconds = LIMITS[name] if limit is None else limit
     began = time.perf_counter()
     process = subprocess.Popen(
-        [python, "-m", __name__, name],
+        python_command(__name__, name, python=python),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -154,7 +154,7 @@ def boards() -> Facts:
 
 def tt_smi() -> Facts:
     """What Tenstorrent's own tool says: the names of the boards, and the firmware."""
-    path = shutil.which("tt-smi")
+    path = find_program("tt-smi")
     if path is None:
         return {"found": False}
     answer = subprocess.run([path, "-s", "--snapshot_no_tty"], check=False, capture_output=True, text=True)

@@ -29,6 +29,7 @@ from trickster_engine.config.plan import DeviceConfig, ModelConfig, Plan, Traini
 from trickster_engine.doctor.parity import TOLERANCE, relative_error, some_tokens, telling_weights, torch_logits
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import write_json_atomically
+from trickster_engine.programs import python_command
 
 #: Kernels are compiled for the first time, and a board may be slow: a quarter of an hour is generous.
 LIMIT_SECONDS = 900.0
@@ -85,7 +86,9 @@ def run_self_test(report: Path, python: str = sys.executable, limit: float = LIM
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
     process = subprocess.Popen(
-        [python, "-m", __name__, str(report)], stdin=subprocess.DEVNULL, start_new_session=os.name == "posix"
+        python_command(__name__, report, python=python),
+        stdin=subprocess.DEVNULL,
+        start_new_session=os.name == "posix",
     )
     try:
         process.wait(timeout=limit)

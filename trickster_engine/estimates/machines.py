@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Literal
+
+from trickster_engine.programs import find_program
 
 _GB = 10**9
 _TERA = 10**12
@@ -173,7 +174,7 @@ def _windows_memory() -> int | None:
 
 
 def _nvidia_gpu() -> Machine | None:
-    command = shutil.which("nvidia-smi")
+    command = find_program("nvidia-smi")
     if command is None:
         return None
     try:

@@ -66,8 +66,12 @@ class RunLock:
         """Take both locks and write down who has them; False where another process has one."""
         self._hold = RunHold(self._path.parent)
         try:
+            # The folder first: where it is held, no lock file is made in the place of one that was removed.
+            if self._hold.descriptor is not None and not lock_folder(self._hold.descriptor):
+                self._let_go()
+                return False
             self._file = file = open_to_append(self._path)
-            if not lock_file(file) or (self._hold.descriptor is not None and not lock_folder(self._hold.descriptor)):
+            if not lock_file(file):
                 self._let_go()
                 return False
             self._hold.watch_lock()

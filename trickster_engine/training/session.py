@@ -134,8 +134,9 @@ def resume(
     text = _read_config(run)
     changed = set_values(text, overrides) if overrides else text
     plan = _plan_of(run, changed)
-    if changed != text:
-        require_unchanged(values_of(_plan_of(run, text)), plan, run.config_path)
+    before = check(text).plan
+    if before is not None:
+        require_unchanged(values_of(before), plan, run.config_path)
     identity = run.identity()
     if identity is None:
         raise TricksterError(

@@ -28,6 +28,7 @@ from trickster_engine.backends.select import check_torch_device, chosen_device
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.files import open_to_append
 from trickster_engine.processes import this_process
+from trickster_engine.programs import LAUNCHER, safe_environment
 from trickster_engine.runs import RunDirectory, RunHold, pieces
 from trickster_engine.training import guards
 from trickster_engine.training.outputs import open_recorder, require_outputs
@@ -48,6 +49,7 @@ _FOLLOW_S = 0.1
 
 def train_in_processes(session: Session, processes: int) -> Outcome:
     """Train a run that this process holds in `processes` others, to its end. Raises TricksterError."""
+    from trickster_engine.training.meeting import ONE_MACHINE
     from trickster_engine.training.session import prepare_data, record_failure
 
     run, plan = session.run, session.plan
@@ -61,11 +63,13 @@ def train_in_processes(session: Session, processes: int) -> Outcome:
         check_torch_device(chosen_device(plan), processes)
         recorder.status("preparing", step)
         prepare_data(session, lambda message: recorder.status("preparing", step, message))
-        run_torchrun(
-            ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(processes)],
-            session,
-            _one_machine(processes, plan.device.sharding),
-        )
+        with tempfile.TemporaryDirectory(prefix="trickster-meeting-") as private:
+            run_torchrun(
+                ["--rdzv-backend", ONE_MACHINE, "--rdzv-endpoint", "nowhere", "--nproc-per-node", str(processes)],
+                session,
+                process_environment(processes, plan.device.sharding),
+                required=_one_machine(Path(private)),
+            )
     except KeyboardInterrupt:
         recorder.status("stopped", run.summary().step, "interrupted a second time: stopped without saving")
         raise
@@ -81,12 +85,16 @@ def train_in_processes(session: Session, processes: int) -> Outcome:
     return "stopped" if run.summary().status == "stopped" else "finished"
 
 
-def train_with_other_machines(session: Session, text: str, options: Sequence[str], processes: int) -> Outcome:
+def train_with_other_machines(
+    session: Session, text: str, options: Sequence[str], processes: int, local_address: str | None = None
+) -> Outcome:
     """Be this machine's part of a run that several train: torchrun with these options. Raises TricksterError.
 
     Every machine calls this with the same config and the same run directory, which they share; where the run has begun
-    already, they go on with it. `text` is the config's; `processes` are started here.
+    already, they go on with it. `text` is the config's; `processes` are started here. With a `local_address` nothing
+    here listens elsewhere.
     """
+    from trickster_engine.training.meeting import SEVERAL_MACHINES
     from trickster_engine.training.session import prepare_data
 
     _refuse_here()
@@ -96,16 +104,25 @@ def train_with_other_machines(session: Session, text: str, options: Sequence[str
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="trickster-", suffix=".yaml") as file:
         file.write(text)
         file.flush()
-        options = [*options, "--nproc-per-node", str(processes)]
+        meeting = ["c10d"] if local_address is None else [SEVERAL_MACHINES, "--local-addr", local_address]
+        options = ["--rdzv-backend", *meeting, *options, "--nproc-per-node", str(processes)]
+        environment = {**process_environment(processes, plan.device.sharding), **_network(local_address)}
         with _ending_when_cut_off():
-            run_torchrun(options, session, process_environment(processes, plan.device.sharding), [file.name])
+            run_torchrun(options, session, environment, [file.name])
     return "stopped" if session.run.summary().status == "stopped" else "finished"
 
 
 def run_torchrun(
-    options: Sequence[str], session: Session, environment: Mapping[str, str], arguments: Sequence[str] = ()
+    options: Sequence[str],
+    session: Session,
+    environment: Mapping[str, str],
+    arguments: Sequence[str] = (),
+    required: Mapping[str, str] | None = None,
 ) -> None:
-    """Be torchrun for a run until its processes have ended. Raises TricksterError for what made one of them fail."""
+    """Be torchrun for a run until its processes have ended. Raises TricksterError for what made one of them fail.
+
+    They are given the variables of `environment` where the user has not set them, and those `required` in any case.
+    """
     from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -113,16 +130,19 @@ def run_torchrun(
     from torch.distributed.run import parse_args
     from torch.distributed.run import run as torchrun
 
+    from trickster_engine.training.meeting import register
+
+    register()
     run = session.run
     with ExitStack() as stack:
         logs = stack.enter_context(tempfile.TemporaryDirectory(prefix="trickster-torchrun-"))
-        stack.enter_context(_environment(environment))
+        stack.enter_context(_environment(environment, required or {}))
         stack.enter_context(_ending_with_this_process())
         stack.enter_context(_passing_on(run, session.watchers))
         stack.enter_context(_signals_ask_to_stop(run))
         # Signals are ours; torchrun only has to have one to listen to.
         options = [*options, "--signals-to-handle", "SIGQUIT", "--shutdown-timeout", str(_SHUTDOWN_S)]
-        command = ["-m", "trickster_engine.training.rank", str(run.path), str(session.config_path), *arguments]
+        command = [str(LAUNCHER), "trickster_engine.training.rank", str(run.path), str(session.config_path), *arguments]
         try:
             torchrun(parse_args([*options, "--log-dir", logs, *command]))  # type: ignore[no-untyped-call]
         except ChildFailedError as error:
@@ -157,10 +177,24 @@ def _refuse_here() -> None:
         )
 
 
-def _one_machine(processes: int, sharding: str) -> dict[str, str]:
-    """What the processes of one machine need to know: their share of the cores, and that they talk over loopback."""
+def _one_machine(private: Path) -> dict[str, str]:
+    """Where the processes of one machine meet, and that they talk over loopback: nothing of it is heard outside."""
+    from trickster_engine.backends.distributed import MEETING_FILE_VARIABLE
+
     loopback = "lo0" if sys.platform == "darwin" else "lo"
-    return {**process_environment(processes, sharding), "GLOO_SOCKET_IFNAME": loopback}
+    return {
+        MEETING_FILE_VARIABLE: str(private / "store"),
+        "GLOO_SOCKET_IFNAME": loopback,
+        "NCCL_SOCKET_IFNAME": f"={loopback}",  # exactly this one
+    }
+
+
+def _network(local_address: str | None) -> dict[str, str]:
+    """What has gloo and NCCL keep to the network with this machine's address, where that is known."""
+    from trickster_engine.training.meeting import interface_of
+
+    name = interface_of(local_address) if local_address is not None else None
+    return {"GLOO_SOCKET_IFNAME": name, "NCCL_SOCKET_IFNAME": f"={name}"} if name else {}
 
 
 def process_environment(processes: int, sharding: str) -> dict[str, str]:
@@ -177,10 +211,10 @@ def process_environment(processes: int, sharding: str) -> dict[str, str]:
 
 
 @contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Variables for the processes to come. What the user has set is kept."""
-    added = [name for name in values if name not in os.environ]
-    os.environ.update({name: values[name] for name in added})
+def _environment(values: Mapping[str, str], required: Mapping[str, str]) -> Iterator[None]:
+    """Variables for the processes to come. What the user has set is kept, but for what is `required`."""
+    before = dict(os.environ)
+    os.environ.update({**safe_environment({**values, **os.environ}), **required})
     loggers = [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]
     levels = {name: logging.getLogger(name).level for name in loggers}
     for name in loggers:  # what torchrun tells of a lost process is told in words below
@@ -190,8 +224,9 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-        for name in added:
+        for name in os.environ.keys() - before.keys():
             del os.environ[name]
+        os.environ.update(before)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import {
   describeInterpreter,
   type Interpreter,
   type Interpreters,
+  programsOnPath,
 } from './python';
 
 /** Free space below which PyTorch's CPU build and its companions do not fit, in bytes. */
@@ -261,26 +262,18 @@ async function exists(file: string): Promise<boolean> {
 async function findUv(): Promise<string | undefined> {
   const name = process.platform === 'win32' ? 'uv.exe' : 'uv';
   const home = process.env['HOME'] ?? process.env['USERPROFILE'] ?? '';
-  const folders = [
-    ...(process.env['PATH'] ?? '').split(path.delimiter),
-    path.join(home, '.local', 'bin'),
-    path.join(home, '.cargo', 'bin'),
-  ];
-  for (const folder of folders.filter((entry) => path.isAbsolute(entry))) {
-    const candidate = path.join(folder, name);
-    try {
-      await fs.access(candidate, fs.constants.X_OK);
-      return candidate;
-    } catch {
-      // Not in this folder.
-    }
-  }
-  return undefined;
+  const usual = [path.join(home, '.local', 'bin'), path.join(home, '.cargo', 'bin')];
+  return (await programsOnPath([name], usual))[0];
 }
 
 async function hasNvidia(): Promise<boolean> {
+  const name = process.platform === 'win32' ? 'nvidia-smi.exe' : 'nvidia-smi';
+  const [program] = await programsOnPath([name]);
+  if (!program) {
+    return false;
+  }
   try {
-    const { code, stdout } = await runProcess('nvidia-smi', ['-L'], { timeoutMs: 10_000 });
+    const { code, stdout } = await runProcess(program, ['-L'], { timeoutMs: 10_000 });
     return code === 0 && stdout.includes('GPU');
   } catch {
     return false;

@@ -30,7 +30,7 @@ const SOURCE_WORDS: Record<InterpreterSource, string> = {
 const PROBE = `
 import importlib.metadata as m, json, sys
 names = {"torch": "torch", "numpy": "numpy", "tokenizers": "tokenizers", "safetensors": "safetensors",
-         "tqdm": "tqdm", "platformdirs": "platformdirs", "yaml": "PyYAML"}
+         "tqdm": "tqdm", "yaml": "PyYAML"}
 packages = {}
 for module, name in names.items():
     try:
@@ -82,12 +82,24 @@ export function cleanEnvironment(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessE
   return env;
 }
 
-/** What a command like `python3` on the PATH stands for, in the order of the PATH. Relative entries are passed over. */
+/** What starts our Python modules: unlike `python -m`, without the current folder as the first place to import from. */
+export function launcherIn(extensionPath: string): string {
+  return path.join(extensionPath, 'trickster_engine', 'launcher.py');
+}
+
+/** What a command like `python3` on the PATH stands for, in the order of the PATH. */
 export async function pythonsOnPath(): Promise<string[]> {
-  const names = process.platform === 'win32' ? ['python.exe', 'python3.exe'] : ['python3', 'python'];
-  const folders = (process.env['PATH'] ?? '')
-    .split(path.delimiter)
-    .filter((folder) => path.isAbsolute(folder));
+  return programsOnPath(process.platform === 'win32' ? ['python.exe', 'python3.exe'] : ['python3', 'python']);
+}
+
+/** The programs of these names in the folders of the PATH, and in others. Relative entries are passed over. */
+export async function programsOnPath(
+  names: readonly string[],
+  others: readonly string[] = [],
+): Promise<string[]> {
+  const folders = [...(process.env['PATH'] ?? '').split(path.delimiter), ...others].filter((folder) =>
+    path.isAbsolute(folder),
+  );
   const found: string[] = [];
   for (const name of names) {
     for (const folder of folders) {

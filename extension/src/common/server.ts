@@ -12,7 +12,13 @@ import type {
 import type { ClientNotifications, InitializationOptions, Requests, ServerNotifications } from '../protocol';
 import { coalesce } from './coalesce';
 import { errorText } from './logger';
-import { cleanEnvironment, describeInterpreter, type Interpreter, type Interpreters } from './python';
+import {
+  cleanEnvironment,
+  describeInterpreter,
+  launcherIn,
+  type Interpreter,
+  type Interpreters,
+} from './python';
 
 /** More crashes than this within the window below, and the server is left alone until somebody asks for it. */
 const CRASHES_ALLOWED = 5;
@@ -236,9 +242,8 @@ export class Server implements vscode.Disposable {
       command: interpreter.path,
       // -S: no site-packages of that Python. What the server needs comes with the extension, so nothing installed
       // there can break it.
-      args: ['-S', '-u', '-m', 'trickster_server'],
+      args: ['-S', '-u', launcherIn(this.extensionPath), 'trickster_server'],
       options: {
-        // `-m` imports from where it is started, so that must not be the open folder.
         cwd: path.join(this.extensionPath, 'server'),
         env: cleanEnvironment({
           PYTHONPATH: [

@@ -2,7 +2,9 @@ import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { errorText } from './logger';
+import { launcherIn } from './python';
 import type { Server } from './server';
+import { shellCommand, windowsCommand } from './terminalScript';
 
 /**
  * The command `trickster` in the terminals of the window, in the interpreter that trains: what the lesson writes for a
@@ -40,10 +42,11 @@ export class TerminalCommand implements vscode.Disposable {
     }
     // An interpreter without PyTorch has no PyYAML either: checks and estimates take the one that comes along.
     const modules = [this.extensionPath, ...(trains ? [] : [path.join(this.extensionPath, 'dist', 'libs')])];
+    const command = [python, launcherIn(this.extensionPath), 'trickster_engine'];
     const [name, text] =
       process.platform === 'win32'
-        ? ['trickster.cmd', windowsCommand(python, modules, this.bytecodePath)]
-        : ['trickster', shellCommand(python, modules, this.bytecodePath)];
+        ? ['trickster.cmd', windowsCommand(command, modules, this.bytecodePath)]
+        : ['trickster', shellCommand(command, modules, this.bytecodePath)];
     if (text === this.written) {
       return;
     }
@@ -56,27 +59,4 @@ export class TerminalCommand implements vscode.Disposable {
       this.log.warn(`The command trickster could not be put into the terminal: ${errorText(error)}`);
     }
   }
-}
-
-function shellCommand(python: string, modules: readonly string[], bytecode: string): string {
-  const quoted = (value: string): string => `'${value.replaceAll("'", `'\\''`)}'`;
-  return `#!/bin/sh
-# Written by the Trickster extension: its command line, in the interpreter that trains.
-PYTHONPATH=${quoted(modules.join(':'))}"\${PYTHONPATH:+:$PYTHONPATH}"
-PYTHONPYCACHEPREFIX=${quoted(bytecode)}
-export PYTHONPATH PYTHONPYCACHEPREFIX
-exec ${quoted(python)} -m trickster_engine "$@"
-`;
-}
-
-function windowsCommand(python: string, modules: readonly string[], bytecode: string): string {
-  return [
-    '@echo off',
-    'rem Written by the Trickster extension: its command line, in the interpreter that trains.',
-    'setlocal',
-    `set "PYTHONPATH=${modules.join(';')};%PYTHONPATH%"`,
-    `set "PYTHONPYCACHEPREFIX=${bytecode}"`,
-    `"${python}" -m trickster_engine %*`,
-    '',
-  ].join('\r\n');
 }

@@ -35,6 +35,7 @@ _LOG = "log.txt"
 _FILES = ("samples.md", "latest.json", "best.json", REPORT_FILE, _LOG, STOP_FILE)
 _LAST = (LOCK_FILE, IDENTITY_FILE, CONFIG_FILE, EVENTS_FILE)
 _TEMPORARY = re.compile(r"\..+\.tmp")
+_EARLIER_CONFIG = re.compile(r"config-until-step-\d+\.yaml")
 _STEP = re.compile(r"step-[0-9]{6,18}")
 #: What a checkpoint holds, for one whose saving was cut off before its manifest was written.
 _PIECE = re.compile(
@@ -140,7 +141,7 @@ def _directory(path: Path) -> Part:
             part.kept.append(name)
         elif entry.name in _LAST:
             last.append(name)
-        elif entry.name in _FILES or _TEMPORARY.fullmatch(entry.name):
+        elif entry.name in _FILES or _TEMPORARY.fullmatch(entry.name) or _EARLIER_CONFIG.fullmatch(entry.name):
             part.files.append(name)
         else:
             part.kept.append(name)

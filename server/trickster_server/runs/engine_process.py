@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trickster_engine.programs import python_command
 from trickster_server.protocol import ErrorCode
 from trickster_server.rpc import RequestError
 from trickster_server.runs.interpreter import ENGINE_FOLDER, engine_environment
@@ -55,10 +56,7 @@ async def run_engine(
     """
     try:
         process = await asyncio.create_subprocess_exec(
-            python,
-            "-m",
-            "trickster_engine.attached",
-            *arguments,
+            *python_command("trickster_engine.attached", *arguments, python=python),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trickster_engine
+from trickster_engine.programs import absolute_folders, safe_environment
 from trickster_server.protocol import ErrorCode
 from trickster_server.rpc import RequestError
 
@@ -43,13 +44,13 @@ def engine_environment() -> dict[str, str]:
     The engine's folder comes first on the path. The server's own needs (its bundled pygls and the like) are left out:
     they are of no use to the process and may not suit its version of Python.
     """
-    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    kept = [entry for entry in inherited if entry and not (Path(entry) / "pygls").is_dir()]
+    inherited = absolute_folders(os.environ.get("PYTHONPATH", ""))
+    kept = [entry for entry in inherited if not (Path(entry) / "pygls").is_dir()]
     folders = [str(ENGINE_FOLDER), *(entry for entry in kept if Path(entry) != ENGINE_FOLDER)]
     # Where the client keeps the server's compiled files is no place to look for torch's.
     others = {name: value for name, value in os.environ.items() if name not in _FOR_THE_SERVER}
     return {
-        **others,
+        **safe_environment(others),
         "PYTHONPATH": os.pathsep.join(folders),
         "PYTHONUTF8": "1",
         "PYTHONUNBUFFERED": "1",

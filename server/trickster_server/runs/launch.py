@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from trickster_engine.programs import python_command
 from trickster_server.runs.interpreter import engine_environment
 
 _TAIL = 8000
@@ -49,10 +50,9 @@ class Launched:
 
 
 def launch(python: str, arguments: Sequence[str], run_directory: Path) -> Launched:
-    """Run `python -m trickster_engine ARGUMENTS` detached. Blocks for as long as a fork takes: call it in a thread.
+    """Run the engine's command line detached. Blocks for as long as a fork takes: call it in a thread.
 
-    The working folder is the one that holds the runs, so that no file beside the config can pose as one of Python's
-    modules. Raises OSError.
+    Raises OSError.
     """
     options: dict[str, Any]
     if sys.platform == "win32":
@@ -66,7 +66,8 @@ def launch(python: str, arguments: Sequence[str], run_directory: Path) -> Launch
     os.close(descriptor)
     reading = Path(name).open("rb")  # noqa: SIM115 - stays open for as long as the trainer may speak
     with Path(name).open("ab") as writing:
-        process = _start([python, "-m", "trickster_engine", *arguments], run_directory.parent, writing, options)
+        command = python_command("trickster_engine", *arguments, python=python)
+        process = _start(command, run_directory.parent, writing, options)
     with contextlib.suppress(OSError):
         Path(name).unlink()
     return Launched(process, run_directory, reading)

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from trickster_engine.programs import python_command
 from trickster_server.protocol import ErrorCode
 from trickster_server.rpc import RequestError
 from trickster_server.runs.engine_process import end
@@ -81,9 +82,7 @@ class GenerationWorker:
                 return
             try:
                 self._process = await asyncio.create_subprocess_exec(
-                    self.python,
-                    "-m",
-                    "trickster_engine.generation_worker",
+                    *python_command("trickster_engine.generation_worker", python=self.python),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=asyncio.subprocess.PIPE,

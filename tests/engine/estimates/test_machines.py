@@ -116,12 +116,12 @@ def test_a_speed_never_passes_for_a_measurement() -> None:
 
 
 def test_this_machine_is_seen_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machines_module.shutil, "which", lambda name: None)
+    monkeypatch.setattr(machines_module, "find_program", lambda name: None)
     here = find_machine("this")
     assert here.device_type == "cpu" and here.memory is not None and here.memory > 1 << 28
 
     def answers(output: str) -> None:
-        monkeypatch.setattr(machines_module.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+        monkeypatch.setattr(machines_module, "find_program", lambda name: "/usr/bin/nvidia-smi")
         monkeypatch.setattr(machines_module.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=output))
 
     answers("NVIDIA GeForce RTX 4090, 24564\nNVIDIA GeForce RTX 3090, 24576\n")

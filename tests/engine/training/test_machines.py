@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine.training.sockets import beyond_loopback, listeners
 from tests.engine.training.test_processes import Config, same_curve, several
 from tests.engine.training.test_resume import begin
 from trickster_engine.runs import RunDirectory, read_events
@@ -53,17 +54,14 @@ class Machines:
 
     def launch(self, config: Path, run: Path, *options: str) -> None:
         """Launch the run on both."""
-        for name, cable, address in zip(self.names, self._cables, self.addresses, strict=True):
+        for name, address in zip(self.names, self.addresses, strict=True):
             command = [
                 *("ip", "netns", "exec", name, sys.executable, "-m", "trickster_engine", "launch", str(config)),
                 *("--run-dir", str(run), "--nnodes", "2", "--rdzv-endpoint", f"{self.addresses[0]}:29400"),
                 *("--local-addr", address, "--patience", "8", *options),
             ]
-            environment = {**os.environ, "GLOO_SOCKET_IFNAME": cable}
             log = (run.parent / f"{name}.log").open("w")
-            self.processes.append(
-                subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True, env=environment)
-            )
+            self.processes.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True))
 
     def take_down(self) -> None:
         for process in self.processes:
@@ -100,6 +98,9 @@ def test_a_machine_that_is_cut_off_and_comes_back(tiny_config: Config, tmp_path:
     run = RunDirectory(tmp_path / "both")
     machines.launch(tiny_config("two", **several(2, training_config=training)), run.path, "--max-restarts", "3")
     wait_until_said(run, machines, "checkpoint", 20)
+    for process, address in zip(machines.processes, machines.addresses, strict=True):
+        # --local-addr names the only network on which anything listens, gloo's own sockets included.
+        assert {one.address for one in beyond_loopback(listeners(process.pid))} == {address}
     machines.cable("down")
     wait_until_said(run, machines, "error")
     for folder in (run.path / "checkpoints").glob("step-*"):

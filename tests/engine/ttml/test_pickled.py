@@ -123,3 +123,37 @@ def test_one_buffer_under_many_names_is_refused(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(pickle.dumps({"model_state": states}))
     with pytest.raises(TricksterError, match="larger than the file"):
         read(tmp_path / "f")
+
+
+def test_numbers_that_collide_as_names_are_refused_at_once(tmp_path: Path) -> None:
+    """All have the hash 0: a dictionary of 50,000 took over a minute."""
+    names = dict.fromkeys([b"\x8a\x0a" + (n * ((1 << 61) - 1)).to_bytes(10, "little") for n in range(1, 50_000)])
+    with pytest.raises(PickleError, match="large number"):
+        load(tmp_path / "f", b"\x80\x02}(" + b"".join(name + b"N" for name in names) + b"u.")
+
+
+@pytest.mark.parametrize(
+    ("record", "code"),
+    [
+        ({"format": 10**5000, "header": {}, "manifest": {}}, "checkpoint-format"),
+        ({"format": 1, "header": {}, "manifest": {"model": 5}}, "checkpoint-unreadable"),
+    ],
+    ids=["a format of 5,000 digits", "a number for a model"],
+)
+def test_a_record_of_the_wrong_kind_is_refused_in_words(record: object, code: str, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(pickle.dumps(record))
+    with pytest.raises(TricksterError) as refused:
+        read(tmp_path / "f")
+    assert refused.value.code == code
+
+
+def test_bfloat16_is_read_as_ml_dtypes_writes_it(tmp_path: Path) -> None:
+    """A type that is not NumPy's own is pickled with its size, its alignment and a flag."""
+    kind = b"cnumpy\ndtype\ncml_dtypes\nbfloat16\n\x89\x88\x87R(K\x03X\x01\x00\x00\x00<NNNK\x02K\x02K@tb"
+    array = (
+        b"\x80\x03cnumpy._core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R"
+        b"(K\x01K\x02\x85" + kind + b"\x89C\x04\x80?\x00@tb."
+    )
+    (tmp_path / "f").write_bytes(array)
+    with PickleFile(tmp_path / "f") as file:
+        assert (file.array(file.load()).astype(np.uint32) << 16).view(np.float32).tolist() == [1.0, 2.0]
