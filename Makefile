@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test check check-python test-python setup generate bench clean help
+.PHONY: train test check check-python test-python setup lock generate bench clean help
 
 help:
 	@echo "make train   train the smallest model and see proof that it learned"
@@ -19,16 +19,22 @@ train: setup
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml
+# What is installed, and with which sums, stands in requirements/; PyTorch is chosen by pip for this machine.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+TORCH := $(shell grep -o 'torch==[0-9.]*' pyproject.toml)
+
+$(STAMP): pyproject.toml requirements/training.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "Trickster needs Python 3.10 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[server]"
+	$(PIP) --require-hashes --no-deps -r requirements/training.txt
+	$(PIP) $(TORCH)
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 DEV_STAMP := $(VENV)/.installed-dev
-$(DEV_STAMP): $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[server,dev]"
+$(DEV_STAMP): $(STAMP) requirements/dev.txt
+	$(PIP) --require-hashes --no-deps -r requirements/dev.txt
 	@touch $@
 
 check: check-python check-extension
@@ -42,6 +48,10 @@ test: check test-python test-extension test-workbench test-workbench-oldest
 
 test-python: $(DEV_STAMP)
 	$(BIN)/pytest -n 3 --dist loadgroup tests
+
+# The newest packages that pyproject.toml allows, with their sums. Needs uv.
+lock:
+	requirements/lock.sh
 
 # Everything that is made from something else and kept in the repository. Tests fail where it is stale.
 generate: $(DEV_STAMP)

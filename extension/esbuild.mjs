@@ -1,4 +1,6 @@
 // Bundles the extension host's half and the dashboard's half into dist/. `--production` minifies, `--watch` rebuilds.
+// Which packages' code went into them stands in dist/bundled-packages.json, for the bill of materials.
+import { writeFile } from 'node:fs/promises';
 import { build, context } from 'esbuild';
 
 const production = process.argv.includes('--production');
@@ -10,6 +12,7 @@ const shared = {
   logLevel: 'info',
   legalComments: 'none',
   target: 'es2022',
+  metafile: true,
 };
 const bundles = [
   {
@@ -33,5 +36,10 @@ const bundles = [
 if (watch) {
   await Promise.all(bundles.map(async (options) => (await context(options)).watch()));
 } else {
-  await Promise.all(bundles.map((options) => build(options)));
+  const results = await Promise.all(bundles.map((options) => build(options)));
+  const inputs = results.flatMap(({ metafile }) => Object.keys(metafile.inputs));
+  const folders = inputs
+    .map((input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0])
+    .filter(Boolean);
+  await writeFile('dist/bundled-packages.json', `${JSON.stringify([...new Set(folders)].sort(), null, 2)}\n`);
 }

@@ -9,7 +9,8 @@ WORKBENCH_OLDEST := $(CACHE)/workbench-oldest
 OLDEST := 4.100.0
 VSIX := build/trickster.vsix
 EXTENSION_SOURCES := $(shell find extension/src extension/media server/trickster_server trickster_engine walkthroughs -type f \
-	-not -name '*.pyc' 2>/dev/null) extension/esbuild.mjs extension/scripts/vendor.py extension/README.md \
+	-not -name '*.pyc' 2>/dev/null) extension/esbuild.mjs extension/scripts/vendor.py extension/scripts/sbom.py \
+	requirements/server.txt package-lock.json extension/README.md \
 	extension/CHANGELOG.md package.json .vscodeignore pyproject.toml
 
 .PHONY: setup-node extension vsix code screenshots check-extension test-extension test-workbench test-workbench-oldest setup-workbench
@@ -29,17 +30,19 @@ extension: dist/.built
 dist/.built: $(EXTENSION_SOURCES) node_modules/.package-lock.json
 	@$(BIN)/python extension/scripts/vendor.py
 	@$(RUN_NODE) extension/esbuild.mjs --production
+	@$(BIN)/python extension/scripts/sbom.py
 	@touch $@
 
-# The package for `code --install-extension` and the marketplace.
+# The package for `code --install-extension` and the marketplace, and the bill of what it carries.
 vsix: $(VSIX)
-	@ls -l $(VSIX)
+	@ls -l $(VSIX) build/sbom.cdx.json
 
 $(VSIX): dist/.built
 	@mkdir -p build
 	@$(RUN_NODE) node_modules/@vscode/vsce/vsce package --no-dependencies --allow-missing-repository --no-rewrite-relative-links \
 		--readme-path extension/README.md --changelog-path extension/CHANGELOG.md --out $(VSIX) > build/vsix.log 2>&1 \
 		|| { cat build/vsix.log; exit 1; }
+	@cp dist/sbom.cdx.json build/
 
 check-extension: setup-node
 	@$(NPM) run --silent check
@@ -49,6 +52,7 @@ setup-workbench: node_modules/.package-lock.json
 
 # Inside the extension host, with the vscode API.
 test-extension: $(VSIX) setup-workbench
+	$(BIN)/pytest -q tests/shipping
 	CHROMIUM="$$(tests/workbench/browser.sh)" WORKBENCH=$(WORKBENCH) VSIX=$(VSIX) PYTHON=$(BIN)/python \
 		$(RUN_NODE) tests/extension/run.mts
 

@@ -16,24 +16,24 @@ for language modeling", Computer Speech and Language 13(4), 1999, section 3.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from trickster_engine.data.batches import Tokens, even_portions
-from trickster_engine.data.cache import write_atomically
 from trickster_engine.data.dataset import Dataset
+from trickster_engine.files import read_json, write_json_atomically
+from trickster_engine.sealed import seal, unseal
 
 # Counting is done in memory, about 80 bytes a token. A larger training text is represented by this many of its tokens,
 # taken in even portions from all of it.
 COUNTED_TOKENS = 4_000_000
 NAMES = ("uniform", "unigram", "bigram", "trigram")
 _BLOCK = 1 << 20  # tokens
-_FILE = "baselines-3-{vocab_size}.json"  # the number changes with the meaning
+_FILE = "baselines-4-{vocab_size}.json"  # the number changes with the meaning
 
 _Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
@@ -64,11 +64,8 @@ def measure_baselines(
         begin = 1 if start == 0 else 2
         total += [_negative_log_likelihood(levels, block, begin, vocab_size) for levels in predictors]
     predicted = len(val) - 1
-    nats = [math.log(vocab_size), *(float(value) / predicted for value in total)]
-    return [
-        Baseline(name, value, value / math.log(2) / characters_per_token)
-        for name, value in zip(NAMES, nats, strict=True)
-    ]
+    nats = [float(value) / predicted for value in total]
+    return _baselines(nats, vocab_size, characters_per_token)
 
 
 def ngram_baselines(dataset: Dataset, vocab_size: int | None = None) -> list[Baseline]:
@@ -78,14 +75,23 @@ def ngram_baselines(dataset: Dataset, vocab_size: int | None = None) -> list[Bas
     """
     vocab_size = dataset.tokenizer.vocab_size if vocab_size is None else vocab_size
     path = dataset.directory / _FILE.format(vocab_size=vocab_size)
-    with contextlib.suppress(OSError, ValueError, TypeError):  # missing or damaged: counted anew
-        kept = [Baseline(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
-        if [baseline.name for baseline in kept] == list(NAMES):
-            return kept
+    owner = f"{dataset.fingerprint} {vocab_size}"
+    with contextlib.suppress(OSError, ValueError, TypeError):  # missing, damaged or edited: counted anew
+        kept = unseal(read_json(path), owner)
+        return _baselines([float(kept[name]) for name in NAMES[1:]], vocab_size, dataset.characters_per_token)
     baselines = measure_baselines(dataset.train, dataset.measured_val, vocab_size, dataset.characters_per_token)
     with contextlib.suppress(OSError):  # a read-only cache costs only the time to count again
-        write_atomically(path, json.dumps([asdict(baseline) for baseline in baselines]).encode())
+        write_json_atomically(path, seal({baseline.name: baseline.nats for baseline in baselines[1:]}, owner))
     return baselines
+
+
+def _baselines(counted: list[float], vocab_size: int, characters_per_token: float) -> list[Baseline]:
+    """The baselines, from what was counted: nats of the unigram, bigram and trigram."""
+    nats = [math.log(vocab_size), *counted]
+    return [
+        Baseline(name, value, value / math.log(2) / characters_per_token)
+        for name, value in zip(NAMES, nats, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

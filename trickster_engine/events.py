@@ -1,12 +1,39 @@
 """The events of a run: the lines of `events.jsonl`, the payload of `trickster/event`, the messages the chart receives.
 
-This module is the only definition; the extension's TypeScript types are generated from it. Losses are in nats a token,
-times in seconds, `t` in unix seconds. A field that is None could not be known at that moment.
+This module is the only definition: the extension's TypeScript types are generated from it, and every line that is read
+is checked against it (`runs/schema.py`). Losses are in nats a token, times in seconds, `t` in unix seconds. A field
+that is None could not be known at that moment.
 """
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Annotated, Literal, NamedTuple, TypedDict
+
+
+class Between(NamedTuple):
+    """The least and the greatest value of a number."""
+
+    low: float
+    high: float
+
+
+class AtMost(NamedTuple):
+    """The most characters of a text."""
+
+    characters: int
+
+
+#: A moment: no later than the last day of the year 9999, beyond which no calendar goes.
+Moment = Annotated[float, Between(0, 253_402_300_799)]
+#: What training computes in 32 bits.
+Figure = Annotated[float, Between(-3.4028235e38, 3.4028235e38)]
+#: Updates done. JavaScript's numbers are exact up to here.
+Step = Annotated[int, Between(0, 2**53 - 1)]
+#: The bounds of texts keep a whole line, escapes and all, below `runs.events.LINE_LIMIT`.
+Name = Annotated[str, AtMost(1_000)]
+Words = Annotated[str, AtMost(60_000)]
+Prompt = Annotated[str, AtMost(30_000)]
+Written = Annotated[str, AtMost(130_000)]
 
 Status = Literal["starting", "preparing", "training", "evaluating", "stopping", "stopped", "finished", "failed"]
 
@@ -17,77 +44,77 @@ FINAL_STATUSES: frozenset[str] = frozenset({"stopped", "finished", "failed"})
 class StatusEvent(TypedDict):
     """The run entered a new phase. `step` is the number of updates done so far."""
 
-    t: float
+    t: Moment
     kind: Literal["status"]
     status: Status
-    step: int
-    message: str | None
+    step: Step
+    message: Words | None
 
 
 class StepEvent(TypedDict):
     """Progress since the last step event: `loss` and `grad_norm` are means over the updates in between."""
 
-    t: float
+    t: Moment
     kind: Literal["step"]
-    step: int
-    loss: float
-    lr: float
-    grad_norm: float
-    tokens_per_s: float
-    eta_s: float | None
-    mfu: float | None
+    step: Step
+    loss: Figure
+    lr: Figure
+    grad_norm: Figure
+    tokens_per_s: Figure
+    eta_s: Figure | None
+    mfu: Figure | None
 
 
 class EvalEvent(TypedDict):
     """Cross-entropy on the whole validation text, and by the same method on a fixed probe of the training text."""
 
-    t: float
+    t: Moment
     kind: Literal["eval"]
-    step: int
-    train_loss: float
-    val_loss: float
+    step: Step
+    train_loss: Figure
+    val_loss: Figure
     perplexity: float
 
 
 class SampleEvent(TypedDict):
     """Text the model wrote at this step; `text` does not repeat the prompt."""
 
-    t: float
+    t: Moment
     kind: Literal["sample"]
-    step: int
-    prompt: str
-    text: str
+    step: Step
+    prompt: Prompt
+    text: Written
 
 
 class CheckpointEvent(TypedDict):
     """A complete checkpoint exists at `path`, which is relative to the run directory unless a config moved it."""
 
-    t: float
+    t: Moment
     kind: Literal["checkpoint"]
-    step: int
-    path: str
-    val_loss: float | None
+    step: Step
+    path: Words
+    val_loss: Figure | None
     best: bool
 
 
 class WarningEvent(TypedDict):
     """Something the person should know; the run goes on."""
 
-    t: float
+    t: Moment
     kind: Literal["warning"]
-    code: str
-    message: str
-    advice: str
+    code: Name
+    message: Words
+    advice: Words
 
 
 class ErrorEvent(TypedDict):
     """Why the run ends."""
 
-    t: float
+    t: Moment
     kind: Literal["error"]
-    code: str
-    message: str
-    advice: str
+    code: Name
+    message: Words
+    advice: Words
 
 
 Event = StatusEvent | StepEvent | EvalEvent | SampleEvent | CheckpointEvent | WarningEvent | ErrorEvent

@@ -75,7 +75,7 @@ def require_plain(path: Path, *, follow_links: bool = False) -> None:
 
     Looked at before it is opened: opening a device can already do something.
     """
-    kind = _kind(path.stat() if follow_links else path.lstat())
+    kind = kind_of(path.stat() if follow_links else path.lstat())
     if kind is not None:
         raise NotAPlainFileError(path, kind)
 
@@ -87,14 +87,14 @@ def _as_plain(path: Path, flags: int) -> int:
         if error.errno in (errno.ELOOP, errno.EMLINK) and flags & _NO_LINK:
             raise NotAPlainFileError(path, "link") from error
         raise
-    kind = _kind(os.fstat(descriptor))
+    kind = kind_of(os.fstat(descriptor))
     if kind is not None:  # changed between the two looks
         os.close(descriptor)
         raise NotAPlainFileError(path, kind)
     return descriptor
 
 
-def _kind(status: os.stat_result) -> str | None:
+def kind_of(status: os.stat_result) -> str | None:
     """What a path leads to, in a word; None for a plain file."""
     kinds = {
         stat.S_IFLNK: "link",
@@ -110,9 +110,12 @@ def _kind(status: os.stat_result) -> str | None:
 def read_bytes(path: Path, limit: int = SMALL_FILE_BYTES, *, follow_links: bool = False) -> bytes:
     """The content of a plain file. Raises OSError: TooLargeError above `limit` bytes, NotAPlainFileError."""
     with open_plain(path, follow_links=follow_links) as file:
-        if os.fstat(file.fileno()).st_size > limit:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
             raise TooLargeError(path, limit)
-        data = file.read(limit + 1)  # a file of /proc has no size, and one that grows has another by now
+        data = file.read(size + 1)  # as much memory is taken as is asked for
+        if len(data) > size:  # a file of /proc has no size, and one that grows has another by now
+            data += file.read(limit + 1 - len(data))
     if len(data) > limit:
         raise TooLargeError(path, limit)
     return data

@@ -89,7 +89,7 @@ class Models:
 
     def get(self, path: Path) -> Loaded:
         """The model of a checkpoint, or of a run's newest one. Raises TricksterError."""
-        from trickster_engine.model.huggingface import CONFIG_FILE
+        from trickster_engine.model.config_file import CONFIG_FILE
         from trickster_engine.model.load import checkpoint_folder, load_model
 
         folder = checkpoint_folder(path, "latest")
@@ -183,7 +183,7 @@ class Worker:
     def _next_tokens(self, request: dict[str, Any]) -> dict[str, Any]:
         import torch
 
-        from trickster_engine.sampling import encode_prompt, require_numbers, shaped_probabilities
+        from trickster_engine.sampling import GREEDY_BELOW, encode_prompt, require_numbers, shaped_probabilities
 
         path = Path(request["path"])
         loaded = self._models.get(path)
@@ -196,7 +196,7 @@ class Worker:
         shown = believed
         if request.get("options") is not None:
             options = _options(path, loaded.folder, request["options"])
-            options = replace(options, temperature=max(options.temperature, 1e-3))
+            options = replace(options, temperature=max(options.temperature, GREEDY_BELOW))
             shown = shaped_probabilities(logits, options)[0]
         logs = torch.where(believed > 0, believed.log(), torch.zeros_like(believed))
         return {
@@ -239,15 +239,16 @@ def _likeliest(probabilities: Any, count: int, tokenizer: Any) -> list[dict[str,
 
 
 def _sampling_config(folder: Path) -> Any:
-    """The `sampling_config` of the run that a checkpoint belongs to; the defaults where it belongs to none."""
-    from trickster_engine.config.check import check
-    from trickster_engine.config.plan import SamplingConfig
+    """The `sampling_config` of the run that a checkpoint belongs to; the defaults where it belongs to none.
 
-    for parent in (folder, *folder.parents[:3]):
-        with contextlib.suppress(OSError):
-            plan = check((parent / "config.yaml").read_bytes().decode("utf-8", "replace"), None).plan
-            return plan.sampling if plan is not None else SamplingConfig()
-    return SamplingConfig()
+    Raises TricksterError where the run's config cannot be read.
+    """
+    from trickster_engine.config.plan import SamplingConfig
+    from trickster_engine.runs import RunDirectory, is_run_directory
+
+    run = next((parent for parent in (folder, *folder.parents[:3]) if is_run_directory(parent)), None)
+    plan = RunDirectory(run).readable_plan() if run else None
+    return plan.sampling if plan is not None else SamplingConfig()
 
 
 def _options(path: Path, folder: Path, given: dict[str, Any]) -> Any:

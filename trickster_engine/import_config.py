@@ -18,7 +18,13 @@ from trickster_engine.config.check import check
 from trickster_engine.config.keys import SECTIONS
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range
 from trickster_engine.config.scalars import as_yaml
+from trickster_engine.config.yaml_document import DEEPEST_NESTING
 from trickster_engine.errors import TricksterError
+from trickster_engine.files import read_text
+
+#: Theirs are about a kilobyte. Reading takes a second for a hundred of it.
+MOST_BYTES = 32_768
+_MOST_BRACKETS = 500
 
 Fate = Literal["kept", "changed", "left out"]
 
@@ -81,8 +87,8 @@ def is_tt_train(text: str) -> bool:
     if not any(word in text for word in _THEIR_WORDS):
         return False
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError:
+        document = _parsed(text)
+    except ValueError:
         return False
     if not isinstance(document, dict):
         return False
@@ -92,6 +98,26 @@ def is_tt_train(text: str) -> bool:
     own = isinstance(training, dict) and isinstance(training.get("optimizer"), str)
     found = isinstance(training, dict) and not own and bool(marks & set(training))
     return "transformer_config" in document or found
+
+
+def _parsed(text: str) -> Any:
+    """The document in a text of theirs. Raises ValueError where it is none, or larger or more tangled than theirs."""
+    if len(text) > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES:,} characters")
+    if text.count("[") + text.count("{") > _MOST_BRACKETS:  # the scanner's time grows with their square
+        raise ValueError(f"it has more than {_MOST_BRACKETS} lists and mappings in brackets")
+    try:
+        # A few lines of names that stand for one another can mean gigabytes once they are written out.
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("it has aliases (*name), which are not taken here")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST_NESTING:
+                raise ValueError("it is nested too deeply")
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
 
 
 def convert(text: str, model_text: str | None = None, path: Path | None = None) -> ConversionResult:
@@ -461,7 +487,19 @@ def _find_model(
             f"The model's file {named} is not where this file says.",
             "Set TT_METAL_RUNTIME_ROOT to the tt-metal folder, or give the model's file as well.",
         )
-    return _section(_load(found.read_text(encoding="utf-8"), found), "transformer_config")
+    return _section(_load(_text_of(found), found), "transformer_config")
+
+
+def _text_of(found: Path) -> str:
+    try:
+        return read_text(found, MOST_BYTES, follow_links=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8 text"
+    raise TricksterError(
+        "model-config-missing", f"The model's file {found} cannot be read: {reason}.", "Give the model's file as well."
+    )
 
 
 def _resolve(named: str, path: Path | None) -> Path | None:
@@ -481,8 +519,8 @@ def _resolve(named: str, path: Path | None) -> Path | None:
 def _load(text: str, path: Path | None) -> dict[str, Any]:
     where = f" {path}" if path else ""
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        document = _parsed(text)
+    except ValueError as error:
         raise TricksterError(
             "yaml-unreadable", f"The file{where} is not readable YAML: {error}", "Mend it, and convert it again."
         ) from error

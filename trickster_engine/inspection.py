@@ -15,7 +15,6 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.data.prepare import prepare
 from trickster_engine.estimates import ParameterCount, estimate
 from trickster_engine.model.llama import Llama
-from trickster_engine.printable import printable
 from trickster_engine.sampling import SamplingOptions, sample
 
 #: Tokens of held-out text that the first loss is taken over; random weights need no more to show ln V.
@@ -57,7 +56,7 @@ class Inspection:
             f"Loss of random weights: {self.random_loss:.4f} nats; guessing is ln V = {self.uniform_loss:.4f}",
             "",
             "What random weights write:",
-            printable(self.prompt + self.noise),
+            self.prompt + self.noise,
         ]
         return "\n".join(lines)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from trickster_engine.report.blocks import BLOCKS, PICTURES, picture_name
 from trickster_engine.report.history import history
-from trickster_engine.runs import RunDirectory, read_events
+from trickster_engine.runs import RunDirectory
 
 if TYPE_CHECKING:  # rendering pages needs no torch
     from trickster_engine.data.dataset import Dataset
@@ -43,26 +43,28 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
     from trickster_engine.report.study import study
     from trickster_engine.sampling import SamplingOptions, sample
     from trickster_engine.training.checkpoints import checkpoint_name
+    from trickster_engine.training.trained_plan import plan_as_trained
 
     identity, plan = run.identity(), run.plan()
     if identity is None or plan is None:
         raise SystemExit(f"{run.path} is not a run that has begun")
-    past = history(read_events(run.events_path)[0])
-    if past.step == 0:
+    past = history(run.events_path, saved_only=True)
+    if past.saved_step == 0:
         raise SystemExit(f"{run.path} has no checkpoint yet")
     dataset = trained_text(plan, identity)
     options = SamplingOptions.from_config(plan.sampling)
-    # Of two events with the same step, the later one is of the weights that training went on with.
-    points = {e["step"]: (e["train_loss"], e["val_loss"]) for e in past.events if e["kind"] == "eval"}
-    steps = {e["step"]: e for e in past.events if e["kind"] == "step"}
-    samples = {e["step"]: (e["prompt"], e["text"]) for e in past.events if e["kind"] == "sample"}
-    if past.step not in points:  # stopped between two evaluations
-        model, tokenizer, _ = load_model(run.path, checkpoint_name(past.step))
-        points[past.step] = _losses(model, dataset)
+    points = {event["step"]: (event["train_loss"], event["val_loss"]) for event in past.evaluations}
+    samples = {event["step"]: (event["prompt"], event["text"]) for event in past.samples}
+    if past.saved_step not in points:  # stopped between two evaluations
+        model, tokenizer, _ = load_model(run.path, checkpoint_name(past.saved_step))
+        points[past.saved_step] = _losses(model, dataset)
         prompt = plan.sampling.prompt
-        samples[past.step] = (prompt, sample(model, tokenizer, prompt, options))
+        samples[past.saved_step] = (prompt, sample(model, tokenizer, prompt, options))
     best = min(points, key=lambda step: points[step][1])
-    model, tokenizer, folder = load_model(run.path, checkpoint_name(past.step) if best == past.step else "best")
+    model, tokenizer, folder = load_model(
+        run.path, checkpoint_name(past.saved_step) if best == past.saved_step else "best"
+    )
+    plan, _ = plan_as_trained(folder, plan)
     proof = compare(model, tokenizer, dataset, [plan.sampling.prompt], options, plan.training.seed)
     return {
         "machine": machine,
@@ -79,8 +81,8 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
             for step, (train, val) in sorted(points.items())
         ],
         "steps": [
-            {"step": step, "loss": round(event["loss"], 4), "tokens_per_s": round(event["tokens_per_s"])}
-            for step, event in _thinned(sorted(steps.items()))
+            {"step": event["step"], "loss": round(event["loss"], 4), "tokens_per_s": round(event["tokens_per_s"])}
+            for event in _thinned(past.steps)
         ],
         "samples": [{"step": step, "prompt": prompt, "text": text} for step, (prompt, text) in sorted(samples.items())],
         "best": folder.name,
@@ -114,7 +116,7 @@ def _losses(model: Llama, dataset: Dataset) -> tuple[float, float]:
     return mean_loss(model, rows), held_out_loss(model, dataset.measured_val)
 
 
-def _thinned(steps: list[tuple[int, StepEvent]]) -> list[tuple[int, StepEvent]]:
+def _thinned(steps: list[StepEvent]) -> list[StepEvent]:
     """At most `_MOST_STEPS` of the steps, evenly spread: the file of a long run is no larger than a short one's."""
     return steps[:: max(1, math.ceil(len(steps) / _MOST_STEPS))]
 

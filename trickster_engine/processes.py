@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import IO, Any
 
 from trickster_engine.programs import find_program
 
@@ -117,7 +118,7 @@ if sys.platform == "win32":
     # Windows locks are mandatory: lock a byte far behind the text so that others can still read who holds the file.
     _LOCK_OFFSET = 1 << 20
 
-    def lock_file(file: TextIO) -> bool:
+    def lock_file(file: IO[Any]) -> bool:
         """Take the lock without waiting; False if another process has it."""
         position = file.tell()
         file.seek(_LOCK_OFFSET)
@@ -129,13 +130,18 @@ if sys.platform == "win32":
             file.seek(position)
         return True
 
-    def unlock_file(file: TextIO) -> None:
+    def lock_folder(descriptor: int) -> bool:
+        """Nothing to take: here a folder with an open file in it can neither be moved nor removed."""
+        return True
+
+    def unlock_file(file: IO[Any]) -> None:
         """Give the lock back."""
         file.seek(_LOCK_OFFSET)
         msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
 
-    def is_locked(file: TextIO) -> bool:
+    def is_locked(file: IO[Any] | int) -> bool:
         """Whether another process has the lock."""
+        assert not isinstance(file, int)
         if not lock_file(file):
             return True
         unlock_file(file)
@@ -144,7 +150,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def lock_file(file: TextIO) -> bool:
+    def lock_file(file: IO[Any]) -> bool:
         """Take the lock without waiting; False if another process has it."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -152,15 +158,26 @@ else:
             return False
         return True
 
-    def unlock_file(file: TextIO) -> None:
+    def unlock_file(file: IO[Any]) -> None:
         """Give the lock back."""
         fcntl.flock(file, fcntl.LOCK_UN)
 
-    def is_locked(file: TextIO) -> bool:
+    def lock_folder(descriptor: int) -> bool:
+        """Take the lock of an open folder without waiting; False if another process has it.
+
+        Some network file systems lock no folders. There the lock on a file has to do.
+        """
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+        return True
+
+    def is_locked(file: IO[Any] | int) -> bool:
         """Whether another process has the lock. Two that ask at once do not take each other for it."""
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
+        except OSError as error:
+            return error.errno in (errno.EWOULDBLOCK, errno.EACCES)
         fcntl.flock(file, fcntl.LOCK_UN)
         return False

@@ -15,6 +15,9 @@ from trickster_engine.errors import TricksterError
 from trickster_engine.model.decoding import token_reader
 from trickster_engine.model.llama import KeyValueCache, Llama
 
+#: Below this temperature the likeliest token is always taken: divided by less, logits leave the range of fp32.
+GREEDY_BELOW = 1e-3
+
 
 @dataclass(frozen=True)
 class SamplingOptions:
@@ -168,7 +171,7 @@ def choose(logits: Tensor, text: Tensor, options: SamplingOptions, generator: to
         present = logits.gather(1, text)
         penalised = torch.where(present > 0, present / options.repetition_penalty, present * options.repetition_penalty)
         logits = logits.scatter(1, text, penalised)
-    if options.temperature == 0:
+    if options.temperature < GREEDY_BELOW:
         return logits.argmax(dim=-1)
     probabilities = shaped_probabilities(logits, options)
     # Exponential waiting times with these rates: each token comes first as often as it is probable. That is what
@@ -178,7 +181,7 @@ def choose(logits: Tensor, text: Tensor, options: SamplingOptions, generator: to
 
 def shaped_probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
     """Probabilities [B, V] after temperature, top-k and top-p."""
-    logits = logits / options.temperature
+    logits = logits / max(options.temperature, GREEDY_BELOW)
     if 0 < options.top_k < logits.shape[-1]:
         smallest = logits.topk(options.top_k).values[:, -1:]
         logits = logits.masked_fill(logits < smallest, -torch.inf)
@@ -187,6 +190,7 @@ def shaped_probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
         ordered, order = probabilities.sort(dim=-1, descending=True)
         # A token is dropped when those before it already reach top_p; the likeliest always stays.
         dropped = ordered.cumsum(dim=-1) - ordered >= options.top_p
+        dropped[:, 0] = False  # also where top_p is 0 in the logits' number format
         ordered = ordered.masked_fill(dropped, 0.0)
         probabilities = torch.zeros_like(probabilities).scatter(1, order, ordered)
         probabilities /= probabilities.sum(dim=-1, keepdim=True)
@@ -203,6 +207,6 @@ def next_token_probabilities(
     with torch.no_grad():
         logits = model(ids)[:, -1, : tokenizer.vocab_size].float().cpu()
     model.train(was_training)
-    probabilities = (logits / max(temperature, 1e-3)).softmax(dim=-1)[0]
+    probabilities = (logits / max(temperature, GREEDY_BELOW)).softmax(dim=-1)[0]
     top = probabilities.topk(min(count, len(probabilities)))
     return [(tokenizer.decode([int(i)]), float(p)) for p, i in zip(top.values, top.indices, strict=True)]

@@ -1,18 +1,17 @@
 """Reading ttml's pickled checkpoints on any machine, without ttml and without running what a pickle asks to run.
 
-A pickle is a program. This reader carries out the few operations that make NumPy arrays; every other class or function
-that a file names becomes an inert object that only remembers what it was given. Two formats are known: the single
-record that `train_nanogpt.py` wrote, and the stream of records of `ttml.checkpointing` (one header, then one array for
-each tensor, in the order of the header's manifest).
+`pickled.py` makes plain data of the file; what it holds is looked at here. Two formats are known: the single record
+that `train_nanogpt.py` wrote, and the stream of records of `ttml.checkpointing` (one header, then one array for each
+tensor, in the order of the header's manifest).
 """
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,26 +19,9 @@ from numpy.typing import NDArray
 from trickster_engine.backends.ttml_weights import TtmlLayout
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.errors import TricksterError
+from trickster_engine.pickled import Named, PickleError, PickleFile, whole_number
 
 Floats = NDArray[np.float32]
-
-
-class Opaque:
-    """An object of a class that this reader does not know: its name and what it was made of. It can do nothing."""
-
-    module = ""
-    name = ""
-
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        self.arguments = (arguments, keywords)
-        self.state: Any = None
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-    def get(self, name: str) -> Any:
-        """A field of the object, or None."""
-        return self.state.get(name) if isinstance(self.state, dict) else None
 
 
 @dataclass(frozen=True)
@@ -49,7 +31,7 @@ class TtmlCheckpoint:
     step: int | None
     model: Mapping[str, Floats]
     optimizer: Mapping[str, Any]  # numbers, and arrays below their kinds; empty if the file holds none
-    header: Mapping[str, Any]  # whatever the program that saved it added; classes are `Opaque`
+    header: Mapping[str, Any]  # whatever the program that saved it added; objects are `Named`
 
     def model_config(
         self,
@@ -76,7 +58,14 @@ class TtmlCheckpoint:
                 f"The file does not say what the model's {', '.join(missing)} were: they are in no weight's shape.",
                 "Give them: they are num_heads, theta and max_sequence_length of the model's YAML.",
             )
-        return self._inferred(int(heads), float(theta), int(length))
+        try:
+            return self._inferred(int(heads), float(theta), int(length))
+        except (TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError) as error:
+            raise TricksterError(
+                "not-a-llama",
+                "The shapes in the checkpoint are not those of a Llama with the heads that it or you name.",
+                "Give a checkpoint of a nanollama model, and the num_heads of its YAML.",
+            ) from error
 
     def canonical_weights(self, config: ModelConfig) -> dict[str, Floats]:
         """The weights under their Hugging Face names and row order. Raises TricksterError if they are another model."""
@@ -91,10 +80,14 @@ class TtmlCheckpoint:
                 "not-a-llama", "The checkpoint holds no Llama of ttml's.", "Give a checkpoint of a nanollama model."
             )
         vocabulary, hidden = output[0].shape[-2:]
+        if min(heads, length) < 1 or length > 1 << 24 or hidden % heads or not math.isfinite(theta) or theta < 1:
+            raise ValueError(f"{heads} heads, context {length}, theta {theta}")
         head = hidden // heads
         fused = self._ending("attention/qkv_linear/weight")
         split = self._ending("attention/kv_linear/weight")
         kv_rows = split[0].shape[-2] if split else fused[0].shape[-2] - hidden
+        if head % 2 or kv_rows < 2 * head or kv_rows % (2 * head):
+            raise ValueError(f"{kv_rows} rows of keys and values for heads of {head}")
         return ModelConfig(
             vocab_size=vocabulary,
             hidden_dim=hidden,
@@ -115,138 +108,95 @@ class TtmlCheckpoint:
 def read(path: Path) -> TtmlCheckpoint:
     """Read a checkpoint of either format. Raises TricksterError for anything else."""
     try:
-        with path.open("rb") as file:
-            first = _Unpickler(file).load()
+        with PickleFile(path) as file:
+            first = file.load()
             if isinstance(first, dict) and "manifest" in first:
                 return _streamed(first, file)
             if isinstance(first, dict) and "model_state" in first:
-                return _single(first)
+                return _single(first, file)
     except OSError as error:
         raise TricksterError(
             "checkpoint-missing", f"{path} cannot be read: {error.strerror}.", "Name a .pkl file of ttml's."
         ) from error
-    except TricksterError:
-        raise
-    except Exception as error:  # an unpickler raises nearly anything on a damaged file
-        raise _unreadable(path, f"{type(error).__name__}: {error}") from error
+    except PickleError as error:
+        raise _unreadable(path, str(error)) from error
     raise _unreadable(path, "it is neither of the two formats")
 
 
-class _Unpickler(pickle.Unpickler):
-    """Knows how arrays are made, and turns everything else into `Opaque`."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        allowed = _ALLOWED.get((module.replace("numpy.core", "numpy._core"), name))
-        if allowed is not None:
-            return allowed
-        return type(name.rsplit(".", 1)[-1], (Opaque,), {"module": module, "name": name})
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("persistent objects are not part of ttml's checkpoints")
-
-
-class _BFloat16:
-    """Stands for ml_dtypes.bfloat16, whether or not that is installed: such arrays arrive as their bits."""
-
-
-def _dtype(kind: Any, *_flags: Any) -> np.dtype[Any]:
-    made = np.dtype("<u2") if kind is _BFloat16 else np.dtype(kind)
-    if made.hasobject:
-        raise pickle.UnpicklingError("an array of objects")
-    return made
-
-
-def _empty_array(kind: Any, _shape: Any, _type: Any) -> Any:
-    if kind is not np.ndarray:
-        raise pickle.UnpicklingError("an array of a class of its own")
-    return np.ndarray((0,), dtype="b")
-
-
-def _from_buffer(buffer: Any, dtype: np.dtype[Any], shape: tuple[int, ...], order: str) -> NDArray[Any]:
-    array: NDArray[Any] = np.frombuffer(buffer, dtype=dtype).reshape(shape, order="F" if order == "F" else "C")
-    return array
-
-
-def _bytes(text: str, _encoding: str) -> bytes:
-    return text.encode("latin-1")
-
-
-def _scalar(dtype: np.dtype[Any], data: bytes) -> Any:
-    return np.frombuffer(data, dtype=dtype)[0]
-
-
-_ALLOWED: Mapping[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): _dtype,
-    ("numpy._core.multiarray", "_reconstruct"): _empty_array,
-    ("numpy._core.multiarray", "scalar"): _scalar,
-    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
-    ("ml_dtypes", "bfloat16"): _BFloat16,
-    ("_codecs", "encode"): _bytes,
-}
-
-
-def _single(record: Mapping[str, Any]) -> TtmlCheckpoint:
-    model = {name: _floats(entry["data"], entry.get("shape")) for name, entry in record["model_state"].items()}
+def _single(record: Mapping[str, Any], file: PickleFile) -> TtmlCheckpoint:
+    states = record["model_state"]
+    entries = states.values() if isinstance(states, dict) else [None]
+    if not all(isinstance(entry, dict) and "data" in entry for entry in entries):
+        raise PickleError("its model_state holds no arrays")
+    model = {str(name): _floats(file, entry["data"], entry.get("shape")) for name, entry in states.items()}
     header = {key: value for key, value in record.items() if key != "model_state"}
-    return TtmlCheckpoint(_step(header), model, {}, header)
+    return TtmlCheckpoint(whole_number(header.get("step")), model, {}, header)
 
 
-def _streamed(record: Mapping[str, Any], file: BinaryIO) -> TtmlCheckpoint:
-    if record.get("format") != 1:
+def _streamed(record: Mapping[str, Any], file: PickleFile) -> TtmlCheckpoint:
+    version = record.get("format")
+    if version != 1:
+        known = version if isinstance(version, int) and abs(version) < 1 << 32 else "unknown"
         raise TricksterError(
             "checkpoint-format",
-            f"The checkpoint has format {record.get('format')!r}; Trickster knows 1.",
+            f"The checkpoint has format {known}; Trickster knows 1.",
             "Load it with the ttml that wrote it and save the weights as NumPy arrays.",
         )
-    groups = {name: _rebuild(node, lambda: _Unpickler(file).load()) for name, node in record["manifest"].items()}
-    header = dict(record.get("header") or {})
-    return TtmlCheckpoint(_step(header), groups.get("model", {}), groups.get("optimizer", {}), header)
+    manifest, header = record["manifest"], record.get("header") or {}
+    if not isinstance(manifest, dict) or not isinstance(header, dict):
+        raise PickleError("its header or its manifest is no list of names")
+    walk = _Manifest(file)
+    groups = {name: walk.filled(node) for name, node in manifest.items()}
+    model, optimizer = groups.get("model", {}), groups.get("optimizer", {})
+    if not isinstance(model, dict) or not all(isinstance(array, np.ndarray) for array in model.values()):
+        raise PickleError("its model holds something else than arrays")
+    return TtmlCheckpoint(whole_number(header.get("step")), model, optimizer, header)
 
 
-def _rebuild(node: Any, following: Callable[[], Any]) -> Any:
-    """Fill a manifest's skeleton with the arrays that follow it in the file, in the file's order."""
-    if not isinstance(node, dict):
-        return node
-    if "named_parameters" in node:
-        return {name: _floats(following(), None) for name in node["named_parameters"]}
-    return {name: _rebuild(child, following) for name, child in node.items()}
+class _Manifest:
+    """Fills a manifest's skeleton with the arrays that follow it in the file, in the file's order."""
+
+    #: One group under many names would be walked as often; a model has a dozen groups.
+    _MOST_GROUPS = 1_000
+
+    def __init__(self, file: PickleFile) -> None:
+        self._file = file
+        self._left = self._MOST_GROUPS
+
+    def filled(self, node: Any) -> Any:
+        if not isinstance(node, dict):
+            return node
+        self._left -= 1
+        if self._left < 0:
+            raise PickleError("its manifest has too many groups")
+        names = node.get("named_parameters")
+        if isinstance(names, (dict, list, tuple)):
+            return {str(name): _floats(self._file, self._file.load(), None) for name in names}
+        return {name: self.filled(child) for name, child in node.items()}
 
 
-def _floats(array: Any, shape: Any) -> Floats:
-    if not isinstance(array, np.ndarray):
-        raise pickle.UnpicklingError(f"a {type(array).__name__} where an array should be")
-    if array.dtype == np.uint16:  # bfloat16 is the upper half of a float32
+def _floats(file: PickleFile, value: Any, shape: Any) -> Floats:
+    array = file.array(value)
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # bfloat16 is the upper half of a float32
         array = (array.astype(np.uint32) << 16).view(np.float32)
-    values = np.array(array, dtype=np.float32)
-    return values if shape is None else values.reshape(tuple(int(size) for size in shape))
-
-
-def _step(header: Mapping[str, Any]) -> int | None:
-    step = header.get("step")
-    return int(step) if isinstance(step, (int, np.integer)) else None
+    values = array.astype(np.float32)
+    if shape is None:
+        return values
+    if not isinstance(shape, (list, tuple)) or not all(whole_number(size) is not None for size in shape):
+        raise PickleError("an array of an impossible shape")
+    try:
+        return values.reshape([whole_number(size) or 0 for size in shape])
+    except ValueError as error:
+        raise PickleError(str(error)) from error
 
 
 def _saved(saved: Any, *names: str) -> Any:
     """A value of a saved model config, which is a mapping or an object of a script's class."""
     for name in names:
-        value = saved.get(name) if isinstance(saved, (dict, Opaque)) else None
+        value = saved.get(name) if isinstance(saved, (dict, Named)) else None
         if value is not None:
             return value
     return None
-
-
-def opaque_objects(value: Any) -> Iterator[Opaque]:
-    """The objects of unknown classes in a header: what was not carried out."""
-    if isinstance(value, Opaque):
-        yield value
-        value = value.state
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from opaque_objects(inner)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from opaque_objects(inner)
 
 
 def _unreadable(path: Path, why: str) -> TricksterError:

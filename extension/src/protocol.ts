@@ -96,7 +96,7 @@ export type ConfigValue = string | number | boolean | null | ConfigValue[];
 
 /** `initializationOptions` of `initialize`; every field may be left out. */
 export interface InitializationOptions {
-  /** false: the folder is not trusted. The server then checks and explains files and starts no process at all. */
+  /** true: the person trusts the folder. Left out, false or anything else: the server checks and explains files, and starts no process, writes no file and removes none. */
   trusted?: boolean;
   /** The interpreter that trains; it may differ from the server's. Left out: the server's own. */
   python?: string | null;
@@ -235,16 +235,22 @@ export interface StopRunResult {
   state: RunState;
 }
 
-/** Remove a run for good, wherever its checkpoints and its log lie. A live run is not deleted: stop it first. */
+/** Remove a run for good: files that a run is known to hold, and checkpoints that carry its own mark. What a person has put beside them stays, and so do folders elsewhere that the run's files name but that carry no mark of it. A live run is not deleted: stop it first. */
 export interface DeleteRunParams {
   /** The run. */
   runId: string;
+  /** true: only say what would go and what would stay. */
+  dryRun?: boolean;
 }
 
-/** What was removed. */
+/** What was removed, or would be. */
 export interface DeleteRunResult {
-  /** The directory that is gone. */
+  /** The run directory. */
   runDirectory: string;
+  /** What goes: a file, or a folder that holds nothing but what belongs to the run. None of them is a link. */
+  removed: string[];
+  /** What stays, because nothing says that it is the run's. */
+  kept: string[];
 }
 
 /** Read the events of a run, for a chart that was not there from the start. */
@@ -570,7 +576,7 @@ export interface RunsChangedParams {
   runs: RunInfo[];
 }
 
-/** The person has decided to trust the folder; processes may be started from now on. */
+/** The person has decided to trust the folder: every request is answered from now on. */
 export interface TrustGrantedParams {}
 
 /** The person has chosen another interpreter. */

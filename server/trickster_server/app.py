@@ -27,6 +27,7 @@ from trickster_server.environment import Environment
 from trickster_server.features import register_features
 from trickster_server.features.diagnostics import Diagnostics
 from trickster_server.parent import watch_parent
+from trickster_server.private_folder import PrivateFolder
 from trickster_server.progress import ProgressTokens
 from trickster_server.rpc import TricksterProtocol, make_converter
 from trickster_server.runs.interpreter import Interpreters
@@ -35,7 +36,7 @@ from trickster_server.runs.service import RunService
 from trickster_server.stdio import FrameReader, FrameWriter
 from trickster_server.timing import Timing
 from trickster_server.warm_up import warm_up
-from trickster_server.wire import WireError, from_wire, to_wire
+from trickster_server.wire import options_from_wire, to_wire
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ class TricksterServer(LanguageServer):
             converter_factory=make_converter,
         )
         self.options = messages.InitializationOptions()
-        self.trusted = True
+        #: Nothing is started, written or removed before the client has said so.
+        self.trusted = False
         self.documents = Documents()
         self.progress_bars = ProgressTokens(self)
         self.interpreters = Interpreters()
@@ -64,6 +66,8 @@ class TricksterServer(LanguageServer):
         self.environment = Environment(self)
         self.diagnostics = Diagnostics(self)
         self.runs = RunService(self)
+        self.private = PrivateFolder()
+        self._wrong_options: list[str] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended: asyncio.Future[int] | None = None
         self._log = ClientLog(self)
@@ -98,6 +102,8 @@ class TricksterServer(LanguageServer):
         self.protocol.frame_handled = reader.done_with_one
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             with contextlib.suppress(NotImplementedError, RuntimeError, AttributeError, ValueError):
+                if name == "SIGHUP" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+                    continue  # as whoever started it with nohup has it
                 loop.add_signal_handler(getattr(signal, name), self.exit_requested, 0)
         reader.start()
         code = await self._ended
@@ -118,6 +124,7 @@ class TricksterServer(LanguageServer):
             await asyncio.wait_for(self.runs.close(), 3.0)
         await self.registry.close()
         self._log.remove()
+        self.private.remove()
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Do something beside the requests. An error ends in the log, not in silence."""
@@ -139,11 +146,9 @@ class TricksterServer(LanguageServer):
 
     def _initialize(self, params: types.InitializeParams) -> None:
         self._log.install(asyncio.get_running_loop())
-        try:
-            given = params.initialization_options
-            self.options = from_wire(messages.InitializationOptions, given if given is not None else {})
-        except WireError as error:
-            logger.warning("Initialization options are passed over: %s", error)
+        self.options, self._wrong_options = options_from_wire(
+            messages.InitializationOptions, params.initialization_options
+        )
         self.trusted = self.options.trusted
         self.interpreters.chosen = self.options.python
         self.documents.encoding = self.workspace.position_encoding or types.PositionEncodingKind.Utf16
@@ -152,6 +157,9 @@ class TricksterServer(LanguageServer):
         # From here on only what requests leave behind is looked through, which takes no time worth noticing.
         gc.freeze()
         gc.enable()
+        if self._wrong_options:
+            words = f"Trickster does not understand these initialization options: {'; '.join(self._wrong_options)}."
+            self.window_show_message(types.ShowMessageParams(types.MessageType.Warning, words))
         if self.process_id is not None:
             self.spawn(watch_parent(self.process_id, partial(self.exit_requested, 1)), "watch the client")
         self.registry.start(self.folders(), self.options.following)

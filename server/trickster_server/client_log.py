@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
+from trickster_engine.printable import printable
+
 if TYPE_CHECKING:
     from trickster_server.app import TricksterServer
 
@@ -53,7 +55,7 @@ class ClientLog(logging.Handler):
         if self._loop is None or self._sending:
             return
         with contextlib.suppress(Exception):
-            text = self.format(record)
+            text = printable(self.format(record))  # names and errors may hold anything
             kind = next((kind for level, kind in _LEVELS if record.levelno >= level), types.MessageType.Log)
             self._loop.call_soon_threadsafe(self._send, kind, text)
 

@@ -21,10 +21,12 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.config.settings import Settings
 from trickster_engine.config.text import Lines
 from trickster_engine.config.walk import Walk
+from trickster_engine.files import read_bytes
 from trickster_server.paths import file_key, unresolved_key
 from trickster_server.positions import Columns, Encoding, changed
 
 _TOP_KEY = re.compile(r"^(?:model_config|training_config)[ \t]*:", re.MULTILINE)
+_CONFIG_BYTES = 4 << 20
 _YAML_NAMES = (".yaml", ".yml")
 _OWN_NAMES = (".trickster.yaml", ".trickster.yml")
 
@@ -44,6 +46,11 @@ def path_of(uri: str) -> Path | None:
 def uri_of(path: Path) -> str:
     """The address of a file."""
     return from_fs_path(str(path)) or path.as_uri()
+
+
+def read_config(path: Path) -> bytes:
+    """A file that the client names. Raises OSError, also for what is no plain file or larger than any config."""
+    return read_bytes(path, _CONFIG_BYTES, follow_links=True)
 
 
 def is_config(uri: str, language: str | None, text: str) -> bool:
@@ -206,7 +213,7 @@ class Documents:
         if path is None:
             return None
         try:
-            text = path.read_bytes().decode("utf-8", "replace")
+            text = read_config(path).decode("utf-8", "replace")
         except OSError:
             return None
         return Document(uri, text, None, "yaml", self.encoding)

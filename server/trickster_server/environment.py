@@ -23,13 +23,15 @@ from trickster_engine.config.check import check_document
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Position, Problem, Range
 from trickster_engine.config.scalars import shown
+from trickster_engine.data.cache import known_cache_directory
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.fitting import Fit, fit
 from trickster_engine.estimates.machines import Machine
+from trickster_engine.files import path_meant
 from trickster_engine.programs import find_program
+from trickster_engine.system.units import size_text
 from trickster_server import figures
 from trickster_server.documents import Document
-from trickster_server.numbers import memory
 
 if TYPE_CHECKING:
     from trickster_engine.data.corpus import CorpusFile
@@ -203,19 +205,20 @@ def look_at_corpus(plan: Plan, folder: Path | None) -> Corpus | None:
     if plan.data.corpus == "shakespeare":
         path = _shakespeare()
         return Corpus(path is not None, SHAKESPEARE_BYTES, path)
-    described = describe_corpus(plan.data.corpus, folder or Path.home())
+    described = describe_corpus(plan.data.corpus, folder or Path())
     if described.problem is not None:
         return Corpus(False, None, None)
-    return Corpus(True, described.characters or described.bytes, described.path)
+    return Corpus(True, described.characters or described.bytes or None, described.path)
 
 
 def _shakespeare() -> Path | None:
     """The copy of Tiny Shakespeare on this machine."""
     from trickster_engine.data.corpus import SHAKESPEARE_BYTES, SHAKESPEARE_FILE
 
-    candidates = [cache_folder() / SHAKESPEARE_FILE]
+    cache = known_cache_directory()
+    candidates = [cache / SHAKESPEARE_FILE] if cache is not None else []
     if given := os.environ.get("TRICKSTER_CORPUS_DIR"):
-        candidates.insert(0, Path(given).expanduser() / SHAKESPEARE_FILE)
+        candidates.insert(0, path_meant(Path(), given) / SHAKESPEARE_FILE)
     for path in candidates:
         try:
             if path.stat().st_size == SHAKESPEARE_BYTES:
@@ -223,21 +226,6 @@ def _shakespeare() -> Path | None:
         except OSError:
             continue
     return None
-
-
-def cache_folder() -> Path:
-    """The user's cache. The engine asks a package for it that the packaged server does without."""
-    try:
-        from trickster_engine.data.cache import cache_directory
-
-        return cache_directory()
-    except ModuleNotFoundError:
-        pass
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "trickster" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "trickster"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trickster"
 
 
 def _corpus_problems(plan: Plan, corpus: Corpus | None, document: Document) -> list[Problem]:
@@ -267,12 +255,12 @@ def _prompt_problems(plan: Plan, corpus: Corpus | None, document: Document, fold
 
 
 def _files(plan: Plan, corpus: Corpus, folder: Path | None) -> tuple[CorpusFile, ...]:
-    from trickster_engine.data.corpus import file_now, text_files
+    from trickster_engine.data.corpus import MOST_FILES_DESCRIBED, file_now, text_files
 
     try:
         if plan.data.corpus == "shakespeare":
             return (file_now(corpus.path),) if corpus.path is not None else ()
-        return text_files(plan.data.corpus, folder).files if folder is not None else ()
+        return text_files(plan.data.corpus, folder, MOST_FILES_DESCRIBED).files if folder is not None else ()
     except (OSError, TricksterError):
         return ()
 
@@ -285,7 +273,7 @@ def _look_for(word: str, files: tuple[CorpusFile, ...]) -> tuple[bool, str]:
     beginning = ""
     try:
         for file in files:
-            text = "".join(read_text_chunks(file.path))
+            text = "".join(read_text_chunks(file.path, size=file.size))
             if word in text:
                 return True, ""
             beginning = beginning or _beginning(text)
@@ -342,7 +330,7 @@ def memory_advice(plan: Plan, available: float, name: str, on_gpu: bool) -> str 
     if needed <= available:
         return None
     processes = f" for its {devices} processes" if devices > 1 and not on_gpu else ""
-    return f"Training needs about {memory(needed)}{processes}, and {name} has {memory(available)}. {advice}"
+    return f"Training needs about {size_text(needed)}{processes}, and {name} has {size_text(available)}. {advice}"
 
 
 def _what_would_fit(there: Fit) -> str:
@@ -353,7 +341,7 @@ def _what_would_fit(there: Fit) -> str:
             if change.same_update
             else "the model then sees less text at a time"
         )
-        return f"It fits with {change.as_text()}: about {memory(change.needed)}, and {kept}."
+        return f"It fits with {change.as_text()}: about {size_text(change.needed)}, and {kept}."
     if there.shared_by is not None:
         return f"No batch makes it fit: it takes {there.shared_by} such GPUs with sharding: full, or a smaller model."
     return "No batch makes it fit: it takes a smaller model."

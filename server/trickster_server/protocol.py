@@ -81,8 +81,9 @@ class InitializationOptions:
     """`initializationOptions` of `initialize`; every field may be left out."""
 
     trusted: bool = item(
-        "false: the folder is not trusted. The server then checks and explains files and starts no process at all.",
-        True,
+        "true: the person trusts the folder. Left out, false or anything else: the server checks and explains files, "
+        "and starts no process, writes no file and removes none.",
+        False,
     )
     python: str | None = item(
         "The interpreter that trains; it may differ from the server's. Left out: the server's own.", None
@@ -216,16 +217,25 @@ class StopRunResult:
 
 @dataclass(frozen=True)
 class DeleteRunParams:
-    """Remove a run for good, wherever its checkpoints and its log lie. A live run is not deleted: stop it first."""
+    """Remove a run for good: files that a run is known to hold, and checkpoints that carry its own mark.
+
+    What a person has put beside them stays, and so do folders elsewhere that the run's files name but that carry no
+    mark of it. A live run is not deleted: stop it first.
+    """
 
     run_id: str = item("The run.")
+    dry_run: bool = item("true: only say what would go and what would stay.", False)
 
 
 @dataclass(frozen=True)
 class DeleteRunResult:
-    """What was removed."""
+    """What was removed, or would be."""
 
-    run_directory: str = item("The directory that is gone.")
+    run_directory: str = item("The run directory.")
+    removed: list[str] = item(
+        "What goes: a file, or a folder that holds nothing but what belongs to the run. None of them is a link."
+    )
+    kept: list[str] = item("What stays, because nothing says that it is the run's.")
 
 
 @dataclass(frozen=True)
@@ -526,7 +536,7 @@ class RunsChangedParams:
 
 @dataclass(frozen=True)
 class TrustGrantedParams:
-    """The person has decided to trust the folder; processes may be started from now on."""
+    """The person has decided to trust the folder: every request is answered from now on."""
 
 
 @dataclass(frozen=True)
@@ -541,15 +551,19 @@ class InterpreterChangedParams:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
+Does = Literal["only reads", "writes", "removes", "starts a process"]
+"""What a request does to the machine. In a folder that is not trusted all but those that only read are refused."""
+
+
 class Request(NamedTuple):
     """A request of the client, and its answer."""
 
     method: str
+    does: Does
     params: type[Any]
     result: type[Any]
     command: str | None = None  # the same through workspace/executeCommand
     partial: type[Any] | None = None
-    starts_process: bool = False  # refused in a folder that is not trusted
 
 
 class Notification(NamedTuple):
@@ -561,29 +575,31 @@ class Notification(NamedTuple):
 
 
 REQUESTS: tuple[Request, ...] = (
-    Request("trickster/listRuns", ListRunsParams, ListRunsResult, "trickster.server.listRuns"),
-    Request("trickster/startRun", StartRunParams, RunStarted, "trickster.server.train", starts_process=True),
-    Request("trickster/resumeRun", ResumeRunParams, RunStarted, "trickster.server.resume", starts_process=True),
-    Request("trickster/stopRun", StopRunParams, StopRunResult, "trickster.server.stop"),
-    Request("trickster/deleteRun", DeleteRunParams, DeleteRunResult, "trickster.server.delete"),
-    Request("trickster/runEvents", RunEventsParams, RunEventsResult),
+    Request("trickster/listRuns", "only reads", ListRunsParams, ListRunsResult, "trickster.server.listRuns"),
+    Request("trickster/startRun", "starts a process", StartRunParams, RunStarted, "trickster.server.train"),
+    Request("trickster/resumeRun", "starts a process", ResumeRunParams, RunStarted, "trickster.server.resume"),
+    Request("trickster/stopRun", "writes", StopRunParams, StopRunResult, "trickster.server.stop"),
+    Request("trickster/deleteRun", "removes", DeleteRunParams, DeleteRunResult, "trickster.server.delete"),
+    Request("trickster/runEvents", "only reads", RunEventsParams, RunEventsResult),
     Request(
         "trickster/generate",
+        "starts a process",
         GenerateParams,
         GenerateResult,
         "trickster.server.generate",
         partial=GeneratePart,
-        starts_process=True,
     ),
-    Request("trickster/nextTokens", NextTokensParams, NextTokensResult, starts_process=True),
-    Request("trickster/compare", CompareParams, CompareResult, "trickster.server.compare", starts_process=True),
-    Request("trickster/report", ReportParams, ReportResult, "trickster.server.report", starts_process=True),
-    Request("trickster/inspect", InspectParams, InspectResult, "trickster.server.inspect", starts_process=True),
-    Request("trickster/prepare", PrepareParams, PrepareResult, "trickster.server.prepare", starts_process=True),
-    Request("trickster/doctor", DoctorParams, DoctorResult, "trickster.server.doctor", starts_process=True),
-    Request("trickster/presets", PresetsParams, PresetsResult, "trickster.server.presets"),
-    Request("trickster/createConfig", CreateConfigParams, CreateConfigResult, "trickster.server.createConfig"),
-    Request("trickster/describeConfig", DescribeConfigParams, DescribeConfigResult),
+    Request("trickster/nextTokens", "starts a process", NextTokensParams, NextTokensResult),
+    Request("trickster/compare", "starts a process", CompareParams, CompareResult, "trickster.server.compare"),
+    Request("trickster/report", "starts a process", ReportParams, ReportResult, "trickster.server.report"),
+    Request("trickster/inspect", "starts a process", InspectParams, InspectResult, "trickster.server.inspect"),
+    Request("trickster/prepare", "starts a process", PrepareParams, PrepareResult, "trickster.server.prepare"),
+    Request("trickster/doctor", "starts a process", DoctorParams, DoctorResult, "trickster.server.doctor"),
+    Request("trickster/presets", "only reads", PresetsParams, PresetsResult, "trickster.server.presets"),
+    Request(
+        "trickster/createConfig", "writes", CreateConfigParams, CreateConfigResult, "trickster.server.createConfig"
+    ),
+    Request("trickster/describeConfig", "only reads", DescribeConfigParams, DescribeConfigResult),
 )
 
 NOTIFICATIONS: tuple[Notification, ...] = (
@@ -625,7 +641,7 @@ class ErrorCode(IntEnum):
 
 
 ERROR_MEANINGS: dict[ErrorCode, str] = {
-    ErrorCode.NOT_TRUSTED: "The folder is not trusted: no process is started.",
+    ErrorCode.NOT_TRUSTED: "The folder is not trusted: nothing is started, written or removed.",
     ErrorCode.UNKNOWN_RUN: "No run of this name is under the workspace.",
     ErrorCode.RUN_IS_LIVE: "The run is being trained: stop it first.",
     ErrorCode.CONFIG_HAS_ERRORS: "The config has errors; the Problems list shows them.",

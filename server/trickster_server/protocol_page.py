@@ -46,22 +46,29 @@ end comes as `window/showMessage`.
 
 ## Trust
 
-With `initializationOptions.trusted: false` the server starts no process: requests marked "starts a process" below are
-answered with the error `NOT_TRUSTED` until `trickster/trustGranted` comes. Checks, hovers and lists work meanwhile.
+A folder may hold anybody's files. Until the client says `initializationOptions.trusted: true` or sends
+`trickster/trustGranted`, the server starts no process, writes no file and removes none: such requests are answered with
+the error `NOT_TRUSTED`. Checks, hovers and lists work meanwhile. An option of the wrong type counts as left out, and is
+named to the person; the others are taken all the same.
+
 """
 
 
 def page(type_name: Callable[[Any], str]) -> str:
     """The whole page; `type_name` turns an annotation into the form shown in tables."""
-    blocks = [_INTRODUCTION, "## Initialization options\n", _message(protocol.InitializationOptions, type_name)]
+    blocks = [
+        _INTRODUCTION + _trust_table(),
+        "## Initialization options\n",
+        _message(protocol.InitializationOptions, type_name),
+    ]
     blocks.append("## Requests of the client\n")
     for request in protocol.REQUESTS:
         blocks.append(f"### `{request.method}`\n")
         facts = []
         if request.command:
             facts.append(f"Command: `{request.command}`.")
-        if request.starts_process:
-            facts.append("Starts a process.")
+        if request.does != "only reads":
+            facts.append(f"{request.does.capitalize()}: wants trust.")
         if facts:
             blocks.append(" ".join(facts) + "\n")
         blocks.append(_message(request.params, type_name))
@@ -88,6 +95,14 @@ def page(type_name: Callable[[Any], str]) -> str:
     rows = [f"| `{code.name}` | {code.value} | {protocol.ERROR_MEANINGS[code]} |" for code in protocol.ErrorCode]
     blocks.append("\n".join(["| name | code | meaning |", "|---|---|---|", *rows]) + "\n")
     return "\n".join(blocks)
+
+
+def _trust_table() -> str:
+    rows = ["| request | does | in a folder that is not trusted |", "|:--|:--|:--|"]
+    for request in protocol.REQUESTS:
+        answer = "answered" if request.does == "only reads" else "refused"
+        rows.append(f"| `{request.method}` | {request.does} | {answer} |")
+    return "\n".join(rows) + "\n"
 
 
 def _message(message: type[Any], type_name: Callable[[Any], str]) -> str:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from trickster_engine.config.keys import Key
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.config.scalars import number_text
-from trickster_engine.estimates import MACHINES, compute, fit, size_text
+from trickster_engine.estimates import MACHINES, compute, fit
 from trickster_engine.estimates.estimate import OPTIMAL_TOKENS_PER_PARAMETER
 from trickster_engine.estimates.fitting import ASSUMED_UTILISATION
 from trickster_engine.estimates.machines import this_processor
+from trickster_engine.system.units import duration_text, short_count_text, size_text, times_text
 from trickster_server import figures
 from trickster_server.curve import picture
 from trickster_server.environment import Corpus
-from trickster_server.numbers import count, duration, memory, times
 from trickster_server.timing import Timing
 
 
@@ -87,9 +87,9 @@ def _memory_line(plan: Plan) -> str:
     state = needed.weights + needed.gradients + needed.optimizer
     each = f" on each of {plan.device.devices} devices" if plan.device.devices > 1 else ""
     return (
-        f"Training takes about **{memory(needed.total)}**{each}: {memory(state)} for weights, gradients and optimizer, "
-        f"{memory(needed.activations + needed.logits + needed.workspace)} for what passes through, "
-        f"{memory(needed.interpreter)} for torch itself."
+        f"Training takes about **{size_text(needed.total)}**{each}: {size_text(state)} for weights, gradients and "
+        f"optimizer, {size_text(needed.activations + needed.logits + needed.workspace)} for what passes through, "
+        f"{size_text(needed.interpreter)} for torch itself."
     )
 
 
@@ -175,9 +175,9 @@ def _table(name: str, rows: Sequence[tuple[str, Plan]], current: str, heads: boo
     """One line for each value: what the model would be with it. A column that says the same everywhere is left out."""
     columns: dict[str, Callable[[Plan], str]] = {
         "head_dim": lambda plan: str(plan.model.head_dim) if heads else "",
-        "parameters": lambda plan: count(figures.parameters(plan).total),
-        "memory": lambda plan: memory(figures.memory_on_device(plan)),
-        "FLOPs a step": lambda plan: count(figures.flops_per_step(plan)),
+        "parameters": lambda plan: short_count_text(figures.parameters(plan).total),
+        "memory": lambda plan: size_text(figures.memory_on_device(plan)),
+        "FLOPs a step": lambda plan: short_count_text(figures.flops_per_step(plan)),
     }
     cells: dict[str, list[str]] = {}
     for value, plan in rows:
@@ -204,10 +204,12 @@ def _tokens_line(context: Context) -> str:
     plan = context.plan
     per_step = figures.tokens_per_step(plan)
     steps = plan.training.max_steps
-    words = f"**{per_step:,}** tokens a step, {count(per_step * steps)} in {steps:,} steps"
+    words = f"**{per_step:,}** tokens a step, {short_count_text(per_step * steps)} in {steps:,} steps"
     text = figures.training_tokens(plan, context.corpus.characters if context.corpus is not None else None)
     if text is not None:
-        words += f": {times(figures.epochs(plan, text))} times over the training text ({count(text)} tokens)"
+        words += (
+            f": {times_text(figures.epochs(plan, text))} times over the training text ({short_count_text(text)} tokens)"
+        )
     return words + "."
 
 
@@ -228,7 +230,7 @@ def _time_table(context: Context) -> str:
     lines = ["| where | time for this run | |", "|:--|--:|:--|"]
     if not any(row.where == "this machine" for row in rows):
         lines.append("| this machine | ? | known after the first run here |")
-    lines += [f"| {row.where} | {duration(row.seconds)} | {row.source}{row.note} |" for row in rows]
+    lines += [f"| {row.where} | {duration_text(row.seconds)} | {row.source}{row.note} |" for row in rows]
     return "\n".join(lines)
 
 
@@ -240,7 +242,7 @@ def _batch(context: Context) -> str:
         if value >= 1:
             rows.append((str(value), replace(plan, training=replace(plan.training, batch_size=value))))
     needed = figures.training_memory(plan)
-    share = f"Of {memory(needed.total)}, {memory(needed.activations + needed.logits)} grow with the batch."
+    share = f"Of {size_text(needed.total)}, {size_text(needed.activations + needed.logits)} grow with the batch."
     return "\n\n".join([_table("batch_size", rows, str(size)), f"{_tokens_line(context)} {share}"])
 
 
@@ -288,7 +290,7 @@ def _machines(context: Context) -> str:
         there = fit(context.plan, machine)
         each = f"{machine.chips} x " if machine.chips > 1 else ""
         room = size_text(machine.memory) if machine.memory is not None else "?"
-        fastest = duration(there.fastest_s) if there.fastest_s is not None else ""
+        fastest = duration_text(there.fastest_s) if there.fastest_s is not None else ""
         cells = (machine.name, size_text(there.needed), each + room, there.verdict(), fastest, machine.paper)
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
@@ -322,7 +324,8 @@ def _text_figures(context: Context) -> str:
         return words
     optimal = OPTIMAL_TOKENS_PER_PARAMETER * figures.parameters(plan).total
     return (
-        f"{words}\n\nA model of this size makes the best use of its computation with about {count(optimal)} different "
-        f"tokens ({OPTIMAL_TOKENS_PER_PARAMETER} a parameter, Hoffmann and others, 2022); this text has "
-        f"{count(tokens)}, enough by that rule for {count(tokens / OPTIMAL_TOKENS_PER_PARAMETER)} parameters."
+        f"{words}\n\nA model of this size makes the best use of its computation with about {short_count_text(optimal)} "
+        f"different tokens ({OPTIMAL_TOKENS_PER_PARAMETER} a parameter, Hoffmann and others, 2022); this text has "
+        f"{short_count_text(tokens)}, enough by that rule for "
+        f"{short_count_text(tokens / OPTIMAL_TOKENS_PER_PARAMETER)} parameters."
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trickster_engine.config.plan import Plan
+from trickster_engine.data.cache import known_cache_directory
 from trickster_engine.estimates.calibration import Calibration, read_calibrations
 from trickster_engine.estimates.speeds import (
     FEWEST_READINGS,
@@ -85,7 +86,8 @@ class Timing:
                 self._server.refresh_figures()
                 # Only what is new here: the terminal may have kept newer ones of the rest.
                 learned = [speed for key, speed in self._speeds.items() if before.get(key) != speed]
-                await loop.run_in_executor(None, _keep, learned)
+                if self._server.trusted:
+                    await loop.run_in_executor(None, _keep, learned)
             self._dirty.clear()
             await self._dirty.wait()
             await asyncio.sleep(2.0)
@@ -110,21 +112,20 @@ class Timing:
 
 
 def _read_kept() -> list[Speed]:
-    from trickster_server.environment import cache_folder
-
-    return read_speeds(cache_folder())
+    cache = known_cache_directory()
+    return read_speeds(cache) if cache is not None else []
 
 
 def _read_calibrations() -> list[Calibration]:
-    from trickster_server.environment import cache_folder
-
-    return read_calibrations(cache_folder())
+    cache = known_cache_directory()
+    return read_calibrations(cache) if cache is not None else []
 
 
 def _keep(speeds: list[Speed]) -> None:
-    from trickster_server.environment import cache_folder
-
+    cache = known_cache_directory()
+    if cache is None:
+        return
     try:
-        keep_speeds(cache_folder(), speeds)
+        keep_speeds(cache, speeds)
     except OSError as error:
         logger.debug("Speeds are not kept: %s", error)

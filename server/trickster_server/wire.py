@@ -25,6 +25,26 @@ def from_wire(message: type[Message], value: Any) -> Message:
     return typing.cast(Message, _dataclass_from(message, value, message.__name__))
 
 
+def options_from_wire(message: type[Message], value: Any) -> tuple[Message, list[str]]:
+    """Read a message whose fields may all be left out, each for itself; and what is wrong with those not taken.
+
+    One bad field takes nothing else with it.
+    """
+    if value is None:
+        value = {}
+    if not isinstance(value, dict):
+        return message(), [f"expected an object, found {_kind(value)}"]
+    arguments: dict[str, Any] = {}
+    wrong: list[str] = []
+    for name, wire, hint, _ in _parts(cast(Any, message)):
+        if wire in value:
+            try:
+                arguments[name] = _value_from(hint, value[wire], wire)
+            except WireError as error:
+                wrong.append(str(error))
+    return message(**arguments), wrong
+
+
 def to_wire(value: Any) -> Any:
     """The JSON value of a message. Plain values (events, lists, numbers) are passed on untouched."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

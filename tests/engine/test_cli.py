@@ -16,6 +16,7 @@ import pytest
 
 from tests.engine.conftest import trickster
 from trickster_engine.cli import main
+from trickster_engine.config import Plan, check, preset_names, preset_text
 from trickster_engine.runs import RunDirectory, RunIdentity, find_runs
 
 Config = Callable[..., Path]
@@ -156,6 +157,35 @@ def test_sample_continues_the_prompt_and_repeats_itself_for_a_seed(
     assert [sample["prompt"] for sample in answer["samples"]] == ["KING:", "JULIET:"]
     for checkpoint in ("final", "latest", "step-000012"):
         assert main([*arguments, "--checkpoint", checkpoint]) == 0
+
+
+@pytest.mark.parametrize("prompt", ["-x", "--king", "-1"])
+def test_a_prompt_may_begin_with_a_dash(
+    prompt: str, finished: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sample", str(finished.path), "-p", prompt, "--max-new-tokens", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["samples"][0]["prompt"] == prompt
+
+
+@pytest.mark.parametrize("prompt", ["ROMEO:\n", " lead", " ", "trail "])
+def test_set_takes_a_text_as_it_is(prompt: str, tiny_config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tiny_config()
+    assert main(["check", str(path), "--set", f"sampling_config.prompt={prompt}", "--json"]) == 0
+    assert main(["presets", "nano", "--set", f"sampling_config.prompt={prompt}"]) == 0
+    plan = check(capsys.readouterr().out.partition("}\n")[2]).plan
+    assert plan is not None
+    assert plan.sampling.prompt == prompt
+
+
+def test_the_first_command_of_the_readme_shortens_the_warm_up_with_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in preset_names():
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(preset_text(name), encoding="utf-8")
+        assert main(["check", str(path), "--set", "training_config.max_steps=200"]) == 0, name
+        said = "note: the run is shorter than its warm-up. Set warmup_steps to 20" in capsys.readouterr().err
+        assert said == (cast(Plan, check(preset_text(name)).plan).training.warmup_steps >= 200), name
 
 
 def test_sample_holds_its_options_to_their_ranges(finished: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
@@ -315,7 +345,7 @@ def test_broken_yaml_unknown_presets_and_unreadable_files(tmp_path: Path, capsys
         (["train", str(broken)], "broken.yaml:"),
         (["train", str(binary)], "not UTF-8"),
         (["train", str(tmp_path / "none.yaml")], "No such file"),
-        (["train", str(tmp_path)], "directory"),
+        (["train", str(tmp_path)], "folder"),
         (["estimate", "--preset", "pica"], "pico"),
         (["train", "--preset", "pico", "--set", "training_config.max_steps"], "no value"),
         (["train", "--preset", "pico", "--set", "training_config.max_step=3"], "max_steps"),

@@ -97,6 +97,13 @@ def test_top_p_keeps_the_fewest_that_reach_it() -> None:
         assert kept.sum().item() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("options", [{"temperature": 1e-40}, {"temperature": 1e-300}, {"top_p": 1e-300}])
+def test_options_below_what_32_bits_hold_take_the_likeliest(model: Llama, options: dict[str, float]) -> None:
+    greedy = sample(model, byte_tokenizer(), "GHOST:", SamplingOptions(max_new_tokens=20, temperature=0))
+    tiny = SamplingOptions(max_new_tokens=20, **options)  # type: ignore[arg-type]
+    assert sample(model, byte_tokenizer(), "GHOST:", tiny) == greedy
+
+
 def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
     wanted = torch.tensor([0.5, 0.3, 0.2, 0.0])
     rows = wanted.log().expand(20_000, 4)

@@ -184,7 +184,7 @@ async def language_client(
         types.InitializeParams(
             capabilities=client_capabilities(request.param),
             workspace_folders=[types.WorkspaceFolder(uri=folder.as_uri(), name="w")],
-            initialization_options={"debounceMs": 20, "images": request.param.startswith("visual")},
+            initialization_options={"trusted": True, "debounceMs": 20, "images": request.param.startswith("visual")},
         )
     )
     lsp_client.initialized_with = result  # type: ignore[attr-defined]

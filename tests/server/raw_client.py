@@ -82,6 +82,7 @@ class RawClient:
         return answer["result"]
 
     def initialize(self, folder: Path | None = None, options: Any = None, process_id: int | None = None) -> Any:
+        """Say hello. The folder is trusted unless the options say otherwise."""
         uri = folder.as_uri() if folder is not None else None
         result = self.request(
             "initialize",
@@ -90,7 +91,7 @@ class RawClient:
                 "rootUri": uri,
                 "workspaceFolders": [{"uri": uri, "name": "w"}] if uri else None,
                 "capabilities": self.capabilities,
-                "initializationOptions": options,
+                "initializationOptions": {"trusted": True, **(options or {})},
             },
         )
         self.notify("initialized", {})

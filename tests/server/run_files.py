@@ -25,12 +25,24 @@ def lines(*events: dict[str, Any]) -> str:
     return "".join(json.dumps(event) + "\n" for event in events)
 
 
+def write_checkpoint(folder: Path, uid: str = "") -> None:
+    """The files of a checkpoint with a manifest that names them; the sums are nobody's here."""
+    (folder / "trainer").mkdir(parents=True)
+    names = ("model.safetensors", "trainer/state.json")
+    for name in names:
+        (folder / name).write_bytes(b"x")
+    files = {name: {"size": 1, "sha256": ""} for name in names}
+    manifest = {"format": 2, "run": uid, "step": 3, "files": files} if uid else files
+    (folder / "trainer" / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
 def write_run(
     path: Path,
     *events: dict[str, Any],
     config_path: Path | None = None,
     created: float = 5.0,
     text: str | None = None,
+    uid: str = "",
 ) -> RunDirectory:
     """A run whose trainer is gone. `config_path` is what `run.json` says, as the engine writes it: links followed."""
     path.mkdir(parents=True)
@@ -39,8 +51,7 @@ def write_run(
     for event in events:
         if event["kind"] == "checkpoint":
             folder = Path(os.path.normpath(path / event["path"]))
-            folder.mkdir(parents=True)
-            (folder / "model.safetensors").write_bytes(b"x")
+            write_checkpoint(folder, uid)
     if config_path is not None:
         identity = RunIdentity(
             id=path.name,
@@ -56,6 +67,7 @@ def write_run(
             data={},
             parameters=1,
             baselines={},
+            uid=uid,
         )
         (path / "run.json").write_text(json.dumps(asdict(identity)), encoding="utf-8")
     run.events_path.write_text(lines(*events), encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from trickster_server import boards, curve, explain, figures, numbers, tables
+from trickster_server import boards, curve, explain, figures, tables
 from trickster_server.boards import _MEASURED
 from trickster_server.environment import Corpus
 from trickster_server.timing import Timing
@@ -13,6 +13,7 @@ from trickster_server.timing import Timing
 from trickster_engine.config import KEYS, preset_names, preset_plan
 from trickster_engine.config.plan import Plan
 from trickster_engine.estimates.speeds import speed_of
+from trickster_engine.system import units
 
 
 def context(plan: Plan, images: bool = False) -> tables.Context:
@@ -100,21 +101,22 @@ def test_the_curve_is_the_trainers() -> None:
 @pytest.mark.parametrize(
     ("function", "value", "text"),
     [
-        (numbers.count, 5_180_672, "5.18 M"),
-        (numbers.count, 999.6e3, "1.00 M"),
-        (numbers.count, 12, "12"),
-        (numbers.count, 11_604_864, "11.6 M"),
-        (numbers.count, 6.64e11, "664 G"),
-        (numbers.memory, 1024**3, "1.00 GB"),
-        (numbers.memory, 100, "100 bytes"),
-        (numbers.duration, 0.2, "1 s"),
-        (numbers.duration, 99.6, "2 min"),
-        (numbers.duration, 3 * 3600, "3 h"),
-        (numbers.duration, 3 * 3600 + 1200, "3 h 20 min"),
-        (numbers.duration, 50 * 3600, "2 days 2 h"),
-        (numbers.times, 0.123, "0.12"),
-        (numbers.times, 4.94, "4.9"),
-        (numbers.times, 163.3, "163"),
+        (units.short_count_text, 5_180_672, "5.18 M"),
+        (units.short_count_text, 999.6e3, "1.00 M"),
+        (units.short_count_text, 12, "12"),
+        (units.short_count_text, 11_604_864, "11.6 M"),
+        (units.short_count_text, 6.64e11, "664 G"),
+        (units.size_text, 10**9, "1.00 GB"),
+        (units.size_text, 999.96e6, "1.00 GB"),
+        (units.size_text, 100, "100 bytes"),
+        (units.duration_text, 0.2, "1 s"),
+        (units.duration_text, 99.6, "2 min"),
+        (units.duration_text, 3 * 3600, "3 h"),
+        (units.duration_text, 3 * 3600 + 1200, "3 h 20 min"),
+        (units.duration_text, 50 * 3600, "2 days 2 h"),
+        (units.times_text, 0.123, "0.12"),
+        (units.times_text, 4.94, "4.9"),
+        (units.times_text, 163.3, "163"),
     ],
 )
 def test_numbers_as_people_read_them(function: object, value: float, text: str) -> None:

@@ -19,6 +19,7 @@ from trickster_server.protocol import EventParams, RunInfo, RunsChangedParams
 from trickster_server.runs.followed import FollowedRun
 from trickster_server.runs.registry import RunRegistry
 
+from tests.benchmarks.many_events import write_events, write_runs
 from tests.server.run_files import checkpoint, lines, status, write_run
 from trickster_engine.config import preset_text
 from trickster_engine.config.check import CheckResult
@@ -311,7 +312,8 @@ def test_a_run_begins_until_its_first_step_and_again_when_it_is_resumed(tmp_path
         return followed.beginning
 
     assert not begins(), "nobody trains it"
-    step = {"t": 1.0, "kind": "step", "step": 1, "loss": 5.0, "tokens_per_s": 10.0}
+    figures = {"loss": 5.0, "lr": 1e-3, "grad_norm": 1.0, "tokens_per_s": 10.0, "eta_s": None, "mfu": None}
+    step = {"t": 1.0, "kind": "step", "step": 1, **figures}
     with RunLock(run.path):
         assert begins()
         assert begins(status(0, "training"))
@@ -320,3 +322,78 @@ def test_a_run_begins_until_its_first_step_and_again_when_it_is_resumed(tmp_path
     with RunLock(run.path):
         assert begins(status(1, "stopped"), status(1, "starting"))
         assert not begins(status(1, "failed"))
+
+
+# ---- many, and long --------------------------------------------------------------------------------------------------
+
+
+def test_of_many_runs_the_newest_are_listed_whole_at_once_and_the_others_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trickster_server.runs.registry.FIRST_SCREEN", 5)
+    write_runs(tmp_path / "runs", 40, 400)
+
+    async def story(watched: Watched) -> None:
+        first = watched.registry.infos()
+        assert [run.name for run in first] == [f"nano-{number:04d}" for number in reversed(range(40))]
+        assert {(run.step, run.state) for run in first} == {(400, "finished")}
+        known = [(run.best_val_loss is not None, run.config_path is not None, run.max_steps) for run in first]
+        assert known == [(True, True, 10_000)] * 5 + [(False, False, None)] * 35
+        await watched.until(lambda: all(run.planned for run in watched.registry.runs()))
+        await watched.until(lambda: watched.lists[-1] == watched.registry.infos())
+        told = {(run.best_val_loss, run.config_path, run.max_steps) for run in watched.lists[-1]}
+        assert told == {(first[0].best_val_loss, first[0].config_path, 10_000)}
+        assert {run.next for run in watched.lists[-1]} == {first[0].next}
+        assert watched.events == [], "the client has been told of all that was there"
+        # Any of them may be gone on with.
+        oldest = watched.registry.infos()[-1]
+        with (Path(oldest.run_directory) / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(lines(status(401, "starting", t=1e9 + 100)))
+        await watched.until(lambda: watched.steps()["nano-0000"] == 401)
+        assert [sent.after for sent in watched.events] == [oldest.next]
+
+    follow(tmp_path, story)
+
+
+def test_a_long_run_is_listed_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trickster_server.runs.registry.FIRST_LOOK", 0.0)
+    monkeypatch.setattr("trickster_server.runs.registry.QUIET_SLICE", 0.0)
+    run = write_run(tmp_path / "runs" / "a-001", config_path=tmp_path / "a.yaml")
+    write_events(run.events_path, 30_000)
+
+    async def story(watched: Watched) -> None:
+        (followed,) = watched.registry.runs()
+        (first,) = watched.registry.infos()
+        assert (first.step, first.state, first.best_val_loss) == (30_000, "finished", None)
+        assert not followed.caught_up
+        with run.events_path.open("a", encoding="utf-8") as file:  # while it is still read
+            file.write(lines(status(30_001, "starting", t=2e9)))
+        await watched.until(lambda: followed.caught_up and followed.info().step == 30_001)
+        await watched.until(lambda: bool(watched.events))
+        assert [event["step"] for sent in watched.events for event in sent.events] == [30_001]
+        assert watched.events[0].after == first.next
+        assert followed.info().best_val_loss == run.summary().best_val_loss
+
+    follow(tmp_path, story)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_what_is_not_understood_is_left_out_and_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    no_number = {"t": 1.0, "kind": "status", "status": "training", "step": None, "message": None}
+    run = write_run(tmp_path / "runs" / "bad-001", status(1), no_number, {"kind": "status"}, status(2))
+    endless = write_run(tmp_path / "runs" / "endless-001", status(1))
+    endless.events_path.unlink()
+    endless.events_path.symlink_to("/dev/zero")
+
+    async def story(watched: Watched) -> None:
+        assert watched.steps() == {"bad-001": 2}
+        with run.events_path.open("a", encoding="utf-8") as file:
+            file.write("what?\n" + lines(status(3)))
+        await watched.until(lambda: watched.steps()["bad-001"] == 3)
+        (followed,) = watched.registry.runs()
+        assert followed.left_out == 3
+        assert [event["step"] for sent in watched.events for event in sent.events] == [3]
+
+    follow(tmp_path, story)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == [f"{run.path}: in events.jsonl, 2 lines were not understood and are left out"]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
+from trickster_engine.files import read_bytes
 
 DESCRIPTOR_VARIABLE = "TT_MESH_GRAPH_DESC_PATH"
 
@@ -116,6 +117,6 @@ def _advice(chips: int, environment: Mapping[str, str]) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return read_bytes(path, follow_links=True).decode("utf-8", "replace")
     except OSError:
         return ""

@@ -18,6 +18,9 @@ from types import ModuleType
 
 from trickster_engine.backends.tenstorrent import boards
 from trickster_engine.errors import TricksterError
+from trickster_engine.files import path_meant, read_text
+
+_GIT_BYTES = 1 << 12  # a file of git that names a commit or a folder
 
 #: Set where they are to be found before anything of ttml is imported; values that are already there win.
 HOME_VARIABLE = "TT_METAL_HOME"
@@ -116,11 +119,11 @@ def checkout_of(metal_home: str | None) -> str | None:
     git = Path(metal_home) / ".git"
     try:
         if git.is_file():  # a submodule or a worktree: the file names the real folder
-            git = (git.parent / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()).resolve()
-        head = (git / "HEAD").read_text(encoding="utf-8").strip()
+            git = (git.parent / read_text(git, _GIT_BYTES).removeprefix("gitdir:").strip()).resolve()
+        head = read_text(git / "HEAD", _GIT_BYTES).strip()
         if head.startswith("ref:"):
-            head = (git / head.removeprefix("ref:").strip()).read_text(encoding="utf-8").strip()
-    except OSError:
+            head = read_text(git / head.removeprefix("ref:").strip(), _GIT_BYTES).strip()
+    except (OSError, ValueError):
         return None
     return f"commit {head[:10]}" if re.fullmatch(r"[0-9a-f]{40}", head) else None
 
@@ -181,5 +184,5 @@ def _metal_home() -> str | None:
         for folder in found.location.resolve().parents:
             if (folder / "tt-train").is_dir() and (folder / "tt_metal").is_dir():
                 return str(folder)
-    home = Path.home() / "tt-metal"
+    home = path_meant(Path(), "~/tt-metal")
     return str(home) if home.is_dir() else None

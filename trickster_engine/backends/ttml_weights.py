@@ -10,6 +10,7 @@ rows loads, talks fluently and is 1.3 nats worse.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -109,9 +110,10 @@ class TtmlLayout:
 
     def _check(self) -> None:
         held = [part for slot in self.slots for part in slot.parts]
+        times = Counter(held)
         for part in self._shapes:
-            if held.count(part) != 1:
-                raise _unknown(f"{part} is in {held.count(part)} of its tensors")
+            if times[part] != 1:
+                raise _unknown(f"{part} is in {times[part]} of its tensors")
         for part in held:
             if part not in self._shapes:
                 raise _unknown(f"it holds {part}, which this model_config does not have")

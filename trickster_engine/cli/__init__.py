@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import io
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
 
 from trickster_engine import __version__
 from trickster_engine.cli import bench, configs, data, launching, machine, models, report, runs, training
+from trickster_engine.cli.arguments import with_dashed_values
+from trickster_engine.cli.terminal import take_over_standard_streams
 from trickster_engine.errors import TricksterError
+from trickster_engine.refusals import reason, remedy
 
 EPILOG = """\
 a first evening:
@@ -27,6 +30,7 @@ exit codes: 0 done · 1 something to mend in the input · 2 the command line · 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    take_over_standard_streams()
     parser = argparse.ArgumentParser(
         prog="trickster",
         description="Train a small transformer from random weights and watch it learn language.",
@@ -37,27 +41,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (training, launching, configs, data, models, report, runs, machine, bench):
         module.add_commands(commands)
-    options = parser.parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a sample may hold what an old terminal has no sign for
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args(with_dashed_values(given, parser))
     code = 0
     try:
-        code = options.run(options)
+        code = int(options.run(options))
         sys.stdout.flush()
     except TricksterError as error:
-        print(f"error: {error.message} [{error.code}]", file=sys.stderr)
-        if error.advice:
-            print(f"       {error.advice}", file=sys.stderr)
-        return error.exit_code
+        code = error.exit_code
+        _complain(f"error: {error.message} [{error.code}]", error.advice)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        code = 130
+        _complain("interrupted")
     except BrokenPipeError:
-        # Whoever read the output has gone (`trickster runs | head`). Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        pass  # whoever read the output has gone (`trickster runs | head`)
     except OSError as error:
-        print(f"error: {error.filename or 'A file'}: {error.strerror or error} [system-refused]", file=sys.stderr)
-        print("       Look at the folder's permissions and at the space on the disk.", file=sys.stderr)
-        return 1
-    return int(code)
+        code = code or 1
+        advice = remedy(error, "look at the folder's permissions and at the space on the disk")
+        _complain(f"error: {error.filename or 'A file'}: {reason(error)} [system-refused]", f"{advice}.")
+    _let_go_of_streams()
+    return code
+
+
+def _complain(message: str, advice: str = "") -> None:
+    """Say what went wrong. A terminal that is gone changes nothing about the exit code."""
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr)
+        if advice:
+            print(f"       {advice}", file=sys.stderr)
+
+
+def _let_go_of_streams() -> None:
+    """Write out what is left. Python would complain at exit of a stream that nobody reads, and change the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trickster_engine import files
+from trickster_engine.cli.terminal import json_text
 from trickster_engine.config import check, preset_names, preset_text, set_values
+from trickster_engine.config.overrides import with_fitting_warmup
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.suggestions import nearest
+from trickster_engine.config.yaml_document import LONGEST_TEXT
 from trickster_engine.errors import TricksterError
 
 if TYPE_CHECKING:
@@ -73,8 +77,36 @@ def read_overrides(options: argparse.Namespace) -> dict[str, str]:
         key, equals, value = item.partition("=")
         if not equals:
             raise TricksterError("bad-override", f"--set {item} has no value.", "Write --set section.key=value.", 2)
-        overrides[key.strip()] = value.strip()
+        overrides[key.strip()] = value  # a text is taken as it is, blanks and line ends too
     return overrides
+
+
+def with_dashed_values(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
+    """Arguments in which a text that begins with a dash is its option's value: `-p -x` becomes `--prompt=-x`.
+
+    argparse takes every such word for an option. One that is an option's own name stays what it is.
+    """
+    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    command = next((commands.choices[word] for word in arguments if word in commands.choices), None)
+    if command is None:
+        return list(arguments)
+    known = command._option_string_actions
+    joined: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        option = known.get(word)
+        if option is None or option.nargs is not None or not isinstance(option, _TAKES_TEXT):
+            joined.append(word)
+            continue
+        value = next(words, None)
+        if value is None or value.partition("=")[0] in known or not value.startswith("-"):
+            joined += [word] if value is None else [word, value]
+        else:
+            joined.append(f"{option.option_strings[-1]}={value}")
+    return joined
+
+
+_TAKES_TEXT = (argparse._StoreAction, argparse._AppendAction)
 
 
 def load_config(options: argparse.Namespace) -> LoadedConfig:
@@ -107,13 +139,21 @@ def read_config_text(options: argparse.Namespace) -> tuple[Path, str]:
     else:
         path, text = options.config, read_text(options.config)
     overrides = read_overrides(options)
-    return path, set_values(text, overrides) if overrides else text
+    return path, with_overrides(text, overrides) if overrides else text
+
+
+def with_overrides(text: str, overrides: Mapping[str, str]) -> str:
+    """The text with `--set` applied. A warm-up that would outlast a shortened run is shortened with it, and said so."""
+    fitted, said = with_fitting_warmup(set_values(text, overrides), overrides)
+    if said:
+        print(f"note: {said}", file=sys.stderr)
+    return fitted
 
 
 def read_text(path: Path) -> str:
     """A UTF-8 file's text. Raises TricksterError."""
     try:
-        return path.read_bytes().decode("utf-8")
+        return files.read_text(path, LONGEST_TEXT, follow_links=True)
     except UnicodeDecodeError as error:
         raise TricksterError(
             "not-text", f"{path} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8 and try again."
@@ -136,4 +176,4 @@ def show_problems(problems: list[Problem], path: Path) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON document."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json_text(value, indent=2))

@@ -18,16 +18,17 @@ from trickster_engine.cli.arguments import (
     read_text,
     show_problems,
 )
+from trickster_engine.cli.terminal import write_exactly
 from trickster_engine.config import check, preset_names, preset_plan, preset_text
 from trickster_engine.config.plan import Plan
-from trickster_engine.data.cache import cache_directory, storage_error
+from trickster_engine.data.cache import cache_directory, known_cache_directory, storage_error
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates import count_parameters, estimate, find_machine, fit, machine_keys
 from trickster_engine.estimates.calibration import keep_calibration, read_calibrations
-from trickster_engine.estimates.estimate import duration_text
 from trickster_engine.estimates.machines import THIS_MACHINE
 from trickster_engine.estimates.speeds import Expected, expected_time, keep_speeds, read_speeds, speed_of
 from trickster_engine.files import write_text_atomically
+from trickster_engine.system.units import duration_text
 
 
 def add_commands(commands: Subcommands) -> None:
@@ -125,7 +126,10 @@ def _time_here(expected: Expected | None) -> str:
 
 
 def _expected(plan: Plan) -> Expected | None:
-    return expected_time(plan, read_speeds(cache_directory()), read_calibrations(cache_directory()))
+    cache = known_cache_directory()
+    if cache is None:
+        return None
+    return expected_time(plan, read_speeds(cache), read_calibrations(cache))
 
 
 def _measure(plan: Plan) -> None:
@@ -146,7 +150,8 @@ def _wants_calibration(plan: Plan) -> bool:
     expected = _expected(plan)
     if expected is not None and expected.source == "measured":
         return False
-    if any(plan.device.device_type in ("auto", known.device) for known in read_calibrations(cache_directory())):
+    cache = known_cache_directory()
+    if cache is None or any(plan.device.device_type in ("auto", known.device) for known in read_calibrations(cache)):
         return False
     if find_spec("torch") is None:
         return False
@@ -184,7 +189,7 @@ def _text_tokens(plan: Plan, folder: Path) -> int | None:
 def _presets(options: argparse.Namespace) -> int:
     if options.name is not None:
         options.preset, options.config = options.name, None
-        print(read_config_text(options)[1], end="")
+        write_exactly(read_config_text(options)[1])
         return 0
     presets = {name: preset_plan(name) for name in preset_names()}
     if options.json:
@@ -210,7 +215,7 @@ def _import_config(options: argparse.Namespace) -> int:
     model_text = read_text(options.model) if options.model else None
     result = convert(read_text(options.file), model_text, options.file)
     if options.output is None:
-        print(result.text, end="")
+        write_exactly(result.text)
     elif options.output.exists():
         raise TricksterError("file-exists", f"{options.output} exists already.", "Name another file with -o.")
     else:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from typing import Any
 
+from trickster_engine.cli.terminal import json_text
 from trickster_engine.config.plan import Plan
 from trickster_engine.events import Event, StepEvent
-from trickster_engine.printable import printable
 from trickster_engine.progress_bar import tqdm
 from trickster_engine.report.names import has_long_tokens, predictors
 from trickster_engine.runs import RunDirectory, RunIdentity
@@ -53,7 +52,7 @@ class ConsoleWatcher:
             )
         elif event["kind"] == "sample":
             rule = "-" * WIDTH
-            self._write(f"{rule}\n{printable(event['prompt'] + event['text']).rstrip()}\n{rule}")
+            self._write(f"{rule}\n{(event['prompt'] + event['text']).rstrip()}\n{rule}")
         elif event["kind"] == "warning":
             self._write(f"warning: {event['message']}\n         {event['advice']}")
 
@@ -100,11 +99,11 @@ class JsonWatcher:
 
     def ready(self, run: RunDirectory, plan: Plan, identity: RunIdentity) -> None:
         """Say where the run is written."""
-        print(json.dumps({"kind": "run", "id": run.id, "path": str(run.path)}), flush=True)
+        print(json_text({"kind": "run", "id": run.id, "path": str(run.path)}), flush=True)
 
     def event(self, event: Event) -> None:
         """Print one event."""
-        print(json.dumps(event, ensure_ascii=False), flush=True)
+        print(json_text(event), flush=True)
 
     def close(self) -> None:
         """Nothing to take away."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from pathlib import Path
 
 from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config
 from trickster_engine.cli.console import ConsoleWatcher, JsonWatcher
+from trickster_engine.cli.training import closing
 from trickster_engine.errors import EXIT_STOPPED, TricksterError
 from trickster_engine.runs import RunDirectory
 
@@ -57,14 +59,12 @@ def _launch(options: argparse.Namespace) -> int:
     if options.patience is not None:
         os.environ[PATIENCE_VARIABLE] = str(options.patience)
     run = RunDirectory(options.run_dir.resolve())
-    watcher = JsonWatcher() if options.json else ConsoleWatcher()
-    session = Session(run, loaded.plan, loaded.path.resolve(), [watcher], show_progress=not options.json)
-    try:
+    with closing(JsonWatcher() if options.json else ConsoleWatcher()) as watcher:
+        session = Session(run, loaded.plan, loaded.path.resolve(), [watcher], show_progress=not options.json)
         outcome = train_with_other_machines(session, loaded.text, torchrun, processes, options.local_addr)
-    finally:
-        watcher.close()
     if not options.json:
-        print(f"\n{outcome.capitalize()}: {run.path}")
+        with contextlib.suppress(OSError):
+            print(f"\n{outcome.capitalize()}: {run.path}", flush=True)
     return EXIT_STOPPED if outcome == "stopped" else 0
 
 

@@ -16,10 +16,10 @@ from trickster_engine.cli.arguments import (
     print_json,
     run_path,
 )
-from trickster_engine.config.plan import SamplingConfig
+from trickster_engine.cli.terminal import write_exactly
+from trickster_engine.config.plan import Plan, SamplingConfig
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import in_command
-from trickster_engine.printable import printable
 from trickster_engine.report.names import has_long_tokens, predictors
 
 WIDTH = 72
@@ -92,10 +92,10 @@ def _sampling_config(options: argparse.Namespace) -> SamplingConfig:
     from dataclasses import replace
 
     from trickster_engine.config import check, set_values
-    from trickster_engine.runs import RunDirectory
+    from trickster_engine.runs import RunDirectory, is_run_directory
 
-    run = next((folder for folder in (options.path, *options.path.parents) if (folder / "config.yaml").is_file()), None)
-    plan = RunDirectory(run).plan() if run else None
+    run = next((folder for folder in (options.path, *options.path.parents) if is_run_directory(folder)), None)
+    plan = RunDirectory(run).readable_plan() if run else None
     names = ("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "seed")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     problems = check(set_values("", {f"sampling_config.{name}": str(value) for name, value in given.items()})).problems
@@ -137,10 +137,14 @@ def _write(target: Path, text: str) -> None:
 
 def _sample(options: argparse.Namespace) -> int:
     from trickster_engine.model.load import load_model
+    from trickster_engine.runs import RunDirectory
     from trickster_engine.sampling import SamplingOptions, encode_prompt, sample_batch, stream
 
     sampling = _sampling_config(options)
     model, tokenizer, folder = load_model(options.path, options.checkpoint)
+    plan = RunDirectory(options.path).plan()
+    if plan is not None:
+        _as_trained(folder, plan)
     prompts = options.prompts or [sampling.prompt]
     for prompt in prompts:
         encode_prompt(tokenizer, prompt)
@@ -153,10 +157,9 @@ def _sample(options: argparse.Namespace) -> int:
     for number, prompt in enumerate(prompts):
         if number:
             print("\n" + "-" * WIDTH)
-        sys.stdout.write(prompt)
+        write_exactly(prompt)
         for piece in stream(model, tokenizer, prompt, chosen):
-            # A file or another program gets what was written, a person what can be shown.
-            sys.stdout.write(printable(piece) if sys.stdout.isatty() else piece)
+            write_exactly(piece)
             sys.stdout.flush()
         print()
     return 0
@@ -169,9 +172,20 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def _as_trained(folder: Path, plan: Plan) -> Plan:
+    """A run's plan with what its checkpoint knows better; where config.yaml says otherwise by now, that is said."""
+    from trickster_engine.training.trained_plan import plan_as_trained
+
+    trained, note = plan_as_trained(folder, plan)
+    if note:
+        print(f"note: {note}", file=sys.stderr)
+    return trained
+
+
 def _import_checkpoint(options: argparse.Namespace) -> int:
     from trickster_engine.data.tokenizer import byte_tokenizer, load_tokenizer, require_vocabulary
     from trickster_engine.model.huggingface import write_model
+    from trickster_engine.sealing import seal_model
     from trickster_engine.ttml_pickle import read
 
     saved = read(options.file)
@@ -188,6 +202,7 @@ def _import_checkpoint(options: argparse.Namespace) -> int:
     try:
         write_model(options.folder, config, weights)
         tokenizer.save(options.folder)
+        seal_model(options.folder)
     except BaseException:
         shutil.rmtree(options.folder, ignore_errors=True)  # made above, and in the way of another try
         raise
@@ -215,6 +230,7 @@ def print_comparison(
     if plan is None or identity is None:
         raise TricksterError("not-a-run", f"{path} is not a run that has begun.", "List runs with: trickster runs")
     model, tokenizer, folder = load_model(path, checkpoint)
+    plan = _as_trained(folder, plan)
     dataset = trained_text(plan, identity, progress=not as_json)
     options = SamplingOptions.from_config(sampling or plan.sampling)
     result = compare(model, tokenizer, dataset, prompts, options, plan.training.seed)
@@ -223,7 +239,7 @@ def print_comparison(
         return
     rule, names = "-" * WIDTH, predictors(long_tokens=has_long_tokens(dataset.characters_per_token))
     for pair in result.samples:
-        print(f"\n{'RANDOM WEIGHTS ':-<{WIDTH}}\n{printable(pair.prompt + pair.random)}")
+        print(f"\n{'RANDOM WEIGHTS ':-<{WIDTH}}\n{pair.prompt + pair.random}")
         print(f"\n{'TRAINED ':-<{WIDTH}}\n{pair.prompt}{pair.trained}\n{rule}")
     print(f"\n{'Loss on the held-out text':<28}{'nats a token':>14}{'bits a character':>20}")
     for row in result.rows:

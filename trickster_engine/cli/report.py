@@ -15,9 +15,9 @@ from trickster_engine.cli.arguments import (
     print_json,
     run_path,
 )
-from trickster_engine.errors import TricksterError
 from trickster_engine.files import write_text_atomically
-from trickster_engine.runs import REPORT_FILE
+from trickster_engine.refusals import cannot_write
+from trickster_engine.runs import REPORT_FILE, RunDirectory, is_run_directory
 
 
 def add_commands(commands: Subcommands) -> None:
@@ -48,6 +48,8 @@ def _report(options: argparse.Namespace) -> int:
         # It takes a while; and standard output belongs to the result.
         print(f"{words} ...", file=sys.stderr, flush=True)
 
+    if options.output is None and is_run_directory(options.path):
+        RunDirectory(options.path).refuse_links()  # now rather than after minutes
     result = study(options.path, options.checkpoint, say)
     if options.json:
         print_json(result.as_json())
@@ -57,9 +59,7 @@ def _report(options: argparse.Namespace) -> int:
     try:
         write_text_atomically(target, render(result))
     except OSError as error:
-        raise TricksterError(
-            "cannot-write", f"Cannot write {target}: {error.strerror or error}.", "Choose another place with -o FILE."
-        ) from error
+        raise cannot_write(error, target, "choose another place with -o FILE") from error
     if not options.json:
         if result.parting:
             print(result.parting.words)

@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from trickster_engine.cli.arguments import DEFAULT_RUNS, Subcommands, add_json, print_json
-from trickster_engine.runs import RunSummary, find_runs
+from trickster_engine.files import in_command
+from trickster_engine.runs import EVENTS_FILE, RunSummary, find_runs
+from trickster_engine.runs.events import begun, left_out_words
+
+#: Runs that fit on the screens a person looks back over. Who pipes the list gets the whole.
+SHOWN = 50
 
 
 def add_commands(commands: Subcommands) -> None:
     """Register the commands of this file."""
     listing = commands.add_parser("runs", help="list the runs below a folder, the newest last")
     listing.add_argument("folder", nargs="?", type=Path, default=DEFAULT_RUNS, help="default: runs")
+    listing.add_argument("--all", action="store_true", help=f"in a terminal, more than the newest {SHOWN}")
     add_json(listing)
     listing.set_defaults(run=_runs)
 
 
 def _runs(options: argparse.Namespace) -> int:
-    summaries = sorted((run.summary() for run in find_runs(options.folder)), key=lambda summary: summary.created)
+    runs = list(find_runs(options.folder))
+    older = 0
+    if len(runs) > SHOWN and sys.stdout.isatty() and not (options.all or options.json):
+        older = len(runs) - SHOWN
+        runs = sorted(runs, key=lambda run: begun(run.events_path))[older:]
+    summaries = sorted((run.summary() for run in runs), key=lambda summary: summary.created)
     if options.json:
         print_json({"runs": [{**asdict(summary), "path": str(summary.path)} for summary in summaries]})
-        return 0
-    if not summaries:
+    elif not summaries:
         print(f"No runs in {options.folder}. Start one with: trickster train CONFIG")
-        return 0
-    print(f"{'run':<24}{'status':<13}{'step':>16}{'val loss':>11}{'best':>9}")
+    else:
+        if older:
+            print(f"{older:,} older runs are not shown; all of them: trickster runs --all {in_command(options.folder)}")
+        print(f"{'run':<24}{'status':<13}{'step':>16}{'val loss':>11}{'best':>9}")
+        print("\n".join(map(_row, summaries)))
+    sys.stdout.flush()
     for summary in summaries:
-        print(_row(summary))
+        if summary.trouble:
+            print(f"{summary.id}: {EVENTS_FILE} {summary.trouble}", file=sys.stderr)
+        elif summary.left_out:
+            print(f"{summary.id}: in {EVENTS_FILE}, {left_out_words(summary.left_out)}", file=sys.stderr)
     return 0
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from trickster_engine.cli.arguments import (
     RUN_HELP,
@@ -16,12 +20,17 @@ from trickster_engine.cli.arguments import (
     load_config,
     read_overrides,
     run_path,
+    with_overrides,
 )
 from trickster_engine.cli.console import ConsoleWatcher, JsonWatcher
 from trickster_engine.config import check, preset_text, set_values
 from trickster_engine.errors import EXIT_STOPPED, EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.files import in_command
-from trickster_engine.runs import RunDirectory, is_run_directory
+from trickster_engine.runs import CONFIG_FILE, RunDirectory, is_run_directory, owner_of
+
+WAYS_ON = ("Sample", "Compare")
+
+W = TypeVar("W", ConsoleWatcher, JsonWatcher, ConsoleWatcher | JsonWatcher)
 
 #: A step of a large model on a slow machine can take minutes; the trainer saves after it.
 _STOP_PATIENCE_S = 600.0
@@ -57,13 +66,10 @@ def _train(options: argparse.Namespace) -> int:
     from trickster_engine.training.session import start
 
     loaded = load_config(options)
-    watcher = JsonWatcher() if options.json else ConsoleWatcher()
-    try:
+    with closing(JsonWatcher() if options.json else ConsoleWatcher()) as watcher:
         run, outcome = start(
             loaded.path, loaded.text, loaded.plan, [watcher], run_path=options.run_dir, show_progress=not options.json
         )
-    finally:
-        watcher.close()
     if not options.json:
         _say_goodbye(run, outcome)
     return EXIT_STOPPED if outcome == "stopped" else 0
@@ -73,30 +79,48 @@ def _resume(options: argparse.Namespace) -> int:
     from trickster_engine.training.session import resume
 
     run = _run_at(options.path)
-    watcher = JsonWatcher() if options.json else ConsoleWatcher()
-    try:
+    with closing(JsonWatcher() if options.json else ConsoleWatcher()) as watcher:
         outcome = resume(run, read_overrides(options), [watcher], show_progress=not options.json)
-    finally:
-        watcher.close()
     if not options.json:
         _say_goodbye(run, outcome)
     return EXIT_STOPPED if outcome == "stopped" else 0
 
 
+@contextlib.contextmanager
+def closing(watcher: W) -> Iterator[W]:
+    """A watcher for as long as a run goes on. A terminal that is gone by the end changes nothing about how it ended."""
+    try:
+        yield watcher
+    finally:
+        with contextlib.suppress(OSError):
+            watcher.close()
+
+
 def _say_goodbye(run: RunDirectory, outcome: str) -> None:
     summary = run.summary()
     best = "" if summary.best_val_loss is None else f"; best validation loss {summary.best_val_loss:.4f}"
-    print(f"\n{outcome.capitalize()} at step {summary.step:,}{best}.")
-    print(f"Run:      {run.path}")
+    lines = [f"\n{outcome.capitalize()} at step {summary.step:,}{best}.", f"Run:      {run.path}"]
     if outcome == "stopped":
-        print(f"Go on:    trickster resume {in_command(run.path)}")
-    print(f"Sample:   trickster sample {in_command(run.path)}")
-    print(f"Compare:  trickster compare {in_command(run.path)}")
+        lines.append(f"Go on:    trickster resume {in_command(run.path)}")
+    lines += [
+        f"Sample:   trickster sample {in_command(run.path)}",
+        f"Compare:  trickster compare {in_command(run.path)}",
+    ]
+    with contextlib.suppress(OSError):  # whoever read this has gone, and the run has ended as it has
+        print("\n".join(lines), flush=True)
 
 
 def _stop(options: argparse.Namespace) -> int:
     run = _run_at(options.path)
-    if not run.is_live():
+    state = run.liveness()
+    if state == "unknown":
+        raise TricksterError(
+            "cannot-tell",
+            f"Whether anybody trains {run.path} cannot be told: its lock may not be read. It belongs to "
+            f"{owner_of(run.path)}.",
+            f"Ask {owner_of(run.path)} to stop it, or to let you read its files.",
+        )
+    if state == "idle":
         raise TricksterError("not-running", f"Nobody is training {run.path}.", "List runs with: trickster runs")
     run.request_stop()
     if options.no_wait:
@@ -144,15 +168,12 @@ def _quickstart(options: argparse.Namespace) -> int:
         changes = {"corpus": "python", "val_fraction": "0.01"}
         text = set_values(text, {f"data_config.{key}": value for key, value in changes.items()})
         text = set_values(text, {"sampling_config.prompt": '"def "'})
-    text = set_values(text, read_overrides(options))
+    text = with_overrides(text, read_overrides(options))
     plan = check(text, Path.cwd()).plan
     if plan is None:
         raise TricksterError("config-invalid", "The changed preset has errors.", "Look at it with: trickster check")
-    watcher = ConsoleWatcher()
-    try:
+    with closing(ConsoleWatcher()) as watcher:
         run, outcome = start(Path("pico.yaml"), text, plan, [watcher])
-    finally:
-        watcher.close()
     if outcome == "finished":
         print_comparison(run.path, [plan.sampling.prompt])
     _say_goodbye(run, outcome)
@@ -161,5 +182,7 @@ def _quickstart(options: argparse.Namespace) -> int:
 
 def _run_at(path: Path) -> RunDirectory:
     if not is_run_directory(path):
+        if path.is_dir() and os.path.lexists(path / CONFIG_FILE):
+            RunDirectory(path).refuse_links()
         raise TricksterError("not-a-run", f"{path} is not a run directory.", "List your runs with: trickster runs")
     return RunDirectory(path.resolve())

@@ -48,7 +48,7 @@ class Key:
     aliases: tuple[Alias, ...]
     counts_when: Condition | None  # None: always
     default_note: str  # what leaving the key out means, where that depends on another key
-    limit_reason: str  # why the limits are what they are, where that is not plain
+    limit_reason: str  # why the lower limit is what it is, where that is not plain
     optional: bool  # null is allowed, and means the default
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from trickster_engine.config.check import check
 from trickster_engine.config.editing import write_value
 from trickster_engine.config.keys import KEYS, Key
 from trickster_engine.config.scalars import as_yaml, quote, shown
@@ -35,6 +36,21 @@ def set_values(text: str, overrides: Mapping[str, str]) -> str:
     for name, value in overrides.items():
         text = _set(text, find_key(name), value)
     return text
+
+
+def with_fitting_warmup(text: str, overrides: Mapping[str, str]) -> tuple[str, str | None]:
+    """A text that `overrides` have shortened, with the warm-up that nobody set cut to fit, and what to say about it.
+
+    A warm-up in `overrides` stays: then it is for `check` to say what is wrong.
+    """
+    paths = {find_key(name).path for name in overrides}
+    if "training_config.max_steps" not in paths or "training_config.warmup_steps" in paths:
+        return text, None
+    for problem in check(text).problems:
+        if problem.code == "warmup-too-long":
+            fix = next(fix for fix in problem.fixes if fix.preferred)
+            return apply_edits(text, fix.edits), f"the run is shorter than its warm-up. {fix.title}: done for this run."
+    return text, None
 
 
 def find_key(name: str) -> Key:

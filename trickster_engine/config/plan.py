@@ -105,7 +105,8 @@ class ModelConfig:
         doc="The base of the rotary position encoding: how slowly the slowest of its angles turns with distance.",
         effect="Larger values suit longer contexts (500000 is used for many thousands of tokens). For up to 2048 "
         "tokens 10000 is good.",
-        above=0,
+        minimum=1,
+        limit_reason="Below 1 the angles would grow beyond what 32-bit numbers hold.",
         maximum=1e12,
         examples=(10000.0, 500000.0),
     )
@@ -113,7 +114,8 @@ class ModelConfig:
         1e-5,
         doc="A small number added inside RMSNorm's square root so that it never divides by zero.",
         effect="Leave it alone unless weights come from elsewhere: 1e-5 and 1e-6 are both common.",
-        above=0,
+        minimum=1e-12,
+        limit_reason="A smaller one is lost in 32-bit arithmetic.",
         maximum=0.1,
         examples=(1e-5, 1e-6),
     )
@@ -183,7 +185,8 @@ class TrainingConfig:
         "matrices).",
         effect="Too low learns slowly; too high makes the loss jump or become NaN. Smaller models stand higher rates: "
         "3e-4 is careful at 5 million parameters, 1e-3 often works.",
-        above=0,
+        minimum=1e-12,
+        limit_reason="A smaller step changes no 32-bit weight.",
         maximum=10,
         examples=(1e-4, 3e-4, 1e-3),
     )
@@ -219,7 +222,8 @@ class TrainingConfig:
         0.02,
         doc="The learning rate of the matrices when `optimizer: muon`. It follows the same curve as learning_rate.",
         effect="Muon's steps are normalised, so its rate is much larger than AdamW's: 0.01 to 0.05.",
-        above=0,
+        minimum=1e-12,
+        limit_reason="A smaller step changes no 32-bit weight.",
         maximum=10,
         examples=(0.01, 0.02, 0.05),
         counts_when=Condition("training_config.optimizer", ("muon",)),
@@ -502,7 +506,8 @@ class DataConfig:
         0.1,
         doc="The share of the text, at its end, that is held out: never trained on, only used to measure.",
         effect="Without held-out text learning cannot be told from memorising. A tenth is usual.",
-        above=0,
+        minimum=1e-6,
+        limit_reason="Less of any text that fits a disk is too little to measure on.",
         below=1,
         examples=(0.05, 0.1),
         counts_when=Condition("data_config.train_data", (None,)),
@@ -575,7 +580,8 @@ class SamplingConfig:
     temperature: float = key(
         0.8,
         doc="How adventurous the choice of the next token is. 0 always takes the likeliest.",
-        effect="0.5 is careful and repeats itself, 1 follows the model's own probabilities, 1.5 is wild.",
+        effect="0.5 is careful and repeats itself, 1 follows the model's own probabilities, 1.5 is wild. Below "
+        "0.001 it counts as 0.",
         minimum=0,
         maximum=100,
         examples=(0.0, 0.5, 0.8, 1.0),
@@ -603,7 +609,8 @@ class SamplingConfig:
         1.0,
         doc="Makes tokens that were already written less likely. 1 switches it off.",
         effect="1.1 to 1.3 breaks loops. With single characters as tokens it soon spoils spelling.",
-        above=0,
+        minimum=0.01,
+        limit_reason="A smaller one divides predictions into numbers that 32 bits cannot hold.",
         maximum=100,
         examples=(1.0, 1.1),
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
+from itertools import islice
 from math import ceil, floor, log10
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from trickster_engine.config.rules_training import ACCUMULATION, BATCH, STEPS
 from trickster_engine.config.scalars import shown
 from trickster_engine.config.settings import Settings
 from trickster_engine.config.suggestions import nearest
+from trickster_engine.files import path_meant, read_bytes
 
 CORPUS = "data_config.corpus"
 TOKENIZER = "data_config.tokenizer"
@@ -124,8 +127,10 @@ def _resolved(settings: Settings, written: str) -> Path | None:
     """Return the path meant by a text in the file; None when no look at the file system is wanted."""
     if settings.folder is None:
         return None
-    path = Path(os.path.expanduser(written))  # noqa: PTH111 - Path.expanduser raises for unknown users
-    return path if path.is_absolute() else settings.folder / path
+    path = path_meant(settings.folder, written)
+    if os.name == "nt" and path.drive.startswith("\\\\") and path.drive != settings.folder.drive:
+        return None  # asking a machine on the network would tell it who asks
+    return path
 
 
 def _exists(path: Path) -> bool:
@@ -156,7 +161,8 @@ def corpus_is_there(settings: Settings) -> Iterator[Problem]:
 
 def _similar_file(path: Path, written: str) -> str | None:
     try:
-        names = [entry.name for _, entry in zip(range(_MOST_FILES_LOOKED_AT), os.scandir(path.parent), strict=False)]
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry in islice(entries, _MOST_FILES_LOOKED_AT)]
     except (OSError, ValueError):
         return None
     name = nearest(path.name, names)
@@ -260,8 +266,8 @@ def _parameters(settings: Settings) -> int:
 def _counted(path: Path, size: int) -> tuple[int, str]:
     """Return how long a text is, in characters where it is one file that is quickly read."""
     try:
-        if size <= _COUNTED_BYTES and path.is_file():
-            return len(path.read_bytes().decode("utf-8", "replace")), "characters"
+        if size <= _COUNTED_BYTES:
+            return len(read_bytes(path, _COUNTED_BYTES, follow_links=True).decode("utf-8", "replace")), "characters"
     except OSError:
         pass
     return size, "bytes"
@@ -282,22 +288,26 @@ def _size_up_to(path: Path, enough: int) -> int | None:
     """Return how many bytes of text there are, looking no further than `enough`; None when that cannot be told."""
     from trickster_engine.data.corpus import TEXT_SUFFIXES
 
-    total = 0
+    total = looked_at = 0
     try:
-        if path.is_file():
-            return path.stat().st_size
-        looked_at = 0
-        for folder, folders, files in os.walk(path):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in files:
-                if name.startswith(".") or Path(name).suffix.lower() not in TEXT_SUFFIXES:
-                    continue
-                total += (Path(folder) / name).stat().st_size
-                looked_at += 1
-                if total >= enough:
-                    return total
-                if looked_at >= _MOST_FILES_LOOKED_AT:
-                    return None
+        status = path.stat()
+        if not stat.S_ISDIR(status.st_mode):
+            return status.st_size if stat.S_ISREG(status.st_mode) else None
+        folders = [path]
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:  # one by one: a folder may hold millions, and none of them text
+                    looked_at += 1
+                    if looked_at > _MOST_FILES_LOOKED_AT:
+                        return None
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
+                    elif entry.is_file() and Path(entry.name).suffix.lower() in TEXT_SUFFIXES:
+                        total += entry.stat().st_size
+                        if total >= enough:
+                            return total
     except (OSError, ValueError):
         return None
     return total

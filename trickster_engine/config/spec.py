@@ -82,7 +82,7 @@ def key(
     `minimum`/`maximum` are allowed values themselves, `above`/`below` are not. `choices` are the only values that a
     text may have, `suggestions` are values with a meaning of their own among others; both map a value to its
     documentation. `default_note` says in words what a key that is left out means, where that depends on another key;
-    `limit_reason` is added to what is said when a limit is broken.
+    `limit_reason` is added to what is said when the lower limit is broken.
     """
     metadata = Metadata(
         doc=doc,

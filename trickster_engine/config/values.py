@@ -290,7 +290,8 @@ def limit_broken(key: Key, value: float) -> str | None:
         (key.below is not None and value >= key.below, "less than", key.below),
     ):
         if broken and limit is not None:
-            reason = f" {key.limit_reason}" if key.limit_reason else ""
+            low = words in ("at least", "more than")
+            reason = f" {key.limit_reason}" if key.limit_reason and low else ""
             return f"{key.name} must be {words} {number_or_int(limit)}, and is {shown}.{reason}"
     return None
 

@@ -8,11 +8,14 @@ import os
 import secrets
 import shutil
 import socket
+import stat
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from trickster_engine.errors import TricksterError
+from trickster_engine.files import NotAPlainFileError, path_meant
 
 _BUILDING = ".building-"
 _ORPHAN_GRACE_S = 600  # a dead process' leftovers are removed once nothing has touched them for this long
@@ -20,13 +23,50 @@ _FOREIGN_GRACE_S = 7 * 24 * 3600  # the same for leftovers whose process cannot 
 
 
 def cache_directory() -> Path:
-    """Return the user's cache for Trickster: TRICKSTER_CACHE_DIR, else the system's place for caches."""
+    """Return the user's cache for Trickster: TRICKSTER_CACHE_DIR, else the system's place for caches.
+
+    Raises TricksterError `no-cache-folder` where neither is known. A shared temporary folder would not do instead:
+    whoever else uses this machine could have prepared the text that is found there.
+    """
     given = os.environ.get("TRICKSTER_CACHE_DIR")
     if given:
-        return Path(given).expanduser()
-    from platformdirs import user_cache_path  # not carried by the packaged language server, which never needs it
+        return _absolute(given)
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else _absolute("~/AppData/Local")) / "trickster" / "Cache"
+    if sys.platform == "darwin":
+        return _absolute("~/Library/Caches") / "trickster"
+    wanted = os.environ.get("XDG_CACHE_HOME", "").strip()
+    return _absolute(wanted or "~/.cache") / "trickster"
 
-    return user_cache_path("trickster", appauthor=False)
+
+def known_cache_directory() -> Path | None:
+    """Return the user's cache, or None where there is no place for one: for what is only looked up in it."""
+    try:
+        return cache_directory()
+    except TricksterError:
+        return None
+
+
+def _absolute(written: str) -> Path:
+    path = path_meant(Path(), written)
+    if path.parts[:1] and path.parts[0].startswith("~"):
+        raise TricksterError(
+            "no-cache-folder",
+            f"There is no place to keep prepared text: {written} names a home folder, and this user has none"
+            " (HOME is not set, and the system knows no home folder either).",
+            "Set TRICKSTER_CACHE_DIR to a folder that you may write to, or HOME to your own.",
+        )
+    return path
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder of the cache and those above it. Raises OSError, also where a stranger's link lies in its place."""
+    path.mkdir(parents=True, exist_ok=True)
+    status = path.lstat()
+    # A link of one's own, or of the administrator, moves a part of the cache to another disk.
+    if stat.S_ISLNK(status.st_mode) and hasattr(os, "geteuid") and status.st_uid not in (0, os.geteuid()):
+        raise NotAPlainFileError(path, "link of another user")
 
 
 def storage_error(error: OSError, path: Path) -> TricksterError:
@@ -55,7 +95,7 @@ def building(target: Path) -> Iterator[Path]:
     parent = target.parent
     scratch = parent / f"{_BUILDING}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
-        parent.mkdir(parents=True, exist_ok=True)
+        make_folder(parent)
         _sweep(parent)
         scratch.mkdir()
     except OSError as error:
@@ -88,20 +128,10 @@ def discard(folder: Path) -> None:
         return
     except OSError as error:
         raise storage_error(error, folder) from error
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a small file so that a reader sees the old or the new one, never a part. Raises OSError."""
-    temporary = path.parent / f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    if aside.is_dir() and not aside.is_symlink():
+        shutil.rmtree(aside, ignore_errors=True)
+    else:  # what lay there was no folder
+        aside.unlink(missing_ok=True)
 
 
 def _move_into_place(scratch: Path, target: Path) -> None:

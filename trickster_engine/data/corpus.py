@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import in_command
+from trickster_engine.files import in_command, kind_of, open_plain, path_meant
 
 CorpusKind = Literal["shakespeare", "python", "file", "folder"]
 
@@ -42,6 +42,8 @@ _SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 _NOT_STANDARD_LIBRARY = frozenset(
     {"site-packages", "dist-packages", "__pycache__", "test", "tests", "idle_test", "turtledemo"}
 )
+#: A folder with more entries than this is not described: looking at them would take seconds.
+MOST_FILES_DESCRIBED = 20_000
 _UTF8_BOM = codecs.BOM_UTF8
 _OTHER_BOMS = (
     (codecs.BOM_UTF32_LE, "UTF-32LE"),  # before UTF-16LE, whose mark is the beginning of this one
@@ -96,27 +98,30 @@ class Corpus:
                 continue
             chunks: Iterator[str]
             if self.kind == "python":  # a few files of the library are in other encodings on purpose: left out
-                whole = _text_or_none(file.path)
+                whole = _text_or_none(file)
                 if not whole:
                     continue
                 chunks = iter((whole,))
             else:
-                chunks = read_text_chunks(file.path, chunk_bytes)
+                chunks = read_text_chunks(file.path, chunk_bytes, size=file.size)
             if not first:
                 yield "\n"
             first = False
             yield from chunks
 
 
-def read_text_chunks(path: Path, chunk_bytes: int = 1 << 20, begin: int = 0, end: int | None = None) -> Iterator[str]:
+def read_text_chunks(
+    path: Path, chunk_bytes: int = 1 << 20, begin: int = 0, end: int | None = None, *, size: int | None = None
+) -> Iterator[str]:
     """Yield one UTF-8 file's text in chunks, or that of its bytes from `begin` to before `end`.
 
-    `begin` and `end` have to lie between two characters. See `Corpus.text_chunks` for the errors.
+    `begin` and `end` have to lie between two characters. See `Corpus.text_chunks` for the errors, and `corpus-changed`
+    for a file that holds more than `size` bytes by now: one that grows while it is read may never end.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     consumed = begin  # bytes of the file handed to the decoder so far, and those before
     try:
-        with path.open("rb") as stream:
+        with open_plain(path, follow_links=True) as stream:
             stream.seek(begin)
             while True:
                 data = stream.read(chunk_bytes if end is None else min(chunk_bytes, end - consumed))
@@ -128,12 +133,7 @@ def read_text_chunks(path: Path, chunk_bytes: int = 1 << 20, begin: int = 0, end
                     start = len(_UTF8_BOM) if data.startswith(_UTF8_BOM) else 0
                 zero = data.find(b"\0")
                 if zero >= 0:
-                    raise TricksterError(
-                        "corpus-binary",
-                        f"{path} is not a text file: it has a zero byte at offset {consumed + zero:,}.",
-                        "Point data_config.corpus at plain text saved as UTF-8. A PDF, a word processor's file or an"
-                        " archive has to be exported as text first.",
-                    )
+                    raise binary(path, consumed + zero)
                 pending = len(decoder.getstate()[0])
                 try:
                     text = decoder.decode(data[start:] if start else data, final=not data)
@@ -141,6 +141,12 @@ def read_text_chunks(path: Path, chunk_bytes: int = 1 << 20, begin: int = 0, end
                     offset = consumed + start - pending + error.start
                     raise _not_utf8(path, offset, error.object[error.start]) from None
                 consumed += len(data)
+                if size is not None and consumed > size:
+                    raise TricksterError(
+                        "corpus-changed",
+                        f"The corpus {path} grew while it was being read.",
+                        "Try again once nothing writes to it any more.",
+                    )
                 if text:
                     yield text
                 if not data:
@@ -178,12 +184,17 @@ class CorpusDescription:
 
 
 def describe_corpus(name: str, folder: Path) -> CorpusDescription:
-    """Describe a corpus from file sizes alone: no reading, no network, never raises; see `problem`."""
+    """Describe a corpus from file sizes alone: no reading, no network, never raises; see `problem`.
+
+    Of a folder with a great many files nothing is said but that it is there: `bytes` is 0.
+    """
     if name == "shakespeare":
         return CorpusDescription(name, "shakespeare", None, 1, SHAKESPEARE_BYTES, SHAKESPEARE_BYTES)
     try:
-        corpus = _python() if name == "python" else text_files(name, folder)
+        corpus = _python() if name == "python" else text_files(name, folder, MOST_FILES_DESCRIBED)
     except TricksterError as error:
+        if error.code == "corpus-too-many-files":
+            return CorpusDescription(name, "folder", path_meant(folder, name), 0, 0, None)
         return CorpusDescription(name, "python" if name == "python" else "file", None, 0, 0, None, error)
     return CorpusDescription(name, corpus.kind, corpus.path, len(corpus.files), corpus.size, None)
 
@@ -196,9 +207,9 @@ def _shakespeare(*, allow_download: bool, progress: bool) -> Corpus:
 
     given = os.environ.get("TRICKSTER_CORPUS_DIR")
     if given:
-        own = Path(given).expanduser() / SHAKESPEARE_FILE
+        own = path_meant(Path(), given) / SHAKESPEARE_FILE
         if own.is_file():
-            if file_sha256(own) != SHAKESPEARE_SHA256:
+            if not _is_shakespeare(own):
                 raise TricksterError(
                     "corpus-wrong-sum",
                     f"{own} is not the Tiny Shakespeare that is expected: its SHA-256 sum differs.",
@@ -207,7 +218,7 @@ def _shakespeare(*, allow_download: bool, progress: bool) -> Corpus:
                 )
             return Corpus("shakespeare", "shakespeare", own, (file_now(own),))
     cached = cache_directory() / SHAKESPEARE_FILE
-    if cached.is_file() and file_sha256(cached) == SHAKESPEARE_SHA256:
+    if cached.is_file() and _is_shakespeare(cached):
         return Corpus("shakespeare", "shakespeare", cached, (file_now(cached),))
     if not allow_download:
         raise TricksterError(
@@ -218,8 +229,19 @@ def _shakespeare(*, allow_download: bool, progress: bool) -> Corpus:
         )
     from trickster_engine.data.download import download  # only now: brings urllib and tqdm
 
-    download(SHAKESPEARE_URL, cached, SHAKESPEARE_SHA256, title="Tiny Shakespeare", progress=progress)
+    download(
+        SHAKESPEARE_URL,
+        cached,
+        SHAKESPEARE_SHA256,
+        size=SHAKESPEARE_BYTES,
+        title="Tiny Shakespeare",
+        progress=progress,
+    )
     return Corpus("shakespeare", "shakespeare", cached, (file_now(cached),))
+
+
+def _is_shakespeare(path: Path) -> bool:
+    return path.stat().st_size == SHAKESPEARE_BYTES and file_sha256(path) == SHAKESPEARE_SHA256
 
 
 def shakespeare_advice() -> str:
@@ -243,17 +265,20 @@ def _python() -> Corpus:
     return Corpus("python", "python", root, files)
 
 
-def text_files(name: str, folder: Path) -> Corpus:
-    """Find the file or folder of text called `name`, relative to `folder`; errors as `resolve_corpus`."""
+def text_files(name: str, folder: Path, most: int | None = None) -> Corpus:
+    """Find the file or folder of text called `name`, relative to `folder`; errors as `resolve_corpus`.
+
+    `most`: how much of a folder is looked at, for whoever only wants to say something about it. See `_walk`.
+    """
     try:
-        path = folder / Path(name).expanduser()
+        path = path_meant(folder, name)
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a zero character in the name
         raise _missing(name, folder) from None
-    except (OSError, RuntimeError) as error:  # RuntimeError: no home folder to expand ~
+    except OSError as error:
         raise unreadable(Path(name), error) from error
     if stat.S_ISDIR(status.st_mode):
-        files = _walk(path, _SKIPPED_FOLDERS, lambda candidate: candidate.suffix.lower() in TEXT_SUFFIXES)
+        files = _walk(path, _SKIPPED_FOLDERS, lambda candidate: candidate.suffix.lower() in TEXT_SUFFIXES, most)
         if not files:
             raise TricksterError(
                 "corpus-no-text-files",
@@ -267,7 +292,7 @@ def text_files(name: str, folder: Path) -> Corpus:
     else:
         raise TricksterError(
             "corpus-not-a-file",
-            f"{path} is neither a file nor a folder.",
+            f"{path} is neither a file nor a folder: it is a {kind_of(status)}.",
             "Point data_config.corpus at a text file or at a folder of text files.",
         )
     if corpus.size == 0:
@@ -279,34 +304,50 @@ def text_files(name: str, folder: Path) -> Corpus:
     return corpus
 
 
-def _walk(root: Path, skipped_folders: frozenset[str], wanted: Callable[[Path], bool]) -> tuple[CorpusFile, ...]:
-    """Return the wanted regular files below `root`, in the order of their paths' parts, the same on every system."""
+def _walk(
+    root: Path, skipped_folders: frozenset[str], wanted: Callable[[Path], bool], most: int | None = None
+) -> tuple[CorpusFile, ...]:
+    """Return the wanted regular files below `root`, in the order of their paths' parts, the same on every system.
+
+    Links to folders are not followed. Raises TricksterError: corpus-unreadable, and corpus-too-many-files where more
+    than `most` entries of any kind would have to be looked at.
+    """
     found: list[tuple[tuple[str, ...], CorpusFile]] = []
-
-    def stop(error: OSError) -> None:
-        raise unreadable(Path(error.filename or root), error) from error
-
-    for where, folders, names in os.walk(root, onerror=stop):
-        folders[:] = [name for name in folders if name not in skipped_folders and not name.startswith(".")]
-        for name in names:
-            path = Path(where, name)
-            if name.startswith(".") or not wanted(path):
-                continue
-            try:
-                status = path.stat()
-            except FileNotFoundError:  # a dangling link
-                continue
-            except OSError as error:
-                raise unreadable(path, error) from error
-            if stat.S_ISREG(status.st_mode):
-                parts = path.relative_to(root).parts
-                found.append((parts, _file(path, status)))
+    folders, looked_at = [root], 0
+    while folders:
+        where = folders.pop()
+        try:
+            with os.scandir(where) as entries:
+                for entry in entries:  # one by one: a folder may hold millions
+                    looked_at += 1
+                    if most is not None and looked_at > most:
+                        raise TricksterError(
+                            "corpus-too-many-files", f"{root} holds more than {most:,} files and folders.", ""
+                        )
+                    if entry.name.startswith("."):
+                        continue
+                    path = Path(entry.path)
+                    if entry.is_dir():
+                        if entry.name not in skipped_folders and not entry.is_symlink():
+                            folders.append(path)
+                    elif wanted(path) and (file := _file_in_folder(path)) is not None:
+                        found.append((path.relative_to(root).parts, file))
+        except OSError as error:
+            raise unreadable(Path(error.filename or where), error) from error
     return tuple(file for _, file in sorted(found, key=lambda entry: entry[0]))
 
 
-def _text_or_none(path: Path) -> str | None:
+def _file_in_folder(path: Path) -> CorpusFile | None:
     try:
-        return "".join(read_text_chunks(path))
+        status = path.stat()
+    except FileNotFoundError:  # a dangling link
+        return None
+    return _file(path, status) if stat.S_ISREG(status.st_mode) else None
+
+
+def _text_or_none(file: CorpusFile) -> str | None:
+    try:
+        return "".join(read_text_chunks(file.path, size=file.size))
     except TricksterError as error:
         if error.code in ("corpus-binary", "corpus-not-utf8"):
             return None
@@ -326,7 +367,7 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 sum of a file, in hexadecimal. Raises TricksterError `corpus-unreadable`."""
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as stream:
+        with open_plain(path, follow_links=True) as stream:
             while data := stream.read(1 << 20):
                 digest.update(data)
     except OSError as error:
@@ -361,6 +402,16 @@ def unreadable(path: Path, error: Exception) -> TricksterError:
     return TricksterError("corpus-unreadable", f"{path} cannot be read: {reason}.", advice)
 
 
+def binary(path: Path, offset: int) -> TricksterError:
+    """Return the error for a file with a zero byte in it."""
+    return TricksterError(
+        "corpus-binary",
+        f"{path} is not a text file: it has a zero byte at offset {offset:,}.",
+        "Point data_config.corpus at plain text saved as UTF-8. A PDF, a word processor's file or an archive has to be"
+        " exported as text first.",
+    )
+
+
 def _not_utf8(path: Path, offset: int, value: int, encoding: str | None = None) -> TricksterError:
     old, new = in_command(Path(path.name)), in_command(Path(f"{path.stem}-utf8.txt"))
     line = _line_of(path, offset)
@@ -381,7 +432,7 @@ def _not_utf8(path: Path, offset: int, value: int, encoding: str | None = None) 
 def _line_of(path: Path, offset: int) -> int:
     """Count lines up to a byte offset; only ever called to word an error."""
     lines, left = 1, offset
-    with path.open("rb") as stream:
+    with open_plain(path, follow_links=True) as stream:
         while left > 0 and (data := stream.read(min(left, 1 << 20))):
             lines += data.count(b"\n")
             left -= len(data)

@@ -5,10 +5,11 @@ A small text is one file a part, `train.bin` and `val.bin`; a large one is many,
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from trickster_engine.data.batches import Tokens, even_portions, too_short
+from trickster_engine.data.description import FORMAT, Description, Part, TokenFile, read_description, write_description
 from trickster_engine.data.shards import ShardedTokens
-from trickster_engine.data.tokenizer import Tokenizer, load_tokenizer
+from trickster_engine.data.tokenizer import TOKENIZER_FILE, Tokenizer, load_tokenizer
+from trickster_engine.data.verification import Tick, Verification
 from trickster_engine.errors import TricksterError
+from trickster_engine.files import SMALL_FILE_BYTES, create_file, open_plain, read_bytes
 
-FORMAT = 1  # part of every key: raise it when the meaning of these files changes
-_DESCRIPTION_FILE = "dataset.json"
 _BLOCK = 1 << 20  # tokens decoded at a time
-_VERIFIED_BYTES = 32 << 20  # up to this size, tokens are compared with their fingerprint at every start
+_HASHED_BYTES = 1 << 20
+_VERIFIED_BYTES = 32 << 20  # up to this size, the content is compared with its sums whenever it is opened
 # A longer held-out text is represented by this many of its tokens: enough for a loss to the second decimal place, and
 # an evaluation takes seconds still.
 MEASURED_TOKENS = 1 << 18
@@ -42,6 +45,7 @@ class Dataset:
     train_characters: int
     val_characters: int
     directory: Path
+    verification: Verification
 
     @property
     def characters_per_token(self) -> float:
@@ -87,115 +91,146 @@ def write_dataset(
     """
     dtype = storage_type(tokenizer.vocab_size)
     digest = _fingerprint_of(tokenizer)
-    counts: dict[str, dict[str, int]] = {}
+    parts: dict[str, Part] = {}
     for part, blocks in (("train", train), ("val", val)):
         tokens = characters = 0
-        with (directory / f"{part}.bin").open("wb") as stream:
+        with create_file(directory / f"{part}.bin") as stream:
             for block in blocks:
                 compact = np.ascontiguousarray(block, dtype=dtype)
                 stream.write(compact.data)
                 digest.update(compact.data)
                 tokens += len(compact)
-                characters += _characters(tokenizer, compact)
+                characters += tokenizer.count_characters(compact)
         digest.update(f" {part} {tokens}".encode())
-        counts[part] = {"tokens": tokens, "characters": characters}
+        parts[part] = Part(tokens, characters)
         if tokens < 2:
             raise too_short(tokens, 1, "training" if part == "train" else "held-out")
-    tokenizer.save(directory)
-    _describe(directory, {"format": FORMAT, "dtype": dtype.name, "fingerprint": digest.hexdigest(), **counts})
-
-
-@dataclass(frozen=True)
-class TokenFile:
-    """One of the files that hold a large text's tokens."""
-
-    name: str
-    tokens: int
-    characters: int
-    sha256: str
+    _finish(directory, tokenizer, digest.hexdigest(), parts)
 
 
 def finish_sharded_dataset(directory: Path, tokenizer: Tokenizer, parts: Mapping[str, Sequence[TokenFile]]) -> None:
     """Make a dataset of a folder that already holds its tokens, in files in order for each part. Raises OSError."""
-    digest = _fingerprint_of(tokenizer)
-    counts: dict[str, dict[str, Any]] = {}
+    described: dict[str, Part] = {}
     for part in ("train", "val"):
-        files = parts[part]
+        files = tuple(parts[part])
         tokens, characters = sum(file.tokens for file in files), sum(file.characters for file in files)
         if tokens < 2:
             raise too_short(tokens, 1, "training" if part == "train" else "held-out")
-        for file in files:
-            digest.update(f"{file.sha256} {file.tokens} ".encode())
-        digest.update(f" {part} {tokens}".encode())
-        counts[part] = {"tokens": tokens, "characters": characters, "files": [asdict(file) for file in files]}
+        described[part] = Part(tokens, characters, files)
+    _finish(directory, tokenizer, _fingerprint_of_files(tokenizer, described), described)
+
+
+def _finish(directory: Path, tokenizer: Tokenizer, fingerprint: str, parts: Mapping[str, Part]) -> None:
     tokenizer.save(directory)
-    dtype = storage_type(tokenizer.vocab_size)
-    _describe(directory, {"format": FORMAT, "dtype": dtype.name, "fingerprint": digest.hexdigest(), **counts})
-
-
-def _describe(directory: Path, description: dict[str, Any]) -> None:
-    (directory / _DESCRIPTION_FILE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    dtype = storage_type(tokenizer.vocab_size).name
+    description = Description(dtype, fingerprint, _sum_of_tokenizer(directory), parts["train"], parts["val"])
+    write_description(directory, description)
 
 
 def open_dataset(directory: Path, labels: Labels) -> Dataset | None:
     """Open a prepared folder; None when there is none, or when it is not whole.
 
-    Sizes are always checked, the content as well where that takes no time to speak of.
+    Sizes and everything small are always checked. The tokens are as well where that takes no time to speak of; the
+    rest is left to the dataset's `verification`.
     """
     try:
-        description = json.loads((directory / _DESCRIPTION_FILE).read_text(encoding="utf-8"))
-        if description["format"] != FORMAT:
+        if not directory.is_dir() or directory.is_symlink():
             return None
-        dtype = np.dtype(description["dtype"])
-        whole = [_open_part(directory, part, description[part], dtype) for part in ("train", "val")]
-        if whole[0] is None or whole[1] is None:
+        description = read_description(directory)
+        if description.tokenizer_sha256 not in (None, _sum_of_tokenizer(directory)):
             return None
         tokenizer = load_tokenizer(directory)
-        arrays = [array for array in whole if isinstance(array, np.ndarray)]
-        if len(arrays) == 2 and sum(array.nbytes for array in arrays) <= _VERIFIED_BYTES:
-            digest = _fingerprint_of(tokenizer)
-            for part, array in zip(("train", "val"), arrays, strict=True):
-                digest.update(array.data)
-                digest.update(f" {part} {len(array)}".encode())
-            if digest.hexdigest() != description["fingerprint"]:
-                return None
-    except (OSError, ValueError, KeyError, TypeError, TricksterError):
+        if description.dtype != storage_type(tokenizer.vocab_size).name:
+            return None
+        parts = {"train": description.train, "val": description.val}
+        if description.train.files and description.fingerprint != _fingerprint_of_files(tokenizer, parts):
+            return None
+        size = description.bytes
+        train, val = (_open_part(directory, part, parts[part], np.dtype(description.dtype)) for part in parts)
+
+        def check(tick: Tick) -> str | None:
+            return _damage(directory, description, tokenizer, tick)
+
+        # A description of before there were sums in it is trusted with nothing until the content has confirmed it.
+        checked = size <= _VERIFIED_BYTES or description.tokenizer_sha256 is None
+        if checked and check(lambda count: None) is not None:
+            return None
+        if description.tokenizer_sha256 is None:
+            with contextlib.suppress(OSError):  # a shared cache may be read-only
+                write_description(directory, replace(description, tokenizer_sha256=_sum_of_tokenizer(directory)))
+    except (OSError, ValueError, TricksterError):
         return None
-    train_characters, val_characters = description["train"]["characters"], description["val"]["characters"]
+    train_characters, val_characters = description.train.characters, description.val.characters
     return Dataset(
-        train=whole[0],
-        val=whole[1],
+        train=train,
+        val=val,
         tokenizer=tokenizer,
-        fingerprint=description["fingerprint"],
+        fingerprint=description.fingerprint,
         name=labels.name,
         description=f"{labels.title}: {train_characters:,} characters to train on, {val_characters:,} held out;"
         f" {tokenizer.kind} tokenizer, {tokenizer.vocab_size:,} ids",
         train_characters=train_characters,
         val_characters=val_characters,
         directory=directory,
+        verification=Verification(directory, size, None if checked else check),
     )
 
 
-def _open_part(
-    directory: Path, part: str, description: dict[str, Any], dtype: np.dtype[Any]
-) -> npt.NDArray[Any] | ShardedTokens | None:
-    """Map the tokens of one part; None where a file is not as long as it should be. Raises OSError."""
-    tokens = description["tokens"]
-    if "files" not in description:
-        path = directory / f"{part}.bin"
-        if path.stat().st_size != tokens * dtype.itemsize:
-            return None
-        return np.memmap(path, dtype=dtype, mode="r", shape=(tokens,))
-    files = [TokenFile(**entry) for entry in description["files"]]
-    paths = [directory / file.name for file in files]
-    if any(path.stat().st_size != file.tokens * dtype.itemsize for path, file in zip(paths, files, strict=True)):
-        return None
-    return ShardedTokens(paths, dtype)
+def _open_part(directory: Path, name: str, part: Part, dtype: np.dtype[Any]) -> npt.NDArray[Any] | ShardedTokens:
+    """Map the tokens of one part. Raises OSError, and ValueError where a file is not as long as it should be."""
+    if part.files:
+        tokens = ShardedTokens([directory / file.name for file in part.files], dtype)
+        if tokens.lengths != [file.tokens for file in part.files]:
+            raise ValueError("a file is not as long as it should be")
+        return tokens
+    with open_plain(directory / f"{name}.bin") as stream:
+        if os.fstat(stream.fileno()).st_size != part.tokens * dtype.itemsize:
+            raise ValueError("a file is not as long as it should be")
+        return np.memmap(stream, dtype=dtype, mode="r", shape=(part.tokens,))
+
+
+def _damage(directory: Path, description: Description, tokenizer: Tokenizer, tick: Tick) -> str | None:
+    """Read all tokens and say what is not as it was written; None where everything is. Raises OSError."""
+    dtype = np.dtype(description.dtype)
+    fingerprint = _fingerprint_of(tokenizer)
+    for name, part in (("train", description.train), ("val", description.val)):
+        characters = 0
+        for file in part.files or (TokenFile(f"{name}.bin", part.tokens, part.characters, ""),):
+            digest = hashlib.sha256()
+            with open_plain(directory / file.name) as stream:
+                while block := stream.read(_HASHED_BYTES):
+                    (digest if part.files else fingerprint).update(block)
+                    try:
+                        characters += tokenizer.count_characters(np.frombuffer(block, dtype))
+                    except (ValueError, IndexError):  # half a token, or one that there is not
+                        return f"the sum of {file.name} differs"
+                    tick(len(block))
+            if part.files and digest.hexdigest() != file.sha256:
+                return f"the sum of {file.name} differs"
+        fingerprint.update(f" {name} {part.tokens}".encode())
+        if not part.files and name == "val" and fingerprint.hexdigest() != description.fingerprint:
+            return "the sum of its tokens differs"
+        if characters != part.characters:
+            return f"its {'training' if name == 'train' else 'held-out'} text has {characters:,} characters"
+    return None
+
+
+def _sum_of_tokenizer(directory: Path) -> str:
+    return hashlib.sha256(read_bytes(directory / TOKENIZER_FILE, SMALL_FILE_BYTES)).hexdigest()
 
 
 def _fingerprint_of(tokenizer: Tokenizer) -> hashlib._Hash:
     """Begin a fingerprint; the tokens follow."""
     return hashlib.sha256(f"trickster-dataset-{FORMAT} {tokenizer.digest}".encode())
+
+
+def _fingerprint_of_files(tokenizer: Tokenizer, parts: Mapping[str, Part]) -> str:
+    digest = _fingerprint_of(tokenizer)
+    for name, part in parts.items():
+        for file in part.files:
+            digest.update(f"{file.sha256} {file.tokens} ".encode())
+        digest.update(f" {name} {part.tokens}".encode())
+    return digest.hexdigest()
 
 
 def storage_type(vocab_size: int) -> np.dtype[Any]:
@@ -217,11 +252,3 @@ def _text(tokenizer: Tokenizer, tokens: Tokens, limit: int | None) -> str:
         if limit is not None and length >= limit:
             break
     return "".join(pieces)[:limit]
-
-
-def _characters(tokenizer: Tokenizer, block: npt.NDArray[Any]) -> int:
-    """Count characters as UTF-8's first bytes, which needs no alignment with the block's ends."""
-    if tokenizer.kind == "char":
-        return len(block)
-    values = block if tokenizer.kind == "byte" else np.frombuffer(tokenizer.to_bytes(block), dtype=np.uint8)
-    return int(np.count_nonzero((values & 0xC0) != 0x80))

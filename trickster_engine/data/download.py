@@ -7,32 +7,34 @@ import hashlib
 import http.client
 import os
 import queue
-import secrets
 import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.data.cache import storage_error
+from trickster_engine.data.cache import make_folder, storage_error
 from trickster_engine.data.corpus import shakespeare_advice
 from trickster_engine.errors import TricksterError
+from trickster_engine.files import create_file, temporary_name
 from trickster_engine.progress_bar import tqdm
 
 CONNECT_TIMEOUT_S = 5.0  # for each step on the network: connecting, and every silence after it
 ANSWER_TIMEOUT_S = 10.0  # until the server answers at all; looking up its name does not heed the limit above
 
 
-def download(url: str, destination: Path, sha256: str, *, title: str, progress: bool = True) -> None:
+def download(url: str, destination: Path, sha256: str, *, size: int, title: str, progress: bool = True) -> None:
     """Save `url` as `destination`, which appears only when it is complete and its SHA-256 sum is `sha256`.
+
+    No more than `size` bytes, its length, are taken from whoever answers.
 
     Raises TricksterError: corpus-unavailable (no network, refused, broken off), corpus-wrong-sum, disk-full,
     cache-unwritable.
     """
-    temporary = destination.parent / f".{destination.name}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = destination.with_name(temporary_name(destination.name))
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        stream = temporary.open("wb")
+        make_folder(destination.parent)
+        stream = create_file(temporary)
     except OSError as error:
         raise storage_error(error, destination.parent) from error
     try:
@@ -41,19 +43,22 @@ def download(url: str, destination: Path, sha256: str, *, title: str, progress: 
             total = int(response.headers.get("Content-Length") or 0) or None
             received = 0
             with tqdm(total=total, desc=title, unit="B", unit_scale=True, disable=not progress) as bar:
-                while data := _read(response, url, title):
+                while received <= size and (data := _read(response, url, title)):
                     digest.update(data)
                     stream.write(data)
                     received += len(data)
                     bar.update(len(data))
-            if total is not None and received != total:
+            if total is not None and received < min(total, size):
                 raise _unavailable(url, title, f"the connection ended after {received:,} of {total:,} bytes")
             stream.flush()
             os.fsync(stream.fileno())
-        if digest.hexdigest() != sha256:
+        if received > size or digest.hexdigest() != sha256:
+            found = (
+                f"it is longer than {size:,} bytes" if received > size else f"its SHA-256 sum is {digest.hexdigest()}"
+            )
             raise TricksterError(
                 "corpus-wrong-sum",
-                f"What {url} sent is not {title}: its SHA-256 sum is {digest.hexdigest()}. It was not kept.",
+                f"What {url} sent is not {title}: {found}. It was not kept.",
                 "A proxy or a login page may have answered in its place; open the address in a browser to see. "
                 + shakespeare_advice(),
             )

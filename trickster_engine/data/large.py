@@ -8,6 +8,8 @@ folder over: shards whose sums still hold are kept, the rest is done. The finish
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import json
 import os
 import shutil
@@ -17,9 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from trickster_engine.data.cache import publish, storage_error
+from trickster_engine.data.cache import make_folder, publish, storage_error
 from trickster_engine.data.corpus import Corpus
-from trickster_engine.data.dataset import TokenFile, finish_sharded_dataset
+from trickster_engine.data.dataset import finish_sharded_dataset
+from trickster_engine.data.description import TokenFile, token_file
 from trickster_engine.data.layout import (
     Shard,
     cut_into_shards,
@@ -27,11 +30,13 @@ from trickster_engine.data.layout import (
     read_shard_text,
     shard_size,
 )
-from trickster_engine.data.tokenizer import Tokenizer, load_tokenizer, require_vocabulary
+from trickster_engine.data.tokenizer import TOKENIZER_FILE, Tokenizer, load_tokenizer, require_vocabulary
 from trickster_engine.data.workers import Workers
 from trickster_engine.errors import TricksterError
+from trickster_engine.files import NotAPlainFileError, open_to_append, read_bytes, sweep_temporaries
 from trickster_engine.processes import lock_file, unlock_file
 from trickster_engine.progress_bar import tqdm
+from trickster_engine.sealed import seal, unseal
 
 # Below this many bytes a text is prepared in one go, in this process.
 LARGE_BYTES = 64 << 20
@@ -77,7 +82,7 @@ class LargeText:
         cut = [cut_into_shards(corpus, max(SHARD_BYTES, -(-corpus.size // MOST_SHARDS))) for corpus in self.corpora]
         self.first_shards = len(cut[0])
         self.shards = [shard for shards in cut for shard in shards]
-        known = {int(entry["shard"]): Scan(**entry["scan"]) for entry in _read_journal(self._journal("scan"))}
+        known = {entry["shard"]: Scan(**entry["scan"]) for entry in self._noted("scan")}
         jobs = [
             (number, {"do": "scan", "shard": _plain(shard), "alphabet": want_alphabet})
             for number, shard in enumerate(self.shards)
@@ -121,8 +126,9 @@ class LargeText:
                 self.folder, tokenizer, {part: [file for file in parts[part] if file.tokens] for part in parts}
             )
             # The work's own notes, and what a killed process was in the middle of writing.
-            for path in [*self.folder.glob("*.jsonl"), *self.folder.glob("*.part")]:
+            for path in self.folder.glob("*.jsonl"):
                 path.unlink()
+            sweep_temporaries(self.folder)
             shutil.rmtree(self.folder / _TOKENIZER_FOLDER)
 
     def training_sample(self, train_characters: int, limit: int, piece: int) -> Iterator[str]:
@@ -166,14 +172,19 @@ class LargeText:
     def _tokenizer(self, make_tokenizer: MakeTokenizer) -> Tokenizer:
         """Return the tokenizer that an earlier process made, or make it; either way it lies in the folder then."""
         kept = self.folder / _TOKENIZER_FOLDER
-        with contextlib.suppress(TricksterError):
-            return load_tokenizer(kept)
+        noted = [entry["sha256"] for entry in self._noted("tokenizer")]
+        with contextlib.suppress(TricksterError, OSError):
+            if noted and not kept.is_symlink() and _sum_of_tokenizer(kept) == noted[-1]:
+                return load_tokenizer(kept)
         tokenizer = make_tokenizer()
         unfinished = self.folder / f"{_TOKENIZER_FOLDER}.part"
         with _storing(self.folder):
-            shutil.rmtree(kept, ignore_errors=True)
+            for folder in (kept, unfinished):
+                shutil.rmtree(folder, ignore_errors=True)
+            unfinished.mkdir()
             tokenizer.save(unfinished)
             unfinished.rename(kept)
+            self._note("tokenizer", {"sha256": _sum_of_tokenizer(kept)})
         return tokenizer
 
     def _asked_to_stop(self) -> None:
@@ -208,9 +219,9 @@ class LargeText:
     def _still_whole(self, tokenizer: Tokenizer) -> dict[str, TokenFile]:
         """Return the files that an earlier process finished with the same tokenizer, where their sums still hold."""
         noted = {}
-        for entry in _read_journal(self._journal("tokens")):
+        for entry in self._noted("tokens"):
             if entry["tokenizer"] == tokenizer.digest:
-                noted[entry["file"]["name"]] = TokenFile(**entry["file"])
+                noted[entry["file"]["name"]] = token_file(entry["file"])
         files = list(noted.values())
         jobs = [(number, {"do": "check", "path": str(self.folder / file.name)}) for number, file in enumerate(files)]
         sums = dict(self._work("Checking", jobs, sized=False))
@@ -258,8 +269,18 @@ class LargeText:
         return self.folder / f"{name}.jsonl"
 
     def _note(self, name: str, entry: dict[str, Any]) -> None:
-        with _storing(self.folder), self._journal(name).open("a", encoding="utf-8") as stream:
-            stream.write("\n" + json.dumps(entry))  # the newline first: behind what a kill left of the last entry
+        line = json.dumps(seal(entry, self.folder.name))
+        with _storing(self.folder), open_to_append(self._journal(name)) as stream:
+            stream.write(f"\n{line}".encode())  # the newline first: behind what a kill left of the last entry
+
+    def _noted(self, name: str) -> list[dict[str, Any]]:
+        """Return a journal's entries; a line that a kill cut short, or that is not as it was written, is left out."""
+        entries = []
+        with contextlib.suppress(OSError):
+            for line in read_bytes(self._journal(name)).splitlines():
+                with contextlib.suppress(ValueError, RecursionError):
+                    entries.append(unseal(json.loads(line), self.folder.name))
+        return entries
 
 
 @contextlib.contextmanager
@@ -271,7 +292,9 @@ def resumable(folder: Path, corpora: Sequence[Corpus], **how: Any) -> Iterator[L
     """
     try:
         with _storing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(exist_ok=True)
+            if folder.is_symlink():
+                raise NotAPlainFileError(folder, "link")
         yield LargeText(corpora, folder, **how)
     except TricksterError as error:
         if error.code.startswith(("corpus-", "vocabulary-", "unknown-", "disk-", "tokenizer-")):
@@ -289,11 +312,11 @@ def work_folder(parent: Path, key: str, interrupt: Callable[[], None] | None) ->
     folder = parent / f"{_PREPARING}{key}"
     path = parent / f"{_PREPARING}{key}.lock"
     with _storing(parent):
-        parent.mkdir(parents=True, exist_ok=True)
+        make_folder(parent)
         _sweep(parent, folder)
     while True:
         with _storing(parent):
-            lock = path.open("a", encoding="utf-8")
+            lock = io.TextIOWrapper(open_to_append(path), encoding="utf-8")
         with lock:
             if lock_file(lock):
                 if not _same_file(lock, path):  # its last holder has removed it: others lock a new one
@@ -344,14 +367,8 @@ def _storing(path: Path) -> Iterator[None]:
         raise storage_error(error, path) from error
 
 
-def _read_journal(path: Path) -> list[dict[str, Any]]:
-    """Return a journal's entries; a line that a kill cut short is left out."""
-    entries = []
-    with contextlib.suppress(OSError):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):
-                entries.append(json.loads(line))
-    return entries
+def _sum_of_tokenizer(folder: Path) -> str:
+    return hashlib.sha256(read_bytes(folder / TOKENIZER_FILE)).hexdigest()
 
 
 def _plain(shard: Shard) -> list[list[Any]]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.data.corpus import Corpus, read_text_chunks, unreadable
+from trickster_engine.data.corpus import Corpus, binary, read_text_chunks, unreadable
+from trickster_engine.files import open_plain
 
 _LOOK_BYTES = 1 << 16  # read at a time in search of a place to cut
 _CHUNK_BYTES = 1 << 20
@@ -56,7 +57,7 @@ def shard_size(shard: Shard) -> int:
 def cut_into_shards(corpus: Corpus, shard_bytes: int) -> list[Shard]:
     """Cut a corpus into shards of at least `shard_bytes`, each ending at the first safe place; the last may be shorter.
 
-    Shards joined are `corpus.text_chunks()` joined. Raises TricksterError `corpus-unreadable`.
+    Shards joined are `corpus.text_chunks()` joined. Raises TricksterError: corpus-unreadable, corpus-binary.
     """
     shards: list[Shard] = []
     current: list[Span] = []
@@ -95,7 +96,7 @@ def read_shard_bytes(shard: Shard, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[
         if span.joined:
             yield b"\n"
         try:
-            with span.path.open("rb") as stream:
+            with open_plain(span.path, follow_links=True) as stream:
                 at = span.begin
                 stream.seek(at)
                 while at < span.end and (data := stream.read(min(chunk_bytes, span.end - at))):
@@ -116,7 +117,7 @@ def read_portion(shard: Shard, offset: int, size: int) -> str:
             continue
         begin = min(span.begin + skipped, span.end)
         try:
-            with span.path.open("rb") as stream:
+            with open_plain(span.path, follow_links=True) as stream:
                 stream.seek(begin)
                 data = stream.read(min(left, span.end - begin))
         except OSError as error:
@@ -132,13 +133,15 @@ def read_portion(shard: Shard, offset: int, size: int) -> str:
 def _safe_cut(path: Path, begin: int, end: int) -> int | None:
     """Return the first safe place in [begin, end), or None where there is none."""
     try:
-        with path.open("rb") as stream:
+        with open_plain(path, follow_links=True) as stream:
             while begin < end:
                 context = min(begin, 4)  # enough for any character
                 stream.seek(begin - context)
                 data = stream.read(min(_LOOK_BYTES, end - begin + context))
                 if len(data) <= context:
                     return None
+                if (zero := data.find(b"\0")) >= 0:  # a file of holes would be searched for hours
+                    raise binary(path, begin - context + zero)
                 for match in _BLANK_AFTER.finditer(data, max(0, context - 1)):
                     place = match.start() + 1
                     before = data[max(0, place - 4) : place].decode("utf-8", "ignore")

@@ -18,20 +18,33 @@ import numpy.typing as npt
 from trickster_engine.data.corpus import unreadable
 from trickster_engine.data.tokenizer import Tokenizer, mapped_tokenizer
 from trickster_engine.errors import TricksterError
+from trickster_engine.files import SMALL_FILE_BYTES, kind_of, open_plain, path_meant
 
 SUFFIXES = frozenset({".pt", ".pth"})
+_BEGINNINGS = (b"PK", b"\x80")  # of an archive, and of a pickle, which torch saved before it used them
 _BLOCK = 1 << 20  # tokens
 
 
 def require_file(path: Path) -> None:
-    """Raise TricksterError `data-file-missing` unless `path` is a file."""
+    """Raise TricksterError unless `path` is a file that may have been saved by torch, of which two bytes are read.
+
+    data-file-missing, data-file-damaged, corpus-unreadable.
+    """
     if not path.is_file():
+        kind = kind_of(path.stat()) if path.exists() else None
         raise TricksterError(
             "data-file-missing",
-            f"There is no file {path}.",
+            f"{path} is a {kind}, not a file." if kind else f"There is no file {path}.",
             "data_config's train_data, val_data and tokenizer are paths relative to the config's folder. Without them,"
             " data_config.corpus: shakespeare prepares the same text by itself.",
         )
+    try:
+        with open_plain(path, follow_links=True) as stream:
+            beginning = stream.read(2)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not beginning.startswith(_BEGINNINGS):
+        raise _damaged(path, ValueError("it does not begin as they do"))
 
 
 def find_tokenizer(name: str, folder: Path, train: Path) -> Path | None:
@@ -40,7 +53,7 @@ def find_tokenizer(name: str, folder: Path, train: Path) -> Path | None:
     The lesson's configs often leave the tokenizer out, and its files always lie side by side.
     """
     if Path(name).suffix.lower() in SUFFIXES:
-        path = folder / Path(name).expanduser()
+        path = path_meant(folder, name)
         require_file(path)
         return path
     beside = train.parent / "tokenizer.pt"
@@ -84,6 +97,8 @@ def read_tokenizer(path: Path) -> Tokenizer:
     Raises TricksterError: data-file-missing, data-file-unsafe, data-file-damaged, data-file-wrong.
     """
     require_file(path)
+    if path.stat().st_size > SMALL_FILE_BYTES:
+        raise _wrong(path, f"holds more than {SMALL_FILE_BYTES:,} bytes")
     document = _load(path)
     if not isinstance(document, dict):
         raise _wrong(path, f"holds a {type(document).__name__}, not a dictionary with stoi and itos")
@@ -109,7 +124,10 @@ def read_tokenizer(path: Path) -> Tokenizer:
         raise _wrong(path, "gives two characters the same id in stoi")
     if isinstance(itos, dict) and any(itos.get(index, token) != token for token, index in stoi.items()):
         raise _wrong(path, "has an stoi and an itos that contradict each other")
-    return mapped_tokenizer(stoi)
+    try:
+        return mapped_tokenizer(stoi)
+    except ValueError as error:
+        raise _damaged(path, error) from error
 
 
 def blocks(tokens: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
@@ -121,10 +139,6 @@ def blocks(tokens: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
 def _load(path: Path) -> Any:
     import torch
 
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise unreadable(path, error) from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is wrong with a file is said below, once and in words

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -20,9 +22,10 @@ from typing import Any
 from trickster_engine.config.plan import Plan
 from trickster_engine.data import large, lesson_files
 from trickster_engine.data.batches import too_short
-from trickster_engine.data.cache import building, cache_directory, discard, write_atomically
+from trickster_engine.data.cache import building, cache_directory, discard, make_folder
 from trickster_engine.data.corpus import Corpus, CorpusFile, file_now, file_sha256, resolve_corpus, text_files
-from trickster_engine.data.dataset import FORMAT, Dataset, Labels, open_dataset, write_dataset
+from trickster_engine.data.dataset import Dataset, Labels, open_dataset, write_dataset
+from trickster_engine.data.description import FORMAT
 from trickster_engine.data.tokenizer import (
     Tokenizer,
     byte_tokenizer,
@@ -32,7 +35,9 @@ from trickster_engine.data.tokenizer import (
     train_bpe,
 )
 from trickster_engine.errors import TricksterError
+from trickster_engine.files import path_meant, read_json, write_json_atomically
 from trickster_engine.progress_bar import tqdm
+from trickster_engine.sealed import seal, unseal
 
 __all__ = ["Dataset", "prepare"]
 
@@ -40,6 +45,8 @@ __all__ = ["Dataset", "prepare"]
 # words has to fit into memory, and merges hardly change beyond.
 BPE_TRAINING_CHARACTERS = 100_000_000
 _BPE_PIECE = 1 << 16  # characters; the library buffers 256 pieces
+_KEY = re.compile(r"[0-9a-f]{32}")
+_INDEX_BYTES = 1 << 12
 _SETTLED_NS = 2_000_000_000  # a file changed more recently than this may change again without its time changing
 
 
@@ -66,6 +73,7 @@ def prepare(
     interrupt: Callable[[], None] | None = None,
     report: Callable[[str], None] | None = None,
     processes: int | None = None,
+    verify: bool = True,
 ) -> Dataset:
     """Return the tokens that a plan trains on; paths in it are relative to `folder`.
 
@@ -73,16 +81,31 @@ def prepare(
     kill at any moment; `interrupt` is called every megabyte or so and may raise to end it early. A large text is
     prepared by `processes` processes, by default one a core; `report` is told every few seconds how far it is, and the
     next call goes on where one was killed.
+
+    What was prepared earlier is read again in full to see that it is still what was written, and prepared anew where it
+    is not. `verify=False` leaves that to the caller, for data that is larger than is read in an instant: see
+    `Dataset.verification`.
     Raises TricksterError: whatever `resolve_corpus` and the tokenizers raise, corpus-too-short, corpus-changed,
     data-files-incomplete, data-files-mixed, vocabulary-too-small, disk-full, cache-unwritable, preparing-failed.
     """
     manner = _Manner(progress, interrupt, report, processes)
     cache = cache_dir if cache_dir is not None else cache_directory()
-    if plan.data.train_data is None and plan.data.val_data is None:
-        corpus = resolve_corpus(plan.data.corpus, folder, allow_download=allow_download, progress=progress)
-        dataset = _Text(plan, folder, (corpus,), manner).dataset(cache)
-    else:
-        dataset = _prepare_files(plan, folder, cache, manner)
+
+    def found_or_built() -> Dataset:
+        if plan.data.train_data is None and plan.data.val_data is None:
+            corpus = resolve_corpus(plan.data.corpus, folder, allow_download=allow_download, progress=progress)
+            return _Text(plan, folder, (corpus,), manner).dataset(cache)
+        return _prepare_files(plan, folder, cache, manner)
+
+    dataset = found_or_built()
+    if verify:
+        try:
+            _verify(dataset, manner)
+        except TricksterError as error:
+            if error.code != "cache-damaged":
+                raise
+            dataset = found_or_built()
+            _verify(dataset, manner)
     require_vocabulary(dataset.tokenizer, plan.model.vocab_size)
     if len(dataset.train) < plan.model.max_seq_len + 1:
         raise too_short(len(dataset.train), plan.model.max_seq_len)
@@ -97,6 +120,21 @@ class _Manner:
     interrupt: Callable[[], None] | None
     report: Callable[[str], None] | None
     processes: int | None
+
+
+def _verify(dataset: Dataset, manner: _Manner) -> None:
+    """Read all of it again, under a progress bar that shows itself only when that takes a while."""
+    verification = dataset.verification
+    with tqdm(
+        total=verification.size, desc="Verifying", unit="B", unit_scale=True, delay=0.5, disable=not manner.progress
+    ) as bar:
+
+        def tick(count: int) -> None:
+            if manner.interrupt is not None:
+                manner.interrupt()
+            bar.update(count)
+
+        verification.run(tick)
 
 
 def _prepare_files(plan: Plan, folder: Path, cache: Path, manner: _Manner) -> Dataset:
@@ -169,7 +207,7 @@ class _Text:
                 target = cache / "datasets" / recipe.key([large.SHARD_BYTES, large.MOST_SHARDS, sums])
                 dataset = open_dataset(target, labels)
                 if dataset is None:
-                    if target.exists():
+                    if os.path.lexists(target):
                         discard(target)
                     train = self._train_characters(characters[0])
                     text.encode(lambda: self._large_tokenizer(text, recipe, train), train, self.plan.model.vocab_size)
@@ -239,7 +277,7 @@ class _Text:
             train_text, _ = _split(self._read(self.corpora[0], "Learning tokens from"), train_characters)
             share = BPE_TRAINING_CHARACTERS / max(1, train_characters)
             return train_bpe(_portion(cut_safely(train_text, _BPE_PIECE), share), recipe.tokenizer["vocab_size"])
-        return lesson_files.read_tokenizer(self.folder / Path(self.plan.data.tokenizer).expanduser())
+        return lesson_files.read_tokenizer(path_meant(self.folder, self.plan.data.tokenizer))
 
     def _read(self, corpus: Corpus, doing: str) -> Iterator[str]:
         """Yield a corpus' text under a progress bar that shows itself only when the work takes a while."""
@@ -309,7 +347,7 @@ def _tokenizer_recipe(plan: Plan, folder: Path) -> dict[str, Any]:
         return {"kind": name}
     if name == "bpe":
         return {"kind": name, "vocab_size": plan.model.vocab_size}
-    path = folder / Path(name).expanduser()
+    path = path_meant(folder, name)
     if path.suffix.lower() not in lesson_files.SUFFIXES:
         raise TricksterError(
             "tokenizer-unknown",
@@ -325,7 +363,7 @@ def _tokenizer_recipe(plan: Plan, folder: Path) -> dict[str, Any]:
 
 def _prepare_tensors(plan: Plan, folder: Path, cache: Path) -> Dataset:
     assert plan.data.train_data is not None and plan.data.val_data is not None
-    train, val = (folder / Path(name).expanduser() for name in (plan.data.train_data, plan.data.val_data))
+    train, val = (path_meant(folder, name) for name in (plan.data.train_data, plan.data.val_data))
     for path in (train, val):
         lesson_files.require_file(path)
     tokenizer_path = lesson_files.find_tokenizer(plan.data.tokenizer, folder, train)
@@ -367,8 +405,13 @@ class _Index:
 
     def find(self) -> Dataset | None:
         """Return the dataset, without reading the files; None where they are not known, or it is not whole."""
-        known = _read_index(self._path)
-        return open_dataset(self.cache / "datasets" / known, self.labels) if known is not None else None
+        try:
+            known = unseal(read_json(self._path, _INDEX_BYTES), self._path.name)["dataset"]
+        except (OSError, ValueError, KeyError):
+            return None
+        if not isinstance(known, str) or not _KEY.fullmatch(known):
+            return None
+        return open_dataset(self.cache / "datasets" / known, self.labels)
 
     def note(self, dataset: Path) -> None:
         """Remember the dataset, unless the files may have changed while they were read."""
@@ -376,8 +419,8 @@ class _Index:
         settled = all(max(file.modified_ns, file.changed_ns) < self.started_ns - _SETTLED_NS for file in files)
         with contextlib.suppress(OSError):  # only speed is lost without it; the cache may be shared and read-only
             if settled and all(file_now(file.path) == file for file in files):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(path, json.dumps({"dataset": dataset.name}).encode())
+                make_folder(path.parent)
+                write_json_atomically(path, seal({"dataset": dataset.name}, path.name))
 
 
 def _find_or_build(
@@ -398,7 +441,7 @@ def _find_or_build(
     target = cache / "datasets" / recipe.key(content_identity)
     dataset = open_dataset(target, labels)
     if dataset is None:
-        if target.exists():
+        if os.path.lexists(target):
             discard(target)
         with building(target) as scratch:
             build(scratch)
@@ -424,11 +467,3 @@ def _identity(files: Iterable[CorpusFile]) -> list[list[object]]:
 
 def _size(file: CorpusFile) -> int:
     return file.size
-
-
-def _read_index(path: Path) -> str | None:
-    try:
-        name = json.loads(path.read_text(encoding="utf-8"))["dataset"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return name if isinstance(name, str) else None

@@ -23,7 +23,7 @@ from trickster_engine.data.dataset import storage_type
 from trickster_engine.data.layout import Shard, Span, read_shard_bytes, read_shard_text
 from trickster_engine.data.tokenizer import Tokenizer, load_tokenizer
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import sync_file
+from trickster_engine.files import create_file, open_plain, sync_file, temporary_name
 
 _HASHED_BYTES = 1 << 20
 _tokenizers: dict[str, Tokenizer] = {}
@@ -70,9 +70,9 @@ def _encode(job: dict[str, Any]) -> dict[str, Any]:
     dtype = storage_type(tokenizer.vocab_size)
     text, digest = hashlib.sha256(), hashlib.sha256()
     tokens = 0
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(temporary_name(path.name))
     try:
-        with temporary.open("wb") as stream:
+        with create_file(temporary) as stream:
             if tokenizer.kind == "byte" and begin == 0 and end is None:
                 # The text is the tokens; that it is text was seen when it was scanned, and that it still is the same
                 # text is seen from its sum.
@@ -103,7 +103,7 @@ def _check(job: dict[str, Any]) -> dict[str, Any]:
     """Return the sum of a file of tokens; None where it is not there or cannot be read."""
     digest = hashlib.sha256()
     try:
-        with Path(job["path"]).open("rb") as stream:
+        with open_plain(Path(job["path"])) as stream:
             while data := stream.read(_HASHED_BYTES):
                 digest.update(data)
     except OSError:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trickster_engine.files import open_plain
+
 # Every page of a map that was ever read counts as this process' memory until it is given back. A place read at random
 # brings in its neighbours as well, up to this much.
 _READ_AROUND = 1 << 16
@@ -25,7 +27,7 @@ class ShardedTokens:
         self._maps: list[mmap.mmap] = []
         self._arrays: list[npt.NDArray[Any]] = []
         for path in paths:
-            with path.open("rb") as stream:
+            with open_plain(path) as stream:
                 self._maps.append(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
             self._arrays.append(np.frombuffer(self._maps[-1], dtype=dtype))
         self._ends = np.cumsum([len(array) for array in self._arrays])
@@ -38,6 +40,11 @@ class ShardedTokens:
     def __repr__(self) -> str:
         """Return the size in words."""
         return f"ShardedTokens({len(self):,} tokens of {self.dtype} in {len(self._arrays)} files)"
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens in each file."""
+        return [len(array) for array in self._arrays]
 
     @property
     def nbytes(self) -> int:

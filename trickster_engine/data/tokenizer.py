@@ -7,6 +7,7 @@ for encoding, and every kind decodes through one table of bytes; the tests hold 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,7 @@ from tokenizers import Tokenizer as LibraryTokenizer
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from trickster_engine.errors import TricksterError
+from trickster_engine.files import read_text, write_text_atomically
 
 TokenizerKind = Literal["byte", "char", "bpe", "other"]
 Ids = npt.NDArray[np.int64]
@@ -28,6 +30,8 @@ Ids = npt.NDArray[np.int64]
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 _BYTES = 256
+# No tokenizer comes near, and a table of every id is kept in memory.
+_MOST_IDS = 1 << 22
 _NO_BYTES = b"\xff"  # shown for an id that no token has: never part of UTF-8, so it decodes to one U+FFFD
 # BPE encodes pieces of this size. Measured with tokenizers 0.23 on one core: pieces of 1 to 4 thousand characters take
 # two thirds of the time of 32 thousand, and encode_batch takes less than encode_batch_fast.
@@ -112,11 +116,12 @@ class Tokenizer:
         if self.kind == "char":
             return self._encode_characters(text)
         _utf8(text)  # the library would fail with a TypeError on a lone surrogate
-        if self.kind == "bpe":
-            pieces = list(cut_safely([text], _PIECE_CHARACTERS))
-            encoded = self.library.encode_batch(pieces, add_special_tokens=False)
-            return np.fromiter(chain.from_iterable(piece.ids for piece in encoded), dtype=np.int64)
-        return np.asarray(self.library.encode(text, add_special_tokens=False).ids, dtype=np.int64)
+        with _panics_in_words():
+            if self.kind == "bpe":
+                pieces = list(cut_safely([text], _PIECE_CHARACTERS))
+                encoded = self.library.encode_batch(pieces, add_special_tokens=False)
+                return np.fromiter(chain.from_iterable(piece.ids for piece in encoded), dtype=np.int64)
+            return np.asarray(self.library.encode(text, add_special_tokens=False).ids, dtype=np.int64)
 
     def _encode_characters(self, text: str) -> Ids:
         _utf8(text)
@@ -158,7 +163,8 @@ class Tokenizer:
         """Decode ids [tokens] to text; bytes that are no whole character, and ids without a token, become U+FFFD."""
         array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype=np.int64).reshape(-1)
         if self.kind == "other":
-            return str(self.library.decode(array.tolist(), skip_special_tokens=False))
+            with _panics_in_words():
+                return str(self.library.decode(array.tolist(), skip_special_tokens=False))
         return self.to_bytes(array).decode("utf-8", "replace")
 
     def to_bytes(self, ids: npt.NDArray[Any]) -> bytes:
@@ -172,6 +178,18 @@ class Tokenizer:
             return joined.decode("utf-32-le").encode("utf-8")
         table, size = self.token_bytes, self.vocab_size
         return b"".join(table[index] if 0 <= index < size else _NO_BYTES for index in ids.tolist())
+
+    def count_characters(self, ids: npt.NDArray[Any]) -> int:
+        """Return how many characters ids [tokens] stand for, each counted where its first byte is."""
+        if self.kind == "char":
+            return len(ids)
+        if self.kind == "byte":
+            return int(np.count_nonzero((ids & 0xC0) != 0x80))
+        return int(self._characters_of_id[ids].sum())
+
+    @cached_property
+    def _characters_of_id(self) -> npt.NDArray[np.int64]:
+        return np.array([sum(byte & 0xC0 != 0x80 for byte in token) for token in self.token_bytes], dtype=np.int64)
 
     def decode_stream(self, blocks: Iterable[npt.NDArray[Any]]) -> Iterator[str]:
         """Decode ids that come in blocks, with the same text as decoding them in one piece."""
@@ -190,7 +208,7 @@ class Tokenizer:
         """Write tokenizer.json and tokenizer_config.json, which `transformers.AutoTokenizer` opens. Raises OSError."""
         directory.mkdir(parents=True, exist_ok=True)
         for name, text in self.files().items():
-            (directory / name).write_text(text, encoding="utf-8", newline="\n")
+            write_text_atomically(directory / name, text)
 
     def files(self) -> dict[str, str]:
         """Return what `save` writes, file name to content, for a caller that writes by its own rules."""
@@ -251,7 +269,12 @@ def char_tokenizer(characters: Iterable[str]) -> Tokenizer:
 
 
 def mapped_tokenizer(vocabulary: Mapping[str, int]) -> Tokenizer:
-    """Build a char tokenizer with ids of its own; entries of several characters are decoded, never produced."""
+    """Build a char tokenizer with ids of its own; entries of several characters are decoded, never produced.
+
+    Raises ValueError for an id that would need a table of gigabytes.
+    """
+    if max(vocabulary.values(), default=0) >= _MOST_IDS:
+        raise ValueError(_too_many_ids(max(vocabulary.values())))
     library = LibraryTokenizer(models.BPE(vocab=dict(vocabulary), merges=[]))
     library.decoder = decoders.Fuse()
     return Tokenizer(library, "char")
@@ -286,20 +309,31 @@ def load_tokenizer(directory: Path) -> Tokenizer:
     """
     path = directory / TOKENIZER_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        # The folder of a model on this machine's hub cache is full of links, and a person has named it.
+        text = read_text(path, follow_links=True)
     except FileNotFoundError:
         raise TricksterError(
             "tokenizer-missing",
             f"There is no {TOKENIZER_FILE} in {directory}.",
             "A checkpoint carries its tokenizer; use another checkpoint of the run.",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise _damaged(path, error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
         raise _damaged(path, str(error)) from error
     try:
-        library = LibraryTokenizer.from_str(text)
-        return Tokenizer(library, _recognise(json.loads(text), library))
+        with _panics_in_words():
+            library = LibraryTokenizer.from_str(text)
+            library.no_truncation()  # a prompt is encoded whole, and to no more ids than it has
+            library.no_padding()
+            tokenizer = Tokenizer(library, _recognise(json.loads(text), library))
+            if tokenizer.vocab_size > _MOST_IDS:
+                raise ValueError(_too_many_ids(tokenizer.vocab_size - 1))
+            return tokenizer
+    except RecursionError as error:
+        raise _damaged(path, "it is nested too deeply") from error
     except Exception as error:  # the library raises bare Exception for whatever it does not like
-        raise _damaged(path, str(error)) from error
+        raise _damaged(path, error.message if isinstance(error, TricksterError) else str(error)) from error
 
 
 def require_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:
@@ -395,6 +429,28 @@ def _too_small(vocab_size: int, needed: int, kind: str) -> TricksterError:
         f"Set model_config.vocab_size to {needed:,} or more"
         + (", or use data_config.tokenizer: byte, which always needs 256." if needed > _BYTES else "."),
     )
+
+
+def _too_many_ids(largest: int) -> str:
+    return f"it has an id {largest:,}, and the largest that is taken is {_MOST_IDS - 1:,}"
+
+
+@contextlib.contextmanager
+def _panics_in_words() -> Iterator[None]:
+    """The library's own failures are no Exception, and would pass through every handler and end the program.
+
+    A pattern that goes back and forth without end on some text is given up by the library, in this way too.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise TricksterError(
+            "tokenizer-damaged",
+            f"The tokenizer cannot deal with this text: {error}.",
+            "Use the tokenizer.json that the model was published with, or another model.",
+        ) from error
 
 
 def _damaged(path: Path, reason: str) -> TricksterError:

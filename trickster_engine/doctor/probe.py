@@ -19,6 +19,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
+from trickster_engine.errors import TricksterError
 from trickster_engine.programs import find_program, python_command
 
 Facts = dict[str, Any]
@@ -109,6 +110,25 @@ def machine() -> Facts:
         "environment": {name: os.environ[name] for name in known if name in os.environ},
         "metal_home_exists": bool(home) and Path(home or "").is_dir(),
         "metal_checkout": checkout_of(home),
+        "cache": _cache(),
+    }
+
+
+def _cache() -> Facts:
+    """Where prepared text is kept, and what is in the way of that. Nothing is written to see."""
+    from trickster_engine.data.cache import cache_directory
+
+    try:
+        folder = cache_directory().absolute()
+    except TricksterError as error:
+        return {"folder": None, "problem": error.message, "advice": error.advice}
+    there = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return {"folder": str(folder)}
+    return {
+        "folder": str(folder),
+        "problem": f"Prepared text is kept in {folder}, and {there} cannot be written to.",
+        "advice": "Set TRICKSTER_CACHE_DIR to a folder that you may write to.",
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from trickster_engine.backends.ttml_package import BUILD_ADVICE, SILICON
 from trickster_engine.doctor.probe import Facts
-from trickster_engine.estimates.estimate import size_text
+from trickster_engine.system.units import size_text
 
 Level = Literal["ok", "note", "problem"]
 
@@ -42,7 +42,8 @@ class Report:
         """Whether training can begin on what `device_type: auto` would take."""
         if self.would_run == "tt":
             return not any(finding.level == "problem" for finding in self.findings)
-        return any(finding.code == "torch" for finding in self.findings)
+        codes = {finding.code for finding in self.findings}
+        return "torch" in codes and "no-cache-folder" not in codes
 
     @property
     def about_boards(self) -> str:
@@ -99,6 +100,11 @@ def _machine(probes: Mapping[str, Facts]) -> list[Finding]:
         memory = f", {size_text(facts['memory'])} of memory" if facts.get("memory") else ""
         cores = facts["processors"]
         findings.append(Finding("processor", "ok", f"{cores} processor core{'s' if cores > 1 else ''}{memory}."))
+    cache: Facts = facts.get("cache", {})
+    if "problem" in cache:
+        code = "no-cache-folder" if cache["folder"] is None else "cache-unwritable"
+        level: Level = "problem" if cache["folder"] is None else "note"  # what was prepared before can be read there
+        findings.append(Finding(code, level, cache["problem"], cache["advice"]))
     environment: Mapping[str, str] = facts.get("environment", {})
     for name in ("TT_METAL_SIMULATOR", "TT_METAL_MOCK_CLUSTER_DESC_PATH", "TT_METAL_EMULE_MODE"):
         if environment.get(name):

@@ -12,11 +12,7 @@ from trickster_engine.estimates.compute import (
 from trickster_engine.estimates.estimate import (
     Estimate,
     TextUse,
-    count_text,
-    duration_text,
     estimate,
-    flops_text,
-    size_text,
 )
 from trickster_engine.estimates.fitting import Change, Fit, fit
 from trickster_engine.estimates.learning_rate import learning_rate_at
@@ -37,18 +33,14 @@ __all__ = [
     "TrainingMemory",
     "count_compute",
     "count_parameters",
-    "count_text",
-    "duration_text",
     "epochs",
     "estimate",
     "find_machine",
     "fit",
-    "flops_text",
     "initial_loss",
     "learning_rate_at",
     "machine_keys",
     "sampling_memory",
-    "size_text",
     "tokens_per_epoch",
     "tokens_per_step",
     "training_memory",

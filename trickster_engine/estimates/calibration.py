@@ -6,7 +6,6 @@ here. The costs are found by `bench/calibrate.py`; this file knows the work, and
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.estimates.compute import forward_flops_per_token, tokens_per_step, worth_compiling
 from trickster_engine.estimates.memory import block_activations, output_activations
 from trickster_engine.estimates.parameters import count_parameters
-from trickster_engine.files import write_json_atomically
+from trickster_engine.files import read_json, write_json_atomically
 
 FILE: Final = "calibration.2.json"  # the number is that of the form of its contents
 #: How many times as fast an update is with compiled blocks: between pico's 1.21 and nano's 1.16 (docs/speed.md). It is
@@ -105,7 +104,7 @@ def _cost(work: Amounts, costs: Mapping[str, float]) -> float:
 def read_calibrations(folder: Path) -> list[Calibration]:
     """The calibrations kept in the cache at `folder`; none where it holds none of this machine."""
     try:
-        document = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        document = read_json(folder / FILE)
         return [Calibration(**entry) for entry in document[platform.node()]]
     except (OSError, ValueError, KeyError, TypeError):
         return []

@@ -24,6 +24,7 @@ from trickster_engine.estimates.memory import (
     training_memory,
 )
 from trickster_engine.estimates.parameters import ParameterCount, count_parameters
+from trickster_engine.system.units import count_text, flops_text, size_text
 
 # How much text makes the best use of a given amount of computation, in tokens for each parameter. Source: Hoffmann and
 # others, "Training Compute-Optimal Large Language Models" (Chinchilla), 2022, table 3: 20.2 billion tokens for a
@@ -165,45 +166,3 @@ def estimate(plan: Plan, text_tokens: int | None = None, precision: Precision | 
         initial_loss=initial_loss(plan.model),
         devices=plan.device.devices,
     )
-
-
-def size_text(size: float) -> str:
-    """Return a number of bytes the way people write it: `512 MB`, `1.8 GB` (a MB is a million bytes)."""
-    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= factor:
-            return f"{_three_digits(size / factor)} {unit}"
-    return f"{size:.0f} bytes"
-
-
-def count_text(count: float) -> str:
-    """Return a number of things the way people write it: `50.2 thousand`, `17.7 million`."""
-    for unit, factor in (("trillion", 1e12), ("billion", 1e9), ("million", 1e6), ("thousand", 1e3)):
-        if count >= factor:
-            return f"{_three_digits(count / factor)} {unit}"
-    return f"{count:,.0f}"
-
-
-def duration_text(seconds: float) -> str:
-    """Return a time the way people say it: `40 s`, `3 min`, `1 h 20 min`, `2 days 4 h`."""
-    if seconds < 99.5:
-        return f"{max(seconds, 1):.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days:,} days {hours} h" if hours and days < 30 else f"{days:,} days"
-
-
-def flops_text(operations: float) -> str:
-    """Return a number of floating-point operations the way people write it: `10.5 MFLOP`, `1.6 TFLOP`."""
-    for unit, factor in (("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9), ("MFLOP", 1e6)):
-        if operations >= factor:
-            return f"{_three_digits(operations / factor)} {unit}"
-    return f"{operations:,.0f} FLOP"
-
-
-def _three_digits(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

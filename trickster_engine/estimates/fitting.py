@@ -8,9 +8,9 @@ from typing import Any
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.estimates.compute import count_compute
-from trickster_engine.estimates.estimate import duration_text, size_text
 from trickster_engine.estimates.machines import Machine
 from trickster_engine.estimates.memory import TrainingMemory, training_memory
+from trickster_engine.system.units import duration_text, size_text
 
 # What a driver, its kernels and pieces too small to use take of a chip's memory: an allowance, not a measurement.
 USABLE_SHARE = 0.9

@@ -18,7 +18,7 @@ from typing import Literal
 from trickster_engine.config.plan import Plan
 from trickster_engine.estimates.calibration import Calibration
 from trickster_engine.estimates.compute import forward_flops_per_token, tokens_per_step, worth_compiling
-from trickster_engine.files import write_json_atomically
+from trickster_engine.files import read_json, write_json_atomically
 
 FILE = "speeds.json"
 #: Step events a run must have before its speed is believed.
@@ -92,8 +92,9 @@ def expected_time(plan: Plan, speeds: Iterable[Speed], calibrations: Iterable[Ca
 def read_speeds(folder: Path) -> list[Speed]:
     """The speeds kept in the cache at `folder`; none where it holds none of this machine."""
     try:
-        document = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return [Speed(**entry) for entry in document[platform.node()]]
+        document = read_json(folder / FILE)
+        speeds = [Speed(**entry) for entry in document[platform.node()]]
+        return [speed for speed in speeds if min(speed.flops_per_token, speed.tokens_per_second) > 0]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.errors import TricksterError
-from trickster_engine.model.stored_arrays import StoredArrays, save_arrays
+from trickster_engine.files import NotAPlainFileError, TooLargeError
+from trickster_engine.model.config_file import CONFIG_FILE, model_config_in
+from trickster_engine.model.stored_arrays import UNREADABLE, StoredArrays, save_arrays
+from trickster_engine.sealing import no_checkpoint
 
 WEIGHTS_STEM = "model"  # model.safetensors, or several files and an index
-CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
 
 Weights = dict[str, NDArray[np.float32]]
@@ -62,7 +63,7 @@ def open_model(folder: Path) -> tuple[ModelConfig, StoredArrays]:
     config = read_model_config(folder)
     try:
         weights = StoredArrays(folder, WEIGHTS_STEM)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise _damaged(folder / f"{WEIGHTS_STEM}.safetensors", error) from error
     _check_shapes(weights.shapes, config, folder)
     return config, weights
@@ -91,25 +92,10 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: ModelConfig, so
 
 def read_model_config(folder: Path) -> ModelConfig:
     """Read `config.json`. Raises TricksterError."""
-    path = folder / CONFIG_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        rope = values.get("rope_parameters") or {}
-        return ModelConfig(
-            vocab_size=values["vocab_size"],
-            hidden_dim=values["hidden_size"],
-            num_layers=values["num_hidden_layers"],
-            num_heads=values["num_attention_heads"],
-            num_kv_heads=values["num_key_value_heads"],
-            mlp_dim=values["intermediate_size"],
-            max_seq_len=values["max_position_embeddings"],
-            dropout=0.0,
-            rope_theta=float(values.get("rope_theta", rope.get("rope_theta", 10000.0))),
-            norm_eps=float(values["rms_norm_eps"]),
-            tie_embeddings=bool(values["tie_word_embeddings"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(path, error) from error
+        return model_config_in(folder)
+    except (OSError, ValueError) as error:
+        raise _damaged(folder / CONFIG_FILE, error) from error
 
 
 def _llama_config(config: ModelConfig) -> dict[str, Any]:
@@ -141,12 +127,21 @@ def _llama_config(config: ModelConfig) -> dict[str, Any]:
 
 
 def _damaged(path: Path, error: Exception) -> TricksterError:
-    if not path.exists():
+    if isinstance(error, FileNotFoundError):
         return TricksterError(
             "checkpoint-missing",
-            f"{path} does not exist.",
+            f"{error.filename or path} does not exist.",
             "Name a run directory, or a checkpoint folder that holds config.json and model.safetensors.",
         )
+    if isinstance(error, NotAPlainFileError):
+        return TricksterError(
+            "checkpoint-damaged",
+            f"{error.filename} is a {error.kind}, not a file.",
+            "A model's folder holds the files themselves: links are not followed. Copy what is meant into it "
+            "(`cp -rL` copies a folder so).",
+        )
+    if isinstance(error, OSError) and not isinstance(error, TooLargeError):
+        return no_checkpoint(path.parent, error)
     return TricksterError(
         "checkpoint-damaged",
         f"{path} cannot be read: {error}.",

@@ -18,12 +18,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from trickster_engine.files import MAX_ARRAYS_FILE_BYTES
+from trickster_engine.files import MAX_ARRAYS_FILE_BYTES, read_json
+from trickster_engine.model.safetensors_file import read_header
 
 Array = NDArray[Any]
+#: What reading stored arrays may raise besides OSError, where they are not what they should be.
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 
 
 class ArraysOnDemand(Mapping[str, Array]):
@@ -37,36 +40,37 @@ class ArraysOnDemand(Mapping[str, Array]):
 class StoredArrays(Mapping[str, Array]):
     """The arrays of a folder's files that begin with a stem, read when they are asked for.
 
-    Making one reads names and shapes. Raises OSError, ValueError or SafetensorError where that fails.
+    Making one reads names and shapes, and holds them against the sizes of the files. Raises OSError or one of
+    `UNREADABLE` where that fails.
     """
 
     def __init__(self, folder: Path, stem: str) -> None:
         index = folder / index_name(stem)
-        if index.exists():
-            weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-            self._files = {name: folder / file for name, file in weight_map.items()}
+        if os.path.lexists(index):
+            weight_map = read_json(index)["weight_map"]
+            headers = {file: read_header(folder / _plain_name(file)) for file in sorted(set(weight_map.values()))}
+            if {name: file for file, header in headers.items() for name in header} != weight_map:
+                raise ValueError(f"{index.name} names other arrays than its files hold")
+            self._arrays = {name: headers[file][name] for name, file in weight_map.items()}
         else:
-            single = folder / f"{stem}.safetensors"
-            with safe_open(single, framework="numpy") as file:
-                self._files = dict.fromkeys(file.keys(), single)
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        for path in sorted(set(self._files.values())):
-            with safe_open(path, framework="numpy") as file:
-                for name in file.keys():  # noqa: SIM118 - not a mapping
-                    self.shapes[name] = tuple(file.get_slice(name).get_shape())
-        if self.shapes.keys() != self._files.keys():
-            raise ValueError(f"{index.name} names other arrays than its files hold")
+            self._arrays = read_header(folder / f"{stem}.safetensors")
+        self.shapes = {name: array.shape for name, array in self._arrays.items()}
 
     def __getitem__(self, name: str) -> Array:
-        with safe_open(self._files[name], framework="numpy") as file:
-            array: Array = file.get_tensor(name)
-            return array
+        return self._arrays[name].read()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._files)
+        return iter(self._arrays)
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self._arrays)
+
+
+def _plain_name(name: object) -> str:
+    """A file's name in an index, which must lead to no other folder."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", name, re.ASCII):
+        raise ValueError(f"{name!r:.80} is no name of a file in it")
+    return name
 
 
 def save_arrays(

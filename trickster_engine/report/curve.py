@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from trickster_engine.events import EvalEvent, Event
+from trickster_engine.events import EvalEvent
 
 #: A rise of the held-out loss smaller than this, in nats, is within what luck does.
 _RISE = 0.005
@@ -47,13 +48,14 @@ class Parting:
     words: str
 
 
-def loss_points(events: Sequence[Event]) -> list[LossPoint]:
-    """The evaluations of a run in the order of their steps; after a resume the later one of a step counts."""
-    by_step: dict[int, EvalEvent] = {}
-    for event in events:
-        if event["kind"] == "eval":
-            by_step[event["step"]] = event
-    return [LossPoint(step, event["train_loss"], event["val_loss"]) for step, event in sorted(by_step.items())]
+def loss_points(evaluations: Sequence[EvalEvent]) -> list[LossPoint]:
+    """The evaluations of a run as points."""
+    return [LossPoint(event["step"], event["train_loss"], event["val_loss"]) for event in evaluations]
+
+
+def perplexity(loss: float) -> float:
+    """As many equally likely tokens are as hard to guess. As in the run's events, no loss makes it infinite."""
+    return math.exp(min(loss, 700.0))
 
 
 def find_parting(points: Sequence[LossPoint]) -> Parting | None:

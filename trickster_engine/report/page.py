@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from trickster_engine.printable import printable
 from trickster_engine.report import charts
 from trickster_engine.report.charts import Series
-from trickster_engine.report.curve import APART, Parting
+from trickster_engine.report.curve import APART, Parting, perplexity
 from trickster_engine.report.difficulty import Hardness
 from trickster_engine.report.html_page import document, safe
 from trickster_engine.report.measures import LEVELS, LONG
 from trickster_engine.report.names import predictors
 from trickster_engine.report.study import Copying, Course, Sample, Study
 from trickster_engine.report.verdict import NEAR
+from trickster_engine.runs.events import left_out_words
 
 _LEVEL_WORDS = {
     "character": "which letters there are, and which follow which",
@@ -44,7 +45,9 @@ def _head(study: Study) -> str:
     facts = []
     if best is not None:
         facts.append((f"{best.val_loss:.3f}", f"nats a token on held-out text, at step {best.step:,}"))
-        facts.append((f"{math.exp(best.val_loss):.1f}", "perplexity: as unsure as among so many equally likely tokens"))
+        facts.append(
+            (f"{perplexity(best.val_loss):.1f}", "perplexity: as unsure as among so many equally likely tokens")
+        )
         beaten = [name for name, nats in study.baselines.items() if best.val_loss < nats]
         if study.baselines:
             facts.append((f"{len(beaten)} of {len(study.baselines)}", "baselines beaten that only count letters"))
@@ -63,7 +66,8 @@ def _head(study: Study) -> str:
         f'<p class="soft">{study.parameters:,} parameters, {study.steps_done:,} steps on {safe(study.device)}, '
         f"{study.times_over_text:.1f} times over the text of {safe(study.corpus)} ({safe(study.tokenizer)} tokens). "
         f"Judged here: checkpoint {safe(study.checkpoint)}.</p>"
-        f"<p><strong>{safe(study.verdict.words)}</strong></p>"
+        + (f'<p class="soft">Of this run\'s events, {left_out_words(study.left_out)}.</p>' if study.left_out else "")
+        + f"<p><strong>{safe(study.verdict.words)}</strong></p>"
         f'<div class="facts">{cards}</div>'
     )
 
@@ -88,7 +92,7 @@ def _losses(study: Study) -> str:
     )
     rows = "".join(
         f'<tr><td class="n">{point.step:,}</td><td class="n">{point.train_loss:.3f}</td>'
-        f'<td class="n">{point.val_loss:.3f}</td><td class="n">{math.exp(point.val_loss):.2f}</td></tr>'
+        f'<td class="n">{point.val_loss:.3f}</td><td class="n">{perplexity(point.val_loss):.2f}</td></tr>'
         for point in study.points
     )
     return (

@@ -13,12 +13,12 @@ from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.data.trained_text import trained_text
 from trickster_engine.errors import TricksterError
-from trickster_engine.events import Event
 from trickster_engine.model.llama import Llama
 from trickster_engine.model.load import load_model
 from trickster_engine.report.beginning import beginning
 from trickster_engine.report.curve import LossPoint, Parting, find_parting, loss_points
 from trickster_engine.report.difficulty import Difficulty, find_difficulty
+from trickster_engine.report.history import History, history
 from trickster_engine.report.measures import (
     LONG,
     Measure,
@@ -29,10 +29,12 @@ from trickster_engine.report.measures import (
     nearness,
 )
 from trickster_engine.report.verdict import Verdict, judge
-from trickster_engine.runs import RunDirectory, RunIdentity, read_events
+from trickster_engine.runs import RunDirectory, RunIdentity
+from trickster_engine.runs.events import left_out_words
 from trickster_engine.sampling import SamplingOptions, sample_batch
 from trickster_engine.text_measures import copied_shares, longest_copied_runs
 from trickster_engine.training.loop import TRAIN_PROBE_TOKENS
+from trickster_engine.training.trained_plan import plan_as_trained
 
 #: Lengths of runs of characters that are looked for in the training text.
 COPIED_LENGTHS = (3, 5, 8, 10, 15, 20, 30, 50)
@@ -104,6 +106,7 @@ class Study:
 
     run: str
     events_read: int  # bytes of the run's events that this tells of
+    left_out: int  # lines of them that were not understood
     device: str
     machine: str
     corpus: str
@@ -144,9 +147,14 @@ def study(path: Path, checkpoint: str = "best", say: Callable[[str], None] = lam
         raise TricksterError("not-a-run", f"{path} is not a run that has begun.", "List runs with: trickster runs")
     say("Loading the model and its text")
     model, tokenizer, folder = load_model(path, checkpoint)
+    plan, note = plan_as_trained(folder, plan)
+    if note:
+        say(note)
     dataset = trained_text(plan, identity)
-    events, read = read_events(run.events_path)
-    return _Studying(run, plan, identity, model, tokenizer, dataset, events, read, say).study(folder.name)
+    past = history(run.events_path, prompt=plan.sampling.prompt)
+    if past.left_out:
+        say(f"{left_out_words(past.left_out)} in {run.events_path}")
+    return _Studying(run, plan, identity, model, tokenizer, dataset, past, say).study(folder.name)
 
 
 def long_text(model: Llama, tokenizer: Tokenizer, sampling: SamplingConfig, characters_per_token: float) -> LongText:
@@ -166,8 +174,7 @@ class _Studying:
     model: Llama
     tokenizer: Tokenizer
     dataset: Dataset
-    events: Sequence[Event]
-    events_read: int
+    past: History
     say: Callable[[str], None]
 
     def study(self, checkpoint: str) -> Study:
@@ -175,7 +182,7 @@ class _Studying:
         training_text = self.dataset.train_text(SEARCHED)
         reference = Reference.of(training_text)
         held_out = self.dataset.val_text(SEARCHED)
-        points = loss_points(self.events)
+        points = loss_points(self.past.evaluations)
         prompt = self.plan.sampling.prompt
         long_prompt = beginning(prompt, training_text, held_out, reference.characters, self.tokenizer)
         twin = Llama(self.model.config).initialize(self.plan.training.seed).to(self.model.device)
@@ -194,19 +201,20 @@ class _Studying:
         copying = [_copying(name, written, training_text) for name, written in own.items()]
         self.say("Looking at what the model finds hard")
         difficulty = find_difficulty(self.model, self.tokenizer, self.dataset)
-        summary = self.run.summary()
+        steps_done = self.past.last_step
         context = self.plan.model.max_seq_len
         tokens = self.plan.training.batch_size * self.plan.training.gradient_accumulation_steps
-        tokens *= context * summary.step
+        tokens *= context * steps_done
         return Study(
             run=self.run.id,
-            events_read=self.events_read,
+            events_read=self.past.read,
+            left_out=self.past.left_out,
             device=f"{self.identity.device}, {self.identity.precision}",
             machine=self.identity.host,
             corpus=self.dataset.name,
             tokenizer=self.tokenizer.kind,
             parameters=self.identity.parameters,
-            steps_done=summary.step,
+            steps_done=steps_done,
             times_over_text=tokens / len(self.dataset.train),
             checkpoint=checkpoint,
             prompt=prompt,
@@ -227,21 +235,17 @@ class _Studying:
         )
 
     def _samples(self, reference: Reference, points: Sequence[LossPoint]) -> list[Sample]:
-        """The samples of the config's prompt in the order of their steps; after a resume the later one counts."""
+        """The samples of the config's prompt in the order of their steps."""
         losses = {point.step: point.val_loss for point in points}
-        by_step = {}
-        for event in self.events:
-            if event["kind"] == "sample" and event["prompt"] == self.plan.sampling.prompt:
-                by_step[event["step"]] = event
         return [
             Sample(
-                step,
+                event["step"],
                 event["prompt"],
                 event["text"],
-                losses.get(step),
+                losses.get(event["step"]),
                 measure_text(event["prompt"] + event["text"], reference),
             )
-            for step, event in sorted(by_step.items())
+            for event in self.past.samples
         ]
 
     def _written(self, model: Llama, prompt: str) -> LongText:

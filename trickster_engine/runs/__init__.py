@@ -16,37 +16,57 @@ from trickster_engine.runs.directory import (
     CONFIG_FILE,
     EVENTS_FILE,
     IDENTITY_FILE,
+    LOG_FILE,
     REPORT_FILE,
+    SAMPLES_FILE,
     STOP_FILE,
     RunDirectory,
     RunIdentity,
     config_name,
+    config_unreadable,
     create_run,
     find_runs,
     is_run_directory,
+    new_uid,
 )
-from trickster_engine.runs.events import EventLog, drop_torn_line, read_events
-from trickster_engine.runs.lock import LOCK_FILE, RunLock, read_lock_holder
-from trickster_engine.runs.state import RunSummary, summarize
+from trickster_engine.runs.events import EventLog, Piece, drop_torn_line, pieces, read_ends, read_events, read_piece
+from trickster_engine.runs.hold import LOCK_FILE, LOSSES, Loss, RunHold
+from trickster_engine.runs.lock import RunLock, link_in_run, owner_of, read_lock_holder, read_lock_uid
+from trickster_engine.runs.state import RunState, RunSummary, summarize
 
 __all__ = [
     "CONFIG_FILE",
     "EVENTS_FILE",
     "IDENTITY_FILE",
     "LOCK_FILE",
+    "LOG_FILE",
+    "LOSSES",
     "REPORT_FILE",
+    "SAMPLES_FILE",
     "STOP_FILE",
     "EventLog",
+    "Loss",
+    "Piece",
     "RunDirectory",
+    "RunHold",
     "RunIdentity",
     "RunLock",
+    "RunState",
     "RunSummary",
     "config_name",
+    "config_unreadable",
     "create_run",
     "drop_torn_line",
     "find_runs",
     "is_run_directory",
+    "link_in_run",
+    "new_uid",
+    "owner_of",
+    "pieces",
+    "read_ends",
     "read_events",
     "read_lock_holder",
+    "read_lock_uid",
+    "read_piece",
     "summarize",
 ]

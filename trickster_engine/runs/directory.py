@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import re
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -14,18 +15,43 @@ from typing import Any
 from trickster_engine.config import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import path_meant, write_json_atomically
-from trickster_engine.processes import ProcessIdentity, is_locked
-from trickster_engine.runs.events import read_events
-from trickster_engine.runs.lock import LOCK_FILE, read_lock_holder
+from trickster_engine.files import (
+    NotAPlainFileError,
+    create_file,
+    path_meant,
+    read_json,
+    read_text,
+    require_plain,
+    write_json_atomically,
+)
+from trickster_engine.processes import ProcessIdentity
+from trickster_engine.refusals import cannot_write, reason, remedy
+from trickster_engine.runs.hold import LOCK_FILE
+from trickster_engine.runs.lock import Liveness, another_users, link_in_run, liveness, read_lock_holder, read_lock_uid
 from trickster_engine.runs.state import RunSummary, summarize
+from trickster_engine.stored import from_stored
 
 EVENTS_FILE = "events.jsonl"
 IDENTITY_FILE = "run.json"
 CONFIG_FILE = "config.yaml"
 STOP_FILE = "stop"
 REPORT_FILE = "report.html"
+SAMPLES_FILE = "samples.md"
+LOG_FILE = "log.txt"
+#: What a trainer writes in a run's directory.
+FILES = (
+    LOCK_FILE, CONFIG_FILE, IDENTITY_FILE, EVENTS_FILE, SAMPLES_FILE, LOG_FILE, STOP_FILE, REPORT_FILE,
+    "best.json", "latest.json",
+)  # fmt: skip
+FOLDERS = ("checkpoints", "final", "tensorboard", "wandb")
 _RUN_NAME = re.compile(r"(?P<name>.+)-(?P<number>\d{3,})")
+_IDENTITY_BYTES = 1 << 20
+_CONFIG_BYTES = 16 << 20
+
+
+def new_uid() -> str:
+    """A random id for a run at its birth."""
+    return secrets.token_hex(16)
 
 
 @dataclass(frozen=True)
@@ -71,27 +97,75 @@ class RunDirectory:
         return self.path / CONFIG_FILE
 
     def identity(self) -> RunIdentity | None:
-        """`run.json`, or None before training began."""
+        """`run.json`, or None where there is none: before training began.
+
+        Raises TricksterError: run-unreadable where it is there and cannot be read, run-not-ours where it is something
+        else than what we write.
+        """
+        path = self.path / IDENTITY_FILE
         try:
-            return RunIdentity(**json.loads((self.path / IDENTITY_FILE).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return from_stored(RunIdentity, read_json(path, _IDENTITY_BYTES))
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except NotAPlainFileError as error:
+            raise link_in_run(path, error) from error
+        except OSError as error:
+            raise TricksterError(
+                "run-unreadable",
+                f"{path} is there, and cannot be read: {reason(error)}.",
+                remedy(error, "try again later") + ". The run and its checkpoints are left as they are.",
+            ) from error
+        except ValueError as error:
+            raise TricksterError(
+                "run-not-ours",
+                f"{path} is not what Trickster writes: {error}.",
+                "Put a copy of it back if there is one. The run and its checkpoints are left as they are; "
+                "each checkpoint can be sampled by its own folder.",
+            ) from error
+
+    def identity_if_readable(self) -> RunIdentity | None:
+        """`run.json`, or None where nothing can be said: for lists and views."""
+        try:
+            return self.identity()
+        except TricksterError:
+            return None
+
+    def uid(self) -> str:
+        """The run's random id, from `run.json` or, before training began, from its lock. Raises as `identity` does."""
+        identity = self.identity()
+        return read_lock_uid(self.path / LOCK_FILE) if identity is None else identity.uid
 
     def write_identity(self, identity: RunIdentity) -> None:
         """Write `run.json`. A resumed run keeps the one it has."""
-        if not (self.path / IDENTITY_FILE).exists():
+        if not os.path.lexists(self.path / IDENTITY_FILE):
             write_json_atomically(self.path / IDENTITY_FILE, asdict(identity))
 
     def plan(self) -> Plan | None:
         """The config that is trained, or None where it cannot be read."""
         try:
-            return check(self.config_path.read_text(encoding="utf-8")).plan
+            return check(read_text(self.config_path, _CONFIG_BYTES)).plan
         except (OSError, UnicodeDecodeError):
             return None
 
+    def readable_plan(self) -> Plan | None:
+        """The same, or None where there is no config. Raises TricksterError where it is there and cannot be used."""
+        try:
+            text = read_text(self.config_path, _CONFIG_BYTES)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except NotAPlainFileError as error:
+            raise link_in_run(self.config_path, error) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise config_unreadable(self.config_path, error) from error
+        result = check(text)
+        if result.plan is None:
+            first = next(problem for problem in result.problems if problem.severity == "error")
+            raise TricksterError(first.code, f"{self.config_path}: {first.message}", "Mend the value first.")
+        return result.plan
+
     def checkpoints_folder(self) -> Path:
         """Where the checkpoints are: below the run, unless its config says otherwise."""
-        plan, identity = self.plan(), self.identity()
+        plan, identity = self.plan(), self.identity_if_readable()
         if plan is None or identity is None:
             return self.path / "checkpoints"
         return self.checkpoints_meant(plan, Path(identity.config_path).parent)
@@ -106,30 +180,77 @@ class RunDirectory:
         """The process that trains or last trained this run."""
         return read_lock_holder(self.path / LOCK_FILE)
 
+    def liveness(self) -> Liveness:
+        """Whether a trainer holds the run right now, or that nobody here can tell."""
+        return liveness(self.path)
+
     def is_live(self) -> bool:
-        """Whether a trainer holds the run right now."""
-        try:
-            with (self.path / LOCK_FILE).open("r+", encoding="utf-8") as file:
-                return is_locked(file)
-        except OSError:
-            return False
+        """Whether a trainer holds the run right now, or may hold it: its lock is there and must not be looked at."""
+        return liveness(self.path) != "idle"
 
     def request_stop(self) -> None:
-        """Ask the trainer to save and stop within one step."""
-        (self.path / STOP_FILE).write_text(f"{time.time()}\n", encoding="utf-8")
+        """Ask the trainer to save and stop within one step. Raises TricksterError where that cannot be asked."""
+        path = self.path / STOP_FILE
+        try:
+            with create_file(path) as file:
+                file.write(f"{time.time()}\n".encode())
+        except FileExistsError:
+            pass  # asked already
+        except PermissionError as error:
+            raise another_users(self.path, error) from error
+        except OSError as error:
+            if os.path.lexists(path):  # made, and no room for what is in it: it is there, and that is what counts
+                return
+            raise cannot_write(error, path, "press Ctrl-C where it trains") from error
 
     def stop_requested(self) -> bool:
-        """Whether somebody asked the trainer to stop."""
-        return (self.path / STOP_FILE).exists()
+        """Whether somebody asked the trainer to stop. What lies there is never read."""
+        return os.path.lexists(self.path / STOP_FILE)
 
     def clear_stop_request(self) -> None:
-        """Forget an earlier request, before training goes on."""
-        (self.path / STOP_FILE).unlink(missing_ok=True)
+        """Forget an earlier request, before training goes on. Raises TricksterError for anything but a plain file."""
+        path = self.path / STOP_FILE
+        try:
+            require_plain(path)
+            path.unlink()
+        except FileNotFoundError:
+            pass
+        except NotAPlainFileError as error:
+            raise link_in_run(path, error) from error
+
+    def forget_stop_request(self) -> None:
+        """The same where training ends, whatever lies there: nothing may hide how it has ended."""
+        with contextlib.suppress(OSError, TricksterError):
+            self.clear_stop_request()
+
+    def refuse_links(self) -> None:
+        """Raise TricksterError where something else lies at a name that a trainer writes: a link, a FIFO, a device."""
+        for name in FILES:
+            try:
+                require_plain(self.path / name)
+            except FileNotFoundError:
+                continue
+            except NotAPlainFileError as error:
+                raise link_in_run(self.path / name, error) from error
+        for name in FOLDERS:
+            path = self.path / name
+            if os.path.lexists(path) and (path.is_symlink() or not path.is_dir()):
+                kind = "link" if path.is_symlink() else "file"
+                raise link_in_run(path, NotAPlainFileError(path, kind))
 
     def summary(self) -> RunSummary:
         """What the run has come to, read from its events."""
-        events, _ = read_events(self.events_path)
-        return summarize(self, events)
+        return summarize(self)
+
+
+def config_unreadable(path: Path, error: OSError | UnicodeDecodeError) -> TricksterError:
+    """The error for a run's config that is there and tells nothing."""
+    why = reason(error) if isinstance(error, OSError) else "it is not text in UTF-8"
+    return TricksterError(
+        "config-unreadable",
+        f"{path}, the config of this run, cannot be read: {why}.",
+        "Mend that first: without it, nobody knows how the run was set.",
+    )
 
 
 def is_run_directory(path: Path) -> bool:
@@ -186,8 +307,9 @@ def create_run(output_dir: Path, name: str) -> RunDirectory:
             except FileExistsError:
                 number += 1
     except OSError as error:
-        raise TricksterError(
+        raise cannot_write(
+            error,
+            f"runs into {output_dir}",
+            "choose another folder with output_config.output_dir",
             "output-not-writable",
-            f"Cannot write runs into {output_dir}: {error.strerror or error}.",
-            "Choose another folder with output_config.output_dir, or mend its permissions.",
         ) from error

@@ -2,88 +2,79 @@
 
     checkpoints/step-001000/
         config.json  generation_config.json  model.safetensors  tokenizer.json  tokenizer_config.json
+        checksums.json                  sums of the files above, for a copy of the model alone
         trainer/state.json              step, best losses, fingerprint of the data, early stopping
+        trainer/plan.json               the plan that it was trained by
         trainer/optimizer.safetensors   trainer/random.safetensors
-        trainer/manifest.json           size and SHA-256 of every file above; written last
+        trainer/manifest.json           size and SHA-256 of every file above, and whose they are; written last
 
-A checkpoint is written into a temporary sibling, flushed, read back, and only then renamed. Which checkpoint is the
-newest whole one is decided from the folders themselves; `latest.json` and `best.json` are a convenience for people.
+A checkpoint is written into a temporary sibling, flushed, read back, and only then put in its place in one step. Which
+checkpoint is the newest whole one is decided from the folders themselves, a sealed sibling among them; `latest.json`
+and `best.json` are a convenience for people.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import contextlib
 import os
 import re
-import shutil
+import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
-
-from trickster_engine.config.plan import ModelConfig
+from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import sync_file, sync_folder, write_json_atomically
-from trickster_engine.model.huggingface import open_model, write_model
-from trickster_engine.model.stored_arrays import Array, StoredArrays, save_arrays
+from trickster_engine.files import sync_folder, write_json_atomically
+from trickster_engine.model.stored_arrays import Array
+from trickster_engine.replacing import discard, replace_folder
+from trickster_engine.sealing import is_sealed, read_manifest, verify
+from trickster_engine.training.checkpoint_files import (
+    Checkpoint,
+    SavesItself,
+    TrainerState,
+    checkpoint_folders,
+    checkpoint_name,
+    read_checkpoint,
+    read_state,
+    read_verified,
+    step_of,
+    write_checkpoint,
+    write_finished_model,
+)
 from trickster_engine.training.team import ALONE, Team
 
-TRAINER_FOLDER = "trainer"
-MANIFEST_FILE = "manifest.json"
-STATE_FILE = "state.json"
-OPTIMIZER_STEM = "optimizer"
-RANDOM_STEM = "random"
-_NAME = re.compile(r"step-\d{6,}")
+__all__ = (
+    "Checkpoint",
+    "CheckpointStore",
+    "TrainerState",
+    "checkpoint_folders",
+    "checkpoint_name",
+    "read_checkpoint",
+    "read_state",
+    "step_of",
+    "take_part",
+    "verify",
+    "write_final",
+)
 
-
-class SavesItself(Protocol):
-    """A tokenizer, as far as a checkpoint is concerned."""
-
-    def save(self, directory: Path) -> None:
-        """Write `tokenizer.json` and what belongs to it into a folder."""
-
-
-@dataclass(frozen=True)
-class TrainerState:
-    """What the loop needs to go on as if it had never stopped. Losses in nats."""
-
-    step: int
-    data_fingerprint: str
-    device: str  # tt, cuda, mps or cpu
-    precision: str
-    compiled: bool = False
-    last_eval_step: int = -1
-    train_loss: float | None = None
-    val_loss: float | None = None
-    best_val_losses: dict[str, float] = field(default_factory=dict)  # checkpoint folder name -> val_loss
-    evaluations_without_improvement: int = 0
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A whole checkpoint, read and verified."""
-
-    path: Path
-    config: ModelConfig
-    weights: Mapping[str, Array]
-    optimizer_state: Mapping[str, Array]
-    random_state: Mapping[str, Array]
-    state: TrainerState
+FINAL_FOLDER = "final"
+#: `.step-001000.<run>-<random>.tmp` is being written, `….old.tmp` goes; `.step-001000.<pid>.tmp` is of before.
+_TEMPORARY = re.compile(r"\.(?P<name>step-[0-9]{6,18}|final)(?:\.(?P<owner>[^.]*))?(?:\.old)?\.tmp")
 
 
 class CheckpointStore:
-    """The checkpoints of one run, below one folder."""
+    """The checkpoints of one run, below one folder. Whoever writes or looks for the newest holds the run's lock."""
 
-    def __init__(self, folder: Path, pointer_folder: Path, keep_best: int, team: Team = ALONE) -> None:
+    def __init__(
+        self, folder: Path, pointer_folder: Path, keep_best: int, team: Team = ALONE, run_uid: str = ""
+    ) -> None:
         """`pointer_folder` receives `latest.json` and `best.json`; the best `keep_best` and the newest two are kept.
 
-        In a team only the leader touches the disk; the others call the same methods and hear what came of it.
+        `run_uid` is the run's random id: checkpoints of another run are neither gone on from nor removed. In a team
+        only the leader touches the disk; the others call the same methods and hear what came of it.
         """
         self.folder = folder
+        self.run_uid = run_uid
         self._pointers = pointer_folder
         self._keep_best = keep_best
         self._team = team
@@ -91,7 +82,7 @@ class CheckpointStore:
     def save(
         self,
         state: TrainerState,
-        config: ModelConfig,
+        plan: Plan,
         weights: Mapping[str, Array],
         optimizer_state: Mapping[str, Array],
         random_state: Mapping[str, Array],
@@ -105,53 +96,102 @@ class CheckpointStore:
             return target
         self.folder.mkdir(parents=True, exist_ok=True)
         self.sweep()
-        temporary = self.folder / f".{target.name}.{os.getpid()}.tmp"
+        temporary = self._temporary(target)
         try:
             temporary.mkdir()
-            write_model(temporary, config, weights)
-            tokenizer.save(temporary)
-            trainer = temporary / TRAINER_FOLDER
-            trainer.mkdir()
-            save_arrays(trainer, OPTIMIZER_STEM, optimizer_state)
-            save_arrays(trainer, RANDOM_STEM, random_state)
-            (trainer / STATE_FILE).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
-            seal(temporary)
-            if target.exists():
-                # The same weights, before they were evaluated. Out of the way in one step, not file by file.
-                shutil.rmtree(self._renamed(target), ignore_errors=True)
-            temporary.replace(target)
+            write_checkpoint(temporary, self.run_uid, state, plan, weights, optimizer_state, random_state, tokenizer)
+            # What is there already are the same weights, before they were evaluated.
+            replace_folder(temporary, target, self._temporary(target, old=True))
             sync_folder(self.folder)
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            if target.is_dir() or not is_sealed(temporary):
+                discard(temporary)
             raise
         self._write_pointers(state, target)
-        self._drop_old(state)
+        self._drop_old(state, target)
         return target
 
     def sweep(self) -> None:
-        """Remove what an earlier process left half-written."""
-        for leftover in self.folder.glob(".step-*.tmp"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        """Remove what earlier processes of this run left behind; a newest checkpoint among it is put in its place."""
+        leftovers = self._temporaries()
+        if not leftovers:
+            return
+        try:
+            self.newest_whole()
+        except TricksterError:  # one that cannot be read for now, and may be the one that counts
+            return
+        for leftover in leftovers:
+            discard(leftover)
 
     def steps(self) -> list[Path]:
-        """The checkpoint folders, oldest first, whole or not."""
-        return checkpoint_folders(self.folder)
+        """The checkpoint folders, oldest first, whole or not. Those that say that they are another run's are not."""
+        return [path for path in checkpoint_folders(self.folder) if not self._is_foreign(path)]
+
+    def foreign(self) -> list[Path]:
+        """The checkpoint folders that another run has written."""
+        return [path for path in checkpoint_folders(self.folder) if self._is_foreign(path)]
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint that is whole, or None. Damaged ones are passed over."""
+        """The newest checkpoint that is whole, or None. Damaged ones are passed over.
+
+        Raises TricksterError `checkpoint-unreadable` where a newer one may be whole and cannot be read.
+        """
         path = self._team.shared(self.newest_whole() if self._team.leads else None)
-        return None if path is None else _read(path)
+        return None if path is None else read_verified(path)
 
     def newest_whole(self) -> Path | None:
-        """The folder of the newest checkpoint that is whole, or None."""
-        for path in reversed(self.steps()):
+        """The folder of the newest checkpoint that is whole, or None. One that a crash kept from its place goes there.
+
+        Raises TricksterError as `newest` does, OSError where a checkpoint cannot be put in its place.
+        """
+        for path in self._candidates():
             try:
-                verify(path)
-                read_state(path)
-            except TricksterError:
+                manifest = verify(path)
+                step = read_state(path).step
+            except TricksterError as error:
+                if error.code == "checkpoint-unreadable":
+                    raise
                 continue
-            return path
+            target = self.folder / checkpoint_name(step)
+            if self._is_anothers(manifest.run) or _name_of(path) != target.name:
+                continue
+            if path != target:
+                replace_folder(path, target, self._temporary(target, old=True))
+                sync_folder(self.folder)
+            return target
         return None
+
+    def _candidates(self) -> list[Path]:
+        """Everything that may be a whole checkpoint: newest first, and of one step what lies in its place first."""
+        found = [*checkpoint_folders(self.folder), *self._temporaries()]
+
+        def rank(path: Path) -> tuple[int, bool, bool]:
+            return -step_of(_name_of(path)), path.name.startswith("."), path.name.endswith(".old.tmp")
+
+        return sorted(found, key=rank)
+
+    def _temporaries(self) -> list[Path]:
+        return _temporaries(self.folder, "step-", self.run_uid)
+
+    def _temporary(self, target: Path, *, old: bool = False) -> Path:
+        return _temporary(target, self.run_uid, old=old)
+
+    def _is_foreign(self, path: Path) -> bool:
+        """Whether a checkpoint says that it is another run's. One that says nothing legible may be this one's."""
+        try:
+            return self._is_anothers(read_manifest(path).run)
+        except TricksterError:
+            return False
+
+    def _is_anothers(self, uid: str) -> bool:
+        """Checkpoints of before there were ids are whoever's folder they lie in."""
+        return bool(uid) and uid != self.run_uid
+
+    def _is_ours(self, path: Path) -> bool:
+        try:
+            return not self._is_anothers(read_manifest(path).run)
+        except TricksterError:
+            return False
 
     def _write_pointers(self, state: TrainerState, target: Path) -> None:
         relative = os.path.relpath(target, self._pointers)
@@ -167,81 +207,45 @@ class CheckpointStore:
             {"step": step_of(best), "path": path, "val_loss": state.best_val_losses[best]},
         )
 
-    def _drop_old(self, state: TrainerState) -> None:
+    def _drop_old(self, state: TrainerState, saved: Path) -> None:
+        """Drop what is neither among the best nor one of the newest two, and surely this run's.
+
+        What is newer than the one just saved was passed over as damaged. It stays until training comes to its step.
+        """
         best = sorted(state.best_val_losses, key=lambda name: state.best_val_losses[name])[: self._keep_best]
-        paths = self.steps()
-        newest = [path.name for path in paths[-2:]]
-        for path in paths:
-            if path.name not in best and path.name not in newest:
-                shutil.rmtree(self._renamed(path), ignore_errors=True)
-
-    def _renamed(self, path: Path) -> Path:
-        """A checkpoint that goes, under another name: killed in the middle, this leaves no half of it to trip over."""
-        return path.replace(self.folder / f".{path.name}.old.tmp")
+        older = [path for path in self.steps() if step_of(path.name) < state.step]
+        for path in older[:-1]:
+            if path.name not in best and self._is_ours(path):
+                # Under another name first: killed in the middle, this leaves no half of it to trip over.
+                with contextlib.suppress(OSError):
+                    discard(path.replace(self._temporary(path, old=True)))
 
 
-def checkpoint_folders(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, oldest first, whole or not. A copy that somebody made under another name is none."""
-    return sorted((path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)), key=lambda p: step_of(p.name))
-
-
-def checkpoint_name(step: int) -> str:
-    """`step-001000`: padded, so that names sort as numbers do."""
-    return f"step-{step:06d}"
-
-
-def step_of(name: str) -> int:
-    """The step in a checkpoint's name."""
-    return int(name.removeprefix("step-"))
-
-
-def seal(folder: Path) -> None:
-    """Flush every file below a folder, read it back, and write the manifest that makes it whole."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    for path in files:
-        sync_file(path)
-    manifest = {
-        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": file_sha256(path)}
-        for path in files
-    }
-    path = folder / TRAINER_FOLDER / MANIFEST_FILE
-    path.parent.mkdir(exist_ok=True)
-    # No newline at the end: cut short anywhere, it is no longer JSON.
-    path.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    sync_file(path)
-    sync_folder(path.parent)
-    sync_folder(folder)
-
-
-def verify(folder: Path) -> None:
-    """Raise TricksterError unless every file of a sealed folder is exactly as it was written."""
-    manifest_path = folder / TRAINER_FOLDER / MANIFEST_FILE
+def write_final(
+    run_path: Path,
+    run_uid: str,
+    step: int,
+    plan: Plan,
+    weights: Mapping[str, Array],
+    tokenizer: SavesItself,
+    team: Team,
+) -> None:
+    """Write the last weights into `final/`, replaced as a whole. Raises OSError."""
+    if not team.leads:
+        take_part(weights)
+        return
+    for leftover in _temporaries(run_path, FINAL_FOLDER, run_uid):
+        discard(leftover)
+    target = run_path / FINAL_FOLDER
+    temporary = _temporary(target, run_uid)
     try:
-        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
-        for name, expected in manifest.items():
-            path = folder / name
-            if path.stat().st_size != expected["size"] or file_sha256(path) != expected["sha256"]:
-                raise damaged(folder, f"{name} is not what was written")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise damaged(folder, str(error)) from error
-
-
-def damaged(folder: Path, reason: str) -> TricksterError:
-    """The error for a checkpoint that cannot be used."""
-    return TricksterError(
-        "checkpoint-damaged",
-        f"The checkpoint {folder} is damaged: {reason}.",
-        "Use an earlier one: every folder below checkpoints/ stands on its own. Resume does so by itself.",
-    )
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        temporary.mkdir()
+        write_finished_model(temporary, run_uid, step, plan, weights, tokenizer)
+        replace_folder(temporary, target, _temporary(target, run_uid, old=True))
+        sync_folder(run_path)
+    except BaseException:
+        discard(temporary)
+        raise
 
 
 def take_part(arrays: Mapping[str, object]) -> None:
@@ -250,31 +254,21 @@ def take_part(arrays: Mapping[str, object]) -> None:
         arrays[name]
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and verify one checkpoint. Raises TricksterError where it is damaged or holds no trainer's state."""
-    verify(path)
-    return _read(path)
+def _temporary(target: Path, run_uid: str, *, old: bool = False) -> Path:
+    return target.with_name(f".{target.name}.{run_uid}-{secrets.token_hex(8)}{'.old' if old else ''}.tmp")
 
 
-def read_state(path: Path) -> TrainerState:
-    """What a checkpoint's trainer knew. Raises TricksterError."""
-    try:
-        return TrainerState(**json.loads((path / TRAINER_FOLDER / STATE_FILE).read_text(encoding="utf-8")))
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged(path, str(error)) from error
+def _temporaries(folder: Path, beginning: str, run_uid: str) -> list[Path]:
+    """What writers of this run left in a folder, and those of before there were ids."""
+    found = []
+    for path in folder.glob(f".{beginning}*.tmp"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and (match["owner"] or "").rpartition("-")[0] in ("", run_uid):
+            found.append(path)
+    return found
 
 
-def _read(path: Path) -> Checkpoint:
-    trainer = path / TRAINER_FOLDER
-    try:
-        config, weights = open_model(path)
-        return Checkpoint(
-            path=path,
-            config=config,
-            weights=weights,
-            optimizer_state=StoredArrays(trainer, OPTIMIZER_STEM),
-            random_state=load_file(trainer / f"{RANDOM_STEM}.safetensors"),
-            state=read_state(path),
-        )
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged(path, str(error)) from error
+def _name_of(path: Path) -> str:
+    """The checkpoint's name that a folder has, or is on the way to."""
+    match = _TEMPORARY.fullmatch(path.name)
+    return match["name"] if match else path.name

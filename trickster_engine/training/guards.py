@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import math
+import os
+from pathlib import Path
 
 from trickster_engine.backends.base import StepResult
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
+from trickster_engine.files import NotAPlainFileError, in_command
+from trickster_engine.refusals import is_disk_full, reason, remedy
+from trickster_engine.runs import IDENTITY_FILE, RunDirectory, link_in_run
 
 
 def not_finite(step: int, result: StepResult, plan: Plan) -> TricksterError:
@@ -55,8 +59,11 @@ def stuck_at_start(step: int, val_loss: float, plan: Plan) -> tuple[str, str] | 
     )
 
 
-def explain(error: BaseException, plan: Plan) -> TricksterError | None:
-    """Turn a failure of the machine into words, or None where it is a defect of ours."""
+def explain(error: BaseException, plan: Plan, run: RunDirectory | None = None) -> TricksterError | None:
+    """Turn a failure of the machine into words, or None where it is a defect of ours.
+
+    `run` is named where there is something to go on with: one that has not begun is begun again.
+    """
     if isinstance(error, TricksterError):
         return error
     if is_out_of_memory(error):
@@ -71,21 +78,30 @@ def explain(error: BaseException, plan: Plan) -> TricksterError | None:
             f"or lower model_config.max_seq_len from {model.max_seq_len} to {max(1, model.max_seq_len // 2)}.",
             EXIT_TRAINING_FAILED,
         )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if isinstance(error, NotAPlainFileError):
+        return link_in_run(Path(error.filename), error)
+    if isinstance(error, OSError):
+        return _cannot_go_on(error, run)
+    return None
+
+
+def _cannot_go_on(error: OSError, run: RunDirectory | None) -> TricksterError:
+    begun = run is not None and os.path.lexists(run.path / IDENTITY_FILE)
+    go_on = f"go on with: trickster resume {in_command(run.path)}" if run and begun else "start again"
+    if is_disk_full(error):
+        kept = "the last complete checkpoint is whole" if begun else "nothing had been trained yet"
         return TricksterError(
             "disk-full",
-            "The disk is full. Training stopped; the last complete checkpoint is whole.",
-            "Free some space, then go on with: trickster resume <run>",
+            f"The disk is full. Training stopped; {kept}.",
+            f"Free some space, then {go_on}",
             EXIT_TRAINING_FAILED,
         )
-    if isinstance(error, OSError):
-        return TricksterError(
-            "cannot-write",
-            f"Cannot write {error.filename or 'the run directory'}: {error.strerror or error}.",
-            "Mend the folder's permissions, then go on with: trickster resume <run>",
-            EXIT_TRAINING_FAILED,
-        )
-    return None
+    return TricksterError(
+        "cannot-write",
+        f"Cannot write {error.filename or 'the run directory'}: {reason(error)}.",
+        f"{remedy(error, 'choose another place in output_config')}; then {go_on}",
+        EXIT_TRAINING_FAILED,
+    )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

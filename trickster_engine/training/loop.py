@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from trickster_engine.backends.base import Backend, Batch, NonFiniteError
@@ -17,6 +18,7 @@ from trickster_engine.training.checkpoints import CheckpointStore, TrainerState,
 from trickster_engine.training.meter import Meter
 from trickster_engine.training.recorder import Recorder
 from trickster_engine.training.schedule import learning_rate_factor
+from trickster_engine.training.taken_away import RunTakenAwayError, Watch
 
 #: Tokens of training text evaluated in the same way as the validation text, so that one sees when the two part.
 TRAIN_PROBE_TOKENS = 16384
@@ -39,12 +41,14 @@ class Trainer:
     recorder: Recorder
     stop_requested: Callable[[], bool]
     state: TrainerState
+    watch: Watch
     saved_step: int = 0
 
     def train(self) -> Literal["finished", "stopped"]:
         """Go on from `state.step` to the plan's last step, an early stop, or a request to stop; saves at the end.
 
-        Raises TricksterError where the loss is no longer finite, OSError where nothing can be written.
+        Raises TricksterError where the loss is no longer finite, RunTakenAwayError where the run is gone, OSError
+        where nothing can be written.
         """
         training = self.plan.training
         batches = TrainingBatches(self.dataset.train, self.plan.model.max_seq_len, training.batch_size, training.seed)
@@ -63,6 +67,7 @@ class Trainer:
                     result = self.backend.step(micro_batches, factor)
                 except NonFiniteError as error:
                     raise guards.not_finite(step, error.result, self.plan) from error
+                self.dataset.verification.require()
                 self.state = replace(self.state, step=step + 1)
                 for notice in self.backend.notices():
                     self.recorder.warning(*notice)
@@ -79,6 +84,7 @@ class Trainer:
         except _StopRequested:
             self.recorder.status("stopping", self.state.step)
             outcome = "stopped"
+        self.watch.require()
         self._save()
         return outcome
 
@@ -135,21 +141,33 @@ class Trainer:
 
     def _save(self) -> None:
         """Write a checkpoint of this step, unless there is one."""
-        backend, state = self.backend, self.state
+        state = self.state
         if self.saved_step == state.step:
             return
-        path = self.checkpoints.save(
-            state,
-            self.plan.model,
+        self.dataset.verification.require(wait=True)  # nothing is kept of what damaged text has taught
+        self.watch.require()
+        try:
+            path = self.save_into(self.checkpoints)
+        except OSError as error:
+            if self.watch.explains(error):
+                raise RunTakenAwayError from error
+            raise
+        self.saved_step = state.step
+        best = min(state.best_val_losses, key=lambda name: state.best_val_losses[name], default=None)
+        val_loss = state.val_loss if state.last_eval_step == state.step else None
+        self.recorder.checkpoint(state.step, path, val_loss, path.name == best)
+
+    def save_into(self, checkpoints: CheckpointStore) -> Path:
+        """Write a checkpoint of this step into a store."""
+        backend = self.backend
+        return checkpoints.save(
+            self.state,
+            self.plan,
             backend.weights(),
             backend.optimizer_state(),
             backend.random_state(),
             self.dataset.tokenizer,
         )
-        self.saved_step = state.step
-        best = min(state.best_val_losses, key=lambda name: state.best_val_losses[name], default=None)
-        val_loss = state.val_loss if state.last_eval_step == state.step else None
-        self.recorder.checkpoint(state.step, path, val_loss, path.name == best)
 
     def _out_of_patience(self) -> bool:
         patience = self.plan.training.early_stopping_patience

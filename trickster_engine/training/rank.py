@@ -66,7 +66,7 @@ def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
     from trickster_engine.backends.select import chosen_device
     from trickster_engine.config import check
     from trickster_engine.files import write_text_atomically
-    from trickster_engine.runs import RunDirectory, RunLock
+    from trickster_engine.runs import RunDirectory, RunLock, new_uid
     from trickster_engine.training.session import session_of, train_here
 
     run = RunDirectory(path)
@@ -78,7 +78,9 @@ def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
         if team.leads:
             path.mkdir(parents=True, exist_ok=True)
             # The one who led before may be on a machine that is cut off, and notices that a moment later.
-            stack.enter_context(RunLock(path, patience_s=min(60, patience_s())))
+            identity = run.identity()
+            uid = new_uid() if identity is None else identity.uid
+            stack.enter_context(RunLock(path, patience_s=min(60, patience_s()), uid=uid))
             if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
                 run.clear_stop_request()
             if not run.config_path.exists():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
@@ -22,11 +25,35 @@ from trickster_engine.events import (
     StepEvent,
     WarningEvent,
 )
+from trickster_engine.files import open_to_append
 from trickster_engine.printable import printable
-from trickster_engine.runs import EventLog, RunDirectory, RunIdentity
+from trickster_engine.runs import SAMPLES_FILE, EventLog, RunDirectory, RunIdentity
 from trickster_engine.training.meter import StepFigures
 
-SAMPLES_FILE = "samples.md"
+
+class _LogFile(logging.Handler):
+    """`log.txt`. A line that cannot be written costs that line, and no run."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._file = open_to_append(path)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):
+            _write_whole(self._file.fileno(), self.format(record) + "\n")
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+        super().close()
+
+
+def _write_whole(descriptor: int, text: str) -> None:
+    """Append a text. Raises OSError."""
+    data = memoryview(text.encode("utf-8", "replace"))
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 class Watcher(Protocol):
@@ -44,14 +71,17 @@ class Recorder:
 
     def __init__(self, run: RunDirectory, log_path: Path, watchers: Sequence[Watcher] = ()) -> None:
         self._run = run
-        self._events = EventLog(run.events_path)
         self._watchers = list(watchers)
         self._log = logging.Logger(run.id, logging.INFO)
-        log_path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(log_path, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        self._log.addHandler(handler)
         self._last_eval: EvalEvent | None = None
+        with ExitStack() as opened:  # all three or none; held open, so that they stay this run's wherever it is moved
+            self._events = EventLog(run.events_path)
+            opened.callback(self._events.close)
+            log_path.parent.mkdir(parents=True, exist_ok=True)
+            self._log.addHandler(_LogFile(log_path))
+            opened.callback(self._close_log)
+            self._samples = open_to_append(run.path / SAMPLES_FILE)
+            opened.pop_all()
 
     def ready(self, plan: Plan, identity: RunIdentity) -> None:
         """Data and device are there; training is about to begin."""
@@ -99,8 +129,8 @@ class Recorder:
         fence = "````"
         while fence in prompt + text:
             fence += "`"
-        with (self._run.path / SAMPLES_FILE).open("a", encoding="utf-8") as file:
-            file.write(f"## Step {step:,}\n\n{losses}{fence}text\n{printable(prompt + text)}\n{fence}\n\n")
+        written = f"## Step {step:,}\n\n{losses}{fence}text\n{printable(prompt + text)}\n{fence}\n\n"
+        _write_whole(self._samples.fileno(), written)
 
     def checkpoint(self, step: int, path: Path, val_loss: float | None, best: bool) -> None:
         """A checkpoint is whole."""
@@ -128,10 +158,15 @@ class Recorder:
         self._log.error("unexpected failure", exc_info=error)
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files. What was written is written; nothing that fails here may hide how the run has ended."""
+        self._close_log()
+        for file in (self._events, self._samples):
+            with contextlib.suppress(OSError):
+                file.close()
+
+    def _close_log(self) -> None:
         for handler in list(self._log.handlers):
             handler.close()
-        self._events.close()
 
     def _write(self, event: Event) -> None:
         self._events.write(event)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import platform
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,31 +16,52 @@ from trickster_engine.backends.base import Backend
 from trickster_engine.backends.select import chosen_device, open_backend, process_count
 from trickster_engine.baselines import ngram_baselines
 from trickster_engine.config import check, set_values
+from trickster_engine.config.canonical import values_of
 from trickster_engine.config.overrides import find_key
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.prepare import prepare
-from trickster_engine.errors import EXIT_STOPPED, TricksterError
+from trickster_engine.errors import TricksterError
 from trickster_engine.estimates import count_parameters
-from trickster_engine.files import path_meant, write_text_atomically
-from trickster_engine.model.huggingface import write_model
+from trickster_engine.files import (
+    NotAPlainFileError,
+    path_meant,
+    read_text,
+    sweep_temporaries,
+    write_text_atomically,
+)
 from trickster_engine.processes import this_process
-from trickster_engine.runs import RunDirectory, RunIdentity, RunLock, config_name, create_run, read_events
+from trickster_engine.refusals import cannot_write, reason
+from trickster_engine.runs import (
+    LOSSES,
+    RunDirectory,
+    RunHold,
+    RunIdentity,
+    RunLock,
+    config_name,
+    config_unreadable,
+    create_run,
+    link_in_run,
+    new_uid,
+    pieces,
+)
 from trickster_engine.sampling import encode_prompt
 from trickster_engine.training import guards
-from trickster_engine.training.checkpoints import CheckpointStore, TrainerState, seal, step_of, take_part
+from trickster_engine.training.checkpoints import CheckpointStore, TrainerState, step_of, write_final
 from trickster_engine.training.loop import Trainer
+from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.recorder import Recorder, SilentRecorder, Watcher
 from trickster_engine.training.speed_keeper import SpeedKeeper
-from trickster_engine.training.stopping import StopSwitch
+from trickster_engine.training.stopping import StopSwitch, stopped_while_preparing
+from trickster_engine.training.taken_away import RunTakenAwayError, Watch, saved_beside
 from trickster_engine.training.team import ALONE, Team
 from trickster_engine.training.tracking import make_tracker
+from trickster_engine.training.trained_plan import fixed_for_the_run, require_unchanged, trained_values
+from trickster_engine.training.unbegun import remove_unbegun
 
 Outcome = Literal["finished", "stopped"]
-FINAL_FOLDER = "final"
-#: What may be changed when a run goes on.
+#: What `resume` may be told to change. By hand, the place of the text may change too: its fingerprint is compared.
 RESUMABLE_SECTIONS = ("training_config", "sampling_config", "device_config")
-FIXED_KEYS = ("training_config.optimizer",)
 
 
 @dataclass(frozen=True)
@@ -53,6 +75,8 @@ class Session:
     show_progress: bool = True
     #: Whether the process that has started this one writes down how the run begins, and why it fails.
     overseen: bool = False
+    #: The run's random id; empty in runs of before 0.2.
+    uid: str = ""
 
     @property
     def folder(self) -> Path:
@@ -80,14 +104,14 @@ def start(
     A run that fails before its first update leaves no directory behind. Raises TricksterError.
     """
     run = _new_run(config_path, plan, run_path)
-    session = Session(run, plan, config_path.resolve(), watchers, show_progress)
+    made = run.path.stat()
+    session = Session(run, plan, config_path.resolve(), watchers, show_progress, uid=new_uid())
     try:
-        with RunLock(run.path):
-            write_text_atomically(run.config_path, text)
+        with RunLock(run.path, uid=session.uid):
+            write_config(run, text)
             return run, _train(session, resuming=False)
     except BaseException:
-        if not run.identity():
-            shutil.rmtree(run.path, ignore_errors=True)
+        remove_unbegun(run, made)
         raise
 
 
@@ -103,50 +127,64 @@ def resume(
     `overrides` change the config for the rest of the run, for instance to train for more steps; the text trained so
     far is kept beside it.
     """
-    for name in overrides or {}:
-        key = find_key(name)
-        if key.section not in RESUMABLE_SECTIONS or key.path in FIXED_KEYS:
-            raise TricksterError(
-                "fixed-for-the-run",
-                f"{key.path} cannot change in the middle of a run: its weights, its text and what its optimizer "
-                "remembers belong together.",
-                "Start a new run for another model, another text or another optimizer.",
-            )
+    for key in map(find_key, overrides or {}):
+        if key.section not in RESUMABLE_SECTIONS:
+            raise fixed_for_the_run(key.path)
+    run.refuse_links()
     text = _read_config(run)
     changed = set_values(text, overrides) if overrides else text
     plan = _plan_of(run, changed)
+    before = check(text).plan
+    if before is not None:
+        require_unchanged(values_of(before), plan, run.config_path)
     identity = run.identity()
     if identity is None:
         raise TricksterError(
             "nothing-to-resume", f"{run.path} never began to train.", "Start it anew with: trickster train"
         )
-    session = Session(run, plan, Path(identity.config_path), watchers, show_progress)
-    with RunLock(run.path):
+    session = Session(run, plan, Path(identity.config_path), watchers, show_progress, uid=identity.uid)
+    with RunLock(run.path, uid=identity.uid):
+        run.refuse_links()
         run.clear_stop_request()
+        sweep_temporaries(run.path)
         if changed == text:
             return _train(session, resuming=True)
         newest = checkpoint_store(run, plan).newest_whole()
         step = step_of(newest.name) if newest else 0
         kept = run.path / f"config-until-step-{step}.yaml"
         if not kept.exists():
-            write_text_atomically(kept, text)
-        write_text_atomically(run.config_path, changed)
+            write_config(run, text, kept)
+        write_config(run, changed)
         try:
             return _train(session, resuming=True)
-        except BaseException:
-            if run.summary().step <= step:  # not one update was made with the changed text
-                write_text_atomically(run.config_path, text)
+        except BaseException as error:
+            lost = isinstance(error, TricksterError) and error.code in LOSSES
+            if not lost and run.summary().step <= step:  # not one update was made with the changed text
+                with contextlib.suppress(OSError):
+                    write_text_atomically(run.config_path, text)
             raise
 
 
 def session_of(run: RunDirectory, config_path: Path, *, overseen: bool) -> Session:
     """What one of several processes needs to train a run whose config is written. Raises TricksterError."""
-    return Session(run, _plan_of(run, _read_config(run)), config_path, show_progress=False, overseen=overseen)
+    plan = _plan_of(run, _read_config(run))
+    return Session(run, plan, config_path, show_progress=False, overseen=overseen, uid=run.uid())
+
+
+def write_config(run: RunDirectory, text: str, path: Path | None = None) -> None:
+    """Write the config of a run whose lock is held. Raises TricksterError."""
+    path = path or run.config_path
+    try:
+        write_text_atomically(path, text)
+    except OSError as error:
+        raise cannot_write(error, path, "choose another folder with output_config.output_dir") from error
 
 
 def checkpoint_store(run: RunDirectory, plan: Plan) -> CheckpointStore:
     """The checkpoints of a run that has begun."""
-    return CheckpointStore(run.checkpoints_folder(), run.path, plan.training.keep_best_n)
+    identity = run.identity()
+    uid = identity.uid if identity else ""
+    return CheckpointStore(run.checkpoints_folder(), run.path, plan.training.keep_best_n, run_uid=uid)
 
 
 def _train(session: Session, *, resuming: bool) -> Outcome:
@@ -165,24 +203,39 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
     `resuming` goes on from the newest whole checkpoint, if there is one.
     """
     run, plan = session.run, session.plan
-    switch = StopSwitch(run)
+    text = _read_config(run)
+    if team.leads:
+        require_outputs(session)
     tracker = make_tracker(plan) if team.leads else None
     watchers = [*session.watchers, SpeedKeeper(), *([tracker] if tracker else [])]
-    recorder = _recorder(session, watchers) if team.leads else SilentRecorder(run)
+    recorder = open_recorder(session, watchers) if team.leads else SilentRecorder(run)
+    hold = hold_of(session) if team.leads else None
+    watch = Watch(hold, team)
+    switch = StopSwitch(run, watch.lost_here)
     backend: Backend | None = None
     trainer: Trainer | None = None
+    identity: RunIdentity | None = None
     step = 0
     try:
+        switch.heed_hang_up()
         folder = run.checkpoints_meant(plan, session.folder)
-        store = CheckpointStore(folder, run.path, plan.training.keep_best_n, team)
+        store = CheckpointStore(folder, run.path, plan.training.keep_best_n, team, session.uid)
         checkpoint = store.newest() if resuming else None
         step = checkpoint.state.step if checkpoint else 0
         if checkpoint is None:
             _require_no_checkpoints(session, store, resuming=resuming)
+        else:
+            require_unchanged(trained_values(checkpoint.path), plan, run.config_path)
         if not session.overseen:
             others = f", with {team.size - 1} others" if team.size > 1 else ""
             recorder.status("starting", step, f"process {this_process().pid}{others}")
             recorder.status("preparing", step)
+        if resuming and (others_checkpoints := store.foreign()):
+            recorder.warning(
+                "checkpoints-of-another-run",
+                f"{others_checkpoints[-1]} belongs to another run that was trained in this folder.",
+                "It is left as it is, and this run does not go on from it.",
+            )
         if checkpoint and store.steps()[-1] != checkpoint.path:
             recorder.warning(
                 "checkpoint-damaged",
@@ -210,23 +263,30 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
         if checkpoint:
             state = replace(checkpoint.state, device=kind, precision=backend.precision, compiled=backend.compiled)
             backend.load(checkpoint.weights, checkpoint.optimizer_state, checkpoint.random_state)
+        watch.require()
         if team.leads:
             identity = _identity(session, dataset, backend)
             run.write_identity(identity)
             recorder.ready(plan, identity)
         for notice in backend.notices():
             recorder.warning(*notice)
+        if team.leads or os.environ.get("LOCAL_RANK") == "0":  # once on each machine, which has a cache of its own
+            dataset.verification.begin()
         switch.arm()
         stop_requested = (lambda: team.any(switch.requested())) if team.size > 1 else switch.requested
-        trainer = Trainer(plan, dataset, backend, store, recorder, stop_requested, state, saved_step=step)
+        trainer = Trainer(plan, dataset, backend, store, recorder, stop_requested, state, watch, step)
         outcome = trainer.train()
         step = trainer.state.step
         if outcome == "finished":
-            _write_final(run, plan, backend, dataset, team)
+            write_final(run.path, session.uid, step, plan, backend.weights(), dataset.tokenizer, team)
+        watch.require()
         recorder.status(outcome, step)
         return outcome
     except Exception as error:
-        explained = team.explain(error) or guards.explain(error, plan)
+        if isinstance(error, RunTakenAwayError):
+            step, save = (trainer.state.step, trainer.save_into) if trainer else (step, None)
+            error = saved_beside(session, hold, team, text, identity, save, step)
+        explained = team.explain(error) or guards.explain(error, plan, run)
         if not session.overseen:
             record_failure(recorder, error, explained, trainer.state.step if trainer else step)
         raise (explained or error) from error
@@ -236,38 +296,45 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
             backend.close()
         recorder.close()
         if tracker is not None:
-            tracker.close()
-        if team.leads:
-            run.clear_stop_request()
+            with contextlib.suppress(Exception):  # its files are a convenience; how the run ended is not
+                tracker.close()
+        if hold is not None:
+            if hold.loss() is None:
+                run.forget_stop_request()
+            hold.close()
 
 
-def _recorder(session: Session, watchers: Sequence[Watcher]) -> Recorder:
+def hold_of(session: Session) -> RunHold:
+    """An eye on the directory and the lock of a run that is locked for this session. Raises TricksterError."""
+    path = session.run.path
     try:
-        return Recorder(session.run, session.log_path, watchers)
+        hold = RunHold(path)
+        hold.watch_lock()
     except OSError as error:
-        raise TricksterError(
-            "cannot-write",
-            f"Cannot write {error.filename or session.log_path}: {error.strerror or error}.",
-            "Mend the folder's permissions, or choose another with output_config.log_dir.",
-        ) from error
+        raise cannot_write(error, f"into {path}", "leave the folder of a run alone while it trains") from error
+    return hold
 
 
 def _require_no_checkpoints(session: Session, store: CheckpointStore, *, resuming: bool) -> None:
     """Training begins with random weights: say so where somebody would expect it to go on, or checkpoints be lost."""
     if not resuming:
-        if not store.steps():
+        if not store.steps() and not store.foreign():
             return
         raise TricksterError(
             "checkpoints-of-another-run",
             f"{store.folder} holds the checkpoints of an earlier run of this name.",
             "Move them away or delete them, or choose another folder with output_config.checkpoint_dir.",
         )
-    if store.steps() or any(event["kind"] == "checkpoint" for event in read_events(session.run.events_path)[0]):
+    if store.steps() or _has_saved(session.run):
         raise TricksterError(
             "no-whole-checkpoint",
             f"No whole checkpoint of {session.run.id} is in {store.folder}, though it has saved some.",
             "Put them back, or start a new run; going on from here would begin again with random weights.",
         )
+
+
+def _has_saved(run: RunDirectory) -> bool:
+    return any(event["kind"] == "checkpoint" for piece in pieces(run.events_path) for event in piece.events)
 
 
 def prepare_data(session: Session, report: Callable[[str], None] | None = None) -> Dataset:
@@ -281,6 +348,7 @@ def prepare_data(session: Session, report: Callable[[str], None] | None = None) 
         progress=session.show_progress,
         interrupt=_until_stopped(session.run),
         report=report,
+        verify=False,
     )
     encode_prompt(dataset.tokenizer, session.plan.sampling.prompt)  # now, rather than at the first evaluation
     return dataset
@@ -291,12 +359,7 @@ def _until_stopped(run: RunDirectory) -> Callable[[], None]:
 
     def check_for_stop() -> None:
         if run.stop_requested():
-            raise TricksterError(
-                "stopped-while-preparing",
-                "Stopped while the text was being prepared, before training began.",
-                "Start again whenever you like: what is prepared once is kept.",
-                EXIT_STOPPED,
-            )
+            raise stopped_while_preparing()
 
     return check_for_stop
 
@@ -340,24 +403,8 @@ def _identity(session: Session, dataset: Dataset, backend: Backend) -> RunIdenti
         baselines={
             baseline.name: baseline.nats for baseline in ngram_baselines(dataset, session.plan.model.vocab_size)
         },
+        uid=session.uid,
     )
-
-
-def _write_final(run: RunDirectory, plan: Plan, backend: Backend, dataset: Dataset, team: Team) -> None:
-    """The last weights, replaced as a whole."""
-    weights = backend.weights()
-    if not team.leads:
-        take_part(weights)
-        return
-    final = run.path / FINAL_FOLDER
-    temporary = run.path / f".{FINAL_FOLDER}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    write_model(temporary, plan.model, weights)
-    dataset.tokenizer.save(temporary)
-    seal(temporary)
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.replace(final)
 
 
 def _new_run(config_path: Path, plan: Plan, run_path: Path | None) -> RunDirectory:
@@ -368,9 +415,7 @@ def _new_run(config_path: Path, plan: Plan, run_path: Path | None) -> RunDirecto
         run_path.mkdir(parents=True)
     except OSError as error:
         raise TricksterError(
-            "output-not-writable",
-            f"Cannot make {run_path}: {error.strerror}.",
-            "Name a folder that does not exist yet.",
+            "output-not-writable", f"Cannot make {run_path}: {reason(error)}.", "Name a folder that does not exist yet."
         ) from error
     return RunDirectory(run_path.resolve())
 
@@ -385,8 +430,12 @@ def _plan_of(run: RunDirectory, text: str) -> Plan:
 
 def _read_config(run: RunDirectory) -> str:
     try:
-        return run.config_path.read_text(encoding="utf-8")
-    except OSError as error:
+        return read_text(run.config_path)
+    except FileNotFoundError as error:
         raise TricksterError(
             "not-a-run", f"{run.path} is not a run directory: it has no config.yaml.", "List runs with: trickster runs"
         ) from error
+    except NotAPlainFileError as error:
+        raise link_in_run(run.config_path, error) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise config_unreadable(run.config_path, error) from error

@@ -7,6 +7,7 @@ import statistics
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.cache import cache_directory
+from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.speeds import FEWEST_READINGS, keep_speeds, speed_of
 from trickster_engine.events import Event
 from trickster_engine.runs import RunDirectory, RunIdentity
@@ -32,5 +33,5 @@ class SpeedKeeper:
             and len(self._speeds) >= FEWEST_READINGS
         ):
             speed = speed_of(self._plan, self._device, statistics.median(self._speeds), self._name)
-            with contextlib.suppress(OSError):  # a cache that cannot be written costs an estimate, never a run
+            with contextlib.suppress(OSError, TricksterError):  # no cache to write costs an estimate, never a run
                 keep_speeds(cache_directory(), [speed])

@@ -10,6 +10,7 @@ With other machines there is an agent on each of them, and the first of all proc
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -21,16 +22,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from trickster_engine.backends.select import check_torch_device, chosen_device
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
+from trickster_engine.files import open_to_append
 from trickster_engine.processes import this_process
 from trickster_engine.programs import LAUNCHER, safe_environment
-from trickster_engine.runs import RunDirectory, read_events
+from trickster_engine.runs import RunDirectory, RunHold, pieces
+from trickster_engine.runs.state import RunState
 from trickster_engine.training import guards
+from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.rank import ERROR_KEY
-from trickster_engine.training.recorder import Recorder, Watcher
+from trickster_engine.training.recorder import Watcher
+from trickster_engine.training.stopping import give_back, take_over
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -50,7 +55,9 @@ def train_in_processes(session: Session, processes: int) -> Outcome:
 
     run, plan = session.run, session.plan
     step = run.summary().step
-    recorder = Recorder(run, session.log_path, session.watchers)
+    require_outputs(session)
+    recorder = open_recorder(session, session.watchers)
+    hold = RunHold(run.path)
     try:
         recorder.status("starting", step, f"process {this_process().pid}, with {processes} others that train")
         _refuse_here()
@@ -68,13 +75,15 @@ def train_in_processes(session: Session, processes: int) -> Outcome:
         recorder.status("stopped", run.summary().step, "interrupted a second time: stopped without saving")
         raise
     except Exception as error:
-        explained = guards.explain(error, plan)
+        explained = guards.explain(error, plan, run)
         record_failure(recorder, error, explained, run.summary().step)
         raise (explained or error) from error
     finally:
         recorder.close()
-        run.clear_stop_request()
-    return "stopped" if run.summary().status == "stopped" else "finished"
+        if hold.loss() is None:
+            run.forget_stop_request()
+        hold.close()
+    return _outcome(run)
 
 
 def train_with_other_machines(
@@ -101,7 +110,15 @@ def train_with_other_machines(
         environment = {**process_environment(processes, plan.device.sharding), **_network(local_address)}
         with _ending_when_cut_off():
             run_torchrun(options, session, environment, [file.name])
-    return "stopped" if session.run.summary().status == "stopped" else "finished"
+    return _outcome(session.run)
+
+
+def _outcome(run: RunDirectory) -> Outcome:
+    """The last word of the processes that have trained. The run may still be held, by this process or by another."""
+    state = RunState()
+    for piece in pieces(run.events_path):
+        state.feed_all(piece.events)
+    return "stopped" if state.status == "stopped" else "finished"
 
 
 def run_torchrun(
@@ -291,15 +308,16 @@ def _follow(run: RunDirectory, watchers: Sequence[Watcher], over: threading.Even
     last_round = False
     while not last_round:
         last_round = over.wait(_FOLLOW_S)  # once more after the end, for what was written last
-        events, offset = read_events(run.events_path, offset)
-        identity, plan = (run.identity(), run.plan()) if not ready else (None, None)
+        identity, plan = (run.identity_if_readable(), run.plan()) if not ready else (None, None)
         if identity and plan:
             ready = True
             for watcher in watchers:
                 watcher.ready(run, plan, identity)
-        for event in events:
-            for watcher in watchers:
-                watcher.event(event)
+        for piece in pieces(run.events_path, offset):
+            offset = piece.after
+            for event in piece.events:
+                for watcher in watchers:
+                    watcher.event(event)
 
 
 @contextmanager
@@ -315,15 +333,15 @@ def _signals_ask_to_stop(run: RunDirectory) -> Iterator[None]:
         asked.set()
         if not run.path.is_dir():  # nothing has begun: nothing to save
             raise SignalException("stopped before the run began", signal.SIGTERM)
-        run.request_stop()
+        with contextlib.suppress(TricksterError):  # the processes look after the run, and what became of it
+            run.request_stop()
 
-    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    previous = take_over(("SIGINT", "SIGTERM", "SIGHUP"), on_signal)
     quitting = signal.getsignal(signal.SIGQUIT)
     try:
         yield
     finally:
-        for number, handler in {**previous, signal.SIGQUIT: quitting}.items():
-            signal.signal(number, cast(Any, handler))
+        give_back({**previous, signal.SIGQUIT: quitting})
 
 
 def _cause(failures: Mapping[int, ProcessFailure], log_path: Path) -> TricksterError:
@@ -344,8 +362,8 @@ def _cause(failures: Mapping[int, ProcessFailure], log_path: Path) -> TricksterE
         return told
     data = failure.error_file_data.get("message")
     if isinstance(data, dict):  # a defect of ours: keep its traceback
-        with log_path.open("a", encoding="utf-8") as log:
-            log.write(f"process {rank}:\n{data['extraInfo']['py_callstack']}\n")
+        with contextlib.suppress(OSError), open_to_append(log_path) as log:
+            log.write(f"process {rank}:\n{data['extraInfo']['py_callstack']}\n".encode("utf-8", "replace"))
         return TricksterError(
             "unexpected",
             f"Process {rank} failed: {data['message']}",

@@ -53,13 +53,26 @@ async function tick(app: App, run: RunInfo, measured: Measured | null): Promise<
   }
 }
 
-/** The report that is shown, in the browser: it is a file that needs nothing else. */
+/**
+ * The report that is shown, in the browser: it is a file that needs nothing else. A browser runs what a page holds, so
+ * only a page that was made here is opened; the server knows those, and makes any other one anew.
+ */
 export async function openReport(app: App): Promise<void> {
   const shown = app.pages.shownReport();
   if (!shown) {
     return report(app, undefined);
   }
-  const file = vscode.Uri.file(shown.path);
+  const python = await ensureTraining(app);
+  const made =
+    python &&
+    (await withServerProgress(app, `Measuring what ${shown.name} learned`, 'trickster/report', {
+      runId: shown.runId,
+      python: python.path,
+    }));
+  if (!made) {
+    return;
+  }
+  const file = vscode.Uri.file(made.path);
   if (vscode.env.remoteName !== undefined || vscode.env.uiKind === vscode.UIKind.Web) {
     // The browser runs on another machine than the file lies on.
     await vscode.commands.executeCommand('revealInExplorer', file);

@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
 import type { App } from '../app';
-import type { RunInfo, RunStarted } from '../protocol';
+import type { DeleteRunResult, RunInfo, RunStarted } from '../protocol';
 import { showRunProgress, type Before } from '../runs/progress';
 import { hasCheckpoint, isResumable } from '../runs/store';
 import { configFor, runFor, targetOf } from './arguments';
@@ -153,13 +153,71 @@ export async function deleteRun(app: App, argument: unknown): Promise<void> {
   if (!run) {
     return;
   }
+  const { runId } = run;
+  const look = (): Promise<DeleteRunResult> =>
+    app.server.request('trickster/deleteRun', { runId, dryRun: true });
+  // The machine behind a remote window or a browser has no bin that VS Code could reach.
+  const hasBin = vscode.env.remoteName === undefined && vscode.env.uiKind === vscode.UIKind.Desktop;
+  let found = await look();
+  for (;;) {
+    if (!(await confirmed(run, found, hasBin))) {
+      return;
+    }
+    const now = await look(); // The question may have stood there for long: only what was shown goes.
+    if (JSON.stringify(now) === JSON.stringify(found)) {
+      break;
+    }
+    found = now;
+  }
+  if (!hasBin) {
+    await app.server.request('trickster/deleteRun', { runId });
+  } else if (!(await movedToBin(found.removed))) {
+    const forGood = await vscode.window.showWarningMessage(
+      `${run.name} cannot be moved to the bin. Delete it for good?`,
+      { modal: true, detail: 'This cannot be undone.' },
+      'Delete for Good',
+    );
+    if (forGood === undefined) {
+      return;
+    }
+    await app.server.request('trickster/deleteRun', { runId });
+  }
+  await app.runs.refresh();
+}
+
+async function confirmed(run: RunInfo, found: DeleteRunResult, hasBin: boolean): Promise<boolean> {
   const answer = await vscode.window.showWarningMessage(
     `Delete ${run.name} with its ${run.checkpoints.length} checkpoints and samples?`,
-    { modal: true, detail: `${run.runDirectory} is removed from disk. This cannot be undone.` },
+    { modal: true, detail: whatGoes(found, hasBin) },
     'Delete',
   );
-  if (answer === 'Delete') {
-    await app.server.request('trickster/deleteRun', { runId: run.runId });
-    await app.runs.refresh();
+  return answer === 'Delete';
+}
+
+/** Every path that goes, and what stays, as the question before a deletion says it. */
+export function whatGoes({ removed, kept }: DeleteRunResult, hasBin: boolean): string {
+  const lines = [
+    hasBin ? 'These are moved to the bin:' : 'These are removed from disk, which cannot be undone:',
+    ...removed,
+  ];
+  if (kept.length > 0) {
+    lines.push('', "These stay, because nothing says that they are the run's:", ...kept);
   }
+  return lines.join('\n');
+}
+
+/** Move files and folders to the system's bin. False where one of them cannot be, as where there is no bin. */
+export async function movedToBin(
+  paths: readonly string[],
+  remove: (file: vscode.Uri) => Thenable<void> = (file) =>
+    vscode.workspace.fs.delete(file, { recursive: true, useTrash: true }),
+): Promise<boolean> {
+  for (const path of paths) {
+    try {
+      await remove(vscode.Uri.file(path));
+    } catch {
+      return false;
+    }
+  }
+  return true;
 }

@@ -30,7 +30,7 @@ const SOURCE_WORDS: Record<InterpreterSource, string> = {
 const PROBE = `
 import importlib.metadata as m, json, sys
 names = {"torch": "torch", "numpy": "numpy", "tokenizers": "tokenizers", "safetensors": "safetensors",
-         "tqdm": "tqdm", "platformdirs": "platformdirs", "yaml": "PyYAML"}
+         "tqdm": "tqdm", "yaml": "PyYAML"}
 packages = {}
 for module, name in names.items():
     try:

@@ -128,9 +128,18 @@ export class Pages implements vscode.Disposable {
         return `<a href="command:${command}${query}">${title}</a>`;
       })
       .join('');
-    panel.webview.html = page
-      .replace('<head>', `<head><meta http-equiv="Content-Security-Policy" content="${POLICY}">`)
-      .replace('</head>', `<style>${LINKS_STYLE}</style></head>`)
-      .replace('<body>', `<body><nav aria-label="Actions">${bar}</nav>`);
+    panel.webview.html = framed(page, bar);
   }
+}
+
+/**
+ * A page below our own beginning of a document. The policy and the head are over before the first byte of the page is
+ * read, so nothing in it, whoever wrote it, can displace them: a browser ignores a second `<head>` or `<html>`.
+ */
+export function framed(page: string, bar: string): string {
+  return (
+    '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">' +
+    `<meta http-equiv="Content-Security-Policy" content="${POLICY}"><style>${LINKS_STYLE}</style></head>` +
+    `<body><nav aria-label="Actions">${bar}</nav>${page}`
+  );
 }

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from lsprotocol import types
 
 from trickster_engine.config.problems import Position, Range
+from trickster_engine.system.units import duration_text, short_count_text
 from trickster_server import figures
 from trickster_server.documents import Document
-from trickster_server.numbers import count, duration
 from trickster_server.protocol import CLIENT_COMMANDS
 from trickster_server.runs.followed import FollowedRun
 
@@ -84,11 +84,11 @@ def training_facts(server: TricksterServer, document: Document) -> str:
     plan = document.checked.plan
     if plan is None:
         return ""
-    parts = [f"{count(figures.parameters(plan).total)} parameters"]
+    parts = [f"{short_count_text(figures.parameters(plan).total)} parameters"]
     expected = server.timing.training_time(plan)
     if expected is not None:
         about = "" if expected.source == "measured" else "about "
-        parts.append(f"{about}{duration(expected.seconds)} here")
+        parts.append(f"{about}{duration_text(expected.seconds)} here")
     return f" ({', '.join(parts)})"
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
+from trickster_engine.system.units import short_count_text, times_text
 from trickster_server import figures
 from trickster_server.documents import Document
 from trickster_server.environment import Corpus
-from trickster_server.numbers import count, times
 
 if TYPE_CHECKING:
     from trickster_server.app import TricksterServer
@@ -38,7 +38,7 @@ def hints(document: Document, corpus: Corpus | None) -> list[tuple[str, str, str
         found.append(
             (
                 sizes[0],
-                f"{count(tokens)} tokens a step",
+                f"{short_count_text(tokens)} tokens a step",
                 f"{training.batch_size} sequences x {training.gradient_accumulation_steps} batches x "
                 f"{model.max_seq_len} tokens = {tokens:,} tokens behind each update of the weights.",
             )
@@ -49,9 +49,9 @@ def hints(document: Document, corpus: Corpus | None) -> list[tuple[str, str, str
             found.append(
                 (
                     "training_config.max_steps",
-                    f"{times(epochs)} x the text",
+                    f"{times_text(epochs)} x the text",
                     f"{training.max_steps:,} steps x {tokens:,} tokens, about {text:,} tokens of training text: "
-                    f"it is read {times(epochs)} times (so many epochs).",
+                    f"it is read {times_text(epochs)} times (so many epochs).",
                 )
             )
     return found

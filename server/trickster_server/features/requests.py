@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 from trickster_server import protocol
 from trickster_server.documents import uri_of
 from trickster_server.features.configs import Configs
+from trickster_server.rpc import RequestError
 from trickster_server.wire import WireError, from_wire
 
 if TYPE_CHECKING:
@@ -59,15 +59,24 @@ def register(server: TricksterServer) -> None:
     """Register the requests and the commands."""
     answering = handlers(server)
     for request in protocol.REQUESTS:
-        server.feature(request.method)(_coroutine(answering[request.method]))
+        answer = _with_trust(server, request, answering[request.method])
+        server.feature(request.method)(answer)
         if request.command is not None:
-            handler = _command(server, request, answering[request.method])
+            handler = _command(server, request, answer)
             server.protocol.commands[request.command] = handler
             server.command(request.command)(handler)  # so that it is announced
 
 
-def _coroutine(handler: Handler) -> Callable[[Any], Any]:
+def _with_trust(server: TricksterServer, request: protocol.Request, handler: Handler) -> Handler:
+    """The one door to everything that a client can have done: only what reads is open without trust."""
+
     async def answer(params: Any) -> Any:
+        if request.does != "only reads" and not server.trusted:
+            raise RequestError(
+                protocol.ErrorCode.NOT_TRUSTED,
+                "This folder is not trusted, so nothing is started, written or removed. Trust it first.",
+                {"errorCode": "not-trusted"},
+            )
         return await handler(params)
 
     return answer
@@ -107,7 +116,9 @@ async def _tell(server: TricksterServer, method: str, result: Any) -> None:
     elif isinstance(result, protocol.StopRunResult):
         words = "It saves and stops." if result.state == "stopping" else f"The run is {result.state}."
     elif isinstance(result, protocol.DeleteRunResult):
-        words = f"Deleted {result.run_directory}."
+        words = f"Deleted: {', '.join(result.removed) or 'nothing'}."
+        if result.kept:
+            words += f" Not deleted, because nothing says that it is the run's: {', '.join(result.kept)}."
     elif isinstance(result, protocol.GenerateResult):
         words = result.prompt + result.text
     elif isinstance(result, protocol.CreateConfigResult):
@@ -126,9 +137,8 @@ async def _show_page(server: TricksterServer, name: str, text: str) -> None:
     """Show a report as a page where the client can, else as a message."""
     window = server.client_capabilities.window
     if window is not None and window.show_document is not None and window.show_document.support:
-        path = Path(tempfile.gettempdir()) / f"trickster-{name}.md"
         with contextlib.suppress(OSError):
-            await asyncio.get_running_loop().run_in_executor(None, lambda: path.write_text(text, encoding="utf-8"))
+            path = await asyncio.get_running_loop().run_in_executor(None, server.private.write, f"{name}.md", text)
             await _show(server, uri_of(path))
             return
     server.window_show_message(types.ShowMessageParams(types.MessageType.Info, text))

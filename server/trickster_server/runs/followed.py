@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import platform
-from collections import deque
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, NamedTuple
 
 from trickster_engine.config.check import check
 from trickster_engine.config.plan import Plan
-from trickster_engine.events import FINAL_STATUSES, Event, Status
+from trickster_engine.events import Event
+from trickster_engine.files import read_bytes
 from trickster_engine.processes import is_running
-from trickster_engine.runs import IDENTITY_FILE, RunDirectory, RunIdentity, read_events
+from trickster_engine.runs import (
+    IDENTITY_FILE,
+    Piece,
+    RunDirectory,
+    RunIdentity,
+    RunState,
+    read_ends,
+    read_piece,
+)
+from trickster_engine.runs.planned import CONFIG_LIMIT, planned_steps
+from trickster_engine.runs.skim import skim
+from trickster_engine.runs.state import Standing
 from trickster_server.paths import file_key
-from trickster_server.protocol import CheckpointInfo, RunInfo, RunState
+from trickster_server.protocol import CheckpointInfo, RunInfo
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +36,11 @@ READ_AT_ONCE = 256 * 1024
 """Bytes of events read in one go, so that no single message is huge and no single read is long."""
 
 
-SPEEDS_KEPT = 200
+GLANCE = 1_024
+"""Bytes at the end of a run's events that say where it stands, until there is time to read them all."""
+TAIL = 48 * 1024
+"""Bytes at the end in which every event counts: enough for `RunState.speeds`."""
+PAGE_BYTES = 4 << 20
 PAGE = 5_000
 """Events in one answer: few enough that putting them into JSON holds nobody up."""
 
@@ -38,16 +53,28 @@ class Identified(NamedTuple):
     config_file: str | None = None
 
 
+class Planned(NamedTuple):
+    """What `config.yaml` plans, and by what it is known that it does still."""
+
+    stamp: tuple[int, ...] | None = None
+    steps: int | None = None
+    plan: Plan | None = None
+    checked: bool = False
+    """Whether the whole config was checked, or only its number of steps was read."""
+
+
 class Reading(NamedTuple):
     """What one look at a run's directory has found. Made in a thread, applied on the loop."""
 
     events: list[Event]
     after: int
     next: int
+    left_out: int
+    """Lines that were not understood."""
     live: bool
     identified: Identified
+    planned: Planned
     pid: int | None
-    plan: Plan | None
     pruned: frozenset[str]
     """Checkpoints that are no longer there."""
     gone: bool
@@ -63,35 +90,15 @@ def is_live(directory: RunDirectory) -> bool:
 
 
 def read_page(path: Path, after: int, limit: int) -> tuple[list[dict[str, Any]], int, bool]:
-    """At most `limit` events from byte `after` on, the offset after them, and whether there are more.
-
-    A line that is not an event is passed over, one that is still being written is left for the next time.
-    """
-    events: list[dict[str, Any]] = []
-    try:
-        with path.open("rb") as file:
-            file.seek(after)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                if len(events) >= limit:
-                    return events, after, True
-                after += len(line)
-                try:
-                    event = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(event, dict) and "kind" in event:
-                    events.append(event)
-    except OSError:
-        pass
-    return events, after, False
+    """At most `limit` events from byte `after` on, the offset after them, and whether there are more."""
+    piece = read_piece(path, after, PAGE_BYTES, limit)
+    return [dict(event) for event in piece.events], piece.after, piece.more
 
 
 def plan_of(directory: RunDirectory) -> Plan | None:
     """What the run trains, from the text in its directory."""
     try:
-        text = directory.config_path.read_bytes().decode("utf-8", "replace")
+        text = read_bytes(directory.config_path, CONFIG_LIMIT).decode("utf-8", "replace")
     except OSError:
         return None
     try:
@@ -100,6 +107,15 @@ def plan_of(directory: RunDirectory) -> Plan | None:
         # The text was trained, so it is good; whatever is wrong with the look at it, the run goes on being followed.
         logger.debug("The config of %s cannot be checked", directory.path, exc_info=True)
         return None
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """By what it is known that a file is still the same."""
+    try:
+        found = os.stat(path, follow_symlinks=False)  # noqa: PTH116
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _is_missing(path: str | Path) -> bool:
@@ -113,21 +129,16 @@ def _is_missing(path: str | Path) -> bool:
     return False
 
 
-_STATUSES = frozenset(get_args(Status))
-
-
-def _whole(value: object, otherwise: int) -> int:
-    """A whole number from a file that anyone may have written."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
-
-
 def _number(value: object) -> float | None:
     """A number from a file that anyone may have written."""
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 class FollowedRun:
-    """The state of one run, folded from its events."""
+    """One run: its state, kept up to date, and how far the client has heard of it.
+
+    All that reads files may run in a thread; what is read is applied on the loop.
+    """
 
     def __init__(self, directory: RunDirectory) -> None:
         self.directory = directory
@@ -135,6 +146,8 @@ class FollowedRun:
         """Offset up to which the events have been folded."""
         self.sent: int | None = None
         """Offset up to which the client has been told; None: nothing has been sent and nothing is to be."""
+        self.caught_up = True
+        """Whether the state is that of all events up to `next`, and not only of the first and the last of them."""
         self.live = False
         self.live_seen = False
         self.stop_asked = False
@@ -142,21 +155,15 @@ class FollowedRun:
         self.gone = False
         self.troubled = False
         """Following it has failed, which is logged once."""
+        self.left_out = 0
+        """Lines of its events that were not understood."""
+        self.said_left_out = False
         self._pid: int | None = None
         self._identified = Identified()
-        self.plan: Plan | None = None
-        self.speeds: deque[float] = deque(maxlen=SPEEDS_KEPT)
-        """Tokens a second, as the trainer has measured them lately."""
-        self._status = "starting"
-        self._created = 0.0
-        self._step = 0
-        self._stepped = False
-        """Whether it has taken a step since it was last started."""
-        self._last_step: dict[str, Any] = {}
-        self._last_eval: dict[str, Any] = {}
-        self._best_val_loss: float | None = None
-        self._error: dict[str, Any] = {}
-        self._checkpoints: dict[str, CheckpointInfo] = {}
+        self._planned = Planned()
+        self._state = RunState()
+        self._catching_up: Iterator[Piece] | None = None
+        self._caught, self._caught_next, self._caught_left_out = RunState(), 0, 0
 
     @property
     def run_id(self) -> str:
@@ -166,7 +173,9 @@ class FollowedRun:
     @property
     def created(self) -> float:
         """When the run began, in seconds since 1970; 0 where nothing is known yet."""
-        return self._created
+        if not self._state.created and self.identity is not None:
+            return _number(self.identity.created) or 0.0
+        return self._state.created
 
     @property
     def identity(self) -> RunIdentity | None:
@@ -179,52 +188,122 @@ class FollowedRun:
         return self._identified.config_file
 
     @property
-    def state(self) -> RunState:
+    def plan(self) -> Plan | None:
+        """What it trains; None also until there was time to look."""
+        return self._planned.plan
+
+    @property
+    def planned(self) -> bool:
+        """Whether there was time to look at what it trains."""
+        return self._planned.checked
+
+    @property
+    def speeds(self) -> Sequence[float]:
+        """Tokens a second, as the trainer has measured them lately."""
+        return self._state.speeds
+
+    @property
+    def state(self) -> Standing:
         """Where the run stands."""
-        if not self.live and self._status not in FINAL_STATUSES:
-            return "interrupted"
-        if self.live and (self.stop_asked or self._status in FINAL_STATUSES):
-            return "stopping"  # or the last word is written, and the process is about to end
-        return cast(RunState, self._status)
+        return "stopping" if self.live and self.stop_asked else self._state.standing(live=self.live)
 
     @property
     def beginning(self) -> bool:
         """Whether somebody waits for its first step."""
-        return self.live and not self._stepped and self._status not in FINAL_STATUSES
+        return self.live and not self._state.stepped and not self._state.ended
 
     @property
     def settled(self) -> bool:
         """Whether nothing is going on here: looked at seldom."""
         return not self.live
 
+    # ---- in a thread -------------------------------------------------------------------------------------------------
+
+    def glance(self) -> None:
+        """Take from a run's first and last events what a list shows. Only for a run that nobody else holds yet."""
+        self._find_trainer(is_live(self.directory))
+        ends = read_ends(self.directory.events_path, GLANCE)
+        self._state.feed_all(ends.events)
+        self.next, self.caught_up = ends.after, False
+        for pruned in self._pruned((), probe=True):
+            del self._state.checkpoints[pruned]
+
+    def catch_up(self, until: float, tail: int = 0) -> bool:
+        """Read a run from its beginning to its end, at most until that moment; called again, go on from there.
+
+        Of the last `tail` bytes every event counts, for `speeds`; of older ones some do.
+        Returns whether the end was reached: what was found can be taken over then.
+        """
+        if self._catching_up is None:
+            self._identified, self._planned = self._identify(), self._plan(check=False)
+            self._catching_up = skim(self.directory.events_path, tail)
+            self._caught, self._caught_next, self._caught_left_out = RunState(), 0, 0
+        for piece in self._catching_up:
+            self._caught.feed_all(piece.events)
+            self._caught_next = piece.after
+            self._caught_left_out += piece.left_out
+            if time.monotonic() > until:
+                return False
+        self._catching_up = None
+        for path in [path for path in self._caught.checkpoints if _is_missing(self.directory.path / path)]:
+            del self._caught.checkpoints[path]
+        return True
+
+    def take_over(self) -> None:
+        """Make what `catch_up` has found the state of the run."""
+        self._state, self.next, self.left_out = self._caught, self._caught_next, self._caught_left_out
+        self._caught = RunState()
+        self.caught_up = True
+
     def look(self, probe: bool) -> Reading:
-        """Read what is new. Touches files only; may run in any thread. `probe` also asks whether a trainer is alive."""
-        identified = self._identify()
-        if self._is_gone(identified.identity):
-            return Reading([], self.next, self.next, False, self._identified, None, self.plan, frozenset(), True)
+        """Read what is new. `probe` also asks whether a trainer is alive."""
         live = is_live(self.directory) if probe else self.live
         # Asked before reading: what a trainer wrote before it ended is then read in the same look.
-        events, after = read_events(self.directory.events_path, self.next, READ_AT_ONCE)
+        piece = read_piece(self.directory.events_path, self.next, READ_AT_ONCE)
+        # And after it: whose events these are, should another run have taken the name meanwhile.
+        identified = self._identify()
+        if self._is_gone(identified.identity):
+            nothing = frozenset[str]()
+            return Reading([], self.next, self.next, 0, False, self._identified, self._planned, None, nothing, True)
         holder = self.directory.trainer() if live and self._pid is None else None
-        plan = self.plan or plan_of(self.directory)
         pid = holder.pid if holder else None
-        pruned = self._pruned(events, probe)
-        return Reading(events, self.next, after, live, identified, pid, plan, pruned, False)
+        pruned = self._pruned(piece.events, probe)
+        planned = self._plan(check=self._planned.checked)
+        return Reading(
+            piece.events, self.next, piece.after, piece.left_out, live, identified, planned, pid, pruned, False
+        )
+
+    def check_plan(self) -> Planned:
+        """Look at what the run trains, which takes a moment."""
+        return self._plan(check=True)
+
+    def has_changed(self) -> bool:
+        """Whether there may be something new of a run that nobody trained at the last look; costs next to nothing."""
+        try:
+            return os.stat(self.directory.events_path).st_size != self.next  # noqa: PTH116
+        except OSError:
+            return True
 
     def _identify(self) -> Identified:
         """`run.json`, read again only where it is another file than the one that was read."""
-        try:
-            found = os.stat(self.directory.path / IDENTITY_FILE)  # noqa: PTH116
-        except OSError:
+        stamp = _stamp(self.directory.path / IDENTITY_FILE)
+        if stamp is None or stamp == self._identified.stamp:
             return self._identified
-        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
-        if stamp == self._identified.stamp:
-            return self._identified
-        identity = self.directory.identity()
+        identity = self.directory.identity_if_readable()
         if identity is None:
             return self._identified
         given = identity.config_path
         return Identified(stamp, identity, file_key(given) if isinstance(given, str) else None)
+
+    def _plan(self, check: bool) -> Planned:
+        """What `config.yaml` plans, read again only where it is another file; a resume may have changed it."""
+        before, stamp = self._planned, _stamp(self.directory.config_path)
+        if stamp == before.stamp and before.checked >= check:
+            return before
+        if check:
+            plan = plan_of(self.directory)
+            return Planned(stamp, plan.training.max_steps if plan else None, plan, True)
+        return Planned(stamp, planned_steps(self.directory))
 
     def _is_gone(self, identity: RunIdentity | None) -> bool:
         known = self.identity
@@ -239,90 +318,60 @@ class FollowedRun:
         return size < self.next  # events are only ever added: these are another run's
 
     def _pruned(self, events: Sequence[Event], probe: bool) -> frozenset[str]:
-        saved = [self._checkpoint_path(cast("dict[str, Any]", one)) for one in events if one["kind"] == "checkpoint"]
+        saved = [one["path"] for one in events if one["kind"] == "checkpoint"]
         if not (probe or saved):
             return frozenset()
-        return frozenset(path for path in [*self._checkpoints, *map(str, saved)] if _is_missing(path))
+        paths = [*self._state.checkpoints, *saved]
+        return frozenset(path for path in paths if _is_missing(self.directory.path / path))
+
+    # ---- on the loop -------------------------------------------------------------------------------------------------
 
     def apply(self, reading: Reading) -> bool:
         """Take over what a look has found. Returns whether a list of runs would show something else now."""
         before = self._shown()
-        for event in reading.events:
-            self._fold(cast("dict[str, Any]", event))
+        self._state.feed_all(reading.events)
         for path in reading.pruned:
-            self._checkpoints.pop(path, None)
+            self._state.checkpoints.pop(path, None)
         self.next = reading.next
-        self.live = reading.live
+        self.left_out += reading.left_out
         self.gone = reading.gone
         self._identified = reading.identified
-        self.plan = reading.plan
-        if reading.live:
+        self._planned = reading.planned
+        self._find_trainer(reading.live, reading.pid)
+        return before != self._shown()
+
+    def take_plan(self, planned: Planned) -> None:
+        """Take over what a look at the config has found."""
+        self._planned = planned
+
+    def _find_trainer(self, live: bool, pid: int | None = None) -> None:
+        self.live = live
+        if live:
             self.live_seen = True
-            self._pid = reading.pid or self._pid
+            self._pid = pid or self._pid
         else:
             self._pid = None
             self.stop_asked = False
-        if self.identity is not None and not self._created:
-            self._created = _number(self.identity.created) or 0.0
-        return before != self._shown()
 
     def _shown(self) -> tuple[object, ...]:
         """What a list of runs is sent again for."""
-        checkpoints = list(self._checkpoints.values())
-        return self.state, self.live, self.identity is None, checkpoints, self._last_eval.get("step")
-
-    def _fold(self, event: dict[str, Any]) -> None:
-        kind = event["kind"]
-        if not self._created and isinstance(event.get("t"), (int, float)):
-            self._created = float(event["t"])
-        if kind == "status":
-            status = event.get("status")
-            if isinstance(status, str) and status in _STATUSES:
-                self._status = status
-            if self._status == "starting":
-                self._stepped = False
-            self._step = _whole(event.get("step"), self._step)
-            if self._status not in FINAL_STATUSES:
-                self._error = {}
-        elif kind == "step":
-            self._step = _whole(event.get("step"), self._step)
-            self._last_step = event
-            self._stepped = True
-            speed = _number(event.get("tokens_per_s"))
-            if speed is not None and speed > 0:
-                self.speeds.append(speed)
-        elif kind == "eval":
-            self._last_eval = event
-            loss = _number(event.get("val_loss"))
-            if loss is not None:
-                self._best_val_loss = loss if self._best_val_loss is None else min(self._best_val_loss, loss)
-        elif kind == "checkpoint":
-            self._fold_checkpoint(event)
-        elif kind == "error":
-            self._error = event
-
-    def _checkpoint_path(self, event: dict[str, Any]) -> Path:
-        return self.directory.path / str(event.get("path"))
-
-    def _fold_checkpoint(self, event: dict[str, Any]) -> None:
-        path = self._checkpoint_path(event)
-        best = bool(event.get("best"))
-        if best:
-            self._checkpoints = {
-                name: CheckpointInfo(one.name, one.path, one.step, one.val_loss, False)
-                for name, one in self._checkpoints.items()
-            }
-        self._checkpoints[str(path)] = CheckpointInfo(
-            path.name, str(path), _whole(event.get("step"), 0), _number(event.get("val_loss")), best
-        )
+        state = self._state
+        evaluated = state.last_eval["step"] if state.last_eval else None
+        checkpoints = list(state.checkpoints.values())
+        return self.state, self.live, self.identity is None, checkpoints, evaluated, self._planned.steps
 
     def checkpoints(self) -> list[CheckpointInfo]:
         """Complete checkpoints that were still on disk at the last look, oldest first."""
-        return list(self._checkpoints.values())
+        return [
+            CheckpointInfo(path.name, str(path), one["step"], one["val_loss"], one["best"])
+            for one in self._state.checkpoints.values()
+            if (path := self.directory.path / one["path"])
+        ]
 
     def info(self) -> RunInfo:
         """The run as a list shows it."""
-        identity = self.identity
+        identity, state = self.identity, self._state
+        step, evaluation, error = state.last_step, state.last_eval, state.error
         return RunInfo(
             run_id=self.run_id,
             name=self.directory.path.name,
@@ -330,16 +379,16 @@ class FollowedRun:
             config_path=identity.config_path if identity else None,
             state=self.state,
             live=self.live,
-            created=self._created,
+            created=self.created,
             next=self.next,
-            step=self._step,
-            max_steps=self.plan.training.max_steps if self.plan else None,
-            train_loss=_number(self._last_step.get("loss")),
-            val_loss=_number(self._last_eval.get("val_loss")),
-            val_step=_whole(self._last_eval.get("step"), 0) if self._last_eval else None,
-            best_val_loss=self._best_val_loss,
-            tokens_per_second=_number(self._last_step.get("tokens_per_s")),
-            eta_seconds=_number(self._last_step.get("eta_s")) if self.live else None,
+            step=state.step,
+            max_steps=self._planned.steps,
+            train_loss=step["loss"] if step else None,
+            val_loss=evaluation["val_loss"] if evaluation else None,
+            val_step=evaluation["step"] if evaluation else None,
+            best_val_loss=state.best_val_loss if self.caught_up else None,
+            tokens_per_second=step["tokens_per_s"] if step else None,
+            eta_seconds=step["eta_s"] if step and self.live else None,
             parameters=identity.parameters if identity else None,
             backend=identity.backend if identity else None,
             device=identity.device if identity else None,
@@ -347,8 +396,8 @@ class FollowedRun:
             baselines=identity.baselines if identity else {},
             data=identity.data if identity else {},
             pid=self._pid,
-            error=self._error.get("message"),
-            advice=self._error.get("advice"),
-            error_code=self._error.get("code"),
+            error=error["message"] if error else None,
+            advice=error["advice"] if error else None,
+            error_code=error["code"] if error else None,
             checkpoints=self.checkpoints(),
         )

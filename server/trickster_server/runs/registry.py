@@ -3,22 +3,27 @@
 All looking at files happens in one thread; all state is kept on the event loop. A run that begins or has news is looked
 at ten times a second, a quiet one less often, one that nobody trains every two seconds (it may be resumed from a
 terminal), and folders are searched for new ones as often as that is cheap.
+
+However many runs there are, a list comes within a second: the newest are read whole, of the others the first and the
+last events, and the rest is read afterwards in small pieces.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from trickster_engine.runs import RunDirectory, is_run_directory, read_events
+from trickster_engine.runs import EVENTS_FILE, RunDirectory, is_run_directory, read_piece
+from trickster_engine.runs.events import left_out_words
 from trickster_server.paths import without_dots
 from trickster_server.protocol import EventParams, RunInfo, RunsChangedParams
-from trickster_server.runs.followed import READ_AT_ONCE, FollowedRun, Reading
+from trickster_server.runs.followed import READ_AT_ONCE, TAIL, FollowedRun, Planned, Reading
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +43,18 @@ SEARCH_DEPTH = 5
 SEARCH_LIMIT = 20_000
 CHANGES = 0.25
 """Seconds between two `trickster/runsChanged`."""
+CHANGES_MEANWHILE = 1.0
+"""The same while runs are still read for the first time."""
+FIRST_SCREEN = 50
+"""Runs that are read whole before the first list is sent, the newest, and looked at whole each time."""
+FIRST_LOOK = 0.4
+"""Seconds that this may take."""
+SLICE = 0.05
+"""Seconds of reading what is left for later, before live runs are looked at again."""
+QUIET_SLICE = 0.25
+"""The same where nobody trains."""
+SETTLED_ROUNDS = 8
+"""Of older runs that nobody trains and whose events are as long as before, so many looks pass until a whole one."""
 
 _NOT_SEARCHED = frozenset(
     {"node_modules", "__pycache__", "site-packages", "checkpoints", "venv", "target", "build", "dist"}
@@ -77,18 +94,19 @@ def _is_folder(child: os.DirEntry[str]) -> bool:
         return False
 
 
-def runs_below(folder: Path) -> list[Path]:
-    """Run directories directly below a folder; of one that cannot be read, none."""
+def runs_below(folder: Path, known: Container[str] = ()) -> list[Path]:
+    """Run directories directly below a folder but for known ones; of a folder that cannot be read, none."""
     try:
         with os.scandir(folder) as children:
-            return [Path(child.path) for child in children if is_run_directory(Path(child.path))]
+            new = [Path(child.path) for child in children if child.path not in known]
+        return [path for path in new if is_run_directory(path)]
     except (OSError, ValueError):  # a config may name a folder that no system has, such as one with a zero in its name
         return []
 
 
-def _runs_of_outputs(folders: Iterable[Path]) -> list[Path]:
-    """Run directories in the folders that configs name, `..` and all."""
-    return [path for folder in {without_dots(folder) for folder in folders} for path in runs_below(folder)]
+def _runs_of_outputs(folders: Iterable[Path], known: Container[str] = ()) -> list[Path]:
+    """Run directories in the folders that configs name, `..` and all, but for known ones."""
+    return [path for folder in {without_dots(folder) for folder in folders} for path in runs_below(folder, known)]
 
 
 class RunRegistry:
@@ -113,6 +131,8 @@ class RunRegistry:
         self._first_search = asyncio.Event()
         self._look_now = asyncio.Event()
         self._changed = False
+        self._left_for_later = False
+        self._rounds = 0
         self._list_sent = 0.0
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
@@ -149,8 +169,7 @@ class RunRegistry:
 
     def infos(self) -> list[RunInfo]:
         """Every run, newest first."""
-        ordered = sorted(self._runs.values(), key=lambda run: (run.created, run.run_id), reverse=True)
-        return [run.info() for run in ordered]
+        return [run.info() for run in _newest_first(self._runs.values())]
 
     def runs(self) -> list[FollowedRun]:
         """Every run, in no order."""
@@ -235,6 +254,9 @@ class RunRegistry:
                 looked_at_settled = now if settled_too else looked_at_settled
                 probed = now if probe else probed
                 self._tell()
+                if self._left_for_later:
+                    await self._read_on()
+                    self._tell()
             except asyncio.CancelledError:
                 raise
             except Exception:
@@ -244,6 +266,8 @@ class RunRegistry:
             try:
                 # Between two looks at least a tick passes, so that no run is heard more than ten times a second.
                 await asyncio.sleep(TICK)
+                if self._left_for_later:
+                    continue
                 wait = tick - TICK if any(run.live for run in self._runs.values()) else KNOWN_FOLDERS
                 if wait > 0:
                     await asyncio.wait_for(self._look_now.wait(), wait)
@@ -266,8 +290,10 @@ class RunRegistry:
         folders = {run.directory.path.parent for run in self._runs.values()}
         folders |= {folder / "runs" for folder in self._workspace} | set(self._output_folders())
 
+        known = frozenset(self._runs)
+
         def look() -> list[Path]:
-            return _runs_of_outputs(folders)
+            return _runs_of_outputs(folders, known)
 
         await self._take_in(await asyncio.get_running_loop().run_in_executor(self._files, look))
 
@@ -275,11 +301,8 @@ class RunRegistry:
         new = [FollowedRun(RunDirectory(path)) for path in dict.fromkeys(paths) if str(path) not in self._runs]
         if not new:
             return
-        # Runs that were there before the server are read to their end before anything is said about them.
-        caught_up = await asyncio.get_running_loop().run_in_executor(
-            self._files, lambda: [_catch_up(run) for run in new]
-        )
-        for run in caught_up:
+        await asyncio.get_running_loop().run_in_executor(self._files, _first_look, new)
+        for run in new:
             if run.run_id in self._runs:
                 continue
             known = self._following.pop(run.run_id, None)
@@ -290,16 +313,55 @@ class RunRegistry:
             else:
                 run.sent = run.next
             self._runs[run.run_id] = run
-            self._changed = True
+            self._left_for_later = self._changed = True
+            _say_left_out(run)
+
+    async def _read_on(self) -> None:
+        """Read a piece of what was left for later: the live runs' events, the newer runs', and then the configs."""
+        runs = _newest_first(self._runs.values())
+        unread = sorted((run for run in runs if not run.caught_up), key=lambda run: not run.live)
+        unplanned = [run for run in runs if not run.planned]
+        if not unread and not unplanned:
+            self._left_for_later = False
+            return
+
+        length = SLICE if any(run.live for run in runs) else QUIET_SLICE
+
+        def read() -> tuple[list[FollowedRun], list[tuple[FollowedRun, Planned]]]:
+            until = time.monotonic() + length
+            caught_up = list(itertools.takewhile(lambda run: _catch_up_safely(run, until), unread))
+            planned = []
+            for run in unplanned if len(caught_up) == len(unread) else ():
+                if time.monotonic() > until:
+                    break
+                planned.append((run, run.check_plan()))
+            return caught_up, planned
+
+        caught_up, planned = await asyncio.get_running_loop().run_in_executor(self._files, read)
+        for run in caught_up:
+            run.take_over()
+            _say_left_out(run)
+        for run, plan in planned:
+            run.take_plan(plan)
+        self._changed = True
 
     async def _look(self, settled_too: bool, probe: bool) -> bool:
         """Read what is new of the runs and send it; returns whether there was anything."""
-        targets = [run for run in self._runs.values() if settled_too or not run.settled or run.sent != run.next]
-        if not targets:
+        targets = [run for run in self._runs.values() if run.caught_up and (not run.settled or run.sent != run.next)]
+        only_if_changed: list[FollowedRun] = []
+        if settled_too:
+            self._rounds += 1
+            settled = [run for run in _newest_first(self._runs.values()) if run.caught_up and run.settled]
+            for index, run in enumerate(settled):
+                whole = index < FIRST_SCREEN or (index + self._rounds) % SETTLED_ROUNDS == 0 or run.sent != run.next
+                (targets if whole else only_if_changed).append(run)
+        targets = list(dict.fromkeys(targets))
+        if not targets and not only_if_changed:
             return False
 
         def look() -> list[tuple[FollowedRun, Reading, Reading | None]]:
-            return [seen for run in targets if (seen := _look_safely_at(run, probe or run.settled)) is not None]
+            runs = targets + [run for run in only_if_changed if run.has_changed()]
+            return [seen for run in runs if (seen := _look_safely_at(run, probe or run.settled)) is not None]
 
         lost = []
         news = False
@@ -309,6 +371,7 @@ class RunRegistry:
             try:
                 news |= bool(reading.events)
                 self._changed |= run.apply(reading)
+                _say_left_out(run)
                 if not reading.gone:
                     self._send(run, unsent or reading)
             except Exception:
@@ -338,7 +401,8 @@ class RunRegistry:
             if not waiter.done() and condition():
                 waiter.set_result(None)
         now = time.monotonic()
-        if self._changed and self._first_search.is_set() and now - self._list_sent >= CHANGES:
+        pause = CHANGES_MEANWHILE if self._left_for_later else CHANGES
+        if self._changed and self._first_search.is_set() and now - self._list_sent >= pause:
             self._changed = False
             self._list_sent = now
             self._send_list(RunsChangedParams(self.infos()))
@@ -351,17 +415,39 @@ def _tell_trouble(run: FollowedRun) -> None:
         logger.exception("%s cannot be followed", run.run_id)
 
 
-def _catch_up(run: FollowedRun) -> FollowedRun:
-    """Read a run to its end. Only for a run that nobody else holds yet."""
+def _say_left_out(run: FollowedRun) -> None:
+    """Log, once, that lines of a run were not understood."""
+    if run.left_out and not run.said_left_out:
+        run.said_left_out = True
+        logger.warning("%s: in %s, %s", run.run_id, EVENTS_FILE, left_out_words(run.left_out))
+
+
+def _newest_first(runs: Iterable[FollowedRun]) -> list[FollowedRun]:
+    return sorted(runs, key=lambda run: (run.created, run.run_id), reverse=True)
+
+
+def _first_look(runs: Sequence[FollowedRun]) -> None:
+    """Read what the first list shows of runs. Only for those that nobody else holds yet."""
+    for run in runs:
+        try:
+            run.glance()
+        except Exception:
+            _tell_trouble(run)
+    until = time.monotonic() + FIRST_LOOK
+    for run in _newest_first(runs)[:FIRST_SCREEN]:
+        if not _catch_up_safely(run, until, TAIL):
+            return
+        run.take_over()
+        if (seen := _look_safely_at(run, probe=True)) is not None:
+            run.apply(seen[1])
+
+
+def _catch_up_safely(run: FollowedRun, until: float, tail: int = 0) -> bool:
     try:
-        while True:
-            reading = run.look(probe=True)
-            run.apply(reading)
-            if not reading.events:
-                return run
+        return run.catch_up(until, tail)
     except Exception:
         _tell_trouble(run)
-        return run
+        return True
 
 
 def _look_safely_at(run: FollowedRun, probe: bool) -> tuple[FollowedRun, Reading, Reading | None] | None:
@@ -377,5 +463,5 @@ def _look_at(run: FollowedRun, probe: bool) -> tuple[FollowedRun, Reading, Readi
     reading = run.look(probe)
     if reading.gone or run.sent is None or run.sent == reading.after:
         return run, reading, None
-    events, after = read_events(run.directory.events_path, run.sent, READ_AT_ONCE)
-    return run, reading, reading._replace(events=events, after=run.sent, next=after)
+    unsent = read_piece(run.directory.events_path, run.sent, READ_AT_ONCE)
+    return run, reading, reading._replace(events=unsent.events, after=run.sent, next=unsent.after)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 from collections.abc import Callable
@@ -15,10 +16,11 @@ from lsprotocol import types
 from trickster_engine.config.check import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.scalars import as_yaml
+from trickster_engine.data.cache import known_cache_directory
 from trickster_engine.files import path_meant
 from trickster_engine.report.model_page import model_page
 from trickster_engine.runs import REPORT_FILE, RunDirectory, config_name, create_run, is_run_directory
-from trickster_server.documents import path_of
+from trickster_server.documents import path_of, read_config
 from trickster_server.paths import file_key, without_dots
 from trickster_server.protocol import (
     CompareParams,
@@ -53,10 +55,10 @@ from trickster_server.protocol import (
     TokenProbability,
 )
 from trickster_server.rpc import RequestError
-from trickster_server.runs.deleting import delete
+from trickster_server.runs.deleting import Belongings, belongings, remove
 from trickster_server.runs.engine_process import Answer, engine_failed, run_engine
 from trickster_server.runs.followed import PAGE, FollowedRun, read_page
-from trickster_server.runs.kept_report import is_fresh
+from trickster_server.runs.kept_report import is_fresh, remember
 from trickster_server.runs.launch import Launched, launch
 from trickster_server.runs.worker import GenerationWorker
 
@@ -112,7 +114,6 @@ class RunService:
 
     async def start_run(self, params: StartRunParams) -> RunStarted:
         """Train a config."""
-        self._require_trust()
         path = self._config_path(params.config_uri)
         text = await self._config_text(path)
         plan = check(text, path.parent).plan
@@ -130,7 +131,6 @@ class RunService:
 
     async def resume_run(self, params: ResumeRunParams) -> RunStarted:
         """Go on with a run."""
-        self._require_trust()
         run = await self._run(params.run_id)
         if run.live:
             raise RequestError(ErrorCode.RUN_IS_LIVE, f"{run.directory.path.name} is being trained already.")
@@ -172,7 +172,7 @@ class RunService:
             if not shown and await loop.run_in_executor(None, _has_begun, directory, launched.pid):
                 await self._server.registry.add(directory, started_here=True)
                 shown = True
-            if code == 0 or (shown and RunDirectory(directory).identity() is not None):
+            if code == 0 or (shown and RunDirectory(directory).identity_if_readable() is not None):
                 break
             await asyncio.sleep(_POLL)
         launched.answered = True
@@ -213,24 +213,33 @@ class RunService:
         return StopRunResult("stopping" if run.live else run.state)
 
     async def delete_run(self, params: DeleteRunParams) -> DeleteRunResult:
-        """Remove a run: its directory, and its checkpoints and its log where the config puts them elsewhere."""
+        """Remove what belongs to a run, or say what that is."""
         run = await self._run(params.run_id)
-        directory = run.directory.path
-        if run.live or await self._server.registry.in_thread(run.directory.is_live):
-            raise RequestError(ErrorCode.RUN_IS_LIVE, f"{directory.name} is being trained. Stop it first.")
+        directory = run.directory
         others = [other.directory for other in self._server.registry.runs() if other is not run]
+
+        def work() -> Belongings:
+            if directory.is_live():
+                raise RequestError(ErrorCode.RUN_IS_LIVE, f"{directory.id} is being trained. Stop it first.")
+            found = belongings(directory, others)
+            if not params.dry_run:
+                remove(found)
+            return found
+
+        if run.live:
+            raise RequestError(ErrorCode.RUN_IS_LIVE, f"{directory.id} is being trained. Stop it first.")
         try:
-            await asyncio.get_running_loop().run_in_executor(None, delete, run.directory, others)
+            found = await asyncio.get_running_loop().run_in_executor(None, work)
         except OSError as error:
-            raise RequestError(ErrorCode.ENGINE_FAILED, f"Cannot delete {directory}: {error}") from error
-        self._server.registry.forget(run.run_id)
-        return DeleteRunResult(str(directory))
+            raise RequestError(ErrorCode.ENGINE_FAILED, f"Cannot delete {directory.path}: {error}") from error
+        if not params.dry_run:
+            self._server.registry.forget(run.run_id)
+        return DeleteRunResult(str(directory.path), found.removed(), found.kept())
 
     # ---- models -----------------------------------------------------------------------------------------------------
 
     async def generate(self, params: GenerateParams) -> GenerateResult:
         """Write text, streamed to the client's token."""
-        self._require_trust()
         path = await self._model_path(params.run_id, params.checkpoint)
         worker = await self._worker(params.python)
 
@@ -255,7 +264,6 @@ class RunService:
 
     async def next_tokens(self, params: NextTokensParams) -> NextTokensResult:
         """The most likely next tokens."""
-        self._require_trust()
         path = await self._model_path(params.run_id, params.checkpoint)
         worker = await self._worker(params.python)
         options = _given(params.sampling) if params.sampling is not None else None
@@ -274,16 +282,21 @@ class RunService:
 
     async def report(self, params: ReportParams) -> ReportResult:
         """What a run has learned, as a page in its directory; made where there is none or it is out of date."""
-        self._require_trust()
         run = await self._run(params.run_id)
         if not run.checkpoints():
             name = run.directory.path.name
             raise RequestError(ErrorCode.NO_CHECKPOINT, f"{name} has saved no checkpoint yet that could be looked at.")
         page = run.directory.path / REPORT_FILE
-        if await self._server.registry.in_thread(lambda: is_fresh(run.directory)):
+        in_thread = self._server.registry.in_thread
+        cache = known_cache_directory()
+        if cache is not None and await in_thread(lambda: is_fresh(run.directory, cache)):
             return ReportResult(str(page))
+        made_from = run.next
         arguments = ["report", str(run.directory.path), "--output", str(page)]
         answer = await self._ask("Measuring what was learned", arguments, params.python, params.work_done_token)
+        if cache is not None:
+            with contextlib.suppress(OSError):  # it is made anew the next time, then
+                await in_thread(lambda: remember(run.directory, cache, made_from))
         return ReportResult(str(page), answer.data)
 
     async def inspect(self, params: InspectParams) -> InspectResult:
@@ -343,7 +356,6 @@ class RunService:
         self, title: str, arguments: list[str], python: str | None, token: int | str | None, *, needs_torch: bool = True
     ) -> Answer:
         """Run a command for its JSON, in a process of its own, with progress and a cancel."""
-        self._require_trust()
         interpreters = self._server.interpreters
         interpreter = await interpreters.able_to_train(python) if needs_torch else interpreters.path(python)
 
@@ -351,14 +363,6 @@ class RunService:
             return await run_engine(interpreter, [*arguments, "--json"], on_line=lambda line: say(line, None))
 
         return await self._server.progress_bars.show(title, token, work)
-
-    def _require_trust(self) -> None:
-        if not self._server.trusted:
-            raise RequestError(
-                ErrorCode.NOT_TRUSTED,
-                "This folder is not trusted, so no process is started. Trust it first.",
-                {"errorCode": "not-trusted"},
-            )
 
     async def _run(self, run_id: str) -> FollowedRun:
         await self._server.registry.ready()
@@ -377,7 +381,7 @@ class RunService:
 
     async def _config_text(self, path: Path) -> str:
         try:
-            data = await asyncio.get_running_loop().run_in_executor(None, path.read_bytes)
+            data = await asyncio.get_running_loop().run_in_executor(None, read_config, path)
         except OSError as error:
             raise RequestError(ErrorCode.CONFIG_HAS_ERRORS, f"Cannot read {path}: {error.strerror}.") from error
         return data.decode("utf-8", "replace")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.engine.config.support import LESSON, codes_of
 from trickster_engine.config import KEYS, OverrideError, Plan, check, parse, preset_names, preset_text, set_values
+from trickster_engine.config.overrides import with_fitting_warmup
 from trickster_engine.config.yaml_nodes import Mapping
 
 
@@ -250,3 +251,26 @@ def test_whatever_is_set_leaves_the_rest_alone(name: str, path: str, value: str)
         if path == "training_config.learning_rate":
             allowed.add("min_learning_rate")
         assert changed <= (allowed if path.startswith(section) else set())
+
+
+def test_a_shortened_run_gets_a_warm_up_that_fits() -> None:
+    overrides = {"training_config.max_steps": "200"}
+    shortened = set_values(preset_text("nano"), overrides)
+    assert check(shortened).plan is None
+    fitted, said = with_fitting_warmup(shortened, overrides)
+    assert (_plan(fitted).training.warmup_steps, _plan(fitted).training.max_steps) == (20, 200)
+    assert said is not None
+    assert "20" in said
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"training_config.max_steps": "2000"},  # still longer than nano's warm-up
+        {"training_config.max_steps": "200", "training_config.warmup_steps": "500"},  # somebody has set both
+        {"training_config.seed": "1"},
+    ],
+)
+def test_a_warm_up_that_fits_or_was_set_is_left_alone(overrides: dict[str, str]) -> None:
+    text = set_values(preset_text("nano"), overrides)
+    assert with_fitting_warmup(text, overrides) == (text, None)

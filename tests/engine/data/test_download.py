@@ -52,13 +52,13 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _error(url: str, destination: Path, sha256: str = SUM) -> TricksterError:
     with pytest.raises(TricksterError) as caught:
-        download(url, destination, sha256, title="A play", progress=False)
+        download(url, destination, sha256, size=len(BODY), title="A play", progress=False)
     return caught.value
 
 
 def test_the_file_arrives_whole(server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     destination = tmp_path / "new" / "play.txt"
-    download(f"{server}/play", destination, SUM, title="A play", progress=True)
+    download(f"{server}/play", destination, SUM, size=len(BODY), title="A play", progress=True)
     assert destination.read_bytes() == BODY
     assert [path.name for path in destination.parent.iterdir()] == ["play.txt"]
     assert "A play" in capsys.readouterr().err  # the bar
@@ -69,7 +69,7 @@ def test_what_breaks_off_is_not_kept(server: str, tmp_path: Path, progress: bool
     destination = tmp_path / "play.txt"
     destination.write_text("the old copy")
     with pytest.raises(TricksterError, match=r"ended after|IncompleteRead") as caught:
-        download(f"{server}/broken-off", destination, SUM, title="A play", progress=progress)
+        download(f"{server}/broken-off", destination, SUM, size=len(BODY), title="A play", progress=progress)
     assert caught.value.code == "corpus-unavailable"
     assert destination.read_text() == "the old copy"
     assert len(list(tmp_path.iterdir())) == 1

@@ -15,15 +15,14 @@ from trickster_engine.estimates import (
     count_compute,
     epochs,
     estimate,
-    flops_text,
     initial_loss,
     learning_rate_at,
-    size_text,
     tokens_per_epoch,
     tokens_per_step,
     training_tokens,
 )
 from trickster_engine.model.llama import Llama
+from trickster_engine.system.units import flops_text, size_text
 
 SHAPES = [
     ModelConfig(hidden_dim=64, num_layers=2, num_heads=4, num_kv_heads=4, mlp_dim=96, max_seq_len=32, dropout=0.0),

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trickster_engine.events import EvalEvent
-from trickster_engine.report.curve import APART, LossPoint, find_parting, loss_points
+from trickster_engine.report.curve import APART, LossPoint, find_parting
 
 
 def test_a_model_that_learns_by_heart_is_found_out() -> None:
@@ -99,10 +98,5 @@ def test_a_tiny_rise_is_luck() -> None:
     assert parting.best_step == 100
 
 
-def test_after_a_resume_the_later_evaluation_of_a_step_counts() -> None:
-    def evaluated(t: float, step: int, loss: float) -> EvalEvent:
-        return EvalEvent(t=t, kind="eval", step=step, train_loss=loss, val_loss=loss, perplexity=1.0)
-
-    points = loss_points([evaluated(1, 0, 5.0), evaluated(2, 10, 4.0), evaluated(3, 10, 3.0)])
-    assert [(point.step, point.val_loss) for point in points] == [(0, 5.0), (10, 3.0)]
+def test_without_an_evaluation_nothing_is_said() -> None:
     assert find_parting([]) is None

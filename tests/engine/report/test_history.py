@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 from tests.engine.training.test_processes import AtStep, begin_watched
 from trickster_engine import kept_runs
 from trickster_engine.events import Event, Status
-from trickster_engine.report.history import history
-from trickster_engine.runs import RunDirectory, read_events
+from trickster_engine.report import history as history_module
+from trickster_engine.report.history import History, history
+from trickster_engine.runs import EventLog, RunDirectory, read_events
 from trickster_engine.training.session import resume
 
 Config = Callable[..., Path]
@@ -39,35 +41,78 @@ def begun(t: float, step: int) -> list[Event]:
     return [status(t, "starting", step), status(t + 1, "preparing", step), status(t + 10, "training", step)]
 
 
-def test_an_unbroken_run_takes_as_long_as_it_trained() -> None:
+@pytest.fixture
+def past(tmp_path: Path) -> Callable[[list[Event]], History]:
+    """What led to the newest checkpoint of a run with these events."""
+
+    def fold(events: list[Event]) -> History:
+        path = tmp_path / "events.jsonl"
+        log = EventLog(path)
+        for event in events:
+            log.write(event)
+        log.close()
+        return history(path, saved_only=True)
+
+    return fold
+
+
+Past = Callable[[list[Event]], History]
+
+
+def test_an_unbroken_run_takes_as_long_as_it_trained(past: Past) -> None:
     events = [*begun(0, 0), made(15, 5), saved(20, 10), status(21, "finished", 10)]
-    past = history(events)
-    assert (past.step, past.seconds, past.sittings) == (10, 11, 1)
-    assert past.events == events
+    found = past(events)
+    assert (found.saved_step, found.seconds, found.sittings) == (10, 11, 1)
+    assert found.steps == [made(15, 5)]
+    assert (found.last_step, found.left_out) == (10, 0)
 
 
-def test_pauses_are_not_training() -> None:
+def test_pauses_are_not_training(past: Past) -> None:
     """Stopped after ten seconds of training, gone for a day, and five seconds more."""
     first = [*begun(0, 0), made(15, 5), saved(19, 6), status(20, "stopped", 6)]
     second = [*begun(86_400, 6), made(86_412, 8), saved(86_414, 10), status(86_415, "finished", 10)]
-    past = history([*first, *second])
-    assert (past.step, past.seconds, past.sittings) == (10, 15, 2)
+    found = past([*first, *second])
+    assert (found.saved_step, found.seconds, found.sittings) == (10, 15, 2)
 
 
-def test_what_a_killed_process_lost_is_counted_once() -> None:
+def test_what_a_killed_process_lost_is_counted_once(past: Past) -> None:
     """Killed at step 9 with a checkpoint of step 6: the steps 7 to 9 are made again, the time was spent twice."""
     first = [*begun(0, 0), made(15, 6), saved(16, 6), made(20, 9, loss=1.0)]
     second = [*begun(1000, 6), made(1012, 8), saved(1013, 8)]
-    past = history([*first, *second])
-    assert (past.seconds, past.sittings) == (13, 2)
-    assert [event["step"] for event in past.events if event["kind"] == "step"] == [6, 8]
+    found = past([*first, *second])
+    assert (found.seconds, found.sittings) == (13, 2)
+    assert [event["step"] for event in found.steps] == [6, 8]
 
 
-def test_what_came_after_the_newest_checkpoint_is_left_out() -> None:
+def test_what_came_after_the_newest_checkpoint_is_left_out(past: Past) -> None:
     lost = [made(20, 9), *begun(500, 6), made(520, 8)]
-    past = history([*begun(0, 0), made(15, 6), saved(16, 6), *lost])
-    assert (past.step, past.seconds, past.sittings) == (6, 6, 1)
-    assert [event["step"] for event in past.events if event["kind"] == "step"] == [6]
+    found = past([*begun(0, 0), made(15, 6), saved(16, 6), *lost])
+    assert (found.saved_step, found.seconds, found.sittings) == (6, 6, 1)
+    assert [event["step"] for event in found.steps] == [6]
+
+
+def evaluated(t: float, step: int, loss: float) -> Event:
+    return {"t": t, "kind": "eval", "step": step, "train_loss": loss, "val_loss": loss, "perplexity": 2.0}
+
+
+def test_a_long_run_is_thinned_and_its_best_and_last_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, past: Past
+) -> None:
+    monkeypatch.setattr(history_module, "EVALUATIONS", 20)
+    losses = {step: 1.0 if step == 333 else 3.0 - step / 1000 for step in range(1, 1001)}
+    found = past(
+        [*begun(0, 0), *(evaluated(10 + step, step, loss) for step, loss in losses.items()), saved(2000, 1000)]
+    )
+    steps = [event["step"] for event in found.evaluations]
+    assert {1, 333, 1000} <= set(steps) and steps == sorted(set(steps)) and 10 <= len(steps) <= 22
+    thinned = [step for step in steps[:-1] if step != 333]
+    gaps = {after - before for before, after in itertools.pairwise(thinned)}
+    assert len(gaps) == 1, "evenly spread"
+    # Resumed from a checkpoint before the best: that is lost, and made again.
+    again = [*begun(3000, 300), *(evaluated(3010 + step, step, 2.5) for step in range(301, 311)), saved(4000, 310)]
+    found = past(again)
+    assert found.evaluations[-1]["step"] == 310
+    assert min(found.evaluations, key=lambda event: event["val_loss"])["val_loss"] == 2.5
 
 
 def test_a_run_stopped_between_evaluations_and_resumed_is_kept_as_it_was(

@@ -60,5 +60,5 @@ def test_what_processes_send_each_other_carries_no_code() -> None:
             encode(refused)
     with pytest.raises((ValueError, TypeError)):
         decode(b'{"array": "", "type": "O", "shape": [0], "": true}')
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError):
         decode(b"\x80\x04K\x01.")

@@ -148,11 +148,21 @@ def test_a_change_that_does_not_work_is_taken_back(tiny_config: Config) -> None:
     assert "max_steps: 16" in run.config_path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("key", ["training_config.optimizer", "optimizer", "hidden_dim", "data_config.corpus"])
+FIXED = {
+    "training_config.optimizer": "adamw",
+    "optimizer": "adamw",
+    "hidden_dim": "64",
+    "data_config.tokenizer": "char",
+    "training_config.seed": "2",
+    "training_config.batch_size": "8",
+}
+
+
+@pytest.mark.parametrize("key", FIXED)
 def test_what_the_weights_belong_to_is_fixed(tiny_config: Config, key: str) -> None:
     run = begin(tiny_config())
     with pytest.raises(TricksterError) as caught:
-        resume(run, {key: "adamw" if "optimizer" in key else "64"}, show_progress=False)
+        resume(run, {key: FIXED[key]}, show_progress=False)
     assert caught.value.code == "fixed-for-the-run"
 
 

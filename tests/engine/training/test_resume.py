@@ -176,7 +176,7 @@ def test_a_damaged_checkpoint_is_passed_over(tiny_config: Config) -> None:
     newest = checkpoint_store(run, plan).newest()
     assert newest is not None and newest.path == folders[-2]
     assert resume(run, show_progress=False) == "finished"
-    assert verify(run.path / "checkpoints" / "step-000012") is None
+    assert verify(run.path / "checkpoints" / "step-000012").step == 12
 
 
 def test_a_checkpoint_cut_short_anywhere_is_refused(tiny_config: Config, tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_kill_nine_at_thirty_random_moments_loses_next_to_nothing(tiny_config: C
         chooser = random.Random(11)
         reached, kills, config = 0, 0, path
         while kills < 30:
-            code = host.train(run.path, config=config, kill_after=chooser.uniform(0.02, whole / 12))
+            code = host.train(run.path, config=config, kill_after=chooser.uniform(0.02, whole / 20))
             assert code == -signal.SIGKILL, "the run ended before thirty kills"
             kills += 1
             if run.identity() is None:

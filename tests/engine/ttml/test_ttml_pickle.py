@@ -20,7 +20,8 @@ from trickster_engine.data.tokenizer import char_tokenizer
 from trickster_engine.doctor.parity import telling_weights
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.huggingface import read_model
-from trickster_engine.ttml_pickle import Opaque, opaque_objects, read
+from trickster_engine.pickled import Named, named_objects
+from trickster_engine.ttml_pickle import read
 
 ARRAYS = TtmlLayout(MODEL, shapes(fused=True)).to_ttml(telling_weights(MODEL))
 
@@ -77,7 +78,7 @@ def test_the_single_record(
     checkpoint = read(path)
     assert checkpoint.step == 7
     assert checkpoint.header["tokenizer"].get("stoi") == {"a": 0, "b": 1}
-    assert isinstance(checkpoint.header["model_config"], Opaque)
+    assert isinstance(checkpoint.header["model_config"], Named)
     config = checkpoint.model_config()
     assert config == MODEL
     weights = checkpoint.canonical_weights(config)
@@ -146,7 +147,7 @@ def test_nothing_is_carried_out(tmp_path: Path, script_module: types.ModuleType)
     single(path, script_module, 4, extra=Evil(f"touch {victim}"), more=[{"deep": Evil(f"touch {victim}")}])
     checkpoint = read(path)
     assert not victim.exists()
-    named = {(found.module, found.name) for found in opaque_objects(dict(checkpoint.header))}
+    named = {(found.module, found.name) for found in named_objects(dict(checkpoint.header))}
     assert (os.system.__module__, "system") in named
     assert ("train_script", "ModelConfig") in named
 

@@ -22,7 +22,6 @@ const COMPLETE: Interpreter = {
     tokenizers: '0.22',
     safetensors: '0.6',
     tqdm: '4',
-    platformdirs: '4',
     yaml: '6',
   },
 };

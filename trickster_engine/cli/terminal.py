@@ -1,0 +1,63 @@
+"""The one door to the terminal: whatever the command line says goes through it, made fit for a screen.
+
+Names of files and runs, corpus text, samples, messages in the files of a run and in errors may all hold control
+characters. They are replaced here, also where the output is piped, which often ends on a terminal (`| less -R`). Text
+that is asked for as such, a sample or a config, goes to a file or another program as it is; JSON spells them as
+escapes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any, TextIO, cast
+
+from trickster_engine.printable import escaped_json, printable
+
+
+class _Shown:
+    """A standard stream that writes only what has a look."""
+
+    def __init__(self, inner: TextIO) -> None:
+        self.inner = inner
+
+    def write(self, text: str) -> int:
+        # A progress bar begins and ends with a carriage return. Within a text it would write over what stands there.
+        body = text.strip("\r")
+        before, after = len(text) - len(text.lstrip("\r")), len(text) - len(text.rstrip("\r"))
+        shown = printable(body.replace("\r\n", "\n"))
+        self.inner.write("\r" * before + shown + "\r" * (after if body else 0))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+def take_over_standard_streams() -> None:
+    """Have everything that is printed from now on go through the door."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None or isinstance(stream, _Shown):
+            continue
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a sample may hold what an old terminal has no sign for
+        setattr(sys, name, cast(TextIO, _Shown(stream)))
+
+
+def write_exactly(text: str) -> None:
+    """Write what was asked for to standard output: to a terminal what can be shown, elsewhere the text itself."""
+    stream: Any = sys.stdout
+    if isinstance(stream, _Shown) and not stream.isatty():
+        stream = stream.inner
+    stream.write(text)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A JSON document that reads well, and is exact on any terminal."""
+    return escaped_json(json.dumps(value, indent=indent, ensure_ascii=False))

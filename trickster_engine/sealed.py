@@ -1,0 +1,30 @@
+"""Small JSON documents that carry their own sum, so that a flipped bit or an edited figure does not go unnoticed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+SUM = "sum"
+
+
+def seal(document: Mapping[str, Any], context: str = "") -> dict[str, Any]:
+    """The document with the SHA-256 sum of its other fields, and of `context`: what it belongs to."""
+    return {**document, SUM: _sum(document, context)}
+
+
+def unseal(value: Any, context: str = "") -> dict[str, Any]:
+    """The document without its sum. Raises ValueError where it has none, or one of another content or context."""
+    if not isinstance(value, dict):
+        raise ValueError("it is not a JSON object")
+    document = {name: entry for name, entry in value.items() if name != SUM}
+    if value.get(SUM) != _sum(document, context):
+        raise ValueError("its sum does not match its content")
+    return document
+
+
+def _sum(document: Mapping[str, Any], context: str) -> str:
+    text = json.dumps([context, document], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

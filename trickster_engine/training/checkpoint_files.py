@@ -1,0 +1,162 @@
+"""What one checkpoint holds, and reading it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+from trickster_engine.config.canonical import canonical
+from trickster_engine.config.plan import ModelConfig, Plan
+from trickster_engine.files import read_json
+from trickster_engine.model.huggingface import open_model, write_model
+from trickster_engine.model.stored_arrays import UNREADABLE, Array, StoredArrays, save_arrays
+from trickster_engine.sealing import TRAINER_FOLDER, damaged, no_checkpoint, seal, verify
+from trickster_engine.training.trained_plan import PLAN_FILE
+
+STATE_FILE = "state.json"
+OPTIMIZER_STEM = "optimizer"
+RANDOM_STEM = "random"
+NAME = re.compile(r"step-[0-9]{6,18}")
+
+
+class SavesItself(Protocol):
+    """A tokenizer, as far as a checkpoint is concerned."""
+
+    def save(self, directory: Path) -> None:
+        """Write `tokenizer.json` and what belongs to it into a folder."""
+
+
+@dataclass(frozen=True)
+class TrainerState:
+    """What the loop needs to go on as if it had never stopped. Losses in nats."""
+
+    step: int
+    data_fingerprint: str
+    device: str  # tt, cuda, mps or cpu
+    precision: str
+    compiled: bool = False
+    last_eval_step: int = -1
+    train_loss: float | None = None
+    val_loss: float | None = None
+    best_val_losses: dict[str, float] = field(default_factory=dict)  # checkpoint folder name -> val_loss
+    evaluations_without_improvement: int = 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint, read and verified."""
+
+    path: Path
+    config: ModelConfig
+    weights: Mapping[str, Array]
+    optimizer_state: Mapping[str, Array]
+    random_state: Mapping[str, Array]
+    state: TrainerState
+
+
+def checkpoint_name(step: int) -> str:
+    """`step-001000`: padded, so that names sort as numbers do."""
+    return f"step-{step:06d}"
+
+
+def step_of(name: str) -> int:
+    """The step in a checkpoint's name."""
+    return int(name.removeprefix("step-"))
+
+
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first, whole or not. A copy that somebody made under another name is none."""
+    found = (path for path in folder.glob("step-*") if NAME.fullmatch(path.name) and not path.is_symlink())
+    return sorted(found, key=lambda path: step_of(path.name))
+
+
+def write_checkpoint(
+    folder: Path,
+    run_uid: str,
+    state: TrainerState,
+    plan: Plan,
+    weights: Mapping[str, Array],
+    optimizer_state: Mapping[str, Array],
+    random_state: Mapping[str, Array],
+    tokenizer: SavesItself,
+) -> None:
+    """Write a checkpoint into an empty folder and seal it. Raises OSError."""
+    trainer = folder / TRAINER_FOLDER
+    trainer.mkdir()
+    write_model(folder, plan.model, weights)
+    tokenizer.save(folder)
+    save_arrays(trainer, OPTIMIZER_STEM, optimizer_state)
+    save_arrays(trainer, RANDOM_STEM, random_state)
+    (trainer / STATE_FILE).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+    (trainer / PLAN_FILE).write_text(canonical(plan), encoding="utf-8")
+    seal(folder, run_uid, state.step)
+
+
+def write_finished_model(
+    folder: Path, run_uid: str, step: int, plan: Plan, weights: Mapping[str, Array], tokenizer: SavesItself
+) -> None:
+    """Write a model that is done learning into an empty folder and seal it. Raises OSError."""
+    trainer = folder / TRAINER_FOLDER
+    trainer.mkdir()
+    write_model(folder, plan.model, weights)
+    tokenizer.save(folder)
+    (trainer / PLAN_FILE).write_text(canonical(plan), encoding="utf-8")
+    seal(folder, run_uid, step)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and verify one checkpoint. Raises TricksterError where it is damaged or holds no trainer's state."""
+    verify(path)
+    return read_verified(path)
+
+
+def read_verified(path: Path) -> Checkpoint:
+    """Read a checkpoint whose sums have just been found right. Raises TricksterError."""
+    trainer = path / TRAINER_FOLDER
+    config, weights = open_model(path)
+    try:
+        return Checkpoint(
+            path=path,
+            config=config,
+            weights=weights,
+            optimizer_state=StoredArrays(trainer, OPTIMIZER_STEM),
+            random_state=dict(StoredArrays(trainer, RANDOM_STEM)),
+            state=read_state(path),
+        )
+    except OSError as error:
+        raise no_checkpoint(path, error) from error
+    except UNREADABLE as error:
+        raise damaged(path, str(error)) from error
+
+
+def read_state(path: Path) -> TrainerState:
+    """What a checkpoint's trainer knew. Raises TricksterError."""
+    try:
+        return _as_state(read_json(path / TRAINER_FOLDER / STATE_FILE))
+    except OSError as error:
+        raise no_checkpoint(path, error) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(path, f"{STATE_FILE}: {error}") from error
+
+
+def _as_state(values: Mapping[str, Any]) -> TrainerState:
+    """Keys of newer versions are passed over. Raises ValueError, TypeError or AttributeError."""
+    known = {name.name for name in fields(TrainerState)}
+    state = TrainerState(**{name: value for name, value in values.items() if name in known})
+    counts = (state.step, state.last_eval_step + 1, state.evaluations_without_improvement)
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise ValueError("a count is not a number of steps or evaluations")
+    texts = (state.data_fingerprint, state.device, state.precision)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(state.compiled, bool):
+        raise ValueError("a value is of another type than it should be")
+    losses = (state.train_loss, state.val_loss, *state.best_val_losses.values())
+    if not all(loss is None or (isinstance(loss, (int, float)) and math.isfinite(loss)) for loss in losses):
+        raise ValueError("a loss is not a number")
+    if not all(NAME.fullmatch(name) for name in state.best_val_losses) or None in state.best_val_losses.values():
+        raise ValueError("best_val_losses names something that is no checkpoint")
+    return state

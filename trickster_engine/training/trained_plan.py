@@ -1,0 +1,78 @@
+"""The plan that a checkpoint was trained by, beside what the run's config.yaml says now.
+
+A checkpoint keeps its plan as `trainer/plan.json`; of an older one the shape of its model is known from `config.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from trickster_engine.config.canonical import Change, Values, fixed_changes, parse_values, plan_from, values_of
+from trickster_engine.config.plan import Plan
+from trickster_engine.errors import TricksterError
+from trickster_engine.files import read_text
+from trickster_engine.model.huggingface import read_model_config
+from trickster_engine.sealing import TRAINER_FOLDER, damaged, no_checkpoint
+
+PLAN_FILE = "plan.json"
+
+
+def trained_values(folder: Path) -> Values:
+    """What is known of the plan that a checkpoint was trained by. Raises TricksterError."""
+    try:
+        return parse_values(read_text(folder / TRAINER_FOLDER / PLAN_FILE))
+    except FileNotFoundError:
+        shape = asdict(read_model_config(folder))
+        del shape["dropout"]  # no part of a model that is done learning
+        return {f"model_config.{name}": value for name, value in shape.items()}
+    except OSError as error:
+        raise no_checkpoint(folder, error) from error
+    except (ValueError, RecursionError) as error:
+        raise damaged(folder, f"{PLAN_FILE}: {error}") from error
+
+
+def require_unchanged(before: Values, plan: Plan, config_path: Path) -> None:
+    """Raise TricksterError `fixed-for-the-run` where a run would go on as another one."""
+    changes = fixed_changes(before, values_of(plan))
+    if changes:
+        raise TricksterError(
+            "fixed-for-the-run",
+            f"In {config_path} {_listed(changes)}. That cannot change in the middle of a run: its weights, its text "
+            "and what its optimizer remembers belong together.",
+            f"Go on with the value of before ({_old_values(changes)}), or start a new run for another model, another "
+            "text or another way of learning.",
+        )
+
+
+def fixed_for_the_run(key: str) -> TricksterError:
+    """The error for a key that `resume` is told to change and cannot."""
+    return TricksterError(
+        "fixed-for-the-run",
+        f"{key} cannot change in the middle of a run: its weights, its text and what its optimizer remembers belong "
+        "together.",
+        "Start a new run for another model, another text or another optimizer.",
+    )
+
+
+def plan_as_trained(folder: Path, plan: Plan) -> tuple[Plan, str | None]:
+    """A run's plan with what its checkpoint knows better, and a note where config.yaml says otherwise by now.
+
+    Raises TricksterError.
+    """
+    before = trained_values(folder)
+    changes = fixed_changes(before, values_of(plan))
+    if not changes:
+        return plan, None
+    changed = plan_from({**values_of(plan), **{change.key: change.before for change in changes}})
+    note = f"In config.yaml {_listed(changes)} when {folder.name} was trained. What the checkpoint says counts."
+    return changed or plan, note
+
+
+def _listed(changes: list[Change]) -> str:
+    return "; ".join(map(str, changes))
+
+
+def _old_values(changes: list[Change]) -> str:
+    return ", ".join(f"{change.key}: {json.dumps(change.before)}" for change in changes)
