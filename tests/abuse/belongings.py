@@ -1,9 +1,9 @@
 """Everything that a run, a cache and a copied model folder hold, to be damaged, and what a person does with it.
 
-    <folder>/work/runs/tiny-001    finished at step 10, gone on with, killed after its save at step 12; with a report
-    <folder>/work/cache            tokens, tokenizer, baselines, index
-    <folder>/work/model            a checkpoint as a person copies it: without trainer/
-    <folder>/work/final-copy       final/, copied out of the run
+<folder>/work/runs/tiny-001    finished at step 10, gone on with, killed after its save at step 12; with a report
+<folder>/work/cache            tokens, tokenizer, baselines, index
+<folder>/work/model            a checkpoint as a person copies it: without trainer/
+<folder>/work/final-copy       final/, copied out of the run
 """
 
 from __future__ import annotations
@@ -155,7 +155,9 @@ def _different_keys(first: Any, second: Any, at: tuple[str, ...] = ()) -> set[tu
         keys = {*first, *second}
         return {k for key in keys for k in _different_keys(first.get(key), second.get(key), (*at, str(key)))}
     if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        return {k for i, (a, b) in enumerate(zip(first, second, strict=True)) for k in _different_keys(a, b, (*at, str(i)))}
+        return {
+            k for i, (a, b) in enumerate(zip(first, second, strict=True)) for k in _different_keys(a, b, (*at, str(i)))
+        }
     return set() if first == second else {at}
 
 

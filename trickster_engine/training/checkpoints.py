@@ -111,6 +111,13 @@ class CheckpointStore:
         self._drop_old(state, target)
         return target
 
+    def finish(self, state: TrainerState, path: Path) -> None:
+        """Do what follows a save, for whoever was killed in between: pointers, and nothing that is no longer kept."""
+        if self._team.leads:
+            self.sweep()
+            self._write_pointers(state, path)
+            self._drop_old(state, path)
+
     def sweep(self) -> None:
         """Remove what earlier processes of this run left behind; a newest checkpoint among it is put in its place."""
         leftovers = self._temporaries()
