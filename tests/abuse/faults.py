@@ -122,7 +122,7 @@ class Host:
             environment["LD_PRELOAD"] = str(library)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-            cwd=Path(__file__).parents[2], preexec_fn=(lambda: os.nice(nice) and None) if nice else None,
+            cwd=Path(__file__).parents[2], preexec_fn=(lambda: os.nice(nice) and None) if nice else None,  # noqa: PLW1509 - there is one thread here
         )  # fmt: skip
         self.cache = folder / "cache"
         self._ask({})  # it has loaded what it needs

@@ -124,7 +124,7 @@ def _plain(file: Path) -> str:
     """A file's place without the sums and steps in it."""
     parts = ["*" if len(part) > 40 else part for part in file.parts]
     parts = ["step-*" if part.startswith("step-") else part for part in parts]
-    return "/".join(parts[:-1] + ["*.json" if len(file.name) > 40 and file.suffix == ".json" else parts[-1]])
+    return "/".join([*parts[:-1], "*.json" if len(file.name) > 40 and file.suffix == ".json" else parts[-1]])
 
 
 def main() -> int:

@@ -154,7 +154,7 @@ class Place:
         return self.host.run("resume", run or self.run, "--json", fault=fault, cwd=self.folder, **options)
 
     def stop_in_evaluation(self) -> None:
-        """A run that was asked to stop in the middle of its evaluation at step 4: it saves, and will save that again."""
+        """A run that was asked to stop in the middle of its evaluation at step 4: it saves, and saves that again."""
         self.clear()
         trace = self.folder / "trace"
         trace.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A short form of `python -m tests.abuse.moved`: a run that is taken from its trainer is not lost, and ends with a word."""
+"""A short form of `python -m tests.abuse.moved`: a run that is taken from its trainer is not lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.abuse import moved
 from tests.abuse.faults import Host, build, needs_faults
 from tests.abuse.place import Place
 
-SHORT = ("run moved", "run deleted", "run replaced by a copy", "lock replaced", "checkpoints moved away")
+SHORT = ("run moved", "run deleted", "lock replaced", "checkpoints replaced by a link")
 
 
 @needs_faults

@@ -42,11 +42,16 @@ def stranger(folder: Path) -> tuple[Path, Path]:
     run = write_run(folder / "runs" / "a-001", status(3), checkpoint(3), config_path=config, text=text, uid="a1")
     (run.path / "lock").write_text("{}", encoding="utf-8")
     (run.path / "report.html").write_text("<script>alert(1)</script>", encoding="utf-8")
-    endless = folder / "runs" / "endless-001"
-    endless.mkdir()
-    for name in ("run.json", "config.yaml", "report.html", "lock"):
-        (endless / name).symlink_to("/dev/zero")
-    (endless / "events.jsonl").write_text("", encoding="utf-8")
+    # Holes, as long as the disk of a large machine: read whole, they would take all memory.
+    huge = folder / "huge"
+    with huge.open("wb") as file:
+        file.truncate(1 << 36)
+    for number, names in enumerate((("events.jsonl",), ("run.json", "lock", "report.html"), ("config.yaml",))):
+        for target in (huge, Path("/dev/zero")):
+            other = write_run(folder / "runs" / f"{target.name}-{number}", status(3), config_path=config, text=text)
+            for name in names:
+                (other.path / name).unlink(missing_ok=True)
+                (other.path / name).symlink_to(target)
     waiting = write_run(folder / "runs" / "waiting-001", status(3), config_path=config, text=text)
     for name in ("run.json", "lock"):
         (waiting.path / name).unlink(missing_ok=True)
@@ -132,6 +137,8 @@ def test_nothing_is_started_written_or_removed(tmp_path: Path, options: dict[str
         client.request("initialize", {**hello, "initializationOptions": options})
         client.notify("initialized", {})
         used(client, folder, config, run)
+        peak = peak_memory(client.process.pid)
+        assert peak < 300 << 20
         assert client.shutdown() == 0
         assert client.errors() == []
     # The first execve is strace's own, which starts the server.
@@ -141,6 +148,13 @@ def test_nothing_is_started_written_or_removed(tmp_path: Path, options: dict[str
     assert snapshot(folder) == before
     assert not (tmp_path / "cache").exists()
     assert list(temporary.iterdir()) == []
+
+
+def peak_memory(tracer: int) -> int:
+    """The most memory that the process below a tracer has held, in bytes."""
+    pid = Path(f"/proc/{tracer}/task/{tracer}/children").read_text(encoding="ascii").split()[0]
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def _acts(line: str) -> bool:

@@ -54,7 +54,8 @@ def test_a_deleted_run_leaves_nothing_that_a_later_one_could_inherit(tmp_path: P
     run = run_with_folders(folder, "runs/a-001", checkpoint_dir="weights", log_dir="../logs")
     run_with_folders(folder, "runs/a-002", "other", checkpoint_dir="weights", log_dir="../logs")
     (folder / "weights" / "notes.txt").write_text("mine", encoding="utf-8")
-    for name in ("samples.md", "latest.json", "best.json", "report.html", "log.txt", "stop", "lock", ".x.json.tmp", "config-until-step-3.yaml"):
+    more = ("lock", ".x.json.tmp", "config-until-step-3.yaml")
+    for name in ("samples.md", "latest.json", "best.json", "report.html", "log.txt", "stop", *more):
         (run.path / name).write_text("x", encoding="utf-8")
     write_checkpoint(run.path / "final", UID)
     (run.path / "tensorboard").mkdir()

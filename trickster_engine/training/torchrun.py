@@ -30,6 +30,7 @@ from trickster_engine.files import open_to_append
 from trickster_engine.processes import this_process
 from trickster_engine.programs import LAUNCHER, safe_environment
 from trickster_engine.runs import RunDirectory, RunHold, pieces
+from trickster_engine.runs.state import RunState
 from trickster_engine.training import guards
 from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.rank import ERROR_KEY
@@ -82,7 +83,7 @@ def train_in_processes(session: Session, processes: int) -> Outcome:
         if hold.loss() is None:
             run.forget_stop_request()
         hold.close()
-    return "stopped" if run.summary().status == "stopped" else "finished"
+    return _outcome(run)
 
 
 def train_with_other_machines(
@@ -109,7 +110,15 @@ def train_with_other_machines(
         environment = {**process_environment(processes, plan.device.sharding), **_network(local_address)}
         with _ending_when_cut_off():
             run_torchrun(options, session, environment, [file.name])
-    return "stopped" if session.run.summary().status == "stopped" else "finished"
+    return _outcome(session.run)
+
+
+def _outcome(run: RunDirectory) -> Outcome:
+    """The last word of the processes that have trained. The run may still be held, by this process or by another."""
+    state = RunState()
+    for piece in pieces(run.events_path):
+        state.feed_all(piece.events)
+    return "stopped" if state.status == "stopped" else "finished"
 
 
 def run_torchrun(

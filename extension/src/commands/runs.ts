@@ -156,9 +156,11 @@ export async function deleteRun(app: App, argument: unknown): Promise<void> {
   const { runId } = run;
   const look = (): Promise<DeleteRunResult> =>
     app.server.request('trickster/deleteRun', { runId, dryRun: true });
+  // The machine behind a remote window or a browser has no bin that VS Code could reach.
+  const hasBin = vscode.env.remoteName === undefined && vscode.env.uiKind === vscode.UIKind.Desktop;
   let found = await look();
   for (;;) {
-    if (!(await confirmed(run, found))) {
+    if (!(await confirmed(run, found, hasBin))) {
       return;
     }
     const now = await look(); // The question may have stood there for long: only what was shown goes.
@@ -167,9 +169,11 @@ export async function deleteRun(app: App, argument: unknown): Promise<void> {
     }
     found = now;
   }
-  if (!(await movedToBin(found.removed))) {
+  if (!hasBin) {
+    await app.server.request('trickster/deleteRun', { runId });
+  } else if (!(await movedToBin(found.removed))) {
     const forGood = await vscode.window.showWarningMessage(
-      `There is no bin for ${run.name} here. Delete it for good?`,
+      `${run.name} cannot be moved to the bin. Delete it for good?`,
       { modal: true, detail: 'This cannot be undone.' },
       'Delete for Good',
     );
@@ -181,18 +185,21 @@ export async function deleteRun(app: App, argument: unknown): Promise<void> {
   await app.runs.refresh();
 }
 
-async function confirmed(run: RunInfo, found: DeleteRunResult): Promise<boolean> {
+async function confirmed(run: RunInfo, found: DeleteRunResult, hasBin: boolean): Promise<boolean> {
   const answer = await vscode.window.showWarningMessage(
     `Delete ${run.name} with its ${run.checkpoints.length} checkpoints and samples?`,
-    { modal: true, detail: whatGoes(found) },
+    { modal: true, detail: whatGoes(found, hasBin) },
     'Delete',
   );
   return answer === 'Delete';
 }
 
 /** Every path that goes, and what stays, as the question before a deletion says it. */
-export function whatGoes({ removed, kept }: DeleteRunResult): string {
-  const lines = ['These go:', ...removed];
+export function whatGoes({ removed, kept }: DeleteRunResult, hasBin: boolean): string {
+  const lines = [
+    hasBin ? 'These are moved to the bin:' : 'These are removed from disk, which cannot be undone:',
+    ...removed,
+  ];
   if (kept.length > 0) {
     lines.push('', "These stay, because nothing says that they are the run's:", ...kept);
   }

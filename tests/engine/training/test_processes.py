@@ -222,12 +222,16 @@ def test_training_ends_with_the_process_that_was_started(tiny_config: Config, tm
 
 def test_what_one_process_finds_wrong_is_what_is_said(tiny_config: Config, tmp_path: Path) -> None:
     """The first cannot write its checkpoint; that the other then lost touch with it explains nothing."""
-    config = tiny_config("two", **several(2, output_config={"checkpoint_dir": "kept"}))
+    training = {"max_steps": 1000, "eval_interval": 1000, "save_interval": 1000}
+    config = tiny_config("two", **several(2, output_config={"checkpoint_dir": "kept"}, training_config=training))
     run = RunDirectory(tmp_path / "unwritable")
     (tmp_path / "kept").mkdir()
-    (tmp_path / "kept" / run.id).write_text("a file where the folder of the checkpoints should go")
+
+    def put_a_file_in_its_place(_: RunDirectory) -> None:
+        (tmp_path / "kept" / run.id).write_text("a file where the folder of the checkpoints should go")
+
     with pytest.raises(TricksterError) as caught:
-        begin_watched(config, run.path, AtStep(1_000, lambda _: None))
+        begin_watched(config, run.path, AtStep(1, put_a_file_in_its_place))
     assert caught.value.code == "cannot-write"
     assert caught.value.exit_code == EXIT_TRAINING_FAILED
     errors = [event for event in read_events(run.events_path)[0] if event["kind"] == "error"]

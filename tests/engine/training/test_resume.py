@@ -249,7 +249,7 @@ def test_kill_nine_at_thirty_random_moments_loses_next_to_nothing(tiny_config: C
         chooser = random.Random(11)
         reached, kills, config = 0, 0, path
         while kills < 30:
-            code = host.train(run.path, config=config, kill_after=chooser.uniform(0.02, whole / 12))
+            code = host.train(run.path, config=config, kill_after=chooser.uniform(0.02, whole / 20))
             assert code == -signal.SIGKILL, "the run ended before thirty kills"
             kills += 1
             if run.identity() is None:

@@ -10,7 +10,8 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,11 +40,11 @@ def begin(path: Path) -> RunDirectory:
 def failing_after(monkeypatch: pytest.MonkeyPatch, damage: Callable[[RunDirectory], None]) -> None:
     """Damage the run when it comes to write its last weights, where every write fails from then on."""
 
-    def full(run: RunDirectory, *_: object, **__: object) -> None:
-        damage(run)
+    def full(run_path: Path, *_: object, **__: object) -> None:
+        damage(RunDirectory(run_path))
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(session, "_write_final", full)
+    monkeypatch.setattr(session, "write_final", full)
 
 
 def add_a_key(run: RunDirectory) -> None:
@@ -121,16 +122,20 @@ def as_nobody(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that others may look into; those of pytest are closed by each of its sessions."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs two users")
-def test_another_user_s_live_run_is_neither_interrupted_nor_nobody_s(tiny_config: Config) -> None:
+def test_another_user_s_live_run_is_neither_interrupted_nor_nobody_s(tiny_config: Config, public: Path) -> None:
     path = tiny_config(training_config={"max_steps": 100_000, "eval_interval": 100_000, "save_interval": 100_000})
-    run = RunDirectory(path.parent / "runs/tiny-001")
-    for folder in (path.parent, *path.parent.parents):
-        if folder == Path("/tmp"):
-            break
-        folder.chmod(folder.stat().st_mode | 0o755)
+    run = RunDirectory(public / "runs/tiny-001")
     training = subprocess.Popen(
-        [*TRAIN, str(path), "--json"],
+        [*TRAIN, str(path), "--json", "--run-dir", run.path],
         stdout=subprocess.PIPE, text=True, umask=0o022, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     try:
@@ -142,7 +147,7 @@ def test_another_user_s_live_run_is_neither_interrupted_nor_nobody_s(tiny_config
         stopped = as_nobody("stop", run.path)
         assert stopped.returncode == 1 and "run-of-another-user" in stopped.stderr and "root" in stopped.stderr
         resumed = as_nobody("resume", run.path)
-        assert resumed.returncode == 1 and "run-of-another-user" in resumed.stderr
+        assert resumed.returncode == 1 and "run-locked" in resumed.stderr
 
         (run.path / "lock").chmod(0o600)
         run.path.chmod(0o711)  # neither the lock nor the folder tells anything

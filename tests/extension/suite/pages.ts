@@ -27,9 +27,9 @@ suites.push(() =>
   describe('Deleting a run', () => {
     it('names every folder that goes and what stays', () => {
       const found = { runDirectory: '/w/runs/a', removed: ['/w/weights/a', '/w/runs/a'], kept: ['/home/v'] };
-      const lines = whatGoes(found).split('\n');
+      const lines = whatGoes(found, true).split('\n');
       assert.ok([...found.removed, ...found.kept].every((one) => lines.includes(one)));
-      assert.ok(!whatGoes({ ...found, kept: [] }).includes('stay'));
+      assert.ok(!whatGoes({ ...found, kept: [] }, false).includes('stay'));
     });
 
     it('says where there is no bin', async () => {
