@@ -177,10 +177,11 @@ class Mover:
         for run in runs:
             steps = [int(path.name[5:]) for path in (run / "checkpoints").glob("step-*")]
             reached[run] = max(steps, default=0)
-        if (place.folder / "kept").exists():  # the person puts them back
-            here = place.run / "checkpoints"
-            if here.is_symlink():
-                here.unlink()
+        here = place.run / "checkpoints"
+        if here.is_symlink():  # the person takes the link away and puts them back
+            here.unlink()
+            reached[place.run] = 0
+        if (place.folder / "kept").exists():
             for path in (place.folder / "kept").glob("step-*"):
                 if not (here / path.name).exists():
                     here.mkdir(exist_ok=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import sync_folder, write_json_atomically
+from trickster_engine.files import NotAPlainFileError, sync_folder, write_json_atomically
 from trickster_engine.model.stored_arrays import Array
 from trickster_engine.replacing import discard, replace_folder
 from trickster_engine.sealing import is_sealed, read_manifest, verify
@@ -94,6 +94,8 @@ class CheckpointStore:
             take_part(weights)
             take_part(optimizer_state)
             return target
+        if self.folder.parent == self._pointers and self.folder.is_symlink():  # put there since training began
+            raise NotAPlainFileError(self.folder, "link")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.sweep()
         temporary = self._temporary(target)
@@ -110,6 +112,13 @@ class CheckpointStore:
         self._write_pointers(state, target)
         self._drop_old(state, target)
         return target
+
+    def finish(self, state: TrainerState, path: Path) -> None:
+        """Do what follows a save, for whoever was killed in between: pointers, and nothing that is no longer kept."""
+        if self._team.leads:
+            self.sweep()
+            self._write_pointers(state, path)
+            self._drop_old(state, path)
 
     def sweep(self) -> None:
         """Remove what earlier processes of this run left behind; a newest checkpoint among it is put in its place."""

@@ -47,7 +47,7 @@ from trickster_engine.runs import (
 )
 from trickster_engine.sampling import encode_prompt
 from trickster_engine.training import guards
-from trickster_engine.training.checkpoints import CheckpointStore, TrainerState, step_of, write_final
+from trickster_engine.training.checkpoints import Checkpoint, CheckpointStore, TrainerState, step_of, write_final
 from trickster_engine.training.loop import Trainer
 from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.recorder import Recorder, SilentRecorder, Watcher
@@ -268,6 +268,8 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
             identity = _identity(session, dataset, backend)
             run.write_identity(identity)
             recorder.ready(plan, identity)
+            if checkpoint:
+                _finish_save(run, store, recorder, checkpoint)
         for notice in backend.notices():
             recorder.warning(*notice)
         if team.leads or os.environ.get("LOCAL_RANK") == "0":  # once on each machine, which has a cache of its own
@@ -331,6 +333,18 @@ def _require_no_checkpoints(session: Session, store: CheckpointStore, *, resumin
             f"No whole checkpoint of {session.run.id} is in {store.folder}, though it has saved some.",
             "Put them back, or start a new run; going on from here would begin again with random weights.",
         )
+
+
+def _finish_save(run: RunDirectory, store: CheckpointStore, recorder: Recorder, checkpoint: Checkpoint) -> None:
+    """What a trainer does once its checkpoint is whole, and had no time for if it was killed just then."""
+    state, path = checkpoint.state, checkpoint.path
+    store.finish(state, path)
+    saved = [event for piece in pieces(run.events_path) for event in piece.events if event["kind"] == "checkpoint"][-1:]
+    told = (saved[0]["step"], saved[0]["val_loss"]) if saved else (-1, None)
+    val_loss = state.val_loss if state.last_eval_step == state.step else None
+    if told[0] < state.step or (told[0] == state.step and told[1] != val_loss):
+        best = min(state.best_val_losses, key=lambda name: state.best_val_losses[name], default=None)
+        recorder.checkpoint(state.step, path, val_loss, path.name == best)
 
 
 def _has_saved(run: RunDirectory) -> bool:
