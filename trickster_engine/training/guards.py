@@ -79,7 +79,8 @@ def explain(error: BaseException, plan: Plan, run: RunDirectory | None = None) -
             EXIT_TRAINING_FAILED,
         )
     if isinstance(error, NotAPlainFileError):
-        return link_in_run(Path(error.filename), error)
+        refused = link_in_run(Path(error.filename), error)  # put there since training began
+        return TricksterError(refused.code, refused.message, refused.advice, EXIT_TRAINING_FAILED)
     if isinstance(error, OSError):
         return _cannot_go_on(error, run)
     return None

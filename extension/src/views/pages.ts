@@ -8,6 +8,8 @@ const REMEMBERED = 'trickster.report.shown';
 
 /** What a page may do: nothing but be looked at, whoever may have changed its file. */
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'";
+/** The policy that our own pages bring along for the browser. Here it would come too late, and be complained about. */
+const OWN_POLICY = `<meta http-equiv="Content-Security-Policy" content="${POLICY}">`;
 const LINKS_STYLE = `nav { display: flex; flex-wrap: wrap; gap: 0.4rem 1.4rem; margin-bottom: 1.4rem; }
 nav a { color: var(--vscode-textLink-foreground); text-decoration: none; }
 nav a:hover, nav a:focus { text-decoration: underline; }`;
@@ -140,6 +142,6 @@ export function framed(page: string, bar: string): string {
   return (
     '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">' +
     `<meta http-equiv="Content-Security-Policy" content="${POLICY}"><style>${LINKS_STYLE}</style></head>` +
-    `<body><nav aria-label="Actions">${bar}</nav>${page}`
+    `<body><nav aria-label="Actions">${bar}</nav>${page.replace(OWN_POLICY, '')}`
   );
 }

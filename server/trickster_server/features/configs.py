@@ -87,6 +87,7 @@ class Configs:
         await loop.run_in_executor(None, document.locate)
         await server.registry.ready()
         runs = runs_of(server, document)
+        await server.registry.check_plans(runs)  # whether its text was encoded is told by what its runs train
         checked = document.checked
         errors = sum(problem.severity == "error" for problem in checked.problems)
         warnings = sum(problem.severity == "warning" for problem in checked.problems)

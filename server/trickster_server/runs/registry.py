@@ -202,6 +202,16 @@ class RunRegistry:
             self._waiters.remove(entry)
         return True
 
+    async def check_plans(self, runs: Iterable[FollowedRun]) -> None:
+        """Look at what runs train, where only the number of their steps was read so far."""
+        unchecked = [run for run in runs if not run.planned]
+        if not unchecked:
+            return
+        loop = asyncio.get_running_loop()
+        plans = await loop.run_in_executor(self._files, lambda: [run.check_plan() for run in unchecked])
+        for run, plan in zip(unchecked, plans, strict=True):
+            run.take_plan(plan)
+
     def look_now(self) -> None:
         """Do not wait for the next tick."""
         self._look_now.set()
