@@ -127,7 +127,10 @@ class Belongings:
 
     def _result(self, command: str, answer: Answer) -> Any:
         if command == "resume":
-            return [answer.code, vars(story_of(self.run))]
+            story = vars(story_of(self.run))
+            # What it has written itself: the events of before are shown by `runs` and `report`.
+            later = {k: v for k, v in story["events"].items() if k == "status" or int(k.split()[1]) > KILLED_AFTER}
+            return [answer.code, {**story, "events": later}]
         try:
             return [answer.code, json.loads(answer.out)]
         except ValueError:
@@ -145,6 +148,11 @@ class Belongings:
         result = _without(outcome.result, self._unsteady.get(outcome.command, set()))
         return Outcome(outcome.command, outcome.answer, result)
 
+    def only_left_out(self, outcome: Outcome) -> bool:
+        """Whether a result says less than that of the undamaged files, and nothing else."""
+        result, reference = self._steady(outcome).result, self.reference[outcome.command].result
+        return all(_at(result, keys) is None for keys in _different_keys(reference, result))
+
     def same(self, outcome: Outcome) -> bool:
         """Whether a result is that of the undamaged files."""
         result, reference = self._steady(outcome).result, self.reference[outcome.command].result
@@ -154,6 +162,14 @@ class Belongings:
                 for name in result[1][part].keys() - reference[1][part].keys():
                     del result[1][part][name]
         return bool(result == reference)
+
+
+def _at(value: Any, keys: Sequence[str]) -> Any:
+    for key in keys:
+        if value is None:
+            break
+        value = value[int(key)] if isinstance(value, list) else value.get(key)
+    return value
 
 
 def _different_keys(first: Any, second: Any, at: tuple[str, ...] = ()) -> set[tuple[str, ...]]:

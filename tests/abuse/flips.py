@@ -65,6 +65,8 @@ def flip(belongings: Belongings, one: Flip) -> None:
         kinds.add(_judge(belongings, outcome, one))
     if kinds == {"harmless"} and path.exists() and path.read_bytes() == before:
         kinds = {"rebuilt"}
+    if "left out" in kinds and "detected" not in kinds:  # said by no command
+        kinds.add("silently wrong")
     one.kind = next(kind for kind in ("traceback", "hang", "silently wrong", "detected", *GOOD) if kind in kinds)
 
 
@@ -84,6 +86,8 @@ def _judge(belongings: Belongings, outcome: Outcome, one: Flip) -> str:
     if words:
         one.told.append(f"{outcome.command}: {min(words)}")
         return "detected"
+    if belongings.only_left_out(outcome):
+        return "left out"
     one.told.append(f"{outcome.command}: another result and no word: {_difference(outcome, reference)}")
     return "silently wrong"
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import NotAPlainFileError, sync_folder, write_json_atomically
+from trickster_engine.files import NotAPlainFileError, sweep_temporaries, sync_folder, write_json_atomically
 from trickster_engine.model.stored_arrays import Array
 from trickster_engine.replacing import discard, replace_folder
 from trickster_engine.sealing import is_sealed, read_manifest, verify
@@ -122,6 +122,7 @@ class CheckpointStore:
 
     def sweep(self) -> None:
         """Remove what earlier processes of this run left behind; a newest checkpoint among it is put in its place."""
+        sweep_temporaries(self.folder)
         leftovers = self._temporaries()
         if not leftovers:
             return
