@@ -162,7 +162,7 @@ class Mover:
             move.faults.append(f"traceback: {answer.err[-900:]}")
         elif answer.code == 0 and not may_end:
             move.faults.append("it says that it has finished")
-        elif answer.code not in (0, 1, 4) or (answer.code and move.said in ("nothing", "unexpected", "system-refused")):
+        elif answer.code not in (0, 4) or (answer.code and move.said in ("nothing", "unexpected", "system-refused")):
             move.faults.append(f"no right word: code {answer.code}: {answer.err[-500:]}")
         stranger = self.place.folder / "stranger"
         if stranger.exists() and any(stranger.iterdir()):
