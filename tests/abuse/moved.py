@@ -111,7 +111,7 @@ MOVES: dict[str, tuple[Callable[[Place], None], bool]] = {
     "lock replaced": (_lock_replaced, False),
     "checkpoints moved away": (_checkpoints_moved, True),
     "checkpoints replaced by a link": (_checkpoints_linked, True),
-    "events deleted": (_events_deleted, True),
+    "events deleted": (_events_deleted, False),
 }
 
 

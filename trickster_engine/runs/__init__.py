@@ -14,7 +14,6 @@ Layout (see also `training/checkpoints.py`):
 
 from trickster_engine.runs.directory import (
     CONFIG_FILE,
-    EVENTS_FILE,
     IDENTITY_FILE,
     LOG_FILE,
     REPORT_FILE,
@@ -30,7 +29,7 @@ from trickster_engine.runs.directory import (
     new_uid,
 )
 from trickster_engine.runs.events import EventLog, Piece, drop_torn_line, pieces, read_ends, read_events, read_piece
-from trickster_engine.runs.hold import LOCK_FILE, LOSSES, Loss, RunHold
+from trickster_engine.runs.hold import EVENTS_FILE, LOCK_FILE, LOSSES, Loss, RunHold
 from trickster_engine.runs.lock import RunLock, link_in_run, owner_of, read_lock_holder, read_lock_uid
 from trickster_engine.runs.state import RunState, RunSummary, summarize
 

@@ -26,12 +26,11 @@ from trickster_engine.files import (
 )
 from trickster_engine.processes import ProcessIdentity
 from trickster_engine.refusals import cannot_write, reason, remedy
-from trickster_engine.runs.hold import LOCK_FILE
+from trickster_engine.runs.hold import EVENTS_FILE, LOCK_FILE
 from trickster_engine.runs.lock import Liveness, another_users, link_in_run, liveness, read_lock_holder, read_lock_uid
 from trickster_engine.runs.state import RunSummary, summarize
 from trickster_engine.stored import from_stored
 
-EVENTS_FILE = "events.jsonl"
 IDENTITY_FILE = "run.json"
 CONFIG_FILE = "config.yaml"
 STOP_FILE = "stop"

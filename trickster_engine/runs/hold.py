@@ -13,8 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 LOCK_FILE = "lock"
+EVENTS_FILE = "events.jsonl"
 #: The codes of the ways in which a run is lost.
-LOSSES = ("run-moved", "run-deleted", "run-replaced", "run-lost", "lock-removed", "lock-replaced")
+LOSSES = (
+    *("run-moved", "run-deleted", "run-replaced", "run-lost"),
+    *("lock-removed", "lock-replaced", "events-removed", "events-replaced"),
+)
 
 
 class Loss(NamedTuple):
@@ -38,6 +42,7 @@ class RunHold:
         # Some network file systems number their files anew at each look: there, only what is missing is noticed.
         self._numbered = _same(path.stat()) == self._folder
         self._lock: tuple[int, int] | None = None
+        self._events: tuple[int, int] | None = None
 
     def watch_lock(self) -> None:
         """From now on the lock has to be there, and the same. Raises OSError where it is not."""
@@ -65,15 +70,28 @@ class RunHold:
             return Loss("run-replaced", f"Another folder lies at {self.path}, where this run trained", self.now())
         if self._lock is None:
             return None
-        try:
-            lock = _same((self.path / LOCK_FILE).lstat())
-        except FileNotFoundError:
-            return Loss("lock-removed", f"The lock of this run, {self.path / LOCK_FILE}, was removed", self.path)
-        except OSError:
-            return None
-        if self._numbered and lock != self._lock:
-            return Loss("lock-replaced", f"The lock of this run, {self.path / LOCK_FILE}, was replaced", self.path)
+        lock, how = self._look(LOCK_FILE, self._lock)
+        if how is not None:
+            return Loss(f"lock-{how}", f"The lock of this run, {lock}, was {how}", self.path)
+        events, how = self._look(EVENTS_FILE, self._events)
+        if how is not None:  # without them the folder is no run any more, and nobody would see what is written on
+            return Loss(f"events-{how}", f"The events of this run, {events}, were {how}", self.path)
         return None
+
+    def _look(self, name: str, known: tuple[int, int] | None) -> tuple[Path, str | None]:
+        """What happened to a file that was there before, in a word. Events are known from when they are first seen."""
+        path = self.path / name
+        try:
+            found = _same(path.lstat())
+        except FileNotFoundError:
+            return path, None if known is None else "removed"
+        except OSError:
+            return path, None
+        if known is None:
+            self._events = found
+        elif self._numbered and found != known:
+            return path, "replaced"
+        return path, None
 
     def now(self) -> Path | None:
         """Where the held folder is now; None where it was deleted, or where the system does not say."""

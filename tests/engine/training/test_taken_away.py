@@ -86,6 +86,10 @@ def unlocked(run: RunDirectory) -> None:
     assert run.is_live()
 
 
+def unlogged(run: RunDirectory) -> None:
+    run.events_path.unlink()
+
+
 def relocked(run: RunDirectory) -> None:
     (run.path / "lock").unlink()
     (run.path / "lock").write_text("{}")
@@ -100,6 +104,7 @@ def relocked(run: RunDirectory) -> None:
         (taken_by_another, "run-replaced", "runs"),
         (unlocked, "lock-removed", "runs"),
         (relocked, "lock-replaced", "runs"),
+        (unlogged, "events-removed", "runs"),
     ],
 )
 def test_what_is_in_memory_is_saved_beside_a_run_that_is_taken_away(
@@ -110,7 +115,7 @@ def test_what_is_in_memory_is_saved_beside_a_run_that_is_taken_away(
     runs = config.parent / "runs"
     run = rescued(config.parent / where)
     assert error.code == code and str(run.path) in error.message and "trickster resume" in error.advice
-    assert code.startswith("lock") or (runs / "tiny-001").exists() == (deed is taken_by_another)
+    assert code.startswith(("lock", "events")) or (runs / "tiny-001").exists() == (deed is taken_by_another)
     (checkpoint,) = (run.path / "checkpoints").iterdir()
     assert checkpoint.name == "step-000006" and read_checkpoint(checkpoint).state.step == 6
     identity = run.identity()
