@@ -53,4 +53,4 @@ def _runs(options: argparse.Namespace) -> int:
 def _row(summary: RunSummary) -> str:
     steps = f"{summary.step:,}" + (f" of {summary.max_step:,}" if summary.max_step else "")
     losses = ["" if loss is None else f"{loss:.4f}" for loss in (summary.val_loss, summary.best_val_loss)]
-    return f"{summary.id:<24}{summary.status:<13}{steps:>16}{losses[0]:>11}{losses[1]:>9}"
+    return f"{summary.id:<23} {summary.status:<13}{steps:>16}{losses[0]:>11}{losses[1]:>9}"
