@@ -100,7 +100,8 @@ def test_names_and_files_of_runs_do_nothing_to_a_terminal(tmp_path: Path) -> Non
 
 
 def test_a_corpus_of_escapes_can_be_trained_on_and_looked_at(tmp_path: Path, tiny_config: Callable[..., Path]) -> None:
-    (tmp_path / "ansi.txt").write_text("\x1b[31mred\x1b[0m\x07 plain\n\x1b]0;title\x07\n" * 400, encoding="utf-8")
+    lines = (f"\x1b[31mred\x1b[0m\x07 plain {number * 7919}\n\x1b]0;title {number}\x07\n" for number in range(400))
+    (tmp_path / "ansi.txt").write_text("".join(lines), encoding="utf-8")
     config = tiny_config(
         data_config={"corpus": "ansi.txt", "tokenizer": "char"},
         sampling_config={"prompt": "red", "max_new_tokens": 60},

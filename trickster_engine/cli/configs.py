@@ -14,6 +14,7 @@ from trickster_engine.cli.arguments import (
     add_overrides,
     load_config,
     print_json,
+    print_table,
     read_config_text,
     read_text,
     show_problems,
@@ -74,15 +75,26 @@ def add_commands(commands: Subcommands) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from trickster_engine.cli.text import TextCheck, check_text
+
     path, text = read_config_text(options)
     result = check(text, path.parent.resolve())
+    read = TextCheck()
+    if result.plan is not None:
+        read = check_text(result.plan, text, path, progress=not options.json)
+    problems = [*result.problems, *read.problems]
     if options.json:
-        print_json({"problems": [problem.as_lsp_json(text) for problem in result.problems]})
+        facts = read.facts.as_json() if read.facts is not None else None
+        print_json({"problems": [problem.as_lsp_json(text) for problem in problems], "text": facts})
     else:
-        show_problems(result.problems, path)
-        if not result.problems:
-            print(f"{path}: nothing to mend")
-    return 0 if result.plan is not None else 1
+        show_problems(problems, path)
+        if not problems:
+            print(f"{path}: no problems found")
+        if read.facts is not None:
+            print_table(read.facts.rows())
+        if read.note:
+            print(read.note)
+    return 1 if any(problem.severity == "error" for problem in problems) else 0
 
 
 def _estimate(options: argparse.Namespace) -> int:

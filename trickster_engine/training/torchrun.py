@@ -63,7 +63,7 @@ def train_in_processes(session: Session, processes: int) -> Outcome:
         _refuse_here()
         check_torch_device(chosen_device(plan), processes)
         recorder.status("preparing", step)
-        prepare_data(session, lambda message: recorder.status("preparing", step, message))
+        prepare_data(session, lambda message: recorder.status("preparing", step, message), begins=step == 0)
         with tempfile.TemporaryDirectory(prefix="trickster-meeting-") as private:
             run_torchrun(
                 ["--rdzv-backend", ONE_MACHINE, "--rdzv-endpoint", "nowhere", "--nproc-per-node", str(processes)],

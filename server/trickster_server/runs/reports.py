@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from trickster_engine.printable import printable
+from trickster_engine.printable import printable_text
 from trickster_engine.report.names import has_long_tokens, predictors
 
 
@@ -20,7 +20,7 @@ def report(command: str, data: Any, text: str) -> str:
 
 def _fenced(text: str) -> str:
     """Text as it is, without the control characters that noise is full of."""
-    shown = printable(text)
+    shown = printable_text(text)
     fence = "```"
     while fence in shown:
         fence += "`"
