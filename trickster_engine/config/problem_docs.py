@@ -172,6 +172,14 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "corpus-unreadable": "A file or folder exists and may not be read, or the disk fails.",
         "corpus-changed": "A file was written to while it was read. Try again once nothing writes to it.",
         "corpus-empty": "The text is empty.",
+        "corpus-is-the-config": "`corpus` names the config itself. Name a text file, or a folder of text files.",
+        "corpus-not-a-file": "`corpus` names a device, a pipe or the like. Name a text file, or a folder of them.",
+        "corpus-wrong-sum": "The file in `TRICKSTER_CORPUS_DIR` is not the Tiny Shakespeare that is expected.",
+        "unknown-characters": "The text has characters that its tokenizer does not know.",
+        "tokenizer-unknown": "`tokenizer` is byte, char, bpe, or the path of the lesson's tokenizer.pt.",
+        "data-file-wrong": "A file of the lesson, such as train.pt, holds something else than its tokens.",
+        "data-file-damaged": "A file of the lesson, such as train.pt, cannot be read as one that torch saved.",
+        "data-file-unsafe": "A file of the lesson could run code when it is opened, so it is not.",
     },
 }
 

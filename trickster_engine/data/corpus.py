@@ -163,20 +163,27 @@ def read_text_chunks(
 
 
 def resolve_corpus(
-    name: str, folder: Path, *, allow_download: bool = True, progress: bool = True, own: OwnOutput = NOTHING
+    name: str,
+    folder: Path,
+    *,
+    allow_download: bool = True,
+    progress: bool = True,
+    own: OwnOutput = NOTHING,
+    most: int | None = None,
 ) -> Corpus:
     """Find the corpus that `data_config.corpus` names; paths are relative to `folder`.
 
     `shakespeare` is taken from the folder in TRICKSTER_CORPUS_DIR, else from the user's cache, else downloaded when
     `allow_download`. The names `shakespeare` and `python` win over files called so; write `./python` for such a file.
-    `own` is left out of a folder. Raises TricksterError: corpus-missing, corpus-unreadable, corpus-empty,
-    corpus-not-a-file, corpus-no-text-files, corpus-is-the-config, corpus-wrong-sum, corpus-unavailable.
+    `own` is left out of a folder, of which `most` files are looked at. Raises TricksterError: corpus-missing,
+    corpus-unreadable, corpus-empty, corpus-not-a-file, corpus-no-text-files, corpus-is-the-config, corpus-wrong-sum,
+    corpus-unavailable.
     """
     if name == "shakespeare":
         return _shakespeare(allow_download=allow_download, progress=progress)
     if name == "python":
         return _python()
-    return text_files(name, folder, own=own)
+    return text_files(name, folder, most, own=own)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,35 @@ class Source:
     left_out_names: Mapping[str, Sequence[str]] | None = None  # reason -> the first of them
 
 
+@dataclass
+class LineEnds:
+    """Counts the line ends of a text that comes in pieces."""
+
+    lf: int = 0
+    crlf: int = 0
+    cr: int = 0
+    after_return: bool = False
+
+    def add(self, piece: bytes) -> None:
+        """Count those of a piece; a CR at its end waits for what follows."""
+        if not piece:
+            return
+        if self.after_return:
+            piece = b"\r" + piece
+        self.after_return = piece.endswith(b"\r")
+        if self.after_return:
+            piece = piece[:-1]
+        pairs = piece.count(b"\r\n")
+        self.crlf += pairs
+        self.lf += piece.count(b"\n") - pairs
+        self.cr += piece.count(b"\r") - pairs
+
+    def finish(self) -> None:
+        """The text is over."""
+        self.cr += self.after_return
+        self.after_return = False
+
+
 @dataclass(frozen=True)
 class Content:
     """What reading a text told. Shares are between 0 and 1; see `survey.py` for what they count."""
@@ -82,10 +111,17 @@ class TextFacts:
     vocabulary_filled: int | None = None  # ids that the tokenizer has
     epochs: float | None = None
     content: Content | None = None
+    read_ends: LineEnds | None = None  # of a text that was looked at and not prepared
+
+    @property
+    def ends(self) -> Content | LineEnds | None:
+        """The line ends, where they are known."""
+        return self.content or self.read_ends
 
     def as_json(self) -> dict[str, Any]:
         """Return the facts as plain JSON, with the table as it is shown."""
-        return {"version": VERSION, **asdict(self), "table": [list(row) for row in self.rows()]}
+        facts = {name: value for name, value in asdict(self).items() if name != "read_ends"}
+        return {"version": VERSION, **facts, "table": [list(row) for row in self.rows()]}
 
     def rows(self) -> list[tuple[str, str]]:
         """The table: what is known, one fact a row."""
@@ -96,8 +132,8 @@ class TextFacts:
             rows.append(("Characters", f"{self.train_characters:,} training, {self.val_characters:,} validation"))
         if self.train_tokens is not None and self.val_tokens is not None:
             rows.append(("Tokens", f"{self.train_tokens:,} training, {self.val_tokens:,} validation"))
-        if self.content is not None:
-            rows.append(("Line ends", line_ends_text(self.content)))
+        if self.ends is not None:
+            rows.append(("Line ends", line_ends_text(self.ends)))
         if self.vocabulary_filled is not None:
             rows.append(("Vocabulary", self._vocabulary()))
         if self.content is not None:
@@ -189,7 +225,7 @@ def uniform_text(facts: TextFacts) -> str:
     return f"({rows}; {math.log(occurring):.4f} over the {occurring:,} tokens that occur)"
 
 
-def line_ends_text(content: Content) -> str:
+def line_ends_text(content: Content | LineEnds) -> str:
     """Say which line ends a text has, the commonest first."""
     counts = {name: getattr(content, name) for name in _NAMES_OF_ENDS}
     found = sorted((name for name in counts if counts[name]), key=lambda name: -counts[name])

@@ -60,6 +60,7 @@ class Finding:
 def findings(plan: Plan, facts: TextFacts) -> Iterator[Finding]:
     """Everything there is to say, errors first."""
     if facts.content is None or facts.train_tokens is None or facts.val_tokens is None:
+        yield from _line_ends(facts)
         return
     yield from _too_short(plan, facts, facts.train_tokens, facts.val_tokens)
     yield from _overlap(plan, facts, facts.content.overlap)
@@ -129,15 +130,16 @@ def _overlap(plan: Plan, facts: TextFacts, overlap: float) -> Iterator[Finding]:
 
 
 def _line_ends(facts: TextFacts) -> Iterator[Finding]:
-    content = facts.content
-    assert content is not None
-    other, every = content.crlf + content.cr, content.lf + content.crlf + content.cr
+    ends = facts.ends
+    if ends is None:
+        return
+    other, every = ends.crlf + ends.cr, ends.lf + ends.crlf + ends.cr
     if not every or other / every < _CR_SAID:
         return
     yield Finding(
         "line-ends",
         "warning",
-        f"The text's line ends are {line_ends_text(content)}. Each CR is a token of its own, which the model learns to "
+        f"The text's line ends are {line_ends_text(ends)}. Each CR is a token of its own, which the model learns to "
         "write and a prompt typed here does not have.",
         "With data_config.line_ends: lf every line end is read as one LF; the files stay as they are.",
         LINE_ENDS,

@@ -73,14 +73,25 @@ def are_tensors(data: DataConfig) -> bool:
 
 
 def corpora_of(
-    plan: Plan, folder: Path, own: OwnOutput, *, allow_download: bool = True, progress: bool = True
+    plan: Plan,
+    folder: Path,
+    own: OwnOutput,
+    *,
+    allow_download: bool = True,
+    progress: bool = True,
+    most: int | None = None,
 ) -> tuple[Corpus, ...]:
-    """Find a plan's text: one corpus that is split, or one to train on and one held out. Raises TricksterError."""
+    """Find a plan's text: one corpus that is split, or one to train on and one held out. Raises TricksterError.
+
+    `most`: how many files of a folder are looked at, see `text_files`.
+    """
     data, corpora = plan.data, []
     if data.train_data is None or data.val_data is None:
-        corpora.append(resolve_corpus(data.corpus, folder, allow_download=allow_download, progress=progress, own=own))
+        corpora.append(
+            resolve_corpus(data.corpus, folder, allow_download=allow_download, progress=progress, own=own, most=most)
+        )
     else:
-        corpora += [text_files(name, folder, own=own) for name in (data.train_data, data.val_data)]
+        corpora += [text_files(name, folder, most, own=own) for name in (data.train_data, data.val_data)]
     return tuple(replace(corpus, lf=data.line_ends == "lf") for corpus in corpora)
 
 
@@ -135,11 +146,11 @@ def identity(files: Iterable[CorpusFile]) -> list[list[object]]:
     return [[str(file.path.absolute()), file.size, file.modified_ns, file.changed_ns] for file in files]
 
 
-def resolved_text(plan: Plan, folder: Path, own: OwnOutput) -> tuple[Corpus, ...]:
+def resolved_text(plan: Plan, folder: Path, own: OwnOutput, most: int | None = None) -> tuple[Corpus, ...]:
     """A plan's text where it is on this machine, without fetching any; empty where it is not, or is tokens."""
     if are_tensors(plan.data) or (plan.data.train_data is None) != (plan.data.val_data is None):
         return ()
     try:
-        return corpora_of(plan, folder, own, allow_download=False, progress=False)
+        return corpora_of(plan, folder, own, allow_download=False, progress=False, most=most)
     except (TricksterError, OSError):
         return ()

@@ -15,7 +15,7 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.data.batches import Tokens, even_portions
 from trickster_engine.data.dataset import MEASURED_TOKENS, Dataset
 from trickster_engine.data.description import Description, Part
-from trickster_engine.data.facts import CONTENT_FILE, Content, TextFacts, facts_from, kept_facts
+from trickster_engine.data.facts import CONTENT_FILE, Content, LineEnds, TextFacts, facts_from, kept_facts
 from trickster_engine.data.overlap import WINDOW, Overlap, Repetition, all_hashes
 from trickster_engine.files import write_json_atomically
 from trickster_engine.progress_bar import tqdm
@@ -57,7 +57,7 @@ def _survey(dataset: Dataset, joined: bool, progress: bool, interrupt: Callable[
     tokenizer = dataset.tokenizer
     window = max(1, min(WINDOW, dataset.train_characters, dataset.val_characters))
     size = min(len(dataset.train), SURVEYED_TOKENS)
-    ends = _LineEnds()
+    ends = LineEnds()
     validation = tokenizer.to_bytes(even_portions(dataset.val, MEASURED_TOKENS))
     overlap = Overlap(np.concatenate([np.empty(0, np.uint64), *all_hashes([validation], window)]))
     bytes_per_token = max(1.0, len(validation) / max(1, min(len(dataset.val), MEASURED_TOKENS)))
@@ -105,30 +105,3 @@ def _blocks(tokens: Tokens, most: int) -> Iterator[npt.NDArray[np.integer]]:
         else:
             start = number * (len(tokens) - _BLOCK) // max(1, portions - 1)
             yield np.asarray(tokens[start : start + _BLOCK])
-
-
-class _LineEnds:
-    """Counts line ends in a text that comes in pieces."""
-
-    def __init__(self) -> None:
-        self.lf = self.crlf = self.cr = 0
-        self._return_before = False
-
-    def add(self, piece: bytes) -> None:
-        """Count those of a piece; a CR at its end waits for what follows."""
-        if not piece:
-            return
-        if self._return_before:
-            piece = b"\r" + piece
-        self._return_before = piece.endswith(b"\r")
-        if self._return_before:
-            piece = piece[:-1]
-        pairs = piece.count(b"\r\n")
-        self.crlf += pairs
-        self.lf += piece.count(b"\n") - pairs
-        self.cr += piece.count(b"\r") - pairs
-
-    def finish(self) -> None:
-        """The text is over."""
-        self.cr += self._return_before
-        self._return_before = False
