@@ -75,8 +75,8 @@ class Repetition:
     @property
     def share(self) -> float:
         """The share of windows that have come before."""
-        kept = np.concatenate(self._kept) if self._kept else np.empty(0, np.uint64)
-        return 1 - len(np.unique(kept)) / len(kept) if len(kept) else 0.0
+        kept = np.sort(np.concatenate(self._kept)) if self._kept else np.empty(0, np.uint64)
+        return float(np.count_nonzero(kept[1:] == kept[:-1]) / len(kept)) if len(kept) else 0.0
 
 
 class Overlap:

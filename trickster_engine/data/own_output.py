@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from trickster_engine.config.yaml_document import LONGEST_TEXT
 from trickster_engine.files import open_plain, path_meant
 
 _CONFIG_SUFFIXES = (".yaml", ".yml")
-_SECTION = re.compile(rb"^(" + "|".join(SECTIONS).encode() + rb")[ \t]*:", re.MULTILINE)
+_SECTION = re.compile(rb"^\{?[\"']?(" + "|".join(SECTIONS).encode() + rb")[\"']?[ \t]*:", re.MULTILINE)
 #: Of a run directory; `runs` builds on this package, and a test holds these names to its own.
 _RUN_FILES = ("events.jsonl", "config.yaml")
 _MODEL_FILES = ("model.safetensors", "model.safetensors.index.json")
@@ -77,12 +78,12 @@ def kind_of_output(folder: Path) -> str | None:
 
 
 def is_config(path: Path, size: int) -> bool:
-    """Whether a file is a config for Trickster: YAML with two of its sections."""
+    """Whether a file is a config for Trickster: YAML with one of its sections."""
     if path.suffix.lower() not in _CONFIG_SUFFIXES or size > LONGEST_TEXT:
         return False
     try:
         with open_plain(path, follow_links=True) as stream:
-            return len(set(_SECTION.findall(stream.read(LONGEST_TEXT)))) > 1
+            return _SECTION.search(stream.read(LONGEST_TEXT).removeprefix(BOM_UTF8)) is not None
     except OSError:
         return False
 
