@@ -100,8 +100,9 @@ class JsonWatcher:
     """One event a line on standard output, as in `events.jsonl`."""
 
     def ready(self, run: RunDirectory, plan: Plan, identity: RunIdentity) -> None:
-        """Say where the run is written."""
-        print(json_text({"kind": "run", "id": run.id, "path": str(run.path)}), flush=True)
+        """Say where the run is written, and what was read."""
+        text = identity.data.get("text")
+        print(json_text({"kind": "run", "id": run.id, "path": str(run.path), "text": text}), flush=True)
 
     def event(self, event: Event) -> None:
         """Print one event."""

@@ -173,6 +173,7 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "corpus-changed": "A file was written to while it was read. Try again once nothing writes to it.",
         "corpus-empty": "The text is empty.",
         "corpus-is-the-config": "`corpus` names the config itself. Name a text file, or a folder of text files.",
+        "corpus-is-a-run": "`corpus` names the folder of a run. What Trickster has written is not read as text.",
         "corpus-not-a-file": "`corpus` names a device, a pipe or the like. Name a text file, or a folder of them.",
         "corpus-wrong-sum": "The file in `TRICKSTER_CORPUS_DIR` is not the Tiny Shakespeare that is expected.",
         "unknown-characters": "The text has characters that its tokenizer does not know.",

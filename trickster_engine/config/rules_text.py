@@ -38,6 +38,7 @@ _ROOMY = 10
 _COUNTED_BYTES = 4 << 20  # files up to this size are read, to tell characters from bytes
 _MOST_HELD_OUT = 0.3  # a larger share for validation is not proposed
 _SHAKESPEARE_BYTES = 1_115_394
+_HOLDS_NONE = ("corpus-no-text-files", "corpus-is-the-config", "corpus-is-a-run")
 _OUTPUTS = (OUTPUT, "output_config.checkpoint_dir", "output_config.log_dir")
 
 
@@ -70,7 +71,7 @@ def corpus_holds_text(settings: Settings) -> Iterator[Problem]:
     if path is None or not exists(path):
         return
     found = _text_of(settings, corpus)
-    if isinstance(found, TricksterError) and found.code in ("corpus-no-text-files", "corpus-is-the-config"):
+    if isinstance(found, TricksterError) and found.code in _HOLDS_NONE:
         message = f"{found.message} {found.advice}"
         yield settings.problem("corpus-no-text", "error", message, CORPUS)
     elif found == 0:

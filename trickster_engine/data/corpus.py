@@ -28,7 +28,7 @@ from trickster_engine.data.folder import (
     unreadable,
     walk,
 )
-from trickster_engine.data.own_output import NOTHING, OwnOutput
+from trickster_engine.data.own_output import NOTHING, RUN, OwnOutput, kind_of_output
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import in_command, open_plain, path_meant
 
@@ -176,8 +176,8 @@ def resolve_corpus(
     `shakespeare` is taken from the folder in TRICKSTER_CORPUS_DIR, else from the user's cache, else downloaded when
     `allow_download`. The names `shakespeare` and `python` win over files called so; write `./python` for such a file.
     `own` is left out of a folder, of which `most` files are looked at. Raises TricksterError: corpus-missing,
-    corpus-unreadable, corpus-empty, corpus-not-a-file, corpus-no-text-files, corpus-is-the-config, corpus-wrong-sum,
-    corpus-unavailable.
+    corpus-unreadable, corpus-empty, corpus-not-a-file, corpus-no-text-files, corpus-is-the-config, corpus-is-a-run,
+    corpus-wrong-sum, corpus-unavailable.
     """
     if name == "shakespeare":
         return _shakespeare(allow_download=allow_download, progress=progress)
@@ -298,6 +298,12 @@ def text_files(name: str, folder: Path, most: int | None = None, *, own: OwnOutp
     except OSError as error:
         raise unreadable(Path(name), error) from error
     if stat.S_ISDIR(status.st_mode):
+        if kind_of_output(path) == RUN:
+            raise TricksterError(
+                "corpus-is-a-run",
+                f"{path} is the folder of a run: what Trickster has written is not read as text.",
+                "Name a text file, or a folder of text files.",
+            )
         files, left_out = walk(path, lambda file: file.suffix.lower() in TEXT_SUFFIXES, own=own, most=most)
         if not any(file.size for file in files):
             raise nothing_taken(path, left_out)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,7 @@ class TextFacts:
 
     def as_markdown(self) -> str:
         """The table for a hover."""
-        return "\n".join(["| | |", "|:--|:--|", *(f"| {name} | {_in_cell(value)} |" for name, value in self.rows())])
+        return markdown_table(self.rows())
 
     def _text(self) -> str:
         source = self.source
@@ -239,6 +239,11 @@ def share_text(share: float) -> str:
     if 0.9995 <= share < 1:
         return "more than 99.9%"
     return f"{share:.1%}"
+
+
+def markdown_table(rows: Iterable[Sequence[str]]) -> str:
+    """Facts as a table of Markdown."""
+    return "\n".join(["| | |", "|:--|:--|", *(f"| {name} | {_in_cell(value)} |" for name, value in rows)])
 
 
 def _in_cell(text: str) -> str:

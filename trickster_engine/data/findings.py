@@ -17,6 +17,7 @@ from trickster_engine.data.facts import TextFacts, line_ends_text, share_text
 from trickster_engine.errors import TricksterError
 
 CORPUS = "data_config.corpus"
+TRAINING = "data_config.train_data"
 VALIDATION = "data_config.val_data"
 FRACTION = "data_config.val_fraction"
 LENGTH = "model_config.max_seq_len"
@@ -46,7 +47,9 @@ class Finding:
         """The finding at its place in a config."""
         best = self.fixes[:1]
         fixes = tuple(settings.write(*fix, preferred=fix in best) for fix in self.fixes)
-        return settings.problem(self.code, self.severity, f"{self.message} {self.advice}", self.key, fixes=fixes)
+        given = [key for key in (self.key, CORPUS, TRAINING) if settings.is_given(key)]
+        key = given[0] if given else self.key
+        return settings.problem(self.code, self.severity, f"{self.message} {self.advice}", key, fixes=fixes)
 
     def as_json(self) -> dict[str, str]:
         """The finding as plain JSON."""

@@ -22,6 +22,7 @@ _SECTION = re.compile(rb"^\{?[\"']?(" + "|".join(SECTIONS).encode() + rb")[\"']?
 #: Of a run directory; `runs` builds on this package, and a test holds these names to its own.
 _RUN_FILES = ("events.jsonl", "config.yaml")
 _MODEL_FILES = ("model.safetensors", "model.safetensors.index.json")
+RUN = "a run of Trickster"
 _RUN_NAME = re.compile(r".-\d{3,}")
 
 
@@ -69,7 +70,7 @@ def own_folders(written: tuple[str | None, ...], folder: Path, config: Path | No
 def kind_of_output(folder: Path) -> str | None:
     """What of Trickster's a folder holds, in words; None where it holds none of it."""
     if all(os.path.isfile(folder / name) for name in _RUN_FILES):  # noqa: PTH113 - Path.is_file may raise
-        return "a run of Trickster"
+        return RUN
     if any(os.path.isfile(folder / name) for name in _MODEL_FILES):  # noqa: PTH113
         return "a model"
     if _RUN_NAME.search(folder.name) and os.path.isfile(folder / "log.txt"):  # noqa: PTH113

@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+from trickster_engine.data.facts import markdown_table
 from trickster_engine.printable import printable_text
 from trickster_engine.report.names import has_long_tokens, predictors
 
@@ -89,6 +90,10 @@ def _prepare(data: Any) -> str:
     title = f"# {data['name']}"
     train, val = data["train_tokens"], data["val_tokens"]
     blocks = [title, f"{train:,} tokens to train on, {val:,} held out."]
+    if text := data.get("text"):
+        blocks.append(markdown_table(text["table"]))
+    for one in data.get("findings", []):
+        blocks.append(f"**{one['severity'].capitalize()}**: {one['message']} {one['advice']}")
     baselines = data.get("baselines")
     if isinstance(baselines, dict):
         baselines = [{"name": name, "nats": nats} for name, nats in baselines.items()]

@@ -350,6 +350,14 @@ CASES = [
         words=("names the config itself",),
         read=False,
     ),
+    Case(
+        "the folder of a run",
+        {"runs/my-001/events.jsonl": "{}", "runs/my-001/config.yaml": "x: 1", "runs/my-001/samples.md": PLAY},
+        {"corpus": "runs/my-001"},
+        said={"corpus-no-text": "error"},
+        words=("is the folder of a run",),
+        read=False,
+    ),
     Case("half to measure on", {"a.txt": PLAY}, {"val_fraction": 0.5}, text=PLAY),
 ]
 
