@@ -171,8 +171,9 @@ def test_a_prompt_may_begin_with_a_dash(
 def test_set_takes_a_text_as_it_is(prompt: str, tiny_config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     path = tiny_config()
     assert main(["check", str(path), "--set", f"sampling_config.prompt={prompt}", "--json"]) == 0
+    capsys.readouterr()
     assert main(["presets", "nano", "--set", f"sampling_config.prompt={prompt}"]) == 0
-    plan = check(capsys.readouterr().out.partition("}\n")[2]).plan
+    plan = check(capsys.readouterr().out).plan
     assert plan is not None
     assert plan.sampling.prompt == prompt
 
