@@ -102,14 +102,14 @@ def train_with_other_machines(
     plan = session.plan
     check_torch_device(chosen_device(plan), processes)
     prepare_data(session)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="trickster-", suffix=".yaml") as file:
-        file.write(text)
-        file.flush()
+    with tempfile.TemporaryDirectory(prefix="trickster-") as folder:
+        config = Path(folder, "config.yaml")
+        config.write_text(text, encoding="utf-8")
         meeting = ["c10d"] if local_address is None else [SEVERAL_MACHINES, "--local-addr", local_address]
         options = ["--rdzv-backend", *meeting, *options, "--nproc-per-node", str(processes)]
         environment = {**process_environment(processes, plan.device.sharding), **_network(local_address)}
         with _ending_when_cut_off():
-            run_torchrun(options, session, environment, [file.name])
+            run_torchrun(options, session, environment, [str(config)])
     return _outcome(session.run)
 
 
