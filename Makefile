@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test check check-python test-python setup lock generate bench clean help
+.PHONY: train test test-ranges check check-python test-python setup lock generate bench clean help
 
 help:
 	@echo "make train   train the smallest model and see proof that it learned"
@@ -19,16 +19,15 @@ train: setup
 
 setup: $(STAMP)
 
-# What is installed, and with which sums, stands in requirements/; PyTorch is chosen by pip for this machine.
+# What is installed, and with which sums, stands in requirements/; the build of PyTorch is chosen for this machine.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
-TORCH := $(shell grep -o 'torch==[0-9.]*' pyproject.toml)
 
-$(STAMP): pyproject.toml requirements/training.txt
+$(STAMP): pyproject.toml requirements/training.txt requirements/torch.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "Trickster needs Python 3.10 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes --no-deps -r requirements/training.txt
-	$(PIP) $(TORCH)
+	$(BIN)/python requirements/install_torch.py
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -48,6 +47,11 @@ test: check test-python test-extension test-workbench test-workbench-oldest
 
 test-python: $(DEV_STAMP)
 	$(BIN)/pytest -n 3 --dist loadgroup tests
+
+# The oldest and the newest packages that pyproject.toml allows, each in an environment of its own. With another Python:
+# make test-ranges RANGES="--python python3.13"
+test-ranges: $(DEV_STAMP)
+	$(BIN)/python -m tests.shipping.ranges $(RANGES)
 
 # The newest packages that pyproject.toml allows, with their sums. Needs uv.
 lock:
