@@ -41,7 +41,8 @@ check: check-python check-extension
 check-python: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	for system in linux darwin win32; do \
+		$(BIN)/mypy --platform $$system --cache-dir .mypy_cache/$$system || exit 1; done
 
 test: check test-python test-extension test-workbench test-workbench-oldest
 

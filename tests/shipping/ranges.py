@@ -44,7 +44,7 @@ def environment(end: str, python: str) -> Path:
     scripts = Path(sysconfig.get_path("scripts", vars={"base": str(folder), "platbase": str(folder)}))
     program = scripts / ("python.exe" if os.name == "nt" else "python")
     ours = [at(end, one) for one in (*wanted("dependencies"), *wanted("server"))]
-    tools = [str(one) for one in wanted("dev") if one.name in TOOLS] + ["packaging", "setuptools"]
+    tools = [str(one) for one in wanted("dev") if one.name in TOOLS] + ["packaging", "setuptools>=77"]
     pip = [str(program), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, *ours, *tools], check=True)
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], check=True)
