@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test test-ranges check check-python test-python setup lock generate bench clean help
+.PHONY: train test test-fast test-ranges check check-python test-python setup lock generate bench clean help
 
 help:
 	@echo "make train   train the smallest model and see proof that it learned"
 	@echo "make test    every check and every test"
+	@echo "make test-fast   what most changes touch, in minutes"
 	@echo "make check   linters and types only"
 	@echo "make code    VS Code on a sample folder with the extension loaded"
 	@echo "make vsix    package the extension"
@@ -48,6 +49,14 @@ test: check test-python test-extension test-workbench test-workbench-oldest
 
 test-python: $(DEV_STAMP)
 	$(BIN)/pytest -n 3 --dist loadgroup tests
+
+# What most changes touch, in a few minutes: config, model, data, estimates, and the server without long training.
+FAST := tests/engine/config tests/engine/model tests/engine/data tests/engine/estimates tests/engine/test_events.py \
+	tests/engine/test_files.py tests/engine/test_runs.py tests/engine/test_sampling.py tests/engine/training/test_loop.py \
+	tests/engine/training/test_muon.py tests/server/test_messages.py tests/server/test_editor_features.py \
+	tests/server/test_positions.py tests/server/test_trust.py tests/walkthroughs/test_configs.py tests/walkthroughs/test_pages.py
+test-fast: $(DEV_STAMP)
+	$(BIN)/pytest -n 2 --dist loadgroup -q $(FAST)
 
 # The oldest and the newest packages that pyproject.toml allows, each in an environment of its own. With another Python:
 # make test-ranges RANGES="--python python3.13"
