@@ -27,7 +27,7 @@ TESTS = (
     "tests/engine/training/test_precision.py", "tests/engine/test_cli.py", "tests/server/test_messages.py",
 )  # fmt: skip
 #: Of the tools that test, no end of a range is wanted.
-TOOLS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "pytest-lsp", "packaging")
+TOOLS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "pytest-lsp", "tensorboard", "transformers")
 
 
 def at(end: str, requirement: Requirement) -> str:
