@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import re
 import secrets
@@ -43,6 +45,8 @@ FILES = (
     "best.json", "latest.json",
 )  # fmt: skip
 FOLDERS = ("checkpoints", "final", "tensorboard", "wandb")
+#: A folder with events and one of these holds a run.
+_BESIDE_EVENTS = (CONFIG_FILE, IDENTITY_FILE)
 _RUN_NAME = re.compile(r"(?P<name>.+)-(?P<number>\d{3,})")
 _IDENTITY_BYTES = 1 << 20
 _CONFIG_BYTES = 16 << 20
@@ -103,7 +107,9 @@ class RunDirectory:
         """
         path = self.path / IDENTITY_FILE
         try:
-            return from_stored(RunIdentity, read_json(path, _IDENTITY_BYTES))
+            stored = read_json(path, _IDENTITY_BYTES)
+            _check_sum(stored)
+            return from_stored(RunIdentity, stored)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except NotAPlainFileError as error:
@@ -137,7 +143,9 @@ class RunDirectory:
     def write_identity(self, identity: RunIdentity) -> None:
         """Write `run.json`. A resumed run keeps the one it has."""
         if not os.path.lexists(self.path / IDENTITY_FILE):
-            write_json_atomically(self.path / IDENTITY_FILE, asdict(identity))
+            values = asdict(identity)
+            sums = {"keys": list(values), "sha256": _sum_of(list(values.values()))}
+            write_json_atomically(self.path / IDENTITY_FILE, {**values, "sum": sums})
 
     def plan(self) -> Plan | None:
         """The config that is trained, or None where it cannot be read."""
@@ -242,6 +250,20 @@ class RunDirectory:
         return summarize(self)
 
 
+def _sum_of(values: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _check_sum(stored: object) -> None:
+    """Raise ValueError where `run.json` is not as it was written. Keys that somebody has added do no harm."""
+    if not isinstance(stored, dict) or "sum" not in stored:
+        return  # written before there were sums, or refused for what else it is
+    sums = stored["sum"]
+    keys = sums.get("keys") if isinstance(sums, dict) else None
+    if not isinstance(keys, list) or sums.get("sha256") != _sum_of([stored.get(str(key)) for key in keys]):
+        raise ValueError("it was changed after it was written")
+
+
 def config_unreadable(path: Path, error: OSError | UnicodeDecodeError) -> TricksterError:
     """The error for a run's config that is there and tells nothing."""
     why = reason(error) if isinstance(error, OSError) else "it is not text in UTF-8"
@@ -253,9 +275,8 @@ def config_unreadable(path: Path, error: OSError | UnicodeDecodeError) -> Tricks
 
 
 def is_run_directory(path: Path) -> bool:
-    """Whether a folder holds a run. One that may not be looked into holds none."""
-    # Not Path.is_file, which before Python 3.14 raises where a folder cannot be entered.
-    return os.path.isfile(path / EVENTS_FILE) and os.path.isfile(path / CONFIG_FILE)  # noqa: PTH113
+    """Whether a folder holds a run, also one whose files were replaced. One that may not be looked into holds none."""
+    return os.path.lexists(path / EVENTS_FILE) and any(os.path.lexists(path / name) for name in _BESIDE_EVENTS)
 
 
 def find_runs(output_dir: Path) -> Iterator[RunDirectory]:

@@ -28,6 +28,15 @@ def _fenced(text: str) -> str:
     return f"{fence}text\n{shown.rstrip()}\n{fence}"
 
 
+def _inline(text: str) -> str:
+    """Text in a line, as it is: nothing in it is read as Markdown."""
+    shown = " ".join(printable(text).split())
+    fence = "`"
+    while fence in shown:
+        fence += "`"
+    return f"{fence} {shown} {fence}"
+
+
 def _compare(data: Any) -> str:
     blocks = ["# Proof of learning", "Loss on the held-out text:"]
     rows = ["| | nats a token | bits a character |", "|:--|--:|--:|"]
@@ -48,7 +57,7 @@ def _compare(data: Any) -> str:
         rows.append(f"| {name} | {one['real_word_share']:.1%} | {one['longest_copied_run']} |")
     blocks += ["## Words and copies", about, "\n".join(rows)]
     if copied := data["texts"].get("this model", {}).get("copied"):
-        blocks.append(f"The model's longest copy from the training text: {copied!r}.")
+        blocks.append(f"The model's longest copy from the training text: {_inline(copied)}.")
     return "\n\n".join(blocks) + "\n"
 
 
@@ -87,7 +96,7 @@ def _inspect(data: Any) -> str:
 
 
 def _prepare(data: Any) -> str:
-    title = f"# {data['name']}"
+    title = f"# {_inline(data['name'])}"
     train, val = data["train_tokens"], data["val_tokens"]
     blocks = [title, f"{train:,} tokens to train on, {val:,} held out."]
     if text := data.get("text"):
