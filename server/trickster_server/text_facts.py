@@ -12,7 +12,7 @@ from pathlib import Path
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.cache import known_cache_directory
 from trickster_engine.data.corpus import MOST_FILES_DESCRIBED, CorpusFile, read_text_chunks
-from trickster_engine.data.facts import LineEnds, TextFacts, facts_from, kept_facts, source_of
+from trickster_engine.data.facts import LineEnds, TextFacts, kept_facts, source_of, unread_facts
 from trickster_engine.data.index import files_of, known_dataset, resolved_text
 from trickster_engine.data.own_output import own_output
 from trickster_engine.errors import TricksterError
@@ -36,7 +36,7 @@ def look_at_text(plan: Plan, config: Path) -> TextFacts | None:
     files = files_of(corpora)
     small = corpora[0].kind != "python" and sum(file.size for file in files) <= _READ_BYTES
     ends = _line_ends(files) if small and plan.data.line_ends == "keep" else None
-    return replace(facts_from(plan, source, None), read_ends=ends)
+    return replace(unread_facts(plan, source), read_ends=ends)
 
 
 @lru_cache(maxsize=8)

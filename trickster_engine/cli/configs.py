@@ -34,7 +34,7 @@ from trickster_engine.system.units import duration_text
 
 def add_commands(commands: Subcommands) -> None:
     """Register the commands of this file."""
-    checking = commands.add_parser("check", help="say what is wrong with a config, and where")
+    checking = commands.add_parser("check", help="say what is wrong with a config and its text, and what was read")
     add_config(checking)
     add_json(checking)
     checking.set_defaults(run=_check)

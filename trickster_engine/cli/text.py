@@ -9,7 +9,7 @@ from trickster_engine.config.check import settings_of
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem
 from trickster_engine.data.cache import known_cache_directory
-from trickster_engine.data.facts import TextFacts, facts_from, kept_facts, source_of
+from trickster_engine.data.facts import TextFacts, kept_facts, source_of, unread_facts
 from trickster_engine.data.findings import CORPUS, VOCABULARY, findings
 from trickster_engine.data.index import files_of, known_dataset, resolved_text
 from trickster_engine.data.own_output import own_output
@@ -64,7 +64,7 @@ def _facts(plan: Plan, path: Path, progress: bool) -> tuple[TextFacts | None, st
             facts = kept_facts(plan, source_of(corpora), known) if known is not None else None
             if facts is None:
                 note = f"The text was not read: it has {size_text(size)}. trickster prepare reads it, once."
-                return facts_from(plan, source_of(corpora), None), note
+                return unread_facts(plan, source_of(corpora)), note
             return facts, ""
     dataset = prepare(plan, folder, config=path, progress=progress, allow_download=False)
     return text_facts(plan, dataset, progress=progress), ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,10 +15,11 @@ from typing import Any
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.corpus import Corpus
-from trickster_engine.data.description import Description, read_description
+from trickster_engine.data.description import Part, read_description
 from trickster_engine.data.folder import left_out_text
 from trickster_engine.estimates.compute import epochs
 from trickster_engine.files import read_json
+from trickster_engine.printable import printable
 from trickster_engine.sealed import unseal
 from trickster_engine.system.units import size_text, times_text
 
@@ -26,6 +28,7 @@ VERSION = 1
 #: Beside a dataset; the number changes with the meaning, so that an older one is measured again.
 CONTENT_FILE = "text-facts-1.json"
 _CONTENT_BYTES = 1 << 16
+_MARKS = re.compile(r"[\\`*_\[\]<>|~!]")
 _NAMES_OF_ENDS = {"lf": "LF", "crlf": "CRLF (Windows)", "cr": "CR (old Mac)"}
 
 
@@ -184,17 +187,16 @@ def _title(corpus: Corpus) -> str:
     return corpus.title if corpus.title.strip("./\\") else f"{corpus.path.resolve().name}/"
 
 
-def facts_from(
-    plan: Plan, source: Source, prepared: Description | None, filled: int | None = None, content: Content | None = None
-) -> TextFacts:
-    """The facts of a plan's text, prepared or not."""
+def unread_facts(plan: Plan, source: Source) -> TextFacts:
+    """The facts of a plan's text before it is read."""
     model, steps = plan.model, plan.training.max_steps
-    known = TextFacts(source, plan.data.tokenizer, model.max_seq_len, steps, model.vocab_size)
-    if prepared is None:
-        return known
-    train, val = prepared.train, prepared.val
+    return TextFacts(source, plan.data.tokenizer, model.max_seq_len, steps, model.vocab_size)
+
+
+def read_facts(plan: Plan, source: Source, train: Part, val: Part, filled: int, content: Content) -> TextFacts:
+    """The facts of a plan's text that was prepared, with a tokenizer of `filled` ids, and surveyed."""
     return replace(
-        known,
+        unread_facts(plan, source),
         train_characters=train.characters,
         val_characters=val.characters,
         train_tokens=train.tokens,
@@ -212,7 +214,8 @@ def kept_facts(plan: Plan, source: Source, directory: Path) -> TextFacts | None:
         value = unseal(read_json(directory / CONTENT_FILE, _CONTENT_BYTES), description.fingerprint)
         filled = value["filled"]
         if type(filled) is int:
-            return facts_from(plan, source, description, filled, Content.from_json(value))
+            content = Content.from_json(value)
+            return read_facts(plan, source, description.train, description.val, filled, content)
     return None
 
 
@@ -247,4 +250,5 @@ def markdown_table(rows: Iterable[Sequence[str]]) -> str:
 
 
 def _in_cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ").replace("`", "'")
+    """A value as text: names of files are nobody's Markdown."""
+    return _MARKS.sub(r"\\\g<0>", printable(" ".join(text.split())))

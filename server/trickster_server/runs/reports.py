@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from trickster_engine.data.facts import markdown_table
-from trickster_engine.printable import printable_text
+from trickster_engine.printable import printable, printable_text
 from trickster_engine.report.names import has_long_tokens, predictors
 
 
