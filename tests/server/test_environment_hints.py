@@ -145,7 +145,7 @@ def test_what_was_read_is_shown_without_reading_it_again(folder: Path, monkeypat
     (folder / "books").mkdir()
     (folder / "books/a.txt").write_bytes(b"to be or not to be\r\n" * 1_000)
     (folder / "books/cover.png").write_bytes(b"\x89PNG")
-    (folder / "books/[x](command:y).log").touch()
+    (folder / "books/[x](y).log").touch()
     document = document_of(folder, **{"data_config.corpus": "books", "sampling_config.prompt": '"to be"'})
     plan = document.checked.plan
     assert plan is not None and document.path is not None
@@ -158,7 +158,7 @@ def test_what_was_read_is_shown_without_reading_it_again(folder: Path, monkeypat
 
     hover, found = seen()
     assert (
-        "| Left out | binary: cover.png; without a text ending: \\[x\\](command:y).log |" in hover
+        "| Left out | binary: cover.png; without a text ending: \\[x\\](y).log |" in hover
         and "| Line ends | 1,000 CRLF (Windows) |" in hover
     )
     assert "Overlap" not in hover and "Prepare Dataset" in hover
