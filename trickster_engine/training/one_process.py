@@ -29,7 +29,7 @@ from trickster_engine.sampling import encode_prompt
 from trickster_engine.training import guards
 from trickster_engine.training.backend_settings import require_done, settled_before
 from trickster_engine.training.checkpoints import Checkpoint, CheckpointStore, TrainerState, write_final
-from trickster_engine.training.loop import Trainer
+from trickster_engine.training.loop import Trainer, is_evaluated
 from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.recorder import Recorder, SilentRecorder
 from trickster_engine.training.run_config import read_config
@@ -114,6 +114,8 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
         if team.leads:
             identity = _identity(session, dataset, backend)
             run.write_identity(identity)
+            if tracker is not None and resuming:
+                tracker.go_on_from(step, measured=state.last_eval_step == step or not is_evaluated(step, plan))
             recorder.ready(plan, identity)
             if checkpoint:
                 _finish_save(run, store, recorder, checkpoint)
