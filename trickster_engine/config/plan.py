@@ -212,7 +212,7 @@ class TrainingConfig:
         0,
         doc="The step at which the curve reaches min_learning_rate, where the rate then stays. 0 is max_steps.",
         effect="A run that is given more steps can go on at min_learning_rate, without climbing back up: "
-        "`trickster resume RUN --learning-rate floor` writes it.",
+        "`trickster resume RUN --set max_steps=N --learning-rate floor` writes it.",
         unit="steps",
         minimum=0,
         maximum=1_000_000_000,
@@ -223,8 +223,9 @@ class TrainingConfig:
         0,
         doc="The step from which the learning rate warms up a second time, and then falls until lr_decay_steps (a warm "
         "restart). 0: never.",
-        effect="Gives a run that has come to its end a second one: `trickster resume RUN --learning-rate rewarm` "
-        "writes it. The loss rises at first, and ends lower than it was when there are steps enough.",
+        effect="Gives a run that has come to its end a second one: "
+        "`trickster resume RUN --set max_steps=N --learning-rate rewarm` writes it. The loss rises at first, and ends "
+        "lower than it was when there are steps enough.",
         unit="steps",
         minimum=0,
         maximum=1_000_000_000,
