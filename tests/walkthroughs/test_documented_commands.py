@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,12 +9,12 @@ from typing import Any
 import pytest
 
 from tests.engine import test_bench, test_cli
+from tests.engine.conftest import subcommands
 from tests.engine.training import test_machines, test_processes
 from tests.engine.ttml import test_import_config, test_ttml_pickle
 from tests.walkthroughs.pages import PAGES as LESSON
 from tests.walkthroughs.pages import ROOT, page, shell_commands
 from tests.walkthroughs.reader import Done, Reader
-from trickster_engine import cli
 from trickster_engine.errors import EXIT_STOPPED
 
 PROGRAMS = "trickster|make|pip|python|source|code|npm|git|torchrun|tensorboard|wandb|curl"
@@ -77,24 +76,6 @@ def documented() -> list[str]:
             ):
                 found.append(words)
     return list(dict.fromkeys(line.strip() for line in found if line.strip()))
-
-
-def subcommands() -> dict[str, argparse.ArgumentParser]:
-    made: list[argparse.ArgumentParser] = []
-
-    class Stop(Exception):
-        pass
-
-    def stop(self: argparse.ArgumentParser, *_: object) -> None:
-        made.append(self)
-        raise Stop
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(argparse.ArgumentParser, "parse_args", stop)
-        with pytest.raises(Stop):
-            cli.main([])
-    (action,) = (one for one in made[0]._actions if isinstance(one, argparse._SubParsersAction))
-    return dict(action.choices)
 
 
 SUBCOMMANDS = subcommands()
