@@ -16,7 +16,7 @@ from trickster_engine.files import path_meant
 def from_run(run: Path, config: Path) -> str:
     """The way from a run's folder to a config, with `/`; empty where there is none, between two Windows drives."""
     try:
-        return Path(os.path.relpath(config.resolve(), run.resolve())).as_posix()
+        return Path(os.path.relpath(os.path.realpath(config), os.path.realpath(run))).as_posix()
     except ValueError:
         return ""
 
@@ -28,13 +28,14 @@ def config_origin(run: Path, recorded: str, way: str, output_dir: Callable[[], s
     made below the `output_dir` of its config. A copy of a project has its own.
     """
     then = Path(recorded)
+    there = _is_folder(then.parent)
     if way:
-        now = Path(os.path.normpath(run.resolve() / way))
-        if os.path.lexists(now) or (now.parent.is_dir() and not then.parent.is_dir()):
+        now = _at(run, way)
+        if os.path.lexists(now) or (not there and _is_folder(now.parent)):
             return now
-    elif not then.parent.is_dir() and (written := output_dir()) is not None:
+    elif not there and (written := output_dir()) is not None:
         guessed = from_folder(then, written, run)
-        if guessed is not None and guessed.parent.is_dir():
+        if guessed is not None and _is_folder(guessed.parent):
             return guessed
     return then
 
@@ -46,4 +47,13 @@ def from_folder(config: Path, output_dir: str, run: Path) -> Path | None:
         way = os.path.relpath(config, made_below / run.name)
     except ValueError:
         return None
-    return Path(os.path.normpath(run.resolve() / way))
+    return _at(run, way)
+
+
+def _at(run: Path, way: str) -> Path:
+    return Path(os.path.normpath(os.path.join(os.path.realpath(run), way)))  # noqa: PTH118 - as realpath: never raises
+
+
+def _is_folder(path: Path) -> bool:
+    # Not Path.is_dir, which before Python 3.14 raises where a folder above cannot be entered.
+    return os.path.isdir(path)  # noqa: PTH112
