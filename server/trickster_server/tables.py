@@ -254,10 +254,16 @@ def _batch(context: Context) -> str:
 
 def _rate(context: Context) -> str:
     training = context.plan.training
+    low, down = number_text(training.min_learning_rate), training.lr_decay_steps or training.max_steps
+    again, first_down = training.lr_restart_step, training.lr_restart_step or down
     words = (
         f"Climbs for {training.warmup_steps:,} steps to {number_text(training.learning_rate)}, then falls along a "
-        f"{training.lr_schedule} curve to {number_text(training.min_learning_rate)} at step {training.max_steps:,}."
+        f"{training.lr_schedule} curve to {low} at step {first_down:,}."
     )
+    if again:
+        words += f" There it warms up again, and is back at {low} at step {down:,}."
+    if down < training.max_steps:
+        words += f" It stays at {low} until step {training.max_steps:,}."
     return "\n\n".join([picture(training, context.images), words])
 
 
@@ -278,6 +284,8 @@ _SCHEDULE: dict[str, Callable[[Context], str]] = {
     "training_config.learning_rate": _rate,
     "training_config.min_learning_rate": _rate,
     "training_config.lr_schedule": _rate,
+    "training_config.lr_decay_steps": _rate,
+    "training_config.lr_restart_step": _rate,
     "training_config.batch_size": _batch,
     "training_config.gradient_accumulation_steps": _tokens_line,
     "training_config.log_interval": _every("log_interval"),

@@ -56,7 +56,8 @@ class ConsoleWatcher:
             rule = "-" * WIDTH
             self._write(f"{rule}\n{line_ends(event['prompt'] + event['text']).rstrip()}\n{rule}")
         elif event["kind"] == "warning":
-            self._write(f"warning: {event['message']}\n         {event['advice']}")
+            lines = [event["message"], *event["advice"].splitlines()]
+            self._write("warning: " + "\n         ".join(lines))
 
     def close(self) -> None:
         """Take the bar away."""

@@ -232,7 +232,7 @@ def print_comparison(
         raise TricksterError("not-a-run", f"{path} is not a run that has begun.", "List runs with: trickster runs")
     model, tokenizer, folder = load_model(path, checkpoint)
     plan = _as_trained(folder, plan)
-    dataset = trained_text(plan, identity, progress=not as_json)
+    dataset = trained_text(run, plan, identity, progress=not as_json)
     options = SamplingOptions.from_config(sampling or plan.sampling)
     result = compare(model, tokenizer, dataset, prompts, options, plan.training.seed)
     if as_json:

@@ -85,6 +85,9 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
     "Training": {
         "warmup-too-long": "The learning rate climbs for `warmup_steps` and then falls until `max_steps`. With as much "
         "warm-up as training it would never come down. A tenth of `max_steps` is usual.",
+        "curve-too-short": "`lr_decay_steps` says where the learning rate is back down at `min_learning_rate`, and "
+        "`lr_restart_step` where it warms up again. The last warm-up (`warmup_steps` long) must end before the way "
+        "down does.",
         "min-rate-above-rate": "`min_learning_rate` is where the curve ends after its way down from `learning_rate`, "
         "so it cannot be higher.",
         "rate-very-high": "With a rate this high the loss usually jumps or becomes NaN. Often a decimal has slipped.",

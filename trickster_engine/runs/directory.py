@@ -30,6 +30,7 @@ from trickster_engine.processes import ProcessIdentity
 from trickster_engine.refusals import cannot_write, reason, remedy
 from trickster_engine.runs.hold import EVENTS_FILE, LOCK_FILE
 from trickster_engine.runs.lock import Liveness, another_users, link_in_run, liveness, read_lock_holder, read_lock_uid
+from trickster_engine.runs.origin import config_origin
 from trickster_engine.runs.state import RunSummary, summarize
 from trickster_engine.stored import from_stored
 
@@ -76,6 +77,8 @@ class RunIdentity:
     baselines: dict[str, float]
     #: Random, from the run's birth: tells it from another run that takes its name. Empty in runs of before 0.2.
     uid: str = ""
+    #: The way from the run's folder to its config, where a project was moved since. Empty in runs of before 0.3.
+    config_from_run: str = ""
 
 
 class RunDirectory:
@@ -140,6 +143,15 @@ class RunDirectory:
         identity = self.identity()
         return read_lock_uid(self.path / LOCK_FILE) if identity is None else identity.uid
 
+    def origin(self, identity: RunIdentity) -> Path:
+        """The config that the run was made from, where it lies by now; it may be gone, and its folder is not."""
+
+        def output_dir() -> str | None:
+            plan = self.plan()
+            return plan.output.output_dir if plan else None
+
+        return config_origin(self.path, identity.config_path, identity.config_from_run, output_dir)
+
     def write_identity(self, identity: RunIdentity) -> None:
         """Write `run.json`. A resumed run keeps the one it has."""
         if not os.path.lexists(self.path / IDENTITY_FILE):
@@ -175,7 +187,7 @@ class RunDirectory:
         plan, identity = self.plan(), self.identity_if_readable()
         if plan is None or identity is None:
             return self.path / "checkpoints"
-        return self.checkpoints_meant(plan, Path(identity.config_path).parent)
+        return self.checkpoints_meant(plan, self.origin(identity).parent)
 
     def checkpoints_meant(self, plan: Plan, folder: Path) -> Path:
         """The same by a plan whose relative paths are relative to `folder`, for a run that has yet to begin."""

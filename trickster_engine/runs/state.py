@@ -150,7 +150,7 @@ def summarize(run: RunDirectory) -> RunSummary:
     return RunSummary(
         id=run.id,
         path=run.path,
-        config_path=identity.config_path if identity else None,
+        config_path=str(run.origin(identity)) if identity else None,
         status=state.standing(live=live),
         live=live,
         step=state.step,

@@ -54,7 +54,7 @@ _ALSO_TAKEN = [number for name in ("SIGQUIT",) if (number := getattr(signal, nam
 def train_in_processes(session: Session, processes: int) -> Outcome:
     """Train a run that this process holds in `processes` others, to its end. Raises TricksterError."""
     from trickster_engine.training.meeting import ONE_MACHINE
-    from trickster_engine.training.session import prepare_data, record_failure
+    from trickster_engine.training.one_process import prepare_data, record_failure
 
     run, plan = session.run, session.plan
     step = run.summary().step
@@ -63,6 +63,8 @@ def train_in_processes(session: Session, processes: int) -> Outcome:
     hold = RunHold(run.path)
     try:
         recorder.status("starting", step, f"process {this_process().pid}, with {processes} others that train")
+        for note in session.notes:
+            recorder.warning(*note)
         _refuse_here()
         check_torch_device(chosen_device(plan), processes)
         recorder.status("preparing", step)
@@ -99,7 +101,7 @@ def train_with_other_machines(
     here listens elsewhere.
     """
     from trickster_engine.training.meeting import SEVERAL_MACHINES
-    from trickster_engine.training.session import prepare_data
+    from trickster_engine.training.one_process import prepare_data
 
     _refuse_here()
     plan = session.plan

@@ -236,9 +236,9 @@ def _named_elsewhere(run: RunDirectory) -> list[Path]:
     """The folders outside its directory that a run's files name, where they are there and are no links."""
     identity = run.identity_if_readable()
     plan = plan_of(run) if identity is not None else None
-    if plan is None or identity is None or not isinstance(identity.config_path, str):
+    if plan is None or identity is None:
         return []
-    base = Path(identity.config_path).parent
+    base = run.origin(identity).parent
     given = (plan.output.checkpoint_dir, plan.output.log_dir)
     found = {file_key(path): path for one in given if one for path in [without_dots(path_meant(base, one)) / run.id]}
     return [path for path in found.values() if _is_apart(path, run)]

@@ -140,6 +140,8 @@ CASES = [
     # Training
     Case("warmup-too-long", _training("max_steps: 500", "warmup_steps: 500"), "500"),
     Case("warmup-too-long", _training("max_steps: 200"), "200"),
+    Case("curve-too-short", _training("lr_decay_steps: 900"), "900"),
+    Case("curve-too-short", _training("max_steps: 2000", "lr_restart_step: 1000"), "1000"),
     Case("min-rate-above-rate", _training("learning_rate: 1e-4", "min_learning_rate: 1e-3"), "1e-3"),
     Case("rate-very-high", _training("learning_rate: 0.3"), "0.3", "warning"),
     Case("rate-very-high", _training("optimizer: muon", "muon_learning_rate: 2.0"), "2.0", "warning"),
