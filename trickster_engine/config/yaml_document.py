@@ -1,7 +1,7 @@
 """From text to a tree with positions, however broken the text is.
 
-PyYAML supplies the events (through libyaml where it was built with it); the tree is composed here, because PyYAML's
-own composer loses where an alias stands, cannot stop at a depth, and gives nothing at all for a file with one error.
+PyYAML supplies the events (see `yaml_scanner`); the tree is composed here, because PyYAML's own composer loses where an
+alias stands, cannot stop at a depth, and gives nothing at all for a file with one error.
 Nothing in this module raises on any text.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from trickster_engine.config import yaml_recovery
+from trickster_engine.config import yaml_recovery, yaml_scanner
 from trickster_engine.config.places import Place, place_at
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range, Related, Severity
 from trickster_engine.config.text import Lines
@@ -22,7 +22,7 @@ from trickster_engine.config.yaml_nodes import Entry, Mapping, Node, Scalar, Seq
 
 __all__ = ["Document", "Entry", "Located", "Mapping", "Node", "Place", "Scalar", "Sequence", "parse"]
 
-LONGEST_TEXT: Final = 1_000_000
+LONGEST_TEXT: Final = 200_000
 DEEPEST_NESTING: Final = 50
 _MOST_CHARACTER_PROBLEMS: Final = 20
 
@@ -125,7 +125,7 @@ class _Parser:
         if any(character in text for character in _OLD_LINE_ENDS):
             text = self._without_old_line_ends(text)
         text = text[1:] if self.has_mark else text
-        # YAML makes one line end of all anyway, and libyaml miscounts lines where a tab follows a lone CR.
+        # YAML makes one line end of all anyway.
         self.text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
     def _without_bad_characters(self, text: str) -> str:
@@ -240,12 +240,11 @@ class _Composer:
 
     def compose(self, text: str) -> Node | None:
         """Return the root of the first document, or None where there is none."""
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         open_nodes: list[_Open] = []
         root: Node | None = None
         documents = 0
         event: Any
-        for event in yaml.parse(text, Loader=loader):
+        for event in yaml_scanner.events(text):
             kind = type(event)
             if kind is yaml.ScalarEvent:
                 node: Node = self._scalar(event)

@@ -208,8 +208,7 @@ def trouble_from(error: yaml.MarkedYAMLError, lines: Lines, position: Callable[[
         fixes = _quoting(lines, where)
         return SyntaxTrouble(Problem("yaml-syntax", "error", message, where, fixes), (at.line,))
     if "escape" in said or "hexdecimal" in said or "hexadecimal" in said:
-        # libyaml marks the backslash itself, PyYAML's own scanner what follows it
-        backslash = at.character if line[at.character : at.character + 1] == "\\" else max(at.character - 1, 0)
+        backslash = max(at.character - 1, 0)  # what follows it is marked
         where = Range(Position(at.line, backslash), Position(at.line, min(backslash + 2, len(line))))
         message = "Between double quotes a backslash starts an escape such as \\n. Write \\\\ for a backslash itself."
         fix = Fix("Double the backslash", (Edit(Range(where.start, where.start), "\\"),))
