@@ -15,10 +15,12 @@ from typing import Any, Final, Literal
 import yaml
 
 from trickster_engine.config import yaml_recovery, yaml_scanner
+from trickster_engine.config.known_names import KNOWN_NAMES
 from trickster_engine.config.places import Place, place_at
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range, Related, Severity
 from trickster_engine.config.text import Lines
 from trickster_engine.config.yaml_nodes import Entry, Mapping, Node, Scalar, Sequence
+from trickster_engine.config.yaml_slips import ODD_SPACES, Slips
 
 __all__ = ["Document", "Entry", "Located", "Mapping", "Node", "Place", "Scalar", "Sequence", "parse"]
 
@@ -127,6 +129,8 @@ class _Parser:
         text = text[1:] if self.has_mark else text
         # YAML makes one line end of all anyway.
         self.text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+        self.slips: Slips | None = None
+        self.read_lines = lines
 
     def _without_bad_characters(self, text: str) -> str:
         for number, match in enumerate(_BAD_CHARACTER.finditer(text, 1 if self.has_mark else 0)):
@@ -154,14 +158,45 @@ class _Parser:
 
     def parse(self) -> Document:
         """Return the document."""
+        before = list(self.problems)
+        root, trouble = self._attempt()
+        if trouble is not None or _may_hide_slips(self.text, root):
+            slips = Slips((("\ufeff" if self.has_mark else "") + self.text).split("\n"), _lines_within_texts(root))
+            if slips:
+                self.slips = slips
+                self.problems, self.anchors = [*before, *slips.problems], {}
+                self.text = slips.text().removeprefix("\ufeff")
+                self.read_lines = Lines(slips.text())
+                root, trouble = self._attempt()
+        if trouble is None:
+            return Document(self.lines, root, self.problems, complete=self.slips is None)
+        if trouble.hopeless:
+            self.problems.append(trouble.problem)
+            return Document(self.lines, None, self.problems, complete=False)
+        return self._parse_in_pieces(trouble.problem)
+
+    def _attempt(self) -> tuple[Node | None, yaml_recovery.SyntaxTrouble | None]:
         try:
-            root = self._compose(self.text)
+            return self._compose(self.text), None
         except yaml_recovery.SyntaxTrouble as trouble:
-            if trouble.hopeless:
-                self.problems.append(trouble.problem)
-                return Document(self.lines, None, self.problems, complete=False)
-            return self._parse_in_pieces(trouble.problem)
-        return Document(self.lines, root, self.problems)
+            return None, trouble
+
+    def written(self, position: Position) -> Position:
+        """Return where in the file that stands which is read at `position`."""
+        return self.slips.written(position) if self.slips is not None else position
+
+    def _written_problem(self, problem: Problem) -> Problem:
+        if self.slips is None:
+            return problem
+
+        def moved(where: Range) -> Range:
+            return Range(self.written(where.start), self.written(where.end))
+
+        fixes = tuple(
+            replace(fix, edits=tuple(Edit(moved(edit.range), edit.new_text) for edit in fix.edits))
+            for fix in problem.fixes
+        )
+        return replace(problem, range=moved(problem.range), fixes=fixes)
 
     def _parse_in_pieces(self, trouble: Problem) -> Document:
         """Read each top-level section by itself, leaving out the lines that cannot be read.
@@ -209,7 +244,9 @@ class _Parser:
         try:
             return composer.compose(text)
         except yaml.MarkedYAMLError as error:
-            raise yaml_recovery.trouble_from(error, self.lines, composer.position) from None
+            trouble = yaml_recovery.trouble_from(error, self.read_lines, composer.read_position)
+            trouble.problem = self._written_problem(trouble.problem)
+            raise trouble from None
         except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
             # Not a place but a limit of the reader: an escape beyond Unicode, for example.
             raise yaml_recovery.trouble_at(composer.last, self.lines, str(error)) from None
@@ -227,10 +264,14 @@ class _Composer:
         self.last_line = len(self.lines) - 1
 
     def position(self, mark: Any) -> Position:
-        """Return where a mark of PyYAML stands in the whole text."""
+        """Return where a mark of PyYAML stands in the file."""
+        return self.parser.written(self.read_position(mark))
+
+    def read_position(self, mark: Any) -> Position:
+        """Return where a mark of PyYAML stands in the whole text as it is read."""
         line = mark.line + self.first_line
         if line > self.last_line:  # the end of the stream, seen as a line of its own
-            return Position(self.last_line, len(self.lines.line(self.last_line)))
+            return Position(self.last_line, len(self.parser.read_lines.line(self.last_line)))
         character = mark.column
         if line == 0 and self.parser.has_mark:
             character += 1
@@ -402,6 +443,46 @@ class _Open:
             else:
                 message = "`<<` takes over the keys of another mapping, as in `<<: *name`. This is not a mapping."
                 composer.report("yaml-alias", message, Range(key.range.start, max(key.range.end, mapping.range.end)))
+
+
+def _may_hide_slips(text: str, root: Node | None) -> bool:
+    """Return whether a text that YAML can read probably says something else than was meant."""
+    if any(space in text for space in ODD_SPACES):
+        return True
+    if not isinstance(root, Mapping):
+        return root is not None and not (isinstance(root, Scalar) and root.value is None)
+    for entry in root.entries:
+        value = entry.value
+        if ":" in entry.key.text or isinstance(value, Sequence):
+            return True
+        if isinstance(value, Scalar) and isinstance(value.value, str) and entry.key.text in KNOWN_NAMES:
+            return True
+        if isinstance(value, Mapping) and any(":" in inner.key.text for inner in value.entries):
+            return True
+    return False
+
+
+def _lines_within_texts(root: Node | None) -> frozenset[int]:
+    """Return the lines on which a text goes on that is quoted, a block, or the value of a key."""
+    found: set[int] = set()
+    waiting: list[tuple[Node, bool]] = [(root, False)] if root is not None else []
+    visited: set[int] = set()
+    while waiting:
+        node, is_value = waiting.pop()
+        if isinstance(node, Scalar):
+            if is_value or not node.plain:
+                found.update(range(node.range.start.line + 1, node.range.end.line + 1))
+            continue
+        children = node.items if isinstance(node, Sequence) else node.entries
+        if id(children) in visited:  # by list: an alias shares it
+            continue
+        visited.add(id(children))
+        if isinstance(node, Sequence):
+            waiting += [(item, True) for item in node.items]
+        else:
+            at_margin = node is root
+            waiting += [(entry.value, not at_margin) for entry in node.entries]
+    return frozenset(found)
 
 
 def _character_name(character: str) -> str:

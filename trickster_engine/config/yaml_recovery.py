@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 import yaml
 
+from trickster_engine.config.known_names import KNOWN_NAMES, SECTION_NAMES, TEXT_NAMES
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range
 from trickster_engine.config.scalars import shown
 from trickster_engine.config.text import Lines
@@ -20,6 +21,8 @@ _MOST_PIECES: Final = 500
 
 _LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|$)")
 _NAME: Final = re.compile(r"[A-Za-z_][\w.-]*")
+_NAME_AND_COLON: Final = re.compile(r"[\w.\"'-]+[ \t]*:(?=\s|$)")
+_NAME_AND_TEXT: Final = re.compile(r"\s*(\w+):[ \t]+(\S.*?)[ \t]*")
 _WORD_AND_VALUE: Final = re.compile(r"([A-Za-z_]\w*)[ \t]+\S")
 
 
@@ -71,7 +74,8 @@ def pieces(text: str) -> Iterator[Piece]:
         line = match.group()
         if line.startswith("---") and has_content:
             break  # what follows a second document start is not part of the config
-        if line[:1] and line[0] not in " \t#\r\n-]}%" and not line.startswith("..."):
+        begins = line[:1] and line[0] not in " \t#\r\n-]}%" and not line.startswith("...")
+        if begins and not (current.name and _is_words(line)):
             if current.lines:
                 yield current
                 count += 1
@@ -85,6 +89,12 @@ def pieces(text: str) -> Iterator[Piece]:
         current.lines.append(line)
     if current.lines:
         yield current
+
+
+def _is_words(line: str) -> bool:
+    """Return whether a line at the margin is probably the second one of a text, and not the start of a section."""
+    name = _NAME.match(line)
+    return ":" not in line and name is not None and name.group() not in KNOWN_NAMES
 
 
 def read_piece(reader: Reader, piece: Piece, budget: Budget) -> tuple[Node | None, list[Problem]]:
@@ -182,7 +192,8 @@ def trouble_from(error: yaml.MarkedYAMLError, lines: Lines, position: Callable[[
         return _tab(at.line, lines)
     if "could not find expected ':'" in said:
         where = _rest_of_line(lines, start)
-        return SyntaxTrouble(missing_colon(where, lines.line(start.line)), (start.line, at.line))
+        problem = missing_colon(where, lines.line(start.line), _second_line(lines, start.line))
+        return SyntaxTrouble(problem, (start.line, at.line))
     if "quoted scalar" in context and ("end of stream" in said or "document indicator" in said):
         where = _rest_of_line(lines, start)
         mark = lines.line(start.line)[start.character : start.character + 1]
@@ -239,18 +250,39 @@ def _tab(line_number: int, lines: Lines) -> SyntaxTrouble:
     return SyntaxTrouble(Problem("yaml-tab", "error", message, where, (fix,)), (line_number,))
 
 
-def missing_colon(where: Range, line: str) -> Problem:
-    """Return the problem of a line without a colon. `where` starts at its first word, `line` is its text."""
+def missing_colon(where: Range, line: str, second_line: tuple[Fix, ...] = ()) -> Problem:
+    """Return the problem of a line without a colon. `where` starts at its first word, `line` is its text.
+
+    `second_line` is what joins it to the text above, where there is one.
+    """
     content = line.strip()
     match = _WORD_AND_VALUE.match(content)
     fixes: tuple[Fix, ...] = ()
-    if match:
-        after_name = Position(where.start.line, where.start.character + len(match.group(1)))
-        fixes = (Fix(f"Write `{match.group(1)}:`", (Edit(Range(after_name, after_name), ":"),), preferred=True),)
-    elif _NAME.fullmatch(content):
-        fixes = (Fix(f"Write `{content}:`", (Edit(Range(where.end, where.end), ":"),), preferred=True),)
+    name = match.group(1) if match else content if _NAME.fullmatch(content) else None
+    known = name in KNOWN_NAMES
+    if name is not None:
+        at = Position(where.start.line, where.start.character + len(name)) if match else where.end
+        fixes = (Fix(f"Write `{name}:`", (Edit(Range(at, at), ":"),), preferred=known),)
     message = "This line is neither `name: value` nor a comment. Is the colon missing?"
+    if second_line and not known:
+        message = "This line has no name. Is it the second line of the text above? That text then needs quotes."
+        fixes = (*second_line, *fixes)
     return Problem("yaml-missing-colon", "error", message, where, fixes)
+
+
+def _second_line(lines: Lines, number: int) -> tuple[Fix, ...]:
+    """Return the fix that makes a line the second one of the text above it; none where there is no such text."""
+    above = lines.line(number - 1)
+    match = _NAME_AND_TEXT.fullmatch(above)
+    content = lines.line(number).strip()
+    if match is None or match.group(1) not in TEXT_NAMES or "\\" in above + content or "#" in above + content:
+        return ()
+    value = match.group(2)
+    text = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+    if '"' in text + content or "'" in text:
+        return ()
+    where = Range(Position(number - 1, match.start(2)), Position(number, len(lines.line(number).rstrip())))
+    return (Fix(f"Make it the second line of {match.group(1)}", (Edit(where, f'"{text}\\n{content}"'),)),)
 
 
 def _indentation_or_colon(at: Position, lines: Lines, start: Position) -> SyntaxTrouble:
@@ -276,7 +308,11 @@ def _indentation_or_colon(at: Position, lines: Lines, start: Position) -> Syntax
                 "so it belongs to no section. Keys of one section start in the same column."
             )
             edit = Edit(Range(Position(at.line, 0), Position(at.line, indent)), " " * indent_before)
-            fix = Fix(f"Indent by {indent_before} spaces", (edit,), preferred=True)
+            # A section belongs to the margin and a key does not; of anything else nothing is known.
+            word = _NAME.match(body)
+            fits = word is not None and word.group() in (KNOWN_NAMES if indent_before else SECTION_NAMES)
+            fits = fits and _NAME_AND_COLON.match(body_before) is not None
+            fix = Fix(f"Indent by {indent_before} spaces", (edit,), preferred=fits)
             problem = Problem("yaml-indentation", "error", message, where, (fix,))
             return SyntaxTrouble(problem, (at.line, start.line))
     where = _rest_of_line(lines, Position(at.line, indent))
@@ -342,7 +378,10 @@ def _without_comment(line: str) -> str:
 
 
 def _quoting(lines: Lines, where: Range) -> tuple[Fix, ...]:
+    """Return the fix that puts quotes around a value; it is certain where the key takes any text."""
     text = lines.slice(where)
-    if not text or "'" in text or '"' in text:
+    before = _NAME_AND_TEXT.match(lines.line(where.start.line))
+    is_value = before is not None and before.start(2) == where.start.character
+    if not is_value or before is None or not text or any(sign in text for sign in "'\"\\"):
         return ()
-    return (Fix("Put quotes around it", (Edit(where, f'"{text}"'),), preferred=True),) if "\\" not in text else ()
+    return (Fix("Put quotes around it", (Edit(where, f'"{text}"'),), preferred=before.group(1) in TEXT_NAMES),)
