@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -47,6 +48,10 @@ OTHER_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
 _LOOSE_NUMBER: Final = re.compile(r"([-+]?)([0-9][0-9_, ]*)(\.[0-9]+)?((?:[eE][-+]?[0-9]{1,3})?)\s*([kKmM]?)")
 _SEPARATED: Final = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+|[1-9][0-9]{0,2}(?: [0-9]{3})+|[0-9]+(?:_[0-9]+)*")
 _DECIMAL_COMMA: Final = re.compile(r"[0-9]+,[0-9]+")
+
+
+# The smallest number that 32 bits hold with all its digits.
+_SMALLEST: Final = 2.0**-126
 
 
 @dataclass
@@ -203,6 +208,9 @@ class _ValueReader:
         if complaint:
             self._report("out-of-range", complaint, self._limit_fixes(result))
             return
+        if isinstance(result, float) and (complaint := _lost_in_32_bits(key, result)):
+            self._report("out-of-range", complaint, self._fixes_for_32_bits(key, result))
+            return
         self._accept(result)
 
     def _why_no_number(self, node: Scalar, value: object) -> str:
@@ -257,6 +265,10 @@ class _ValueReader:
             fixes.append(Fix(f"Write {text}, the default", (Edit(self.node.range, text),), preferred=not fixes))
         return tuple(fixes)
 
+    def _fixes_for_32_bits(self, key: Key, value: float) -> tuple[Fix, ...]:
+        near = 0.0 if abs(value) < _SMALLEST else float(f"{as_32_bits(value) - 1e-6:.6f}")
+        return (self._replace(near),) if limit_broken(key, near) is None else ()
+
     def _read_mesh(self, node: Node) -> None:
         key = self.key
         items = node.items if isinstance(node, Sequence) else []
@@ -278,6 +290,23 @@ class _ValueReader:
         message = f"{key.name} must be {expected(key)}: [1, 1] is one device, [1, 2] two in a row."
         code = "wrong-type" if len(numbers) != 2 or len(items) != 2 else "out-of-range"
         self._report(code, message, tuple(fixes))
+
+
+def as_32_bits(value: float) -> float:
+    """Return the number of 32 bits that is nearest to `value`."""
+    return float(struct.unpack("f", struct.pack("f", value))[0])
+
+
+def _lost_in_32_bits(key: Key, value: float) -> str | None:
+    """Say what the 32-bit numbers of a model make of `value`, where that is another number in kind; None where not."""
+    if value != 0 and abs(value) < _SMALLEST:
+        return f"{key.name} is {number_or_int(value)}, which 32-bit numbers cannot hold. Write 0 if that is meant."
+    if key.below is not None and as_32_bits(value) >= key.below:
+        return (
+            f"{key.name} must be less than {number_or_int(key.below)} in 32-bit numbers as well, and {value!r} is "
+            f"{number_or_int(key.below)} to them."
+        )
+    return None
 
 
 def limit_broken(key: Key, value: float) -> str | None:
