@@ -31,6 +31,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 LIBRARIES = ("attr", "attrs", "cattr", "cattrs", "exceptiongroup", "lsprotocol", "pygls", "typing_extensions", "yaml")
 #: A comment without a blank before it, which every reader at hand takes for one.
 LENIENT = {"a comment right behind a quoted text"}
+#: What is good YAML and surely not what was meant.
+SLIPS = {"yaml-missing-space", "yaml-dash"}
 ON_DISK = {"corpus-not-found", "corpus-too-short", "corpus-small", "output-not-a-folder", *MACHINE_DOCS}
 
 
@@ -115,7 +117,8 @@ def test_the_editor_and_the_command_line_agree(
 def test_a_document_is_read_as_yaml_1_2_says(document: Any) -> None:
     if document.point in LENIENT:
         pytest.skip("taken although YAML does not allow it")
-    found = [problem for problem in check(document.text).problems if problem.code.startswith("yaml-")]
+    problems = check(document.text).problems
+    found = [each for each in problems if each.code.startswith("yaml-") and each.code not in SLIPS]
     assert any(problem.severity == "error" for problem in found) != document.valid, found
 
 

@@ -102,7 +102,12 @@ class _ValueReader:
 
     def _replace(self, value: object, *, preferred: bool = True) -> Fix:
         text = as_yaml(value)
-        return Fix(f"Write {text}", (Edit(self.node.range, text),), preferred)
+        return Fix(f"Write {text}", (Edit(self.node.range, text),), preferred and self._on_one_line)
+
+    @property
+    def _on_one_line(self) -> bool:
+        """Whether a value stands on one line; between more lines there may be comments, which would go with it."""
+        return self.node.range.start.line == self.node.range.end.line
 
     def _wrong_type(self, found: str, fixes: tuple[Fix, ...] = ()) -> None:
         self._report("wrong-type", f"{self.key.name} must be {expected(self.key)}, but {found}.", fixes)
@@ -222,7 +227,8 @@ class _ValueReader:
         """What number the text was meant to be: `"256"`, `1_000`, `10k`, `1,000`."""
         value = Scalar(node.range, node.text.strip(), plain=True).value
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-            return (Fix("Remove the quotes", (Edit(node.range, node.text.strip()),), preferred=True),)
+            fits = limit_broken(self.key, value) is None and (self.key.type == "number" or value == int(value))
+            return (Fix("Remove the quotes", (Edit(node.range, node.text.strip()),), fits),)
         match = _LOOSE_NUMBER.fullmatch(node.text.strip()) if len(node.text) < 40 else None
         if not match:
             return ()
@@ -262,7 +268,9 @@ class _ValueReader:
             fixes.append(self._replace(int(nearest_allowed) if key.type == "integer" else float(nearest_allowed)))
         if key.default != nearest_allowed and not key.default_note:
             text = as_yaml(key.default)
-            fixes.append(Fix(f"Write {text}, the default", (Edit(self.node.range, text),), preferred=not fixes))
+            fixes.append(
+                Fix(f"Write {text}, the default", (Edit(self.node.range, text),), not fixes and self._on_one_line)
+            )
         return tuple(fixes)
 
     def _fixes_for_32_bits(self, key: Key, value: float) -> tuple[Fix, ...]:
@@ -286,7 +294,8 @@ class _ValueReader:
             fixes.append(self._replace((int(match.group(1)), int(match.group(2)))))
         elif len(whole) == len(items) == 1:
             fixes.append(self._replace((1, whole[0])))
-        fixes.append(Fix("Write [1, 1], one device", (Edit(node.range, "[1, 1]"),), preferred=not fixes))
+        preferred = not fixes and self._on_one_line
+        fixes.append(Fix("Write [1, 1], one device", (Edit(node.range, "[1, 1]"),), preferred))
         message = f"{key.name} must be {expected(key)}: [1, 1] is one device, [1, 2] two in a row."
         code = "wrong-type" if len(numbers) != 2 or len(items) != 2 else "out-of-range"
         self._report(code, message, tuple(fixes))

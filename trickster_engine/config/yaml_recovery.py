@@ -307,12 +307,15 @@ def _indentation_or_colon(at: Position, lines: Lines, start: Position) -> Syntax
                 f"This line is indented {deeper} than the one above it ({indent} and {indent_before} spaces), "
                 "so it belongs to no section. Keys of one section start in the same column."
             )
-            edit = Edit(Range(Position(at.line, 0), Position(at.line, indent)), " " * indent_before)
+            edits = tuple(
+                Edit(Range(Position(number, 0), Position(number, indent)), " " * indent_before)
+                for number in _lines_alike(lines, at.line, indent)
+            )
             # A section belongs to the margin and a key does not; of anything else nothing is known.
             word = _NAME.match(body)
             fits = word is not None and word.group() in (KNOWN_NAMES if indent_before else SECTION_NAMES)
             fits = fits and _NAME_AND_COLON.match(body_before) is not None
-            fix = Fix(f"Indent by {indent_before} spaces", (edit,), preferred=fits)
+            fix = Fix(f"Indent by {indent_before} spaces", edits, preferred=fits)
             problem = Problem("yaml-indentation", "error", message, where, (fix,))
             return SyntaxTrouble(problem, (at.line, start.line))
     where = _rest_of_line(lines, Position(at.line, indent))
@@ -326,6 +329,18 @@ def _indentation_or_colon(at: Position, lines: Lines, start: Position) -> Syntax
         "This line does not fit what stands above it. Keys of one section start in the same column, with `name: value`."
     )
     return SyntaxTrouble(Problem("yaml-indentation", "error", message, where), (at.line, start.line, at.line - 1))
+
+
+def _lines_alike(lines: Lines, first: int, indent: int) -> list[int]:
+    """Return a line and those right below it that are indented as far, comments and all."""
+    found = []
+    for number in range(first, len(lines)):
+        line = lines.line(number)
+        if line.strip():
+            if len(line) - len(line.lstrip(" ")) != indent or (number > first and not indent):
+                break
+            found.append(number)
+    return found
 
 
 def _indented_sections(at: Position, lines: Lines) -> Problem | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from trickster_engine.config.known_names import KNOWN_NAMES
@@ -37,6 +38,18 @@ class LineEdit(NamedTuple):
     start: int
     end: int
     text: str
+
+
+@dataclass
+class _Run:
+    """Items of one list, one below the other."""
+
+    column: int
+    items: list[tuple[int, re.Match[str]]]
+    continued: bool = False  # one of them has more keys below its first
+
+    def closed(self) -> list[tuple[int, re.Match[str], bool]]:
+        return [(number, item, self.continued) for number, item in self.items]
 
 
 class Slips:
@@ -153,40 +166,41 @@ class Slips:
     # ---- lists of keys ----------------------------------------------------------------------------------------------
 
     def _items(self, done: Container[int]) -> set[int]:
-        """Find runs of lines such as `- hidden_dim: 64` and read them without their dashes."""
-        run: list[tuple[int, re.Match[str]]] = []
-        found: set[int] = set()
-        continued = False
+        """Find lines such as `- hidden_dim: 64`, also one list within another, and read them without their dashes."""
+        found: list[tuple[int, re.Match[str], bool]] = []
+        open_runs: list[_Run] = []
         for number, line in self._content(done):
             item = _ITEM.match(line)
-            column = run[0][1].end(1) if run else 0
-            if item and item.group(3) in KNOWN_NAMES and (not run or item.end(1) == column):
-                run.append((number, item))
+            if item and item.group(3) not in KNOWN_NAMES:
+                item = None
+            indent = item.end(1) if item else len(line) - len(line.lstrip(" "))
+            if line.lstrip().startswith("#"):
                 continue
-            indent = len(line) - len(line.lstrip(" "))
-            if run and (indent > column or line.lstrip().startswith("#")):
-                continued = continued or indent == run[0][1].end(2)
-                continue
-            found |= self._without_dashes(run, continued)
-            run, continued = ([(number, item)], False) if item and item.group(3) in KNOWN_NAMES else ([], False)
-        return found | self._without_dashes(run, continued)
-
-    def _without_dashes(self, run: list[tuple[int, re.Match[str]]], continued: bool) -> set[int]:
-        if not run:
+            while open_runs and (open_runs[-1].column > indent or (open_runs[-1].column == indent and not item)):
+                found += open_runs.pop().closed()
+            if item and open_runs and open_runs[-1].column == indent:
+                open_runs[-1].items.append((number, item))
+            elif item:
+                open_runs.append(_Run(indent, [(number, item)]))
+            elif open_runs:
+                open_runs[-1].continued |= indent == open_runs[-1].items[-1][1].end(2)
+        while open_runs:
+            found += open_runs.pop().closed()
+        if not found:
             return set()
         edits = []
-        for number, item in run:
+        for number, item, continued in sorted(found, key=lambda each: each[0]):
             start, end = item.span(2)
             # Where more keys follow in the column behind the dash, the first stays above them.
             edit = LineEdit(number, start, end, " " * (end - start) if continued else "")
             self.edits.setdefault(number, []).append(edit)
             edits.append(Edit(Range(Position(number, start), Position(number, end)), edit.text))
-        number, item = run[0]
-        where = Range(Position(number, item.start(2)), Position(number, len(self._lines[number].rstrip())))
+        first = edits[0].range.start
+        where = Range(first, Position(first.line, len(self._lines[first.line].rstrip())))
         message = "A dash makes an item of a list, and a config's keys are none. Write `name: value` without it."
-        title = "Remove the dash" if len(run) == 1 else f"Remove the {len(run)} dashes"
+        title = "Remove the dash" if len(edits) == 1 else f"Remove the {len(edits)} dashes"
         self.problems.append(Problem("yaml-dash", "error", message, where, (Fix(title, tuple(edits), preferred=True),)))
-        return {number for number, _ in run}
+        return {number for number, _, _ in found}
 
     # ---- merge conflicts --------------------------------------------------------------------------------------------
 
