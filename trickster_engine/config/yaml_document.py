@@ -14,13 +14,12 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from trickster_engine.config import yaml_recovery, yaml_scanner
-from trickster_engine.config.known_names import KNOWN_NAMES
+from trickster_engine.config import yaml_recovery, yaml_scanner, yaml_troubles
 from trickster_engine.config.places import Place, place_at
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range, Related, Severity
 from trickster_engine.config.text import Lines
 from trickster_engine.config.yaml_nodes import Entry, Mapping, Node, Scalar, Sequence
-from trickster_engine.config.yaml_slips import ODD_SPACES, Slips
+from trickster_engine.config.yaml_slips import Slips, lines_within_texts, may_hide_slips
 
 __all__ = ["Document", "Entry", "Located", "Mapping", "Node", "Place", "Scalar", "Sequence", "parse"]
 
@@ -160,8 +159,8 @@ class _Parser:
         """Return the document."""
         before = list(self.problems)
         root, trouble = self._attempt()
-        if trouble is not None or _may_hide_slips(self.text, root):
-            slips = Slips((("\ufeff" if self.has_mark else "") + self.text).split("\n"), _lines_within_texts(root))
+        if trouble is not None or may_hide_slips(self.text, root):
+            slips = Slips((("\ufeff" if self.has_mark else "") + self.text).split("\n"), lines_within_texts(root))
             if slips:
                 self.slips = slips
                 self.problems, self.anchors = [*before, *slips.problems], {}
@@ -175,10 +174,10 @@ class _Parser:
             return Document(self.lines, None, self.problems, complete=False)
         return self._parse_in_pieces(trouble.problem)
 
-    def _attempt(self) -> tuple[Node | None, yaml_recovery.SyntaxTrouble | None]:
+    def _attempt(self) -> tuple[Node | None, yaml_troubles.SyntaxTrouble | None]:
         try:
             return self._compose(self.text), None
-        except yaml_recovery.SyntaxTrouble as trouble:
+        except yaml_troubles.SyntaxTrouble as trouble:
             return None, trouble
 
     def written(self, position: Position) -> Position:
@@ -244,12 +243,12 @@ class _Parser:
         try:
             return composer.compose(text)
         except yaml.MarkedYAMLError as error:
-            trouble = yaml_recovery.trouble_from(error, self.read_lines, composer.read_position)
+            trouble = yaml_troubles.trouble_from(error, self.read_lines, composer.read_position)
             trouble.problem = self._written_problem(trouble.problem)
             raise trouble from None
         except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
             # Not a place but a limit of the reader: an escape beyond Unicode, for example.
-            raise yaml_recovery.trouble_at(composer.last, self.lines, str(error)) from None
+            raise yaml_troubles.trouble_at(composer.last, self.lines, str(error)) from None
 
 
 class _Composer:
@@ -402,10 +401,10 @@ class _Composer:
         message = "A second document starts here. A config is one document; everything from this line on is not read."
         self.report("yaml-several-documents", message, where)
 
-    def _too_deep(self, start: Position) -> yaml_recovery.SyntaxTrouble:
+    def _too_deep(self, start: Position) -> yaml_troubles.SyntaxTrouble:
         where = Range(start, Position(start.line, start.character + 1))
         message = f"Values are nested more than {DEEPEST_NESTING} deep here. A config has three levels."
-        return yaml_recovery.SyntaxTrouble(Problem("yaml-too-deep", "error", message, where), (), hopeless=True)
+        return yaml_troubles.SyntaxTrouble(Problem("yaml-too-deep", "error", message, where), (), hopeless=True)
 
 
 class _Open:
@@ -443,46 +442,6 @@ class _Open:
             else:
                 message = "`<<` takes over the keys of another mapping, as in `<<: *name`. This is not a mapping."
                 composer.report("yaml-alias", message, Range(key.range.start, max(key.range.end, mapping.range.end)))
-
-
-def _may_hide_slips(text: str, root: Node | None) -> bool:
-    """Return whether a text that YAML can read probably says something else than was meant."""
-    if any(space in text for space in ODD_SPACES):
-        return True
-    if not isinstance(root, Mapping):
-        return root is not None and not (isinstance(root, Scalar) and root.value is None)
-    for entry in root.entries:
-        value = entry.value
-        if ":" in entry.key.text or isinstance(value, Sequence):
-            return True
-        if isinstance(value, Scalar) and isinstance(value.value, str) and entry.key.text in KNOWN_NAMES:
-            return True
-        if isinstance(value, Mapping) and any(":" in inner.key.text for inner in value.entries):
-            return True
-    return False
-
-
-def _lines_within_texts(root: Node | None) -> frozenset[int]:
-    """Return the lines on which a text goes on that is quoted, a block, or the value of a key."""
-    found: set[int] = set()
-    waiting: list[tuple[Node, bool]] = [(root, False)] if root is not None else []
-    visited: set[int] = set()
-    while waiting:
-        node, is_value = waiting.pop()
-        if isinstance(node, Scalar):
-            if is_value or not node.plain:
-                found.update(range(node.range.start.line + 1, node.range.end.line + 1))
-            continue
-        children = node.items if isinstance(node, Sequence) else node.entries
-        if id(children) in visited:  # by list: an alias shares it
-            continue
-        visited.add(id(children))
-        if isinstance(node, Sequence):
-            waiting += [(item, True) for item in node.items]
-        else:
-            at_margin = node is root
-            waiting += [(entry.value, not at_margin) for entry in node.entries]
-    return frozenset(found)
 
 
 def _character_name(character: str) -> str:

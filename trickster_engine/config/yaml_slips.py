@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from trickster_engine.config.known_names import KNOWN_NAMES
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range
+from trickster_engine.config.yaml_nodes import Mapping, Node, Scalar, Sequence
 
 _MOST_SLIPS: Final = 200
 #: Blanks of Unicode that look like a space and are none to YAML.
@@ -277,3 +278,43 @@ class Slips:
 def _short(name: str) -> str:
     shown = "".join(character if character.isprintable() else "?" for character in name)
     return shown if len(shown) <= 40 else shown[:37] + "..."
+
+
+def may_hide_slips(text: str, root: Node | None) -> bool:
+    """Return whether a text that YAML can read probably says something else than was meant."""
+    if any(space in text for space in ODD_SPACES):
+        return True
+    if not isinstance(root, Mapping):
+        return root is not None and not (isinstance(root, Scalar) and root.value is None)
+    for entry in root.entries:
+        value = entry.value
+        if ":" in entry.key.text or isinstance(value, Sequence):
+            return True
+        if isinstance(value, Scalar) and isinstance(value.value, str) and entry.key.text in KNOWN_NAMES:
+            return True
+        if isinstance(value, Mapping) and any(":" in inner.key.text for inner in value.entries):
+            return True
+    return False
+
+
+def lines_within_texts(root: Node | None) -> frozenset[int]:
+    """Return the lines on which a text goes on that is quoted, a block, or the value of a key."""
+    found: set[int] = set()
+    waiting: list[tuple[Node, bool]] = [(root, False)] if root is not None else []
+    visited: set[int] = set()
+    while waiting:
+        node, is_value = waiting.pop()
+        if isinstance(node, Scalar):
+            if is_value or not node.plain:
+                found.update(range(node.range.start.line + 1, node.range.end.line + 1))
+            continue
+        children = node.items if isinstance(node, Sequence) else node.entries
+        if id(children) in visited:  # by list: an alias shares it
+            continue
+        visited.add(id(children))
+        if isinstance(node, Sequence):
+            waiting += [(item, True) for item in node.items]
+        else:
+            at_margin = node is root
+            waiting += [(entry.value, not at_margin) for entry in node.entries]
+    return frozenset(found)

@@ -178,7 +178,7 @@ def _comments(text: str) -> Counter[str]:
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"[\w.+-]*\w", text)
+    return re.findall(r"[\w.+-]*\w", re.sub("[\x00-\x08\x7f]", "", text))  # what no file may hold is no loss
 
 
 def lost(before: str, edits: Sequence[Edit], after: str) -> list[str]:
@@ -194,7 +194,7 @@ def lost(before: str, edits: Sequence[Edit], after: str) -> list[str]:
         if re.fullmatch(r"\s*(```|~~~)[\w -]*\s*", removed):
             continue
         for line in removed.splitlines():
-            _, colon, value = line.replace("=", ":", 1).partition(":")
+            _, colon, value = line.partition(":" if ":" in line else "=")
             words = _words(value.split(" #")[0]) if colon else _words(line)
             # The name may have been a wrong one for what is given elsewhere.
             missing += [word for word in words if word not in there]
