@@ -106,8 +106,9 @@ class _ValueReader:
 
     @property
     def _on_one_line(self) -> bool:
-        """Whether a value stands on one line; between more lines there may be comments, which would go with it."""
-        return self.node.range.start.line == self.node.range.end.line
+        """Whether a value stands on one line and holds no comment, by an open quote for example: it would be lost."""
+        commented = isinstance(self.node, Scalar) and re.search(r"(^|\s)#", self.node.text) is not None
+        return self.node.range.start.line == self.node.range.end.line and not commented
 
     def _wrong_type(self, found: str, fixes: tuple[Fix, ...] = ()) -> None:
         self._report("wrong-type", f"{self.key.name} must be {expected(self.key)}, but {found}.", fixes)

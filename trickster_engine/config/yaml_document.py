@@ -35,6 +35,7 @@ _BAD_IN_VALUE: Final = re.compile("[\x00\ud800-\udfff]")
 # PyYAML still ends lines at these, as YAML 1.1 did; no editor does. They are swapped for characters that the text does
 # not contain, and swapped back in values.
 _OLD_LINE_ENDS: Final = "\x85\u2028\u2029"
+_BLOCK_SIGN: Final = re.compile(r"[|>][-+0-9]*")
 _CORE_TAGS: Final = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null"))
 
 
@@ -353,6 +354,9 @@ class _Composer:
             line -= 1
         while line > start.line and not self.lines.line(line).strip():
             line -= 1
+        if line == start.line:  # nothing but its sign, which a comment may follow
+            sign = _BLOCK_SIGN.match(self.lines.line(line), start.character)
+            return Position(line, sign.end()) if sign else start
         return Position(line, len(self.lines.line(line).rstrip()))
 
     def _start(self, event: Any, is_mapping: bool) -> _Open:

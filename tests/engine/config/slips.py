@@ -199,8 +199,8 @@ def lost(before: str, edits: Sequence[Edit], after: str) -> list[str]:
         if re.fullmatch(r"\s*(```|~~~)[\w -]*\s*", removed):
             continue
         for line in removed.splitlines():
-            _, colon, value = line.partition(":" if ":" in line else "=")
-            words = _words(value.split(" #")[0]) if colon else _words(line)
+            *name, value = re.split(r":(?=\s)|=|:", line, maxsplit=1) if ": " not in line else line.split(": ", 1)
+            words = _words(value.split(" #")[0]) if name else _words(line)
             # The name may have been a wrong one for what is given elsewhere.
             missing += [word for word in words if word not in there]
     return missing
