@@ -355,8 +355,8 @@ class Walk:
         edit = remove_entry(self.document, entry)
         # An alias further down may need a name that is given here, and a comment says what nothing else does.
         end = entry.range.end
-        commented = "#" in self.document.lines.line(end.line)[end.character :]
-        spared = preferred and not commented and "&" not in self.document.lines.slice(entry.range)
+        text = self.document.lines.slice(entry.range) + self.document.lines.line(end.line)[end.character :]
+        spared = preferred and "#" not in text and "&" not in text
         return (Fix(f"Remove {what}", (edit,), spared),) if edit else ()
 
 
