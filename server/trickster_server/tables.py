@@ -113,7 +113,8 @@ def _rounded(value: float, unit: int) -> int:
 def _around(value: int, unit: int) -> list[int]:
     """The value with a quarter less, a quarter more and half as much again, in multiples of `unit`."""
     step = _rounded(value / 4, unit)
-    return [value - step, value, value + step, value + 2 * step]
+    near = value if value % unit == 0 else value // unit * unit  # the value itself may be one that does not fit
+    return sorted({value, near - step, near, near + step, near + 2 * step})
 
 
 def _widths(model: ModelConfig) -> list[int]:
@@ -122,8 +123,11 @@ def _widths(model: ModelConfig) -> list[int]:
 
 
 def _heads(model: ModelConfig) -> list[int]:
+    share = 1 if model.num_kv_heads == model.num_heads else model.num_kv_heads
     fitting = [
-        n for n in range(1, model.hidden_dim // 2 + 1) if model.hidden_dim % n == 0 and model.hidden_dim // n % 2 == 0
+        n
+        for n in range(1, model.hidden_dim // 2 + 1)
+        if model.hidden_dim % n == 0 and model.hidden_dim // n % 2 == 0 and n % share == 0
     ]
     return _nearest(fitting, model.num_heads)
 
@@ -177,10 +181,15 @@ def _shape_table(name: str, context: Context) -> str:
     return "\n\n".join(lines)
 
 
+def _head_width(model: ModelConfig) -> str:
+    """The width of a head; a dash where the heads do not share the width out evenly."""
+    return str(model.head_dim) if model.hidden_dim % model.num_heads == 0 else "\N{EM DASH}"
+
+
 def _table(name: str, rows: Sequence[tuple[str, Plan]], current: str, heads: bool = False) -> str:
     """One line for each value: what the model would be with it. A column that says the same everywhere is left out."""
     columns: dict[str, Callable[[Plan], str]] = {
-        "head_dim": lambda plan: str(plan.model.head_dim) if heads else "",
+        "head_dim": lambda plan: _head_width(plan.model) if heads else "",
         "parameters": lambda plan: short_count_text(figures.parameters(plan).total),
         "memory": lambda plan: size_text(figures.memory_on_device(plan)),
         "FLOPs a step": lambda plan: short_count_text(figures.flops_per_step(plan)),

@@ -15,6 +15,14 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "backslash. Everything else in the file is checked all the same.",
         "yaml-missing-colon": "Every line is `name: value`, or a section's `name:`, or a comment after `#`. This line "
         "has text and no colon.",
+        "yaml-missing-space": "YAML takes `name: value` with a space behind the colon. `hidden_dim:64` is one word to "
+        "it.",
+        "yaml-dash": "A line that begins with a dash is an item of a list. A section holds `name: value` lines "
+        "without dashes.",
+        "yaml-conflict": "A merge by git or another tool could not decide between two versions and has written both, "
+        "between lines of `<<<<<<<`, `=======` and `>>>>>>>`. Keep what is right and remove those lines.",
+        "yaml-markdown": "The file holds a line such as ```` ```yaml ````, with which Markdown begins and ends code. "
+        "It was copied along from a page or a chat.",
         "yaml-indentation": "Keys that belong to one section start in the same column, usually two spaces in. A line "
         "that starts elsewhere belongs to no section, and YAML gives up.",
         "yaml-tab": "YAML does not allow tabs at the start of a line. Use spaces; most editors can be told to write "
@@ -22,7 +30,7 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "yaml-unclosed": "A quote or a bracket that opens here is not closed on the way to the end of the section.",
         "yaml-character": "The file holds a character that YAML forbids, such as NUL or half of a surrogate pair. It "
         "is usually invisible, and comes from copying or from a file saved in another encoding. Remove it; files are "
-        "UTF-8.",
+        "UTF-8. A no-break space, which web pages and word processors put in place of a space, is a letter to YAML.",
         "yaml-alias": "`*name` stands for a value that was named with `&name` further up, and `<<: *name` takes over "
         "the keys of a mapping. Here there is no such value, or it would contain itself.",
         "yaml-key": "A key must be a name. YAML also allows lists and mappings as keys, which mean nothing here.",
@@ -31,8 +39,7 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "document, so what follows is not read.",
         "yaml-too-deep": "A config has three levels: sections, keys, and for `mesh_shape` a list. This one is nested "
         "dozens of levels deep, which is surely not meant.",
-        "yaml-too-large": "A config is a page of text. This file has more than a million characters, so it was not "
-        "read.",
+        "yaml-too-large": "A config is a page of text. This file has more than 200,000 characters, so it was not read.",
         "not-a-config": "The file is YAML, but not made of sections. A config starts with lines such as "
         "`model_config:`, with indented `name: value` lines below each.",
         "empty-config": "The file says nothing, so everything has its default. That is allowed, and rarely meant.",

@@ -1,7 +1,8 @@
 """Text to token ids and back: byte, char and BPE, each of them a real `tokenizers` tokenizer.
 
 What is saved is a plain `tokenizer.json` that `transformers.AutoTokenizer` opens. Byte and char have numpy short cuts
-for encoding, and every kind decodes through one table of bytes; the tests hold both equal to the library.
+for encoding, and these three decode through one table of bytes; the tests hold both equal to the library. A tokenizer
+made elsewhere is decoded by the library itself, whole or as a stream.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ import codecs
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as LibraryTokenizer
+from tokenizers.decoders import DecodeStream
 
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import read_text, write_text_atomically
@@ -35,6 +38,7 @@ _BYTES = 256
 # No tokenizer comes near, and a table of every id is kept in memory.
 _MOST_IDS = 1 << 22
 _NO_BYTES = b"\xff"  # shown for an id that no token has: never part of UTF-8, so it decodes to one U+FFFD
+_BYTE_FALLBACK = re.compile(r"<0x[0-9A-Fa-f]{2}>")  # one byte of a character that the vocabulary does not have
 # BPE encodes pieces of this size. Measured with tokenizers 0.23 on one core: pieces of 1 to 4 thousand characters take
 # two thirds of the time of 32 thousand, and encode_batch takes less than encode_batch_fast.
 _PIECE_CHARACTERS = 1 << 11
@@ -222,9 +226,30 @@ class Tokenizer:
             yield utf8.decode(self.to_bytes(block))
         yield utf8.decode(b"", final=True)
 
-    def stream_decoder(self) -> StreamDecoder:
-        """Return a decoder for ids that arrive one at a time."""
-        return StreamDecoder(self)
+    def decode_after(self, prompt: Sequence[int], ids: Iterable[int]) -> str:
+        """Return what ids [tokens] add to the text of a prompt's ids, with the space that they alone would lose."""
+        context = self._context(prompt)
+        return _added(self.decode([*context, *ids]), self.decode(context))
+
+    def stream_decoder(self, prompt: Sequence[int] = ()) -> StreamDecoder:
+        """Return a decoder for ids that arrive one at a time, behind those of a prompt."""
+        return _LibraryStream(self, self._context(prompt)) if self.kind == "other" else _ByteStream(self)
+
+    def piece(self, index: int) -> str:
+        """Return what an id adds to a text that has begun."""
+        return self.decode_after([index], [index]) or self.decode([index])
+
+    def _context(self, prompt: Sequence[int]) -> list[int]:
+        """Return the ids of a prompt that matter for what the next ones look like."""
+        if self.kind != "other":
+            return []
+        whole = (index for index in reversed(prompt) if "\ufffd" not in self.decode([index]))
+        return list(islice((index for index in whole if not self.is_half_done(index)), 1))
+
+    def is_half_done(self, index: int) -> bool:
+        """Return whether what a foreign id looks like depends on those around it: a byte, or no token."""
+        token = self.library.id_to_token(index)
+        return token is None or _BYTE_FALLBACK.fullmatch(token) is not None
 
     # ---------------------------------------------------------------- files
 
@@ -258,21 +283,70 @@ class Tokenizer:
         return digest.hexdigest()
 
 
-class StreamDecoder:
-    """Turns ids into text as they arrive; a character spread over several ids appears once it is whole."""
+class StreamDecoder(Protocol):
+    """Turns ids into text as they arrive; all that it returns, joined, is what `Tokenizer.decode` makes of them all."""
+
+    def feed(self, index: int) -> str:
+        """Return the text that this id completes, perhaps none."""
+
+    def finish(self) -> str:
+        """Return what is left: U+FFFD for a character that never became whole."""
+
+
+class _ByteStream:
+    """For ids that stand for bytes; a character spread over several ids appears once it is whole."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._table = tokenizer.token_bytes
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, index: int) -> str:
-        """Return the text that this id completes, perhaps none."""
         known = 0 <= index < len(self._table)
         return self._utf8.decode(self._table[index] if known else _NO_BYTES)
 
     def finish(self) -> str:
-        """Return what is left: U+FFFD for a character that never became whole."""
         return self._utf8.decode(b"", final=True)
+
+
+class _LibraryStream:
+    """For tokenizers made elsewhere, whose decoder alone knows what their tokens stand for."""
+
+    def __init__(self, tokenizer: Tokenizer, context: Sequence[int]) -> None:
+        self._tokenizer = tokenizer
+        self._stream = DecodeStream(skip_special_tokens=False)
+        self._ids = list(context)
+        self._waiting = list(context)
+        self._given = tokenizer.decode(context)
+        self._past = len(self._given)  # characters of the context, which are not given out
+        self._lost = False
+
+    def feed(self, index: int) -> str:
+        self._ids.append(index)
+        self._waiting.append(index)
+        if self._lost or self._tokenizer.is_half_done(index):
+            return ""  # whether a run of bytes is text, its last one decides
+        waiting, self._waiting = self._waiting, []
+        try:
+            with _panics_in_words():
+                piece = self._stream.step(self._tokenizer.library, waiting) or ""
+        except TricksterError:
+            raise
+        except Exception:  # bare from the library, where more ids change text that has been given
+            self._lost = True
+            return ""
+        past, self._past = self._past, max(0, self._past - len(piece))
+        self._given += piece[past:]
+        return piece[past:]
+
+    def finish(self) -> str:
+        return _added(self._tokenizer.decode(self._ids), self._given)
+
+
+def _added(whole: str, before: str) -> str:
+    if whole.startswith(before):
+        return whole[len(before) :]
+    pairs = enumerate(zip(whole, before, strict=False))
+    return whole[next((at for at, (one, other) in pairs if one != other), len(whole)) :]
 
 
 # ------------------------------------------------------------------------------------------------------- making one

@@ -132,7 +132,7 @@ def _place(before: str, piece: str) -> str:
 
 
 def _shown(tokenizer: Tokenizer, token: int) -> str:
-    return tokenizer.decode([token])
+    return tokenizer.piece(token)
 
 
 def _quoted(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
+from trickster_engine.config.fixing import fixed, is_safe, line_edits
 from trickster_engine.config.problems import Edit, Problem
 from trickster_engine.import_config import quick_fix
 from trickster_server.documents import Document, path_of
@@ -16,23 +17,33 @@ if TYPE_CHECKING:
     from trickster_server.app import TricksterServer
 
 FIX_ALL = "source.fixAll.trickster"
+#: How many fixes are tried before they are called preferred: each costs a check of the whole text.
+_MOST_LOOKED_AT = 10
+_MOST_CHARACTERS = 300_000
 
 
 def quick_fixes(document: Document, problems: Sequence[Problem], span: types.Range) -> list[types.CodeAction]:
     """Every fix of every problem that touches a range, preferred ones first."""
     wanted = document.columns.range_from_client(span)
     actions: list[types.CodeAction] = []
+    own = document.checked.problems
+    by_text = {id(problem) for problem in own}
+    left = min(_MOST_LOOKED_AT, _MOST_CHARACTERS // max(len(document.text), 1))
     for problem in problems:
         # Both ends count: with the cursor right behind a word, its fixes are meant.
         if problem.range.end < wanted.start or problem.range.start > wanted.end:
             continue
         for fix in problem.fixes:
+            preferred = fix.preferred
+            if preferred and id(problem) in by_text:
+                preferred = left > 0 and is_safe(document.text, own, problem, fix)
+                left -= 1
             actions.append(
                 types.CodeAction(
                     title=fix.title,
                     kind=types.CodeActionKind.QuickFix,
                     diagnostics=[to_diagnostic(problem, document)],
-                    is_preferred=fix.preferred or None,
+                    is_preferred=preferred or None,
                     edit=workspace_edit(document, fix.edits),
                 )
             )
@@ -40,12 +51,12 @@ def quick_fixes(document: Document, problems: Sequence[Problem], span: types.Ran
 
 
 def fix_all(document: Document, problems: Sequence[Problem]) -> types.CodeAction | None:
-    """One action that applies every fix that is safe to apply without thinking."""
-    edits: list[Edit] = []
-    for problem in problems:
-        safe = next((fix for fix in problem.fixes if fix.preferred), None)
-        if safe is not None and not any(_overlap(one, other) for one in safe.edits for other in edits):
-            edits.extend(safe.edits)
+    """One action that applies every fix that is safe to apply without thinking, until none is left."""
+    own = document.checked.problems
+    by_text = {id(problem) for problem in own}
+    more = [problem for problem in problems if id(problem) not in by_text]
+    after = fixed(document.text, own, more)
+    edits = line_edits(document.text, after)
     if not edits:
         return None
     return types.CodeAction(
@@ -75,10 +86,6 @@ def workspace_edit(document: Document, edits: Sequence[Edit]) -> types.Workspace
     ]
     identifier = types.OptionalVersionedTextDocumentIdentifier(uri=document.uri, version=document.version)
     return types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(text_document=identifier, edits=changes)])
-
-
-def _overlap(one: Edit, other: Edit) -> bool:
-    return one.range.start <= other.range.end and other.range.start <= one.range.end
 
 
 def register(server: TricksterServer) -> None:

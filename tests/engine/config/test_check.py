@@ -359,3 +359,13 @@ def test_the_nano_preset_is_the_lessons_model() -> None:
 def test_an_unknown_preset_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         preset_text("../plan")
+
+
+def test_a_width_for_a_board_is_shared_out_among_the_heads() -> None:
+    text = "model_config:\n  hidden_dim: 330\n  num_heads: 5\ndevice_config:\n  device_type: tt\n"
+    fixes = [fix for problem in check(text).problems for fix in problem.fixes if fix.title.startswith("Set hidden_dim")]
+    assert fixes
+    for fix in fixes:
+        assert not [each for each in check(apply_edits(text, fix.edits)).problems if each.severity == "error"], (
+            fix.title
+        )
