@@ -41,6 +41,7 @@ from pygls.protocol import (
 )
 
 from trickster_server import protocol
+from trickster_server.client import both_spellings
 from trickster_server.stdio import Frame
 from trickster_server.wire import WireError, from_wire, to_wire
 
@@ -218,6 +219,8 @@ class TricksterProtocol(LanguageServerProtocol):
         return JsonRPCNotification(method=method, jsonrpc="2.0", params=params)
 
     def _standard_params(self, message_type: type[Any], data: dict[str, Any]) -> Any:
+        if data.get("method") == types.INITIALIZE and isinstance(params := data.get("params"), dict):
+            both_spellings(params.get("capabilities"))
         try:
             return self._converter.structure(data, message_type).params
         except RecursionError as error:
