@@ -18,6 +18,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
 from trickster_engine.config.presets import preset_names
+from trickster_engine.printable import printable
 from trickster_engine.system.units import short_count_text
 from trickster_server import protocol
 from trickster_server.documents import path_of, uri_of
@@ -164,7 +165,7 @@ async def _tell(server: TricksterServer, method: str, result: Any) -> None:
             words += f" Not deleted, because nothing says that it is the run's: {', '.join(result.kept)}."
         _say(server, words)
     elif isinstance(result, protocol.GenerateResult):
-        await _show_text(server, "generated", result.prompt + result.text)
+        await _show_text(server, "generated", printable(result.prompt + result.text))
     elif isinstance(result, protocol.CreateConfigResult):
         await _show(server, result.uri)
     elif isinstance(result, protocol.ReportResult):
