@@ -99,13 +99,13 @@ class TricksterServer(LanguageServer):
         loop = asyncio.get_running_loop()
         self._ended = loop.create_future()
 
-        def from_thread(code: int) -> None:
+        def from_thread() -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended already
-                loop.call_soon_threadsafe(self.exit_requested, code)
+                loop.call_soon_threadsafe(self._client_gone)
 
-        writer = FrameWriter(outgoing, failed=partial(from_thread, 1))
+        writer = FrameWriter(outgoing, failed=from_thread)
         self.protocol.set_writer(writer)
-        reader = FrameReader(incoming, partial(self.protocol.deliver, loop=loop), ended=partial(from_thread, 1))
+        reader = FrameReader(incoming, partial(self.protocol.deliver, loop=loop), ended=from_thread)
         self.protocol.frame_handled = reader.done_with_one
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             with contextlib.suppress(NotImplementedError, RuntimeError, AttributeError, ValueError):
@@ -117,6 +117,13 @@ class TricksterServer(LanguageServer):
         await self._close()
         writer.close()
         return code
+
+    def _client_gone(self) -> None:
+        """The client has closed its end: cleanly where it has said shutdown before, as some do when they are quit."""
+        if self.protocol.has_more():  # it may have said so last
+            asyncio.get_running_loop().call_soon(self._client_gone)
+        else:
+            self.exit_requested(0 if self.protocol.was_shut_down() else 1)
 
     def exit_requested(self, code: int) -> None:
         """End the server; whatever it has started, except training, ends with it."""

@@ -107,6 +107,15 @@ class TricksterProtocol(LanguageServerProtocol):
         with contextlib.suppress(RuntimeError):  # the loop has ended; nobody is left to answer
             loop.call_soon_threadsafe(self._pump)
 
+    def has_more(self) -> bool:
+        """Whether messages have come that were not handled yet."""
+        with self._inbox_lock:
+            return bool(self._inbox)
+
+    def was_shut_down(self) -> bool:
+        """Whether the client has asked for the end."""
+        return bool(self._shutdown)
+
     def _cancel_waiting(self, params: Any) -> bool:
         request_id = params.get("id") if isinstance(params, dict) else None
         if isinstance(request_id, (int, str)) and request_id in self._waiting_ids:
