@@ -23,7 +23,8 @@
 
 (defun client-act (title)
   "Choose the action with TITLE from the menu, as a person does."
-  (let ((completing-read-function
+  (let ((last-nonmenu-event ?.) ; a key, not the mouse
+        (completing-read-function
          (lambda (_prompt collection &rest _)
            (seq-find (lambda (one) (string-match-p title one)) (all-completions "" collection)))))
     (call-interactively #'eglot-code-actions)))

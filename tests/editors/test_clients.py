@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 def run_scenario(workspace: Workspace, command: list[str], **environment: str) -> dict[str, object]:
     """Run an editor with its scenario to the end. Returns what the scenario has written."""
     terminal = Terminal(command, workspace.folder, workspace.environment(**environment))
-    code = terminal.end()
+    code = terminal.end(80)
     shown = terminal.text()[-3000:]
     assert workspace.results.exists(), f"the editor ended with {code} and wrote nothing:\n{shown}"
     results: dict[str, object] = json.loads(workspace.results.read_text(encoding="utf-8"))
@@ -57,16 +57,16 @@ def test_neovim(workspace: Workspace) -> None:
 
 def run_emacs(workspace: Workspace, name: str, *before: str) -> dict[str, object]:
     emacs = program("emacs", CACHE / "bin" / "emacs")
-    init = workspace.home / "init.el"
-    parts = [*before, (HERE / f"{name}.el").read_text(encoding="utf-8"), editor_config(name, workspace.server)]
-    init.write_text("\n".join(parts), encoding="utf-8")
-    loads = [f"--load={HERE / 'emacs.el'}", f"--load={init}"]
-    return run_scenario(workspace, [emacs, "-nw", "--no-init-file", *loads, str(workspace.config)])
+    init = workspace.home / ".emacs.d" / "init.el"
+    init.parent.mkdir()
+    scenario = [(HERE / one).read_text(encoding="utf-8") for one in ("emacs.el", f"{name}.el")]
+    init.write_text("\n".join([*before, *scenario, editor_config(name, workspace.server)]), encoding="utf-8")
+    return run_scenario(workspace, [emacs, "-nw", str(workspace.config)])
 
 
 def has_package(emacs: str, package: str) -> bool:
-    asked = [emacs, "--batch", "--eval", f'(kill-emacs (if (locate-library "{package}") 0 1))']
-    return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+    asked = f"(progn (package-activate-all) (kill-emacs (if (locate-library \"{package}\") 0 1)))"
+    return subprocess.run([emacs, "--batch", "--eval", asked], capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(("name", "shown"), [("eglot", "Emacs, eglot"), ("lsp-mode", "Emacs, lsp-mode")])
