@@ -11,29 +11,33 @@ function! Event(pattern) abort
 endfunction
 
 function! Shown() abort
-  return join(map(ale#engine#GetLoclist(bufnr('')), 'v:val.text'), "\n")
+  return join(map(copy(ale#engine#GetLoclist(bufnr(''))), {_, one -> get(one, 'text', '')}), "\n")
 endfunction
 
-" Chooses from the menu that ALE asks with, as a person does: `:ALECodeAction` lists the titles with numbers.
+" Chooses from the menu that ALE builds of the actions.
 let g:wanted = ''
-function! Choose(message, default) abort
-  for l:line in split(a:message, "\n")
-    if l:line =~# g:wanted
-      return matchstr(l:line, '^\d\+')
+function! Choose(data, items) abort
+  for [l:source, l:action] in a:items
+    if l:action.title =~# g:wanted
+      call ale#codefix#ApplyLSPCodeAction(a:data, l:action)
+      return
     endif
   endfor
-  return ''
 endfunction
 
 function! Act(title) abort
   let g:wanted = a:title
-  call ale#codefix#Execute(0)
+  call ale#codefix#Execute(0, function('Choose'))
 endfunction
 
 function! Completion() abort
-  let b:ale_completion_result = []
+  call cursor(1, 1)
   call search('device_type: \zs')
-  call ale#completion#GetCompletions('ale-callback', {'callback': {items -> execute('let g:completed = map(copy(items), "v:val.word")')}})
+  call ale#completion#GetCompletions('ale-callback', {'callback': function('Completed'), 'prefix': ''})
+endfunction
+
+function! Completed(items) abort
+  let g:completed = map(copy(a:items), 'v:val.word')
 endfunction
 
 function! Hovered() abort
@@ -43,7 +47,7 @@ endfunction
 let g:completed = []
 let g:steps = [
 \ ['diagnostics', {-> 0}, {-> Shown() =~# 'another name' && Shown() =~# 'does not occur'}],
-\ ['hover', {-> search('num_heads') + execute('ALEHover')}, {-> g:heard =~# 'Each head looks back'}],
+\ ['hover', {-> search('num_heads') + execute('ALEHover')}, {-> Hovered() =~# 'Each head looks back'}],
 \ ['completion', {-> Completion()}, {-> index(g:completed, 'cuda') >= 0}],
 \ ['fix', {-> search('checkpoint_frequency') + Act('Rename to save_interval')}, {-> search('save_interval:', 'nw') > 0}],
 \ ['train', {-> execute('silent write') . Act('Train')}, {-> Event('"kind": \?"step"')}],
@@ -78,7 +82,5 @@ function! Tick(timer) abort
   endtry
 endfunction
 
-let g:heard = ''
 let g:ale_hover_to_preview = 1
-let g:ale_update_tagstack = 0
 call timer_start(300, 'Tick', {'repeat': -1})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ class Recorder:
     """The log, written from two threads."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8")
         self._lock = threading.Lock()
 
     def write(self, entry: object) -> None:
@@ -44,12 +45,32 @@ class Recorder:
                 kept = kept[end + 4 + length :]
 
 
-def main() -> int:
-    recorder = Recorder(Path(sys.argv[1]))
-    server = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+def pass_signals_on(server: subprocess.Popen[bytes]) -> None:
+    for name in ("SIGHUP", "SIGTERM", "SIGINT"):  # as some editors say goodbye
+        signal.signal(getattr(signal, name), lambda number, _: server.send_signal(number))
+
+
+def watch(log: Path, command: list[str]) -> None:
+    """Run the server and note how it has ended, also where whoever stands between was killed."""
+    server = subprocess.Popen(command)
+    pass_signals_on(server)
+    code = server.wait()
+    with log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"exit": code}) + "\n")
+    os._exit(code)
+
+
+def main() -> None:
+    if sys.argv[1] == "--watch":
+        watch(Path(sys.argv[2]), sys.argv[3:])
+    log = Path(sys.argv[1])
+    recorder = Recorder(log)
+    command = [sys.executable, __file__, "--watch", str(log), *sys.argv[2:]]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     assert server.stdin is not None
     assert server.stdout is not None
     outgoing = server.stdin
+    pass_signals_on(server)
 
     def from_client() -> None:
         with contextlib.suppress(OSError):  # the server has ended first
@@ -59,9 +80,7 @@ def main() -> int:
     threading.Thread(target=from_client, daemon=True).start()
     with contextlib.suppress(OSError):  # the editor has closed its end: the server goes on until it is told or notices
         recorder.pass_on(server.stdout.fileno(), sys.stdout.buffer, "server")
-    code = server.wait()
-    recorder.write({"exit": code})
-    os._exit(code)
+    os._exit(server.wait())
 
 
 if __name__ == "__main__":

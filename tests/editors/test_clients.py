@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -77,3 +78,19 @@ def test_emacs(workspace: Workspace, name: str, shown: str) -> None:
             pytest.skip(f"emacs has no {package}: make setup-editors")
     results = run_emacs(workspace, name)
     recorded(shown, version_of([emacs, "--version"]), results)
+
+
+def test_ale(workspace: Workspace) -> None:
+    vim = program("vim")
+    plugin = next((one for one in (CACHE / "ale", Path("/usr/share/vim-ale")) if (one / "plugin").is_dir()), None)
+    if plugin is None:
+        pytest.skip("vim has no ALE: make setup-editors")
+    vimrc = workspace.home / ".vimrc"
+    # ALE's autoloaded functions are there when the page's config is read, as they are in a person's vimrc.
+    vimrc.write_text(
+        f"set nocompatible\nfiletype plugin on\nset runtimepath+={plugin}\nsource {HERE / 'ale.vim'}\n"
+        + editor_config("ale", workspace.server),
+        encoding="utf-8",
+    )
+    results = run_scenario(workspace, [vim, "-u", str(vimrc), str(workspace.config)])
+    recorded("Vim, ALE", version_of([vim, "--version"]), results)
