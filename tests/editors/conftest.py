@@ -67,9 +67,8 @@ class Workspace:
 
     def exit_code(self) -> int | None:
         """How the server has ended; None while it runs."""
-        last = self.log.read_text(encoding="utf-8").splitlines()[-1:] if self.log.exists() else []
-        code: int | None = json.loads(last[0]).get("exit") if last and last[0].endswith("}") else None
-        return code
+        found = re.search(r'^\{"exit": (-?\d+)\}$', self.log.read_text(encoding="utf-8"), re.MULTILINE)
+        return int(found[1]) if found is not None else None
 
     def ended_cleanly(self) -> bool:
         """Whether the server has gone with the editor, and knew that it was to."""

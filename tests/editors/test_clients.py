@@ -66,7 +66,7 @@ def run_emacs(workspace: Workspace, name: str, *before: str) -> dict[str, object
 
 
 def has_package(emacs: str, package: str) -> bool:
-    asked = f"(progn (package-activate-all) (kill-emacs (if (locate-library \"{package}\") 0 1)))"
+    asked = f'(progn (package-activate-all) (kill-emacs (if (locate-library "{package}") 0 1)))'
     return subprocess.run([emacs, "--batch", "--eval", asked], capture_output=True, check=False).returncode == 0
 
 
@@ -80,17 +80,24 @@ def test_emacs(workspace: Workspace, name: str, shown: str) -> None:
     recorded(shown, version_of([emacs, "--version"]), results)
 
 
-def test_ale(workspace: Workspace) -> None:
+@pytest.mark.parametrize(
+    ("name", "shown", "places"),
+    [
+        ("ale", "Vim, ALE", (CACHE / "ale", Path("/usr/share/vim-ale"))),
+        ("vim-lsp", "Vim, vim-lsp", (CACHE / "vim-lsp",)),
+    ],
+)
+def test_vim(workspace: Workspace, name: str, shown: str, places: tuple[Path, ...]) -> None:
     vim = program("vim")
-    plugin = next((one for one in (CACHE / "ale", Path("/usr/share/vim-ale")) if (one / "plugin").is_dir()), None)
+    plugin = next((one for one in places if (one / "plugin").is_dir()), None)
     if plugin is None:
-        pytest.skip("vim has no ALE: make setup-editors")
+        pytest.skip(f"vim has no {name}: make setup-editors")
     vimrc = workspace.home / ".vimrc"
-    # ALE's autoloaded functions are there when the page's config is read, as they are in a person's vimrc.
+    scenario = "".join(f"source {HERE / one}\n" for one in (f"{name}.vim", "vim.vim"))
     vimrc.write_text(
-        f"set nocompatible\nfiletype plugin on\nset runtimepath+={plugin}\nsource {HERE / 'ale.vim'}\n"
-        + editor_config("ale", workspace.server),
+        f"set nocompatible\nfiletype plugin on\nset runtimepath+={plugin}\n{scenario}"
+        + editor_config(name, workspace.server),
         encoding="utf-8",
     )
     results = run_scenario(workspace, [vim, "-u", str(vimrc), str(workspace.config)])
-    recorded("Vim, ALE", version_of([vim, "--version"]), results)
+    recorded(shown, version_of([vim, "--version"]), results)

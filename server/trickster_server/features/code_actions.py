@@ -117,7 +117,7 @@ def register(server: TricksterServer) -> None:
         ]
 
         def asked_for(kind: str) -> bool:
-            return not only or any(kind == one or kind.startswith(one + ".") for one in only)
+            return not only or any(one in ("", kind) or kind.startswith(one + ".") for one in only)  # "" is every kind
 
         client = server.client
         runs = [] if client.commands else [one for one in run_actions(server, document) if asked_for(str(one.kind))]
@@ -127,7 +127,7 @@ def register(server: TricksterServer) -> None:
         if asked_for("quickfix") and (conversion := convert_tt_train(document, client)) is not None:
             actions.insert(0, conversion)
         # Only where it is asked for by name: it has nothing to do with the place of the cursor.
-        if only and asked_for(FIX_ALL) and (everything := fix_all(document, problems)) is not None:
+        if only and "" not in only and asked_for(FIX_ALL) and (everything := fix_all(document, problems)) is not None:
             actions.append(everything)
         if not client.document_changes:
             actions = [_as_plain_changes(action, document) for action in actions]
