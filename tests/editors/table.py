@@ -71,7 +71,7 @@ def table(clients: dict[str, Any]) -> str:
         lines += [
             "",
             "¹ Not pressed in the editor: a client of ours that declares just what this one declares was given the "
-            "answers and did what they say. Kate was started with the config below, and its diagnostics and its end are "
+            "answers and did what they say. Kate was started with the config below, so its diagnostics and its end are "
             "its own; what coc.nvim declares is from its public sources.",
         ]
     return "\n".join(lines)
