@@ -13,6 +13,7 @@ help:
 	@echo "make check   linters and types only"
 	@echo "make code    VS Code on a sample folder with the extension loaded"
 	@echo "make vsix    package the extension"
+	@echo "make test-editors  the language server in Neovim, Helix, Emacs, Vim and Kate"
 	@echo "make bench   what things cost on this machine"
 
 train: setup
@@ -62,6 +63,20 @@ test-fast: $(DEV_STAMP)
 # make test-ranges RANGES="--python python3.13"
 test-ranges: $(DEV_STAMP)
 	$(BIN)/python -m tests.shipping.ranges $(RANGES)
+
+# The editors of docs/editors.md, for their tests; those that are not there are skipped.
+EDITORS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/trickster/editors
+
+.PHONY: setup-editors test-editors record-editors
+setup-editors:
+	@tests/editors/install.sh $(PYTHON) $(EDITORS)
+
+test-editors: $(DEV_STAMP) setup-editors
+	$(BIN)/pytest -q tests/editors
+
+# Writes what they find into docs/editors/clients.json and docs/editors.md.
+record-editors: $(DEV_STAMP) setup-editors
+	TRICKSTER_RECORD_CLIENTS=1 $(BIN)/pytest -q tests/editors
 
 # The newest packages that pyproject.toml allows, with their sums. Needs uv.
 lock:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import platform
 import subprocess
@@ -81,12 +82,12 @@ class Environment:
     def __init__(self, server: TricksterServer) -> None:
         self._server = server
         self._known: dict[str, _Known] = {}
-        self._looking: set[str] = set()
+        self._looking: dict[str, asyncio.Task[None]] = {}
 
     def problems(self, document: Document) -> list[Problem]:
         """What is known now. Looks again, beside the loop, where that is old or about another text."""
         known = self._known.get(document.uri)
-        if known is None or known.text != document.text or time.monotonic() - known.when > _FRESH_SECONDS:
+        if not self._is_current(document):
             self._look_soon(document.uri)
         found = _placed(known, document) if known is not None else []
         return found + self._waiting_run(document)
@@ -98,6 +99,22 @@ class Environment:
             self._look_soon(document.uri)
             return None
         return known.corpus
+
+    async def looked(self, document: Document, seconds: float) -> None:
+        """Wait until it is known what the machine says of this text, at most so long, or until it has changed."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._server.registry.ready(), seconds)
+        while self._server.documents.config(document.uri) is document and not self._is_current(document):
+            look = self._look_soon(document.uri, 0.0)
+            await asyncio.wait({look}, timeout=max(0.0, until - loop.time()))
+            if loop.time() >= until or (look.done() and not look.cancelled() and look.exception() is not None):
+                return
+
+    def _is_current(self, document: Document) -> bool:
+        known = self._known.get(document.uri)
+        return known is not None and known.text == document.text and time.monotonic() - known.when <= _FRESH_SECONDS
 
     async def corpus_now(self, document: Document) -> Corpus | None:
         """What is known of the config's text, after looking."""
@@ -111,14 +128,22 @@ class Environment:
     def runs_changed(self) -> None:
         """Runs have appeared or ended. They are asked for each time, so there is nothing to forget."""
 
-    def _look_soon(self, uri: str) -> None:
-        if uri not in self._looking:
-            self._looking.add(uri)
-            self._server.spawn(self._look(uri), "look at the machine")
+    def look_again(self, uri: str) -> None:
+        """A text was saved, or files that it may name have come or gone."""
+        known = self._known.get(uri)
+        if known is not None:
+            known.when = -math.inf
+            self._look_soon(uri)
 
-    async def _look(self, uri: str) -> None:
+    def _look_soon(self, uri: str, delay: float = _AFTER_TYPING) -> asyncio.Task[None]:
+        look = self._looking.get(uri)
+        if look is None:
+            look = self._looking[uri] = self._server.spawn(self._look(uri, delay), "look at the machine")
+        return look
+
+    async def _look(self, uri: str, delay: float) -> None:
         try:
-            await asyncio.sleep(_AFTER_TYPING)
+            await asyncio.sleep(delay)
             document = self._server.documents.config(uri)
             if document is None:
                 self._known.pop(uri, None)
@@ -127,7 +152,7 @@ class Environment:
             now = await asyncio.get_running_loop().run_in_executor(None, _look, document, self._server.trusted)
             self._known[uri] = now
         finally:
-            self._looking.discard(uri)
+            self._looking.pop(uri, None)
         if before is None or _shown(before) != _shown(now):
             self._server.refresh_figures()
 

@@ -244,7 +244,7 @@ def _time_table(context: Context) -> str:
     rows = context.timing.table(context.plan)
     lines = ["| where | time for this run | |", "|:--|--:|:--|"]
     if not any(row.where == "this machine" for row in rows):
-        lines.append("| this machine | ? | known after the first run here |")
+        lines.append("| this machine | ? | known after a run of about this size here |")
     lines += [f"| {row.where} | {duration_text(row.seconds)} | {row.source}{row.note} |" for row in rows]
     return "\n".join(lines)
 

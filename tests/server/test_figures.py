@@ -81,7 +81,7 @@ def test_max_steps_says_where_each_time_comes_from() -> None:
     text = tables.for_key(KEYS["training_config.max_steps"], context(preset_plan("nano")))
     assert "| this machine | 3 min | measured, from nano-001 |" in text
     other = tables.for_key(KEYS["training_config.max_steps"], context(preset_plan("mini")))
-    assert "| estimated, from nano-001 |" in other
+    assert "| estimated, from nano-001, within a factor of 2 |" in other
     assert any(line.startswith("| N150 |") and line.endswith(" min | estimated |") for line in text.splitlines())
     assert "163 times over the training text" in text
 

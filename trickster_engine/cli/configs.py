@@ -130,10 +130,13 @@ def _estimate(options: argparse.Namespace) -> int:
 
 def _time_here(expected: Expected | None) -> str:
     if expected is None:
-        return "Nothing was measured on this machine yet: --calibrate takes some seconds and says how long a run takes."
+        return (
+            "Nothing of this size was measured on this machine yet: --calibrate takes some seconds and says how long a "
+            "run takes."
+        )
     return (
         f"About {duration_text(expected.seconds)} of training on this machine, evaluations not counted "
-        f"({expected.source}, from {expected.run})"
+        f"({expected.as_words()})"
     )
 
 
