@@ -11,6 +11,8 @@ export interface Target {
   configUri?: string;
   runId?: string;
   checkpoint?: string;
+  /** Where the folder has no config yet: the preset to begin with, so that nothing is asked. */
+  preset?: string;
 }
 
 export function targetOf(argument: unknown): Target {
@@ -19,7 +21,7 @@ export function targetOf(argument: unknown): Target {
   }
   if (typeof argument === 'object' && argument !== null) {
     const target: Target = {};
-    for (const field of ['configUri', 'runId', 'checkpoint'] as const) {
+    for (const field of ['configUri', 'runId', 'checkpoint', 'preset'] as const) {
       const value = (argument as Record<string, unknown>)[field];
       if (typeof value === 'string') {
         target[field] = value;
@@ -38,7 +40,7 @@ export async function configFor(app: App, argument: unknown, title: string): Pro
   const target = targetOf(argument);
   const uri = target.configUri
     ? vscode.Uri.parse(target.configUri)
-    : (app.configs.inFront() ?? (await fromFolder(app, title)));
+    : (app.configs.inFront() ?? (await fromFolder(app, title, target.preset)));
   if (!uri) {
     return undefined;
   }
@@ -53,11 +55,11 @@ export async function configFor(app: App, argument: unknown, title: string): Pro
   return uri;
 }
 
-async function fromFolder(app: App, title: string): Promise<vscode.Uri | undefined> {
+async function fromFolder(app: App, title: string, preset?: string): Promise<vscode.Uri | undefined> {
   const configs = await app.configs.all();
   return configs.length > 0
     ? app.configs.choose(configs, title, (uri) => describeConfig(app, uri))
-    : newConfig(app);
+    : newConfig(app, undefined, preset);
 }
 
 /** "shakespeare · 886k parameters": what tells one config from another. */

@@ -13,17 +13,10 @@ import {
 
 const PYTHON_DOWNLOADS = 'https://www.python.org/downloads/';
 
-/**
- * An interpreter that can train; offers to make one where there is none. Undefined when the person says no, and in a
- * folder that is not trusted: there nothing is started, however ready it is.
- */
+/** An interpreter that can train; offers to make one where there is none. Undefined when the person says no. */
 export async function ensureTraining(app: App): Promise<Interpreter | undefined> {
   const ready = await app.interpreters.forTraining();
   if (ready) {
-    if (!vscode.workspace.isTrusted) {
-      void offerTrust(`${describeInterpreter(ready)} is ready, and is started in folders that you trust.`);
-      return undefined;
-    }
     return ready;
   }
   const best = await app.interpreters.forServer();
@@ -40,21 +33,13 @@ export async function ensureTraining(app: App): Promise<Interpreter | undefined>
     'Select Interpreter',
   );
   if (choice === 'Set Up Environment') {
-    const made = await setUpEnvironment(app, { quiet: true });
-    return vscode.workspace.isTrusted ? made : undefined;
+    return setUpEnvironment(app, { quiet: true });
   }
   if (choice === 'Select Interpreter') {
     await selectInterpreter(app);
-    return vscode.workspace.isTrusted ? app.interpreters.forTraining() : undefined;
+    return app.interpreters.forTraining();
   }
   return undefined;
-}
-
-/** Say what waits for the folder to be trusted, with a way to trust it. */
-export async function offerTrust(why: string): Promise<void> {
-  if (await vscode.window.showInformationMessage(why, 'Manage Trust')) {
-    await vscode.commands.executeCommand('workbench.trust.manage');
-  }
 }
 
 let settingUp: Promise<Interpreter | undefined> | undefined;
@@ -122,9 +107,7 @@ async function makeEnvironment(app: App, quiet: boolean): Promise<Interpreter | 
     return undefined;
   }
   const made = await app.interpreters.forTraining();
-  if (made && !vscode.workspace.isTrusted) {
-    void offerTrust('The environment is ready. Trust this folder to train in it.');
-  } else if (made && !quiet) {
+  if (made && !quiet) {
     void vscode.window.showInformationMessage(`Ready to train: ${describeInterpreter(made)}.`);
   }
   return made;

@@ -3,7 +3,6 @@ import type { App } from '../app';
 import { STEPS } from '../lesson/steps';
 import { openTroubleshooting } from '../lesson/troubleshooting';
 import { describeConfig } from './arguments';
-import { newConfig } from './newConfig';
 
 const WALKTHROUGH = 'trickster.trickster#lesson';
 
@@ -28,7 +27,7 @@ export async function openLesson(_app: App, argument: unknown): Promise<void> {
 export async function openConfig(app: App): Promise<void> {
   const configs = await app.configs.all();
   if (configs.length === 0) {
-    await newConfig(app);
+    await vscode.commands.executeCommand('trickster.newConfig'); // which asks for trust where it must
     return;
   }
   const uri = await app.configs.choose(configs, 'Open Config', (config) => describeConfig(app, config));

@@ -6,10 +6,10 @@ import type { PresetInfo } from '../protocol';
 const READY = /^(?:hardware|experiments)\/([\w-]+)$/;
 
 /**
- * Choose a preset and write it into the folder as a file that opens; or write one of the lesson's ready configs, where
- * it is named, such as `hardware/n150`. Undefined when the person does not choose.
+ * Write a preset into the folder as a file that opens: the one that is named, else one that the person chooses; or one of
+ * the lesson's ready configs, where it is named, such as `hardware/n150`. Undefined when the person does not choose.
  */
-export async function newConfig(app: App, ready?: unknown): Promise<vscode.Uri | undefined> {
+export async function newConfig(app: App, ready?: unknown, preset?: string): Promise<vscode.Uri | undefined> {
   const folder = vscode.workspace.workspaceFolders?.[0];
   if (!folder) {
     const choice = await vscode.window.showInformationMessage(
@@ -26,6 +26,20 @@ export async function newConfig(app: App, ready?: unknown): Promise<vscode.Uri |
     await vscode.window.showTextDocument(uri, { preview: false });
     return uri;
   }
+  const chosen = preset ?? (await choosePreset(app));
+  if (chosen === undefined) {
+    return undefined;
+  }
+  const { uri } = await app.server.request('trickster/createConfig', {
+    preset: chosen,
+    folderUri: folder.uri.toString(),
+  });
+  const created = vscode.Uri.parse(uri);
+  await vscode.window.showTextDocument(created, { preview: false });
+  return created;
+}
+
+async function choosePreset(app: App): Promise<string | undefined> {
   const { presets } = await app.server.request('trickster/presets', {});
   const picked = await vscode.window.showQuickPick(presets.map(presetItem), {
     title: 'New Config from Preset',
@@ -33,16 +47,7 @@ export async function newConfig(app: App, ready?: unknown): Promise<vscode.Uri |
     matchOnDescription: true,
     matchOnDetail: true,
   });
-  if (!picked) {
-    return undefined;
-  }
-  const { uri } = await app.server.request('trickster/createConfig', {
-    preset: picked.preset.name,
-    folderUri: folder.uri.toString(),
-  });
-  const created = vscode.Uri.parse(uri);
-  await vscode.window.showTextDocument(created, { preview: false });
-  return created;
+  return picked?.preset.name;
 }
 
 /** Copy a ready config of the lesson into a folder, unless one of that name lies there: that is the person's own. */

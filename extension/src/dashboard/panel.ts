@@ -76,6 +76,7 @@ export class Dashboard implements vscode.Disposable {
   }
 
   private adopt(panel: vscode.WebviewPanel): void {
+    this.server.wake();
     this.panel?.dispose();
     this.panel = panel;
     this.ready = false;

@@ -60,6 +60,9 @@ export class Evidence implements vscode.Disposable {
   }
 
   private async fromConfigs(): Promise<void> {
+    if (this.server.state.kind === 'asleep') {
+      return; // Searching the folder starts a process, and nothing of ours is in use.
+    }
     const names = (await this.configs.all()).map((uri) => path.basename(uri.fsPath));
     // The list is led by the one in use. What was the first thing made here stays so for as long as it is there.
     const before = this.progress.fact('decide')?.split(' and ')[0];
