@@ -123,7 +123,7 @@ function showViews(
     vscode.commands.executeCommand('trickster.openLesson', id),
   );
   const count = (): void => {
-    lessonView.description = `${lesson.doneCount()} of ${STEPS.length}`;
+    lessonView.description = vscode.l10n.t('{0} of {1}', lesson.doneCount(), STEPS.length);
   };
   count();
   const restricted = (): void => {

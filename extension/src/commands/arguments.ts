@@ -67,8 +67,8 @@ export async function describeConfig(app: App, uri: vscode.Uri): Promise<string>
   const figures = await app.server.request('trickster/describeConfig', { configUri: uri.toString() });
   return [
     figures.corpus === null ? '' : path.basename(figures.corpus),
-    figures.parameters === null ? '' : `${text.short(figures.parameters)} parameters`,
-    figures.valid ? '' : 'has errors',
+    figures.parameters === null ? '' : vscode.l10n.t('{0} parameters', text.short(figures.parameters)),
+    figures.valid ? '' : vscode.l10n.t('has errors'),
   ]
     .filter(Boolean)
     .join(' · ');
@@ -95,7 +95,9 @@ export async function runFor(
     }
     const named = app.runs.get(target.runId);
     if (!named) {
-      void vscode.window.showInformationMessage('That run is not there any more: it was deleted or moved.');
+      void vscode.window.showInformationMessage(
+        vscode.l10n.t('That run is not there any more: it was deleted or moved.'),
+      );
     }
     return named;
   }
@@ -114,7 +116,7 @@ export async function runFor(
   }
   const picked = await vscode.window.showQuickPick(
     candidates.map((run) => ({ label: run.name, description: describe(run), run })),
-    { title, placeHolder: 'Choose a run' },
+    { title, placeHolder: vscode.l10n.t('Choose a run') },
   );
   return picked?.run;
 }

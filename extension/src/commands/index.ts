@@ -91,7 +91,7 @@ export async function guard(app: App, action: () => Promise<unknown>): Promise<v
     const code = engineCode(error);
     const explained = code !== undefined && (await explanation(code)) !== undefined;
     const ways: Ways = {
-      ...(explained ? { Explain: () => openTroubleshooting(code) } : {}),
+      ...(explained ? { [vscode.l10n.t('Explain')]: () => openTroubleshooting(code) } : {}),
       ...waysOut(app, error),
     };
     const choice = await vscode.window.showErrorMessage(errorText(error), ...Object.keys(ways));
@@ -102,18 +102,21 @@ export async function guard(app: App, action: () => Promise<unknown>): Promise<v
 }
 
 function waysOut(app: App, error: unknown): Ways {
-  const showLogs = { 'Show Logs': () => app.log.show() };
+  const showLogs = { [vscode.l10n.t('Show Logs')]: () => app.log.show() };
   if (error instanceof ServerUnavailable) {
-    return { 'Restart Server': () => app.server.restart(), ...showLogs };
+    return { [vscode.l10n.t('Restart Server')]: () => app.server.restart(), ...showLogs };
   }
   switch (errorCode(error)) {
     case ErrorCode.configHasErrors:
-      return { 'Show Problems': () => vscode.commands.executeCommand('workbench.actions.view.problems') };
+      return {
+        [vscode.l10n.t('Show Problems')]: () =>
+          vscode.commands.executeCommand('workbench.actions.view.problems'),
+      };
     case ErrorCode.noTorch:
     case ErrorCode.noInterpreter:
       return {
-        'Set Up Environment': () => setUpEnvironment(app),
-        'Select Interpreter': () => selectInterpreter(app),
+        [vscode.l10n.t('Set Up Environment')]: () => setUpEnvironment(app),
+        [vscode.l10n.t('Select Interpreter')]: () => selectInterpreter(app),
       };
     case ErrorCode.notTrusted:
       return {

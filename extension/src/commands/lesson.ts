@@ -30,7 +30,9 @@ export async function openConfig(app: App): Promise<void> {
     await vscode.commands.executeCommand('trickster.newConfig'); // which asks for trust where it must
     return;
   }
-  const uri = await app.configs.choose(configs, 'Open Config', (config) => describeConfig(app, config));
+  const uri = await app.configs.choose(configs, vscode.l10n.t('Open Config'), (config) =>
+    describeConfig(app, config),
+  );
   if (uri) {
     await vscode.window.showTextDocument(uri, { preview: false });
   }

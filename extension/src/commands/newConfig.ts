@@ -13,8 +13,8 @@ export async function newConfig(app: App, ready?: unknown, preset?: string): Pro
   const folder = vscode.workspace.workspaceFolders?.[0];
   if (!folder) {
     const choice = await vscode.window.showInformationMessage(
-      'Open a folder first: the config and the runs are files in it.',
-      'Open Folder',
+      vscode.l10n.t('Open a folder first: the config and the runs are files in it.'),
+      vscode.l10n.t('Open Folder'),
     );
     if (choice) {
       await vscode.commands.executeCommand('vscode.openFolder');
@@ -42,8 +42,8 @@ export async function newConfig(app: App, ready?: unknown, preset?: string): Pro
 async function choosePreset(app: App): Promise<string | undefined> {
   const { presets } = await app.server.request('trickster/presets', {});
   const picked = await vscode.window.showQuickPick(presets.map(presetItem), {
-    title: 'New Config from Preset',
-    placeHolder: 'How big a model? The smallest one learns in minutes.',
+    title: vscode.l10n.t('New Config from Preset'),
+    placeHolder: vscode.l10n.t('How big a model? The smallest one learns in minutes.'),
     matchOnDescription: true,
     matchOnDetail: true,
   });
@@ -67,10 +67,14 @@ export async function writeReady(folder: vscode.Uri, ready: string): Promise<vsc
 }
 
 function presetItem(preset: PresetInfo): vscode.QuickPickItem & { preset: PresetInfo } {
-  const facts = [`${text.short(preset.parameters)} parameters`];
+  const facts = [vscode.l10n.t('{0} parameters', text.short(preset.parameters))];
   if (preset.estimatedSeconds !== null) {
-    const about = preset.estimateSource === 'measured' ? '' : 'about ';
-    facts.push(`${about}${text.duration(preset.estimatedSeconds)} on this machine`);
+    const time = text.duration(preset.estimatedSeconds);
+    facts.push(
+      preset.estimateSource === 'measured'
+        ? vscode.l10n.t('{0} on this machine', time)
+        : vscode.l10n.t('about {0} on this machine', time),
+    );
   }
   return {
     label: preset.name,

@@ -130,7 +130,7 @@ export class Configs implements vscode.Disposable {
         const folder = path.dirname(vscode.workspace.asRelativePath(uri)).replace(/^\.$/, '');
         const content = index < MOST_DESCRIBED ? await soon(describe(uri)) : '';
         const time = await edited(uri);
-        const when = time > 0 ? `edited ${text.ago(time / 1000)}` : '';
+        const when = time > 0 ? vscode.l10n.t('edited {0}', text.ago(time / 1000)) : '';
         return {
           label: path.basename(uri.fsPath),
           description: [folder, content, when].filter(Boolean).join(' · '),
@@ -140,7 +140,7 @@ export class Configs implements vscode.Disposable {
     );
     const picked = await vscode.window.showQuickPick(items, {
       title,
-      placeHolder: 'Choose a config',
+      placeHolder: vscode.l10n.t('Choose a config'),
       matchOnDescription: true,
     });
     return picked?.uri;

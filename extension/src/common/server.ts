@@ -103,7 +103,9 @@ export class Server implements vscode.Disposable {
     await this.settled();
     if (this.state.kind !== 'running') {
       throw new ServerUnavailable(
-        this.state.kind === 'failed' ? this.state.message : 'No Python 3.10 or newer was found.',
+        this.state.kind === 'failed'
+          ? this.state.message
+          : vscode.l10n.t('No Python 3.10 or newer was found.'),
       );
     }
   }
@@ -128,7 +130,7 @@ export class Server implements vscode.Disposable {
   ): Promise<Requests[M]['result']> {
     await this.ready();
     if (!this.client) {
-      throw new ServerUnavailable('The language server is not running.');
+      throw new ServerUnavailable(vscode.l10n.t('The language server is not running.'));
     }
     // A token that is not there must be left out: it would be sent as a second parameter.
     return token ? this.client.sendRequest(method, params, token) : this.client.sendRequest(method, params);
@@ -200,7 +202,10 @@ export class Server implements vscode.Disposable {
       await client.start();
       this.log.info(`The language server runs in ${interpreter.path} (${describeInterpreter(interpreter)})`);
     } catch (error) {
-      this.setState({ kind: 'failed', message: `The language server did not start: ${errorText(error)}` });
+      this.setState({
+        kind: 'failed',
+        message: vscode.l10n.t('The language server did not start: {0}', errorText(error)),
+      });
       this.log.error(errorText(error));
     }
   }
@@ -315,15 +320,17 @@ export class Server implements vscode.Disposable {
           return { action: CloseAction.Restart, handled: true };
         }
         this.crashes = [];
-        const message = 'The language server keeps ending. Training that runs goes on.';
+        const message = vscode.l10n.t('The language server keeps ending. Training that runs goes on.');
         this.setState({ kind: 'failed', message });
-        void vscode.window.showErrorMessage(message, 'Restart Server', 'Show Logs').then((choice) => {
-          if (choice === 'Restart Server') {
-            void this.restart();
-          } else if (choice === 'Show Logs') {
-            this.log.show();
-          }
-        });
+        void vscode.window
+          .showErrorMessage(message, vscode.l10n.t('Restart Server'), vscode.l10n.t('Show Logs'))
+          .then((choice) => {
+            if (choice === vscode.l10n.t('Restart Server')) {
+              void this.restart();
+            } else if (choice === vscode.l10n.t('Show Logs')) {
+              this.log.show();
+            }
+          });
         return { action: CloseAction.DoNotRestart, handled: true };
       },
     };

@@ -23,27 +23,27 @@ export class ServerStatus implements vscode.Disposable {
     }
     this.item ??= this.made();
     const { item } = this;
-    item.busy = state.kind === 'starting';
+    item.busy = state.kind === vscode.l10n.t('starting');
     item.severity = vscode.LanguageStatusSeverity.Information;
     item.text = 'Trickster';
     switch (state.kind) {
-      case 'starting':
-        item.detail = 'starting';
-        item.command = { title: 'Show Logs', command: 'trickster.showLogs' };
+      case vscode.l10n.t('starting'):
+        item.detail = vscode.l10n.t('starting');
+        item.command = { title: vscode.l10n.t('Show Logs'), command: 'trickster.showLogs' };
         break;
       case 'running':
         item.detail = describeInterpreter(state.training ?? state.interpreter);
-        item.command = { title: 'Select Interpreter', command: 'trickster.selectInterpreter' };
+        item.command = { title: vscode.l10n.t('Select Interpreter'), command: 'trickster.selectInterpreter' };
         break;
       case 'noPython':
         item.severity = vscode.LanguageStatusSeverity.Error;
-        item.detail = 'no Python 3.10 or newer found';
-        item.command = { title: 'Select Interpreter', command: 'trickster.selectInterpreter' };
+        item.detail = vscode.l10n.t('no Python 3.10 or newer found');
+        item.command = { title: vscode.l10n.t('Select Interpreter'), command: 'trickster.selectInterpreter' };
         break;
       case 'failed':
         item.severity = vscode.LanguageStatusSeverity.Error;
         item.detail = state.message;
-        item.command = { title: 'Restart Server', command: 'trickster.restartServer' };
+        item.command = { title: vscode.l10n.t('Restart Server'), command: 'trickster.restartServer' };
         break;
     }
   }

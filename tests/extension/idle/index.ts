@@ -13,7 +13,7 @@ for (const name of ['spawn', 'exec', 'execFile', 'fork'] as const) {
   const original = childProcess[name] as (...args: unknown[]) => unknown;
   Object.assign(childProcess, {
     [name]: (...args: unknown[]): unknown => {
-      started.push([args[0], ...(Array.isArray(args[1]) ? args[1] : [])].join(' '));
+      started.push(args.slice(0, 2).flat().join(' '));
       return original(...args);
     },
   });
