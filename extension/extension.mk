@@ -37,9 +37,13 @@ dist/.built: $(EXTENSION_SOURCES) node_modules/.package-lock.json
 vsix: $(VSIX)
 	@ls -l $(VSIX) build/sbom.cdx.json
 
+# A checkout has no address of its own; the release workflow writes it into package.json and packs without these, so that
+# the pictures of the README are found on the web.
+VSCE_FLAGS ?= --allow-missing-repository --no-rewrite-relative-links
+
 $(VSIX): dist/.built
 	@mkdir -p build
-	@$(RUN_NODE) node_modules/@vscode/vsce/vsce package --no-dependencies --allow-missing-repository --no-rewrite-relative-links \
+	@$(RUN_NODE) node_modules/@vscode/vsce/vsce package --no-dependencies $(VSCE_FLAGS) \
 		--readme-path extension/README.md --changelog-path extension/CHANGELOG.md --out $(VSIX) > build/vsix.log 2>&1 \
 		|| { cat build/vsix.log; exit 1; }
 	@cp dist/sbom.cdx.json build/

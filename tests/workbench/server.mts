@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { behindPrefix, type Prefixed } from './prefix.mts';
 
 /** Nothing is fetched from the network, and no window measures this machine. All else is as VS Code comes. */
 const OFFLINE: Record<string, unknown> = {
@@ -26,6 +27,8 @@ export interface ServerOptions {
   /** Packages to install before the start. */
   vsix?: string[];
   port?: number;
+  /** Serve it below this path, as gateways do: `/user/somebody/`. */
+  prefix?: string;
 }
 
 export function need(name: string): string {
@@ -78,6 +81,7 @@ export class CodeServer {
   readonly userFolder: string;
   readonly logFile: string;
   private readonly child: ChildProcess;
+  private front: Prefixed | undefined;
 
   private constructor(child: ChildProcess, port: number, userFolder: string, logFile: string) {
     this.child = child;
@@ -155,6 +159,9 @@ export class CodeServer {
     );
     const server = new CodeServer(child, port, user, logFile);
     await server.answering();
+    if (options.prefix !== undefined) {
+      server.front = await behindPrefix(port, await freePort(), options.prefix);
+    }
     return server;
   }
 
@@ -171,12 +178,17 @@ export class CodeServer {
 
   /** The address of a window on a folder, or of one with no folder. */
   url(folder?: string): string {
-    return folder === undefined
-      ? `${this.base}/?ew=true`
-      : `${this.base}/?folder=${encodeURIComponent(folder)}`;
+    const base = this.front?.base ?? this.base;
+    return folder === undefined ? `${base}/?ew=true` : `${base}/?folder=${encodeURIComponent(folder)}`;
+  }
+
+  /** What the browser asked for outside of the prefix. */
+  get astray(): string[] {
+    return this.front?.astray ?? [];
   }
 
   async stop(): Promise<void> {
+    this.front?.close();
     if (this.child.exitCode !== null || this.child.pid === undefined) {
       return;
     }

@@ -6,6 +6,20 @@ import { describeConfig } from './arguments';
 
 const WALKTHROUGH = 'trickster.trickster#lesson';
 
+let roomMade = false;
+
+/**
+ * VS Code leaves the page of a step out, without a word, where the editor is narrower than 950 pixels: as on a laptop with
+ * the side bar on the right that is open from the beginning. It is closed for the first page that a window opens; who opens
+ * it again keeps it.
+ */
+async function makeRoom(): Promise<void> {
+  if (!roomMade) {
+    roomMade = true;
+    await vscode.commands.executeCommand('workbench.action.closeAuxiliaryBar');
+  }
+}
+
 /** Open the native walkthrough, at a step where one is named; or a page of troubleshooting, by its name or a code. */
 export async function openLesson(_app: App, argument: unknown): Promise<void> {
   const step = STEPS.find(
@@ -14,6 +28,7 @@ export async function openLesson(_app: App, argument: unknown): Promise<void> {
   if (!step && typeof argument === 'string' && (await openTroubleshooting(argument))) {
     return;
   }
+  await makeRoom();
   await vscode.commands.executeCommand(
     'workbench.action.openWalkthrough',
     step ? { category: WALKTHROUGH, step: step.id } : WALKTHROUGH,
