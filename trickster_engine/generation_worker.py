@@ -283,8 +283,9 @@ def main() -> int:
     requests = os.fdopen(os.dup(0), "r", encoding="utf-8", newline="\n")
     reading = Requests(requests)  # from here on the end of standard input is noticed
     end_with_starter()
-    with contextlib.suppress(AttributeError, OSError):
-        os.nice(5)
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            os.nice(5)
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's, read when it is loaded
     import torch
 

@@ -102,9 +102,10 @@ class TricksterServer(LanguageServer):
         self.protocol.frame_handled = reader.done_with_one
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             with contextlib.suppress(NotImplementedError, RuntimeError, AttributeError, ValueError):
-                if name == "SIGHUP" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+                number = getattr(signal, name)
+                if name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:
                     continue  # as whoever started it with nohup has it
-                loop.add_signal_handler(getattr(signal, name), self.exit_requested, 0)
+                loop.add_signal_handler(number, self.exit_requested, 0)
         reader.start()
         code = await self._ended
         await self._close()

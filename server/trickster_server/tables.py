@@ -17,6 +17,7 @@ from trickster_engine.system.units import duration_text, short_count_text, size_
 from trickster_server import figures
 from trickster_server.curve import picture
 from trickster_server.environment import Corpus
+from trickster_server.text_facts import UNREAD
 from trickster_server.timing import Timing
 
 
@@ -28,6 +29,11 @@ class Context:
     corpus: Corpus | None
     timing: Timing
     images: bool
+
+
+_TEXT_KEYS = tuple(
+    f"data_config.{name}" for name in ("corpus", "val_fraction", "tokenizer", "line_ends", "train_data", "val_data")
+)
 
 
 def for_key(key: Key, context: Context) -> str:
@@ -45,7 +51,7 @@ def for_key(key: Key, context: Context) -> str:
         return ""
     if key.path in _SCHEDULE:
         return _SCHEDULE[key.path](context)
-    if key.path in ("data_config.corpus", "data_config.val_fraction", "data_config.tokenizer"):
+    if key.path in _TEXT_KEYS:
         return _text_figures(context)
     if key.path == "device_config.device_type":
         return _machines(context)
@@ -306,8 +312,18 @@ def _machines(context: Context) -> str:
 
 
 def _text_figures(context: Context) -> str:
+    corpus = context.corpus
+    words = _text_words(context)
+    if corpus is None or corpus.facts is None:
+        return words
+    facts = corpus.facts
+    unread = "" if facts.content is not None else UNREAD
+    return "\n\n".join(part for part in (facts.as_markdown(), unread, words) if part)
+
+
+def _text_words(context: Context) -> str:
     plan, corpus = context.plan, context.corpus
-    if corpus is None:
+    if corpus is None or plan.data.train_data is not None:
         return ""
     if not corpus.present:
         return "Not on this machine yet." if plan.data.corpus == "shakespeare" else "Not found."

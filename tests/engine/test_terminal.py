@@ -18,7 +18,7 @@ import pytest
 from tests.benchmarks.many_events import TRICKSTER
 from tests.server.run_files import lines, status, write_run
 from trickster_engine.cli import terminal
-from trickster_engine.printable import escaped_json, printable
+from trickster_engine.printable import escaped_json, printable, printable_text
 
 EVIL = "\x1b[31mred\x1b[0m\x07\x1b]0;title\x07\x9b2J\x7f\u202egnp\u2066\x00"
 #: What a terminal acts on: all controls but line ends and tabs, and what turns the direction of writing.
@@ -75,6 +75,18 @@ def test_progress_may_return_to_the_line_start_and_nothing_else_may() -> None:
     assert stream.getvalue() == "\r 10%|#\r   \ra line\nruns/a·error: all gone\n"
 
 
+@pytest.mark.parametrize("text", ["a\rb\r\rc", "a\r\nb\r\n\r\nc", "a\nb\r\nc\r"])
+def test_every_line_end_of_a_text_is_one_even_in_pieces(text: str) -> None:
+    """A model of a text with CR writes them; they are neither dots nor a way back to the beginning of the line."""
+    whole = "\n".join(text.replace("\r\n", "\n").split("\r"))
+    assert printable_text(text) == whole
+    stream = io.StringIO()
+    shown: Any = terminal._Shown(stream)
+    for piece in text:
+        shown.write_sample(piece)
+    assert stream.getvalue() == whole
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="names of POSIX")
 def test_names_and_files_of_runs_do_nothing_to_a_terminal(tmp_path: Path) -> None:
     name = EVIL.replace("\0", "")
@@ -100,7 +112,8 @@ def test_names_and_files_of_runs_do_nothing_to_a_terminal(tmp_path: Path) -> Non
 
 
 def test_a_corpus_of_escapes_can_be_trained_on_and_looked_at(tmp_path: Path, tiny_config: Callable[..., Path]) -> None:
-    (tmp_path / "ansi.txt").write_text("\x1b[31mred\x1b[0m\x07 plain\n\x1b]0;title\x07\n" * 400, encoding="utf-8")
+    lines = (f"\x1b[31mred\x1b[0m\x07 plain {number * 7919}\n\x1b]0;title {number}\x07\n" for number in range(400))
+    (tmp_path / "ansi.txt").write_text("".join(lines), encoding="utf-8")
     config = tiny_config(
         data_config={"corpus": "ansi.txt", "tokenizer": "char"},
         sampling_config={"prompt": "red", "max_new_tokens": 60},

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any, TextIO, cast
 
-from trickster_engine.printable import escaped_json, printable
+from trickster_engine.printable import escaped_json, line_ends, printable
 
 
 class _Shown:
@@ -22,6 +22,13 @@ class _Shown:
 
     def __init__(self, inner: TextIO) -> None:
         self.inner = inner
+        self._after_return = False
+
+    def write_sample(self, piece: str) -> None:
+        """Write a text that comes in pieces, its line ends as line ends: a lone CR would write over the line."""
+        rest = piece[1:] if self._after_return and piece.startswith("\n") else piece
+        self._after_return = piece.endswith("\r")
+        self.write(line_ends(rest))
 
     def write(self, text: str) -> int:
         # A progress bar begins and ends with a carriage return. Within a text it would write over what stands there.
@@ -53,9 +60,12 @@ def take_over_standard_streams() -> None:
 def write_exactly(text: str) -> None:
     """Write what was asked for to standard output: to a terminal what can be shown, elsewhere the text itself."""
     stream: Any = sys.stdout
-    if isinstance(stream, _Shown) and not stream.isatty():
-        stream = stream.inner
-    stream.write(text)
+    if not isinstance(stream, _Shown):
+        stream.write(text)
+    elif stream.isatty():
+        stream.write_sample(text)
+    else:
+        stream.inner.write(text)
 
 
 def json_text(value: Any, indent: int | None = None) -> str:

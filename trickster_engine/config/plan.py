@@ -512,6 +512,15 @@ class DataConfig:
         examples=(0.05, 0.1),
         counts_when=Condition("data_config.train_data", (None,)),
     )
+    line_ends: str = key(
+        "keep",
+        doc="How the ends of lines are read. Files from Windows end them with CR and LF, those of old Macs with CR.",
+        effect="Kept, a CR is a character of its own that the model learns to write. The files stay as they are.",
+        choices={
+            "keep": "As they are in the files.",
+            "lf": "Each CR LF and each single CR is read as one LF.",
+        },
+    )
     train_data: str | None = key(
         None,
         doc="Text that is already split: the lesson's train.pt, or a text file. With val_data it replaces corpus.",

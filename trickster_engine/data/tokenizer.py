@@ -10,7 +10,7 @@ import codecs
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -18,14 +18,16 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as LibraryTokenizer
-from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import read_text, write_text_atomically
 
 TokenizerKind = Literal["byte", "char", "bpe", "other"]
 Ids = npt.NDArray[np.int64]
+#: Where the beginning of a text may be cut, in characters; 0 for nowhere.
+CutInWord = Callable[[str], int]
 
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
@@ -36,6 +38,15 @@ _NO_BYTES = b"\xff"  # shown for an id that no token has: never part of UTF-8, s
 # BPE encodes pieces of this size. Measured with tokenizers 0.23 on one core: pieces of 1 to 4 thousand characters take
 # two thirds of the time of 32 thousand, and encode_batch takes less than encode_batch_fast.
 _PIECE_CHARACTERS = 1 << 11
+# No token is longer than this many characters, and none runs over from one such piece of a long word into the next:
+# learning merges takes the square of a word's length, and a text without blanks is one word.
+LONGEST_WORD = 256
+# GPT-2's pattern, with that limit.
+_MANY = f"{{1,{LONGEST_WORD}}}"
+_WORDS = (
+    rf"'(?:[sdmt]|ll|ve|re)| ?\p{{L}}{_MANY}| ?\p{{N}}{_MANY}| ?[^\s\p{{L}}\p{{N}}]{_MANY}|\s{_MANY}(?!\S)|\s{_MANY}"
+)
+_LOOK_AHEAD = 4  # characters; what follows a piece decides where it ends, no further than this
 
 
 def _byte_characters() -> list[str]:
@@ -118,7 +129,7 @@ class Tokenizer:
         _utf8(text)  # the library would fail with a TypeError on a lone surrogate
         with _panics_in_words():
             if self.kind == "bpe":
-                pieces = list(cut_safely([text], _PIECE_CHARACTERS))
+                pieces = list(cut_safely([text], _PIECE_CHARACTERS, self._cut_in_word))
                 encoded = self.library.encode_batch(pieces, add_special_tokens=False)
                 return np.fromiter(chain.from_iterable(piece.ids for piece in encoded), dtype=np.int64)
             return np.asarray(self.library.encode(text, add_special_tokens=False).ids, dtype=np.int64)
@@ -136,8 +147,21 @@ class Tokenizer:
 
     def encode_stream(self, chunks: Iterable[str]) -> Iterator[Ids]:
         """Encode a text that comes in chunks, with the same ids as encoding it in one piece."""
-        for chunk in chunks if self.kind in ("byte", "char") else cut_safely(chunks):
+        for chunk in chunks if self.kind in ("byte", "char") else cut_safely(chunks, cut_in_word=self._cut_in_word):
             yield self.encode(chunk)
+
+    @cached_property
+    def _cut_in_word(self) -> CutInWord | None:
+        """Where a text without blanks may be cut; None for a tokenizer that reads a word whole, however long."""
+        words = self.library.pre_tokenizer
+        if self.kind != "bpe" or not isinstance(words, pre_tokenizers.Sequence):
+            return None
+
+        def cut(text: str) -> int:
+            ends = [end for _, (_, end) in words.pre_tokenize_str(text)]
+            return max((end for end in ends if end <= len(text) - _LOOK_AHEAD), default=0)
+
+        return cut
 
     def unknown_characters(self, text: str) -> list[str]:
         """Return the characters of `text` that cannot be encoded, each once, in the order they appear."""
@@ -280,21 +304,27 @@ def mapped_tokenizer(vocabulary: Mapping[str, int]) -> Tokenizer:
     return Tokenizer(library, "char")
 
 
-def train_bpe(chunks: Iterable[str], vocab_size: int) -> Tokenizer:
+def train_bpe(chunks: Iterable[str], vocab_size: int, *, progress: bool = False) -> Tokenizer:
     """Train byte-level BPE on text: the 256 bytes, then the most frequent pairs, up to `vocab_size` ids.
 
     The same text gives the same tokenizer. Pairs seen only once are not merged, so that a small text can give fewer
-    ids than asked for. Raises TricksterError `vocabulary-too-small` below 256.
+    ids than asked for. `progress` shows the library's own bars on standard error. Raises TricksterError
+    `vocabulary-too-small` below 256.
     """
     if vocab_size < _BYTES:
         raise _too_small(vocab_size, _BYTES, "bpe")
     library = LibraryTokenizer(models.BPE())
-    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    library.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     library.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=2,
-        show_progress=False,
+        show_progress=progress,
         special_tokens=[],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
@@ -368,6 +398,8 @@ def _recognise(document: dict[str, Any], library: LibraryTokenizer) -> Tokenizer
     merges = document["model"].get("merges")
     if pre is None and not merges and decoder.get("type") == "Fuse":
         return "char"
+    if _is_limited(pre) and decoder.get("type") == "ByteLevel":
+        return "bpe"
     if not pre or pre.get("type") != "ByteLevel" or pre.get("add_prefix_space") or decoder.get("type") != "ByteLevel":
         return "other"
     if merges or pre.get("use_regex", True):
@@ -376,10 +408,22 @@ def _recognise(document: dict[str, Any], library: LibraryTokenizer) -> Tokenizer
     return "byte" if same else "other"
 
 
-def cut_safely(chunks: Iterable[str], size: int = 1 << 20) -> Iterator[str]:
+def _is_limited(pre: dict[str, Any] | None) -> bool:
+    """Whether a text is cut into words as `train_bpe` has it cut, byte level."""
+    parts = (pre or {}).get("pretokenizers") or []
+    if (pre or {}).get("type") != "Sequence" or [part.get("type") for part in parts] != ["Split", "ByteLevel"]:
+        return False
+    split, level = parts
+    if split.get("pattern") != {"Regex": _WORDS} or split.get("behavior") != "Isolated" or split.get("invert"):
+        return False
+    return not level.get("add_prefix_space") and not level.get("use_regex", True)
+
+
+def cut_safely(chunks: Iterable[str], size: int = 1 << 20, cut_in_word: CutInWord | None = None) -> Iterator[str]:
     """Cut a text that comes in chunks into pieces of about `size` characters that BPE encodes as it would the whole.
 
-    A piece ends where `_last_safe_cut` allows, so that a text without any white space comes out as one piece.
+    A piece ends where `_last_safe_cut` allows. A text without any white space is cut where `cut_in_word` says; without
+    it, it comes out as one piece.
     """
     held = ""
     for chunk in chunks:
@@ -387,6 +431,8 @@ def cut_safely(chunks: Iterable[str], size: int = 1 << 20) -> Iterator[str]:
         start = 0
         while len(held) - start > size:
             cut = _last_safe_cut(held, start, start + size)
+            if cut <= start and cut_in_word is not None:
+                cut = start + cut_in_word(held[start : start + size])
             if cut <= start:  # a word longer than a piece
                 break
             yield held[start:cut]

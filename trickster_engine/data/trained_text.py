@@ -16,7 +16,7 @@ def trained_text(plan: Plan, identity: RunIdentity, *, progress: bool = False) -
 
     Raises TricksterError: data-changed where its text is another now, and what `prepare` raises where it is gone.
     """
-    dataset = prepare(plan, Path(identity.config_path).parent, progress=progress)
+    dataset = prepare(plan, Path(identity.config_path).parent, config=Path(identity.config_path), progress=progress)
     if dataset.fingerprint != identity.data["fingerprint"]:
         raise TricksterError(
             "data-changed",

@@ -20,7 +20,10 @@ from trickster_engine.config.canonical import values_of
 from trickster_engine.config.overrides import find_key
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.dataset import Dataset
+from trickster_engine.data.facts import TextFacts
+from trickster_engine.data.findings import require_trainable
 from trickster_engine.data.prepare import prepare
+from trickster_engine.data.survey import text_facts
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates import count_parameters
 from trickster_engine.files import (
@@ -242,13 +245,19 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
                 f"The newest checkpoint, {store.steps()[-1]}, is damaged.",
                 f"The run goes on from {checkpoint.path.name}.",
             )
-        dataset = prepare_data(session, lambda message: recorder.status("preparing", step, message))
+        dataset = prepare_data(
+            session, lambda message: recorder.status("preparing", step, message), begins=checkpoint is None
+        )
         if checkpoint and checkpoint.state.data_fingerprint != dataset.fingerprint:
             raise TricksterError(
                 "data-changed",
                 "The text has changed since this run began, so going on would not be the same training.",
                 "Put the old text back, or start a new run.",
             )
+        facts = text_facts(plan, dataset)
+        if checkpoint is None:
+            for finding in require_trainable(plan, facts):
+                recorder.warning(finding.code, finding.message, finding.advice)
         kind = chosen_device(plan)
         same_device = checkpoint is not None and checkpoint.state.device == kind
         backend = open_backend(
@@ -265,7 +274,7 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
             backend.load(checkpoint.weights, checkpoint.optimizer_state, checkpoint.random_state)
         watch.require()
         if team.leads:
-            identity = _identity(session, dataset, backend)
+            identity = _identity(session, dataset, facts, backend)
             run.write_identity(identity)
             recorder.ready(plan, identity)
             if checkpoint:
@@ -351,19 +360,25 @@ def _has_saved(run: RunDirectory) -> bool:
     return any(event["kind"] == "checkpoint" for piece in pieces(run.events_path) for event in piece.events)
 
 
-def prepare_data(session: Session, report: Callable[[str], None] | None = None) -> Dataset:
+def prepare_data(session: Session, report: Callable[[str], None] | None = None, *, begins: bool = False) -> Dataset:
     """The tokens to train on, and whether the prompt can be written in them. Raises TricksterError.
 
-    `report` is told how far it is, every few seconds, where that takes long.
+    A run that `begins` is refused where its validation text measures nothing. `report` is told how far it is, every
+    few seconds, where that takes long.
     """
     dataset = prepare(
         session.plan,
         session.folder,
+        config=session.config_path,
         progress=session.show_progress,
         interrupt=_until_stopped(session.run),
         report=report,
         verify=False,
     )
+    plan, interrupt = session.plan, _until_stopped(session.run)
+    facts = text_facts(plan, dataset, progress=session.show_progress, interrupt=interrupt)
+    if begins:
+        require_trainable(plan, facts)
     encode_prompt(dataset.tokenizer, session.plan.sampling.prompt)  # now, rather than at the first evaluation
     return dataset
 
@@ -392,7 +407,7 @@ def record_failure(recorder: Recorder, error: Exception, explained: TricksterErr
         pass
 
 
-def _identity(session: Session, dataset: Dataset, backend: Backend) -> RunIdentity:
+def _identity(session: Session, dataset: Dataset, facts: TextFacts, backend: Backend) -> RunIdentity:
     process = this_process()
     return RunIdentity(
         id=session.run.id,
@@ -412,6 +427,7 @@ def _identity(session: Session, dataset: Dataset, backend: Backend) -> RunIdenti
             "val_tokens": len(dataset.val),
             "train_characters": dataset.train_characters,
             "val_characters": dataset.val_characters,
+            "text": facts.as_json(),
         },
         parameters=count_parameters(session.plan.model).total,
         baselines={

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 _SHUTDOWN_S = 15
 #: How often the run's events are passed on.
 _FOLLOW_S = 0.1
+#: Windows has neither of these signals.
+_AT_ONCE: signal.Signals = getattr(signal, "SIGKILL", signal.SIGTERM)
+_ALSO_TAKEN = [number for name in ("SIGQUIT",) if (number := getattr(signal, name, None)) is not None]
 
 
 def train_in_processes(session: Session, processes: int) -> Outcome:
@@ -63,7 +66,7 @@ def train_in_processes(session: Session, processes: int) -> Outcome:
         _refuse_here()
         check_torch_device(chosen_device(plan), processes)
         recorder.status("preparing", step)
-        prepare_data(session, lambda message: recorder.status("preparing", step, message))
+        prepare_data(session, lambda message: recorder.status("preparing", step, message), begins=step == 0)
         with tempfile.TemporaryDirectory(prefix="trickster-meeting-") as private:
             run_torchrun(
                 ["--rdzv-backend", ONE_MACHINE, "--rdzv-endpoint", "nowhere", "--nproc-per-node", str(processes)],
@@ -253,6 +256,13 @@ def _ending_with_this_process() -> Iterator[None]:
         os.close(writing)
 
 
+def _ended_child() -> object:
+    """A process of this one's that has ended and waits to be seen; None where none has. Raises ChildProcessError."""
+    if sys.platform != "linux":  # macOS has no waitid, Windows no children
+        return None
+    return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+
+
 @contextmanager
 def _ending_when_cut_off() -> Iterator[None]:
     """End this process when torchrun's agent does not come round to see that a process of its own has ended.
@@ -269,7 +279,7 @@ def _ending_when_cut_off() -> Iterator[None]:
         seen = None
         while not over.wait(1.0):
             try:
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                ended = _ended_child()
             except ChildProcessError:  # there are none now
                 ended = None
             if ended is None:
@@ -281,7 +291,7 @@ def _ending_when_cut_off() -> Iterator[None]:
                 print("       Launch it again once they can be reached: the run goes on.", file=sys.stderr, flush=True)
                 os._exit(EXIT_TRAINING_FAILED)
 
-    if hasattr(os, "waitid"):
+    if sys.platform == "linux":
         threading.Thread(target=watch, name="watch-agent", daemon=True).start()
     try:
         yield
@@ -329,7 +339,7 @@ def _signals_ask_to_stop(run: RunDirectory) -> Iterator[None]:
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if asked.is_set() and number == signal.SIGINT:
-            raise SignalException("interrupted twice", signal.SIGKILL)
+            raise SignalException("interrupted twice", _AT_ONCE)
         asked.set()
         if not run.path.is_dir():  # nothing has begun: nothing to save
             raise SignalException("stopped before the run began", signal.SIGTERM)
@@ -337,11 +347,12 @@ def _signals_ask_to_stop(run: RunDirectory) -> Iterator[None]:
             run.request_stop()
 
     previous = take_over(("SIGINT", "SIGTERM", "SIGHUP"), on_signal)
-    quitting = signal.getsignal(signal.SIGQUIT)
+    # torchrun takes SIGQUIT too, where there is one.
+    others = {number: signal.getsignal(number) for number in _ALSO_TAKEN}
     try:
         yield
     finally:
-        give_back({**previous, signal.SIGQUIT: quitting})
+        give_back({**previous, **others})
 
 
 def _cause(failures: Mapping[int, ProcessFailure], log_path: Path) -> TricksterError:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -293,7 +294,7 @@ _BY_DESCRIPTOR = {os.open, os.unlink, os.rmdir} <= os.supports_dir_fd
 @contextlib.contextmanager
 def _holding(root: Path, below: PurePath) -> Iterator[tuple[Path, int | None]]:
     """A folder below `root` and its descriptor, so that nobody can put a link in its place. Raises OSError."""
-    if not _BY_DESCRIPTOR:
+    if sys.platform == "win32" or not _BY_DESCRIPTOR:
         for folder in [root, *(root / one for one in (*reversed(below.parents), below))]:
             if not stat.S_ISDIR(folder.lstat().st_mode) or _is_junction(folder):
                 raise NotADirectoryError(f"{folder} is a link, not a folder")

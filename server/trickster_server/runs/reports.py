@@ -6,7 +6,8 @@ import json
 import math
 from typing import Any
 
-from trickster_engine.printable import printable
+from trickster_engine.data.facts import markdown_table
+from trickster_engine.printable import printable, printable_text
 from trickster_engine.report.names import has_long_tokens, predictors
 
 
@@ -20,7 +21,7 @@ def report(command: str, data: Any, text: str) -> str:
 
 def _fenced(text: str) -> str:
     """Text as it is, without the control characters that noise is full of."""
-    shown = printable(text)
+    shown = printable_text(text)
     fence = "```"
     while fence in shown:
         fence += "`"
@@ -98,6 +99,10 @@ def _prepare(data: Any) -> str:
     title = f"# {_inline(data['name'])}"
     train, val = data["train_tokens"], data["val_tokens"]
     blocks = [title, f"{train:,} tokens to train on, {val:,} held out."]
+    if text := data.get("text"):
+        blocks.append(markdown_table(text["table"]))
+    for one in data.get("findings", []):
+        blocks.append(f"**{one['severity'].capitalize()}**: {one['message']} {one['advice']}")
     baselines = data.get("baselines")
     if isinstance(baselines, dict):
         baselines = [{"name": name, "nats": nats} for name, nats in baselines.items()]
