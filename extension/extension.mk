@@ -69,7 +69,7 @@ test-workbench: $(VSIX) setup-workbench
 test-workbench-oldest: $(VSIX) node_modules/.package-lock.json
 	@tests/workbench/install.sh $(NODE) $(WORKBENCH_OLDEST) $(OLDEST)
 	CHROMIUM="$$(tests/workbench/browser.sh)" WORKBENCH=$(WORKBENCH_OLDEST) VSIX=$(VSIX) PYTHON=$(BIN)/python \
-		$(RUN_NODE) tests/workbench/run.mts first-minute
+		$(RUN_NODE) tests/workbench/run.mts first-minute trust
 
 # The pictures of the README, taken in a real workbench from a real run.
 screenshots: $(VSIX) setup-workbench
