@@ -11,7 +11,7 @@ VSIX := build/trickster.vsix
 EXTENSION_SOURCES := $(shell find extension/src extension/media server/trickster_server trickster_engine walkthroughs -type f \
 	-not -name '*.pyc' 2>/dev/null) extension/esbuild.mjs extension/scripts/vendor.py extension/scripts/sbom.py \
 	requirements/server.txt requirements/torch.txt package-lock.json extension/README.md \
-	extension/CHANGELOG.md package.json .vscodeignore pyproject.toml
+	extension/CHANGELOG.md $(wildcard package.nls*.json l10n/*.json) package.json .vscodeignore pyproject.toml
 
 .PHONY: setup-node extension vsix code screenshots check-extension test-extension test-workbench test-workbench-oldest setup-workbench
 
@@ -37,9 +37,13 @@ dist/.built: $(EXTENSION_SOURCES) node_modules/.package-lock.json
 vsix: $(VSIX)
 	@ls -l $(VSIX) build/sbom.cdx.json
 
+# A checkout has no address of its own; the release workflow writes it into package.json and packs without these, so that
+# the pictures of the README are found on the web.
+VSCE_FLAGS ?= --allow-missing-repository --no-rewrite-relative-links
+
 $(VSIX): dist/.built
 	@mkdir -p build
-	@$(RUN_NODE) node_modules/@vscode/vsce/vsce package --no-dependencies --allow-missing-repository --no-rewrite-relative-links \
+	@$(RUN_NODE) node_modules/@vscode/vsce/vsce package --no-dependencies $(VSCE_FLAGS) \
 		--readme-path extension/README.md --changelog-path extension/CHANGELOG.md --out $(VSIX) > build/vsix.log 2>&1 \
 		|| { cat build/vsix.log; exit 1; }
 	@cp dist/sbom.cdx.json build/
@@ -65,7 +69,7 @@ test-workbench: $(VSIX) setup-workbench
 test-workbench-oldest: $(VSIX) node_modules/.package-lock.json
 	@tests/workbench/install.sh $(NODE) $(WORKBENCH_OLDEST) $(OLDEST)
 	CHROMIUM="$$(tests/workbench/browser.sh)" WORKBENCH=$(WORKBENCH_OLDEST) VSIX=$(VSIX) PYTHON=$(BIN)/python \
-		$(RUN_NODE) tests/workbench/run.mts first-minute
+		$(RUN_NODE) tests/workbench/run.mts first-minute trust
 
 # The pictures of the README, taken in a real workbench from a real run.
 screenshots: $(VSIX) setup-workbench

@@ -11,6 +11,7 @@ import { Interpreters } from './common/python';
 import { Server } from './common/server';
 import { ServerStatus } from './common/status';
 import { TerminalCommand } from './common/terminal';
+import { wakeWhenNeeded } from './common/waking';
 import { Dashboard } from './dashboard/panel';
 import { Evidence } from './lesson/evidence';
 import { LessonProgress } from './lesson/progress';
@@ -90,7 +91,11 @@ export function activate(context: vscode.ExtensionContext): void {
     new WalkthroughTicks(lesson),
     new Evidence(lesson, server, runs, configs),
     publishRunContext(runs),
-    interpreters.onDidChange(() => void explainSetting(app)),
+    interpreters.onDidChange(() => {
+      if (app.server.state.kind !== 'asleep') {
+        void explainSetting(app);
+      }
+    }),
     registerCommands(app),
     server.onDidChangeState((state) => {
       if (state.kind === 'noPython') {
@@ -101,10 +106,10 @@ export function activate(context: vscode.ExtensionContext): void {
       }
     }),
   );
-  showViews(context.subscriptions, lesson, lessonTree, runsTree);
-  configs.look();
+  const views = showViews(context.subscriptions, lesson, lessonTree, runsTree);
+  context.subscriptions.push(wakeWhenNeeded(server, configs, views));
+  configs.see();
   setContext('active', true);
-  void server.start();
 }
 
 /** The checklist, with how far the reader has come beside its title, and the runs. */
@@ -113,21 +118,29 @@ function showViews(
   lesson: LessonProgress,
   lessonTree: LessonTree,
   runsTree: RunsTree,
-): void {
-  const view = clickableView(subscriptions, LESSON_VIEW, lessonTree, ({ id }) =>
+): vscode.TreeView<unknown>[] {
+  const lessonView = clickableView(subscriptions, LESSON_VIEW, lessonTree, ({ id }) =>
     vscode.commands.executeCommand('trickster.openLesson', id),
   );
   const count = (): void => {
-    view.description = `${lesson.doneCount()} of ${STEPS.length}`;
+    lessonView.description = vscode.l10n.t('{0} of {1}', lesson.doneCount(), STEPS.length);
   };
   count();
-  subscriptions.push(lesson.onDidComplete(count));
-  clickableView(subscriptions, RUNS_VIEW, runsTree, (node) =>
+  const restricted = (): void => {
+    // One line above the checklist; none where there is nothing to say.
+    lessonView.message = vscode.workspace.isTrusted
+      ? ''
+      : vscode.l10n.t('Restricted Mode: Train asks for trust first.');
+  };
+  restricted();
+  subscriptions.push(lesson.onDidComplete(count), vscode.workspace.onDidGrantWorkspaceTrust(restricted));
+  const runsView = clickableView(subscriptions, RUNS_VIEW, runsTree, (node) =>
     vscode.commands.executeCommand(
       node.kind === 'run' ? 'trickster.openDashboard' : 'trickster.generate',
       node,
     ),
   );
+  return [lessonView, runsView];
 }
 
 export async function deactivate(): Promise<void> {

@@ -10,11 +10,17 @@ export interface Journey {
   workbench: Workbench;
 }
 
-/** Describe a journey. `folder` is opened in a VS Code with these options; the steps share one page, in order. */
+/**
+ * Describe a journey. `folder` is opened in a VS Code with these options, and trusted unless `restricted`; the steps share
+ * one page, in order.
+ */
 export function journey(
   title: string,
   options: ServerOptions & {
-    folder: () => string;
+    /** Undefined: a window with no folder. */
+    folder: () => string | undefined;
+    /** Leave the folder as VS Code opens it: in Restricted Mode. */
+    restricted?: boolean;
     /** What the console may say because the journey does it on purpose. */
     expected?: RegExp;
   },
@@ -25,7 +31,8 @@ export function journey(
     let broken = '';
     before(async () => {
       at.server = await CodeServer.start(options);
-      at.workbench = await Workbench.open(at.server, options.folder());
+      const { restricted = false } = options;
+      at.workbench = await Workbench.open(at.server, options.folder(), { restricted });
     });
     beforeEach(() => {
       if (broken) {

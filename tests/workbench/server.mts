@@ -4,27 +4,16 @@ import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { behindPrefix, type Prefixed } from './prefix.mts';
 
-/** Settings that keep VS Code itself quiet; nothing of ours is set here. */
-const QUIET: Record<string, unknown> = {
+/** Nothing is fetched from the network, and no window measures this machine. All else is as VS Code comes. */
+const OFFLINE: Record<string, unknown> = {
   // Dozens of windows follow one another; what they show does not hang on how fast this machine is.
   'trickster.calibrate': false,
-  'workbench.startupEditor': 'none',
-  'workbench.tips.enabled': false,
-  'workbench.secondarySideBar.defaultVisibility': 'hidden',
-  'workbench.welcomePage.walkthroughs.openOnInstall': false,
-  // Settings and trust would open as a dialog that takes the keys.
-  'workbench.editor.useModal': 'off',
-  'workbench.enableExperiments': false,
-  'chat.disableAIFeatures': true,
   'telemetry.telemetryLevel': 'off',
   'update.mode': 'none',
   'extensions.autoUpdate': false,
   'extensions.autoCheckUpdates': false,
-  'extensions.ignoreRecommendations': true,
-  'git.enabled': false,
-  'window.commandCenter': false,
-  'editor.minimap.enabled': false,
 };
 
 export interface ServerOptions {
@@ -32,12 +21,14 @@ export interface ServerOptions {
   settings?: Record<string, unknown>;
   /** Settings of the machine, where interpreters belong. */
   machineSettings?: Record<string, unknown>;
-  /** Ask whether folders are trusted, as the desktop does. */
-  trust?: boolean;
+  /** No Restricted Mode: for what runs inside the extension host, where nobody can be asked. */
+  withoutTrust?: boolean;
   env?: NodeJS.ProcessEnv;
   /** Packages to install before the start. */
   vsix?: string[];
   port?: number;
+  /** Serve it below this path, as gateways do: `/user/somebody/`. */
+  prefix?: string;
 }
 
 export function need(name: string): string {
@@ -90,6 +81,7 @@ export class CodeServer {
   readonly userFolder: string;
   readonly logFile: string;
   private readonly child: ChildProcess;
+  private front: Prefixed | undefined;
 
   private constructor(child: ChildProcess, port: number, userFolder: string, logFile: string) {
     this.child = child;
@@ -111,11 +103,7 @@ export class CodeServer {
     fs.mkdirSync(extensions);
     const write = (file: string, value: unknown): void =>
       fs.writeFileSync(path.join(user, file), JSON.stringify(value, null, 2));
-    write('User/settings.json', {
-      ...QUIET,
-      'security.workspace.trust.enabled': options.trust ?? false,
-      ...options.settings,
-    });
+    write('User/settings.json', { ...OFFLINE, ...options.settings });
     write('Machine/settings.json', { 'trickster.interpreter': PYTHON, ...options.machineSettings });
     fs.writeFileSync(path.join(work, 'config.yaml'), 'auth: none\ncert: false\n');
     // No gallery: nothing is looked up on the network.
@@ -164,25 +152,43 @@ export class CodeServer {
           '--disable-update-check',
         ],
         ...['--disable-getting-started-override', '--ignore-last-opened'],
-        ...(options.trust ? [] : ['--disable-workspace-trust']),
+        ...(options.withoutTrust ? ['--disable-workspace-trust'] : []),
       ],
       // A group of its own: ending it takes the extension host and the language server along, but no training run.
       { env, stdio: ['ignore', log, log], detached: true },
     );
     const server = new CodeServer(child, port, user, logFile);
     await server.answering();
+    if (options.prefix !== undefined) {
+      server.front = await behindPrefix(port, await freePort(), options.prefix);
+    }
     return server;
+  }
+
+  /** Whether this VS Code asks about trust when a folder is opened, as it did for long: newer ones open it restricted. */
+  get asksAtOpening(): boolean {
+    const file = path.join(need('WORKBENCH'), 'server/node_modules/code-server/package.json');
+    const { version } = JSON.parse(fs.readFileSync(file, 'utf8')) as { version: string };
+    return version.startsWith('4.100.');
   }
 
   get pid(): number {
     return this.child.pid ?? 0;
   }
 
-  url(folder: string): string {
-    return `${this.base}/?folder=${encodeURIComponent(folder)}`;
+  /** The address of a window on a folder, or of one with no folder. */
+  url(folder?: string): string {
+    const base = this.front?.base ?? this.base;
+    return folder === undefined ? `${base}/?ew=true` : `${base}/?folder=${encodeURIComponent(folder)}`;
+  }
+
+  /** What the browser asked for outside of the prefix. */
+  get astray(): string[] {
+    return this.front?.astray ?? [];
   }
 
   async stop(): Promise<void> {
+    this.front?.close();
     if (this.child.exitCode !== null || this.child.pid === undefined) {
       return;
     }

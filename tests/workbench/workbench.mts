@@ -83,22 +83,62 @@ export class Workbench {
     });
   }
 
+  /** A window on a folder, which is trusted then unless `restricted`; or one with no folder. */
   static async open(
     server: CodeServer,
-    folder: string,
-    { width = 1400, height = 900 } = {},
+    folder: string | undefined,
+    { width = 1400, height = 900, restricted = false } = {},
   ): Promise<Workbench> {
     const context = await (await theBrowser()).newContext({ viewport: { width, height } });
     const workbench = new Workbench(await context.newPage(), server);
     await workbench.page.goto(server.url(folder), { waitUntil: 'domcontentloaded' });
-    await workbench.shown();
+    await workbench.shown(folder !== undefined);
+    if (folder !== undefined) {
+      await (restricted ? workbench.browseRestricted() : workbench.trustFolder());
+    }
     return workbench;
   }
 
   /** The workbench stands. */
-  async shown(): Promise<void> {
-    await this.page.locator('.monaco-workbench .explorer-folders-view .monaco-list').first().waitFor();
+  async shown(withFolder = true): Promise<void> {
+    if (withFolder) {
+      await this.page.locator('.monaco-workbench .explorer-folders-view .monaco-list').first().waitFor();
+    }
     await this.page.locator('.monaco-workbench .statusbar').waitFor();
+  }
+
+  /** The item of the status bar that says that the folder is not trusted. */
+  restrictedMode(): Locator {
+    return this.page.locator('.statusbar-item').filter({ hasText: 'Restricted Mode' });
+  }
+
+  /** Where VS Code asks about trust when a folder opens, leave the folder as it is. */
+  async browseRestricted(): Promise<void> {
+    if (this.server.asksAtOpening) {
+      await this.dialogButton("No, I don't trust").click();
+    }
+    await this.restrictedMode().waitFor();
+  }
+
+  /** Trust the folder as a person does who knows it: on VS Code's own page about that. */
+  async trustFolder(): Promise<void> {
+    await this.browseRestricted();
+    await this.restrictedMode().click();
+    const editor = this.page.locator('.workspace-trust-editor');
+    await editor.locator('.monaco-button').filter({ hasText: 'Trust' }).first().click();
+    await this.restrictedMode().waitFor({ state: 'hidden' });
+    await this.closeFront();
+    await editor.waitFor({ state: 'hidden' });
+  }
+
+  /** Close what is in front: an editor, or a dialog with one. */
+  async closeFront(): Promise<void> {
+    const dialog = this.page.locator('.monaco-modal-editor-block');
+    if (await dialog.isVisible()) {
+      await dialog.locator('.modal-editor-header .codicon-close').last().click();
+    } else {
+      await this.command('View: Close Editor');
+    }
   }
 
   async close(): Promise<void> {

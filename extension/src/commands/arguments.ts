@@ -11,6 +11,8 @@ export interface Target {
   configUri?: string;
   runId?: string;
   checkpoint?: string;
+  /** Where the folder has no config yet: the preset to begin with, so that nothing is asked. */
+  preset?: string;
 }
 
 export function targetOf(argument: unknown): Target {
@@ -19,7 +21,7 @@ export function targetOf(argument: unknown): Target {
   }
   if (typeof argument === 'object' && argument !== null) {
     const target: Target = {};
-    for (const field of ['configUri', 'runId', 'checkpoint'] as const) {
+    for (const field of ['configUri', 'runId', 'checkpoint', 'preset'] as const) {
       const value = (argument as Record<string, unknown>)[field];
       if (typeof value === 'string') {
         target[field] = value;
@@ -38,7 +40,7 @@ export async function configFor(app: App, argument: unknown, title: string): Pro
   const target = targetOf(argument);
   const uri = target.configUri
     ? vscode.Uri.parse(target.configUri)
-    : (app.configs.inFront() ?? (await fromFolder(app, title)));
+    : (app.configs.inFront() ?? (await fromFolder(app, title, target.preset)));
   if (!uri) {
     return undefined;
   }
@@ -53,11 +55,11 @@ export async function configFor(app: App, argument: unknown, title: string): Pro
   return uri;
 }
 
-async function fromFolder(app: App, title: string): Promise<vscode.Uri | undefined> {
+async function fromFolder(app: App, title: string, preset?: string): Promise<vscode.Uri | undefined> {
   const configs = await app.configs.all();
   return configs.length > 0
     ? app.configs.choose(configs, title, (uri) => describeConfig(app, uri))
-    : newConfig(app);
+    : newConfig(app, undefined, preset);
 }
 
 /** "shakespeare · 886k parameters": what tells one config from another. */
@@ -65,8 +67,8 @@ export async function describeConfig(app: App, uri: vscode.Uri): Promise<string>
   const figures = await app.server.request('trickster/describeConfig', { configUri: uri.toString() });
   return [
     figures.corpus === null ? '' : path.basename(figures.corpus),
-    figures.parameters === null ? '' : `${text.short(figures.parameters)} parameters`,
-    figures.valid ? '' : 'has errors',
+    figures.parameters === null ? '' : vscode.l10n.t('{0} parameters', text.short(figures.parameters)),
+    figures.valid ? '' : vscode.l10n.t('has errors'),
   ]
     .filter(Boolean)
     .join(' · ');
@@ -93,7 +95,9 @@ export async function runFor(
     }
     const named = app.runs.get(target.runId);
     if (!named) {
-      void vscode.window.showInformationMessage('That run is not there any more: it was deleted or moved.');
+      void vscode.window.showInformationMessage(
+        vscode.l10n.t('That run is not there any more: it was deleted or moved.'),
+      );
     }
     return named;
   }
@@ -112,7 +116,7 @@ export async function runFor(
   }
   const picked = await vscode.window.showQuickPick(
     candidates.map((run) => ({ label: run.name, description: describe(run), run })),
-    { title, placeHolder: 'Choose a run' },
+    { title, placeHolder: vscode.l10n.t('Choose a run') },
   );
   return picked?.run;
 }

@@ -13,17 +13,10 @@ import {
 
 const PYTHON_DOWNLOADS = 'https://www.python.org/downloads/';
 
-/**
- * An interpreter that can train; offers to make one where there is none. Undefined when the person says no, and in a
- * folder that is not trusted: there nothing is started, however ready it is.
- */
+/** An interpreter that can train; offers to make one where there is none. Undefined when the person says no. */
 export async function ensureTraining(app: App): Promise<Interpreter | undefined> {
   const ready = await app.interpreters.forTraining();
   if (ready) {
-    if (!vscode.workspace.isTrusted) {
-      void offerTrust(`${describeInterpreter(ready)} is ready, and is started in folders that you trust.`);
-      return undefined;
-    }
     return ready;
   }
   const best = await app.interpreters.forServer();
@@ -34,27 +27,23 @@ export async function ensureTraining(app: App): Promise<Interpreter | undefined>
   const missing = missingPackages(best);
   const what = missing.includes('PyTorch') ? 'PyTorch' : missing.join(', ');
   const choice = await vscode.window.showWarningMessage(
-    `Training needs ${what}, which Python ${best.version.join('.')} (${best.path}) does not have. ` +
-      'Trickster can make an environment of its own and leave yours alone.',
-    'Set Up Environment',
-    'Select Interpreter',
+    vscode.l10n.t(
+      'Training needs {0}, which Python {1} ({2}) does not have. Trickster can make an environment of its own and leave yours alone.',
+      what,
+      best.version.join('.'),
+      best.path,
+    ),
+    vscode.l10n.t('Set Up Environment'),
+    vscode.l10n.t('Select Interpreter'),
   );
-  if (choice === 'Set Up Environment') {
-    const made = await setUpEnvironment(app, { quiet: true });
-    return vscode.workspace.isTrusted ? made : undefined;
+  if (choice === vscode.l10n.t('Set Up Environment')) {
+    return setUpEnvironment(app, { quiet: true });
   }
-  if (choice === 'Select Interpreter') {
+  if (choice === vscode.l10n.t('Select Interpreter')) {
     await selectInterpreter(app);
-    return vscode.workspace.isTrusted ? app.interpreters.forTraining() : undefined;
+    return app.interpreters.forTraining();
   }
   return undefined;
-}
-
-/** Say what waits for the folder to be trusted, with a way to trust it. */
-export async function offerTrust(why: string): Promise<void> {
-  if (await vscode.window.showInformationMessage(why, 'Manage Trust')) {
-    await vscode.commands.executeCommand('workbench.trust.manage');
-  }
 }
 
 let settingUp: Promise<Interpreter | undefined> | undefined;
@@ -74,16 +63,19 @@ async function makeEnvironment(app: App, quiet: boolean): Promise<Interpreter | 
   const there = await app.environment.ready();
   if (there) {
     const choice = await vscode.window.showInformationMessage(
-      `Trickster's own environment is there: ${describeInterpreter(there)}.`,
-      'Make It Anew',
+      vscode.l10n.t("Trickster's own environment is there: {0}.", describeInterpreter(there)),
+      vscode.l10n.t('Make It Anew'),
     );
-    if (choice !== 'Make It Anew') {
+    if (choice !== vscode.l10n.t('Make It Anew')) {
       return app.interpreters.forTraining();
     }
     const live = app.runs.live().map((run) => run.name);
     if (live.length > 0) {
       void vscode.window.showWarningMessage(
-        `Not while ${live.join(', ')} trains, maybe in that very environment. Stop it first: Stop saves, and Resume goes on.`,
+        vscode.l10n.t(
+          'Not while {0} trains, maybe in that very environment. Stop it first: Stop saves, and Resume goes on.',
+          live.join(', '),
+        ),
       );
       return undefined;
     }
@@ -92,40 +84,44 @@ async function makeEnvironment(app: App, quiet: boolean): Promise<Interpreter | 
     await vscode.window.withProgress(
       {
         location: vscode.ProgressLocation.Notification,
-        title: 'Setting up an environment for training',
+        title: vscode.l10n.t('Setting up an environment for training'),
         cancellable: true,
       },
       async (progress, token) => {
-        progress.report({ message: 'starting ([log](command:trickster.showLogs))' });
+        progress.report({
+          message: `${vscode.l10n.t('starting')} ([${vscode.l10n.t('log')}](command:trickster.showLogs))`,
+        });
         await app.environment.setUp((message) => progress.report({ message }), token);
       },
     );
   } catch (error) {
     if (error instanceof Cancelled) {
-      void vscode.window.showInformationMessage('The set-up was cancelled. Everything is as it was before.');
+      void vscode.window.showInformationMessage(
+        vscode.l10n.t('The set-up was cancelled. Everything is as it was before.'),
+      );
       return undefined;
     }
     const choice = await vscode.window.showErrorMessage(
-      `The environment could not be set up. ${errorText(error)}`,
-      'Try Again',
-      'Show Logs',
-      'Select Interpreter',
+      vscode.l10n.t('The environment could not be set up. {0}', errorText(error)),
+      vscode.l10n.t('Try Again'),
+      vscode.l10n.t('Show Logs'),
+      vscode.l10n.t('Select Interpreter'),
     );
-    if (choice === 'Try Again') {
+    if (choice === vscode.l10n.t('Try Again')) {
       return makeEnvironment(app, quiet);
     }
-    if (choice === 'Show Logs') {
+    if (choice === vscode.l10n.t('Show Logs')) {
       app.log.show();
-    } else if (choice === 'Select Interpreter') {
+    } else if (choice === vscode.l10n.t('Select Interpreter')) {
       await selectInterpreter(app);
     }
     return undefined;
   }
   const made = await app.interpreters.forTraining();
-  if (made && !vscode.workspace.isTrusted) {
-    void offerTrust('The environment is ready. Trust this folder to train in it.');
-  } else if (made && !quiet) {
-    void vscode.window.showInformationMessage(`Ready to train: ${describeInterpreter(made)}.`);
+  if (made && !quiet) {
+    void vscode.window.showInformationMessage(
+      vscode.l10n.t('Ready to train: {0}.', describeInterpreter(made)),
+    );
   }
   return made;
 }
@@ -134,8 +130,8 @@ async function makeEnvironment(app: App, quiet: boolean): Promise<Interpreter | 
 export async function selectInterpreter(app: App): Promise<void> {
   type Choice = vscode.QuickPickItem & { value?: string; action?: 'browse' | 'setUp' };
   const picker = vscode.window.createQuickPick<Choice>();
-  picker.title = 'Select Interpreter';
-  picker.placeholder = 'Training needs a Python that has PyTorch';
+  picker.title = vscode.l10n.t('Select Interpreter');
+  picker.placeholder = vscode.l10n.t('Training needs a Python that has PyTorch');
   picker.busy = true;
   picker.matchOnDescription = true;
   picker.show();
@@ -151,11 +147,19 @@ export async function selectInterpreter(app: App): Promise<void> {
     value: interpreter.path,
   }));
   picker.items = [
-    { label: '$(wand) Find automatically', description: 'the first that can train', value: '' },
+    {
+      label: `$(wand) ${vscode.l10n.t('Find automatically')}`,
+      description: vscode.l10n.t('the first that can train'),
+      value: '',
+    },
     ...items,
     { label: '', kind: vscode.QuickPickItemKind.Separator },
-    { label: '$(folder-opened) Browse…', action: 'browse' },
-    { label: '$(package) Set Up Environment', description: "a new one of Trickster's own", action: 'setUp' },
+    { label: `$(folder-opened) ${vscode.l10n.t('Browse…')}`, action: 'browse' },
+    {
+      label: `$(package) ${vscode.l10n.t('Set Up Environment')}`,
+      description: vscode.l10n.t("a new one of Trickster's own"),
+      action: 'setUp',
+    },
   ];
   picker.busy = false;
   const choice = await chosen;
@@ -169,7 +173,8 @@ export async function selectInterpreter(app: App): Promise<void> {
   }
   let value = choice.value;
   if (choice.action === 'browse') {
-    const [file] = (await vscode.window.showOpenDialog({ title: 'Select a Python interpreter' })) ?? [];
+    const [file] =
+      (await vscode.window.showOpenDialog({ title: vscode.l10n.t('Select a Python interpreter') })) ?? [];
     value = file?.fsPath;
   }
   if (value !== undefined) {
@@ -192,7 +197,7 @@ export async function explainSetting(app: App): Promise<void> {
     return;
   }
   settingShown = problem;
-  if (problem && (await vscode.window.showWarningMessage(problem, 'Select Interpreter'))) {
+  if (problem && (await vscode.window.showWarningMessage(problem, vscode.l10n.t('Select Interpreter')))) {
     await selectInterpreter(app);
   }
 }
@@ -209,16 +214,18 @@ export function explainNoPython(app: App): Promise<void> {
 
 async function showNoPython(app: App): Promise<void> {
   const choice = await vscode.window.showErrorMessage(
-    'Trickster needs Python 3.10 or newer, and none was found. Install Python, then choose Try Again.',
-    'Get Python',
-    'Select Interpreter',
-    'Try Again',
+    vscode.l10n.t(
+      'Trickster needs Python 3.10 or newer, and none was found. Install Python, then choose Try Again.',
+    ),
+    vscode.l10n.t('Get Python'),
+    vscode.l10n.t('Select Interpreter'),
+    vscode.l10n.t('Try Again'),
   );
-  if (choice === 'Get Python') {
+  if (choice === vscode.l10n.t('Get Python')) {
     await vscode.env.openExternal(vscode.Uri.parse(PYTHON_DOWNLOADS));
-  } else if (choice === 'Select Interpreter') {
+  } else if (choice === vscode.l10n.t('Select Interpreter')) {
     await selectInterpreter(app);
-  } else if (choice === 'Try Again') {
+  } else if (choice === vscode.l10n.t('Try Again')) {
     app.interpreters.forget();
     await app.server.restart();
   }

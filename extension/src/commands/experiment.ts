@@ -18,8 +18,8 @@ export async function tryExperiment(app: App, argument: unknown): Promise<void> 
   const experiment =
     experiments.find(({ label }) => label === argument) ??
     (await vscode.window.showQuickPick(experiments, {
-      title: 'Try an Experiment',
-      placeHolder: 'pico with one change: which?',
+      title: vscode.l10n.t('Try an Experiment'),
+      placeHolder: vscode.l10n.t('pico with one change: which?'),
       matchOnDetail: true,
     }));
   if (!experiment) {

@@ -2,9 +2,10 @@ import * as vscode from 'vscode';
 import type { App } from '../app';
 import { engineCode, errorCode, errorText } from '../common/logger';
 import { ServerUnavailable } from '../common/server';
+import { withTrust } from '../common/trust';
 import { explanation, openTroubleshooting } from '../lesson/troubleshooting';
 import { ErrorCode } from '../protocol';
-import { explainNoPython, offerTrust, selectInterpreter, setUpEnvironment } from './environment';
+import { explainNoPython, selectInterpreter, setUpEnvironment } from './environment';
 import { tryExperiment } from './experiment';
 import { checkHardware, inspect, prepare, restartServer } from './inspection';
 import { openConfig, openLesson } from './lesson';
@@ -46,14 +47,35 @@ export const COMMANDS: Readonly<Record<string, Action>> = {
   },
 };
 
+/**
+ * The commands that work in a folder that is not trusted: they explain, or change nothing in it. All others ask for trust.
+ * (The environment is the person's own, and no program of the folder is run to make it.)
+ */
+const WITHOUT_TRUST = new Set([
+  ...['openConfig', 'openLesson', 'revealRun', 'showLogs'],
+  ...['restartServer', 'selectInterpreter', 'setUpEnvironment'],
+]);
+
 export function registerCommands(app: App): vscode.Disposable {
+  const perform = (name: string, action: Action, argument: unknown): Promise<void> =>
+    guard(app, () => {
+      const wanted = (): Promise<unknown> => action(app, argument);
+      return WITHOUT_TRUST.has(name) ? wanted() : withTrust(titleOf(name), () => guard(app, wanted));
+    });
   return vscode.Disposable.from(
     ...Object.entries(COMMANDS).map(([name, action]) =>
       vscode.commands.registerCommand(`trickster.${name}`, (argument: unknown) =>
-        guard(app, () => action(app, argument)),
+        perform(name, action, argument),
       ),
     ),
   );
+}
+
+/** The title of a command as the palette shows it. */
+function titleOf(name: string): string {
+  const manifest = vscode.extensions.getExtension('trickster.trickster')?.packageJSON as
+    { contributes: { commands: { command: string; title: string }[] } } | undefined;
+  return manifest?.contributes.commands.find(({ command }) => command === `trickster.${name}`)?.title ?? name;
 }
 
 /** Run an action; what goes wrong becomes one message with a way out. */
@@ -66,14 +88,10 @@ export async function guard(app: App, action: () => Promise<unknown>): Promise<v
       await explainNoPython(app);
       return;
     }
-    if (errorCode(error) === ErrorCode.notTrusted) {
-      await offerTrust(errorText(error));
-      return;
-    }
     const code = engineCode(error);
     const explained = code !== undefined && (await explanation(code)) !== undefined;
     const ways: Ways = {
-      ...(explained ? { Explain: () => openTroubleshooting(code) } : {}),
+      ...(explained ? { [vscode.l10n.t('Explain')]: () => openTroubleshooting(code) } : {}),
       ...waysOut(app, error),
     };
     const choice = await vscode.window.showErrorMessage(errorText(error), ...Object.keys(ways));
@@ -84,18 +102,25 @@ export async function guard(app: App, action: () => Promise<unknown>): Promise<v
 }
 
 function waysOut(app: App, error: unknown): Ways {
-  const showLogs = { 'Show Logs': () => app.log.show() };
+  const showLogs = { [vscode.l10n.t('Show Logs')]: () => app.log.show() };
   if (error instanceof ServerUnavailable) {
-    return { 'Restart Server': () => app.server.restart(), ...showLogs };
+    return { [vscode.l10n.t('Restart Server')]: () => app.server.restart(), ...showLogs };
   }
   switch (errorCode(error)) {
     case ErrorCode.configHasErrors:
-      return { 'Show Problems': () => vscode.commands.executeCommand('workbench.actions.view.problems') };
+      return {
+        [vscode.l10n.t('Show Problems')]: () =>
+          vscode.commands.executeCommand('workbench.actions.view.problems'),
+      };
     case ErrorCode.noTorch:
     case ErrorCode.noInterpreter:
       return {
-        'Set Up Environment': () => setUpEnvironment(app),
-        'Select Interpreter': () => selectInterpreter(app),
+        [vscode.l10n.t('Set Up Environment')]: () => setUpEnvironment(app),
+        [vscode.l10n.t('Select Interpreter')]: () => selectInterpreter(app),
+      };
+    case ErrorCode.notTrusted:
+      return {
+        [vscode.l10n.t('Manage Trust')]: () => vscode.commands.executeCommand('workbench.trust.manage'),
       };
     case ErrorCode.unknownRun:
     case ErrorCode.runIsLive:

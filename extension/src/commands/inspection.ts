@@ -10,13 +10,13 @@ import { withServerProgress } from './progress';
 
 /** The untrained model of a config: parameters by part, shapes, first loss, noise. */
 export async function inspect(app: App, argument: unknown): Promise<void> {
-  const config = await configFor(app, argument, 'Inspect Model');
+  const config = await configFor(app, argument, vscode.l10n.t('Inspect Model'));
   const python = config && (await ensureTraining(app));
   if (!python) {
     return;
   }
   const name = path.basename(config.fsPath);
-  const answer = await withServerProgress(app, `Inspecting ${name}`, 'trickster/inspect', {
+  const answer = await withServerProgress(app, vscode.l10n.t('Inspecting {0}', name), 'trickster/inspect', {
     configUri: config.toString(),
     python: python.path,
   });
@@ -26,15 +26,15 @@ export async function inspect(app: App, argument: unknown): Promise<void> {
   if (answer.page) {
     app.pages.showModel(name, answer.page, config);
   } else {
-    await app.reports.show(`${name} inspected`, answer.report);
+    await app.reports.show(vscode.l10n.t('{0} inspected', name), answer.report);
   }
   const parameters = numberAt(answer.data, 'parameters', 'total');
   const loss = numberAt(answer.data, 'random_loss');
   app.lesson.done(
     'model',
     [
-      parameters === undefined ? name : `${text.count(parameters)} parameters`,
-      loss === undefined ? '' : `first loss ${text.loss(loss)}`,
+      parameters === undefined ? name : vscode.l10n.t('{0} parameters', text.count(parameters)),
+      loss === undefined ? '' : vscode.l10n.t('first loss {0}', text.loss(loss)),
     ]
       .filter(Boolean)
       .join(' · '),
@@ -43,22 +43,25 @@ export async function inspect(app: App, argument: unknown): Promise<void> {
 
 /** Fetch, split and encode the corpus of a config. */
 export async function prepare(app: App, argument: unknown): Promise<void> {
-  const config = await configFor(app, argument, 'Prepare Dataset');
+  const config = await configFor(app, argument, vscode.l10n.t('Prepare Dataset'));
   const python = config && (await ensureTraining(app));
   if (!python) {
     return;
   }
-  const answer = await withServerProgress(app, 'Preparing the dataset', 'trickster/prepare', {
+  const answer = await withServerProgress(app, vscode.l10n.t('Preparing the dataset'), 'trickster/prepare', {
     configUri: config.toString(),
     python: python.path,
   });
   if (!answer) {
     return;
   }
-  await app.reports.show(`${path.basename(config.fsPath)} dataset`, answer.report);
+  await app.reports.show(vscode.l10n.t('{0} dataset', path.basename(config.fsPath)), answer.report);
   const train = numberAt(answer.data, 'train_characters');
   const held = numberAt(answer.data, 'val_characters');
-  app.lesson.done('data', train === undefined || held === undefined ? 'ready' : dataFact(train, held));
+  app.lesson.done(
+    'data',
+    train === undefined || held === undefined ? vscode.l10n.t('ready') : dataFact(train, held),
+  );
 }
 
 /** What this machine can train on. */
@@ -67,11 +70,11 @@ export async function checkHardware(app: App): Promise<void> {
   if (!python) {
     return;
   }
-  const answer = await withServerProgress(app, 'Checking the hardware', 'trickster/doctor', {
+  const answer = await withServerProgress(app, vscode.l10n.t('Checking the hardware'), 'trickster/doctor', {
     python: python.path,
   });
   if (answer) {
-    await app.reports.show('This machine', answer.report);
+    await app.reports.show(vscode.l10n.t('This machine'), answer.report);
     app.lesson.done('setup', describeInterpreter(python));
   }
 }
@@ -90,7 +93,7 @@ export function numberAt(value: unknown, ...keys: string[]): number | undefined 
 export async function restartServer(app: App): Promise<void> {
   app.interpreters.forget();
   await vscode.window.withProgress(
-    { location: vscode.ProgressLocation.Window, title: 'Restarting the Trickster server' },
+    { location: vscode.ProgressLocation.Window, title: vscode.l10n.t('Restarting the Trickster server') },
     () => app.server.restart(),
   );
 }

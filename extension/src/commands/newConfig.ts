@@ -6,15 +6,15 @@ import type { PresetInfo } from '../protocol';
 const READY = /^(?:hardware|experiments)\/([\w-]+)$/;
 
 /**
- * Choose a preset and write it into the folder as a file that opens; or write one of the lesson's ready configs, where
- * it is named, such as `hardware/n150`. Undefined when the person does not choose.
+ * Write a preset into the folder as a file that opens: the one that is named, else one that the person chooses; or one of
+ * the lesson's ready configs, where it is named, such as `hardware/n150`. Undefined when the person does not choose.
  */
-export async function newConfig(app: App, ready?: unknown): Promise<vscode.Uri | undefined> {
+export async function newConfig(app: App, ready?: unknown, preset?: string): Promise<vscode.Uri | undefined> {
   const folder = vscode.workspace.workspaceFolders?.[0];
   if (!folder) {
     const choice = await vscode.window.showInformationMessage(
-      'Open a folder first: the config and the runs are files in it.',
-      'Open Folder',
+      vscode.l10n.t('Open a folder first: the config and the runs are files in it.'),
+      vscode.l10n.t('Open Folder'),
     );
     if (choice) {
       await vscode.commands.executeCommand('vscode.openFolder');
@@ -26,23 +26,28 @@ export async function newConfig(app: App, ready?: unknown): Promise<vscode.Uri |
     await vscode.window.showTextDocument(uri, { preview: false });
     return uri;
   }
-  const { presets } = await app.server.request('trickster/presets', {});
-  const picked = await vscode.window.showQuickPick(presets.map(presetItem), {
-    title: 'New Config from Preset',
-    placeHolder: 'How big a model? The smallest one learns in minutes.',
-    matchOnDescription: true,
-    matchOnDetail: true,
-  });
-  if (!picked) {
+  const chosen = preset ?? (await choosePreset(app));
+  if (chosen === undefined) {
     return undefined;
   }
   const { uri } = await app.server.request('trickster/createConfig', {
-    preset: picked.preset.name,
+    preset: chosen,
     folderUri: folder.uri.toString(),
   });
   const created = vscode.Uri.parse(uri);
   await vscode.window.showTextDocument(created, { preview: false });
   return created;
+}
+
+async function choosePreset(app: App): Promise<string | undefined> {
+  const { presets } = await app.server.request('trickster/presets', {});
+  const picked = await vscode.window.showQuickPick(presets.map(presetItem), {
+    title: vscode.l10n.t('New Config from Preset'),
+    placeHolder: vscode.l10n.t('How big a model? The smallest one learns in minutes.'),
+    matchOnDescription: true,
+    matchOnDetail: true,
+  });
+  return picked?.preset.name;
 }
 
 /** Copy a ready config of the lesson into a folder, unless one of that name lies there: that is the person's own. */
@@ -62,10 +67,14 @@ export async function writeReady(folder: vscode.Uri, ready: string): Promise<vsc
 }
 
 function presetItem(preset: PresetInfo): vscode.QuickPickItem & { preset: PresetInfo } {
-  const facts = [`${text.short(preset.parameters)} parameters`];
+  const facts = [vscode.l10n.t('{0} parameters', text.short(preset.parameters))];
   if (preset.estimatedSeconds !== null) {
-    const about = preset.estimateSource === 'measured' ? '' : 'about ';
-    facts.push(`${about}${text.duration(preset.estimatedSeconds)} on this machine`);
+    const time = text.duration(preset.estimatedSeconds);
+    facts.push(
+      preset.estimateSource === 'measured'
+        ? vscode.l10n.t('{0} on this machine', time)
+        : vscode.l10n.t('about {0} on this machine', time),
+    );
   }
   return {
     label: preset.name,

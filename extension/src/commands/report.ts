@@ -11,18 +11,23 @@ export async function report(app: App, argument: unknown): Promise<void> {
   const run = await runFor(
     app,
     argument,
-    'What Was Learned',
+    vscode.l10n.t('What Was Learned'),
     hasCheckpoint,
-    'Nothing to measure yet: a run saves its first checkpoint while it trains.',
+    vscode.l10n.t('Nothing to measure yet: a run saves its first checkpoint while it trains.'),
   );
   const python = run && (await ensureTraining(app));
   if (!python) {
     return;
   }
-  const answer = await withServerProgress(app, `Measuring what ${run.name} learned`, 'trickster/report', {
-    runId: run.runId,
-    python: python.path,
-  });
+  const answer = await withServerProgress(
+    app,
+    vscode.l10n.t('Measuring what {0} learned', run.name),
+    'trickster/report',
+    {
+      runId: run.runId,
+      python: python.path,
+    },
+  );
   if (!answer) {
     return;
   }
@@ -43,13 +48,15 @@ async function tick(app: App, run: RunInfo, measured: Measured | null): Promise<
   if (evaluations < 2) {
     app.lesson.note(
       'learned',
-      `${run.name} has been evaluated ${evaluations === 1 ? 'once' : 'not at all'} so far`,
+      evaluations === 1
+        ? vscode.l10n.t('{0} has been evaluated once so far', run.name)
+        : vscode.l10n.t('{0} has not been evaluated so far', run.name),
     );
   } else if (measured) {
     const { near, of } = measured.verdict;
-    app.lesson.done('learned', `${run.name}: ${near} of ${of} measures near real text`);
+    app.lesson.done('learned', vscode.l10n.t('{0}: {1} of {2} measures near real text', run.name, near, of));
   } else if (!app.lesson.isDone('learned')) {
-    app.lesson.done('learned', `the report of ${run.name}`);
+    app.lesson.done('learned', vscode.l10n.t('the report of {0}', run.name));
   }
 }
 
@@ -65,10 +72,15 @@ export async function openReport(app: App): Promise<void> {
   const python = await ensureTraining(app);
   const made =
     python &&
-    (await withServerProgress(app, `Measuring what ${shown.name} learned`, 'trickster/report', {
-      runId: shown.runId,
-      python: python.path,
-    }));
+    (await withServerProgress(
+      app,
+      vscode.l10n.t('Measuring what {0} learned', shown.name),
+      'trickster/report',
+      {
+        runId: shown.runId,
+        python: python.path,
+      },
+    ));
   if (!made) {
     return;
   }
@@ -77,7 +89,10 @@ export async function openReport(app: App): Promise<void> {
     // The browser runs on another machine than the file lies on.
     await vscode.commands.executeCommand('revealInExplorer', file);
     void vscode.window.showInformationMessage(
-      `${shown.name}'s report.html lies on the machine that trains. It is selected in the Explorer: download it from there, then open it in any browser.`,
+      vscode.l10n.t(
+        "{0}'s report.html lies on the machine that trains. It is selected in the Explorer: download it from there, then open it in any browser.",
+        shown.name,
+      ),
     );
     return;
   }

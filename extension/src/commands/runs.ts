@@ -11,7 +11,7 @@ const starting = new Set<string>();
 
 /** Train a config, which is created from a preset where there is none. */
 export async function train(app: App, argument: unknown): Promise<void> {
-  const config = await configFor(app, argument, 'Train');
+  const config = await configFor(app, argument, vscode.l10n.t('Train'));
   if (!config) {
     return;
   }
@@ -34,9 +34,9 @@ export async function resume(app: App, argument: unknown): Promise<void> {
   const run = await runFor(
     app,
     argument,
-    'Resume',
+    vscode.l10n.t('Resume'),
     isResumable,
-    'No run can be resumed: none was stopped or interrupted.',
+    vscode.l10n.t('No run can be resumed: none was stopped or interrupted.'),
   );
   if (!run) {
     return;
@@ -70,7 +70,13 @@ async function showStarted(app: App, started: RunStarted, before: Before): Promi
 
 /** Save and stop. */
 export async function stop(app: App, argument: unknown): Promise<void> {
-  const run = await runFor(app, argument, 'Stop', (candidate) => candidate.live, 'No run is training.');
+  const run = await runFor(
+    app,
+    argument,
+    vscode.l10n.t('Stop'),
+    (candidate) => candidate.live,
+    vscode.l10n.t('No run is training.'),
+  );
   if (run) {
     await app.server.request('trickster/stopRun', { runId: run.runId });
   }
@@ -82,9 +88,9 @@ export async function generate(app: App, argument: unknown): Promise<void> {
   const run = await runFor(
     app,
     argument,
-    'Generate Text',
+    vscode.l10n.t('Generate Text'),
     hasCheckpoint,
-    'No checkpoint yet: a run saves the first one while it trains.',
+    vscode.l10n.t('No checkpoint yet: a run saves the first one while it trains.'),
   );
   if (run) {
     await app.dashboard.show({ runId: run.runId, tab: 'playground', ...(checkpoint ? { checkpoint } : {}) });
@@ -96,9 +102,9 @@ export async function compare(app: App, argument: unknown): Promise<void> {
   const run = await runFor(
     app,
     argument,
-    'Compare with Random',
+    vscode.l10n.t('Compare with Random'),
     hasCheckpoint,
-    'No checkpoint to compare yet: a run saves the first one while it trains.',
+    vscode.l10n.t('No checkpoint to compare yet: a run saves the first one while it trains.'),
   );
   if (run) {
     await app.dashboard.show({ runId: run.runId, tab: 'proof', act: true });
@@ -116,9 +122,9 @@ export async function showSamples(app: App, argument: unknown): Promise<void> {
   const run = await runFor(
     app,
     argument ?? newest(app),
-    'Show Samples',
+    vscode.l10n.t('Show Samples'),
     () => true,
-    'No run yet, so no samples.',
+    vscode.l10n.t('No run yet, so no samples.'),
   );
   if (!run) {
     return;
@@ -133,7 +139,13 @@ function newest(app: App): { runId: string } | undefined {
 
 /** Show the run's folder: in the Explorer when it lies in the workspace, else in the system's file manager. */
 export async function revealRun(app: App, argument: unknown): Promise<void> {
-  const run = await runFor(app, argument, 'Reveal Run', () => true, 'No run yet.');
+  const run = await runFor(
+    app,
+    argument,
+    vscode.l10n.t('Reveal Run'),
+    () => true,
+    vscode.l10n.t('No run yet.'),
+  );
   if (run) {
     const folder = vscode.Uri.file(run.runDirectory);
     const inside = vscode.workspace.getWorkspaceFolder(folder) !== undefined;
@@ -146,9 +158,9 @@ export async function deleteRun(app: App, argument: unknown): Promise<void> {
   const run = await runFor(
     app,
     argument,
-    'Delete Run',
+    vscode.l10n.t('Delete Run'),
     (candidate) => !candidate.live,
-    'No run has ended yet. Stop a run before deleting it.',
+    vscode.l10n.t('No run has ended yet. Stop a run before deleting it.'),
   );
   if (!run) {
     return;
@@ -173,9 +185,9 @@ export async function deleteRun(app: App, argument: unknown): Promise<void> {
     await app.server.request('trickster/deleteRun', { runId });
   } else if (!(await movedToBin(found.removed))) {
     const forGood = await vscode.window.showWarningMessage(
-      `${run.name} cannot be moved to the bin. Delete it for good?`,
-      { modal: true, detail: 'This cannot be undone.' },
-      'Delete for Good',
+      vscode.l10n.t('{0} cannot be moved to the bin. Delete it for good?', run.name),
+      { modal: true, detail: vscode.l10n.t('This cannot be undone.') },
+      vscode.l10n.t('Delete for Good'),
     );
     if (forGood === undefined) {
       return;
@@ -187,21 +199,23 @@ export async function deleteRun(app: App, argument: unknown): Promise<void> {
 
 async function confirmed(run: RunInfo, found: DeleteRunResult, hasBin: boolean): Promise<boolean> {
   const answer = await vscode.window.showWarningMessage(
-    `Delete ${run.name} with its ${run.checkpoints.length} checkpoints and samples?`,
+    vscode.l10n.t('Delete {0} with its {1} checkpoints and samples?', run.name, run.checkpoints.length),
     { modal: true, detail: whatGoes(found, hasBin) },
-    'Delete',
+    vscode.l10n.t('Delete'),
   );
-  return answer === 'Delete';
+  return answer === vscode.l10n.t('Delete');
 }
 
 /** Every path that goes, and what stays, as the question before a deletion says it. */
 export function whatGoes({ removed, kept }: DeleteRunResult, hasBin: boolean): string {
   const lines = [
-    hasBin ? 'These are moved to the bin:' : 'These are removed from disk, which cannot be undone:',
+    hasBin
+      ? vscode.l10n.t('These are moved to the bin:')
+      : vscode.l10n.t('These are removed from disk, which cannot be undone:'),
     ...removed,
   ];
   if (kept.length > 0) {
-    lines.push('', "These stay, because nothing says that they are the run's:", ...kept);
+    lines.push('', vscode.l10n.t("These stay, because nothing says that they are the run's:"), ...kept);
   }
   return lines.join('\n');
 }

@@ -24,6 +24,7 @@ export function isConfig(document: vscode.TextDocument): boolean {
 /** The configs of the window: which is open, which exist, and when one has settled after an edit. */
 export class Configs implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<void>();
+  private readonly found = new vscode.EventEmitter<void>();
   private readonly settled = new vscode.EventEmitter<vscode.Uri>();
   private readonly timers = new Map<string, NodeJS.Timeout>();
   /** When a config was last in front or edited in this window, in milliseconds since 1970. */
@@ -32,6 +33,8 @@ export class Configs implements vscode.Disposable {
 
   /** A YAML file has come or gone. */
   readonly onDidChange = this.changed.event;
+  /** A document was opened or edited, and is a config. */
+  readonly onDidSee = this.found.event;
   /** An open config was opened or edited, and left alone for a moment. */
   readonly onDidSettle = this.settled.event;
 
@@ -57,7 +60,7 @@ export class Configs implements vscode.Disposable {
 
   dispose(): void {
     this.timers.forEach((timer) => clearTimeout(timer));
-    [...this.subscriptions, this.changed, this.settled].forEach(
+    [...this.subscriptions, this.changed, this.found, this.settled].forEach(
       (subscription) => void subscription.dispose(),
     );
   }
@@ -74,8 +77,13 @@ export class Configs implements vscode.Disposable {
 
   /** Tell the listeners about everything that was there before they listened. */
   announce(): void {
-    this.look();
     this.changed.fire();
+    this.see();
+  }
+
+  /** Look at every document that is open. */
+  see(): void {
+    this.look();
     vscode.workspace.textDocuments.forEach((document) => this.touch(document));
   }
 
@@ -122,7 +130,7 @@ export class Configs implements vscode.Disposable {
         const folder = path.dirname(vscode.workspace.asRelativePath(uri)).replace(/^\.$/, '');
         const content = index < MOST_DESCRIBED ? await soon(describe(uri)) : '';
         const time = await edited(uri);
-        const when = time > 0 ? `edited ${text.ago(time / 1000)}` : '';
+        const when = time > 0 ? vscode.l10n.t('edited {0}', text.ago(time / 1000)) : '';
         return {
           label: path.basename(uri.fsPath),
           description: [folder, content, when].filter(Boolean).join(' · '),
@@ -132,7 +140,7 @@ export class Configs implements vscode.Disposable {
     );
     const picked = await vscode.window.showQuickPick(items, {
       title,
-      placeHolder: 'Choose a config',
+      placeHolder: vscode.l10n.t('Choose a config'),
       matchOnDescription: true,
     });
     return picked?.uri;
@@ -156,6 +164,7 @@ export class Configs implements vscode.Disposable {
     if (!isConfig(document)) {
       return;
     }
+    this.found.fire();
     const key = document.uri.toString();
     this.seen.set(key, Date.now());
     clearTimeout(this.timers.get(key));

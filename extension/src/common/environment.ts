@@ -64,7 +64,7 @@ export class ManagedEnvironment {
     try {
       await this.create(report, token);
       await this.install(report, token);
-      report('checking that PyTorch starts');
+      report(vscode.l10n.t('checking that PyTorch starts'));
       await this.verify(token);
     } catch (error) {
       await fs.rm(this.folder, { recursive: true, force: true, maxRetries: 5 }).catch((failure: unknown) => {
@@ -85,7 +85,9 @@ export class ManagedEnvironment {
     this.interpreters.forget();
     const made = await this.ready();
     if (!made) {
-      throw new SetUpError('The environment was made, but packages are missing in it. The log says which.');
+      throw new SetUpError(
+        vscode.l10n.t('The environment was made, but packages are missing in it. The log says which.'),
+      );
     }
     this.log.info(`The environment is ready: ${describeInterpreter(made)}`);
   }
@@ -99,7 +101,11 @@ export class ManagedEnvironment {
         await fs.rename(this.folder, this.aside);
       } catch (error) {
         throw new SetUpError(
-          `${this.folder} is in use (${errorText(error)}). Stop what trains in it, close other windows, and try again.`,
+          vscode.l10n.t(
+            '{0} is in use ({1}). Stop what trains in it, close other windows, and try again.',
+            this.folder,
+            errorText(error),
+          ),
         );
       }
     }
@@ -112,13 +118,17 @@ export class ManagedEnvironment {
     const free = bavail * bsize;
     if (free < SPACE_NEEDED) {
       throw new SetUpError(
-        `PyTorch needs about 2 GB of disk space, and ${parent} has ${(free / 1e9).toFixed(1)} GB free. Make room and try again.`,
+        vscode.l10n.t(
+          'PyTorch needs about 2 GB of disk space, and {0} has {1} GB free. Make room and try again.',
+          parent,
+          (free / 1e9).toFixed(1),
+        ),
       );
     }
   }
 
   private async create(report: Report, token: vscode.CancellationToken): Promise<void> {
-    report('making a virtual environment');
+    report(vscode.l10n.t('making a virtual environment'));
     const base = (await this.interpreters.all()).find(
       (found) => canServe(found) && found.source !== 'managed',
     );
@@ -130,7 +140,7 @@ export class ManagedEnvironment {
     }
     if (!base) {
       throw new SetUpError(
-        'No Python 3.10 or newer was found. Install Python from python.org, then try again.',
+        vscode.l10n.t('No Python 3.10 or newer was found. Install Python from python.org, then try again.'),
       );
     }
     try {
@@ -138,8 +148,10 @@ export class ManagedEnvironment {
     } catch (error) {
       if (error instanceof SetUpError && /ensurepip|python3-venv/.test(error.message)) {
         throw new SetUpError(
-          `${base.path} cannot make virtual environments: its venv module is a package of its own here. ` +
-            'Install it (on Debian and Ubuntu: sudo apt install python3-venv), then try again.',
+          vscode.l10n.t(
+            '{0} cannot make virtual environments: its venv module is a package of its own here. Install it (on Debian and Ubuntu: sudo apt install python3-venv), then try again.',
+            base.path,
+          ),
         );
       }
       throw error;
@@ -158,7 +170,7 @@ export class ManagedEnvironment {
     const wantsSmallBuild = !chosen && process.platform === 'linux' && !(await hasNvidia());
     let uv = systemUv;
     if (!uv && wantsSmallBuild) {
-      report('fetching the installer');
+      report(vscode.l10n.t('fetching the installer'));
       const fetched = await this.tryStep(
         [this.python, '-m', 'pip', 'install', '--no-input', 'uv'],
         token,
@@ -190,7 +202,7 @@ export class ManagedEnvironment {
     });
     if (result.code !== 0) {
       const last = result.stderr.trim().split('\n').at(-1) ?? '';
-      throw new SetUpError(`PyTorch was installed but does not start here: ${last}`);
+      throw new SetUpError(vscode.l10n.t('PyTorch was installed but does not start here: {0}', last));
     }
   }
 
@@ -226,7 +238,7 @@ export class ManagedEnvironment {
       if (error instanceof Cancelled) {
         throw error;
       }
-      throw new SetUpError(`${program} could not be started: ${errorText(error)}`);
+      throw new SetUpError(vscode.l10n.t('{0} could not be started: {1}', program, errorText(error)));
     }
     if (result.code !== 0) {
       throw new SetUpError(explainFailure(`${result.stdout}\n${result.stderr}`, path.basename(program)));
@@ -285,15 +297,15 @@ export function installerNews(line: string): string | undefined {
   const text = line.trim();
   const collecting = /^Collecting ([\w.-]+)/.exec(text);
   if (collecting) {
-    return `looking up ${collecting[1] ?? ''}`;
+    return vscode.l10n.t('looking up {0}', collecting[1] ?? '');
   }
   const downloading =
     /^Downloading ([\w.]+?)-\d\S* \(([^)]+)\)/.exec(text) ?? /^Downloading ([\w.-]+) \(([^)]+)\)/.exec(text);
   if (downloading) {
-    return `downloading ${downloading[1] ?? ''} (${downloading[2] ?? ''})`;
+    return vscode.l10n.t('downloading {0} ({1})', downloading[1] ?? '', downloading[2] ?? '');
   }
   if (text.startsWith('Installing collected packages') || text.startsWith('Prepared ')) {
-    return 'installing the packages';
+    return vscode.l10n.t('installing the packages');
   }
   return undefined;
 }
@@ -301,7 +313,7 @@ export function installerNews(line: string): string | undefined {
 /** What to tell a person about a failed installer: the usual causes in plain words, else its last words. */
 export function explainFailure(output: string, program: string): string {
   if (/No space left on device|ENOSPC/i.test(output)) {
-    return 'The disk is full. Make room (PyTorch needs about 2 GB) and try again.';
+    return vscode.l10n.t('The disk is full. Make room (PyTorch needs about 2 GB) and try again.');
   }
   if (/ensurepip is not available|python3-venv/i.test(output)) {
     return 'ensurepip is not available (python3-venv).';
@@ -309,9 +321,8 @@ export function explainFailure(output: string, program: string): string {
   if (
     /No matching distribution found for torch|no version of torch|no wheels with a matching/i.test(output)
   ) {
-    return (
-      'PyTorch offers no build for this Python and machine. A Python between 3.10 and 3.13 usually helps: ' +
-      'install one, choose it with Select Interpreter, and try again.'
+    return vscode.l10n.t(
+      'PyTorch offers no build for this Python and machine. A Python between 3.10 and 3.13 usually helps: install one, choose it with Select Interpreter, and try again.',
     );
   }
   if (
@@ -319,9 +330,8 @@ export function explainFailure(output: string, program: string): string {
       output,
     )
   ) {
-    return (
-      'The packages could not be downloaded: no connection. Check the network, or name a mirror in the setting ' +
-      'trickster.environment.pipArguments, and try again.'
+    return vscode.l10n.t(
+      'The packages could not be downloaded: no connection. Check the network, or name a mirror in the setting trickster.environment.pipArguments, and try again.',
     );
   }
   const words = output
@@ -329,5 +339,5 @@ export function explainFailure(output: string, program: string): string {
     .map((line) => line.trim())
     .filter(Boolean);
   const last = words.findLast((line) => /error/i.test(line)) ?? words.at(-1) ?? 'no reason given';
-  return `${program} failed: ${last}`;
+  return vscode.l10n.t('{0} failed: {1}', program, last);
 }

@@ -25,6 +25,8 @@ const CRASHES_ALLOWED = 5;
 const CRASH_WINDOW_MS = 3 * 60_000;
 
 export type ServerState =
+  /** Nothing has needed the server yet. */
+  | { kind: 'asleep' }
   | { kind: 'starting' }
   | { kind: 'running'; interpreter: Interpreter; training: Interpreter | undefined }
   | { kind: 'noPython' }
@@ -46,12 +48,14 @@ export class Server implements vscode.Disposable {
   private crashes: number[] = [];
   private disposed = false;
   private trainingPython: string | undefined;
+  /** What the server that runs was told about trust. */
+  private toldTrusted = false;
   private readonly stateChanged = new vscode.EventEmitter<ServerState>();
   private readonly runningAgain = new vscode.EventEmitter<void>();
   private readonly handlers = new Map<string, GenericNotificationHandler>();
   private readonly disposables: { dispose(): unknown }[] = [this.stateChanged, this.runningAgain];
 
-  state: ServerState = { kind: 'starting' };
+  state: ServerState = { kind: 'asleep' };
   readonly onDidChangeState = this.stateChanged.event;
   /** The server answers requests, for the first time or again after it was gone. */
   readonly onDidStart = this.runningAgain.event;
@@ -75,7 +79,7 @@ export class Server implements vscode.Disposable {
     this.disposables.push(
       interpreters.onDidChange(() => void this.interpreterChanged()),
       vscode.workspace.onDidGrantWorkspaceTrust(() => {
-        this.notify('trickster/trustGranted', {});
+        this.tellTrust();
         this.interpreters.forget();
       }),
     );
@@ -86,12 +90,22 @@ export class Server implements vscode.Disposable {
     this.disposables.forEach((disposable) => void disposable.dispose());
   }
 
-  /** Resolves once the server answers. Rejects with `ServerUnavailable` when it cannot be started. */
+  /** Start the server where nothing has needed it so far. */
+  wake(): void {
+    if (this.state.kind === 'asleep') {
+      void this.start();
+    }
+  }
+
+  /** Resolves once the server answers; it is started where it sleeps. Rejects with `ServerUnavailable` when it cannot be started. */
   async ready(): Promise<void> {
+    this.wake();
     await this.settled();
     if (this.state.kind !== 'running') {
       throw new ServerUnavailable(
-        this.state.kind === 'failed' ? this.state.message : 'No Python 3.10 or newer was found.',
+        this.state.kind === 'failed'
+          ? this.state.message
+          : vscode.l10n.t('No Python 3.10 or newer was found.'),
       );
     }
   }
@@ -116,7 +130,7 @@ export class Server implements vscode.Disposable {
   ): Promise<Requests[M]['result']> {
     await this.ready();
     if (!this.client) {
-      throw new ServerUnavailable('The language server is not running.');
+      throw new ServerUnavailable(vscode.l10n.t('The language server is not running.'));
     }
     // A token that is not there must be left out: it would be sent as a second parameter.
     return token ? this.client.sendRequest(method, params, token) : this.client.sendRequest(method, params);
@@ -173,6 +187,7 @@ export class Server implements vscode.Disposable {
         return;
       }
       if (newState === library.State.Running) {
+        this.tellTrust();
         this.setState({ kind: 'running', interpreter, training });
         this.runningAgain.fire();
       } else if (
@@ -187,7 +202,10 @@ export class Server implements vscode.Disposable {
       await client.start();
       this.log.info(`The language server runs in ${interpreter.path} (${describeInterpreter(interpreter)})`);
     } catch (error) {
-      this.setState({ kind: 'failed', message: `The language server did not start: ${errorText(error)}` });
+      this.setState({
+        kind: 'failed',
+        message: vscode.l10n.t('The language server did not start: {0}', errorText(error)),
+      });
       this.log.error(errorText(error));
     }
   }
@@ -209,6 +227,14 @@ export class Server implements vscode.Disposable {
     this.stateChanged.fire(state);
   }
 
+  /** Trust may be granted while a server is on its way up, after it was told how things were. */
+  private tellTrust(): void {
+    if (vscode.workspace.isTrusted && !this.toldTrusted && this.client?.isRunning()) {
+      this.toldTrusted = true;
+      this.notify('trickster/trustGranted', {});
+    }
+  }
+
   private trainingInterpreter(): Promise<Interpreter | undefined> {
     return vscode.workspace.isTrusted ? this.interpreters.forTraining() : Promise.resolve(undefined);
   }
@@ -218,6 +244,9 @@ export class Server implements vscode.Disposable {
    * stays, and is only told which interpreter trains.
    */
   private async interpreterChanged(): Promise<void> {
+    if (this.state.kind === 'asleep') {
+      return;
+    }
     const interpreter = await this.interpreters.forServer();
     const training = await this.trainingInterpreter();
     await this.settled(); // A start that was under way has asked the same question.
@@ -265,15 +294,18 @@ export class Server implements vscode.Disposable {
       outputChannel: this.log,
       errorHandler: this.errorHandler(library),
       markdown: { supportHtml: false },
-      initializationOptions: (): InitializationOptions => ({
-        trusted: vscode.workspace.isTrusted,
-        python: this.trainingPython ?? null,
-        clientCommands: true,
-        notifications: true,
-        images: true,
-        calibrate: vscode.workspace.getConfiguration('trickster').get<boolean>('calibrate', true),
-        following: this.following(),
-      }),
+      initializationOptions: (): InitializationOptions => {
+        this.toldTrusted = vscode.workspace.isTrusted;
+        return {
+          trusted: this.toldTrusted,
+          python: this.trainingPython ?? null,
+          clientCommands: true,
+          notifications: true,
+          images: true,
+          calibrate: vscode.workspace.getConfiguration('trickster').get<boolean>('calibrate', true),
+          following: this.following(),
+        };
+      },
     };
     return new library.LanguageClient('trickster', 'Trickster', serverOptions, clientOptions);
   }
@@ -289,15 +321,17 @@ export class Server implements vscode.Disposable {
           return { action: CloseAction.Restart, handled: true };
         }
         this.crashes = [];
-        const message = 'The language server keeps ending. Training that runs goes on.';
+        const message = vscode.l10n.t('The language server keeps ending. Training that runs goes on.');
         this.setState({ kind: 'failed', message });
-        void vscode.window.showErrorMessage(message, 'Restart Server', 'Show Logs').then((choice) => {
-          if (choice === 'Restart Server') {
-            void this.restart();
-          } else if (choice === 'Show Logs') {
-            this.log.show();
-          }
-        });
+        void vscode.window
+          .showErrorMessage(message, vscode.l10n.t('Restart Server'), vscode.l10n.t('Show Logs'))
+          .then((choice) => {
+            if (choice === vscode.l10n.t('Restart Server')) {
+              void this.restart();
+            } else if (choice === vscode.l10n.t('Show Logs')) {
+              this.log.show();
+            }
+          });
         return { action: CloseAction.DoNotRestart, handled: true };
       },
     };

@@ -23,7 +23,7 @@ export class TerminalCommand implements vscode.Disposable {
     server: Server,
     private readonly log: vscode.LogOutputChannel,
   ) {
-    variables.description = 'The command trickster';
+    variables.description = vscode.l10n.t('The command trickster');
     this.subscription = server.onDidChangeState((state) => {
       if (state.kind === 'running') {
         void this.offer((state.training ?? state.interpreter).path, state.training !== undefined);

@@ -65,7 +65,7 @@ export class Dashboard implements vscode.Disposable {
     } else {
       const panel = vscode.window.createWebviewPanel(
         VIEW_TYPE,
-        'Trickster Dashboard',
+        vscode.l10n.t('Trickster Dashboard'),
         { viewColumn: besideColumn(), preserveFocus },
         { enableScripts: true, localResourceRoots: [vscode.Uri.joinPath(this.extensionUri, 'dist')] },
       );
@@ -76,6 +76,7 @@ export class Dashboard implements vscode.Disposable {
   }
 
   private adopt(panel: vscode.WebviewPanel): void {
+    this.server.wake();
     this.panel?.dispose();
     this.panel = panel;
     this.ready = false;
@@ -296,7 +297,7 @@ export class Dashboard implements vscode.Disposable {
       this.comparisons.set(runId, comparison);
       this.send({ type: 'comparison', comparison });
     };
-    tell({ message: 'Loading both models…' });
+    tell({ message: vscode.l10n.t('Loading both models…') });
     const workDoneToken = `trickster-compare-${randomBytes(4).toString('hex')}`;
     const listening = this.server.onPartial(workDoneToken, (part) => {
       const { message } = part as { message?: string };
@@ -329,7 +330,7 @@ export class Dashboard implements vscode.Disposable {
   private explain(error: unknown): string {
     this.log.error(errorText(error));
     if (errorCode(error) === ErrorCode.noTorch) {
-      return 'The models need PyTorch. Run “Trickster: Set Up Environment”, then try again.';
+      return vscode.l10n.t('The models need PyTorch. Run “Trickster: Set Up Environment”, then try again.');
     }
     return errorText(error);
   }
@@ -339,5 +340,10 @@ function comparisonFact(run: RunInfo): string {
   const random = run.baselines['uniform'];
   return random === undefined || run.bestValLoss === null
     ? run.name
-    : `${run.name}: ${text.loss(random)} by guessing, ${text.loss(run.bestValLoss)} by learning`;
+    : vscode.l10n.t(
+        '{0}: {1} by guessing, {2} by learning',
+        run.name,
+        text.loss(random),
+        text.loss(run.bestValLoss),
+      );
 }

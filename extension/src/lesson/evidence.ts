@@ -55,17 +55,23 @@ export class Evidence implements vscode.Disposable {
         this.progress.note('setup', describeInterpreter(state.interpreter));
       }
     } else if (state.kind === 'noPython') {
-      this.progress.note('setup', 'no Python 3.10 or newer found');
+      this.progress.note('setup', vscode.l10n.t('no Python 3.10 or newer found'));
     }
   }
 
   private async fromConfigs(): Promise<void> {
+    if (this.server.state.kind === 'asleep') {
+      return; // Searching the folder starts a process, and nothing of ours is in use.
+    }
     const names = (await this.configs.all()).map((uri) => path.basename(uri.fsPath));
     // The list is led by the one in use. What was the first thing made here stays so for as long as it is there.
-    const before = this.progress.fact('decide')?.split(' and ')[0];
-    const name = names.find((one) => one === before) ?? names[0];
+    const before = this.progress.fact('decide') ?? '';
+    const name = names.find((one) => before === one || before.startsWith(`${one} `)) ?? names[0];
     if (name !== undefined) {
-      this.progress.done('decide', names.length > 1 ? `${name} and ${names.length - 1} more` : name);
+      this.progress.done(
+        'decide',
+        names.length > 1 ? vscode.l10n.t('{0} and {1} more', name, names.length - 1) : name,
+      );
     }
   }
 
@@ -79,17 +85,22 @@ export class Evidence implements vscode.Disposable {
     }
     const name = path.basename(uri.fsPath);
     if (!figures.valid) {
-      this.progress.note('config', `${name}: ${figures.errors} ${figures.errors === 1 ? 'error' : 'errors'}`);
+      this.progress.note(
+        'config',
+        figures.errors === 1
+          ? vscode.l10n.t('{0}: 1 error', name)
+          : vscode.l10n.t('{0}: {1} errors', name, figures.errors),
+      );
       return;
     }
-    this.progress.done('config', `${name} · no errors`);
+    this.progress.done('config', vscode.l10n.t('{0} · no errors', name));
     if (
       figures.prepared &&
       !this.progress.isDone('data') &&
       figures.trainTokens !== null &&
       figures.valTokens !== null
     ) {
-      this.progress.done('data', dataFact(figures.trainTokens, figures.valTokens, 'tokens'));
+      this.progress.done('data', dataFact(figures.trainTokens, figures.valTokens, vscode.l10n.t('tokens')));
     }
     if (figures.parameters !== null) {
       const trained = this.runs
@@ -99,7 +110,12 @@ export class Evidence implements vscode.Disposable {
       if (trained.length > 0 && figures.parameters > BIGGER * Math.min(...trained)) {
         this.progress.done(
           'scale',
-          `${name}: ${text.short(figures.parameters)} beside ${text.short(Math.min(...trained))} parameters`,
+          vscode.l10n.t(
+            '{0}: {1} beside {2} parameters',
+            name,
+            text.short(figures.parameters),
+            text.short(Math.min(...trained)),
+          ),
         );
       }
     }
@@ -124,7 +140,10 @@ export class Evidence implements vscode.Disposable {
     if (learning) {
       this.progress.done('watch', watchFact(learning));
     } else if (measured[0] && !this.progress.isDone('watch')) {
-      this.progress.note('watch', `val ${text.loss(measured[0].bestValLoss)}, not yet below counting pairs`);
+      this.progress.note(
+        'watch',
+        vscode.l10n.t('val {0}, not yet below counting pairs', text.loss(measured[0].bestValLoss)),
+      );
     }
     this.fromExperiments(measured);
     const own = stepped.find((run) => {
@@ -132,7 +151,10 @@ export class Evidence implements vscode.Disposable {
       return corpus !== undefined && !BUILT_IN_CORPORA.has(corpus);
     });
     if (own) {
-      this.progress.done('ownText', `${own.name} on ${path.basename(corpusOf(own) ?? '')}`);
+      this.progress.done(
+        'ownText',
+        vscode.l10n.t('{0} on {1}', own.name, path.basename(corpusOf(own) ?? '')),
+      );
     }
   }
 
@@ -143,7 +165,7 @@ export class Evidence implements vscode.Disposable {
     if (fact !== undefined) {
       this.progress.done('experiment', fact);
     } else if (newest && measured.length > 1 && !this.progress.isDone('experiment')) {
-      this.progress.note('experiment', `${newest.name} is the first on its text`);
+      this.progress.note('experiment', vscode.l10n.t('{0} is the first on its text', newest.name));
     }
   }
 }
@@ -156,15 +178,17 @@ export function comparisonOf(newestFirst: readonly MeasuredRun[]): string | unde
       const aCharacter = readsOtherTokens(run, before);
       const loss = (one: MeasuredRun): string =>
         text.loss(aCharacter ? one.bestValLoss / charactersPerToken(one) : one.bestValLoss);
-      const words = `${run.name} ${loss(run)}${run.live ? ' so far' : ''} beside ${before.name} ${loss(before)}`;
-      return aCharacter ? `${words} a character` : words;
+      const words = run.live
+        ? vscode.l10n.t('{0} {1} so far beside {2} {3}', run.name, loss(run), before.name, loss(before))
+        : vscode.l10n.t('{0} {1} beside {2} {3}', run.name, loss(run), before.name, loss(before));
+      return aCharacter ? vscode.l10n.t('{0} a character', words) : words;
     }
   }
   return undefined;
 }
 
 /** "1,115,394 characters, 90/10". */
-export function dataFact(train: number, held: number, unit = 'characters'): string {
+export function dataFact(train: number, held: number, unit = vscode.l10n.t('characters')): string {
   const percent = Math.round((100 * train) / (train + held));
   return `${text.count(train + held)} ${unit}, ${percent}/${100 - percent}`;
 }
@@ -177,18 +201,23 @@ export function trainFact(newestFirst: readonly RunInfo[]): string {
   if (!run) {
     return '';
   }
-  const steps = `${run.name}: ${run.live ? `step ${text.count(run.step)}` : `${text.count(run.step)} steps`}`;
+  const count = text.count(run.step);
+  const steps = run.live
+    ? vscode.l10n.t('{0}: step {1}', run.name, count)
+    : vscode.l10n.t('{0}: {1} steps', run.name, count);
   if (isMeasured(run)) {
-    return `${steps} · held-out ${text.loss(run.live ? run.valLoss : run.bestValLoss)}`;
+    return vscode.l10n.t('{0} · held-out {1}', steps, text.loss(run.live ? run.valLoss : run.bestValLoss));
   }
-  return run.trainLoss === null ? steps : `${steps} · loss ${text.loss(run.trainLoss)}`;
+  return run.trainLoss === null ? steps : vscode.l10n.t('{0} · loss {1}', steps, text.loss(run.trainLoss));
 }
 
 function watchFact(run: MeasuredRun): string {
   const bigram = run.baselines['bigram'];
   const best = text.loss(run.bestValLoss);
-  const pairs = hasLongTokens(run) ? 'pairs of tokens' : 'pairs of characters';
-  return bigram === undefined ? `val ${best}` : `val ${best} · ${pairs} give ${text.loss(bigram)}`;
+  const pairs = hasLongTokens(run) ? vscode.l10n.t('pairs of tokens') : vscode.l10n.t('pairs of characters');
+  return bigram === undefined
+    ? vscode.l10n.t('val {0}', best)
+    : vscode.l10n.t('val {0} · {1} give {2}', best, pairs, text.loss(bigram));
 }
 
 /** Better than counting pairs; where that is not known, clearly better than knowing nothing. */

@@ -37,7 +37,11 @@ export function showRunProgress(
     }
   });
   void vscode.window.withProgress(
-    { location: vscode.ProgressLocation.Notification, title: `Training ${name}`, cancellable: true },
+    {
+      location: vscode.ProgressLocation.Notification,
+      title: vscode.l10n.t('Training {0}', name),
+      cancellable: true,
+    },
     (progress, token) =>
       new Promise<void>((resolve) => {
         let done = 0;
@@ -45,7 +49,7 @@ export function showRunProgress(
           watch.onProgress((run) => {
             const percent = run.maxSteps ? (100 * run.step) / run.maxSteps : 0;
             progress.report({
-              message: `${describe(run)}. Cancel stops it and saves.`,
+              message: vscode.l10n.t('{0}. Cancel stops it and saves.', describe(run)),
               increment: Math.max(0, percent - done),
             });
             done = Math.max(done, percent);
@@ -53,7 +57,9 @@ export function showRunProgress(
           token.onCancellationRequested(() => {
             finish();
             server.request('trickster/stopRun', { runId }).catch((error: unknown) => {
-              void vscode.window.showErrorMessage(`${name} could not be asked to stop: ${errorText(error)}`);
+              void vscode.window.showErrorMessage(
+                vscode.l10n.t('{0} could not be asked to stop: {1}', name, errorText(error)),
+              );
             });
           }),
         ];
@@ -125,10 +131,16 @@ class RunWatch {
 
 /** A run that this window has started has come to its end. */
 async function tellResult(run: RunInfo): Promise<void> {
-  const result = isMeasured(run) ? `, best held-out loss ${text.loss(run.bestValLoss)}` : '';
   const choice = await vscode.window.showInformationMessage(
-    `${run.name} has finished: ${text.count(run.step)} steps${result}.`,
-    'Open Dashboard',
+    isMeasured(run)
+      ? vscode.l10n.t(
+          '{0} has finished: {1} steps, best held-out loss {2}.',
+          run.name,
+          text.count(run.step),
+          text.loss(run.bestValLoss),
+        )
+      : vscode.l10n.t('{0} has finished: {1} steps.', run.name, text.count(run.step)),
+    vscode.l10n.t('Open Dashboard'),
   );
   if (choice) {
     await vscode.commands.executeCommand('trickster.openDashboard', { runId: run.runId });
@@ -137,14 +149,21 @@ async function tellResult(run: RunInfo): Promise<void> {
 
 /** A run that this window has started ended with an error: what happened and what to do next. */
 async function explainFailure(run: RunInfo): Promise<void> {
-  const words = [`${run.name} failed.`, run.error ?? '', run.advice ?? ''].filter(Boolean).join(' ');
-  const why = run.errorCode !== null && (await explanation(run.errorCode)) ? ['Explain'] : [];
-  const choice = await vscode.window.showErrorMessage(words, ...why, 'Open Dashboard', 'Show Logs');
-  if (choice === 'Open Dashboard') {
+  const words = [vscode.l10n.t('{0} failed.', run.name), run.error ?? '', run.advice ?? '']
+    .filter(Boolean)
+    .join(' ');
+  const why = run.errorCode !== null && (await explanation(run.errorCode)) ? [vscode.l10n.t('Explain')] : [];
+  const choice = await vscode.window.showErrorMessage(
+    words,
+    ...why,
+    vscode.l10n.t('Open Dashboard'),
+    vscode.l10n.t('Show Logs'),
+  );
+  if (choice === vscode.l10n.t('Open Dashboard')) {
     await vscode.commands.executeCommand('trickster.openDashboard', { runId: run.runId });
-  } else if (choice === 'Explain') {
+  } else if (choice === vscode.l10n.t('Explain')) {
     await vscode.commands.executeCommand('trickster.openLesson', run.errorCode);
-  } else if (choice === 'Show Logs') {
+  } else if (choice === vscode.l10n.t('Show Logs')) {
     await vscode.commands.executeCommand('trickster.showLogs');
   }
 }

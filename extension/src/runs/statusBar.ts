@@ -17,7 +17,7 @@ export class RunStatusBar implements vscode.Disposable {
   private shown: string | undefined;
 
   constructor(private readonly runs: RunStore) {
-    this.item.name = 'Trickster Run';
+    this.item.name = vscode.l10n.t('Trickster Run');
     this.subscriptions = [runs.onDidChange(() => this.update()), runs.onProgress(() => this.update())];
   }
 
@@ -39,7 +39,7 @@ export class RunStatusBar implements vscode.Disposable {
       // Not at every update: VS Code forgets the arguments of the old command, and a click in that moment would fail.
       this.shown = run.runId;
       this.item.command = {
-        title: 'Open Dashboard',
+        title: vscode.l10n.t('Open Dashboard'),
         command: 'trickster.openDashboard',
         arguments: [{ runId: run.runId }],
       };
@@ -50,14 +50,16 @@ export class RunStatusBar implements vscode.Disposable {
         `**${run.name}** ${describe(run)}`,
         run.error ?? '',
         run.advice ?? '',
-        others > 0 ? `and ${others} more training` : '',
-        'Click to open the dashboard.',
+        others > 0 ? vscode.l10n.t('and {0} more training', others) : '',
+        vscode.l10n.t('Click to open the dashboard.'),
       ]
         .filter(Boolean)
         .join('\n\n'),
     );
     this.item.tooltip = tooltip;
-    this.item.accessibilityInformation = { label: `Trickster run ${run.name}, ${describe(run)}` };
+    this.item.accessibilityInformation = {
+      label: vscode.l10n.t('Trickster run {0}, {1}', run.name, describe(run)),
+    };
     this.item.backgroundColor =
       run.state === 'failed' ? new vscode.ThemeColor('statusBarItem.errorBackground') : undefined;
     this.item.show();
@@ -71,33 +73,51 @@ export class RunStatusBar implements vscode.Disposable {
 export function describe(run: RunInfo): string {
   const parts: string[] = [];
   switch (run.state) {
-    case 'starting':
-      return 'starting';
+    case vscode.l10n.t('starting'):
+      return vscode.l10n.t('starting');
     case 'preparing':
-      return 'preparing the data';
+      return vscode.l10n.t('preparing the data');
     case 'training':
     case 'evaluating':
     case 'stopping':
       parts.push(
         run.maxSteps
-          ? `step ${text.count(run.step)} of ${text.count(run.maxSteps)}`
-          : `step ${text.count(run.step)}`,
+          ? vscode.l10n.t('step {0} of {1}', text.count(run.step), text.count(run.maxSteps))
+          : vscode.l10n.t('step {0}', text.count(run.step)),
       );
       break;
     default:
-      parts.push(run.state === 'finished' ? 'finished' : `${run.state} at step ${text.count(run.step)}`);
+      parts.push(ended(run));
   }
   if (isMeasured(run)) {
-    parts.push(run.live ? `val ${text.loss(run.valLoss)}` : `best val ${text.loss(run.bestValLoss)}`);
+    parts.push(
+      run.live
+        ? vscode.l10n.t('val {0}', text.loss(run.valLoss))
+        : vscode.l10n.t('best val {0}', text.loss(run.bestValLoss)),
+    );
   } else if (run.trainLoss !== null) {
-    parts.push(`loss ${text.loss(run.trainLoss)}`);
+    parts.push(vscode.l10n.t('loss {0}', text.loss(run.trainLoss)));
   }
   if (run.state === 'stopping') {
-    parts.push('saving');
+    parts.push(vscode.l10n.t('saving'));
   } else if (run.live && run.etaSeconds !== null) {
-    parts.push(`${text.duration(run.etaSeconds)} left`);
+    parts.push(vscode.l10n.t('{0} left', text.duration(run.etaSeconds)));
   }
   return parts.join(' · ');
+}
+
+function ended(run: RunInfo): string {
+  const step = text.count(run.step);
+  switch (run.state) {
+    case 'finished':
+      return vscode.l10n.t('finished');
+    case 'failed':
+      return vscode.l10n.t('failed at step {0}', step);
+    case 'interrupted':
+      return vscode.l10n.t('interrupted at step {0}', step);
+    default:
+      return vscode.l10n.t('stopped at step {0}', step);
+  }
 }
 
 function statusText(run: RunInfo): string {

@@ -42,12 +42,25 @@ export class LessonTree implements vscode.TreeDataProvider<Step>, vscode.Disposa
           next ? new vscode.ThemeColor('charts.blue') : undefined,
         );
     item.tooltip = new vscode.MarkdownString(
-      `**${step.title}**\n\n${done ? 'Done: ' : ''}${item.description}\n\n${step.evidence}\n\nClick: read its page. The button beside it: ${step.action}.`,
+      [
+        `**${step.title}**`,
+        done ? vscode.l10n.t('Done: {0}', item.description) : item.description,
+        step.evidence,
+        vscode.l10n.t('Click: read its page. The button beside it: {0}.', step.action),
+      ].join('\n\n'),
     );
-    item.command = { title: 'Open Lesson', command: clickCommand(LESSON_VIEW) };
+    item.command = { title: vscode.l10n.t('Open Lesson'), command: clickCommand(LESSON_VIEW) };
     item.contextValue = `step.${step.id}`;
     item.accessibilityInformation = {
-      label: `Step ${STEPS.indexOf(step) + 1} of ${STEPS.length}, ${step.title}, ${done ? 'done' : 'open'}, ${item.description}. Opens its page; its action is ${step.action}.`,
+      label: vscode.l10n.t(
+        'Step {0} of {1}, {2}, {3}, {4}. Opens its page; its action is {5}.',
+        STEPS.indexOf(step) + 1,
+        STEPS.length,
+        step.title,
+        done ? vscode.l10n.t('done') : vscode.l10n.t('open'),
+        item.description,
+        step.action,
+      ),
     };
     return item;
   }

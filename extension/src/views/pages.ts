@@ -59,7 +59,7 @@ export class Pages implements vscode.Disposable {
   async showReport(run: RunInfo, path: string): Promise<void> {
     const shown = { runId: run.runId, name: run.name, path };
     await this.memory.update(REMEMBERED, shown);
-    await this.fillReport(this.panel(REPORT, 'What Was Learned'), shown);
+    await this.fillReport(this.panel(REPORT, vscode.l10n.t('What Was Learned')), shown);
   }
 
   /** The report that is shown, or was shown last. */
@@ -69,8 +69,12 @@ export class Pages implements vscode.Disposable {
 
   /** The model of a config before training. */
   showModel(name: string, page: string, config: vscode.Uri): void {
-    this.fill(this.panel(MODEL, `Model of ${name}`), page, [
-      { title: 'Train It', command: 'trickster.train', argument: { configUri: config.toString() } },
+    this.fill(this.panel(MODEL, vscode.l10n.t('Model of {0}', name)), page, [
+      {
+        title: vscode.l10n.t('Train It'),
+        command: 'trickster.train',
+        argument: { configUri: config.toString() },
+      },
     ]);
   }
 
@@ -79,14 +83,13 @@ export class Pages implements vscode.Disposable {
     try {
       page = new TextDecoder().decode(await vscode.workspace.fs.readFile(vscode.Uri.file(path)));
     } catch {
-      page =
-        '<html><head></head><body><p>The report is gone. Bring it up to date to have it again.</p></body></html>';
+      page = `<html><head></head><body><p>${vscode.l10n.t('The report is gone. Bring it up to date to have it again.')}</p></body></html>`;
     }
     this.fill(panel, page, [
-      { title: 'Open in Browser', command: 'trickster.openReport' },
-      { title: 'Open Dashboard', command: 'trickster.openDashboard', argument: { runId } },
-      { title: 'Show Samples', command: 'trickster.showSamples', argument: { runId } },
-      { title: 'Bring Up to Date', command: 'trickster.report', argument: { runId } },
+      { title: vscode.l10n.t('Open in Browser'), command: 'trickster.openReport' },
+      { title: vscode.l10n.t('Open Dashboard'), command: 'trickster.openDashboard', argument: { runId } },
+      { title: vscode.l10n.t('Show Samples'), command: 'trickster.showSamples', argument: { runId } },
+      { title: vscode.l10n.t('Bring Up to Date'), command: 'trickster.report', argument: { runId } },
     ]);
   }
 
@@ -142,6 +145,6 @@ export function framed(page: string, bar: string): string {
   return (
     '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">' +
     `<meta http-equiv="Content-Security-Policy" content="${POLICY}"><style>${LINKS_STYLE}</style></head>` +
-    `<body><nav aria-label="Actions">${bar}</nav>${page.replace(OWN_POLICY, '')}`
+    `<body><nav aria-label="${vscode.l10n.t('Actions')}">${bar}</nav>${page.replace(OWN_POLICY, '')}`
   );
 }

@@ -105,25 +105,28 @@ function runItem(run: RunInfo): vscode.TreeItem {
     .filter(Boolean)
     .join('.');
   item.tooltip = runTooltip(run);
-  item.command = { title: 'Open Dashboard', command: clickCommand(RUNS_VIEW) };
-  item.accessibilityInformation = { label: `Run ${run.name}, ${describe(run)}` };
+  item.command = { title: vscode.l10n.t('Open Dashboard'), command: clickCommand(RUNS_VIEW) };
+  item.accessibilityInformation = { label: vscode.l10n.t('Run {0}, {1}', run.name, describe(run)) };
   return item;
 }
 
 function checkpointItem(run: RunInfo, checkpoint: CheckpointInfo): vscode.TreeItem {
-  const label = `step ${text.count(checkpoint.step)}`;
+  const label = vscode.l10n.t('step {0}', text.count(checkpoint.step));
   const item = new vscode.TreeItem(label);
   item.id = `${run.runId} ${checkpoint.path}`;
   item.description = [
-    checkpoint.valLoss === null ? '' : `val ${text.loss(checkpoint.valLoss)}`,
-    checkpoint.best ? 'best' : '',
+    checkpoint.valLoss === null ? '' : vscode.l10n.t('val {0}', text.loss(checkpoint.valLoss)),
+    checkpoint.best ? vscode.l10n.t('best') : '',
   ]
     .filter(Boolean)
     .join(' · ');
   item.iconPath = new vscode.ThemeIcon(checkpoint.best ? 'star-full' : 'save');
   item.contextValue = 'checkpoint';
-  item.tooltip = `${checkpoint.path}\nA Hugging Face model directory: transformers opens it as it is, llama.cpp after a conversion.`;
-  item.command = { title: 'Generate Text', command: clickCommand(RUNS_VIEW) };
+  item.tooltip = vscode.l10n.t(
+    '{0}\nA Hugging Face model directory: transformers opens it as it is, llama.cpp after a conversion.',
+    checkpoint.path,
+  );
+  item.command = { title: vscode.l10n.t('Generate Text'), command: clickCommand(RUNS_VIEW) };
   return item;
 }
 
@@ -145,12 +148,18 @@ function icon(run: RunInfo): vscode.ThemeIcon {
 
 function runTooltip(run: RunInfo): vscode.MarkdownString {
   const rows: [string, string | null][] = [
-    ['Parameters', run.parameters === null ? null : text.count(run.parameters)],
-    ['Best held-out loss', run.bestValLoss === null ? null : `${run.bestValLoss.toFixed(3)} nats a token`],
-    ['Speed', run.tokensPerSecond === null ? null : `${text.count(run.tokensPerSecond)} tokens/s`],
-    ['Device', run.device],
-    ['Config', run.configPath === null ? null : path.basename(run.configPath)],
-    ['Folder', run.runDirectory],
+    [vscode.l10n.t('Parameters'), run.parameters === null ? null : text.count(run.parameters)],
+    [
+      vscode.l10n.t('Best held-out loss'),
+      run.bestValLoss === null ? null : vscode.l10n.t('{0} nats a token', run.bestValLoss.toFixed(3)),
+    ],
+    [
+      vscode.l10n.t('Speed'),
+      run.tokensPerSecond === null ? null : vscode.l10n.t('{0} tokens/s', text.count(run.tokensPerSecond)),
+    ],
+    [vscode.l10n.t('Device'), run.device],
+    [vscode.l10n.t('Config'), run.configPath === null ? null : path.basename(run.configPath)],
+    [vscode.l10n.t('Folder'), run.runDirectory],
   ];
   const tooltip = new vscode.MarkdownString(`**${run.name}** ${describe(run)}\n\n`);
   for (const [name, value] of rows) {

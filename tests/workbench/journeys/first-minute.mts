@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { endRunsAtExit, eventsOf, trainers } from '../folders.mts';
+import type { Locator } from 'playwright-core';
+import { endRunsAtExit, eventsOf, sampleFolder, trainers } from '../folders.mts';
 import { journey, outputOf } from '../journey.mts';
 import { until } from '../until.mts';
 import { scratch } from '../server.mts';
@@ -25,30 +26,40 @@ function hasShakespeare(): boolean {
 
 journey(
   'From an empty folder to a model that has learned',
-  { folder: () => folder, settings: { 'workbench.colorTheme': 'Dark Modern' } },
+  { folder: () => folder, restricted: true, settings: { 'workbench.colorTheme': 'Dark Modern' } },
   (at) => {
-    it('invites to train', async () => {
+    it('invites to train, and says in one line that the folder is not trusted', async () => {
       const { workbench } = at;
       await workbench.openSidebar();
+      await workbench
+        .view('Lesson')
+        .locator('.message')
+        .filter({ hasText: 'Train asks for trust first' })
+        .waitFor();
       await workbench.view('Runs').locator('.monaco-button').filter({ hasText: 'Train' }).waitFor();
       await workbench.lessonStep('2. Set-up').filter({ hasText: 'PyTorch' }).waitFor();
       assert.equal(await workbench.view('Lesson').locator('.monaco-list-row').count(), 12);
       await workbench.shot('first-minute-1-empty-dark');
     });
 
-    it('trains after two more clicks', async () => {
+    it('trains after two more clicks, one of them on trust', async () => {
       const { workbench } = at;
-      await workbench
-        .view('Runs')
-        .locator('.monaco-button')
-        .filter({ hasText: /^Train$/ })
-        .click();
-      await workbench.rows().filter({ hasText: 'pico' }).first().waitFor();
-      await workbench.shot('first-minute-2-presets-dark');
-      if (!hasShakespeare()) {
+      const invitation = (title: string): Locator =>
+        workbench
+          .view('Runs')
+          .locator('.monaco-button')
+          .filter({ hasText: new RegExp(`^${title}$`) });
+      const trust = workbench.dialogButton('Trust Folder & Continue');
+      if (hasShakespeare()) {
+        await invitation('Train').click();
+        await trust.waitFor();
+        await workbench.shot('first-minute-2-trust-dark');
+        assert.deepEqual(fs.readdirSync(folder), [], 'nothing is written before the folder is trusted');
+        await trust.click();
+      } else {
         // The preset's text is not on this machine: the same journey on text that is.
-        await workbench.page.keyboard.press('Escape');
-        await workbench.command('Trickster: New Config from Preset');
+        await invitation('New Config from Preset').click();
+        await trust.click();
         await workbench.pick('pico');
         const file = path.join(folder, 'pico.trickster.yaml');
         await until('the config is written', () => fs.existsSync(file));
@@ -60,12 +71,11 @@ journey(
             .replace('val_fraction: 0.1 ', 'val_fraction: 0.01 '), // ten times the text, as much of it held out
         );
         await workbench.command('Trickster: Train');
-      } else {
-        await workbench.pick('pico');
       }
       await workbench.tab('pico.trickster.yaml').waitFor();
       await workbench.toast('Training pico-001').waitFor();
       await workbench.runRow('pico-001').waitFor();
+      await workbench.view('Lesson').locator('.message').waitFor({ state: 'hidden' });
     });
 
     it('shows the loss falling, in the chart, the status bar and the checklist', async () => {
@@ -192,3 +202,26 @@ journey(
     });
   },
 );
+
+const opened = sampleFolder('opened', { steps: 40, evaluateEvery: 20, saveEvery: 20 });
+journey('From a window with no folder', { folder: () => undefined }, (at) => {
+  it('says that a folder comes first, and opens one', async () => {
+    const { workbench } = at;
+    await workbench.command('Trickster: Train');
+    await workbench.toastButton('Open a folder first', 'Open Folder').click();
+    const place = workbench.quickInput().locator('.quick-input-box input').first();
+    await place.fill(`${opened}/`);
+    await workbench.quickInput().getByRole('button', { name: 'OK' }).click();
+    await workbench.page.waitForURL((url) => url.searchParams.get('folder') === opened);
+    await workbench.shown();
+    await workbench.browseRestricted();
+  });
+
+  it('trains there with the same command, asking once', async () => {
+    const { workbench } = at;
+    await workbench.command('Trickster: Train');
+    await workbench.dialogButton('Trust Folder & Continue').click();
+    await workbench.toast('Training small-001').waitFor();
+    await workbench.status().filter({ hasText: 'small-001 finished' }).waitFor({ timeout: 120_000 });
+  });
+});

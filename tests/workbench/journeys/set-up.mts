@@ -175,36 +175,34 @@ journey(
   'No PyTorch, in Restricted Mode',
   {
     folder: () => restricted,
-    trust: true,
+    restricted: true,
     machineSettings: { 'trickster.interpreter': '' },
     env: { PATH: `${python}:${bare}`, HOME: home, SHELL: shell },
-    settings: { 'workbench.colorTheme': 'Dark Modern', 'security.workspace.trust.startupPrompt': 'never' },
+    settings: { 'workbench.colorTheme': 'Dark Modern' },
   },
   (at) => {
     const link = (words: string): Locator =>
       at.workbench.dashboard().locator('a[href^="command:"]').filter({ hasText: words });
 
-    it('makes an environment from the page of the lesson, and says what it waits for', async function () {
+    it('makes an environment from the page of the lesson', async function () {
       this.timeout(600_000);
       const { workbench } = at;
       await workbench.openSidebar();
       await workbench.lessonStep('2. Set-up').filter({ hasText: 'no PyTorch' }).click();
       await link('Set Up Environment').first().click();
       await workbench.toast('Setting up an environment').waitFor();
-      await workbench
-        .toast('The environment is ready. Trust this folder to train in it.')
-        .waitFor({ timeout: 540_000 });
+      await workbench.toast('Ready to train').waitFor({ timeout: 540_000 });
       await workbench.shot('set-up-4-restricted-dark');
       assert.equal(await workbench.page.locator('.notification-toast .codicon-error').count(), 0);
     });
 
-    it('starts nothing in the folder until it is trusted, and opens the way to that', async () => {
+    it('starts nothing in the folder until it is trusted, and asks for that', async () => {
       const { workbench } = at;
       await workbench.command('Notifications: Clear All Notifications');
       await link('Check Hardware').first().click();
-      await workbench.toastButton('in folders that you trust', 'Manage Trust').click();
-      await workbench.page.locator('.workspace-trust-editor').waitFor();
+      await workbench.dialogButton('Trust Folder & Continue').waitFor();
       assert.ok(!fs.existsSync(marker));
+      await workbench.dialogButton('Cancel').click();
     });
   },
 );

@@ -24,10 +24,10 @@ journey(
   'Restricted Mode',
   {
     folder: () => folder,
-    trust: true,
+    restricted: true,
     // The person's own setting, and it leads into the folder.
     machineSettings: { 'trickster.interpreter': '${workspaceFolder}/python' },
-    settings: { 'workbench.colorTheme': 'Light Modern', 'security.workspace.trust.startupPrompt': 'never' },
+    settings: { 'workbench.colorTheme': 'Light Modern' },
   },
   (at) => {
     it('checks and explains', async () => {
@@ -45,55 +45,79 @@ journey(
       await workbench.page.keyboard.press('Escape');
     });
 
-    it('offers nothing that would start a process', async () => {
+    it('keeps its commands where they are, and says in one line what they ask', async () => {
       const { workbench } = at;
       await workbench.openSidebar();
-      await workbench.view('Runs').filter({ hasText: 'Restricted Mode' }).waitFor();
+      await workbench
+        .view('Lesson')
+        .locator('.message')
+        .filter({ hasText: 'asks for trust first' })
+        .waitFor();
+      await workbench.view('Runs').locator('.monaco-button').filter({ hasText: 'New Config' }).waitFor();
       await workbench.shot('trust-1-restricted-light');
-      await workbench.openPalette('Trickster: ');
-      await workbench.rows().filter({ hasText: 'Trickster: Show Logs' }).waitFor();
-      const offered = await workbench.rows().allInnerTexts();
       for (const title of [
-        'Trickster: Train',
-        'Trickster: Prepare Dataset',
-        'Trickster: Set Up Environment',
+        'Train',
+        'Prepare Dataset',
+        'Inspect Model',
+        'Check Hardware',
+        'Set Up Environment',
       ]) {
-        assert.ok(
-          !offered.some((row) => row.replaceAll('\u00a0', ' ').startsWith(title)),
-          `${title} is offered`,
-        );
+        await workbench.openPalette(`Trickster: ${title}`);
+        await workbench
+          .rows()
+          .filter({ hasText: `Trickster: ${title}` })
+          .first()
+          .waitFor();
+        await workbench.page.keyboard.press('Escape');
       }
-      await workbench.page.keyboard.press('Escape');
-      assert.equal(
-        await workbench.page.locator('.editor-actions .action-label[aria-label^="Train"]').count(),
-        0,
-      );
+      await workbench.page.locator('.editor-actions .action-label[aria-label^="Train"]').waitFor();
+    });
+
+    it('asks for trust in one dialog, and starts nothing when the answer is no', async () => {
+      const { workbench } = at;
+      await workbench.command('Trickster: Train');
+      await workbench.dialogButton('Trust Folder & Continue').waitFor();
+      await workbench.shot('trust-2-dialog-light');
+      await workbench.dialogButton('Cancel').click();
+      await workbench.dialogButton('Cancel').waitFor({ state: 'hidden' });
+      await workbench.page.locator('.editor-actions .action-label[aria-label^="Train"]').click();
+      await workbench.dialogButton('Cancel').click();
+      await workbench.restrictedMode().waitFor();
+      assert.ok(!fs.existsSync(path.join(folder, 'runs')));
     });
 
     it('ran nothing of the folder', () => {
       assert.ok(!fs.existsSync(marker) && !fs.existsSync(imported));
     });
 
-    it('offers training once the folder is trusted', async () => {
+    it('offers what was wanted when the folder is trusted later, on the page about trust', async () => {
       const { workbench } = at;
+      await workbench.command('Trickster: Check Hardware');
+      await workbench.dialogButton('Manage').click();
+      const page = workbench.page.locator('.workspace-trust-editor');
+      await page.waitFor();
       assert.ok(!fs.existsSync(marker));
-      await workbench.command('Workspaces: Manage Workspace Trust');
-      await workbench.page
-        .locator('.workspace-trust-editor .monaco-button')
-        .filter({ hasText: 'Trust' })
-        .first()
-        .click();
-      await workbench
-        .view('Runs')
-        .locator('.monaco-button')
-        .filter({ hasText: /^Train$/ })
-        .waitFor();
-      await workbench.openPalette('Trickster: Train');
-      await workbench.rows().filter({ hasText: 'Trickster: Train' }).first().waitFor();
-      await workbench.page.keyboard.press('Escape');
+      await page.locator('.monaco-button').filter({ hasText: 'Trust' }).first().click();
+      await workbench.restrictedMode().waitFor({ state: 'hidden' });
+      await workbench.closeFront();
+      await workbench.toastButton('is trusted now', 'Check Hardware').click();
+      // It goes on from here as in any folder: no Python of this machine that is on the PATH has PyTorch.
+      await workbench.toast('Training needs').waitFor();
       await until('the interpreter of the trusted folder was tried', () => fs.existsSync(marker));
       await workbench.toast('is no Python that starts').waitFor();
       assert.ok(!fs.existsSync(imported), 'Python imports nothing of the folder even then');
     });
   },
 );
+
+const whole = sampleFolder('trust-continue', { steps: 40, evaluateEvery: 20, saveEvery: 20 });
+journey('A config in Restricted Mode', { folder: () => whole, restricted: true }, (at) => {
+  it('is trained by the lens above it, once the folder is trusted in the dialog', async () => {
+    const { workbench } = at;
+    await workbench.openFile('small.yaml');
+    await workbench.editor().locator('.codelens-decoration a').filter({ hasText: 'Train' }).click();
+    await workbench.dialogButton('Trust Folder & Continue').click();
+    await workbench.toast('Training small-001').waitFor();
+    await workbench.status().filter({ hasText: 'small-001 finished' }).waitFor({ timeout: 120_000 });
+  });
+});
