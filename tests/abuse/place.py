@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,8 +67,8 @@ def _short(value: Any) -> str:
 def events_of(run: Path) -> list[dict[str, Any]]:
     """The whole lines of `events.jsonl`, read without the product's reader."""
     try:
-        data = (run / "events.jsonl").read_bytes()
-    except FileNotFoundError:
+        data = read_plain(run / "events.jsonl")
+    except OSError:
         return []
     events = []
     for line in data[: data.rfind(b"\n") + 1].splitlines():
@@ -100,10 +101,17 @@ def story_of(run: Path, checkpoints: Path | None = None) -> Story:
     return story
 
 
+def read_plain(path: Path) -> bytes:
+    """A plain file's content: what lies in its place may have no end. Raises OSError."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise IsADirectoryError(f"{path} is no plain file")
+    return path.read_bytes()
+
+
 def file_sum(path: Path) -> str:
     """SHA-256 of a file, or a word where there is none."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_plain(path)).hexdigest()
     except OSError as error:
         return type(error).__name__
 
@@ -111,7 +119,7 @@ def file_sum(path: Path) -> str:
 def read_json(path: Path) -> Any:
     """A JSON file's value, or a word where there is none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_plain(path).decode("utf-8"))
     except (OSError, ValueError) as error:
         return type(error).__name__
 

@@ -55,7 +55,10 @@ def curve_has_room(settings: Settings) -> Iterator[Problem]:
         message = (
             f"The learning rate {begun} {warmup} steps, and is to be back down at {ends}: there is no room for that."
         )
-        fixes = [settings.remove(path, preferred=path == DECAY) for path in (DECAY, RESTART) if settings.is_given(path)]
+        room = end - restart
+        shorter = [settings.write(WARMUP, room // 10, preferred=True, why="a tenth of the steps there are")]
+        fixes = shorter if room > 0 else []
+        fixes += [settings.remove(path) for path in (DECAY, RESTART) if settings.is_given(path)]
         yield settings.problem("curve-too-short", "error", message, DECAY, RESTART, WARMUP, STEPS, fixes=tuple(fixes))
 
 
