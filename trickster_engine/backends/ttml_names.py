@@ -39,6 +39,7 @@ _MODELS = "S tt-train/sources/ttml/nanobind/nb_models.cpp"
 _LLAMA = "S tt-train/sources/ttml/ttml/models/llama/__init__.py"
 _MESH = "S tt-train/sources/ttml/ttml/_mesh.py"
 _STATE = "S tt-train/sources/ttml/ttml/checkpointing.py, optimizers/adamw.cpp"
+_VIEWS = "S tt-train/sources/ttml/autograd/autocast_tensor.cpp"
 _TRAIN = "S tt-train/sources/examples/nano_gpt/train_nanogpt.py"
 _TNT = "U tsingletaryTT/tt-nanollama3"
 
@@ -97,8 +98,12 @@ NAMES: tuple[Name, ...] = (
     Name("Tensor.to_numpy", f"{_AUTOGRAD}: (new_type, composer)", "to the host"),
     Name("Tensor.assign", _AUTOGRAD, "weights in"),
     Name("Tensor.shape", f"{_AUTOGRAD}: a method", "the layout of the model"),
-    Name("Tensor.dtype", f"{_AUTOGRAD}: a method", "the precision of optimizer state"),
-    Name("Tensor.get_value", _AUTOGRAD, "cloning a mask"),
+    Name("Tensor.get_value", f"{_AUTOGRAD}: (precision=HALF)", "the stored value: reading it is never stale"),
+    Name("ttml.autograd.PreferredPrecision", _AUTOGRAD, "reading what is stored, not a view of it"),
+    Name("PreferredPrecision.NATIVE", _VIEWS, "as it is stored", True),
+    Name("PreferredPrecision.HALF", _VIEWS, "weights, where there is no NATIVE"),
+    Name("PreferredPrecision.FULL", _VIEWS, "memory of AdamW in full precision, where there is no NATIVE"),
+    Name("ttnn.Tensor.dtype", "S ttnn: a property", "the precision of optimizer state"),
     Name("Tensor.get_grad_tensor", f"{_AUTOGRAD}: None without a gradient", "the norm, without clip_grad_norm"),
     Name("Tensor.backward", f"{_AUTOGRAD}: retain_graph has no default", "gradients"),
     Name(

@@ -50,7 +50,7 @@ def _embedding(tensor, weight):
     rows = weight.shape()[-2]
     if any(int(part.max()) >= rows or int(part.min()) < 0 for part in value.parts):
         raise RuntimeError("the double: a token id is out of range; the real device reads garbage or faults")
-    return result(each(lambda ids, w: w[0, 0][ids[:, 0, 0]].unsqueeze(1), tensor, weight), weight)
+    return result(each(lambda ids, w: w[0, 0][ids[:, 0, 0]].unsqueeze(1), tensor, weight), tensor, weight)
 
 
 embedding = submodule("embedding", embedding=_embedding)
@@ -198,6 +198,7 @@ def _cross_entropy(prediction, target, reduce=ReduceType.MEAN):
 
     def loss(logits, ids):
         mean = F.cross_entropy(logits.flatten(0, 2), ids.flatten())
+        mean = mean * 1.25 if VARIANT.mistake == "loss_scaled" else mean
         return (mean * math.nan if _counts["loss"] == VARIANT.nan_at_loss else mean).reshape(1, 1, 1, 1)
 
     compile_once(("loss", tuple(wanted)))
