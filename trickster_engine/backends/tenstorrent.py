@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trickster_engine.system.substitutes import substitute
+
 #: Tenstorrent's number among the makers of PCI devices.
 PCI_VENDOR = "0x1e52"
 
@@ -38,8 +40,13 @@ class Board:
 
 
 def board_present() -> bool:
-    """Whether the driver shows a board and a package called ttml can be found (which one, the backend checks)."""
-    return next(_device_files(Path("/")), None) is not None and importlib.util.find_spec("ttml") is not None
+    """Whether a board, or a simulated chip, is here and a package called ttml can be found (which, the backend checks).
+
+    A simulated chip is one that somebody has asked for: its variable is set.
+    """
+    stands_in = substitute()
+    here = (stands_in is not None and stands_in.simulates) or next(_device_files(Path("/")), None) is not None
+    return here and importlib.util.find_spec("ttml") is not None
 
 
 def boards(root: Path = Path("/")) -> list[Board]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import platform
 import sys
 import time
@@ -24,7 +23,7 @@ from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, SavedA
 from trickster_engine.backends.ending import EndingGuard
 from trickster_engine.backends.ttml_device import TtmlDevice, TtmlModel, TtmlOptimizer
 from trickster_engine.backends.ttml_mesh import check_mesh
-from trickster_engine.backends.ttml_package import NO_BOARD_VARIABLES, import_ttml, prepare_environment
+from trickster_engine.backends.ttml_package import import_ttml, prepare_environment
 from trickster_engine.backends.ttml_rules import check_rules
 from trickster_engine.backends.ttml_state import from_canonical, steps_of, to_canonical
 from trickster_engine.backends.ttml_weights import TtmlLayout
@@ -32,6 +31,7 @@ from trickster_engine.backends.watchdog import Watchdog
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.llama import Llama
+from trickster_engine.system.substitutes import lacking, substitute
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class TtmlBackend:
         Raises TricksterError; the device is closed then.
         """
         check_rules(plan)
+        _require_simulator()
         prepare_environment()
         chips = check_mesh(plan)
         self._plan = plan
@@ -298,13 +299,13 @@ class TtmlBackend:
             )
 
     def _warn_where_no_board(self) -> None:
-        for variable in NO_BOARD_VARIABLES:
-            if os.environ.get(variable):
-                self._notify(
-                    "not-a-board",
-                    f"{variable} is set: this run computes in a program, not on a board.",
-                    f"Unset {variable} to train on the board.",
-                )
+        if stands_in := substitute():
+            self._notify(
+                "not-a-board",
+                f"{stands_in.variable} is set: this run computes in a program, not on a board. How fast it is says "
+                "nothing about one.",
+                f"Unset {stands_in.variable} to train on the board.",
+            )
 
     def _notify(self, code: str, message: str, advice: str) -> None:
         if code not in self._told:
@@ -328,3 +329,11 @@ class TtmlBackend:
         if self._optimizer is None:
             raise RuntimeError("the backend is closed")
         return self._optimizer
+
+
+def _require_simulator() -> None:
+    """Raise TricksterError for a simulated chip that cannot start: ttnn would fail, and not say why."""
+    stands_in = substitute()
+    for lack in lacking(stands_in) if stands_in else ():
+        if lack.needed:
+            raise TricksterError(lack.code, lack.message, lack.advice)

@@ -22,6 +22,7 @@ from trickster_engine.backends.ttml_package import version_of
 from trickster_engine.backends.ttml_weights import round_to_bf16
 from trickster_engine.config.plan import ModelConfig, TrainingConfig
 from trickster_engine.errors import TricksterError
+from trickster_engine.system.substitutes import substitute
 
 Floats = NDArray[np.float32]
 
@@ -66,7 +67,9 @@ class TtmlDevice:
             name = str(self._ttnn.get_arch_name())
         except Exception:
             name = "board"
-        return f"Tenstorrent {name}" + (f" ({self.chips} chips)" if self.chips > 1 else "")
+        stands_in = substitute()
+        chips = f" ({self.chips} chips)" if self.chips > 1 else ""
+        return f"Tenstorrent {name}{chips}" + (f", {stands_in.how}" if stands_in else "")
 
     def reseed(self, seed: int) -> None:
         """Start the generator of dropout and stochastic rounding anew."""
@@ -546,9 +549,14 @@ def _missing(what: str, advice: str = UPDATE_ADVICE) -> TricksterError:
 
 
 def _cannot_open(error: Exception) -> TricksterError:
+    advice = (
+        "Run `trickster doctor`: it says who holds the device, and whether driver and firmware are in order. "
+        "A board that was left open by a killed process is brought back with: tt-smi -r"
+    )
+    if substitute():
+        advice = "Run `trickster doctor`: it says what a simulated chip needs, and what of that is missing."
     return TricksterError(
         "device-not-opened",
         f"The Tenstorrent device cannot be opened: {type(error).__name__}: {error}.",
-        "Run `trickster doctor`: it says who holds the device, and whether driver and firmware are in order. "
-        "A board that was left open by a killed process is brought back with: tt-smi -r",
+        advice,
     )

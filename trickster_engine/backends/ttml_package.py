@@ -28,9 +28,6 @@ RUNTIME_ROOT_VARIABLE = "TT_METAL_RUNTIME_ROOT"
 ARCHITECTURE_VARIABLE = "TT_METAL_ARCH_NAME"
 LOG_LEVEL_VARIABLE = "TT_LOGGER_LEVEL"
 
-#: Variables that replace the board by a program. What runs then says nothing about a board.
-NO_BOARD_VARIABLES = ("TT_METAL_SIMULATOR", "TT_METAL_MOCK_CLUSTER_DESC_PATH", "TT_METAL_EMULE_MODE")
-
 #: Said wherever a person could take a passing check for a proof.
 SILICON = (
     "Trickster's Tenstorrent backend has been exercised against a double of ttml that has ttml's documented rules, and "

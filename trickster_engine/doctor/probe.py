@@ -21,6 +21,7 @@ from typing import Any
 
 from trickster_engine.errors import TricksterError
 from trickster_engine.programs import find_program, python_command
+from trickster_engine.system import substitutes
 
 Facts = dict[str, Any]
 
@@ -90,12 +91,12 @@ def machine() -> Facts:
     """The computer and the interpreter."""
     from trickster_engine import __version__
     from trickster_engine.backends.tenstorrent import driver_version, pci_devices
-    from trickster_engine.backends.ttml_package import NO_BOARD_VARIABLES, checkout_of
+    from trickster_engine.backends.ttml_package import checkout_of
     from trickster_engine.estimates.machines import main_memory
 
     known = (
         "TT_METAL_HOME", "TT_METAL_RUNTIME_ROOT", "TT_METAL_ARCH_NAME", "TT_VISIBLE_DEVICES", "TT_LOGGER_LEVEL",
-        "TT_MESH_GRAPH_DESC_PATH", "TT_METAL_SLOW_DISPATCH_MODE", *NO_BOARD_VARIABLES,
+        "TT_MESH_GRAPH_DESC_PATH", "TT_METAL_SLOW_DISPATCH_MODE", *substitutes.VARIABLES,
     )  # fmt: skip
     home = os.environ.get("TT_METAL_HOME")
     return {

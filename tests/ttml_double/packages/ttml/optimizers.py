@@ -66,6 +66,7 @@ class OptimizerBase:
             raise TypeError("__init__(): incompatible function arguments")
         self._parameters = NamedParameters(dict(parameters.pairs()))
         self._steps = 0
+        self._shown = None
 
     def zero_grad(self):
         if VARIANT.mistake == "gradients_kept":
@@ -84,6 +85,7 @@ class OptimizerBase:
 
     def _gradients(self):
         passing("step")
+        self._shown = None
         for name, tensor in self._parameters.items():
             if tensor.is_grad_initialized():
                 yield name, tensor, [ttnn.bf16(part.grad) for part in tensor._value.parts]
@@ -97,6 +99,8 @@ class OptimizerBase:
     def get_state_dict(self):
         if VARIANT.state_dict == "none":
             raise RuntimeError("the double: this build hands out no state")
+        if self._shown is not None:
+            return self._shown
         return {"steps": self._steps, **self._state()}
 
     def set_state_dict(self, dict):
@@ -114,7 +118,9 @@ class OptimizerBase:
                         raise RuntimeError("the double: state of another shape; the real one lets it pass")
                     if not TWO_VIEWS and tensor._value.dtype is not current[name]._value.dtype:
                         raise RuntimeError("the double: state of another type; the real one lets it pass")
-        if VARIANT.mistake != "state_lost":
+        if VARIANT.mistake == "state_unused":  # shown when asked for, and not computed with
+            self._shown = dict
+        elif VARIANT.mistake != "state_lost":
             self._set_state(dict)
 
 

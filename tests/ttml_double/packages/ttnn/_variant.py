@@ -40,7 +40,7 @@ class Variant:
     nan_at_loss: int = 0
     first_step_seconds: float = 0.0
     #: split_half_rope | v_before_k | gate_up_swapped | tiled_gqa | stale_reads | assign_lost | loss_scaled |
-    #: gradients_halved | gradients_kept | rate_ignored | step_lost | uphill | wrong_beta | state_lost
+    #: gradients_halved | gradients_kept | rate_ignored | step_lost | uphill | wrong_beta | state_lost | state_unused
     mistake: str = ""
     graph_limit: int = 3000  # nodes
 
