@@ -41,7 +41,7 @@ def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable
     for name in ("TT_MESH_GRAPH_DESC_PATH", "TT_METAL_HOME", "TT_METAL_SIMULATOR", "TT_METAL_RUNTIME_ROOT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("TT_LOGGER_LEVEL", "TT_METAL_ARCH_NAME", "TT_METAL_RUNTIME_ROOT", "TT_METAL_HOME"):
+    for name in ("TT_LOGGER_LEVEL", "LOGURU_LEVEL", "TT_METAL_ARCH_NAME", "TT_METAL_RUNTIME_ROOT", "TT_METAL_HOME"):
         # Whatever the backend sets is taken back with the rest.
         monkeypatch.setenv(name, "x")
         monkeypatch.delenv(name)

@@ -77,7 +77,8 @@ class _Remade:
     """Pickled as an array with a state of our choice."""
 
     def __init__(self, arguments: object, state: object) -> None:
-        self._parts = (np._core.multiarray._reconstruct, arguments, state)  # type: ignore[attr-defined]
+        core = getattr(np, "_core" if hasattr(np, "_core") else "core")  # the second before NumPy 2
+        self._parts = (core.multiarray._reconstruct, arguments, state)
 
     def __reduce__(self) -> object:
         return self._parts
