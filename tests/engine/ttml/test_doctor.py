@@ -142,11 +142,6 @@ def test_a_laptop_is_not_scolded() -> None:
     assert "Next steps" not in report.as_text()
 
 
-def test_a_simulator_is_named() -> None:
-    machine = {**READY["machine"], "environment": {"TT_METAL_SIMULATOR": "/sim"}}
-    assert "not-a-board" in codes(changed(machine=machine), "note")
-
-
 def made_up_machine(root: Path) -> None:
     (root / "dev/tenstorrent").mkdir(parents=True)
     for number, card in ((0, "n300"), (1, "p150a")):
@@ -173,6 +168,30 @@ def test_boards_are_read_from_the_kernels_files(tmp_path: Path) -> None:
     assert tenstorrent.driver_version(tmp_path) == "2.4.1"
     assert tenstorrent.pci_devices(tmp_path) == ["0000:01:00.0"]
     assert tenstorrent.boards(tmp_path / "nothing") == []
+
+
+@pytest.mark.parametrize(
+    ("card", "pci_id", "architecture"),
+    [
+        ("galaxy-wormhole", None, "wormhole_b0"), ("galaxy-blackhole", None, "blackhole"),
+        ("tt-galaxy-wh", None, "wormhole_b0"), ("tt-galaxy-bh", None, "blackhole"), ("p100a", None, "blackhole"),
+        ("p300c", None, "blackhole"), ("w900", "0x401e", "wormhole_b0"), ("p900", "0xB140", "blackhole"),
+        (None, "0xb140", "blackhole"), ("x1", "0x0001", None),
+    ],
+)  # fmt: skip
+def test_a_card_with_a_new_name_is_known_by_its_pci_id(
+    tmp_path: Path, card: str | None, pci_id: str | None, architecture: str | None
+) -> None:
+    (tmp_path / "dev/tenstorrent").mkdir(parents=True)
+    (tmp_path / "dev/tenstorrent/0").touch()
+    shown = tmp_path / "sys/class/tenstorrent/tenstorrent!0"
+    (shown / "device").mkdir(parents=True)
+    if card:
+        (shown / "tt_card_type").write_text(card + "\n")
+    if pci_id:
+        (shown / "device/device").write_text(pci_id + "\n")
+    (board,) = tenstorrent.boards(tmp_path)
+    assert board.architecture == architecture
 
 
 def test_who_holds_a_board_is_found_without_the_drivers_list(tmp_path: Path) -> None:
@@ -285,8 +304,8 @@ def test_the_self_tests_process_hangs(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("TTML_DOUBLE", json.dumps({**BUILD, "hang_at": "forward:1", "hang_seconds": 120}))
     monkeypatch.setenv("TTML_DOUBLE_BOARD", str(tmp_path / "board"))
     report = tmp_path / "report.json"
-    result = run_self_test(report, sys.executable, limit=12.0)
+    result = run_self_test(report, sys.executable, limit=30.0)
     assert not result.passed
-    assert "did not finish within 12 s" in result.checks[-1].message
+    assert "did not finish within 30 s" in result.checks[-1].message
     assert json.loads(report.read_text())["passed"] is False
     assert (tmp_path / "board/state").read_text() == "closed"

@@ -334,7 +334,7 @@ class Tensor:
             view = ttnn.clone(self._value)
             if dtype is ttnn._DataType.BFLOAT16:
                 view.parts = [ttnn.bf16(part) for part in view.parts]
-            view.dtype = dtype
+            view._dtype = dtype
             self._views[key] = view
         return self._views[key]
 

@@ -204,7 +204,7 @@ if VARIANT.full_precision:
             self._master = NamedParameters()
             for name, tensor in self._parameters.items():
                 copy = Tensor(ttnn.clone(tensor._value), False)
-                copy._value.dtype = ttnn._DataType.FLOAT32
+                copy._value._dtype = ttnn._DataType.FLOAT32
                 self._master[name] = copy
 
         def get_name(self):
