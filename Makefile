@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test check check-python test-python setup lock generate bench clean help
+.PHONY: train test test-ttml check check-python test-python setup lock generate bench clean help
 
 help:
 	@echo "make train   train the smallest model and see proof that it learned"
@@ -48,6 +48,23 @@ test: check test-python test-extension test-workbench test-workbench-oldest
 
 test-python: $(DEV_STAMP)
 	$(BIN)/pytest -n 3 --dist loadgroup tests
+
+# Tenstorrent on builds other than the newest: stale views, stored precision, NumPy 1.26 as ttnn asks for, and the real ttnn
+# from its wheel (100 MB), which wants Python 3.12.
+TTNN := build/ttnn
+PYTHON312 := $(shell command -v python3.12 2>/dev/null)
+TTML := $(BIN)/pytest -n 3 tests/engine/ttml
+
+test-ttml: $(DEV_STAMP) $(if $(PYTHON312),$(TTNN)/bin/python)
+	TRICKSTER_TTML_BUILD='{"stale_full_view": true}' $(TTML)
+	TRICKSTER_TTML_BUILD='{"native_precision": true, "fused_qkv": true, "fused_gate_up": true}' $(TTML)
+	$(PIP) --target build/numpy-1.26 --upgrade numpy==1.26.4
+	PYTHONPATH=build/numpy-1.26 $(TTML)
+	TRICKSTER_TTNN_PYTHON=$(if $(PYTHON312),$(CURDIR)/$(TTNN)/bin/python) $(BIN)/pytest -rs tests/engine/ttml/test_real_ttnn.py
+
+$(TTNN)/bin/python:
+	$(PYTHON312) -m venv $(TTNN)
+	$(TTNN)/bin/pip install --quiet --disable-pip-version-check ttnn==0.81.1
 
 # The newest packages that pyproject.toml allows, with their sums. Needs uv.
 lock:
