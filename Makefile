@@ -52,7 +52,7 @@ test-python: $(DEV_STAMP)
 # Tenstorrent on builds other than the newest: stale views, stored precision, NumPy 1.26 as ttnn asks for, and the real ttnn
 # from its wheel (100 MB), which wants Python 3.12.
 TTNN := build/ttnn
-PYTHON312 := $(shell command -v python3.12 2>/dev/null)
+PYTHON312 := $(shell python3.12 -c 'import sys; print(sys.executable)' 2>/dev/null)
 TTML := $(BIN)/pytest -n 3 tests/engine/ttml
 
 test-ttml: $(DEV_STAMP) $(if $(PYTHON312),$(TTNN)/bin/python)
