@@ -4,14 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test test-ttml check check-python test-python setup lock generate bench clean help
+.PHONY: train test test-fast test-ranges test-ttml check check-python test-python setup lock generate bench clean help
 
 help:
 	@echo "make train   train the smallest model and see proof that it learned"
 	@echo "make test    every check and every test"
+	@echo "make test-fast   what most changes touch, in minutes"
 	@echo "make check   linters and types only"
 	@echo "make code    VS Code on a sample folder with the extension loaded"
 	@echo "make vsix    package the extension"
+	@echo "make test-editors  the language server in Neovim, Helix, Emacs, Vim and Kate"
 	@echo "make bench   what things cost on this machine"
 
 train: setup
@@ -19,16 +21,15 @@ train: setup
 
 setup: $(STAMP)
 
-# What is installed, and with which sums, stands in requirements/; PyTorch is chosen by pip for this machine.
+# What is installed, and with which sums, stands in requirements/; the build of PyTorch is chosen for this machine.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
-TORCH := $(shell grep -o 'torch==[0-9.]*' pyproject.toml)
 
-$(STAMP): pyproject.toml requirements/training.txt
+$(STAMP): pyproject.toml requirements/training.txt requirements/torch.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "Trickster needs Python 3.10 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes --no-deps -r requirements/training.txt
-	$(PIP) $(TORCH)
+	$(BIN)/python requirements/install_torch.py
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -42,12 +43,40 @@ check: check-python check-extension
 check-python: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	for system in linux darwin win32; do \
+		$(BIN)/mypy --platform $$system --cache-dir .mypy_cache/$$system || exit 1; done
 
 test: check test-python test-extension test-workbench test-workbench-oldest
 
 test-python: $(DEV_STAMP)
 	$(BIN)/pytest -n 3 --dist loadgroup tests
+
+# What most changes touch, in a few minutes: config, model, data, estimates, and the server without long training.
+FAST := tests/engine/config tests/engine/model tests/engine/data tests/engine/estimates tests/engine/test_events.py \
+	tests/engine/test_files.py tests/engine/test_runs.py tests/engine/test_sampling.py tests/engine/training/test_loop.py \
+	tests/engine/training/test_muon.py tests/server/test_messages.py tests/server/test_editor_features.py \
+	tests/server/test_positions.py tests/server/test_trust.py tests/walkthroughs/test_configs.py tests/walkthroughs/test_pages.py
+test-fast: $(DEV_STAMP)
+	$(BIN)/pytest -n 2 --dist loadgroup -q $(FAST)
+
+# The oldest and the newest packages that pyproject.toml allows, each in an environment of its own. With another Python:
+# make test-ranges RANGES="--python python3.13"
+test-ranges: $(DEV_STAMP)
+	$(BIN)/python -m tests.shipping.ranges $(RANGES)
+
+# The editors of docs/editors.md, for their tests; those that are not there are skipped.
+EDITORS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/trickster/editors
+
+.PHONY: setup-editors test-editors record-editors
+setup-editors:
+	@tests/editors/install.sh $(PYTHON) $(EDITORS)
+
+test-editors: $(DEV_STAMP) setup-editors
+	$(BIN)/pytest -q tests/editors
+
+# Writes what they find into docs/editors/clients.json and docs/editors.md.
+record-editors: $(DEV_STAMP) setup-editors
+	TRICKSTER_RECORD_CLIENTS=1 $(BIN)/pytest -q tests/editors
 
 # Tenstorrent on builds other than the newest: stale views, stored precision, NumPy 1.26 as ttnn asks for, and the real ttnn
 # from its wheel (100 MB), which wants Python 3.12.

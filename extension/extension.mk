@@ -10,7 +10,7 @@ OLDEST := 4.100.0
 VSIX := build/trickster.vsix
 EXTENSION_SOURCES := $(shell find extension/src extension/media server/trickster_server trickster_engine walkthroughs -type f \
 	-not -name '*.pyc' 2>/dev/null) extension/esbuild.mjs extension/scripts/vendor.py extension/scripts/sbom.py \
-	requirements/server.txt package-lock.json extension/README.md \
+	requirements/server.txt requirements/torch.txt package-lock.json extension/README.md \
 	extension/CHANGELOG.md package.json .vscodeignore pyproject.toml
 
 .PHONY: setup-node extension vsix code screenshots check-extension test-extension test-workbench test-workbench-oldest setup-workbench

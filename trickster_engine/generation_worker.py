@@ -153,14 +153,14 @@ class Worker:
         watched = _Watched(loaded.tokenizer, int(request.get("probabilities") or 0))
         began = last_sent = time.monotonic()
         text, waiting, drawn, count = "", "", [], 0
-        decoder = loaded.tokenizer.stream_decoder()
+        ids = encode_prompt(loaded.tokenizer, prompt)
+        decoder = loaded.tokenizer.stream_decoder(ids)
         cancelled = lambda: self._requests.is_cancelled(request_id)  # noqa: E731 - the name says what it is
-        prompts = [encode_prompt(loaded.tokenizer, prompt)]
         steps = generate(
-            loaded.model, prompts, options, cancelled, vocab_size=loaded.tokenizer.vocab_size, watch=watched.keep
+            loaded.model, [ids], options, cancelled, vocab_size=loaded.tokenizer.vocab_size, watch=watched.keep
         )
-        for ids in steps:
-            token = int(ids[0])
+        for step in steps:
+            token = int(step[0])
             count += 1
             waiting += decoder.feed(token)
             if watched.count:
@@ -223,7 +223,7 @@ class _Watched:
         probabilities = self._logits.softmax(dim=-1)
         return {
             "id": token,
-            "text": self._tokenizer.decode([token]),
+            "text": self._tokenizer.piece(token),
             "probability": float(probabilities[token]),
             "alternatives": _likeliest(probabilities, self.count, self._tokenizer),
         }
@@ -232,7 +232,7 @@ class _Watched:
 def _likeliest(probabilities: Any, count: int, tokenizer: Any) -> list[dict[str, Any]]:
     top = probabilities.topk(max(1, min(count, len(probabilities))))
     return [
-        {"id": int(index), "text": tokenizer.decode([int(index)]), "probability": float(probability)}
+        {"id": int(index), "text": tokenizer.piece(int(index)), "probability": float(probability)}
         for probability, index in zip(top.values, top.indices, strict=True)
         if math.isfinite(float(probability))
     ]
@@ -283,8 +283,9 @@ def main() -> int:
     requests = os.fdopen(os.dup(0), "r", encoding="utf-8", newline="\n")
     reading = Requests(requests)  # from here on the end of standard input is noticed
     end_with_starter()
-    with contextlib.suppress(AttributeError, OSError):
-        os.nice(5)
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            os.nice(5)
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's, read when it is loaded
     import torch
 

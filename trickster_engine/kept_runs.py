@@ -51,7 +51,7 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
     past = history(run.events_path, saved_only=True)
     if past.saved_step == 0:
         raise SystemExit(f"{run.path} has no checkpoint yet")
-    dataset = trained_text(plan, identity)
+    dataset = trained_text(run, plan, identity)
     options = SamplingOptions.from_config(plan.sampling)
     points = {event["step"]: (event["train_loss"], event["val_loss"]) for event in past.evaluations}
     samples = {event["step"]: (event["prompt"], event["text"]) for event in past.samples}

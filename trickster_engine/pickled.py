@@ -83,6 +83,8 @@ class PickleFile:
                     raise PickleError(f"it has more than {MOST_INSTRUCTIONS:,} instructions")
                 machine.carry_out(instruction.name, argument)
             return machine.result()
+        except MemoryError as error:
+            raise PickleError("what it holds does not fit into this machine's memory") from error
         except (ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError) as error:
             # What pickletools and the machine raise on bytes that are no pickle.
             raise error if isinstance(error, PickleError) else PickleError(f"it is damaged ({error})") from error

@@ -19,6 +19,16 @@ def printable(text: str) -> str:
     return _UNUSUAL.sub(lambda found: found[0] if _is_shown(found[0]) else _DOT, text)
 
 
+def printable_text(text: str) -> str:
+    """The same for text of a corpus or a model, where every kind of line end is one."""
+    return printable(line_ends(text))
+
+
+def line_ends(text: str) -> str:
+    """The text with one LF for each CR LF and each single CR."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
 def escaped_json(document: str) -> str:
     """A JSON document of the same value, in which each such character is spelled as an escape."""
     return _UNUSUAL.sub(lambda found: found[0] if _is_shown(found[0]) else _escape(found[0]), document)

@@ -59,6 +59,8 @@ def peak_memory() -> int | None:
 
 
 def _started_on_linux(pid: int) -> float | None:
+    if sys.platform == "win32":
+        return None
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         boot = Path("/proc/stat").read_text(encoding="utf-8")

@@ -58,9 +58,9 @@ def sample(
     should_stop: Callable[[], bool] = lambda: False,
 ) -> str:
     """The text that follows the prompt. Raises TricksterError for characters the model has never seen."""
-    prompts = [encode_prompt(tokenizer, prompt)]
-    steps = generate(model, prompts, options, should_stop, vocab_size=tokenizer.vocab_size)
-    return tokenizer.decode([int(ids[0]) for ids in steps])
+    ids = encode_prompt(tokenizer, prompt)
+    steps = generate(model, [ids], options, should_stop, vocab_size=tokenizer.vocab_size)
+    return tokenizer.decode_after(ids, [int(step[0]) for step in steps])
 
 
 def sample_batch(model: Llama, tokenizer: Tokenizer, prompts: Sequence[str], options: SamplingOptions) -> list[str]:
@@ -71,7 +71,7 @@ def sample_batch(model: Llama, tokenizer: Tokenizer, prompts: Sequence[str], opt
         rows = [row for row, ids in enumerate(encoded) if len(ids) == length]
         steps = list(generate(model, [encoded[row] for row in rows], options, vocab_size=tokenizer.vocab_size))
         for column, row in enumerate(rows):
-            texts[row] = tokenizer.decode([int(ids[column]) for ids in steps])
+            texts[row] = tokenizer.decode_after(encoded[row], [int(ids[column]) for ids in steps])
     return texts
 
 
@@ -83,10 +83,10 @@ def stream(
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[str]:
     """The text that follows the prompt, in pieces as it comes; together they are what `sample` returns."""
-    decoder = tokenizer.stream_decoder()
-    prompts = [encode_prompt(tokenizer, prompt)]
-    for ids in generate(model, prompts, options, should_stop, vocab_size=tokenizer.vocab_size):
-        if piece := decoder.feed(int(ids[0])):
+    ids = encode_prompt(tokenizer, prompt)
+    decoder = tokenizer.stream_decoder(ids)
+    for step in generate(model, [ids], options, should_stop, vocab_size=tokenizer.vocab_size):
+        if piece := decoder.feed(int(step[0])):
             yield piece
     if rest := decoder.finish():
         yield rest
@@ -209,4 +209,4 @@ def next_token_probabilities(
     model.train(was_training)
     probabilities = (logits / max(temperature, GREEDY_BELOW)).softmax(dim=-1)[0]
     top = probabilities.topk(min(count, len(probabilities)))
-    return [(tokenizer.decode([int(i)]), float(p)) for p, i in zip(top.values, top.indices, strict=True)]
+    return [(tokenizer.piece(int(i)), float(p)) for p, i in zip(top.values, top.indices, strict=True)]

@@ -3,7 +3,8 @@
 dist/libs                        what the language server imports: pygls, lsprotocol, PyYAML and their own needs,
                                  without compiled parts, so that one package fits every machine and every Python
                                  from 3.10 on; the versions and sums are those of requirements/server.txt
-dist/training-requirements.txt   what "Set Up Environment" installs: the engine's dependencies of pyproject.toml
+dist/training-requirements.txt   what "Set Up Environment" installs: the engine's dependencies of pyproject.toml, and
+                                 the PyTorch of requirements/torch.txt
 
 Nothing is done when dist/libs is already made from the same versions.
 """
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DIST = ROOT / "dist"
 LIBS = DIST / "libs"
 LOCK = ROOT / "requirements" / "server.txt"
+TORCH = ROOT / "requirements" / "torch.txt"
 OLDEST_PYTHON = "3.10"
 
 
@@ -45,7 +47,8 @@ def pip(requirements: str, *options: str) -> None:
 def main() -> None:
     """Make both."""
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    training = quoted_list(project, "dependencies")
+    training = [one for one in quoted_list(project, "dependencies") if not one.startswith("torch")]
+    training += [line for line in TORCH.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     DIST.mkdir(exist_ok=True)
     (DIST / "training-requirements.txt").write_text("\n".join(training) + "\n", encoding="utf-8")
 

@@ -100,8 +100,10 @@ export interface InitializationOptions {
   trusted?: boolean;
   /** The interpreter that trains; it may differ from the server's. Left out: the server's own. */
   python?: string | null;
-  /** true: code lenses name the client's commands (`trickster.train`), not the server's. */
+  /** true: code lenses name the client's commands (`trickster.train`), not the server's, and Train, Stop and the like are not offered among the code actions. */
   clientCommands?: boolean;
+  /** true: `trickster/event` and `trickster/runsChanged` are sent. The experimental capability `{"trickster": {"notifications": true}}` says the same. Left out: they are not, and no editor warns of them. */
+  notifications?: boolean;
   /** true: Markdown may hold images as `data:` addresses; hovers then draw the learning rate. */
   images?: boolean;
   /** true: this machine may be calibrated, once, in the background and for some seconds, when a config is open and nothing trains. Estimates then know how long any config takes here. */

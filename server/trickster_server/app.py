@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from trickster_engine import __version__
 from trickster_engine.files import path_meant
 from trickster_server import protocol as messages
 from trickster_server.calibrating import Calibrating
+from trickster_server.client import Client
 from trickster_server.client_log import ClientLog
 from trickster_server.documents import Document, Documents, path_of
 from trickster_server.environment import Environment
@@ -40,6 +42,8 @@ from trickster_server.wire import options_from_wire, to_wire
 
 logger = logging.getLogger(__name__)
 
+_REGISTERING_SECONDS = 10.0
+
 
 class TricksterServer(LanguageServer):
     """Everything the features share."""
@@ -55,6 +59,7 @@ class TricksterServer(LanguageServer):
             converter_factory=make_converter,
         )
         self.options = messages.InitializationOptions()
+        self.client = Client()
         #: Nothing is started, written or removed before the client has said so.
         self.trusted = False
         self.documents = Documents()
@@ -76,6 +81,8 @@ class TricksterServer(LanguageServer):
             (types.INITIALIZE, self._initialize),
             (types.INITIALIZED, self._initialized),
             (types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS, self._folders_changed),
+            (types.WORKSPACE_DID_CHANGE_WATCHED_FILES, self._files_changed),
+            (types.TEXT_DOCUMENT_DID_SAVE, self._saved),
             ("trickster/trustGranted", self._trust_granted),
             ("trickster/interpreterChanged", self._interpreter_changed),
         ):
@@ -92,24 +99,32 @@ class TricksterServer(LanguageServer):
         loop = asyncio.get_running_loop()
         self._ended = loop.create_future()
 
-        def from_thread(code: int) -> None:
+        def from_thread() -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended already
-                loop.call_soon_threadsafe(self.exit_requested, code)
+                loop.call_soon_threadsafe(self._client_gone)
 
-        writer = FrameWriter(outgoing, failed=partial(from_thread, 1))
+        writer = FrameWriter(outgoing, failed=from_thread)
         self.protocol.set_writer(writer)
-        reader = FrameReader(incoming, partial(self.protocol.deliver, loop=loop), ended=partial(from_thread, 1))
+        reader = FrameReader(incoming, partial(self.protocol.deliver, loop=loop), ended=from_thread)
         self.protocol.frame_handled = reader.done_with_one
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             with contextlib.suppress(NotImplementedError, RuntimeError, AttributeError, ValueError):
-                if name == "SIGHUP" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+                number = getattr(signal, name)
+                if name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:
                     continue  # as whoever started it with nohup has it
-                loop.add_signal_handler(getattr(signal, name), self.exit_requested, 0)
+                loop.add_signal_handler(number, self.exit_requested, 0)
         reader.start()
         code = await self._ended
         await self._close()
         writer.close()
         return code
+
+    def _client_gone(self) -> None:
+        """The client has closed its end: cleanly where it has said shutdown before, as some do when they are quit."""
+        if self.protocol.has_more():  # it may have said so last
+            asyncio.get_running_loop().call_soon(self._client_gone)
+        else:
+            self.exit_requested(0 if self.protocol.was_shut_down() else 1)
 
     def exit_requested(self, code: int) -> None:
         """End the server; whatever it has started, except training, ends with it."""
@@ -149,8 +164,10 @@ class TricksterServer(LanguageServer):
         self.options, self._wrong_options = options_from_wire(
             messages.InitializationOptions, params.initialization_options
         )
+        self.client = Client.of(params.capabilities, self.options)
         self.trusted = self.options.trusted
         self.interpreters.chosen = self.options.python
+        self.interpreters.folders = self.folders
         self.documents.encoding = self.workspace.position_encoding or types.PositionEncodingKind.Utf16
 
     def _initialized(self, _: types.InitializedParams) -> None:
@@ -162,6 +179,8 @@ class TricksterServer(LanguageServer):
             self.window_show_message(types.ShowMessageParams(types.MessageType.Warning, words))
         if self.process_id is not None:
             self.spawn(watch_parent(self.process_id, partial(self.exit_requested, 1)), "watch the client")
+        if self.client.registers_watched_files:
+            self.spawn(self._watch_files(), "have files watched")
         self.registry.start(self.folders(), self.options.following)
         self.spawn(self.timing.keep_current(), "learn speeds")
         if self.options.calibrate:
@@ -215,6 +234,34 @@ class TricksterServer(LanguageServer):
         if document is not None:
             self.diagnostics.document_changed(document, at_once=False)
 
+    def _saved(self, params: types.DidSaveTextDocumentParams) -> None:
+        """A text was saved: a good moment to look at the machine again."""
+        if self.documents.config(params.text_document.uri) is not None:
+            self.environment.look_again(params.text_document.uri)
+
+    def _files_changed(self, params: types.DidChangeWatchedFilesParams) -> None:
+        """Texts have come or gone, which a config may name. What a run writes is none."""
+        changed = (path_of(change.uri) for change in params.changes)
+        if all(path is not None and self.registry.holds(path) for path in changed):
+            return
+        for document in self.documents.configs():
+            self.environment.look_again(document.uri)
+
+    async def _watch_files(self) -> None:
+        """Have the client say when a file comes or goes that may be somebody's text."""
+        from trickster_engine.data.folder import TEXT_SUFFIXES
+
+        endings = ",".join(sorted(suffix.removeprefix(".") for suffix in TEXT_SUFFIXES))
+        kind = types.WatchKind.Create | types.WatchKind.Delete
+        watcher = types.FileSystemWatcher(glob_pattern=f"**/*.{{{endings}}}", kind=kind)
+        options = types.DidChangeWatchedFilesRegistrationOptions(watchers=[watcher])
+        method = types.WORKSPACE_DID_CHANGE_WATCHED_FILES
+        with contextlib.suppress(JsonRpcException, asyncio.TimeoutError):  # a client that changes its mind
+            registration = types.Registration(id="trickster-files", method=method, register_options=options)
+            await asyncio.wait_for(
+                self.client_register_capability_async(types.RegistrationParams([registration])), _REGISTERING_SECONDS
+            )
+
     def document_closed(self, uri: str) -> None:
         """The client no longer shows a text."""
         self.documents.closed(uri)
@@ -227,20 +274,21 @@ class TricksterServer(LanguageServer):
     # ---- to the client ----------------------------------------------------------------------------------------------
 
     def _send_events(self, params: messages.EventParams) -> None:
-        self.protocol.notify("trickster/event", params)
+        if self.client.notifications:
+            self.protocol.notify("trickster/event", params)
 
     def _send_runs(self, params: messages.RunsChangedParams) -> None:
-        self.protocol.notify("trickster/runsChanged", params)
+        if self.client.notifications:
+            self.protocol.notify("trickster/runsChanged", params)
         self.timing.runs_changed()
         self.environment.runs_changed()
         self.refresh_figures()
 
     def refresh_figures(self) -> None:
         """Ask the client to ask again for what depends on more than the text: lenses, inlay hints, diagnostics."""
-        workspace = self.client_capabilities.workspace
-        if workspace and workspace.code_lens and workspace.code_lens.refresh_support:
+        if self.client.refreshes_lenses:
             self.workspace_code_lens_refresh(None)
-        if workspace and workspace.inlay_hint and workspace.inlay_hint.refresh_support:
+        if self.client.refreshes_hints:
             self.workspace_inlay_hint_refresh(None)
         self.diagnostics.environment_changed()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import platform
 import subprocess
@@ -24,6 +25,9 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Position, Problem, Range
 from trickster_engine.config.scalars import shown
 from trickster_engine.data.cache import known_cache_directory
+from trickster_engine.data.facts import TextFacts
+from trickster_engine.data.findings import findings
+from trickster_engine.data.own_output import NOTHING, own_output
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.fitting import Fit, fit
 from trickster_engine.estimates.machines import Machine
@@ -32,6 +36,7 @@ from trickster_engine.programs import find_program
 from trickster_engine.system.units import size_text
 from trickster_server import figures
 from trickster_server.documents import Document
+from trickster_server.text_facts import look_at_text
 
 if TYPE_CHECKING:
     from trickster_engine.data.corpus import CorpusFile
@@ -58,6 +63,7 @@ class Corpus:
     present: bool
     characters: int | None
     path: Path | None
+    facts: TextFacts | None = None
 
 
 @dataclass
@@ -76,12 +82,12 @@ class Environment:
     def __init__(self, server: TricksterServer) -> None:
         self._server = server
         self._known: dict[str, _Known] = {}
-        self._looking: set[str] = set()
+        self._looking: dict[str, asyncio.Task[None]] = {}
 
     def problems(self, document: Document) -> list[Problem]:
         """What is known now. Looks again, beside the loop, where that is old or about another text."""
         known = self._known.get(document.uri)
-        if known is None or known.text != document.text or time.monotonic() - known.when > _FRESH_SECONDS:
+        if not self._is_current(document):
             self._look_soon(document.uri)
         found = _placed(known, document) if known is not None else []
         return found + self._waiting_run(document)
@@ -93,6 +99,22 @@ class Environment:
             self._look_soon(document.uri)
             return None
         return known.corpus
+
+    async def looked(self, document: Document, seconds: float) -> None:
+        """Wait until it is known what the machine says of this text, at most so long, or until it has changed."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._server.registry.ready(), seconds)
+        while self._server.documents.config(document.uri) is document and not self._is_current(document):
+            look = self._look_soon(document.uri, 0.0)
+            await asyncio.wait({look}, timeout=max(0.0, until - loop.time()))
+            if loop.time() >= until or (look.done() and not look.cancelled() and look.exception() is not None):
+                return
+
+    def _is_current(self, document: Document) -> bool:
+        known = self._known.get(document.uri)
+        return known is not None and known.text == document.text and time.monotonic() - known.when <= _FRESH_SECONDS
 
     async def corpus_now(self, document: Document) -> Corpus | None:
         """What is known of the config's text, after looking."""
@@ -106,14 +128,22 @@ class Environment:
     def runs_changed(self) -> None:
         """Runs have appeared or ended. They are asked for each time, so there is nothing to forget."""
 
-    def _look_soon(self, uri: str) -> None:
-        if uri not in self._looking:
-            self._looking.add(uri)
-            self._server.spawn(self._look(uri), "look at the machine")
+    def look_again(self, uri: str) -> None:
+        """A text was saved, or files that it may name have come or gone."""
+        known = self._known.get(uri)
+        if known is not None:
+            known.when = -math.inf
+            self._look_soon(uri)
 
-    async def _look(self, uri: str) -> None:
+    def _look_soon(self, uri: str, delay: float = _AFTER_TYPING) -> asyncio.Task[None]:
+        look = self._looking.get(uri)
+        if look is None:
+            look = self._looking[uri] = self._server.spawn(self._look(uri, delay), "look at the machine")
+        return look
+
+    async def _look(self, uri: str, delay: float) -> None:
         try:
-            await asyncio.sleep(_AFTER_TYPING)
+            await asyncio.sleep(delay)
             document = self._server.documents.config(uri)
             if document is None:
                 self._known.pop(uri, None)
@@ -122,7 +152,7 @@ class Environment:
             now = await asyncio.get_running_loop().run_in_executor(None, _look, document, self._server.trusted)
             self._known[uri] = now
         finally:
-            self._looking.discard(uri)
+            self._looking.pop(uri, None)
         if before is None or _shown(before) != _shown(now):
             self._server.refresh_figures()
 
@@ -189,15 +219,28 @@ def _look(document: Document, may_run: bool) -> _Known:
         ]
     plan = document.checked.plan
     if plan is not None:
-        corpus = look_at_corpus(plan, folder)
+        corpus = look_at_corpus(plan, folder, document.path)
         problems += _corpus_problems(plan, corpus, document)
+        problems += _text_problems(plan, corpus, document, {problem.code for problem in problems})
         problems += _prompt_problems(plan, corpus, document, folder)
         problems += _device_problems(plan, document, may_run)
     return _Known(document.text, time.monotonic(), problems, corpus)
 
 
-def look_at_corpus(plan: Plan, folder: Path | None) -> Corpus | None:
-    """Find a plan's text without reading it."""
+def look_at_corpus(plan: Plan, folder: Path | None, config: Path | None = None) -> Corpus | None:
+    """Find a plan's text without preparing it."""
+    corpus = _find_corpus(plan, folder, config)
+    facts = look_at_text(plan, config) if config is not None else None
+    if facts is None:
+        return corpus
+    if corpus is None:  # text that is split already
+        corpus = Corpus(True, None, None)
+    if facts.train_characters is not None and facts.val_characters is not None and plan.data.train_data is None:
+        corpus = replace(corpus, characters=facts.train_characters + facts.val_characters)
+    return replace(corpus, facts=facts)
+
+
+def _find_corpus(plan: Plan, folder: Path | None, config: Path | None) -> Corpus | None:
     from trickster_engine.data.corpus import SHAKESPEARE_BYTES, describe_corpus
 
     if plan.data.train_data is not None or (folder is None and plan.data.corpus not in ("shakespeare", "python")):
@@ -205,7 +248,8 @@ def look_at_corpus(plan: Plan, folder: Path | None) -> Corpus | None:
     if plan.data.corpus == "shakespeare":
         path = _shakespeare()
         return Corpus(path is not None, SHAKESPEARE_BYTES, path)
-    described = describe_corpus(plan.data.corpus, folder or Path())
+    own = own_output(plan.output, folder or Path(), config)
+    described = describe_corpus(plan.data.corpus, folder or Path(), own)
     if described.problem is not None:
         return Corpus(False, None, None)
     return Corpus(True, described.characters or described.bytes or None, described.path)
@@ -235,6 +279,15 @@ def _corpus_problems(plan: Plan, corpus: Corpus | None, document: Document) -> l
     return []
 
 
+def _text_problems(plan: Plan, corpus: Corpus | None, document: Document, said: set[str]) -> list[Problem]:
+    """What the facts of the text mean, as far as they are known without reading it now."""
+    if corpus is None or corpus.facts is None:
+        return []
+    said = said | {problem.code for problem in document.checked.problems}
+    found = findings(plan, corpus.facts)
+    return [finding.as_problem(document.settings) for finding in found if finding.code not in said]
+
+
 def _prompt_problems(plan: Plan, corpus: Corpus | None, document: Document, folder: Path | None) -> list[Problem]:
     """A model goes on from the end of its prompt; a word that its text does not have tells it nothing."""
     words = plan.sampling.prompt.split()
@@ -260,7 +313,8 @@ def _files(plan: Plan, corpus: Corpus, folder: Path | None) -> tuple[CorpusFile,
     try:
         if plan.data.corpus == "shakespeare":
             return (file_now(corpus.path),) if corpus.path is not None else ()
-        return text_files(plan.data.corpus, folder, MOST_FILES_DESCRIBED).files if folder is not None else ()
+        own = own_output(plan.output, folder) if folder is not None else NOTHING
+        return text_files(plan.data.corpus, folder, MOST_FILES_DESCRIBED, own=own).files if folder is not None else ()
     except (OSError, TricksterError):
         return ()
 

@@ -36,11 +36,13 @@ class ProgressTokens:
         work: Callable[[Report], Awaitable[Result]],
         *,
         ask_client: bool = True,
+        cancellable: bool = True,
     ) -> Result:
         """Do `work` while the client shows a progress bar.
 
         `token` is the one the client has sent with its request; without one, the client is asked to make a bar, if it
-        can and `ask_client` says so. Cancelling there cancels the work, and the request is answered with "cancelled".
+        can and `ask_client` says so. Cancelling there cancels the work, and the request is answered with "cancelled";
+        work that is not `cancellable` goes on.
         """
         shown = await self._token(token) if token is not None or ask_client else None
         if shown is None:
@@ -48,12 +50,14 @@ class ProgressTokens:
 
         def report(message: str, percentage: int | None) -> None:
             self._send(
-                shown, types.WorkDoneProgressReport(message=message[:200], percentage=percentage, cancellable=True)
+                shown,
+                types.WorkDoneProgressReport(message=message[:200], percentage=percentage, cancellable=cancellable),
             )
 
-        self._send(shown, types.WorkDoneProgressBegin(title=title, cancellable=True))
+        self._send(shown, types.WorkDoneProgressBegin(title=title, cancellable=cancellable))
         task: asyncio.Task[Result] = asyncio.ensure_future(_as_coroutine(work(report)))
-        self._work[shown] = task
+        if cancellable:
+            self._work[shown] = task
         ending = ""
         try:
             return await task
@@ -77,8 +81,7 @@ class ProgressTokens:
     async def _token(self, given: types.ProgressToken | None) -> types.ProgressToken | None:
         if given is not None:
             return given
-        window = self._server.client_capabilities.window
-        if window is None or not window.work_done_progress:
+        if not self._server.client.shows_progress:
             return None
         token = f"trickster-{next(self._numbers)}"
         try:

@@ -89,7 +89,13 @@ class InitializationOptions:
         "The interpreter that trains; it may differ from the server's. Left out: the server's own.", None
     )
     client_commands: bool = item(
-        "true: code lenses name the client's commands (`trickster.train`), not the server's.",
+        "true: code lenses name the client's commands (`trickster.train`), not the server's, and Train, Stop and the "
+        "like are not offered among the code actions.",
+        False,
+    )
+    notifications: bool = item(
+        "true: `trickster/event` and `trickster/runsChanged` are sent. The experimental capability "
+        '`{"trickster": {"notifications": true}}` says the same. Left out: they are not, and no editor warns of them.',
         False,
     )
     images: bool = item(

@@ -41,6 +41,7 @@ from pygls.protocol import (
 )
 
 from trickster_server import protocol
+from trickster_server.client import both_spellings
 from trickster_server.stdio import Frame
 from trickster_server.wire import WireError, from_wire, to_wire
 
@@ -105,6 +106,15 @@ class TricksterProtocol(LanguageServerProtocol):
             self._pump_running = True
         with contextlib.suppress(RuntimeError):  # the loop has ended; nobody is left to answer
             loop.call_soon_threadsafe(self._pump)
+
+    def has_more(self) -> bool:
+        """Whether messages have come that were not handled yet."""
+        with self._inbox_lock:
+            return bool(self._inbox)
+
+    def was_shut_down(self) -> bool:
+        """Whether the client has asked for the end."""
+        return bool(self._shutdown)
 
     def _cancel_waiting(self, params: Any) -> bool:
         request_id = params.get("id") if isinstance(params, dict) else None
@@ -218,6 +228,8 @@ class TricksterProtocol(LanguageServerProtocol):
         return JsonRPCNotification(method=method, jsonrpc="2.0", params=params)
 
     def _standard_params(self, message_type: type[Any], data: dict[str, Any]) -> Any:
+        if data.get("method") == types.INITIALIZE and isinstance(params := data.get("params"), dict):
+            both_spellings(params.get("capabilities"))
         try:
             return self._converter.structure(data, message_type).params
         except RecursionError as error:

@@ -17,6 +17,7 @@ from trickster_engine.system.units import duration_text, short_count_text, size_
 from trickster_server import figures
 from trickster_server.curve import picture
 from trickster_server.environment import Corpus
+from trickster_server.text_facts import UNREAD
 from trickster_server.timing import Timing
 
 
@@ -28,6 +29,11 @@ class Context:
     corpus: Corpus | None
     timing: Timing
     images: bool
+
+
+_TEXT_KEYS = tuple(
+    f"data_config.{name}" for name in ("corpus", "val_fraction", "tokenizer", "line_ends", "train_data", "val_data")
+)
 
 
 def for_key(key: Key, context: Context) -> str:
@@ -45,7 +51,7 @@ def for_key(key: Key, context: Context) -> str:
         return ""
     if key.path in _SCHEDULE:
         return _SCHEDULE[key.path](context)
-    if key.path in ("data_config.corpus", "data_config.val_fraction", "data_config.tokenizer"):
+    if key.path in _TEXT_KEYS:
         return _text_figures(context)
     if key.path == "device_config.device_type":
         return _machines(context)
@@ -107,7 +113,8 @@ def _rounded(value: float, unit: int) -> int:
 def _around(value: int, unit: int) -> list[int]:
     """The value with a quarter less, a quarter more and half as much again, in multiples of `unit`."""
     step = _rounded(value / 4, unit)
-    return [value - step, value, value + step, value + 2 * step]
+    near = value if value % unit == 0 else value // unit * unit  # the value itself may be one that does not fit
+    return sorted({value, near - step, near, near + step, near + 2 * step})
 
 
 def _widths(model: ModelConfig) -> list[int]:
@@ -116,8 +123,11 @@ def _widths(model: ModelConfig) -> list[int]:
 
 
 def _heads(model: ModelConfig) -> list[int]:
+    share = 1 if model.num_kv_heads == model.num_heads else model.num_kv_heads
     fitting = [
-        n for n in range(1, model.hidden_dim // 2 + 1) if model.hidden_dim % n == 0 and model.hidden_dim // n % 2 == 0
+        n
+        for n in range(1, model.hidden_dim // 2 + 1)
+        if model.hidden_dim % n == 0 and model.hidden_dim // n % 2 == 0 and n % share == 0
     ]
     return _nearest(fitting, model.num_heads)
 
@@ -171,10 +181,15 @@ def _shape_table(name: str, context: Context) -> str:
     return "\n\n".join(lines)
 
 
+def _head_width(model: ModelConfig) -> str:
+    """The width of a head; a dash where the heads do not share the width out evenly."""
+    return str(model.head_dim) if model.hidden_dim % model.num_heads == 0 else "\N{EM DASH}"
+
+
 def _table(name: str, rows: Sequence[tuple[str, Plan]], current: str, heads: bool = False) -> str:
     """One line for each value: what the model would be with it. A column that says the same everywhere is left out."""
     columns: dict[str, Callable[[Plan], str]] = {
-        "head_dim": lambda plan: str(plan.model.head_dim) if heads else "",
+        "head_dim": lambda plan: _head_width(plan.model) if heads else "",
         "parameters": lambda plan: short_count_text(figures.parameters(plan).total),
         "memory": lambda plan: size_text(figures.memory_on_device(plan)),
         "FLOPs a step": lambda plan: short_count_text(figures.flops_per_step(plan)),
@@ -229,7 +244,7 @@ def _time_table(context: Context) -> str:
     rows = context.timing.table(context.plan)
     lines = ["| where | time for this run | |", "|:--|--:|:--|"]
     if not any(row.where == "this machine" for row in rows):
-        lines.append("| this machine | ? | known after the first run here |")
+        lines.append("| this machine | ? | known after a run of about this size here |")
     lines += [f"| {row.where} | {duration_text(row.seconds)} | {row.source}{row.note} |" for row in rows]
     return "\n".join(lines)
 
@@ -248,10 +263,16 @@ def _batch(context: Context) -> str:
 
 def _rate(context: Context) -> str:
     training = context.plan.training
+    low, down = number_text(training.min_learning_rate), training.lr_decay_steps or training.max_steps
+    again, first_down = training.lr_restart_step, training.lr_restart_step or down
     words = (
         f"Climbs for {training.warmup_steps:,} steps to {number_text(training.learning_rate)}, then falls along a "
-        f"{training.lr_schedule} curve to {number_text(training.min_learning_rate)} at step {training.max_steps:,}."
+        f"{training.lr_schedule} curve to {low} at step {first_down:,}."
     )
+    if again:
+        words += f" There it warms up again, and is back at {low} at step {down:,}."
+    if down < training.max_steps:
+        words += f" It stays at {low} until step {training.max_steps:,}."
     return "\n\n".join([picture(training, context.images), words])
 
 
@@ -272,6 +293,8 @@ _SCHEDULE: dict[str, Callable[[Context], str]] = {
     "training_config.learning_rate": _rate,
     "training_config.min_learning_rate": _rate,
     "training_config.lr_schedule": _rate,
+    "training_config.lr_decay_steps": _rate,
+    "training_config.lr_restart_step": _rate,
     "training_config.batch_size": _batch,
     "training_config.gradient_accumulation_steps": _tokens_line,
     "training_config.log_interval": _every("log_interval"),
@@ -306,8 +329,18 @@ def _machines(context: Context) -> str:
 
 
 def _text_figures(context: Context) -> str:
+    corpus = context.corpus
+    words = _text_words(context)
+    if corpus is None or corpus.facts is None:
+        return words
+    facts = corpus.facts
+    unread = "" if facts.content is not None else UNREAD
+    return "\n\n".join(part for part in (facts.as_markdown(), unread, words) if part)
+
+
+def _text_words(context: Context) -> str:
     plan, corpus = context.plan, context.corpus
-    if corpus is None:
+    if corpus is None or plan.data.train_data is not None:
         return ""
     if not corpus.present:
         return "Not on this machine yet." if plan.data.corpus == "shakespeare" else "Not found."

@@ -64,7 +64,7 @@ class Timing:
         rows: list[Row] = []
         here = self.training_time(plan)
         if here is not None:
-            rows.append(Row("this machine", here.seconds, here.source, f", from {here.run}"))
+            rows.append(Row("this machine", here.seconds, here.source, here.as_words().removeprefix(here.source)))
         for board in boards.BOARDS:
             seconds, source = boards.training_time(board, plan)
             rows.append(Row(board.name, seconds, source, ""))

@@ -56,9 +56,9 @@ async def warm_up(server: TricksterServer) -> None:
     position = types.Position(4, 4)
     whole = types.Range(types.Position(0, 0), types.Position(99, 0))
     for answer in (
-        lambda: [to_diagnostic(problem, document) for problem in document.checked.problems],
+        lambda: [to_diagnostic(problem, document, server.client) for problem in document.checked.problems],
         lambda: types.CompletionList(is_incomplete=False, items=complete(document, position)),
-        lambda: quick_fixes(document, document.checked.problems, whole),
+        lambda: quick_fixes(document, document.checked.problems, whole, server.client),
         lambda: symbols(document),
         lambda: hover_at(server, document, position),
         lambda: lenses_of(server, document),

@@ -129,7 +129,7 @@ class Belongings:
         if command == "resume":
             story = vars(story_of(self.run))
             # What it has written itself: the events of before are shown by `runs` and `report`.
-            later = {k: v for k, v in story["events"].items() if k == "status" or int(k.split()[1]) > KILLED_AFTER}
+            later = {k: v for k, v in story["events"].items() if k == "status" or _step(k) > KILLED_AFTER}
             return [answer.code, {**story, "events": later}]
         try:
             return [answer.code, json.loads(answer.out)]
@@ -148,11 +148,6 @@ class Belongings:
         result = _without(outcome.result, self._unsteady.get(outcome.command, set()))
         return Outcome(outcome.command, outcome.answer, result)
 
-    def only_left_out(self, outcome: Outcome) -> bool:
-        """Whether a result says less than that of the undamaged files, and nothing else."""
-        result, reference = self._steady(outcome).result, self.reference[outcome.command].result
-        return all(_at(result, keys) is None for keys in _different_keys(reference, result))
-
     def same(self, outcome: Outcome) -> bool:
         """Whether a result is that of the undamaged files."""
         result, reference = self._steady(outcome).result, self.reference[outcome.command].result
@@ -164,12 +159,9 @@ class Belongings:
         return bool(result == reference)
 
 
-def _at(value: Any, keys: Sequence[str]) -> Any:
-    for key in keys:
-        if value is None:
-            break
-        value = value[int(key)] if isinstance(value, list) else value.get(key)
-    return value
+def _step(name: str) -> int:
+    step = name.rsplit(maxsplit=1)[-1]
+    return int(step) if step.isdecimal() else 0
 
 
 def _different_keys(first: Any, second: Any, at: tuple[str, ...] = ()) -> set[tuple[str, ...]]:

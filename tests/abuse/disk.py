@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import argparse
 import errno
-import json
 import os
 import random
 import shutil
 import sys
-import tempfile
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.abuse.faults import CHANGES, Answer, Call, Fault, Host, build, read_trace, why_not
+from tests.abuse.command import options_of, run_as_command
+from tests.abuse.faults import CHANGES, Answer, Call, Fault, Host, build, read_trace
 from tests.abuse.place import Place, events_of, saved_steps, story_of
 
 OPS = (*CHANGES, "fsync", "close")
@@ -218,7 +216,7 @@ def small_disks(folder: Path, library: Path, disks: tuple[SmallDisk, ...] = SMAL
     return results
 
 
-def summary(mishaps: list[Mishap], disks: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+def summary(mishaps: list[Mishap], disks: list[dict[str, Any]]) -> dict[str, Any]:
     """The figures."""
     return {
         "mishaps": len(mishaps),
@@ -231,35 +229,21 @@ def summary(mishaps: list[Mishap], disks: list[dict[str, Any]], seconds: float) 
         "tracebacks": sum(any("traceback" in fault for fault in mishap.faults) for mishap in mishaps),
         "other faults": sum(bool(mishap.faults) for mishap in mishaps),
         "small disks": disks,
-        "seconds": round(seconds, 1),
         "faults": [str(m) for m in mishaps if m.faults] + [d for d in disks if d["faults"]],
     }
 
 
+def _work(options: argparse.Namespace, folder: Path, host: Host) -> dict[str, Any]:
+    disks = small_disks(folder, build(folder)) if mountable() is None else []
+    for disk in disks:
+        print(disk, flush=True)
+    place = Place(folder / "place", host)
+    mishaps = chosen(calls_of_a_run(place), options.count, random.Random(options.seed))
+    return summary(run(place, mishaps, say=True), disks)
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("count", nargs="?", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    options = parser.parse_args()
-    if reason := why_not():
-        print(f"Not here: {reason}.", file=sys.stderr)
-        return 2
-    with tempfile.TemporaryDirectory(prefix="abuse-disk-") as name:
-        folder = Path(name)
-        library = build(folder)
-        began = time.monotonic()
-        disks = small_disks(folder, library) if mountable() is None else []
-        for disk in disks:
-            print(disk, flush=True)
-        with Host(folder / "host", library, nice=5) as host:
-            place = Place(folder / "place", host)
-            mishaps = chosen(calls_of_a_run(place), options.count, random.Random(options.seed))
-            figures = summary(run(place, mishaps, say=True), disks, time.monotonic() - began)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps({key: value for key, value in figures.items() if key != "faults"}, indent=2))
-    return 1 if figures["faults"] else 0
+    return run_as_command(options_of(__doc__, 200), _work)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,14 @@ import argparse
 import json
 import random
 import sys
-import tempfile
-import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.abuse.belongings import Belongings, Outcome
-from tests.abuse.faults import Host, build, why_not
+from tests.abuse.command import options_of, run_as_command
+from tests.abuse.faults import Host
 
 GOOD = ("detected", "rebuilt", "harmless")
 
@@ -39,9 +38,9 @@ class Flip:
         return f"{self.file} byte {self.byte} bit {self.bit}: {self.kind}: {'; '.join(self.told)[:1000]}"
 
 
-def chosen(belongings: Belongings, count: int, chooser: random.Random) -> list[Flip]:
+def chosen(belongings: Belongings, count: int, chooser: random.Random, only: str = "") -> list[Flip]:
     """`count` flips: every file gets as many as the others, and the rest go to files by chance."""
-    files = [file for file in belongings.files() if (belongings.work / file).stat().st_size]
+    files = [f for f in belongings.files() if only in str(f) and (belongings.work / f).stat().st_size]
     each, rest = divmod(count, len(files))
     targets = [*(files * each), *chooser.sample(files, rest)]
     flips = []
@@ -65,8 +64,6 @@ def flip(belongings: Belongings, one: Flip) -> None:
         kinds.add(_judge(belongings, outcome, one))
     if kinds == {"harmless"} and path.exists() and path.read_bytes() == before:
         kinds = {"rebuilt"}
-    if "left out" in kinds and "detected" not in kinds:  # said by no command
-        kinds.add("silently wrong")
     one.kind = next(kind for kind in ("traceback", "hang", "silently wrong", "detected", *GOOD) if kind in kinds)
 
 
@@ -86,8 +83,6 @@ def _judge(belongings: Belongings, outcome: Outcome, one: Flip) -> str:
     if words:
         one.told.append(f"{outcome.command}: {min(words)}")
         return "detected"
-    if belongings.only_left_out(outcome):
-        return "left out"
     one.told.append(f"{outcome.command}: another result and no word: {_difference(outcome, reference)}")
     return "silently wrong"
 
@@ -109,7 +104,7 @@ def run(belongings: Belongings, flips: list[Flip], say: bool = False) -> list[Fl
     return flips
 
 
-def summary(flips: list[Flip], seconds: float) -> dict[str, Any]:
+def summary(flips: list[Flip]) -> dict[str, Any]:
     """The figures."""
     files: dict[str, Counter[str]] = defaultdict(Counter)
     for one in flips:
@@ -118,7 +113,6 @@ def summary(flips: list[Flip], seconds: float) -> dict[str, Any]:
         "flips": len(flips),
         "files": len({one.file for one in flips}),
         **{kind: sum(one.kind == kind for one in flips) for kind in (*GOOD, "silently wrong", "traceback", "hang")},
-        "seconds": round(seconds, 1),
         "by file": {name: dict(kinds) for name, kinds in sorted(files.items())},
         "faults": [str(one) for one in flips if one.kind not in GOOD],
     }
@@ -131,29 +125,16 @@ def _plain(file: Path) -> str:
     return "/".join([*parts[:-1], "*.json" if len(file.name) > 40 and file.suffix == ".json" else parts[-1]])
 
 
+def _work(options: argparse.Namespace, folder: Path, host: Host) -> dict[str, Any]:
+    belongings = Belongings(folder / "place", host)
+    flips = chosen(belongings, options.count, random.Random(options.seed), options.only)
+    return summary(run(belongings, flips, say=True))
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("count", nargs="?", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", metavar="TEXT", help="only files whose path has this in it")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    options = parser.parse_args()
-    if reason := why_not():
-        print(f"Not here: {reason}.", file=sys.stderr)
-        return 2
-    with tempfile.TemporaryDirectory(prefix="abuse-flips-") as name:
-        folder = Path(name)
-        with Host(folder / "host", build(folder), nice=5) as host:
-            belongings = Belongings(folder / "place", host)
-            flips = chosen(belongings, options.count, random.Random(options.seed))
-            if options.only:
-                flips = [one for one in flips if options.only in str(one.file)]
-            began = time.monotonic()
-            figures = summary(run(belongings, flips, say=True), time.monotonic() - began)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps({key: value for key, value in figures.items() if key != "faults"}, indent=2))
-    return 1 if figures["faults"] else 0
+    parser = options_of(__doc__, 300)
+    parser.add_argument("--only", metavar="TEXT", default="", help="only files whose path has this in it")
+    return run_as_command(parser, _work)
 
 
 if __name__ == "__main__":

@@ -9,19 +9,16 @@ the bit as that of a run that nothing has disturbed.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import shutil
 import sys
-import tempfile
-import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.abuse.faults import CHANGES, STEPS, Answer, Fault, Host, build, read_trace
+from tests.abuse.command import options_of, run_as_command
+from tests.abuse.faults import CHANGES, STEPS, Answer, Fault, read_trace
 from tests.abuse.place import Place, events_of, saved_steps, story_of
 
 #: Other calls of a save at which nothing is renamed, but something may be half done.
@@ -198,7 +195,7 @@ def run(place: Place, count: int, seed: int, aimed_share: float = 1 / 3, say: bo
     return results
 
 
-def summary(results: list[Result], seconds: float) -> dict[str, Any]:
+def summary(results: list[Result]) -> dict[str, Any]:
     """The figures."""
     aimed = [result for result in results if result.kill.at]
     return {
@@ -210,28 +207,19 @@ def summary(results: list[Result], seconds: float) -> dict[str, Any]:
         "lost": sum(bool(result.lost) for result in results),
         "different": sum(bool(result.different) for result in results),
         "unexpected": sum(bool(result.unexpected) for result in results),
-        "seconds": round(seconds, 1),
         "faults": [{**asdict(result), "kill": str(result.kill)} for result in results if not result.good],
     }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("count", nargs="?", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = options_of(__doc__, 200)
     parser.add_argument("--aimed", type=float, default=1 / 3, metavar="SHARE", help="share of aimed kills, 0 to 1")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="abuse-kills-") as name:
-        folder = Path(name)
-        with Host(folder / "host", build(folder), nice=5) as host:
-            began = time.monotonic()
-            results = run(Place(folder / "place", host), options.count, options.seed, options.aimed, say=True)
-            figures = summary(results, time.monotonic() - began)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps({key: value for key, value in figures.items() if key != "faults"}, indent=2))
-    return 1 if figures["faults"] else 0
+    return run_as_command(
+        parser,
+        lambda options, folder, host: summary(
+            run(Place(folder / "place", host), options.count, options.seed, options.aimed, say=True)
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -9,18 +9,15 @@ the step that was in memory, can be gone on from, wherever it lies now, to the s
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
 import sys
-import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.abuse.faults import Answer, Fault, Host, build, read_trace, why_not
+from tests.abuse.command import options_of, run_as_command
+from tests.abuse.faults import Answer, Fault, read_trace
 from tests.abuse.place import Place, events_of, saved_steps, story_of
 
 #: Events of the undisturbed run, as (kind or status, step), before which the mishap comes.
@@ -225,7 +222,7 @@ def run(place: Place, moves: list[Move], say: bool = False) -> list[Move]:
     return moves
 
 
-def summary(moves: list[Move], seconds: float) -> dict[str, Any]:
+def summary(moves: list[Move]) -> dict[str, Any]:
     """The figures."""
     return {
         "moves": len(moves),
@@ -233,7 +230,6 @@ def summary(moves: list[Move], seconds: float) -> dict[str, Any]:
         "different": sum(any(fault.startswith("different") for fault in move.faults) for move in moves),
         "tracebacks": sum(any("traceback" in fault for fault in move.faults) for move in moves),
         "wrong": sum(bool(move.faults) for move in moves),
-        "seconds": round(seconds, 1),
         "by move": {
             f"{move.name}, before {' '.join(map(str, move.moment))}": [
                 f"code {move.code}", move.said, f"saved {move.saved}", f"goes on from {move.went_on_from}",
@@ -245,21 +241,10 @@ def summary(moves: list[Move], seconds: float) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    options = parser.parse_args()
-    if reason := why_not():
-        print(f"Not here: {reason}.", file=sys.stderr)
-        return 2
-    with tempfile.TemporaryDirectory(prefix="abuse-moved-") as name:
-        folder = Path(name)
-        with Host(folder / "host", build(folder), nice=5) as host:
-            began = time.monotonic()
-            figures = summary(run(Place(folder / "place", host), all_moves(), say=True), time.monotonic() - began)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps({key: value for key, value in figures.items() if key != "faults"}, indent=2))
-    return 1 if figures["faults"] else 0
+    return run_as_command(
+        options_of(__doc__, seed=False),
+        lambda _options, folder, host: summary(run(Place(folder / "place", host), all_moves(), say=True)),
+    )
 
 
 if __name__ == "__main__":

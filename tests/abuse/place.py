@@ -20,8 +20,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "sampling_config": {"max_new_tokens": 2},
 }
 LAST_STEP = 10
-#: What differs between two runs that are the same.
-TIMES = ("t", "tokens_per_s", "eta_s", "mfu")
+#: What differs between two runs that are the same: times, and sums of lines with times in them.
+TIMES = ("t", "tokens_per_s", "eta_s", "mfu", "sum")
 #: Files below a checkpoint that must be the same to the bit.
 STATE_FILES = ("model.safetensors", "trainer/optimizer.safetensors", "trainer/random.safetensors")
 

@@ -10,14 +10,11 @@ a traceback or in another result without a word.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import shutil
 import stat
 import sys
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.abuse.belongings import Belongings
-from tests.abuse.faults import CHANGES, Fault, Host, build, read_trace, why_not
+from tests.abuse.command import options_of, run_as_command
+from tests.abuse.faults import CHANGES, Fault, Host, read_trace
 
 #: Seconds that a command may take beyond what it takes with whole files.
 PATIENCE = 2.0
@@ -144,7 +142,7 @@ def run(replacer: Replacer, cases: list[Replacement], say: bool = False) -> list
     return cases
 
 
-def summary(cases: list[Replacement], seconds: float) -> dict[str, Any]:
+def summary(cases: list[Replacement]) -> dict[str, Any]:
     """The figures."""
     slowest = max(cases, key=lambda case: case.beyond)
     return {
@@ -157,34 +155,23 @@ def summary(cases: list[Replacement], seconds: float) -> dict[str, Any]:
         "tracebacks": sum(any(fault.startswith("traceback") for fault in case.faults) for case in cases),
         "another result without a word": sum(case.outcome == "silent" for case in cases),
         "slowest beyond its usual time": f"{slowest.beyond:.2f} s: {slowest.file} as {slowest.kind}, {slowest.command}",
-        "seconds": round(seconds, 1),
         "faults": [str(case) for case in cases if case.faults],
     }
 
 
+def _work(options: argparse.Namespace, folder: Path, host: Host) -> dict[str, Any]:
+    replacer = Replacer(Belongings(folder / "place", host))
+    cases = [case for case in replacer.cases() if options.only in str(case)]
+    if options.count is not None:
+        cases = random.Random(options.seed).sample(cases, min(options.count, len(cases)))
+    return summary(run(replacer, cases, say=True))
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options_of(__doc__)
     parser.add_argument("--count", type=int, help="this many cases by chance instead of all")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", metavar="TEXT", help="only cases in whose words this is")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    options = parser.parse_args()
-    if reason := why_not():
-        print(f"Not here: {reason}.", file=sys.stderr)
-        return 2
-    with tempfile.TemporaryDirectory(prefix="abuse-replaced-") as name:
-        folder = Path(name)
-        with Host(folder / "host", build(folder), nice=5) as host:
-            replacer = Replacer(Belongings(folder / "place", host))
-            cases = [case for case in replacer.cases() if options.only is None or options.only in str(case)]
-            if options.count is not None:
-                cases = random.Random(options.seed).sample(cases, min(options.count, len(cases)))
-            began = time.monotonic()
-            figures = summary(run(replacer, cases, say=True), time.monotonic() - began)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps({key: value for key, value in figures.items() if key != "faults"}, indent=2))
-    return 1 if figures["faults"] else 0
+    parser.add_argument("--only", metavar="TEXT", default="", help="only cases in whose words this is")
+    return run_as_command(parser, _work)
 
 
 if __name__ == "__main__":

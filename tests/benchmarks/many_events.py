@@ -18,12 +18,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tests.engine.conftest import TINY, dialogue
 from tests.server.raw_client import RawClient
 from tests.server.run_files import write_run
 from trickster_engine.config import preset_text
+from trickster_engine.events import Event
+from trickster_engine.runs.schema import event_line
 
 TRICKSTER = [sys.executable, "-c", "from trickster_engine.cli import main; raise SystemExit(main())"]
 
@@ -51,14 +53,14 @@ def events(count: int, prompt: str = "ROMEO:", begun: float = 1e9) -> Iterator[d
     yield {"t": t, "kind": "status", "status": "finished", "step": count, "message": None}
 
 
-def line(event: dict[str, Any]) -> str:
+def line(event: dict[str, Any]) -> bytes:
     """One event as the engine writes it."""
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":")) + "\n"
+    return event_line(cast(Event, event))
 
 
 def write_events(path: Path, count: int) -> None:
     """Write so many events."""
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("wb") as file:
         file.writelines(map(line, events(count)))
 
 
@@ -71,7 +73,7 @@ def write_runs(folder: Path, count: int, events_each: int) -> None:
         run = write_run(
             folder / f"nano-{number:04d}", config_path=folder / "nano.yaml", text=config, created=1e9 + number * 1e4
         )
-        with run.events_path.open("w", encoding="utf-8") as file:
+        with run.events_path.open("wb") as file:
             file.writelines(line({**one, "t": one["t"] + number * 1e4}) for one in told)
 
 

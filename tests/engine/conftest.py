@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import random
@@ -100,3 +101,24 @@ def trickster(*arguments: str | Path, cwd: Path | None = None, **environment: st
         cwd=cwd,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
     )
+
+
+def subcommands() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each subcommand, by its name."""
+    from trickster_engine import cli
+
+    made: list[argparse.ArgumentParser] = []
+
+    class Stop(Exception):
+        pass
+
+    def stop(self: argparse.ArgumentParser, *_: object) -> None:
+        made.append(self)
+        raise Stop
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(argparse.ArgumentParser, "parse_args", stop)
+        with pytest.raises(Stop):
+            cli.main([])
+    (action,) = (one for one in made[0]._actions if isinstance(one, argparse._SubParsersAction))
+    return dict(action.choices)

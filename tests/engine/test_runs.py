@@ -19,6 +19,7 @@ from trickster_engine.processes import ProcessIdentity, is_running, process_star
 from trickster_engine.runs import (
     EventLog,
     RunDirectory,
+    RunIdentity,
     RunLock,
     config_name,
     create_run,
@@ -94,6 +95,48 @@ def test_a_file_that_cannot_be_read_now_has_nothing_new(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").mkdir()
     assert read_events(tmp_path / "events.jsonl", 7) == ([], 7)
     assert read_events(tmp_path / "events.jsonl" / "below", 7) == ([], 7)
+
+
+def test_the_list_names_the_files_of_a_run_that_cannot_be_used(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    for name in ("linked", "damaged", "unset", "whole"):
+        (runs / name).mkdir(parents=True)
+        (runs / name / "config.yaml").touch()
+        (runs / name / "events.jsonl").write_text(json.dumps(status(4)) + "\n")
+    (runs / "linked" / "config.yaml").unlink()
+    (runs / "linked" / "config.yaml").symlink_to(tmp_path / "another.yaml")
+    (runs / "damaged" / "run.json").write_text("{")
+    (runs / "unset" / "config.yaml").write_text("model_config:\n  num_heads: none\n")
+    told = {run.id: run.summary().troubles for run in find_runs(runs)}
+    assert told["whole"] == ()
+    assert "is a link" in told["linked"][0] and "config.yaml" in told["linked"][0]
+    assert "run.json is not what Trickster writes" in told["damaged"][0]
+    assert "num_heads" in told["unset"][0]
+    done = subprocess.run(
+        [sys.executable, "-m", "trickster_engine", "runs", runs], capture_output=True, text=True, check=True
+    )
+    assert {line.split()[0] for line in done.stdout.splitlines()[1:]} == told.keys()
+    assert {line.split(":")[0] for line in done.stderr.splitlines()} == told.keys() - {"whole"}
+
+
+def test_what_a_run_is_counts_only_as_it_was_written(tmp_path: Path) -> None:
+    identity = RunIdentity(
+        "r-001", "a.yaml", 1.0, "h", 1, 1.0, "torch", "cpu", "fp32", {}, {"name": "ä"}, 5, {"uniform": 5.545}, "ab"
+    )  # fmt: skip
+    run = RunDirectory(tmp_path)
+    run.write_identity(identity)
+    path = tmp_path / "run.json"
+    written = path.read_text(encoding="utf-8")
+    assert run.identity() == identity
+    path.write_text(json.dumps({"of a later version": 1, **json.loads(written)}), encoding="utf-8")
+    assert run.identity() == identity
+    without = {key: value for key, value in json.loads(written).items() if key != "sum"}
+    path.write_text(json.dumps(without), encoding="utf-8")
+    assert run.identity() == identity, "written before there were sums"
+    for changed in (written.replace("5.545", "5.544"), written.replace('"id"', '"ie"'), '{"sum": 1}'):
+        path.write_text(changed, encoding="utf-8")
+        with pytest.raises(TricksterError, match="is not what Trickster writes"):
+            run.identity()
 
 
 LOOK_AS_NOBODY = """

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.many_events import TRICKSTER
+from tests.engine.conftest import subcommands
 from tests.server.run_files import lines, status, write_run
-from trickster_engine.cli import terminal
-from trickster_engine.printable import escaped_json, printable
+from trickster_engine.cli import main, terminal
+from trickster_engine.printable import escaped_json, printable, printable_text
 
 EVIL = "\x1b[31mred\x1b[0m\x07\x1b]0;title\x07\x9b2J\x7f\u202egnp\u2066\x00"
 #: What a terminal acts on: all controls but line ends and tabs, and what turns the direction of writing.
@@ -75,6 +76,18 @@ def test_progress_may_return_to_the_line_start_and_nothing_else_may() -> None:
     assert stream.getvalue() == "\r 10%|#\r   \ra line\nruns/a·error: all gone\n"
 
 
+@pytest.mark.parametrize("text", ["a\rb\r\rc", "a\r\nb\r\n\r\nc", "a\nb\r\nc\r"])
+def test_every_line_end_of_a_text_is_one_even_in_pieces(text: str) -> None:
+    """A model of a text with CR writes them; they are neither dots nor a way back to the beginning of the line."""
+    whole = "\n".join(text.replace("\r\n", "\n").split("\r"))
+    assert printable_text(text) == whole
+    stream = io.StringIO()
+    shown: Any = terminal._Shown(stream)
+    for piece in text:
+        shown.write_sample(piece)
+    assert stream.getvalue() == whole
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="names of POSIX")
 def test_names_and_files_of_runs_do_nothing_to_a_terminal(tmp_path: Path) -> None:
     name = EVIL.replace("\0", "")
@@ -100,7 +113,8 @@ def test_names_and_files_of_runs_do_nothing_to_a_terminal(tmp_path: Path) -> Non
 
 
 def test_a_corpus_of_escapes_can_be_trained_on_and_looked_at(tmp_path: Path, tiny_config: Callable[..., Path]) -> None:
-    (tmp_path / "ansi.txt").write_text("\x1b[31mred\x1b[0m\x07 plain\n\x1b]0;title\x07\n" * 400, encoding="utf-8")
+    lines = (f"\x1b[31mred\x1b[0m\x07 plain {number * 7919}\n\x1b]0;title {number}\x07\n" for number in range(400))
+    (tmp_path / "ansi.txt").write_text("".join(lines), encoding="utf-8")
     config = tiny_config(
         data_config={"corpus": "ansi.txt", "tokenizer": "char"},
         sampling_config={"prompt": "red", "max_new_tokens": 60},
@@ -123,3 +137,64 @@ def test_a_corpus_of_escapes_can_be_trained_on_and_looked_at(tmp_path: Path, tin
     assert not ACTS.search(answer.stdout.decode("utf-8"))
     assert raw.decode("utf-8") == sample["prompt"] + sample["text"] + os.linesep, "a file gets what was written"
     assert "\x1b" in sample["text"] or "\x07" in sample["text"]
+
+
+def in_code_page(monkeypatch: pytest.MonkeyPatch, encoding: str, *arguments: str) -> tuple[int, bytes]:
+    """What a command writes where standard output and error have an old code page."""
+    written = io.BytesIO()
+    with monkeypatch.context() as patched:
+        stream = io.TextIOWrapper(written, encoding=encoding, errors="strict", write_through=True)
+        patched.setattr(sys, "stdout", stream)
+        patched.setattr(sys, "stderr", stream)
+        try:
+            code = main(list(arguments))
+        except SystemExit as end:
+            code = int(end.code or 0)
+        stream.flush()
+        return code, written.getvalue()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp932", "cp1252", "cp437"])
+def test_help_of_every_command_can_be_read_in_an_old_code_page(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, text = in_code_page(monkeypatch, encoding, "--help")
+    assert code == 0
+    separator = "·" if encoding in ("cp1252", "cp437") else "."
+    assert f"exit codes: 0 done {separator} 1 " in text.decode(encoding)
+    for name in subcommands():
+        code, text = in_code_page(monkeypatch, encoding, name, "--help")
+        assert code == 0 and f"usage: trickster {name}" in text.decode(encoding)
+    code, text = in_code_page(monkeypatch, encoding, "trian")
+    assert code == 2 and "invalid choice" in text.decode(encoding)
+
+
+def test_ordinary_output_survives_a_terminal_of_ascii(tiny_config: Callable[..., Path]) -> None:
+    """A text and a prompt of which the terminal has no sign for half; as files and JSON they stay what they are."""
+    prompt = "тот ≥ → …"
+    config = tiny_config(
+        training_config={"max_steps": 2, "warmup_steps": 1, "eval_interval": 2}, sampling_config={"prompt": prompt}
+    )
+    corpus = config.parent / "play.txt"
+    corpus.write_text(corpus.read_text(encoding="utf-8").replace("king", "король ≥"), encoding="utf-8")
+    environment = {**os.environ, "PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "OMP_NUM_THREADS": "1"}
+    environment["PYTHONIOENCODING"] = "ascii"
+    run = str(config.parent / "runs/tiny-001")
+    for arguments in (
+        ["check", str(config)],
+        ["train", str(config)],
+        ["resume", run, "--set", "max_steps=3"],
+        ["compare", run],
+        ["sample", run, "--json"],
+    ):
+        done = subprocess.run([*TRICKSTER, *arguments], capture_output=True, check=False, env=environment)
+        assert done.returncode == 0 and b"Traceback" not in done.stderr, (arguments, done.stderr)
+        shown = done.stdout.decode("ascii") + done.stderr.decode("ascii")
+        assert shown.strip()
+        if arguments[0] == "train":
+            assert "??? >= -> ..." in shown
+    assert json.loads(done.stdout)["samples"][0]["prompt"] == prompt
+
+
+def test_a_config_goes_into_a_file_as_utf_8_whatever_the_code_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    monkeypatch.setattr("trickster_engine.cli.arguments.preset_text", lambda name: "# 5 ≥ 3 → тот\n")
+    assert in_code_page(monkeypatch, "cp1252", "presets", "nano")[1].decode("utf-8") == "# 5 ≥ 3 → тот\n"

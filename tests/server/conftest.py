@@ -175,14 +175,19 @@ async def language_client(
 
     # The library's own handler keeps no versions, and it answers none of the refreshes that these editors announce.
     lsp_client.protocol.fm.features[types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS] = keep
-    for refresh in (types.WORKSPACE_CODE_LENS_REFRESH, types.WORKSPACE_INLAY_HINT_REFRESH):
-        lsp_client.protocol.fm.features[refresh] = lambda params: None
-    for ours in ("trickster/runsChanged", "trickster/event"):
-        lsp_client.protocol.fm.features[ours] = lambda params: None
+    for method in (
+        types.WORKSPACE_CODE_LENS_REFRESH,
+        types.WORKSPACE_INLAY_HINT_REFRESH,
+        types.CLIENT_REGISTER_CAPABILITY,
+    ):
+        lsp_client.protocol.fm.features[method] = lambda params: None
 
+    capabilities = client_capabilities(request.param)
+    assert capabilities.text_document is not None and capabilities.text_document.publish_diagnostics is not None
+    capabilities.text_document.publish_diagnostics.version_support = True  # so that a test knows which text is meant
     result = await lsp_client.initialize_session(
         types.InitializeParams(
-            capabilities=client_capabilities(request.param),
+            capabilities=capabilities,
             workspace_folders=[types.WorkspaceFolder(uri=folder.as_uri(), name="w")],
             initialization_options={"trusted": True, "debounceMs": 20, "images": request.param.startswith("visual")},
         )

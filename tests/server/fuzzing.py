@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 from lsprotocol import types
 from trickster_server import tables
+from trickster_server.client import Client
 from trickster_server.documents import Document
 from trickster_server.environment import Corpus
 from trickster_server.features.code_actions import fix_all, quick_fixes
@@ -25,6 +26,7 @@ from trickster_engine.config.keys import KEYS, SECTIONS
 from trickster_engine.config.problems import Position
 from trickster_engine.config.scalars import as_yaml
 
+CLIENT = Client(related_information=True, explained_codes=True, preferred_actions=True)
 FINDINGS = Path(__file__).parent / "fuzz_findings"
 SNIPPETS = [
     "\t",
@@ -168,7 +170,7 @@ def ask_everything(text: str, rng: random.Random, encoding: str = "utf-16") -> N
     problems = document.checked.problems
     assert (document.checked.plan is None) == any(problem.severity == "error" for problem in problems)
     for problem in problems:
-        _inside(to_diagnostic(problem, document).range, document)
+        _inside(to_diagnostic(problem, document, CLIENT).range, document)
         assert problem.message and problem.code
         for fix in problem.fixes:
             for edit in fix.edits:
@@ -192,7 +194,7 @@ def ask_everything(text: str, rng: random.Random, encoding: str = "utf-16") -> N
             assert isinstance(item.text_edit, types.TextEdit)
             _inside(item.text_edit.range, document)
     whole = types.Range(types.Position(0, 0), types.Position(len(lines), 0))
-    quick_fixes(document, problems, whole)
+    quick_fixes(document, problems, whole, CLIENT)
     fix_all(document, problems)
     lenses(document, [], "", rng.random() < 0.5)
     lens_line(document)

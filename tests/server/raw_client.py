@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 SERVER = [sys.executable, "-m", "trickster_server"]
+MOST_CLIENTS = {
+    "textDocument": {"codeAction": {"codeActionLiteralSupport": {"codeActionKind": {"valueSet": ["quickfix"]}}}}
+}
+"""What every client in use declares; one that declares nothing at all is given `{}`."""
 
 
 class RawClient:
@@ -35,7 +39,7 @@ class RawClient:
             env={**os.environ, **(env or {})},
             **popen,
         )
-        self.capabilities = capabilities or {}
+        self.capabilities: dict[str, Any] = MOST_CLIENTS if capabilities is None else capabilities
         self.notifications: queue.Queue[dict[str, Any]] = queue.Queue()
         self.log: list[dict[str, Any]] = []
         self.stderr = b""
@@ -91,7 +95,7 @@ class RawClient:
                 "rootUri": uri,
                 "workspaceFolders": [{"uri": uri, "name": "w"}] if uri else None,
                 "capabilities": self.capabilities,
-                "initializationOptions": {"trusted": True, **(options or {})},
+                "initializationOptions": {"trusted": True, "notifications": True, **(options or {})},
             },
         )
         self.notify("initialized", {})

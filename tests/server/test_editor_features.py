@@ -295,6 +295,36 @@ async def test_fix_all_applies_what_is_safe(editor: Editor, nano: str) -> None:
     assert applied(text, action.edit) == nano
 
 
+SLIPS = (
+    "```yaml\nmodel_config:\n  - num_heads: 4\n  - num_layers:2 # few\nsampling_config:\n\xa0\xa0seed = 5\n"
+    "  prompt: To be\n  or not\n"
+)
+
+
+async def test_fix_all_needs_no_second_time_and_leaves_alone_what_it_does_not_know(editor: Editor) -> None:
+    nowhere = types.Range(types.Position(0, 0), types.Position(0, 0))
+    (action,) = await editor.actions(editor.open(SLIPS), nowhere, ["source.fixAll"])
+    assert action.edit is not None
+    mended = applied(SLIPS, action.edit)
+    assert mended == (
+        "model_config:\n  num_heads: 4\n  num_layers: 2 # few\nsampling_config:\n  seed: 5\n  prompt: To be\n  or not\n"
+    )
+    uri = editor.open(mended)
+    assert await editor.actions(uri, nowhere, ["source.fixAll"]) == []
+    assert [problem.code for problem in await editor.problems(uri) if problem.severity == 1] == ["yaml-missing-colon"]
+
+
+async def test_only_a_fix_that_has_been_tried_is_preferred(editor: Editor) -> None:
+    # Behind the colon a value that goes with nothing else comes to light: two problems in place of one.
+    text = "model_config:\n  hidden_dim: 96\n  num_heads 5\n  num_kv_heads: 3\n"
+    line = types.Range(types.Position(2, 2), types.Position(2, 2))
+    (action,) = await editor.actions(editor.open(text), line, ["quickfix"])
+    assert (action.title, action.is_preferred) == ("Write `num_heads:`", None)
+    good = text.replace("5", "6")
+    (action,) = await editor.actions(editor.open(good), line, ["quickfix"])
+    assert (action.title, action.is_preferred) == ("Write `num_heads:`", True)
+
+
 async def test_no_fix_is_offered_where_nothing_is_wrong(editor: Editor, nano: str) -> None:
     uri = editor.open(nano)
     everything = types.Range(types.Position(0, 0), types.Position(500, 0))

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import pytest
 from lsprotocol import types
+from trickster_server import tables
 from trickster_server.documents import Document
 from trickster_server.environment import Corpus, _look, memory_advice
 from trickster_server.features.inlay_hints import hints
@@ -20,6 +21,7 @@ from trickster_server.figures import parameters, tokens_per_step
 
 from tests.server.raw_client import RawClient
 from trickster_engine.config import check, preset_plan, preset_text, set_values
+from trickster_engine.config.keys import KEYS
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.corpus import SHAKESPEARE_BYTES, SHAKESPEARE_FILE
 from trickster_engine.estimates.fitting import fit
@@ -130,6 +132,44 @@ def test_a_folder_of_texts_is_looked_through(folder: Path) -> None:
         (folder / f"letters/{name}").write_text(f"Dear {name},\n" * 500, encoding="utf-8")
     document = document_of(folder, **{"data_config.corpus": "letters", "sampling_config.prompt": '"b.txt"'})
     assert "prompt-not-in-text" not in [problem.code for problem in _look(document, may_run=False).problems]
+
+
+def test_what_was_read_is_shown_without_reading_it_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a text was prepared, what a quick look tells; afterwards the kept facts, and what they mean."""
+    from trickster_engine.data import index
+    from trickster_engine.data.prepare import prepare
+    from trickster_engine.data.survey import text_facts
+
+    monkeypatch.setattr(index, "_SETTLED_NS", -1)
+    monkeypatch.setenv("TRICKSTER_CACHE_DIR", str(folder / "cache"))
+    (folder / "books").mkdir()
+    (folder / "books/a.txt").write_bytes(b"to be or not to be\r\n" * 1_000)
+    (folder / "books/cover.png").write_bytes(b"\x89PNG")
+    (folder / "books/[x](y).log").touch()
+    document = document_of(folder, **{"data_config.corpus": "books", "sampling_config.prompt": '"to be"'})
+    plan = document.checked.plan
+    assert plan is not None and document.path is not None
+
+    def seen() -> tuple[str, set[tuple[str, str]]]:
+        known = _look(document, may_run=False)
+        context = tables.Context(plan, known.corpus, None, images=False)  # type: ignore[arg-type]
+        hover = tables.for_key(KEYS["data_config.corpus"], context)
+        return hover, {(problem.code, problem.severity) for problem in known.problems}
+
+    hover, found = seen()
+    assert (
+        "| Left out | binary: cover.png; without a text ending: \\[x\\](y).log |" in hover
+        and "| Line ends | 1,000 CRLF (Windows) |" in hover
+    )
+    assert "Overlap" not in hover and "Prepare Dataset" in hover
+    assert ("line-ends", "warning") in found
+    text_facts(plan, prepare(plan, folder, config=document.path, progress=False))
+    hover, found = seen()
+    assert "| Overlap | 100.0% of the validation text is also in the training text |" in hover
+    assert "| Characters | 18,000 training, 2,000 validation |" in hover and "Prepare Dataset" not in hover
+    assert {("line-ends", "warning"), ("validation-in-training", "error")} <= found
+    (fix,) = [fix for problem in _look(document, False).problems for fix in problem.fixes if "line_ends" in fix.title]
+    assert fix.title == "Set line_ends to lf"
 
 
 def test_how_often_the_text_is_read_is_said_in_words(folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from trickster_server.client import Client
 from trickster_server.documents import Document
 from trickster_server.features.diagnostics import to_diagnostic
 from trickster_server.rpc import make_converter
@@ -98,7 +99,7 @@ def test_any_session_keeps_editor_and_server_of_one_mind(server: RawClient, seed
         ask_server(server, uri, [(0, 0)])
     symbols = server.request("textDocument/documentSymbol", {"textDocument": {"uri": uri}})
     pulled = server.request("textDocument/diagnostic", {"textDocument": {"uri": uri}})["items"]
-    expected = [_converter.unstructure(to_diagnostic(one, mirror)) for one in mirror.checked.problems]
+    expected = [_converter.unstructure(to_diagnostic(one, mirror, Client())) for one in mirror.checked.problems]
     shown = [one for one in pulled if one["code"] in {two["code"] for two in expected}]
     assert shown[: len(expected)] == expected
     assert [one["name"] for one in symbols] == [

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from trickster_server import protocol, typescript
-from trickster_server.features.requests import params_of
+from trickster_server.features.commands import params_of
 from trickster_server.wire import WireError, from_wire, to_wire
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trickster_server.runs.reports import report
 
 from tests.server.raw_client import RawClient
 from trickster_engine.processes import process_started
@@ -265,6 +266,14 @@ def test_what_cannot_be_generated_is_explained(finished: tuple[RawClient, Path, 
     assert "temperature" in client.wait(client.begin("trickster/generate", options), 60)["error"]["message"]
     missing = {"checkpoint": str(Path(run_id) / "checkpoints" / "step-999999")}
     assert client.wait(client.begin("trickster/generate", missing), 60)["error"]["code"] == 1007
+
+
+def test_text_of_a_corpus_is_no_markdown_in_a_report() -> None:
+    data = {
+        "name": "play`](http://x) <b>", "train_tokens": 9, "val_tokens": 3, "val_characters": 3, "begins": "```\n# x",
+    }  # fmt: skip
+    assert report("prepare", data, "").splitlines()[0] == "# `` play`](http://x) <b> ``"
+    assert "````text\n```\n# x\n````" in report("prepare", data, "")
 
 
 def test_reports(finished: tuple[RawClient, Path, str, Follower]) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+import subprocess
+import sys
+from importlib.metadata import version
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[2]
+from tests.shipping.project import ROOT, wanted
+
 LOCKS = {
     "training.txt": ("dependencies", "server"),
     "dev.txt": ("dependencies", "server", "dev"),
@@ -17,14 +20,6 @@ LOCKS = {
 }
 #: One build for each kind of processor and graphics card: no list of sums fits all.
 APART = {"torch"}
-
-
-def wanted(name: str) -> list[Requirement]:
-    """A list of pyproject.toml. (tomllib comes with Python 3.11 only.)"""
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    match = re.search(rf"^{name}\s*=\s*\[(.*?)\]", text, re.DOTALL | re.MULTILINE)
-    assert match is not None
-    return [Requirement(words) for words in re.findall(r'"([^"]+)"', match[1])]
 
 
 def locked(name: str) -> dict[str, list[tuple[Requirement, int]]]:
@@ -53,6 +48,21 @@ def test_a_lock_holds_what_the_project_asks_for_with_sums(name: str) -> None:
         for entry, sums in entries:
             assert [one.operator for one in entry.specifier] == ["=="], entry
             assert sums > 0, entry
+
+
+def test_the_pytorch_of_a_fresh_checkout_is_one_that_the_project_works_with() -> None:
+    (line,) = [one for one in (ROOT / "requirements/torch.txt").read_text("utf-8").splitlines() if one[:1] != "#"]
+    pinned = Requirement(line)
+    (wants,) = [one for one in wanted("dependencies") if one.name == "torch"]
+    assert wants.specifier.contains(next(iter(pinned.specifier)).version)
+    assert str(pinned) == "torch==" + next(iter(pinned.specifier)).version
+
+
+def test_an_environment_with_a_pytorch_that_works_keeps_it() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "requirements/install_torch.py"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"PyTorch {version('torch')} is here already, and stays.\n"
 
 
 def test_the_locks_agree_and_name_no_place() -> None:

@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import pytest
 import yaml
 
-from tests.engine.conftest import TINY, dialogue
 from tests.walkthroughs.pages import PAGES, page, shell_commands
+from tests.walkthroughs.reader import Done, Reader
 from trickster_engine import cli
 from trickster_engine.config import check, set_values
 from trickster_engine.data.prepare import prepare
 from trickster_engine.errors import EXIT_STOPPED
-from trickster_engine.runs import RunDirectory, find_runs, read_events
+from trickster_engine.runs import read_events
 
 #: In the reader's order; what stands on two pages is done where it stands first.
 COMMANDS = list(dict.fromkeys(command for name in PAGES for command in shell_commands(page(name))))
-#: What makes the lesson's run small enough to be done in a test. It goes on until it is stopped.
-SMALL = {
-    f"{section}.{key}": str(value).lower() if isinstance(value, bool) else str(value)
-    for section, values in TINY.items()
-    for key, value in values.items()
-    if section in ("model_config", "training_config", "device_config")
-} | {
-    "data_config.corpus": "play.txt",
-    "sampling_config.max_new_tokens": "40",
-    "training_config.max_steps": "1000000",
-    "training_config.eval_interval": "100",
-    "training_config.save_interval": "100",
-}
-PATIENCE = 240.0
 #: All that look at the evening run in one process, so that it is lived through once.
 in_one_evening = pytest.mark.xdist_group("evening")
 
@@ -65,98 +45,10 @@ def test_a_command_parses(command: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert isinstance(seen[0], SimpleNamespace | cli.argparse.Namespace)
 
 
-class Done(NamedTuple):
-    code: int
-    output: str
-    complaints: str
-
-
-class Reader:
-    """Someone with a folder and a terminal in it, who types what the pages say."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.training: subprocess.Popen[str] | None = None
-        (folder / "play.txt").write_text(dialogue(30_000), encoding="utf-8")
-        (folder / "letters.txt").write_text(dialogue(20_000, seed=3), encoding="utf-8")
-        tool = folder / "bin" / "trickster"
-        tool.parent.mkdir()
-        tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m trickster_engine "$@"\n', encoding="utf-8")
-        tool.chmod(0o755)
-        self.environment = {
-            **os.environ,
-            "PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}",
-            "TRICKSTER_CACHE_DIR": str(folder / "cache"),
-            "OMP_NUM_THREADS": "1",
-        }
-
-    def type(self, line: str) -> Done:
-        """One line. What trains goes on in the background, as it would in a terminal of its own."""
-        if line.startswith(("trickster train", "trickster resume")):
-            return self._train(line)
-        if line.startswith("trickster stop"):
-            done = self._end(self._start(line))
-            trained = self._end(self.training)
-            assert trained.code == EXIT_STOPPED, trained.complaints
-            self.training = None
-            return done
-        done = self._end(self._start(line))
-        if line.startswith("trickster presets pico >"):
-            config = self.folder / "pico.trickster.yaml"
-            config.write_text(set_values(config.read_text(encoding="utf-8"), SMALL), encoding="utf-8")
-        return done
-
-    def press_control_c(self) -> Done:
-        assert self.training is not None
-        os.killpg(self.training.pid, signal.SIGINT)
-        done, self.training = self._end(self.training), None
-        return done
-
-    def _train(self, line: str) -> Done:
-        before = {run: self._steps(run) for run in self._runs()}
-        self.training = training = self._start(line)
-        self._until(lambda: any(self._steps(run) > before.get(run, 0) for run in self._runs()), training)
-        if line == "trickster train pico.trickster.yaml":
-            return Done(EXIT_STOPPED, "is stopped by the line after it", "")
-        return self.press_control_c()
-
-    def _start(self, line: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            ["sh", "-c", f"exec {line}"],  # so that a signal meets the command and not the shell
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        )
-
-    def _end(self, process: subprocess.Popen[str] | None) -> Done:
-        assert process is not None
-        output, complaints = process.communicate(timeout=PATIENCE)
-        return Done(process.returncode, output, complaints)
-
-    def _runs(self) -> list[Path]:
-        return [run.path for run in find_runs(self.folder / "runs")]
-
-    def _steps(self, run: Path) -> int:
-        events = read_events(RunDirectory(run).events_path)[0]
-        return max((event["step"] for event in events if event["kind"] == "step"), default=0)
-
-    def _until(self, holds: Callable[[], bool], training: subprocess.Popen[str]) -> None:
-        end = time.monotonic() + PATIENCE
-        while not holds():
-            assert training.poll() is None, self._end(training)
-            assert time.monotonic() < end
-            time.sleep(0.05)
-
-
 @pytest.fixture(scope="module")
 def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Done]]]:
     """What came of every line. The folder is as the reader has it at the end of the lesson."""
-    reader = Reader(tmp_path_factory.mktemp("evening"))
+    reader = Reader(tmp_path_factory.mktemp("evening"), "pico", "pico.trickster.yaml")
     try:
         yield reader.folder, {line: reader.type(line) for line in COMMANDS}
     finally:

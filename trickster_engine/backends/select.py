@@ -41,8 +41,12 @@ def open_backend(
 
         return DataParallelBackend(plan, device, precision, team)
     from trickster_engine.backends.torch_backend import TorchBackend
+    from trickster_engine.backends.trial import require_attention
 
-    return TorchBackend(plan, device, precision, compiled, report)
+    backend = TorchBackend(plan, device, precision, compiled, report)
+    if device != "cpu":  # a processor's kernels are those that our tests run
+        require_attention(plan.model, backend.model.device, backend.precision)
+    return backend
 
 
 def process_count(plan: Plan) -> int:

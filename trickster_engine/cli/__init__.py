@@ -66,9 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _complain(message: str, advice: str = "") -> None:
     """Say what went wrong. A terminal that is gone changes nothing about the exit code."""
     with contextlib.suppress(OSError):
-        print(message, file=sys.stderr)
-        if advice:
-            print(f"       {advice}", file=sys.stderr)
+        print("\n       ".join([message, *advice.splitlines()]), file=sys.stderr)
 
 
 def _let_go_of_streams() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,6 +172,12 @@ def show_problems(problems: list[Problem], path: Path) -> None:
         start = problem.range.start
         where = f"{path}:{start.line + 1}:{start.character + 1}"
         print(f"{where}: {problem.severity}: {problem.message} [{problem.code}]", file=sys.stderr)
+
+
+def print_table(rows: Iterable[tuple[str, str]]) -> None:
+    """Print facts, one a line."""
+    for name, value in rows:
+        print(f"{name + ':':<15}{value}")
 
 
 def print_json(value: Any) -> None:

@@ -58,7 +58,7 @@ def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int
     from trickster_engine.bench.race import lead, run_nanogpt, run_ours
     from trickster_engine.data.prepare import prepare
 
-    dataset = prepare(loaded.plan, loaded.path.parent.resolve())
+    dataset = prepare(loaded.plan, loaded.path.parent.resolve(), config=loaded.path.resolve())
 
     def report(who: str) -> Any:
         def show(reading: Reading) -> None:

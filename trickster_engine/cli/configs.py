@@ -14,6 +14,7 @@ from trickster_engine.cli.arguments import (
     add_overrides,
     load_config,
     print_json,
+    print_table,
     read_config_text,
     read_text,
     show_problems,
@@ -33,7 +34,7 @@ from trickster_engine.system.units import duration_text
 
 def add_commands(commands: Subcommands) -> None:
     """Register the commands of this file."""
-    checking = commands.add_parser("check", help="say what is wrong with a config, and where")
+    checking = commands.add_parser("check", help="say what is wrong with a config and its text, and what was read")
     add_config(checking)
     add_json(checking)
     checking.set_defaults(run=_check)
@@ -74,15 +75,26 @@ def add_commands(commands: Subcommands) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from trickster_engine.cli.text import TextCheck, check_text
+
     path, text = read_config_text(options)
     result = check(text, path.parent.resolve())
+    read = TextCheck()
+    if result.plan is not None:
+        read = check_text(result.plan, text, path, progress=not options.json)
+    problems = [*result.problems, *read.problems]
     if options.json:
-        print_json({"problems": [problem.as_lsp_json(text) for problem in result.problems]})
+        facts = read.facts.as_json() if read.facts is not None else None
+        print_json({"problems": [problem.as_lsp_json(text) for problem in problems], "text": facts})
     else:
-        show_problems(result.problems, path)
-        if not result.problems:
-            print(f"{path}: nothing to mend")
-    return 0 if result.plan is not None else 1
+        show_problems(problems, path)
+        if not problems:
+            print(f"{path}: no problems found")
+        if read.facts is not None:
+            print_table(read.facts.rows())
+        if read.note:
+            print(read.note)
+    return 1 if any(problem.severity == "error" for problem in problems) else 0
 
 
 def _estimate(options: argparse.Namespace) -> int:
@@ -118,10 +130,13 @@ def _estimate(options: argparse.Namespace) -> int:
 
 def _time_here(expected: Expected | None) -> str:
     if expected is None:
-        return "Nothing was measured on this machine yet: --calibrate takes some seconds and says how long a run takes."
+        return (
+            "Nothing of this size was measured on this machine yet: --calibrate takes some seconds and says how long a "
+            "run takes."
+        )
     return (
         f"About {duration_text(expected.seconds)} of training on this machine, evaluations not counted "
-        f"({expected.source}, from {expected.run})"
+        f"({expected.as_words()})"
     )
 
 
@@ -182,8 +197,9 @@ def _text_tokens(plan: Plan, folder: Path) -> int | None:
     if plan.data.train_data is not None or plan.data.tokenizer != "byte" or plan.data.corpus == "shakespeare":
         return None
     from trickster_engine.data.corpus import describe_corpus
+    from trickster_engine.data.own_output import own_output
 
-    return describe_corpus(plan.data.corpus, folder).bytes or None
+    return describe_corpus(plan.data.corpus, folder, own_output(plan.output, folder)).bytes or None
 
 
 def _presets(options: argparse.Namespace) -> int:

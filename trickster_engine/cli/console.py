@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from math import log
 from typing import Any
 
 from trickster_engine.cli.terminal import json_text
 from trickster_engine.config.plan import Plan
 from trickster_engine.events import Event, StepEvent
+from trickster_engine.printable import line_ends
 from trickster_engine.progress_bar import tqdm
 from trickster_engine.report.names import has_long_tokens, predictors
 from trickster_engine.runs import RunDirectory, RunIdentity
@@ -52,9 +54,10 @@ class ConsoleWatcher:
             )
         elif event["kind"] == "sample":
             rule = "-" * WIDTH
-            self._write(f"{rule}\n{(event['prompt'] + event['text']).rstrip()}\n{rule}")
+            self._write(f"{rule}\n{line_ends(event['prompt'] + event['text']).rstrip()}\n{rule}")
         elif event["kind"] == "warning":
-            self._write(f"warning: {event['message']}\n         {event['advice']}")
+            lines = [event["message"], *event["advice"].splitlines()]
+            self._write("warning: " + "\n         ".join(lines))
 
     def close(self) -> None:
         """Take the bar away."""
@@ -98,8 +101,9 @@ class JsonWatcher:
     """One event a line on standard output, as in `events.jsonl`."""
 
     def ready(self, run: RunDirectory, plan: Plan, identity: RunIdentity) -> None:
-        """Say where the run is written."""
-        print(json_text({"kind": "run", "id": run.id, "path": str(run.path)}), flush=True)
+        """Say where the run is written, and what was read."""
+        text = identity.data.get("text")
+        print(json_text({"kind": "run", "id": run.id, "path": str(run.path), "text": text}), flush=True)
 
     def event(self, event: Event) -> None:
         """Print one event."""
@@ -112,11 +116,26 @@ class JsonWatcher:
 
 def _baselines(identity: RunIdentity) -> Iterator[str]:
     names = predictors(long_tokens=has_long_tokens(_characters_per_token(identity)))
-    return (f"{names.get(name, name)} {value:.3f}" for name, value in identity.baselines.items())
+    uniform = _uniform_over_text(identity.data)
+    for name, value in identity.baselines.items():
+        yield f"{names.get(name, name)} {value:.3f}{uniform if name == 'uniform' else ''}"
 
 
 def _characters_per_token(identity: RunIdentity) -> float:
     return float(identity.data["val_characters"]) / float(identity.data["val_tokens"])
+
+
+def _text_rows(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was read, without what other rows say already; nothing for a run of before it was kept."""
+    table = data.get("text", {}).get("table", [])
+    return [(name, value) for name, value in table if name not in ("Tokens", "Epochs")]
+
+
+def _uniform_over_text(data: Mapping[str, Any]) -> str:
+    """The uniform baseline counts all rows of the model; said where the text has fewer tokens."""
+    text = data.get("text", {})
+    occurring, asked = (text.get("content") or {}).get("occurring", 0), text.get("vocabulary_asked", 0)
+    return f" ({log(occurring):.3f} over the {occurring:,} tokens that occur)" if 0 < occurring < asked else ""
 
 
 def banner(run: RunDirectory, plan: Plan, identity: RunIdentity) -> str:
@@ -133,6 +152,7 @@ def banner(run: RunDirectory, plan: Plan, identity: RunIdentity) -> str:
         ("Config", identity.config_path),
         ("Device", f"{identity.device}, {identity.precision} ({identity.backend})"),
         ("Data", f"{data['name']}: {data['train_tokens']:,} tokens to train on, {data['val_tokens']:,} held out"),
+        *_text_rows(data),
         ("Model", f"{identity.parameters:,} parameters in {model.num_layers} blocks; vocabulary {model.vocab_size:,}"),
         ("A step", f"{sequences} sequences of {window} tokens = {tokens:,} tokens"),
         ("Steps", f"{training.max_steps:,} ({training.warmup_steps:,} of warm-up), {epochs:.1f} times over the text"),

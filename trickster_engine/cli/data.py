@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
-from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config, print_json
+from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config, print_json, print_table
+from trickster_engine.data.facts import uniform_text
+from trickster_engine.data.findings import findings
+from trickster_engine.printable import line_ends
 from trickster_engine.report.names import has_long_tokens, predictors
 
 
@@ -19,10 +23,22 @@ def add_commands(commands: Subcommands) -> None:
 def _prepare(options: argparse.Namespace) -> int:
     from trickster_engine.baselines import ngram_baselines
     from trickster_engine.data.prepare import prepare
+    from trickster_engine.data.survey import text_facts
 
     loaded = load_config(options)
-    dataset = prepare(loaded.plan, loaded.path.parent.resolve(), progress=not options.json)
-    baselines = ngram_baselines(dataset, loaded.plan.model.vocab_size)
+    plan, path = loaded.plan, loaded.path.resolve()
+    dataset = prepare(plan, path.parent, config=path, progress=not options.json)
+    facts = text_facts(plan, dataset, progress=not options.json)
+    found = list(findings(plan, facts))
+    if not options.json:
+        print_table([*facts.rows(), ("Prepared in", str(dataset.directory))])
+        for finding in found:
+            if finding.severity in ("warning", "information"):
+                print(f"{finding.severity}: {finding.message} {finding.advice} [{finding.code}]", file=sys.stderr)
+    for finding in found:
+        if finding.severity == "error":
+            raise finding.as_error()
+    baselines = ngram_baselines(dataset, plan.model.vocab_size)
     if options.json:
         print_json(
             {
@@ -37,15 +53,17 @@ def _prepare(options: argparse.Namespace) -> int:
                 "vocabulary": dataset.tokenizer.vocab_size,
                 "baselines": {baseline.name: baseline.nats for baseline in baselines},
                 "directory": str(dataset.directory),
+                "text": facts.as_json(),
+                "findings": [finding.as_json() for finding in found],
             }
         )
         return 0
-    print(dataset.description)
-    print(f"{len(dataset.train):,} tokens to train on, {len(dataset.val):,} held out, in {dataset.directory}")
     names = predictors(long_tokens=has_long_tokens(dataset.characters_per_token))
-    print("What counting alone predicts of the held-out text, in nats a token:")
+    uniform = uniform_text(facts)
+    print("What counting alone predicts of the validation text, in nats/token:")
     for baseline in baselines:
-        print(f"  {names[baseline.name]:<14} {baseline.nats:.4f}")
+        note = f"  {uniform}" if uniform and baseline.name == "uniform" else ""
+        print(f"  {names[baseline.name]:<14} {baseline.nats:.4f}{note}")
     print("It begins:")
-    print("  " + dataset.train_text(200).replace("\n", "\n  "))
+    print("  " + line_ends(dataset.train_text(200)).replace("\n", "\n  "))
     return 0

@@ -20,6 +20,7 @@ from trickster_engine.cli.terminal import write_exactly
 from trickster_engine.config.plan import Plan, SamplingConfig
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import in_command
+from trickster_engine.printable import line_ends
 from trickster_engine.report.names import has_long_tokens, predictors
 
 WIDTH = 72
@@ -231,7 +232,7 @@ def print_comparison(
         raise TricksterError("not-a-run", f"{path} is not a run that has begun.", "List runs with: trickster runs")
     model, tokenizer, folder = load_model(path, checkpoint)
     plan = _as_trained(folder, plan)
-    dataset = trained_text(plan, identity, progress=not as_json)
+    dataset = trained_text(run, plan, identity, progress=not as_json)
     options = SamplingOptions.from_config(sampling or plan.sampling)
     result = compare(model, tokenizer, dataset, prompts, options, plan.training.seed)
     if as_json:
@@ -239,8 +240,8 @@ def print_comparison(
         return
     rule, names = "-" * WIDTH, predictors(long_tokens=has_long_tokens(dataset.characters_per_token))
     for pair in result.samples:
-        print(f"\n{'RANDOM WEIGHTS ':-<{WIDTH}}\n{pair.prompt + pair.random}")
-        print(f"\n{'TRAINED ':-<{WIDTH}}\n{pair.prompt}{pair.trained}\n{rule}")
+        print(f"\n{'RANDOM WEIGHTS ':-<{WIDTH}}\n{line_ends(pair.prompt + pair.random)}")
+        print(f"\n{'TRAINED ':-<{WIDTH}}\n{line_ends(pair.prompt + pair.trained)}\n{rule}")
     print(f"\n{'Loss on the held-out text':<28}{'nats a token':>14}{'bits a character':>20}")
     for row in result.rows:
         print(f"  {names.get(row.name, row.name):<26}{row.nats:>14.4f}{row.bits_per_character:>20.4f}")

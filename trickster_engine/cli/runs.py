@@ -43,9 +43,9 @@ def _runs(options: argparse.Namespace) -> int:
         print("\n".join(map(_row, summaries)))
     sys.stdout.flush()
     for summary in summaries:
-        if summary.trouble:
-            print(f"{summary.id}: {EVENTS_FILE} {summary.trouble}", file=sys.stderr)
-        elif summary.left_out:
+        for trouble in summary.troubles:
+            print(f"{summary.id}: {trouble}", file=sys.stderr)
+        if summary.left_out:
             print(f"{summary.id}: in {EVENTS_FILE}, {left_out_words(summary.left_out)}", file=sys.stderr)
     return 0
 

@@ -47,6 +47,11 @@ def add_commands(commands: Subcommands) -> None:
     resume = commands.add_parser("resume", help="go on with a run from its newest whole checkpoint")
     resume.add_argument("path", type=run_path, metavar="RUN", help=RUN_HELP)
     add_overrides(resume)
+    resume.add_argument(
+        "--learning-rate",
+        choices=("curve", "floor", "rewarm"),
+        help="with more steps: lay the curve out anew (as without this), stay at min_learning_rate, or warm up again",
+    )
     add_json(resume)
     resume.set_defaults(run=_resume)
 
@@ -80,8 +85,14 @@ def _resume(options: argparse.Namespace) -> int:
 
     run = _run_at(options.path)
     with closing(JsonWatcher() if options.json else ConsoleWatcher()) as watcher:
-        outcome = resume(run, read_overrides(options), [watcher], show_progress=not options.json)
-    if not options.json:
+        outcome = resume(
+            run,
+            read_overrides(options),
+            [watcher],
+            learning_rate=options.learning_rate,
+            show_progress=not options.json,
+        )
+    if not options.json and outcome != "nothing to do":
         _say_goodbye(run, outcome)
     return EXIT_STOPPED if outcome == "stopped" else 0
 

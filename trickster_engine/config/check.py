@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 # The rules register themselves; their order is that of these imports.
-from trickster_engine.config import rules, rules_data, rules_device, rules_model, rules_training  # noqa: F401
+from trickster_engine.config import (  # noqa: F401
+    rules,
+    rules_data,
+    rules_device,
+    rules_model,
+    rules_text,
+    rules_training,
+)
 from trickster_engine.config.keys import KEYS, SECTIONS
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem
@@ -30,6 +37,14 @@ def check(text: str, folder: Path | None = None) -> CheckResult:
     Paths in it are looked up from `folder`; None means that the file system is not looked at.
     """
     return check_document(parse(text), folder)
+
+
+def settings_of(text: str, folder: Path | None = None) -> Settings:
+    """The keys of a config as the rules see them, for problems that are found elsewhere."""
+    document = parse(text)
+    walk = Walk(document)
+    walk.run()
+    return Settings(document, walk.given, folder)
 
 
 def check_document(document: Document, folder: Path | None = None) -> CheckResult:

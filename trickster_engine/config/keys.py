@@ -187,6 +187,7 @@ OTHER_NAMES: Final[Mapping[str, str]] = MappingProxyType(
         "log_every": "training_config.log_interval",
         "logging_steps": "training_config.log_interval",
         "lr": "training_config.learning_rate",
+        "lr_decay_iters": "training_config.lr_decay_steps",
         "lr_decay_style": "training_config.lr_schedule",
         "lr_scheduler_type": "training_config.lr_schedule",
         "max_grad_norm": "training_config.grad_clip",

@@ -208,6 +208,29 @@ class TrainingConfig:
             "linear": "A straight line.",
         },
     )
+    lr_decay_steps: int = key(
+        0,
+        doc="The step at which the curve reaches min_learning_rate, where the rate then stays. 0 is max_steps.",
+        effect="A run that is given more steps can go on at min_learning_rate, without climbing back up: "
+        "`trickster resume RUN --set max_steps=N --learning-rate floor` writes it.",
+        unit="steps",
+        minimum=0,
+        maximum=1_000_000_000,
+        examples=(0, 5000),
+        default_note="max_steps",
+    )
+    lr_restart_step: int = key(
+        0,
+        doc="The step from which the learning rate warms up a second time, and then falls until lr_decay_steps (a warm "
+        "restart). 0: never.",
+        effect="Gives a run that has come to its end a second one: "
+        "`trickster resume RUN --set max_steps=N --learning-rate rewarm` writes it. The loss rises at first, and ends "
+        "lower than it was when there are steps enough.",
+        unit="steps",
+        minimum=0,
+        maximum=1_000_000_000,
+        examples=(0, 5000),
+    )
     optimizer: str = key(
         "adamw",
         doc="The rule that turns gradients into weight changes.",
@@ -511,6 +534,15 @@ class DataConfig:
         below=1,
         examples=(0.05, 0.1),
         counts_when=Condition("data_config.train_data", (None,)),
+    )
+    line_ends: str = key(
+        "keep",
+        doc="How the ends of lines are read. Files from Windows end them with CR and LF, those of old Macs with CR.",
+        effect="Kept, a CR is a character of its own that the model learns to write. The files stay as they are.",
+        choices={
+            "keep": "As they are in the files.",
+            "lf": "Each CR LF and each single CR is read as one LF.",
+        },
     )
     train_data: str | None = key(
         None,

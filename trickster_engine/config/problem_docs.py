@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+#: The group of what is known only once the text has been read; `data/findings.py` says it.
+READ: Final = "What reading the text tells"
 _GROUPS: Final[dict[str, dict[str, str]]] = {
     "The YAML itself": {
         "yaml-syntax": "YAML cannot be read at this place. The message says what stands in the way; most often it is a "
@@ -13,6 +15,14 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "backslash. Everything else in the file is checked all the same.",
         "yaml-missing-colon": "Every line is `name: value`, or a section's `name:`, or a comment after `#`. This line "
         "has text and no colon.",
+        "yaml-missing-space": "YAML takes `name: value` with a space behind the colon. `hidden_dim:64` is one word to "
+        "it.",
+        "yaml-dash": "A line that begins with a dash is an item of a list. A section holds `name: value` lines "
+        "without dashes.",
+        "yaml-conflict": "A merge by git or another tool could not decide between two versions and has written both, "
+        "between lines of `<<<<<<<`, `=======` and `>>>>>>>`. Keep what is right and remove those lines.",
+        "yaml-markdown": "The file holds a line such as ```` ```yaml ````, with which Markdown begins and ends code. "
+        "It was copied along from a page or a chat.",
         "yaml-indentation": "Keys that belong to one section start in the same column, usually two spaces in. A line "
         "that starts elsewhere belongs to no section, and YAML gives up.",
         "yaml-tab": "YAML does not allow tabs at the start of a line. Use spaces; most editors can be told to write "
@@ -20,7 +30,7 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "yaml-unclosed": "A quote or a bracket that opens here is not closed on the way to the end of the section.",
         "yaml-character": "The file holds a character that YAML forbids, such as NUL or half of a surrogate pair. It "
         "is usually invisible, and comes from copying or from a file saved in another encoding. Remove it; files are "
-        "UTF-8.",
+        "UTF-8. A no-break space, which web pages and word processors put in place of a space, is a letter to YAML.",
         "yaml-alias": "`*name` stands for a value that was named with `&name` further up, and `<<: *name` takes over "
         "the keys of a mapping. Here there is no such value, or it would contain itself.",
         "yaml-key": "A key must be a name. YAML also allows lists and mappings as keys, which mean nothing here.",
@@ -29,8 +39,7 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "document, so what follows is not read.",
         "yaml-too-deep": "A config has three levels: sections, keys, and for `mesh_shape` a list. This one is nested "
         "dozens of levels deep, which is surely not meant.",
-        "yaml-too-large": "A config is a page of text. This file has more than a million characters, so it was not "
-        "read.",
+        "yaml-too-large": "A config is a page of text. This file has more than 200,000 characters, so it was not read.",
         "not-a-config": "The file is YAML, but not made of sections. A config starts with lines such as "
         "`model_config:`, with indented `name: value` lines below each.",
         "empty-config": "The file says nothing, so everything has its default. That is allowed, and rarely meant.",
@@ -83,6 +92,9 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
     "Training": {
         "warmup-too-long": "The learning rate climbs for `warmup_steps` and then falls until `max_steps`. With as much "
         "warm-up as training it would never come down. A tenth of `max_steps` is usual.",
+        "curve-too-short": "`lr_decay_steps` says where the learning rate is back down at `min_learning_rate`, and "
+        "`lr_restart_step` where it warms up again. The last warm-up (`warmup_steps` long) must end before the way "
+        "down does.",
         "min-rate-above-rate": "`min_learning_rate` is where the curve ends after its way down from `learning_rate`, "
         "so it cannot be higher.",
         "rate-very-high": "With a rate this high the loss usually jumps or becomes NaN. Often a decimal has slipped.",
@@ -132,13 +144,53 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "Training would stop with an error.",
         "corpus-too-short": "The text does not even hold one sequence of `max_seq_len` tokens and the token after it, "
         "once the held-out part is taken off.",
-        "corpus-small": "The text is so small that a model can do little but learn it by heart: the run would read it "
+        "corpus-no-text": "The folder holds no file that is taken as text, and the message lists what it holds "
+        "instead. Taken are regular files with the ending of a text or of source code, in subfolders as well. Left out "
+        "are hidden files and folders, links to folders, other endings, and what Trickster itself has written: runs, "
+        "checkpoints, logs and configs. A single file may have any name: write its path.",
+        "corpus-name-built-in": "`shakespeare` and `python` name the texts that come with Trickster or with Python, "
+        "also where a file or folder of that name lies beside the config. Write `./shakespeare` for the folder; rename "
+        "it where the built-in text is meant and this warning disturbs.",
+        "validation-too-short": "The validation text holds fewer tokens than one sequence of `max_seq_len` and the "
+        "token after it, so that what is measured on it would be chance. Use more text, a larger `val_fraction` or a "
+        "shorter `max_seq_len`.",
+        "corpus-small": "The text is so small that a model can do little but memorise it: the run would read it "
         "more than 40 times, beyond which repeating teaches nothing new, and the model has more than ten parameters "
-        "for each byte of it. Or its held-out part is shorter than one sequence of `max_seq_len`, and what is measured "
-        "there is chance. Bring more text; or take a smaller model, fewer `max_steps`, and let "
+        "for each byte of it. Bring more text; or take a smaller model, fewer `max_steps`, and let "
         "`early_stopping_patience` end the run in time. Training is allowed: learning by heart is worth seeing once.",
+        "validation-in-training": "Validation text that is trained on as well rewards memorising: its loss falls "
+        "although nothing general is learned. It happens with several copies of one document in a folder, with a "
+        "header in every file, and with `train_data` and `val_data` that are the same. Measured is the share of the "
+        "validation text's windows of 50 bytes, at every position, that the training text has as well; long texts are "
+        "represented by even portions. From 5 % it is a warning, from 90 % training is refused.",
         "output-not-a-folder": "Runs are written into a folder, and a file of this name is in the way.",
         "empty-prompt": "The model continues a text, and there is none. Give at least one character.",
+    },
+    READ: {
+        "vocabulary-not-filled": "`bpe` merges pairs that occur at least twice, and this text has too few of them to "
+        "fill `vocab_size` rows; or `char` has fewer characters than rows. Rows that no token uses cost parameters and "
+        "are never trained, and the uniform baseline, ln `vocab_size`, counts them. The message has the number that "
+        "fits.",
+        "line-ends": "Files from Windows end a line with two characters, CR and LF, and those of old Macs with CR "
+        "alone. Kept, a CR is a token that the model learns to write. `line_ends: lf` reads every line end as one LF "
+        "and changes no file.",
+        "text-repeats": "More than half of the training text's windows of 50 bytes have come before in it: there are "
+        "copies in it, or it was made by a formula.",
+        "corpus-binary": "A file has a zero byte, which text never has. A PDF, a word processor's file or an archive "
+        "has to be exported as text first.",
+        "corpus-not-utf8": "A file is in another encoding than UTF-8. The message says where, and how to convert it.",
+        "corpus-unreadable": "A file or folder exists and may not be read, or the disk fails.",
+        "corpus-changed": "A file was written to while it was read. Try again once nothing writes to it.",
+        "corpus-empty": "The text is empty.",
+        "corpus-is-the-config": "`corpus` names the config itself. Name a text file, or a folder of text files.",
+        "corpus-is-a-run": "`corpus` names the folder of a run. What Trickster has written is not read as text.",
+        "corpus-not-a-file": "`corpus` names a device, a pipe or the like. Name a text file, or a folder of them.",
+        "corpus-wrong-sum": "The file in `TRICKSTER_CORPUS_DIR` is not the Tiny Shakespeare that is expected.",
+        "unknown-characters": "The text has characters that its tokenizer does not know.",
+        "tokenizer-unknown": "`tokenizer` is byte, char, bpe, or the path of the lesson's tokenizer.pt.",
+        "data-file-wrong": "A file of the lesson, such as train.pt, holds something else than its tokens.",
+        "data-file-damaged": "A file of the lesson, such as train.pt, cannot be read as one that torch saved.",
+        "data-file-unsafe": "A file of the lesson could run code when it is opened, so it is not.",
     },
 }
 

@@ -155,7 +155,9 @@ def _tile(settings: Settings, path: str, why: str) -> Iterator[Problem]:
     if _on_board(settings) and value % TILE:
         name = path.split(".")[1]
         message = f"{name} {value} must be a multiple of {TILE} on a Tenstorrent board: {why}"
-        around = nearest_numbers(value, multiples_around(value, TILE))
+        # A width is shared out among the heads, each of whole tiles.
+        heads = settings.integer(HEADS) if path == DIM and settings.knows(HEADS) else 1
+        around = nearest_numbers(value, multiples_around(value, TILE * heads))
         if path == VOCABULARY:  # fewer rows than tokens would not do
             around = [number for number in around if number > value]
         fixes = [settings.write(path, number, preferred=index == 0) for index, number in enumerate(around)]

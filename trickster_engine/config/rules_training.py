@@ -11,6 +11,8 @@ from trickster_engine.config.values import number_or_int
 
 STEPS = "training_config.max_steps"
 WARMUP = "training_config.warmup_steps"
+DECAY = "training_config.lr_decay_steps"
+RESTART = "training_config.lr_restart_step"
 RATE = "training_config.learning_rate"
 LEAST_RATE = "training_config.min_learning_rate"
 MUON_RATE = "training_config.muon_learning_rate"
@@ -40,6 +42,21 @@ def warmup_ends(settings: Settings) -> Iterator[Problem]:
             settings.write(STEPS, warmup * 10, why="ten times warmup_steps") if warmup else None,
         )
         yield settings.problem("warmup-too-long", "error", message, WARMUP, STEPS, fixes=fixes)
+
+
+@rule(DECAY, RESTART, WARMUP, STEPS)
+def curve_has_room(settings: Settings) -> Iterator[Problem]:
+    """After the last warm-up there is a way down."""
+    decay, restart = settings.integer(DECAY), settings.integer(RESTART)
+    warmup, end = settings.integer(WARMUP), decay or settings.integer(STEPS)
+    if (decay or restart) and restart + warmup >= end and warmup < settings.integer(STEPS):
+        begun = f"warms up again from lr_restart_step {restart} on, for" if restart else "climbs for"
+        ends = f"lr_decay_steps {decay}" if decay else f"max_steps {end}"
+        message = (
+            f"The learning rate {begun} {warmup} steps, and is to be back down at {ends}: there is no room for that."
+        )
+        fixes = [settings.remove(path, preferred=path == DECAY) for path in (DECAY, RESTART) if settings.is_given(path)]
+        yield settings.problem("curve-too-short", "error", message, DECAY, RESTART, WARMUP, STEPS, fixes=tuple(fixes))
 
 
 @rule(LEAST_RATE, RATE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -56,6 +57,10 @@ _SEPARATED: Final = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+|[1-9][0-9]{0,2}(?
 _DECIMAL_COMMA: Final = re.compile(r"[0-9]+,[0-9]+")
 
 
+# The smallest number that 32 bits hold with all its digits.
+_SMALLEST: Final = 2.0**-126
+
+
 @dataclass
 class Reading:
     """What became of a value: `valid` tells whether `value` is one."""
@@ -104,7 +109,13 @@ class _ValueReader:
 
     def _replace(self, value: object, *, preferred: bool = True) -> Fix:
         text = as_yaml(value)
-        return Fix(f"Write {text}", (Edit(self.node.range, text),), preferred)
+        return Fix(f"Write {text}", (Edit(self.node.range, text),), preferred and self._on_one_line)
+
+    @property
+    def _on_one_line(self) -> bool:
+        """Whether a value stands on one line and holds no comment, by an open quote for example: it would be lost."""
+        commented = isinstance(self.node, Scalar) and re.search(r"(^|\s)#", self.node.text) is not None
+        return self.node.range.start.line == self.node.range.end.line and not commented
 
     def _wrong_type(self, found: str, fixes: tuple[Fix, ...] = ()) -> None:
         self._report("wrong-type", f"{self.key.name} must be {expected(self.key)}, but {found}.", fixes)
@@ -210,6 +221,9 @@ class _ValueReader:
         if complaint:
             self._report("out-of-range", complaint, self._limit_fixes(result))
             return
+        if isinstance(result, float) and (complaint := _lost_in_32_bits(key, result)):
+            self._report("out-of-range", complaint, self._fixes_for_32_bits(key, result))
+            return
         self._accept(result)
 
     def _why_no_number(self, node: Scalar, value: object) -> str:
@@ -221,7 +235,8 @@ class _ValueReader:
         """What number the text was meant to be: `"256"`, `1_000`, `10k`, `1,000`."""
         value = Scalar(node.range, node.text.strip(), plain=True).value
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-            return (Fix("Remove the quotes", (Edit(node.range, node.text.strip()),), preferred=True),)
+            fits = limit_broken(self.key, value) is None and (self.key.type == "number" or value == int(value))
+            return (Fix("Remove the quotes", (Edit(node.range, node.text.strip()),), fits),)
         match = _LOOSE_NUMBER.fullmatch(node.text.strip()) if len(node.text) < 40 else None
         if not match:
             return ()
@@ -261,8 +276,14 @@ class _ValueReader:
             fixes.append(self._replace(int(nearest_allowed) if key.type == "integer" else float(nearest_allowed)))
         if key.default != nearest_allowed and not key.default_note:
             text = as_yaml(key.default)
-            fixes.append(Fix(f"Write {text}, the default", (Edit(self.node.range, text),), preferred=not fixes))
+            fixes.append(
+                Fix(f"Write {text}, the default", (Edit(self.node.range, text),), not fixes and self._on_one_line)
+            )
         return tuple(fixes)
+
+    def _fixes_for_32_bits(self, key: Key, value: float) -> tuple[Fix, ...]:
+        near = 0.0 if abs(value) < _SMALLEST else float(f"{as_32_bits(value) - 1e-6:.6f}")
+        return (self._replace(near),) if limit_broken(key, near) is None else ()
 
     def _read_mesh(self, node: Node) -> None:
         key = self.key
@@ -281,10 +302,28 @@ class _ValueReader:
             fixes.append(self._replace((int(match.group(1)), int(match.group(2)))))
         elif len(whole) == len(items) == 1:
             fixes.append(self._replace((1, whole[0])))
-        fixes.append(Fix("Write [1, 1], one device", (Edit(node.range, "[1, 1]"),), preferred=not fixes))
+        preferred = not fixes and self._on_one_line
+        fixes.append(Fix("Write [1, 1], one device", (Edit(node.range, "[1, 1]"),), preferred))
         message = f"{key.name} must be {expected(key)}: [1, 1] is one device, [1, 2] two in a row."
         code = "wrong-type" if len(numbers) != 2 or len(items) != 2 else "out-of-range"
         self._report(code, message, tuple(fixes))
+
+
+def as_32_bits(value: float) -> float:
+    """Return the number of 32 bits that is nearest to `value`."""
+    return float(struct.unpack("f", struct.pack("f", value))[0])
+
+
+def _lost_in_32_bits(key: Key, value: float) -> str | None:
+    """Say what the 32-bit numbers of a model make of `value`, where that is another number in kind; None where not."""
+    if value != 0 and abs(value) < _SMALLEST:
+        return f"{key.name} is {number_or_int(value)}, which 32-bit numbers cannot hold. Write 0 if that is meant."
+    if key.below is not None and as_32_bits(value) >= key.below:
+        return (
+            f"{key.name} must be less than {number_or_int(key.below)} in 32-bit numbers as well, and {value!r} is "
+            f"{number_or_int(key.below)} to them."
+        )
+    return None
 
 
 def limit_broken(key: Key, value: float) -> str | None:

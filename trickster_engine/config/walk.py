@@ -16,7 +16,7 @@ from trickster_engine.config.suggestions import nearest
 from trickster_engine.config.values import Reading, read_value
 from trickster_engine.config.yaml_document import Document
 from trickster_engine.config.yaml_nodes import Entry, Mapping, Node, Scalar
-from trickster_engine.config.yaml_recovery import missing_colon
+from trickster_engine.config.yaml_troubles import missing_colon
 
 # A file with more unknown names than this is not a config with slips of the pen; looking for what each was meant to be
 # would only take time.
@@ -342,9 +342,10 @@ class Walk:
     def _duplicate(self, first: Entry, second: Entry, *, section: bool = False) -> None:
         name = second.key.text
         message = f"{shown(name)} is given twice. Readers of YAML disagree about which one counts: keep one."
+        same = _same(first.value, second.value) and not (section and name in self.document.damaged)
         fixes = (
             *(self._joining(first, second, preferred=name in SECTIONS) if section else ()),
-            *self._removal(second, f"this {shown(name)}", preferred=_same(first.value, second.value)),
+            *self._removal(second, f"this {shown(name)}", preferred=same),
             *self._removal(first, f"the first {shown(name)}"),
         )
         related = (Related(first.key.range, "It is first given here"),)
@@ -354,8 +355,8 @@ class Walk:
         edit = remove_entry(self.document, entry)
         # An alias further down may need a name that is given here, and a comment says what nothing else does.
         end = entry.range.end
-        commented = "#" in self.document.lines.line(end.line)[end.character :]
-        spared = preferred and not commented and "&" not in self.document.lines.slice(entry.range)
+        text = self.document.lines.slice(entry.range) + self.document.lines.line(end.line)[end.character :]
+        spared = preferred and "#" not in text and "&" not in text
         return (Fix(f"Remove {what}", (edit,), spared),) if edit else ()
 
 

@@ -1,7 +1,7 @@
 """From text to a tree with positions, however broken the text is.
 
-PyYAML supplies the events (through libyaml where it was built with it); the tree is composed here, because PyYAML's
-own composer loses where an alias stands, cannot stop at a depth, and gives nothing at all for a file with one error.
+PyYAML supplies the events (see `yaml_scanner`); the tree is composed here, because PyYAML's own composer loses where an
+alias stands, cannot stop at a depth, and gives nothing at all for a file with one error.
 Nothing in this module raises on any text.
 """
 
@@ -14,15 +14,16 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from trickster_engine.config import yaml_recovery
+from trickster_engine.config import yaml_recovery, yaml_scanner, yaml_troubles
 from trickster_engine.config.places import Place, place_at
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range, Related, Severity
 from trickster_engine.config.text import Lines
 from trickster_engine.config.yaml_nodes import Entry, Mapping, Node, Scalar, Sequence
+from trickster_engine.config.yaml_slips import Slips, lines_within_texts, may_hide_slips
 
 __all__ = ["Document", "Entry", "Located", "Mapping", "Node", "Place", "Scalar", "Sequence", "parse"]
 
-LONGEST_TEXT: Final = 1_000_000
+LONGEST_TEXT: Final = 200_000
 DEEPEST_NESTING: Final = 50
 _MOST_CHARACTER_PROBLEMS: Final = 20
 
@@ -34,6 +35,7 @@ _BAD_IN_VALUE: Final = re.compile("[\x00\ud800-\udfff]")
 # PyYAML still ends lines at these, as YAML 1.1 did; no editor does. They are swapped for characters that the text does
 # not contain, and swapped back in values.
 _OLD_LINE_ENDS: Final = "\x85\u2028\u2029"
+_BLOCK_SIGN: Final = re.compile(r"[|>][-+0-9]*")
 _CORE_TAGS: Final = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null"))
 
 
@@ -125,8 +127,10 @@ class _Parser:
         if any(character in text for character in _OLD_LINE_ENDS):
             text = self._without_old_line_ends(text)
         text = text[1:] if self.has_mark else text
-        # YAML makes one line end of all anyway, and libyaml miscounts lines where a tab follows a lone CR.
+        # YAML makes one line end of all anyway.
         self.text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+        self.slips: Slips | None = None
+        self.read_lines = lines
 
     def _without_bad_characters(self, text: str) -> str:
         for number, match in enumerate(_BAD_CHARACTER.finditer(text, 1 if self.has_mark else 0)):
@@ -154,14 +158,45 @@ class _Parser:
 
     def parse(self) -> Document:
         """Return the document."""
+        before = list(self.problems)
+        root, trouble = self._attempt()
+        if trouble is not None or may_hide_slips(self.text, root):
+            slips = Slips((("\ufeff" if self.has_mark else "") + self.text).split("\n"), lines_within_texts(root))
+            if slips:
+                self.slips = slips
+                self.problems, self.anchors = [*before, *slips.problems], {}
+                self.text = slips.text().removeprefix("\ufeff")
+                self.read_lines = Lines(slips.text())
+                root, trouble = self._attempt()
+        if trouble is None:
+            return Document(self.lines, root, self.problems, complete=self.slips is None)
+        if trouble.hopeless:
+            self.problems.append(trouble.problem)
+            return Document(self.lines, None, self.problems, complete=False)
+        return self._parse_in_pieces(trouble.problem)
+
+    def _attempt(self) -> tuple[Node | None, yaml_troubles.SyntaxTrouble | None]:
         try:
-            root = self._compose(self.text)
-        except yaml_recovery.SyntaxTrouble as trouble:
-            if trouble.hopeless:
-                self.problems.append(trouble.problem)
-                return Document(self.lines, None, self.problems, complete=False)
-            return self._parse_in_pieces(trouble.problem)
-        return Document(self.lines, root, self.problems)
+            return self._compose(self.text), None
+        except yaml_troubles.SyntaxTrouble as trouble:
+            return None, trouble
+
+    def written(self, position: Position) -> Position:
+        """Return where in the file that stands which is read at `position`."""
+        return self.slips.written(position) if self.slips is not None else position
+
+    def _written_problem(self, problem: Problem) -> Problem:
+        if self.slips is None:
+            return problem
+
+        def moved(where: Range) -> Range:
+            return Range(self.written(where.start), self.written(where.end))
+
+        fixes = tuple(
+            replace(fix, edits=tuple(Edit(moved(edit.range), edit.new_text) for edit in fix.edits))
+            for fix in problem.fixes
+        )
+        return replace(problem, range=moved(problem.range), fixes=fixes)
 
     def _parse_in_pieces(self, trouble: Problem) -> Document:
         """Read each top-level section by itself, leaving out the lines that cannot be read.
@@ -209,10 +244,12 @@ class _Parser:
         try:
             return composer.compose(text)
         except yaml.MarkedYAMLError as error:
-            raise yaml_recovery.trouble_from(error, self.lines, composer.position) from None
+            trouble = yaml_troubles.trouble_from(error, self.read_lines, composer.read_position)
+            trouble.problem = self._written_problem(trouble.problem)
+            raise trouble from None
         except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
             # Not a place but a limit of the reader: an escape beyond Unicode, for example.
-            raise yaml_recovery.trouble_at(composer.last, self.lines, str(error)) from None
+            raise yaml_troubles.trouble_at(composer.last, self.lines, str(error)) from None
 
 
 class _Composer:
@@ -227,10 +264,14 @@ class _Composer:
         self.last_line = len(self.lines) - 1
 
     def position(self, mark: Any) -> Position:
-        """Return where a mark of PyYAML stands in the whole text."""
+        """Return where a mark of PyYAML stands in the file."""
+        return self.parser.written(self.read_position(mark))
+
+    def read_position(self, mark: Any) -> Position:
+        """Return where a mark of PyYAML stands in the whole text as it is read."""
         line = mark.line + self.first_line
         if line > self.last_line:  # the end of the stream, seen as a line of its own
-            return Position(self.last_line, len(self.lines.line(self.last_line)))
+            return Position(self.last_line, len(self.parser.read_lines.line(self.last_line)))
         character = mark.column
         if line == 0 and self.parser.has_mark:
             character += 1
@@ -240,12 +281,11 @@ class _Composer:
 
     def compose(self, text: str) -> Node | None:
         """Return the root of the first document, or None where there is none."""
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         open_nodes: list[_Open] = []
         root: Node | None = None
         documents = 0
         event: Any
-        for event in yaml.parse(text, Loader=loader):
+        for event in yaml_scanner.events(text):
             kind = type(event)
             if kind is yaml.ScalarEvent:
                 node: Node = self._scalar(event)
@@ -314,6 +354,9 @@ class _Composer:
             line -= 1
         while line > start.line and not self.lines.line(line).strip():
             line -= 1
+        if line == start.line:  # nothing but its sign, which a comment may follow
+            sign = _BLOCK_SIGN.match(self.lines.line(line), start.character)
+            return Position(line, sign.end()) if sign else start
         return Position(line, len(self.lines.line(line).rstrip()))
 
     def _start(self, event: Any, is_mapping: bool) -> _Open:
@@ -362,10 +405,10 @@ class _Composer:
         message = "A second document starts here. A config is one document; everything from this line on is not read."
         self.report("yaml-several-documents", message, where)
 
-    def _too_deep(self, start: Position) -> yaml_recovery.SyntaxTrouble:
+    def _too_deep(self, start: Position) -> yaml_troubles.SyntaxTrouble:
         where = Range(start, Position(start.line, start.character + 1))
         message = f"Values are nested more than {DEEPEST_NESTING} deep here. A config has three levels."
-        return yaml_recovery.SyntaxTrouble(Problem("yaml-too-deep", "error", message, where), (), hopeless=True)
+        return yaml_troubles.SyntaxTrouble(Problem("yaml-too-deep", "error", message, where), (), hopeless=True)
 
 
 class _Open:

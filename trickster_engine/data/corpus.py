@@ -8,18 +8,31 @@ from __future__ import annotations
 
 import codecs
 import difflib
-import errno
 import hashlib
 import os
 import stat
 import sysconfig
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from trickster_engine.data.folder import (
+    TEXT_SUFFIXES,
+    CorpusFile,
+    LeftOut,
+    file_now,
+    file_of,
+    not_a_file,
+    nothing_taken,
+    unreadable,
+    walk,
+)
+from trickster_engine.data.own_output import NOTHING, RUN, OwnOutput, kind_of_output
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import in_command, kind_of, open_plain, path_meant
+from trickster_engine.files import in_command, open_plain, path_meant
+
+__all__ = ["Corpus", "CorpusDescription", "CorpusFile", "describe_corpus", "file_now", "resolve_corpus", "text_files"]
 
 CorpusKind = Literal["shakespeare", "python", "file", "folder"]
 
@@ -28,16 +41,6 @@ SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/da
 SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 SHAKESPEARE_BYTES = 1_115_394  # pure ASCII, so as many characters
 
-# What counts as text inside a folder: prose and source code. A single file may have any name.
-_PROSE = ".txt .text .md .markdown .rst .org .adoc .tex .srt .html .htm .xml"
-_DATA = ".csv .tsv .json .jsonl .yaml .yml .toml .ini .sql .proto"
-_CODE = (
-    ".py .pyi .js .jsx .ts .tsx .c .h .cc .cpp .cxx .hpp .hh .cs .java .kt .scala .swift .go .rs .rb .php .pl .lua .r"
-    " .jl .hs .ml .ex .exs .erl .clj .lisp .scm .el .vim .sh .bash .zsh .ps1 .bat .css .scss .cmake .zig .nim"
-)
-TEXT_SUFFIXES = frozenset(f"{_PROSE} {_DATA} {_CODE}".split())
-# Folders that hold other people's files or none of the user's text.
-_SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 # Parts of the standard library's folder that are not the library: what was installed later, and the test suites.
 _NOT_STANDARD_LIBRARY = frozenset(
     {"site-packages", "dist-packages", "__pycache__", "test", "tests", "idle_test", "turtledemo"}
@@ -54,16 +57,6 @@ _OTHER_BOMS = (
 
 
 @dataclass(frozen=True)
-class CorpusFile:
-    """One file of a corpus, as it was when the corpus was resolved."""
-
-    path: Path
-    size: int  # bytes
-    modified_ns: int
-    changed_ns: int  # unlike the line above, nothing can set it back
-
-
-@dataclass(frozen=True)
 class Corpus:
     """A resolved corpus: which files, in which order. Reading it is `text_chunks`."""
 
@@ -71,6 +64,8 @@ class Corpus:
     kind: CorpusKind
     path: Path  # the file, or the folder that holds the files
     files: tuple[CorpusFile, ...]
+    left_out: LeftOut = field(default_factory=LeftOut, compare=False)
+    lf: bool = False  # every line end is read as one LF
 
     @property
     def size(self) -> int:
@@ -89,8 +84,8 @@ class Corpus:
     def text_chunks(self, chunk_bytes: int = 1 << 20) -> Iterator[str]:
         """Yield the text in order, at most `chunk_bytes` characters at a time; files are joined by one newline.
 
-        Line ends are kept as they are. A UTF-8 byte-order mark at the start of a file is not text and is dropped.
-        Raises TricksterError `corpus-binary` or `corpus-not-utf8` with the file and the byte offset.
+        Line ends are kept, unless `lf` is set. A UTF-8 byte-order mark at the start of a file is not text and is
+        dropped. Raises TricksterError `corpus-binary` or `corpus-not-utf8` with the file and the byte offset.
         """
         first = True
         for file in self.files:
@@ -107,7 +102,19 @@ class Corpus:
             if not first:
                 yield "\n"
             first = False
-            yield from chunks
+            yield from with_lf(chunks) if self.lf else chunks
+
+
+def with_lf(chunks: Iterable[str]) -> Iterator[str]:
+    """Yield a text with one LF for each CR LF and each single CR."""
+    held = ""
+    for chunk in chunks:
+        text = held + chunk
+        held = "\r" if text.endswith("\r") else ""
+        if text := text[: len(text) - len(held)]:
+            yield text.replace("\r\n", "\n").replace("\r", "\n")
+    if held:
+        yield "\n"
 
 
 def read_text_chunks(
@@ -155,19 +162,28 @@ def read_text_chunks(
         raise unreadable(path, error) from error
 
 
-def resolve_corpus(name: str, folder: Path, *, allow_download: bool = True, progress: bool = True) -> Corpus:
+def resolve_corpus(
+    name: str,
+    folder: Path,
+    *,
+    allow_download: bool = True,
+    progress: bool = True,
+    own: OwnOutput = NOTHING,
+    most: int | None = None,
+) -> Corpus:
     """Find the corpus that `data_config.corpus` names; paths are relative to `folder`.
 
     `shakespeare` is taken from the folder in TRICKSTER_CORPUS_DIR, else from the user's cache, else downloaded when
     `allow_download`. The names `shakespeare` and `python` win over files called so; write `./python` for such a file.
-    Raises TricksterError: corpus-missing, corpus-unreadable, corpus-empty, corpus-not-a-file, corpus-no-text-files,
+    `own` is left out of a folder, of which `most` files are looked at. Raises TricksterError: corpus-missing,
+    corpus-unreadable, corpus-empty, corpus-not-a-file, corpus-no-text-files, corpus-is-the-config, corpus-is-a-run,
     corpus-wrong-sum, corpus-unavailable.
     """
     if name == "shakespeare":
         return _shakespeare(allow_download=allow_download, progress=progress)
     if name == "python":
         return _python()
-    return text_files(name, folder)
+    return text_files(name, folder, most, own=own)
 
 
 @dataclass(frozen=True)
@@ -181,9 +197,10 @@ class CorpusDescription:
     bytes: int
     characters: int | None  # None where only reading would tell; never more than `bytes`
     problem: TricksterError | None = None
+    left_out: LeftOut = field(default_factory=LeftOut, compare=False)
 
 
-def describe_corpus(name: str, folder: Path) -> CorpusDescription:
+def describe_corpus(name: str, folder: Path, own: OwnOutput = NOTHING) -> CorpusDescription:
     """Describe a corpus from file sizes alone: no reading, no network, never raises; see `problem`.
 
     Of a folder with a great many files nothing is said but that it is there: `bytes` is 0.
@@ -191,12 +208,13 @@ def describe_corpus(name: str, folder: Path) -> CorpusDescription:
     if name == "shakespeare":
         return CorpusDescription(name, "shakespeare", None, 1, SHAKESPEARE_BYTES, SHAKESPEARE_BYTES)
     try:
-        corpus = _python() if name == "python" else text_files(name, folder, MOST_FILES_DESCRIBED)
+        corpus = _python() if name == "python" else text_files(name, folder, MOST_FILES_DESCRIBED, own=own)
     except TricksterError as error:
         if error.code == "corpus-too-many-files":
             return CorpusDescription(name, "folder", path_meant(folder, name), 0, 0, None)
         return CorpusDescription(name, "python" if name == "python" else "file", None, 0, 0, None, error)
-    return CorpusDescription(name, corpus.kind, corpus.path, len(corpus.files), corpus.size, None)
+    taken = sum(file.size > 0 for file in corpus.files)
+    return CorpusDescription(name, corpus.kind, corpus.path, taken, corpus.size, None, None, corpus.left_out)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -255,7 +273,9 @@ def shakespeare_advice() -> str:
 
 def _python() -> Corpus:
     root = Path(sysconfig.get_paths()["stdlib"])
-    files = _walk(root, _NOT_STANDARD_LIBRARY, lambda path: path.suffix == ".py") if root.is_dir() else ()
+    files: tuple[CorpusFile, ...] = ()
+    if root.is_dir():
+        files, _ = walk(root, lambda path: path.suffix == ".py", skipped_folders=_NOT_STANDARD_LIBRARY)
     if not files:
         raise TricksterError(
             "corpus-missing",
@@ -265,10 +285,10 @@ def _python() -> Corpus:
     return Corpus("python", "python", root, files)
 
 
-def text_files(name: str, folder: Path, most: int | None = None) -> Corpus:
+def text_files(name: str, folder: Path, most: int | None = None, *, own: OwnOutput = NOTHING) -> Corpus:
     """Find the file or folder of text called `name`, relative to `folder`; errors as `resolve_corpus`.
 
-    `most`: how much of a folder is looked at, for whoever only wants to say something about it. See `_walk`.
+    `most`: how much of a folder is looked at, for whoever only wants to say something about it. See `walk`.
     """
     try:
         path = path_meant(folder, name)
@@ -278,71 +298,31 @@ def text_files(name: str, folder: Path, most: int | None = None) -> Corpus:
     except OSError as error:
         raise unreadable(Path(name), error) from error
     if stat.S_ISDIR(status.st_mode):
-        files = _walk(path, _SKIPPED_FOLDERS, lambda candidate: candidate.suffix.lower() in TEXT_SUFFIXES, most)
-        if not files:
+        if kind_of_output(path) == RUN:
             raise TricksterError(
-                "corpus-no-text-files",
-                f"The folder {path} holds no text files.",
-                "Files with these endings are taken, in subfolders as well: .txt .md .rst .tex .html .csv .json .py .js"
-                " .c and other source code. Hidden files and folders are left out.",
+                "corpus-is-a-run",
+                f"{path} is the folder of a run: what Trickster has written is not read as text.",
+                "Name a text file, or a folder of text files.",
             )
-        corpus = Corpus(name, "folder", path, files)
-    elif stat.S_ISREG(status.st_mode):
-        corpus = Corpus(name, "file", path, (_file(path, status),))
-    else:
+        files, left_out = walk(path, lambda file: file.suffix.lower() in TEXT_SUFFIXES, own=own, most=most)
+        if not any(file.size for file in files):
+            raise nothing_taken(path, left_out)
+        return Corpus(name, "folder", path, files, left_out)
+    if not stat.S_ISREG(status.st_mode):
+        raise not_a_file(path, status)
+    if own.is_config(path):
         raise TricksterError(
-            "corpus-not-a-file",
-            f"{path} is neither a file nor a folder: it is a {kind_of(status)}.",
-            "Point data_config.corpus at a text file or at a folder of text files.",
+            "corpus-is-the-config",
+            f"data_config.corpus names the config itself, {path}.",
+            "Name a text file, or a folder of text files.",
         )
-    if corpus.size == 0:
+    if status.st_size == 0:
         raise TricksterError(
             "corpus-empty",
             f"The corpus {path} is empty.",
             "Put text into it: a model needs at least a few thousand characters, and learns well from a million.",
         )
-    return corpus
-
-
-def _walk(
-    root: Path, skipped_folders: frozenset[str], wanted: Callable[[Path], bool], most: int | None = None
-) -> tuple[CorpusFile, ...]:
-    """Return the wanted regular files below `root`, in the order of their paths' parts, the same on every system.
-
-    Links to folders are not followed. Raises TricksterError: corpus-unreadable, and corpus-too-many-files where more
-    than `most` entries of any kind would have to be looked at.
-    """
-    found: list[tuple[tuple[str, ...], CorpusFile]] = []
-    folders, looked_at = [root], 0
-    while folders:
-        where = folders.pop()
-        try:
-            with os.scandir(where) as entries:
-                for entry in entries:  # one by one: a folder may hold millions
-                    looked_at += 1
-                    if most is not None and looked_at > most:
-                        raise TricksterError(
-                            "corpus-too-many-files", f"{root} holds more than {most:,} files and folders.", ""
-                        )
-                    if entry.name.startswith("."):
-                        continue
-                    path = Path(entry.path)
-                    if entry.is_dir():
-                        if entry.name not in skipped_folders and not entry.is_symlink():
-                            folders.append(path)
-                    elif wanted(path) and (file := _file_in_folder(path)) is not None:
-                        found.append((path.relative_to(root).parts, file))
-        except OSError as error:
-            raise unreadable(Path(error.filename or where), error) from error
-    return tuple(file for _, file in sorted(found, key=lambda entry: entry[0]))
-
-
-def _file_in_folder(path: Path) -> CorpusFile | None:
-    try:
-        status = path.stat()
-    except FileNotFoundError:  # a dangling link
-        return None
-    return _file(path, status) if stat.S_ISREG(status.st_mode) else None
+    return Corpus(name, "file", path, (file_of(path, status),))
 
 
 def _text_or_none(file: CorpusFile) -> str | None:
@@ -352,15 +332,6 @@ def _text_or_none(file: CorpusFile) -> str | None:
         if error.code in ("corpus-binary", "corpus-not-utf8"):
             return None
         raise
-
-
-def file_now(path: Path) -> CorpusFile:
-    """Return a file's size and times as they are now. Raises OSError."""
-    return _file(path, path.stat())
-
-
-def _file(path: Path, status: os.stat_result) -> CorpusFile:
-    return CorpusFile(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def file_sha256(path: Path) -> str:
@@ -391,15 +362,6 @@ def _names_in(folder: Path) -> list[str]:
         return [path.name for path in folder.iterdir()]
     except OSError:
         return []
-
-
-def unreadable(path: Path, error: Exception) -> TricksterError:
-    """Return the error for a file that exists but cannot be read."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    advice = "Check that the file exists and that you may read it."
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
-        advice = f"Give yourself the right to read it, for example: chmod u+r {in_command(path)}"
-    return TricksterError("corpus-unreadable", f"{path} cannot be read: {reason}.", advice)
 
 
 def binary(path: Path, offset: int) -> TricksterError:

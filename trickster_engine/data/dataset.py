@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from trickster_engine.data.batches import Tokens, even_portions, too_short
 from trickster_engine.data.description import FORMAT, Description, Part, TokenFile, read_description, write_description
+from trickster_engine.data.facts import Source
 from trickster_engine.data.shards import ShardedTokens
 from trickster_engine.data.tokenizer import TOKENIZER_FILE, Tokenizer, load_tokenizer
 from trickster_engine.data.verification import Tick, Verification
@@ -46,6 +47,7 @@ class Dataset:
     val_characters: int
     directory: Path
     verification: Verification
+    source: Source = field(default_factory=Source)  # which files it was made of
 
     @property
     def characters_per_token(self) -> float:
@@ -76,6 +78,7 @@ class Labels:
 
     name: str
     title: str
+    source: Source = field(default_factory=Source)
 
 
 def write_dataset(
@@ -173,6 +176,7 @@ def open_dataset(directory: Path, labels: Labels) -> Dataset | None:
         val_characters=val_characters,
         directory=directory,
         verification=Verification(directory, size, None if checked else check),
+        source=labels.source,
     )
 
 

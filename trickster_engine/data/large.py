@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from trickster_engine.data.cache import make_folder, publish, storage_error
-from trickster_engine.data.corpus import Corpus
+from trickster_engine.data.corpus import Corpus, with_lf
 from trickster_engine.data.dataset import finish_sharded_dataset
 from trickster_engine.data.description import TokenFile, token_file
 from trickster_engine.data.layout import (
@@ -77,6 +77,10 @@ class LargeText:
     scans: list[Scan] = field(default_factory=list)
     first_shards: int = 0  # how many of the shards belong to the first corpus
 
+    @property
+    def _lf(self) -> bool:
+        return self.corpora[0].lf
+
     def scan(self, want_alphabet: bool) -> list[list[str]]:
         """Read all text once; return what identifies the content. Raises what reading raises."""
         cut = [cut_into_shards(corpus, max(SHARD_BYTES, -(-corpus.size // MOST_SHARDS))) for corpus in self.corpora]
@@ -84,7 +88,7 @@ class LargeText:
         self.shards = [shard for shards in cut for shard in shards]
         known = {entry["shard"]: Scan(**entry["scan"]) for entry in self._noted("scan")}
         jobs = [
-            (number, {"do": "scan", "shard": _plain(shard), "alphabet": want_alphabet})
+            (number, {"do": "scan", "shard": _plain(shard), "alphabet": want_alphabet, "lf": self._lf})
             for number, shard in enumerate(self.shards)
             if number not in known
         ]
@@ -155,14 +159,14 @@ class LargeText:
             for start in starts:
                 if at <= start < end and (text := read_portion(shard, start - at, piece)):
                     self._asked_to_stop()
-                    yield text
+                    yield "".join(with_lf([text])) if self._lf else text
             at = end
 
     def _first_characters(self, count: int, limit: int) -> Iterator[str]:
         """Yield the text's first characters, at most `limit` of them."""
         left = min(count, limit)
         for shard in self.shards[: self.first_shards]:
-            for chunk in read_shard_text(shard):
+            for chunk in read_shard_text(shard, lf=self._lf):
                 self._asked_to_stop()
                 yield chunk[:left]
                 left -= len(chunk)
@@ -208,6 +212,7 @@ class LargeText:
                         "number": number,
                         "part": part,
                         "shard": _plain(shard),
+                        "lf": self._lf,
                         "characters": characters,
                         "begin": begin,
                         "end": end if end < characters else None,

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.data.corpus import Corpus, binary, read_text_chunks, unreadable
+from trickster_engine.data.corpus import Corpus, binary, read_text_chunks, with_lf
+from trickster_engine.data.folder import unreadable
 from trickster_engine.files import open_plain
 
 _LOOK_BYTES = 1 << 16  # read at a time in search of a place to cut
@@ -82,12 +83,14 @@ def cut_into_shards(corpus: Corpus, shard_bytes: int) -> list[Shard]:
     return shards
 
 
-def read_shard_text(shard: Shard, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[str]:
-    """Yield a shard's text in chunks; errors as `Corpus.text_chunks`."""
+def read_shard_text(shard: Shard, chunk_bytes: int = _CHUNK_BYTES, *, lf: bool = False) -> Iterator[str]:
+    """Yield a shard's text in chunks, every line end as one LF where `lf`; errors as `Corpus.text_chunks`."""
     for span in shard:
         if span.joined:
             yield "\n"
-        yield from read_text_chunks(span.path, chunk_bytes, span.begin, span.end)
+        # A span never ends between a CR and its LF: cuts lie behind something visible.
+        chunks = read_text_chunks(span.path, chunk_bytes, span.begin, span.end)
+        yield from with_lf(chunks) if lf else chunks
 
 
 def read_shard_bytes(shard: Shard, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[bytes]:

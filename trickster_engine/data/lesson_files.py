@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trickster_engine.data.corpus import unreadable
+from trickster_engine.data.folder import unreadable
+from trickster_engine.data.index import TENSOR_SUFFIXES
 from trickster_engine.data.tokenizer import Tokenizer, mapped_tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import SMALL_FILE_BYTES, kind_of, open_plain, path_meant
 
-SUFFIXES = frozenset({".pt", ".pth"})
+SUFFIXES = TENSOR_SUFFIXES
 _BEGINNINGS = (b"PK", b"\x80")  # of an archive, and of a pickle, which torch saved before it used them
 _BLOCK = 1 << 20  # tokens
 

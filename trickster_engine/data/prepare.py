@@ -7,14 +7,11 @@ from the files' sizes and times to that folder, so that a corpus of many gigabyt
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
-import re
-import time
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,10 +19,13 @@ from typing import Any
 from trickster_engine.config.plan import Plan
 from trickster_engine.data import large, lesson_files
 from trickster_engine.data.batches import too_short
-from trickster_engine.data.cache import building, cache_directory, discard, make_folder
-from trickster_engine.data.corpus import Corpus, CorpusFile, file_now, file_sha256, resolve_corpus, text_files
+from trickster_engine.data.cache import building, cache_directory, discard
+from trickster_engine.data.corpus import Corpus, file_sha256
 from trickster_engine.data.dataset import Dataset, Labels, open_dataset, write_dataset
-from trickster_engine.data.description import FORMAT
+from trickster_engine.data.facts import Source, source_of
+from trickster_engine.data.folder import CorpusFile, file_now
+from trickster_engine.data.index import Index, Recipe, corpora_of, files_of, identity, plain_tokenizer, text_recipe
+from trickster_engine.data.own_output import own_output
 from trickster_engine.data.tokenizer import (
     Tokenizer,
     byte_tokenizer,
@@ -35,38 +35,23 @@ from trickster_engine.data.tokenizer import (
     train_bpe,
 )
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import path_meant, read_json, write_json_atomically
+from trickster_engine.files import path_meant
 from trickster_engine.progress_bar import tqdm
-from trickster_engine.sealed import seal, unseal
 
 __all__ = ["Dataset", "prepare"]
 
 # BPE learns its merges from at most this much training text, taken in even portions from all of it: its table of
 # words has to fit into memory, and merges hardly change beyond.
 BPE_TRAINING_CHARACTERS = 100_000_000
+_SHOWN_FROM = 2_000_000  # characters, a few seconds of learning
 _BPE_PIECE = 1 << 16  # characters; the library buffers 256 pieces
-_KEY = re.compile(r"[0-9a-f]{32}")
-_INDEX_BYTES = 1 << 12
-_SETTLED_NS = 2_000_000_000  # a file changed more recently than this may change again without its time changing
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """Everything that decides the tokens, except the files' content."""
-
-    tokenizer: dict[str, Any]  # {"kind": …} and what that kind needs
-    split: str  # a fraction, or "files" when training and held-out text are files of their own
-
-    def key(self, content: object) -> str:
-        """Return the name for this recipe applied to some content."""
-        document = json.dumps([FORMAT, asdict(self), content], sort_keys=True)
-        return hashlib.sha256(document.encode()).hexdigest()[:32]
 
 
 def prepare(
     plan: Plan,
     folder: Path,
     *,
+    config: Path | None = None,
     cache_dir: Path | None = None,
     progress: bool = True,
     allow_download: bool = True,
@@ -76,6 +61,8 @@ def prepare(
     verify: bool = True,
 ) -> Dataset:
     """Return the tokens that a plan trains on; paths in it are relative to `folder`.
+
+    `config` is the plan's own file, which is never part of a text.
 
     The first call encodes and stores them, later ones find them. Safe to call from several processes at once, and to
     kill at any moment; `interrupt` is called every megabyte or so and may raise to end it early. A large text is
@@ -91,11 +78,13 @@ def prepare(
     manner = _Manner(progress, interrupt, report, processes)
     cache = cache_dir if cache_dir is not None else cache_directory()
 
+    own = own_output(plan.output, folder, config)
+
     def found_or_built() -> Dataset:
-        if plan.data.train_data is None and plan.data.val_data is None:
-            corpus = resolve_corpus(plan.data.corpus, folder, allow_download=allow_download, progress=progress)
-            return _Text(plan, folder, (corpus,), manner).dataset(cache)
-        return _prepare_files(plan, folder, cache, manner)
+        if _are_tensors(plan):
+            return _prepare_tensors(plan, folder, cache)
+        corpora = corpora_of(plan, folder, own, allow_download=allow_download, progress=progress)
+        return _Text(plan, folder, corpora, manner).dataset(cache)
 
     dataset = found_or_built()
     if verify:
@@ -137,9 +126,11 @@ def _verify(dataset: Dataset, manner: _Manner) -> None:
         verification.run(tick)
 
 
-def _prepare_files(plan: Plan, folder: Path, cache: Path, manner: _Manner) -> Dataset:
-    """Prepare training and held-out text that are files of their own, of text or of the lesson's tensors."""
+def _are_tensors(plan: Plan) -> bool:
+    """Whether the data are the lesson's tensors, and not text. Raises TricksterError where they are neither."""
     data = plan.data
+    if data.train_data is None and data.val_data is None:
+        return False
     if data.train_data is None or data.val_data is None:
         given, missing = ("val_data", "train_data") if data.train_data is None else ("train_data", "val_data")
         raise TricksterError(
@@ -149,7 +140,7 @@ def _prepare_files(plan: Plan, folder: Path, cache: Path, manner: _Manner) -> Da
         )
     tensors = [Path(name).suffix.lower() in lesson_files.SUFFIXES for name in (data.train_data, data.val_data)]
     if all(tensors):
-        return _prepare_tensors(plan, folder, cache)
+        return True
     if any(tensors):
         raise TricksterError(
             "data-files-mixed",
@@ -157,8 +148,7 @@ def _prepare_files(plan: Plan, folder: Path, cache: Path, manner: _Manner) -> Da
             " other text.",
             "Give two tensor files (.pt), or two text files.",
         )
-    corpora = (text_files(data.train_data, folder), text_files(data.val_data, folder))
-    return _Text(plan, folder, corpora, manner).dataset(cache)
+    return False
 
 
 # ---------------------------------------------------------------------------------------------------------------- text
@@ -174,24 +164,23 @@ class _Text:
     manner: _Manner
 
     def dataset(self, cache: Path) -> Dataset:
-        split = "files" if len(self.corpora) == 2 else str(self.plan.data.val_fraction)
-        recipe = _Recipe(_tokenizer_recipe(self.plan, self.folder), split)
-        files = tuple(file for corpus in self.corpora for file in corpus.files)
-        labels = Labels(self.corpora[0].name, self.corpora[0].title)
+        recipe = text_recipe(self.plan, _tokenizer_recipe(self.plan, self.folder))
+        files = files_of(self.corpora)
+        labels = Labels(self.corpora[0].name, self.corpora[0].title, source_of(self.corpora))
         # The library's source is small, and not all of it is read: which files are is seen only while reading.
         if all(corpus.kind != "python" for corpus in self.corpora) and sum(map(_size, files)) > large.LARGE_BYTES:
             return self._large(cache, files, recipe, labels)
         return _find_or_build(cache, files, recipe, labels, lambda: self._content(recipe))
 
-    def _large(self, cache: Path, files: tuple[CorpusFile, ...], recipe: _Recipe, labels: Labels) -> Dataset:
+    def _large(self, cache: Path, files: tuple[CorpusFile, ...], recipe: Recipe, labels: Labels) -> Dataset:
         """Do the same for a text that several processes share, in a folder that survives them."""
-        index = _Index(cache, files, recipe, labels)
-        if (dataset := index.find()) is not None:
+        index = Index(cache, files, recipe)
+        if (dataset := _open_known(index, labels)) is not None:
             return dataset
         manner = self.manner
-        key = recipe.key([large.SHARD_BYTES, large.MOST_SHARDS, _identity(files)])
+        key = recipe.key([large.SHARD_BYTES, large.MOST_SHARDS, identity(files)])
         with large.work_folder(cache / "datasets", key, manner.interrupt) as folder:
-            if (dataset := index.find()) is not None:  # made by whoever was at work until now
+            if (dataset := _open_known(index, labels)) is not None:  # made by whoever was at work until now
                 return dataset
             with large.resumable(
                 folder,
@@ -218,10 +207,11 @@ class _Text:
         index.note(target)
         return dataset
 
-    def _large_tokenizer(self, text: large.LargeText, recipe: _Recipe, train_characters: int) -> Tokenizer:
+    def _large_tokenizer(self, text: large.LargeText, recipe: Recipe, train_characters: int) -> Tokenizer:
         if recipe.tokenizer["kind"] == "bpe":
             sample = text.training_sample(train_characters, BPE_TRAINING_CHARACTERS, _BPE_PIECE)
-            return train_bpe(cut_safely(sample, _BPE_PIECE), recipe.tokenizer["vocab_size"])
+            shown = self._shows_merges(train_characters)
+            return train_bpe(cut_safely(sample, _BPE_PIECE), recipe.tokenizer["vocab_size"], progress=shown)
         return self._tokenizer(recipe, train_characters, (scan.alphabet for scan in text.scans))
 
     def _require_text(self, characters: Iterable[int]) -> None:
@@ -234,7 +224,7 @@ class _Text:
         held = held_out(characters, self.plan.data.val_fraction) if len(self.corpora) == 1 else 0
         return characters - held
 
-    def _content(self, recipe: _Recipe) -> tuple[object, Callable[[Path], None]]:
+    def _content(self, recipe: Recipe) -> tuple[object, Callable[[Path], None]]:
         scans = [self._scan(corpus, recipe.tokenizer["kind"] == "char") for corpus in self.corpora]
         self._require_text(scan.characters for scan in scans)
         return [scan.sha256 for scan in scans], lambda directory: self._build(directory, scans, recipe)
@@ -249,7 +239,7 @@ class _Text:
                 alphabet.update(chunk)
         return _Scan(digest.hexdigest(), characters, frozenset(alphabet))
 
-    def _build(self, directory: Path, scans: list[_Scan], recipe: _Recipe) -> None:
+    def _build(self, directory: Path, scans: list[_Scan], recipe: Recipe) -> None:
         train_characters = self._train_characters(scans[0].characters)
         tokenizer = self._tokenizer(recipe, train_characters, [scan.alphabet for scan in scans])
         require_vocabulary(tokenizer, self.plan.model.vocab_size)
@@ -267,7 +257,7 @@ class _Text:
                 "Try again once nothing writes to it any more.",
             )
 
-    def _tokenizer(self, recipe: _Recipe, train_characters: int, alphabets: Iterable[Iterable[str]]) -> Tokenizer:
+    def _tokenizer(self, recipe: Recipe, train_characters: int, alphabets: Iterable[Iterable[str]]) -> Tokenizer:
         kind = recipe.tokenizer["kind"]
         if kind == "byte":
             return byte_tokenizer()
@@ -276,8 +266,13 @@ class _Text:
         if kind == "bpe":
             train_text, _ = _split(self._read(self.corpora[0], "Learning tokens from"), train_characters)
             share = BPE_TRAINING_CHARACTERS / max(1, train_characters)
-            return train_bpe(_portion(cut_safely(train_text, _BPE_PIECE), share), recipe.tokenizer["vocab_size"])
+            pieces = _portion(cut_safely(train_text, _BPE_PIECE), share)
+            return train_bpe(pieces, recipe.tokenizer["vocab_size"], progress=self._shows_merges(train_characters))
         return lesson_files.read_tokenizer(path_meant(self.folder, self.plan.data.tokenizer))
+
+    def _shows_merges(self, characters: int) -> bool:
+        """Whether learning takes so long that the library shows how far it is: its bars do not wait, as ours do."""
+        return self.manner.progress and characters > _SHOWN_FROM and sys.stderr.isatty()
 
     def _read(self, corpus: Corpus, doing: str) -> Iterator[str]:
         """Yield a corpus' text under a progress bar that shows itself only when the work takes a while."""
@@ -343,10 +338,8 @@ def _hashed(chunks: Iterable[str], digest: Any) -> Iterator[str]:
 
 def _tokenizer_recipe(plan: Plan, folder: Path) -> dict[str, Any]:
     name = plan.data.tokenizer
-    if name in ("byte", "char"):
-        return {"kind": name}
-    if name == "bpe":
-        return {"kind": name, "vocab_size": plan.model.vocab_size}
+    if (plain := plain_tokenizer(plan)) is not None:
+        return plain
     path = path_meant(folder, name)
     if path.suffix.lower() not in lesson_files.SUFFIXES:
         raise TricksterError(
@@ -367,7 +360,7 @@ def _prepare_tensors(plan: Plan, folder: Path, cache: Path) -> Dataset:
     for path in (train, val):
         lesson_files.require_file(path)
     tokenizer_path = lesson_files.find_tokenizer(plan.data.tokenizer, folder, train)
-    recipe = _Recipe({"kind": "file"} if tokenizer_path else {"kind": "byte"}, "files")
+    recipe = Recipe({"kind": "file"} if tokenizer_path else {"kind": "byte"}, "files")
     paths = (train, val, *((tokenizer_path,) if tokenizer_path else ()))
 
     def content() -> tuple[object, Callable[[Path], None]]:
@@ -378,55 +371,23 @@ def _prepare_tensors(plan: Plan, folder: Path, cache: Path) -> Dataset:
 
         return [file_sha256(path) for path in paths], build
 
-    labels = Labels(plan.data.train_data, train.name)
-    return _find_or_build(cache, tuple(file_now(path) for path in paths), recipe, labels, content)
+    files = tuple(file_now(path) for path in paths)
+    source = Source(plan.data.train_data, train.name, files=2, bytes=files[0].size + files[1].size)
+    return _find_or_build(cache, files, recipe, Labels(plan.data.train_data, train.name, source), content)
 
 
 # --------------------------------------------------------------------------------------------------------------- cache
 
 
-def _now_ns() -> int:
-    return time.time_ns()
-
-
-@dataclass(frozen=True)
-class _Index:
-    """Leads from files as they are now to the dataset that was made of them."""
-
-    cache: Path
-    files: tuple[CorpusFile, ...]
-    recipe: _Recipe
-    labels: Labels
-    started_ns: int = field(default_factory=_now_ns)
-
-    @property
-    def _path(self) -> Path:
-        return self.cache / "index" / f"{self.recipe.key(_identity(self.files))}.json"
-
-    def find(self) -> Dataset | None:
-        """Return the dataset, without reading the files; None where they are not known, or it is not whole."""
-        try:
-            known = unseal(read_json(self._path, _INDEX_BYTES), self._path.name)["dataset"]
-        except (OSError, ValueError, KeyError):
-            return None
-        if not isinstance(known, str) or not _KEY.fullmatch(known):
-            return None
-        return open_dataset(self.cache / "datasets" / known, self.labels)
-
-    def note(self, dataset: Path) -> None:
-        """Remember the dataset, unless the files may have changed while they were read."""
-        files, path = self.files, self._path
-        settled = all(max(file.modified_ns, file.changed_ns) < self.started_ns - _SETTLED_NS for file in files)
-        with contextlib.suppress(OSError):  # only speed is lost without it; the cache may be shared and read-only
-            if settled and all(file_now(file.path) == file for file in files):
-                make_folder(path.parent)
-                write_json_atomically(path, seal({"dataset": dataset.name}, path.name))
+def _open_known(index: Index, labels: Labels) -> Dataset | None:
+    known = index.find()
+    return open_dataset(known, labels) if known is not None else None
 
 
 def _find_or_build(
     cache: Path,
     files: tuple[CorpusFile, ...],
-    recipe: _Recipe,
+    recipe: Recipe,
     labels: Labels,
     content: Callable[[], tuple[object, Callable[[Path], None]]],
 ) -> Dataset:
@@ -434,8 +395,8 @@ def _find_or_build(
 
     `content` reads the files once; it returns what identifies their content and a function that builds the dataset.
     """
-    index = _Index(cache, files, recipe, labels)
-    if (dataset := index.find()) is not None:
+    index = Index(cache, files, recipe)
+    if (dataset := _open_known(index, labels)) is not None:
         return dataset
     content_identity, build = content()
     target = cache / "datasets" / recipe.key(content_identity)
@@ -459,10 +420,6 @@ def _read_back(target: Path, labels: Labels) -> Dataset:
             "Check the disk, or set TRICKSTER_CACHE_DIR to a folder on another one.",
         )
     return dataset
-
-
-def _identity(files: Iterable[CorpusFile]) -> list[list[object]]:
-    return [[str(file.path.absolute()), file.size, file.modified_ns, file.changed_ns] for file in files]
 
 
 def _size(file: CorpusFile) -> int:

@@ -53,7 +53,7 @@ def _scan(job: dict[str, Any]) -> dict[str, Any]:
     """Read a shard once: whether it is text, how long it is, and what identifies it."""
     digest, characters = hashlib.sha256(), 0
     alphabet: set[str] = set()
-    for chunk in read_shard_text(_shard(job)):
+    for chunk in read_shard_text(_shard(job), lf=job["lf"]):
         data = chunk.encode("utf-8")
         digest.update(data)
         characters += len(chunk)
@@ -73,7 +73,7 @@ def _encode(job: dict[str, Any]) -> dict[str, Any]:
     temporary = path.with_name(temporary_name(path.name))
     try:
         with create_file(temporary) as stream:
-            if tokenizer.kind == "byte" and begin == 0 and end is None:
+            if tokenizer.kind == "byte" and begin == 0 and end is None and not job["lf"]:
                 # The text is the tokens; that it is text was seen when it was scanned, and that it still is the same
                 # text is seen from its sum.
                 for data in read_shard_bytes(_shard(job)):
@@ -83,7 +83,7 @@ def _encode(job: dict[str, Any]) -> dict[str, Any]:
                     _say({"bytes": len(data)})
                 digest = text
             else:
-                wanted = _between(_watched(read_shard_text(_shard(job)), text), begin, end)
+                wanted = _between(_watched(read_shard_text(_shard(job), lf=job["lf"]), text), begin, end)
                 for block in tokenizer.encode_stream(wanted):
                     compact = np.ascontiguousarray(block, dtype=dtype)
                     stream.write(compact.data)

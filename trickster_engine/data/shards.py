@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ class ShardedTokens:
     def _give_back(self, wanted: int) -> None:
         """Let go of the pages read so far once they are many; the system still holds them for the next reader."""
         self._touched += wanted + _READ_AROUND
-        if self._touched > _KEPT_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+        if sys.platform != "win32" and self._touched > _KEPT_BYTES:
             for opened in self._maps:
                 opened.madvise(mmap.MADV_DONTNEED)
             self._touched = 0

@@ -1,7 +1,8 @@
 """Text to token ids and back: byte, char and BPE, each of them a real `tokenizers` tokenizer.
 
 What is saved is a plain `tokenizer.json` that `transformers.AutoTokenizer` opens. Byte and char have numpy short cuts
-for encoding, and every kind decodes through one table of bytes; the tests hold both equal to the library.
+for encoding, and these three decode through one table of bytes; the tests hold both equal to the library. A tokenizer
+made elsewhere is decoded by the library itself, whole or as a stream.
 """
 
 from __future__ import annotations
@@ -10,22 +11,26 @@ import codecs
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as LibraryTokenizer
-from tokenizers import decoders, models, pre_tokenizers, trainers
+from tokenizers.decoders import DecodeStream
 
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import read_text, write_text_atomically
 
 TokenizerKind = Literal["byte", "char", "bpe", "other"]
 Ids = npt.NDArray[np.int64]
+#: Where the beginning of a text may be cut, in characters; 0 for nowhere.
+CutInWord = Callable[[str], int]
 
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
@@ -33,9 +38,19 @@ _BYTES = 256
 # No tokenizer comes near, and a table of every id is kept in memory.
 _MOST_IDS = 1 << 22
 _NO_BYTES = b"\xff"  # shown for an id that no token has: never part of UTF-8, so it decodes to one U+FFFD
+_BYTE_FALLBACK = re.compile(r"<0x[0-9A-Fa-f]{2}>")  # one byte of a character that the vocabulary does not have
 # BPE encodes pieces of this size. Measured with tokenizers 0.23 on one core: pieces of 1 to 4 thousand characters take
 # two thirds of the time of 32 thousand, and encode_batch takes less than encode_batch_fast.
 _PIECE_CHARACTERS = 1 << 11
+# No token is longer than this many characters, and none runs over from one such piece of a long word into the next:
+# learning merges takes the square of a word's length, and a text without blanks is one word.
+LONGEST_WORD = 256
+# GPT-2's pattern, with that limit.
+_MANY = f"{{1,{LONGEST_WORD}}}"
+_WORDS = (
+    rf"'(?:[sdmt]|ll|ve|re)| ?\p{{L}}{_MANY}| ?\p{{N}}{_MANY}| ?[^\s\p{{L}}\p{{N}}]{_MANY}|\s{_MANY}(?!\S)|\s{_MANY}"
+)
+_LOOK_AHEAD = 4  # characters; what follows a piece decides where it ends, no further than this
 
 
 def _byte_characters() -> list[str]:
@@ -118,7 +133,7 @@ class Tokenizer:
         _utf8(text)  # the library would fail with a TypeError on a lone surrogate
         with _panics_in_words():
             if self.kind == "bpe":
-                pieces = list(cut_safely([text], _PIECE_CHARACTERS))
+                pieces = list(cut_safely([text], _PIECE_CHARACTERS, self._cut_in_word))
                 encoded = self.library.encode_batch(pieces, add_special_tokens=False)
                 return np.fromiter(chain.from_iterable(piece.ids for piece in encoded), dtype=np.int64)
             return np.asarray(self.library.encode(text, add_special_tokens=False).ids, dtype=np.int64)
@@ -136,8 +151,21 @@ class Tokenizer:
 
     def encode_stream(self, chunks: Iterable[str]) -> Iterator[Ids]:
         """Encode a text that comes in chunks, with the same ids as encoding it in one piece."""
-        for chunk in chunks if self.kind in ("byte", "char") else cut_safely(chunks):
+        for chunk in chunks if self.kind in ("byte", "char") else cut_safely(chunks, cut_in_word=self._cut_in_word):
             yield self.encode(chunk)
+
+    @cached_property
+    def _cut_in_word(self) -> CutInWord | None:
+        """Where a text without blanks may be cut; None for a tokenizer that reads a word whole, however long."""
+        words = self.library.pre_tokenizer
+        if self.kind != "bpe" or not isinstance(words, pre_tokenizers.Sequence):
+            return None
+
+        def cut(text: str) -> int:
+            ends = [end for _, (_, end) in words.pre_tokenize_str(text)]
+            return max((end for end in ends if end <= len(text) - _LOOK_AHEAD), default=0)
+
+        return cut
 
     def unknown_characters(self, text: str) -> list[str]:
         """Return the characters of `text` that cannot be encoded, each once, in the order they appear."""
@@ -198,9 +226,30 @@ class Tokenizer:
             yield utf8.decode(self.to_bytes(block))
         yield utf8.decode(b"", final=True)
 
-    def stream_decoder(self) -> StreamDecoder:
-        """Return a decoder for ids that arrive one at a time."""
-        return StreamDecoder(self)
+    def decode_after(self, prompt: Sequence[int], ids: Iterable[int]) -> str:
+        """Return what ids [tokens] add to the text of a prompt's ids, with the space that they alone would lose."""
+        context = self._context(prompt)
+        return _added(self.decode([*context, *ids]), self.decode(context))
+
+    def stream_decoder(self, prompt: Sequence[int] = ()) -> StreamDecoder:
+        """Return a decoder for ids that arrive one at a time, behind those of a prompt."""
+        return _LibraryStream(self, self._context(prompt)) if self.kind == "other" else _ByteStream(self)
+
+    def piece(self, index: int) -> str:
+        """Return what an id adds to a text that has begun."""
+        return self.decode_after([index], [index]) or self.decode([index])
+
+    def _context(self, prompt: Sequence[int]) -> list[int]:
+        """Return the ids of a prompt that matter for what the next ones look like."""
+        if self.kind != "other":
+            return []
+        whole = (index for index in reversed(prompt) if "\ufffd" not in self.decode([index]))
+        return list(islice((index for index in whole if not self.is_half_done(index)), 1))
+
+    def is_half_done(self, index: int) -> bool:
+        """Return whether what a foreign id looks like depends on those around it: a byte, or no token."""
+        token = self.library.id_to_token(index)
+        return token is None or _BYTE_FALLBACK.fullmatch(token) is not None
 
     # ---------------------------------------------------------------- files
 
@@ -234,21 +283,70 @@ class Tokenizer:
         return digest.hexdigest()
 
 
-class StreamDecoder:
-    """Turns ids into text as they arrive; a character spread over several ids appears once it is whole."""
+class StreamDecoder(Protocol):
+    """Turns ids into text as they arrive; all that it returns, joined, is what `Tokenizer.decode` makes of them all."""
+
+    def feed(self, index: int) -> str:
+        """Return the text that this id completes, perhaps none."""
+
+    def finish(self) -> str:
+        """Return what is left: U+FFFD for a character that never became whole."""
+
+
+class _ByteStream:
+    """For ids that stand for bytes; a character spread over several ids appears once it is whole."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._table = tokenizer.token_bytes
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, index: int) -> str:
-        """Return the text that this id completes, perhaps none."""
         known = 0 <= index < len(self._table)
         return self._utf8.decode(self._table[index] if known else _NO_BYTES)
 
     def finish(self) -> str:
-        """Return what is left: U+FFFD for a character that never became whole."""
         return self._utf8.decode(b"", final=True)
+
+
+class _LibraryStream:
+    """For tokenizers made elsewhere, whose decoder alone knows what their tokens stand for."""
+
+    def __init__(self, tokenizer: Tokenizer, context: Sequence[int]) -> None:
+        self._tokenizer = tokenizer
+        self._stream = DecodeStream(skip_special_tokens=False)
+        self._ids = list(context)
+        self._waiting = list(context)
+        self._given = tokenizer.decode(context)
+        self._past = len(self._given)  # characters of the context, which are not given out
+        self._lost = False
+
+    def feed(self, index: int) -> str:
+        self._ids.append(index)
+        self._waiting.append(index)
+        if self._lost or self._tokenizer.is_half_done(index):
+            return ""  # whether a run of bytes is text, its last one decides
+        waiting, self._waiting = self._waiting, []
+        try:
+            with _panics_in_words():
+                piece = self._stream.step(self._tokenizer.library, waiting) or ""
+        except TricksterError:
+            raise
+        except Exception:  # bare from the library, where more ids change text that has been given
+            self._lost = True
+            return ""
+        past, self._past = self._past, max(0, self._past - len(piece))
+        self._given += piece[past:]
+        return piece[past:]
+
+    def finish(self) -> str:
+        return _added(self._tokenizer.decode(self._ids), self._given)
+
+
+def _added(whole: str, before: str) -> str:
+    if whole.startswith(before):
+        return whole[len(before) :]
+    pairs = enumerate(zip(whole, before, strict=False))
+    return whole[next((at for at, (one, other) in pairs if one != other), len(whole)) :]
 
 
 # ------------------------------------------------------------------------------------------------------- making one
@@ -280,21 +378,27 @@ def mapped_tokenizer(vocabulary: Mapping[str, int]) -> Tokenizer:
     return Tokenizer(library, "char")
 
 
-def train_bpe(chunks: Iterable[str], vocab_size: int) -> Tokenizer:
+def train_bpe(chunks: Iterable[str], vocab_size: int, *, progress: bool = False) -> Tokenizer:
     """Train byte-level BPE on text: the 256 bytes, then the most frequent pairs, up to `vocab_size` ids.
 
     The same text gives the same tokenizer. Pairs seen only once are not merged, so that a small text can give fewer
-    ids than asked for. Raises TricksterError `vocabulary-too-small` below 256.
+    ids than asked for. `progress` shows the library's own bars on standard error. Raises TricksterError
+    `vocabulary-too-small` below 256.
     """
     if vocab_size < _BYTES:
         raise _too_small(vocab_size, _BYTES, "bpe")
     library = LibraryTokenizer(models.BPE())
-    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    library.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     library.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=2,
-        show_progress=False,
+        show_progress=progress,
         special_tokens=[],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
@@ -368,6 +472,8 @@ def _recognise(document: dict[str, Any], library: LibraryTokenizer) -> Tokenizer
     merges = document["model"].get("merges")
     if pre is None and not merges and decoder.get("type") == "Fuse":
         return "char"
+    if _is_limited(pre) and decoder.get("type") == "ByteLevel":
+        return "bpe"
     if not pre or pre.get("type") != "ByteLevel" or pre.get("add_prefix_space") or decoder.get("type") != "ByteLevel":
         return "other"
     if merges or pre.get("use_regex", True):
@@ -376,10 +482,22 @@ def _recognise(document: dict[str, Any], library: LibraryTokenizer) -> Tokenizer
     return "byte" if same else "other"
 
 
-def cut_safely(chunks: Iterable[str], size: int = 1 << 20) -> Iterator[str]:
+def _is_limited(pre: dict[str, Any] | None) -> bool:
+    """Whether a text is cut into words as `train_bpe` has it cut, byte level."""
+    parts = (pre or {}).get("pretokenizers") or []
+    if (pre or {}).get("type") != "Sequence" or [part.get("type") for part in parts] != ["Split", "ByteLevel"]:
+        return False
+    split, level = parts
+    if split.get("pattern") != {"Regex": _WORDS} or split.get("behavior") != "Isolated" or split.get("invert"):
+        return False
+    return not level.get("add_prefix_space") and not level.get("use_regex", True)
+
+
+def cut_safely(chunks: Iterable[str], size: int = 1 << 20, cut_in_word: CutInWord | None = None) -> Iterator[str]:
     """Cut a text that comes in chunks into pieces of about `size` characters that BPE encodes as it would the whole.
 
-    A piece ends where `_last_safe_cut` allows, so that a text without any white space comes out as one piece.
+    A piece ends where `_last_safe_cut` allows. A text without any white space is cut where `cut_in_word` says; without
+    it, it comes out as one piece.
     """
     held = ""
     for chunk in chunks:
@@ -387,6 +505,8 @@ def cut_safely(chunks: Iterable[str], size: int = 1 << 20) -> Iterator[str]:
         start = 0
         while len(held) - start > size:
             cut = _last_safe_cut(held, start, start + size)
+            if cut <= start and cut_in_word is not None:
+                cut = start + cut_in_word(held[start : start + size])
             if cut <= start:  # a word longer than a piece
                 break
             yield held[start:cut]

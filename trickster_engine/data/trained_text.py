@@ -8,15 +8,27 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.prepare import prepare
 from trickster_engine.errors import TricksterError
-from trickster_engine.runs import RunIdentity
+from trickster_engine.files import path_meant
+from trickster_engine.runs import RunDirectory, RunIdentity
+
+_NOT_THERE = ("corpus-missing", "data-file-missing")
+_PLACES = ("train_data", "val_data", "tokenizer", "corpus")
+_NAMES = ("shakespeare", "python", "byte", "char", "bpe")
 
 
-def trained_text(plan: Plan, identity: RunIdentity, *, progress: bool = False) -> Dataset:
+def trained_text(run: RunDirectory, plan: Plan, identity: RunIdentity, *, progress: bool = False) -> Dataset:
     """The tokens that a run was trained and measured on.
 
     Raises TricksterError: data-changed where its text is another now, and what `prepare` raises where it is gone.
     """
-    dataset = prepare(plan, Path(identity.config_path).parent, progress=progress)
+    config = run.origin(identity)
+    folder = config.parent
+    try:
+        dataset = prepare(plan, folder, config=config, progress=progress)
+    except TricksterError as error:
+        raise place_asked_for(
+            error, plan, identity, folder, f"Change {{key}} in {run.config_path} to {{place}}."
+        ) from None
     if dataset.fingerprint != identity.data["fingerprint"]:
         raise TricksterError(
             "data-changed",
@@ -24,3 +36,27 @@ def trained_text(plan: Plan, identity: RunIdentity, *, progress: bool = False) -
             "Put the old text back, or train a new run on the new one.",
         )
     return dataset
+
+
+def place_asked_for(
+    error: TricksterError, plan: Plan, identity: RunIdentity, folder: Path, remedy: str
+) -> TricksterError:
+    """The error for a text that is not where it was, with how to say where it is now; any other error as it is.
+
+    `folder` is what the config's paths are relative to by now. `remedy` says what to do, with `{key}` and `{place}`.
+    """
+    if error.code not in _NOT_THERE:
+        return error
+    then = Path(identity.config_path).parent
+    for key in _PLACES:
+        written = getattr(plan.data, key)
+        if written is None or written in _NAMES or path_meant(folder, written).exists():
+            continue
+        place, found = path_meant(folder, written), "the place where it lies now"
+        if place.is_relative_to(then) and (moved := folder / place.relative_to(then)).exists():
+            found = str(moved)
+        advice = "The text may be moved, as long as it stays the same. " + remedy.format(
+            key=f"data_config.{key}", place=found
+        )
+        return TricksterError(error.code, error.message, advice, error.exit_code)
+    return error

@@ -65,10 +65,10 @@ def run_probe(name: str, python: str = sys.executable, limit: float | None = Non
 
 def _end(process: subprocess.Popen[str]) -> None:
     with contextlib.suppress(OSError):
-        if os.name == "posix":
-            os.killpg(process.pid, 9)
-        else:
+        if sys.platform == "win32":
             process.kill()
+        else:
+            os.killpg(process.pid, 9)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.communicate(timeout=5)
 

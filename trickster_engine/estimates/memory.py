@@ -89,8 +89,9 @@ def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingM
         state = 4 * parameters.matrices + 8 * (parameters.total - parameters.matrices)
     else:
         state = 8 * parameters.total // holders
-    on_cpu = plan.device.device_type in ("auto", "cpu")
-    block = block_activations(model, tokens, precision, on_cpu)
+    device = "cpu" if plan.device.device_type == "auto" else plan.device.device_type
+    on_cpu = device == "cpu"
+    block = block_activations(model, tokens, precision, device)
     # With activation checkpointing what goes into each block is kept, and all of one block at a time.
     recomputed = training.activation_checkpointing
     kept = model.num_layers * 4 * tokens * model.hidden_dim + block if recomputed else model.num_layers * block
@@ -125,27 +126,30 @@ def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingM
     return TrainingMemory(total=sum(parts.values()), **parts)
 
 
-def block_activations(model: ModelConfig, tokens: int, precision: Precision, on_cpu: bool = True) -> int:
+def block_activations(model: ModelConfig, tokens: int, precision: Precision, device: str = "cpu") -> int:
     """Return the bytes that one block keeps for the backward pass, over `tokens` tokens in whole contexts.
 
     In fp32, by token: eight rows of the width (the two norms' inputs, normed values and outputs, the queries, and
     attention's output), keys and values, and four rows of the feed-forward's width; a mask for each of the two
     dropouts. In bf16 the residual stream and the norms stay in fp32, and what the matrices read and write is halved.
-    On a CPU attention in bf16 keeps its weights too, and keys and values for every head.
+    Where attention is plain products (`model/attention.py`: on a CPU in bf16, on Apple's GPU always) it keeps its
+    weights too, and keys and values for every head.
     """
     width, kv_width = model.hidden_dim, model.num_kv_heads * model.head_dim
     dropout = 2 * width if model.dropout > 0 else 0
+    keys = mean_keys(model.max_seq_len)
     if precision == "fp32":
-        return tokens * (32 * width + 8 * kv_width + 16 * model.mlp_dim + 4 * model.num_heads + 8 + dropout)
+        row = 32 * width + 8 * kv_width + 16 * model.mlp_dim + 4 * model.num_heads + 8 + dropout
+        return tokens * (row + (4 * model.num_heads * (keys - 1) + 8 * (width - kv_width) if device == "mps" else 0))
     row = 22 * width + 8 * model.mlp_dim + 8 + dropout
-    if not on_cpu:
+    if device not in ("cpu", "mps"):
         return tokens * (row + 2 * width + 4 * kv_width + 4 * model.num_heads)
     rotation = 8 * model.max_seq_len * model.head_dim
-    return tokens * (row + 6 * width + 2 * model.num_heads * mean_keys(model.max_seq_len)) + rotation
+    return tokens * (row + 6 * width + 2 * model.num_heads * keys) + rotation
 
 
 def mean_keys(length: int) -> int:
-    """Return for how many keys, on average, a query's weights are computed in bf16 on a CPU."""
+    """Return for how many keys, on average, a query's weights are computed in plain products."""
     return sum((last - first) * last for first, last in query_blocks(length)) // max(1, length)
 
 

@@ -1,8 +1,9 @@
 """What was measured on this machine, and how long a run will therefore take.
 
 A run of the same shape on the same kind of device is a measurement. Any other is an estimate, from the machine's
-calibration (`calibration.py`) or, before there is one, from the run that is closest in computation a token, corrected
-by that computation. The figures are kept in the user's cache, so that a new folder knows them as well.
+calibration (`calibration.py`) or, before there is one, from the run that is closest in computation, corrected by that
+computation. A run that is far from it in size says nothing: the time of a tiny update is torch's calls, that of a large
+one arithmetic. The figures are kept in the user's cache, so that a new folder knows them as well.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.estimates.calibration import Calibration
@@ -24,6 +25,12 @@ FILE = "speeds.json"
 #: Step events a run must have before its speed is believed.
 FEWEST_READINGS = 2
 _KEPT = 64
+CARRIED_GAP: Final = 16.0
+"""How many times the computation, of a token and of an update, may differ for a speed to be carried over."""
+CARRIED_WITHIN: Final = 2.0
+"""Such an estimate and the truth differ by no larger a factor, in the runs of docs/speed.md."""
+CALIBRATED_WITHIN: Final = 1.3
+"""The same of an estimate from a calibration."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,13 @@ class Expected:
     seconds: float
     source: Literal["measured", "estimated"]
     run: str
+    within: float | None = None
+    """By what factor it may be wrong, as far as was seen; None of a measurement."""
+
+    def as_words(self) -> str:
+        """Where the figure comes from, and how sure it is."""
+        sure = f", within a factor of {self.within:g}" if self.within is not None else ""
+        return f"{self.source}, from {self.run}{sure}"
 
 
 def speed_of(plan: Plan, device: str, tokens_per_second: float, run: str) -> Speed:
@@ -80,14 +94,25 @@ def expected_time(plan: Plan, speeds: Iterable[Speed], calibrations: Iterable[Ca
     reckoned = [known.seconds(plan) for known in calibrations if wanted in ("auto", known.device)]
     calibrated = [seconds for seconds in reckoned if seconds is not None]
     if calibrated:
-        return Expected(min(calibrated), "estimated", "a calibration of this machine")
+        return Expected(min(calibrated), "estimated", "a calibration of this machine", CALIBRATED_WITHIN)
     if reckoned:  # in a format that this machine only emulates: runs in another say nothing about it
         return None
-    if not candidates:
+    nearest = min(candidates, key=lambda speed: _gap(speed, plan), default=None)
+    if nearest is None or _gap(nearest, plan) > CARRIED_GAP:
         return None
-    work = _flops_per_token(plan)
-    nearest = min(candidates, key=lambda speed: abs(math.log(speed.flops_per_token / work)))
-    return Expected(tokens * work / (nearest.tokens_per_second * nearest.flops_per_token), "estimated", nearest.run)
+    seconds = tokens * _flops_per_token(plan) / (nearest.tokens_per_second * nearest.flops_per_token)
+    return Expected(seconds, "estimated", nearest.run, CARRIED_WITHIN)
+
+
+def _gap(speed: Speed, plan: Plan) -> float:
+    """How many times larger or smaller a measured run's computation is, of a token or of an update."""
+    token = speed.flops_per_token / _flops_per_token(plan)
+    try:
+        [_, [context, *_], [batch, accumulated, *_], *_] = json.loads(speed.shape)
+        update = token * float(context) * float(batch) * float(accumulated) / tokens_per_step(plan)
+        return math.exp(max(abs(math.log(token)), abs(math.log(update))))
+    except (ValueError, TypeError):  # in the form of another version
+        return math.inf
 
 
 def read_speeds(folder: Path) -> list[Speed]:

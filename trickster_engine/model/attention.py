@@ -12,8 +12,18 @@ from trickster_engine.model.query_blocks import query_blocks
 def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Let every token of q [B, H, T, C] look at k and v [B, K, T, C] up to itself -> [B, H, T, C]; K divides H."""
     if q.is_cpu and torch.is_autocast_enabled("cpu"):
-        return _as_bf16_products(q, k, v)
+        # torch's fused kernel for CPUs does not use the processor's bf16 units.
+        return _as_products(q, k, v, torch.bfloat16)
+    if q.is_mps:
+        return _as_products(q, k, v, v.dtype)
     return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.shape[1] != k.shape[1])
+
+
+def attention_of_the_last(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Let one token q [B, H, 1, C] look at all of k and v [B, K, T, C] -> [B, H, 1, C]; K divides H."""
+    if q.is_mps:
+        return _last_as_products(q, k, v)
+    return F.scaled_dot_product_attention(q, k, v, enable_gqa=q.shape[1] != k.shape[1])
 
 
 def for_products(x: Tensor) -> Tensor:
@@ -36,17 +46,31 @@ def dropout(x: Tensor, p: float) -> Tensor:
     return torch.where(kept, x * (1 / (1 - p)), 0.0)
 
 
-def _as_bf16_products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention as plain matrix products: torch's fused kernel for CPUs does not use the processor's bf16 units."""
+def _as_products(q: Tensor, k: Tensor, v: Tensor, dtype: torch.dtype) -> Tensor:
+    """Causal attention as plain matrix products, computed in `dtype`.
+
+    On Apple's GPUs the fused kernel has read future tokens in bf16, and has taken queries, keys and values that are
+    views of other tensors for something else (pytorch issues 163597, 174861, 181133, 195910): a loss that falls too
+    well, without a word. Plain products have not.
+    """
     heads, length, width = q.shape[1:]
-    if k.shape[1] != heads:
-        k, v = (x.repeat_interleave(heads // x.shape[1], dim=1) for x in (k, v))
-    queries = (q * width**-0.5).bfloat16().flatten(0, 1)
-    keys = k.bfloat16().flatten(0, 1).mT
-    values = v.bfloat16().flatten(0, 1)
+    k, v = (_for_each_head(x, heads) for x in (k, v))
+    queries = (q * width**-0.5).to(dtype).flatten(0, 1)
+    keys = k.to(dtype).flatten(0, 1).mT
+    values = v.to(dtype).flatten(0, 1)
     outputs = []
     for first, last in query_blocks(length):
-        future = torch.full((last - first, last), -torch.inf, dtype=torch.bfloat16).triu(first + 1)
+        future = torch.full((last - first, last), -torch.inf, dtype=dtype, device=q.device).triu(first + 1)
         scores = torch.baddbmm(future.expand(len(queries), -1, -1), queries[:, first:last], keys[:, :, :last])
         outputs.append(torch.bmm(scores.softmax(-1), values[:, :last]))
     return torch.cat(outputs, dim=1).view(q.shape)
+
+
+def _last_as_products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    k, v = (_for_each_head(x, q.shape[1]) for x in (k, v))
+    return torch.matmul(q * q.shape[-1] ** -0.5, k.mT).softmax(-1).matmul(v)
+
+
+def _for_each_head(x: Tensor, heads: int) -> Tensor:
+    """Keys or values x [B, K, T, C], each K / H times -> [B, H, T, C]."""
+    return x if x.shape[1] == heads else x.repeat_interleave(heads // x.shape[1], dim=1)

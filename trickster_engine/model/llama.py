@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trickster_engine.config.plan import ModelConfig
-from trickster_engine.model.attention import causal_attention, dropout, for_products
+from trickster_engine.model.attention import attention_of_the_last, causal_attention, dropout, for_products
 
 
 class KeyValueCache:
@@ -62,7 +62,6 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.head_dim = config.head_dim
-        self.grouped = config.num_kv_heads != config.num_heads
         kv_dim = config.num_kv_heads * config.head_dim
         self.q_proj = nn.Linear(config.hidden_dim, config.hidden_dim, bias=False)
         self.k_proj = nn.Linear(config.hidden_dim, kv_dim, bias=False)
@@ -80,10 +79,7 @@ class Attention(nn.Module):
         if cache:
             k, v = cache.extend(layer, k, v)
         # One new token may look at everything before it: no mask. Several are only ever read into an empty cache.
-        if x.shape[1] == 1:
-            y = F.scaled_dot_product_attention(q, k, v, enable_gqa=self.grouped)
-        else:
-            y = causal_attention(q, k, v)
+        y = attention_of_the_last(q, k, v) if x.shape[1] == 1 else causal_attention(q, k, v)
         projected: Tensor = self.o_proj(y.transpose(1, 2).flatten(2))
         return projected
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from trickster_engine.config import check
-from trickster_engine.printable import printable
+from trickster_engine.printable import printable_text
 from trickster_engine.report.measures import LONG, MEASURES, nearness
 from trickster_engine.report.names import PREDICTORS
 from trickster_engine.report.picture import curve_picture
@@ -108,7 +108,7 @@ def samples(kept: Kept) -> str:
     for sample in chosen:
         loss = losses.get(sample["step"])
         text = (sample["prompt"] + sample["text"])[:160]
-        shown = _broken(printable(text).rstrip())
+        shown = _broken(printable_text(text).rstrip())
         parts.append(
             f"Step {sample['step']:,}{'' if loss is None else f', held-out loss {loss:.3f}'}:\n\n"
             f"```text\n{shown}\n```\n"

@@ -15,7 +15,7 @@ from trickster_engine.data.batches import validation_windows
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.model.llama import Llama
-from trickster_engine.printable import printable
+from trickster_engine.printable import printable_text
 
 #: Held-out tokens that are looked at.
 LOOKED_AT = 32_768
@@ -132,10 +132,10 @@ def _place(before: str, piece: str) -> str:
 
 
 def _shown(tokenizer: Tokenizer, token: int) -> str:
-    return tokenizer.decode([token])
+    return tokenizer.piece(token)
 
 
 def _quoted(text: str) -> str:
     """A character or two so that spaces and line ends can be seen."""
     looks = {" ": "\N{OPEN BOX}", "\n": "\N{RETURN SYMBOL}", "\t": "\N{RIGHTWARDS ARROW TO BAR}"}
-    return "".join(looks.get(character, character) for character in printable(text))
+    return "".join(looks.get(character, character) for character in printable_text(text))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trickster_engine.config.plan import ModelConfig
-from trickster_engine.printable import printable
+from trickster_engine.printable import printable_text
 from trickster_engine.report.architecture import architecture_picture
 from trickster_engine.report.html_page import document, safe
 
@@ -44,7 +44,7 @@ def model_page(name: str, model: ModelConfig, inspection: Mapping[str, Any]) -> 
             _parameters(counts, model.tie_embeddings),
             "<h2>What random weights write</h2>",
             "<p>Every token is about as likely as any other, so this is noise. A dot stands for what has no look.</p>",
-            f"<pre>{safe(printable(inspection['prompt'] + inspection['noise']))}</pre>",
+            f"<pre>{safe(printable_text(inspection['prompt'] + inspection['noise']))}</pre>",
             "<h2>The shapes of a forward pass</h2>",
             "<p>One sequence: [sequences, places, numbers at each place]. Of the blocks only the first is listed; the "
             "others are like it.</p>",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from trickster_engine.printable import printable
+from trickster_engine.printable import printable_text
 from trickster_engine.report import charts
 from trickster_engine.report.charts import Series
 from trickster_engine.report.curve import APART, Parting, perplexity
@@ -127,9 +127,8 @@ def _samples(study: Study) -> str:
 
 def _sample(sample: Sample) -> str:
     loss = "" if sample.val_loss is None else f" · held-out loss {sample.val_loss:.3f}"
-    return (
-        f"<h3>Step {sample.step:,}<small>{loss}</small></h3><pre>{safe(printable(sample.prompt + sample.text))}</pre>"
-    )
+    text = safe(printable_text(sample.prompt + sample.text))
+    return f"<h3>Step {sample.step:,}<small>{loss}</small></h3><pre>{text}</pre>"
 
 
 def _measures(study: Study) -> str:
@@ -245,7 +244,7 @@ def _copies(study: Study) -> str:
     )
     rows = "".join(
         f'<tr><td>{_NAMES[one.name]}</td><td class="n">{one.longest}</td>'
-        f"<td><code>{safe(printable(one.longest_text).strip())}</code></td></tr>"
+        f"<td><code>{safe(printable_text(one.longest_text).strip())}</code></td></tr>"
         for one in study.copying
     )
     return (
@@ -297,7 +296,7 @@ def _difficulty(study: Study) -> str:
     most = max((loss for _, loss in found.excerpt), default=1.0) or 1.0
     excerpt = "".join(
         f'<span style="background:rgba(var(--heat),{min(1.0, loss / most) * 0.85:.2f})" title="{loss:.2f} nats, '
-        f'probability {math.exp(-loss):.1%}">{safe(printable(piece))}</span>'
+        f'probability {math.exp(-loss):.1%}">{safe(printable_text(piece))}</span>'
         for piece, loss in found.excerpt
     )
     return (
@@ -374,7 +373,7 @@ def _value(course: Course, value: float | None) -> str:
 
 def _code(text: str) -> str:
     """A prompt as HTML that shows what has no look."""
-    return safe(printable(text).strip())
+    return safe(printable_text(text).strip())
 
 
 def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:

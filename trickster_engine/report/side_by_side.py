@@ -59,7 +59,7 @@ def _view(tokenizer: Tokenizer, text: str) -> View:
     return View(
         tokenizer.kind,
         tokenizer.vocab_size,
-        [tokenizer.decode([token]) for token in ids],
+        [tokenizer.piece(token) for token in ids],
         ids,
         f"{len(ids)} tokens{each}",
     )

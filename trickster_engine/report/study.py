@@ -150,7 +150,7 @@ def study(path: Path, checkpoint: str = "best", say: Callable[[str], None] = lam
     plan, note = plan_as_trained(folder, plan)
     if note:
         say(note)
-    dataset = trained_text(plan, identity)
+    dataset = trained_text(run, plan, identity)
     past = history(run.events_path, prompt=plan.sampling.prompt)
     if past.left_out:
         say(f"{left_out_words(past.left_out)} in {run.events_path}")

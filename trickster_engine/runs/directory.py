@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import re
 import secrets
@@ -28,6 +30,7 @@ from trickster_engine.processes import ProcessIdentity
 from trickster_engine.refusals import cannot_write, reason, remedy
 from trickster_engine.runs.hold import EVENTS_FILE, LOCK_FILE
 from trickster_engine.runs.lock import Liveness, another_users, link_in_run, liveness, read_lock_holder, read_lock_uid
+from trickster_engine.runs.origin import config_origin
 from trickster_engine.runs.state import RunSummary, summarize
 from trickster_engine.stored import from_stored
 
@@ -43,6 +46,8 @@ FILES = (
     "best.json", "latest.json",
 )  # fmt: skip
 FOLDERS = ("checkpoints", "final", "tensorboard", "wandb")
+#: A folder with events and one of these holds a run.
+_BESIDE_EVENTS = (CONFIG_FILE, IDENTITY_FILE)
 _RUN_NAME = re.compile(r"(?P<name>.+)-(?P<number>\d{3,})")
 _IDENTITY_BYTES = 1 << 20
 _CONFIG_BYTES = 16 << 20
@@ -72,6 +77,8 @@ class RunIdentity:
     baselines: dict[str, float]
     #: Random, from the run's birth: tells it from another run that takes its name. Empty in runs of before 0.2.
     uid: str = ""
+    #: The way from the run's folder to its config, where a project was moved since. Empty in runs of before 0.3.
+    config_from_run: str = ""
 
 
 class RunDirectory:
@@ -103,7 +110,9 @@ class RunDirectory:
         """
         path = self.path / IDENTITY_FILE
         try:
-            return from_stored(RunIdentity, read_json(path, _IDENTITY_BYTES))
+            stored = read_json(path, _IDENTITY_BYTES)
+            _check_sum(stored)
+            return from_stored(RunIdentity, stored)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except NotAPlainFileError as error:
@@ -134,10 +143,21 @@ class RunDirectory:
         identity = self.identity()
         return read_lock_uid(self.path / LOCK_FILE) if identity is None else identity.uid
 
+    def origin(self, identity: RunIdentity) -> Path:
+        """The config that the run was made from, where it lies by now; it may be gone, and its folder is not."""
+
+        def output_dir() -> str | None:
+            plan = self.plan()
+            return plan.output.output_dir if plan else None
+
+        return config_origin(self.path, identity.config_path, identity.config_from_run, output_dir)
+
     def write_identity(self, identity: RunIdentity) -> None:
         """Write `run.json`. A resumed run keeps the one it has."""
         if not os.path.lexists(self.path / IDENTITY_FILE):
-            write_json_atomically(self.path / IDENTITY_FILE, asdict(identity))
+            values = asdict(identity)
+            sums = {"keys": list(values), "sha256": _sum_of(list(values.values()))}
+            write_json_atomically(self.path / IDENTITY_FILE, {**values, "sum": sums})
 
     def plan(self) -> Plan | None:
         """The config that is trained, or None where it cannot be read."""
@@ -167,7 +187,7 @@ class RunDirectory:
         plan, identity = self.plan(), self.identity_if_readable()
         if plan is None or identity is None:
             return self.path / "checkpoints"
-        return self.checkpoints_meant(plan, Path(identity.config_path).parent)
+        return self.checkpoints_meant(plan, self.origin(identity).parent)
 
     def checkpoints_meant(self, plan: Plan, folder: Path) -> Path:
         """The same by a plan whose relative paths are relative to `folder`, for a run that has yet to begin."""
@@ -242,6 +262,20 @@ class RunDirectory:
         return summarize(self)
 
 
+def _sum_of(values: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _check_sum(stored: object) -> None:
+    """Raise ValueError where `run.json` is not as it was written. Keys that somebody has added do no harm."""
+    if not isinstance(stored, dict) or "sum" not in stored:
+        return  # written before there were sums, or refused for what else it is
+    sums = stored["sum"]
+    keys = sums.get("keys") if isinstance(sums, dict) else None
+    if not isinstance(keys, list) or sums.get("sha256") != _sum_of([stored.get(str(key)) for key in keys]):
+        raise ValueError("it was changed after it was written")
+
+
 def config_unreadable(path: Path, error: OSError | UnicodeDecodeError) -> TricksterError:
     """The error for a run's config that is there and tells nothing."""
     why = reason(error) if isinstance(error, OSError) else "it is not text in UTF-8"
@@ -253,9 +287,8 @@ def config_unreadable(path: Path, error: OSError | UnicodeDecodeError) -> Tricks
 
 
 def is_run_directory(path: Path) -> bool:
-    """Whether a folder holds a run. One that may not be looked into holds none."""
-    # Not Path.is_file, which before Python 3.14 raises where a folder cannot be entered.
-    return os.path.isfile(path / EVENTS_FILE) and os.path.isfile(path / CONFIG_FILE)  # noqa: PTH113
+    """Whether a folder holds a run, also one whose files were replaced. One that may not be looked into holds none."""
+    return os.path.lexists(path / EVENTS_FILE) and any(os.path.lexists(path / name) for name in _BESIDE_EVENTS)
 
 
 def find_runs(output_dir: Path) -> Iterator[RunDirectory]:

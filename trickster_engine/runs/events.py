@@ -6,7 +6,6 @@ is left out and counted, and no line is held that is longer than any event.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 from trickster_engine.events import Event
 from trickster_engine.files import NotAPlainFileError, TooLargeError, open_plain, open_to_append
-from trickster_engine.runs.schema import fit, parse_event
+from trickster_engine.runs.schema import event_line, parse_event
 
 #: Bytes of the longest line that is read; those that `EventLog` writes are shorter.
 LINE_LIMIT = 1 << 20
@@ -38,8 +37,7 @@ class EventLog:
 
     def write(self, event: Event) -> None:
         """Append one event. Raises OSError (for instance a full disk), and leaves no half line behind then."""
-        line = json.dumps(fit(event), ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
-        data, file = line.encode("utf-8"), self._file.fileno()
+        data, file = event_line(event), self._file.fileno()
         before = os.fstat(file).st_size
         written = os.write(file, data)
         if written != len(data):

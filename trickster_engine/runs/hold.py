@@ -36,8 +36,12 @@ class RunHold:
     def __init__(self, path: Path) -> None:
         """Raises OSError where the directory or its lock is not there."""
         self.path = path
+        self.descriptor: int | None
         # Windows neither opens folders nor lets one be moved or removed while a file in it is open.
-        self.descriptor = None if os.name == "nt" else os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if sys.platform == "win32":
+            self.descriptor = None
+        else:
+            self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._folder = _same(path.stat() if self.descriptor is None else os.fstat(self.descriptor))
         # Some network file systems number their files anew at each look: there, only what is missing is noticed.
         self._numbered = _same(path.stat()) == self._folder

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -118,7 +119,7 @@ def liveness(run_path: Path) -> Liveness:
         told = True
     except OSError:
         told = False
-    if os.name == "nt":
+    if sys.platform == "win32":
         return "idle" if told else "unknown"
     try:
         folder = os.open(run_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -171,6 +172,8 @@ def another_users(run_path: Path, error: OSError) -> TricksterError:
 
 def owner_of(path: Path) -> str:
     """Whose a folder is, in words."""
+    if sys.platform == "win32":
+        return "another user"
     try:
         return f"the user {path.owner()}"
     except (OSError, KeyError, NotImplementedError):

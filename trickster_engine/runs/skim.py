@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from trickster_engine.files import open_plain
 from trickster_engine.runs.events import FILE_LIMIT, Piece, parse_lines, pieces, read_piece
-from trickster_engine.runs.schema import KINDS
+from trickster_engine.runs.schema import KINDS, SUM
 
 _CHUNK = 1 << 18
 
@@ -72,4 +72,5 @@ def _form(name: str, hint: Any) -> bytes:
     return b'"%s":%s' % (name.encode(), value)
 
 
-_STEPS = re.compile(rb"(?:\{%s\}\n)+" % b",".join(_form(name, hint) for name, hint in KINDS["step"].items()))
+_FIELDS = b",".join(_form(name, hint) for name, hint in KINDS["step"].items())
+_STEPS = re.compile(rb"(?:\{%s(?:%s)?\}\n)+" % (_FIELDS, SUM))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from trickster_engine.errors import TricksterError
 from trickster_engine.events import (
     FINAL_STATUSES,
     CheckpointEvent,
@@ -127,25 +128,33 @@ class RunSummary:
     created: float
     updated: float
     left_out: int = 0  # lines of events.jsonl that were not understood
-    trouble: str | None = None  # why its events cannot be read
+    troubles: tuple[str, ...] = ()  # which of its files cannot be used, and why
 
 
 def summarize(run: RunDirectory) -> RunSummary:
     """Read a run's events and fold them into one line of a list. Never raises for what its files hold."""
     live = run.is_live()  # asked before reading: what a trainer wrote before it ended is then read
-    state, left_out, trouble = RunState(), 0, None
+    state, left_out, troubles = RunState(), 0, []
     for piece in skim(run.events_path):
         state.feed_all(piece.events)
-        left_out, trouble = left_out + piece.left_out, piece.trouble
-    identity = run.identity_if_readable()
+        left_out += piece.left_out
+        if piece.trouble:
+            troubles.append(f"{run.events_path} {piece.trouble}.")
+    identity, max_step = None, planned_steps(run)
+    try:
+        identity = run.identity()
+        if max_step is None:
+            run.readable_plan()
+    except TricksterError as error:
+        troubles.append(error.message)
     return RunSummary(
         id=run.id,
         path=run.path,
-        config_path=identity.config_path if identity else None,
+        config_path=str(run.origin(identity)) if identity else None,
         status=state.standing(live=live),
         live=live,
         step=state.step,
-        max_step=planned_steps(run),
+        max_step=max_step,
         train_loss=state.last_step["loss"] if state.last_step else None,
         val_loss=state.last_eval["val_loss"] if state.last_eval else None,
         best_val_loss=state.best_val_loss,
@@ -153,5 +162,5 @@ def summarize(run: RunDirectory) -> RunSummary:
         created=state.created,
         updated=state.updated,
         left_out=left_out,
-        trouble=trouble,
+        troubles=tuple(troubles),
     )

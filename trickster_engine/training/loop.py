@@ -26,6 +26,11 @@ TRAIN_PROBE_TOKENS = 16384
 EVALUATED_TOKENS_AT_ONCE = 2048
 
 
+def is_evaluated(step: int, plan: Plan) -> bool:
+    """Whether the model is measured after so many updates."""
+    return step % plan.training.eval_interval == 0 or step == plan.training.max_steps
+
+
 class _StopRequested(Exception):
     """Somebody asked for a stop."""
 
@@ -98,7 +103,7 @@ class Trainer:
     def _evaluate_if_due(self) -> None:
         """Measure both losses, write a sample, and save if this is one of the best."""
         plan, state, length = self.plan, self.state, self.plan.model.max_seq_len
-        if state.step % plan.training.eval_interval and state.step != plan.training.max_steps:
+        if not is_evaluated(state.step, plan):
             return
         self.recorder.status("evaluating", state.step)
         rows = max(plan.training.batch_size, EVALUATED_TOKENS_AT_ONCE // length)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -16,7 +17,9 @@ def training_loss(logits: Tensor, targets: Tensor, training: TrainingConfig) -> 
     loss = F.cross_entropy(flat_logits, flat_targets, reduction="none" if training.loss == "focal" else "mean")
     if training.loss == "focal":
         # (1 - p)^gamma * -log p: what is already predicted well counts for less (Lin et al. 2017, arXiv:1708.02002).
-        return ((1.0 - (-loss).exp()) ** training.focal_gamma * loss).mean()
+        # At p = 1 the power has no slope where gamma is less than 1: the least number above 0 stands in for 0.
+        missed = (1.0 - (-loss).exp()).clamp_min(torch.finfo(loss.dtype).tiny)
+        return (missed**training.focal_gamma * loss).mean()
     return loss
 
 

@@ -52,7 +52,8 @@ def train(path: Path, config_path: Path) -> None:
     from trickster_engine.backends.distributed import torchrun_team
     from trickster_engine.backends.select import chosen_device
     from trickster_engine.runs import RunDirectory
-    from trickster_engine.training.session import session_of, train_here
+    from trickster_engine.training.one_process import train_here
+    from trickster_engine.training.session import session_of
 
     run = RunDirectory(path)
     session = session_of(run, config_path, overseen=True)
@@ -67,7 +68,8 @@ def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
     from trickster_engine.config import check
     from trickster_engine.files import write_text_atomically
     from trickster_engine.runs import RunDirectory, RunLock, new_uid
-    from trickster_engine.training.session import session_of, train_here
+    from trickster_engine.training.one_process import train_here
+    from trickster_engine.training.session import session_of
 
     run = RunDirectory(path)
     plan = check(text).plan

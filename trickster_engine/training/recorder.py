@@ -26,7 +26,7 @@ from trickster_engine.events import (
     WarningEvent,
 )
 from trickster_engine.files import open_to_append
-from trickster_engine.printable import printable
+from trickster_engine.printable import printable_text
 from trickster_engine.runs import SAMPLES_FILE, EventLog, RunDirectory, RunIdentity
 from trickster_engine.training.meter import StepFigures
 
@@ -129,7 +129,7 @@ class Recorder:
         fence = "````"
         while fence in prompt + text:
             fence += "`"
-        written = f"## Step {step:,}\n\n{losses}{fence}text\n{printable(prompt + text)}\n{fence}\n\n"
+        written = f"## Step {step:,}\n\n{losses}{fence}text\n{printable_text(prompt + text)}\n{fence}\n\n"
         _write_whole(self._samples.fileno(), written)
 
     def checkpoint(self, step: int, path: Path, val_loss: float | None, best: bool) -> None:

@@ -46,12 +46,15 @@ if TYPE_CHECKING:
 _SHUTDOWN_S = 15
 #: How often the run's events are passed on.
 _FOLLOW_S = 0.1
+#: Windows has neither of these signals.
+_AT_ONCE: signal.Signals = getattr(signal, "SIGKILL", signal.SIGTERM)
+_ALSO_TAKEN = [number for name in ("SIGQUIT",) if (number := getattr(signal, name, None)) is not None]
 
 
 def train_in_processes(session: Session, processes: int) -> Outcome:
     """Train a run that this process holds in `processes` others, to its end. Raises TricksterError."""
     from trickster_engine.training.meeting import ONE_MACHINE
-    from trickster_engine.training.session import prepare_data, record_failure
+    from trickster_engine.training.one_process import prepare_data, record_failure
 
     run, plan = session.run, session.plan
     step = run.summary().step
@@ -60,10 +63,12 @@ def train_in_processes(session: Session, processes: int) -> Outcome:
     hold = RunHold(run.path)
     try:
         recorder.status("starting", step, f"process {this_process().pid}, with {processes} others that train")
+        for note in session.notes:
+            recorder.warning(*note)
         _refuse_here()
         check_torch_device(chosen_device(plan), processes)
         recorder.status("preparing", step)
-        prepare_data(session, lambda message: recorder.status("preparing", step, message))
+        prepare_data(session, lambda message: recorder.status("preparing", step, message), begins=step == 0)
         with tempfile.TemporaryDirectory(prefix="trickster-meeting-") as private:
             run_torchrun(
                 ["--rdzv-backend", ONE_MACHINE, "--rdzv-endpoint", "nowhere", "--nproc-per-node", str(processes)],
@@ -96,20 +101,20 @@ def train_with_other_machines(
     here listens elsewhere.
     """
     from trickster_engine.training.meeting import SEVERAL_MACHINES
-    from trickster_engine.training.session import prepare_data
+    from trickster_engine.training.one_process import prepare_data
 
     _refuse_here()
     plan = session.plan
     check_torch_device(chosen_device(plan), processes)
     prepare_data(session)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="trickster-", suffix=".yaml") as file:
-        file.write(text)
-        file.flush()
+    with tempfile.TemporaryDirectory(prefix="trickster-") as folder:
+        config = Path(folder, "config.yaml")
+        config.write_text(text, encoding="utf-8")
         meeting = ["c10d"] if local_address is None else [SEVERAL_MACHINES, "--local-addr", local_address]
         options = ["--rdzv-backend", *meeting, *options, "--nproc-per-node", str(processes)]
         environment = {**process_environment(processes, plan.device.sharding), **_network(local_address)}
         with _ending_when_cut_off():
-            run_torchrun(options, session, environment, [file.name])
+            run_torchrun(options, session, environment, [str(config)])
     return _outcome(session.run)
 
 
@@ -253,6 +258,13 @@ def _ending_with_this_process() -> Iterator[None]:
         os.close(writing)
 
 
+def _ended_child() -> object:
+    """A process of this one's that has ended and waits to be seen; None where none has. Raises ChildProcessError."""
+    if sys.platform != "linux":  # macOS has no waitid, Windows no children
+        return None
+    return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+
+
 @contextmanager
 def _ending_when_cut_off() -> Iterator[None]:
     """End this process when torchrun's agent does not come round to see that a process of its own has ended.
@@ -269,7 +281,7 @@ def _ending_when_cut_off() -> Iterator[None]:
         seen = None
         while not over.wait(1.0):
             try:
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                ended = _ended_child()
             except ChildProcessError:  # there are none now
                 ended = None
             if ended is None:
@@ -281,7 +293,7 @@ def _ending_when_cut_off() -> Iterator[None]:
                 print("       Launch it again once they can be reached: the run goes on.", file=sys.stderr, flush=True)
                 os._exit(EXIT_TRAINING_FAILED)
 
-    if hasattr(os, "waitid"):
+    if sys.platform == "linux":
         threading.Thread(target=watch, name="watch-agent", daemon=True).start()
     try:
         yield
@@ -329,7 +341,7 @@ def _signals_ask_to_stop(run: RunDirectory) -> Iterator[None]:
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if asked.is_set() and number == signal.SIGINT:
-            raise SignalException("interrupted twice", signal.SIGKILL)
+            raise SignalException("interrupted twice", _AT_ONCE)
         asked.set()
         if not run.path.is_dir():  # nothing has begun: nothing to save
             raise SignalException("stopped before the run began", signal.SIGTERM)
@@ -337,11 +349,12 @@ def _signals_ask_to_stop(run: RunDirectory) -> Iterator[None]:
             run.request_stop()
 
     previous = take_over(("SIGINT", "SIGTERM", "SIGHUP"), on_signal)
-    quitting = signal.getsignal(signal.SIGQUIT)
+    # torchrun takes SIGQUIT too, where there is one.
+    others = {number: signal.getsignal(number) for number in _ALSO_TAKEN}
     try:
         yield
     finally:
-        give_back({**previous, signal.SIGQUIT: quitting})
+        give_back({**previous, **others})
 
 
 def _cause(failures: Mapping[int, ProcessFailure], log_path: Path) -> TricksterError:

@@ -1,14 +1,20 @@
-"""`training_config.tracking`: the same figures in TensorBoard or, without a network, in Weights & Biases."""
+"""`training_config.tracking`: the same figures in TensorBoard or, without a network, in Weights & Biases.
+
+A killed run has told of more steps than it goes on from. Both trackers show one curve all the same: TensorBoard is told
+from where on it is written again, and W&B gets a new offline log of the same run, with the curve up to there.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Protocol
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.events import Event
-from trickster_engine.runs import RunDirectory, RunIdentity
+from trickster_engine.runs import RunDirectory, RunIdentity, pieces
 from trickster_engine.training.recorder import Watcher
 
 #: Event kind -> the fields that become curves.
@@ -20,6 +26,9 @@ CURVES = {
 
 class Tracker(Watcher, Protocol):
     """A watcher that has files of its own to close."""
+
+    def go_on_from(self, step: int, *, measured: bool) -> None:
+        """Before `ready`: the run goes on after so many updates, `measured` where their evaluation is told already."""
 
     def close(self) -> None:
         """Write out what is left."""
@@ -48,11 +57,23 @@ class TensorBoardTracker:
 
         self._make_writer: Any = SummaryWriter
         self._writer: Any = None
+        self._from: tuple[int, bool] | None = None
+
+    def go_on_from(self, step: int, *, measured: bool) -> None:
+        """Have what was written of later steps hidden."""
+        self._from = step, measured
 
     def ready(self, run: RunDirectory, plan: Plan, identity: RunIdentity) -> None:
         """Open the log and note the config."""
-        self._writer = self._make_writer(str(run.path / "tensorboard"))
-        self._writer.add_text("config", f"```yaml\n{run.config_path.read_text(encoding='utf-8')}\n```")
+        step, measured = self._from or (0, False)
+        purged = None if self._from is None else step + measured
+        self._writer = self._make_writer(str(run.path / "tensorboard"), purge_step=purged)
+        if purged == step:  # hidden with the evaluation that is made up for
+            for event in told_events(run.events_path, step, measured=False):
+                if event_step(event) == step:
+                    self.event(event)
+        text = run.config_path.read_text(encoding="utf-8")
+        self._writer.add_text("config", f"```yaml\n{text}\n```", purged or 0)
 
     def event(self, event: Event) -> None:
         """Add an event's figures to their curves."""
@@ -70,19 +91,39 @@ class TensorBoardTracker:
 
 
 class WandbTracker:
-    """Writes `<run>/wandb` offline; `wandb sync` uploads it if and when the person wants that."""
+    """Writes `<run>/wandb` offline; `wandb sync` uploads it if and when the person wants that.
+
+    W&B has a run overwritten by a later log under the same id, so the newest one holds the whole curve.
+    """
 
     def __init__(self) -> None:
         import wandb
 
         self._wandb: Any = wandb
         self._run: Any = None
+        self._from: tuple[int, bool] | None = None
+
+    def go_on_from(self, step: int, *, measured: bool) -> None:
+        """Have the curve up to here told again, in the log that replaces the one before."""
+        self._from = step, measured
 
     def ready(self, run: RunDirectory, plan: Plan, identity: RunIdentity) -> None:
         """Open the offline log and note the config."""
+        before = list((run.path / "wandb").glob(f"{_OFFLINE}*"))
         self._run = self._wandb.init(
-            mode="offline", project="trickster", name=run.id, dir=str(run.path), config=asdict(plan)
+            mode="offline",
+            project="trickster",
+            name=run.id,
+            id=identity.uid or None,
+            dir=str(run.path),
+            config=asdict(plan),
         )
+        if self._from is not None:
+            step, measured = self._from
+            for event in told_events(run.events_path, step, measured=measured):
+                self.event(event)
+            for folder in before:
+                folder.rename(folder.with_name(f"replaced-{folder.name}"))  # `wandb sync` leaves it alone
 
     def event(self, event: Event) -> None:
         """Add an event's figures to their curves."""
@@ -93,6 +134,28 @@ class WandbTracker:
         """Write out what is left."""
         if self._run is not None:
             self._run.finish()
+
+
+_OFFLINE = "offline-run-"
+
+
+def told_events(path: Path, step: int, *, measured: bool) -> Iterator[Event]:
+    """The events of a run's curves up to a step, each once, in order; without the evaluation there unless `measured`.
+
+    Where a run went on from an earlier step than it had come to, what it had told of later ones does not count.
+    """
+    told: list[Event] = []
+    for piece in pieces(path):
+        for event in piece.events:
+            if event["kind"] == "status":
+                while told and event_step(told[-1]) > event["step"]:
+                    told.pop()
+            elif event["kind"] in CURVES:
+                told.append(event)
+    last: dict[tuple[str, int], Event] = {(event["kind"], event_step(event)): event for event in told}
+    for (kind, at), event in sorted(last.items(), key=lambda item: item[0][1]):
+        if at < step or (at == step and (measured or kind == "step")):
+            yield event
 
 
 def figures(event: Event) -> dict[str, float]:

@@ -9,8 +9,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from trickster_engine.config.canonical import Change, Values, fixed_changes, parse_values, plan_from, values_of
+from trickster_engine.config.canonical import Values, parse_values, plan_from, values_of
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.resumable import Change, fixed_changes
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import read_text
 from trickster_engine.model.huggingface import read_model_config
@@ -37,23 +38,13 @@ def require_unchanged(before: Values, plan: Plan, config_path: Path) -> None:
     """Raise TricksterError `fixed-for-the-run` where a run would go on as another one."""
     changes = fixed_changes(before, values_of(plan))
     if changes:
+        why = " ".join(dict.fromkeys(change.why_not for change in changes))
         raise TricksterError(
             "fixed-for-the-run",
-            f"In {config_path} {_listed(changes)}. That cannot change in the middle of a run: its weights, its text "
-            "and what its optimizer remembers belong together.",
+            f"In {config_path} {_listed(changes)}. That cannot change in the middle of a run. {why}",
             f"Go on with the value of before ({_old_values(changes)}), or start a new run for another model, another "
             "text or another way of learning.",
         )
-
-
-def fixed_for_the_run(key: str) -> TricksterError:
-    """The error for a key that `resume` is told to change and cannot."""
-    return TricksterError(
-        "fixed-for-the-run",
-        f"{key} cannot change in the middle of a run: its weights, its text and what its optimizer remembers belong "
-        "together.",
-        "Start a new run for another model, another text or another optimizer.",
-    )
 
 
 def plan_as_trained(folder: Path, plan: Plan) -> tuple[Plan, str | None]:

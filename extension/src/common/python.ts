@@ -189,7 +189,7 @@ export class Interpreters implements vscode.Disposable {
 
   /** What a person should know of the setting `trickster.interpreter`: why it is not used, and what is instead. */
   async problemWithSetting(): Promise<string | undefined> {
-    const named = fromSetting();
+    const named = await fromSetting();
     if (named === undefined) {
       return undefined;
     }
@@ -228,7 +228,7 @@ export class Interpreters implements vscode.Disposable {
         found.set(candidate, source);
       }
     };
-    add(fromSetting(), 'setting');
+    add(await fromSetting(), 'setting');
     if (vscode.workspace.isTrusted) {
       add(await this.fromPythonExtension(), 'pythonExtension');
     }
@@ -294,15 +294,32 @@ export class Interpreters implements vscode.Disposable {
   }
 }
 
-/** The program that `trickster.interpreter` names. In a folder that is not trusted VS Code hides the workspace's value. */
-function fromSetting(): string | undefined {
+/**
+ * The program that `trickster.interpreter` names: a path, one relative to the workspace's folder, or a name on the PATH.
+ * In a folder that is not trusted VS Code hides the workspace's value.
+ */
+async function fromSetting(): Promise<string | undefined> {
   const trimmed = vscode.workspace.getConfiguration('trickster').get<string>('interpreter', '').trim();
+  const folder = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath;
+  const named = trimmed.replace(/^~(?=[/\\]|$)/, os.homedir()).replaceAll('${workspaceFolder}', folder ?? '');
   // The person's own value may still lead into the folder: whatever lies there is not started before it is trusted.
-  if (!trimmed || (!vscode.workspace.isTrusted && trimmed.includes('${workspaceFolder}'))) {
+  const inFolder = trimmed.includes('${workspaceFolder}') || (!path.isAbsolute(named) && /[/\\]/.test(named));
+  if (!trimmed || (!vscode.workspace.isTrusted && inFolder)) {
     return undefined;
   }
-  const folder = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? '';
-  return trimmed.replace(/^~(?=[/\\]|$)/, os.homedir()).replaceAll('${workspaceFolder}', folder);
+  return resolveInterpreter(named, folder);
+}
+
+/** What a setting means: a bare name is looked up on the PATH, a relative path in the workspace's folder. */
+export async function resolveInterpreter(named: string, folder: string | undefined): Promise<string> {
+  if (path.isAbsolute(named)) {
+    return named;
+  }
+  if (!/[/\\]/.test(named)) {
+    const file = process.platform === 'win32' && !/\.exe$/i.test(named) ? `${named}.exe` : named;
+    return (await programsOnPath([file]))[0] ?? named;
+  }
+  return folder === undefined ? named : path.join(folder, named);
 }
 
 /** The part of the Python extension's public API that is used here. */

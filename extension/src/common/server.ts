@@ -269,6 +269,7 @@ export class Server implements vscode.Disposable {
         trusted: vscode.workspace.isTrusted,
         python: this.trainingPython ?? null,
         clientCommands: true,
+        notifications: true,
         images: true,
         calibrate: vscode.workspace.getConfiguration('trickster').get<boolean>('calibrate', true),
         following: this.following(),

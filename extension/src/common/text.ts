@@ -56,7 +56,7 @@ export function ago(unixSeconds: number, now = Date.now() / 1000): string {
   return new Date(unixSeconds * 1000).toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
 }
 
-/** Text with a middle dot for every character that has no look; random weights write many. */
+/** Text with a middle dot for every character that has no look, and LF for every kind of line end. */
 export function printable(text: string): string {
-  return text.replace(/[^\P{C}\n\t]|\uFFFD/gu, '·');
+  return text.replace(/\r\n?/g, '\n').replace(/[^\P{C}\n\t]|\uFFFD/gu, '·');
 }

@@ -55,3 +55,15 @@ export function charactersPerToken({ data }: RunInfo): number {
 export function hasLongTokens(run: RunInfo): boolean {
   return Math.abs(charactersPerToken(run) - 1) > 0.005;
 }
+
+/** What was read of the text a run is trained on, one fact a row: the table that the engine has written down. */
+export function textTable(data: Readonly<Record<string, unknown>>): [string, string][] {
+  const { table } = (data['text'] ?? {}) as { table?: unknown };
+  return Array.isArray(table)
+    ? table.flatMap((row: unknown): [string, string][] =>
+        Array.isArray(row) && typeof row[0] === 'string' && typeof row[1] === 'string'
+          ? [[row[0], row[1]]]
+          : [],
+      )
+    : [];
+}

@@ -1,4 +1,7 @@
-"""Quick fixes. They are worked out anew from the place asked about: some editors do not send diagnostics back."""
+"""Quick fixes, and Train, Stop, Resume and Generate for editors that show no code lenses.
+
+Fixes are worked out anew from the place asked about: some editors do not send diagnostics back.
+"""
 
 from __future__ import annotations
 
@@ -7,45 +10,65 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
-from trickster_engine.config.problems import Edit, Problem
+from trickster_engine.config.fixing import fixed, is_safe, line_edits
+from trickster_engine.config.problems import Edit, Fix, Problem
 from trickster_engine.import_config import quick_fix
+from trickster_server.client import Client
 from trickster_server.documents import Document, path_of
+from trickster_server.features.code_lenses import commands_of
 from trickster_server.features.diagnostics import to_diagnostic
 
 if TYPE_CHECKING:
     from trickster_server.app import TricksterServer
 
 FIX_ALL = "source.fixAll.trickster"
+#: How many fixes are tried before they are called preferred: each costs a check of the whole text.
+_MOST_LOOKED_AT = 10
+_MOST_CHARACTERS = 300_000
+RUN = "trickster"
+"""The kind of the actions that train and the like. It is none of `source`, which some people apply at every save."""
 
 
-def quick_fixes(document: Document, problems: Sequence[Problem], span: types.Range) -> list[types.CodeAction]:
+def quick_fixes(
+    document: Document, problems: Sequence[Problem], span: types.Range, client: Client
+) -> list[types.CodeAction]:
     """Every fix of every problem that touches a range, preferred ones first."""
     wanted = document.columns.range_from_client(span)
     actions: list[types.CodeAction] = []
+    touched: list[tuple[Problem, Fix, bool]] = []
+    own = document.checked.problems
+    by_text = {id(problem) for problem in own}
+    left = min(_MOST_LOOKED_AT, _MOST_CHARACTERS // max(len(document.text), 1))
     for problem in problems:
         # Both ends count: with the cursor right behind a word, its fixes are meant.
         if problem.range.end < wanted.start or problem.range.start > wanted.end:
             continue
         for fix in problem.fixes:
-            actions.append(
-                types.CodeAction(
-                    title=fix.title,
-                    kind=types.CodeActionKind.QuickFix,
-                    diagnostics=[to_diagnostic(problem, document)],
-                    is_preferred=fix.preferred or None,
-                    edit=workspace_edit(document, fix.edits),
-                )
+            preferred = fix.preferred
+            if preferred and id(problem) in by_text:
+                preferred = left > 0 and is_safe(document.text, own, problem, fix)
+                left -= 1
+            touched.append((problem, fix, preferred))
+    for problem, fix, preferred in sorted(touched, key=lambda one: not one[2]):
+        actions.append(
+            types.CodeAction(
+                title=fix.title,
+                kind=types.CodeActionKind.QuickFix,
+                diagnostics=[to_diagnostic(problem, document, client)],
+                is_preferred=(preferred or None) if client.preferred_actions else None,
+                edit=workspace_edit(document, fix.edits),
             )
-    return sorted(actions, key=lambda action: not action.is_preferred)
+        )
+    return actions
 
 
 def fix_all(document: Document, problems: Sequence[Problem]) -> types.CodeAction | None:
-    """One action that applies every fix that is safe to apply without thinking."""
-    edits: list[Edit] = []
-    for problem in problems:
-        safe = next((fix for fix in problem.fixes if fix.preferred), None)
-        if safe is not None and not any(_overlap(one, other) for one in safe.edits for other in edits):
-            edits.extend(safe.edits)
+    """One action that applies every fix that is safe to apply without thinking, until none is left."""
+    own = document.checked.problems
+    by_text = {id(problem) for problem in own}
+    more = [problem for problem in problems if id(problem) not in by_text]
+    after = fixed(document.text, own, more)
+    edits = line_edits(document.text, after)
     if not edits:
         return None
     return types.CodeAction(
@@ -55,7 +78,19 @@ def fix_all(document: Document, problems: Sequence[Problem]) -> types.CodeAction
     )
 
 
-def convert_tt_train(document: Document) -> types.CodeAction | None:
+def run_actions(server: TricksterServer, document: Document) -> list[types.CodeAction]:
+    """What the code lenses offer, for the many editors that show none."""
+    return [
+        types.CodeAction(
+            title=title,
+            kind=f"{RUN}.{command.rpartition('.')[2]}",
+            command=types.Command(title=title, command=command, arguments=arguments),
+        )
+        for title, command, arguments in commands_of(server, document)
+    ]
+
+
+def convert_tt_train(document: Document, client: Client) -> types.CodeAction | None:
     """The action that turns a config of tt-train's into one of ours, where the text is one."""
     fix = quick_fix(document.text, path_of(document.uri))
     if fix is None:
@@ -63,7 +98,7 @@ def convert_tt_train(document: Document) -> types.CodeAction | None:
     return types.CodeAction(
         title=fix.title,
         kind=types.CodeActionKind.QuickFix,
-        is_preferred=fix.preferred or None,
+        is_preferred=(fix.preferred or None) if client.preferred_actions else None,
         edit=workspace_edit(document, fix.edits),
     )
 
@@ -77,14 +112,10 @@ def workspace_edit(document: Document, edits: Sequence[Edit]) -> types.Workspace
     return types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(text_document=identifier, edits=changes)])
 
 
-def _overlap(one: Edit, other: Edit) -> bool:
-    return one.range.start <= other.range.end and other.range.start <= one.range.end
-
-
 def register(server: TricksterServer) -> None:
     """Offer quick fixes."""
 
-    def code_actions(params: types.CodeActionParams) -> list[types.CodeAction] | None:
+    def code_actions(params: types.CodeActionParams) -> list[types.CodeAction] | list[types.Command] | None:
         document = server.documents.config(params.text_document.uri)
         if document is None:
             return None
@@ -94,24 +125,24 @@ def register(server: TricksterServer) -> None:
         ]
 
         def asked_for(kind: str) -> bool:
-            return not only or any(kind == one or kind.startswith(one + ".") for one in only)
+            return not only or any(one in ("", kind) or kind.startswith(one + ".") for one in only)  # "" is every kind
 
-        actions = quick_fixes(document, problems, params.range) if asked_for("quickfix") else []
-        if asked_for("quickfix") and (conversion := convert_tt_train(document)) is not None:
+        client = server.client
+        runs = [] if client.commands else [one for one in run_actions(server, document) if asked_for(str(one.kind))]
+        if not client.action_literals:  # such a client knows commands, and no edits
+            return [one.command for one in runs if one.command is not None]
+        actions = quick_fixes(document, problems, params.range, client) if asked_for("quickfix") else []
+        if asked_for("quickfix") and (conversion := convert_tt_train(document, client)) is not None:
             actions.insert(0, conversion)
         # Only where it is asked for by name: it has nothing to do with the place of the cursor.
-        if only and asked_for(FIX_ALL) and (everything := fix_all(document, problems)) is not None:
+        if only and "" not in only and asked_for(FIX_ALL) and (everything := fix_all(document, problems)) is not None:
             actions.append(everything)
-        changes_only = not _takes_document_changes(server)
-        return [_as_plain_changes(action, document) for action in actions] if changes_only else actions
+        if not client.document_changes:
+            actions = [_as_plain_changes(action, document) for action in actions]
+        return actions + runs
 
-    options = types.CodeActionOptions(code_action_kinds=[types.CodeActionKind.QuickFix, FIX_ALL])
+    options = types.CodeActionOptions(code_action_kinds=[types.CodeActionKind.QuickFix, FIX_ALL, RUN])
     server.feature(types.TEXT_DOCUMENT_CODE_ACTION, options)(code_actions)
-
-
-def _takes_document_changes(server: TricksterServer) -> bool:
-    workspace = server.client_capabilities.workspace
-    return bool(workspace and workspace.workspace_edit and workspace.workspace_edit.document_changes)
 
 
 def _as_plain_changes(action: types.CodeAction, document: Document) -> types.CodeAction:

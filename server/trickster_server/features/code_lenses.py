@@ -61,13 +61,16 @@ def _title(icon: str, words: str, client_commands: bool) -> str:
 def lenses_of(server: TricksterServer, document: Document) -> list[types.CodeLens]:
     """The lenses of a config."""
     where = document.columns.range_to_client(lens_line(document))
-    facts = training_facts(server, document)
     return [
         types.CodeLens(range=where, command=types.Command(title=title, command=command, arguments=arguments))
-        for title, command, arguments in lenses(
-            document, runs_of(server, document), facts, server.options.client_commands
-        )
+        for title, command, arguments in commands_of(server, document)
     ]
+
+
+def commands_of(server: TricksterServer, document: Document) -> list[tuple[str, str, list[object]]]:
+    """(title, command, arguments) of what can be done with a config now."""
+    facts = training_facts(server, document)
+    return lenses(document, runs_of(server, document), facts, server.options.client_commands)
 
 
 def runs_of(server: TricksterServer, document: Document) -> list[FollowedRun]:

@@ -11,13 +11,12 @@ from trickster_engine.config.keys import SECTIONS, Key, Section
 from trickster_engine.config.places import Place
 from trickster_engine.config.presets import preset_names, preset_text
 from trickster_engine.config.scalars import as_yaml
+from trickster_server.client import Client
 from trickster_server.documents import Document
 from trickster_server.explain import default_text, key_text, section_text, value_text
 
 if TYPE_CHECKING:
     from trickster_server.app import TricksterServer
-
-_MARKDOWN = types.MarkupKind.Markdown
 
 
 def complete(document: Document, position: types.Position) -> list[types.CompletionItem]:
@@ -45,18 +44,16 @@ def _item(
     kind: types.CompletionItemKind,
     detail: str | None,
     documentation: str,
-    *,
-    snippet: bool = False,
 ) -> types.CompletionItem:
     return types.CompletionItem(
         label=label,
         kind=kind,
         detail=detail,
-        documentation=types.MarkupContent(_MARKDOWN, documentation) if documentation else None,
+        documentation=documentation or None,
         sort_text=f"{order:04d}",  # in the order of the table, which is the order of importance
         filter_text=label,
         text_edit=types.TextEdit(range=span, new_text=new_text),
-        insert_text_format=types.InsertTextFormat.Snippet if snippet else types.InsertTextFormat.PlainText,
+        insert_text_format=types.InsertTextFormat.PlainText,
     )
 
 
@@ -154,6 +151,15 @@ def _values(key: Key, span: types.Range) -> list[types.CompletionItem]:
     return items
 
 
+def _understood(item: types.CompletionItem, client: Client) -> types.CompletionItem:
+    """An item as this client reads it."""
+    if isinstance(item.documentation, str):
+        item.documentation = client.documentation(item.documentation)
+    if item.kind is not None and int(item.kind) not in client.completion_kinds:
+        item.kind = types.CompletionItemKind.Value
+    return item
+
+
 def register(server: TricksterServer) -> None:
     """Offer completion."""
 
@@ -161,7 +167,8 @@ def register(server: TricksterServer) -> None:
         document = server.documents.config(params.text_document.uri)
         if document is None:
             return None
-        return types.CompletionList(is_incomplete=False, items=complete(document, params.position))
+        items = [_understood(item, server.client) for item in complete(document, params.position)]
+        return types.CompletionList(is_incomplete=False, items=items)
 
     options = types.CompletionOptions(trigger_characters=[":", " "], resolve_provider=False)
     server.feature(types.TEXT_DOCUMENT_COMPLETION, options)(completion)

@@ -1,7 +1,8 @@
 """Problems of a config, pushed to the client or pulled by it.
 
 What the text alone says is known at once. What the machine says (is the corpus here, does the model fit) is looked up
-beside the loop and shown when it is there, as hints.
+beside the loop and shown when it is there, as hints. A client that pulls and cannot be asked to pull again is answered
+when both are known; what the machine says later is pushed to it, until it pulls again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from lsprotocol import types
 
 from trickster_engine.config.problems import Problem, Severity
+from trickster_server.client import Client
 from trickster_server.documents import Document
 from trickster_server.machine_docs import MACHINE_DOCS
 from trickster_server.runs.interpreter import ENGINE_FOLDER
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from trickster_server.app import TricksterServer
 
 SOURCE = "trickster"
+LONGEST_WAIT = 3.0
+"""Seconds that such a client's pull waits for what the machine says, at most."""
 _DOCS = ENGINE_FOLDER / "docs"
 _PAGES = {name: (_DOCS / name).as_uri() for name in ("problems.md", "machine.md") if (_DOCS / name).is_file()}
 """The pages that explain the codes, where they have come along."""
@@ -33,8 +37,8 @@ _SEVERITIES: dict[Severity, types.DiagnosticSeverity] = {
 }
 
 
-def to_diagnostic(problem: Problem, document: Document) -> types.Diagnostic:
-    """A problem in the protocol's form."""
+def to_diagnostic(problem: Problem, document: Document, client: Client) -> types.Diagnostic:
+    """A problem in the protocol's form, with the parts that the client understands."""
     columns = document.columns
     related = [
         types.DiagnosticRelatedInformation(
@@ -47,9 +51,9 @@ def to_diagnostic(problem: Problem, document: Document) -> types.Diagnostic:
         message=problem.message,
         severity=_SEVERITIES[problem.severity],
         code=problem.code,
-        code_description=_explanation(problem.code),
+        code_description=_explanation(problem.code) if client.explained_codes else None,
         source=SOURCE,
-        related_information=related or None,
+        related_information=(related or None) if client.related_information else None,
     )
 
 
@@ -65,6 +69,8 @@ class Diagnostics:
         self._server = server
         self._waiting: dict[str, asyncio.TimerHandle] = {}
         self._published: set[str] = set()
+        self._answered: dict[str, list[types.Diagnostic]] = {}
+        """What clients that cannot be asked to pull again were last told of each text."""
 
     # ---- what happens -----------------------------------------------------------------------------------------------
 
@@ -73,7 +79,7 @@ class Diagnostics:
         waiting = self._waiting.pop(document.uri, None)
         if waiting is not None:
             waiting.cancel()
-        if self._client_pulls():
+        if self._server.client.pulls:
             return
         if at_once:
             self._publish_current(document.uri)
@@ -86,16 +92,17 @@ class Diagnostics:
         waiting = self._waiting.pop(uri, None)
         if waiting is not None:
             waiting.cancel()
-        if uri in self._published:
-            self._published.discard(uri)
-            self._server.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri=uri, diagnostics=[]))
+        self._answered.pop(uri, None)
+        self._withdraw(uri)
 
     def environment_changed(self) -> None:
         """The machine may say something else now."""
-        if self._client_pulls():
-            workspace = self._server.client_capabilities.workspace
-            if workspace and workspace.diagnostics and workspace.diagnostics.refresh_support:
-                self._server.workspace_diagnostic_refresh(None)
+        if self._server.client.refreshes_diagnostics:
+            self._server.workspace_diagnostic_refresh(None)
+            return
+        if self._server.client.pulls:
+            for uri, told in self._answered.items():
+                self._push_news(uri, told)
             return
         for document in self._server.documents.configs():
             if document.uri not in self._waiting:
@@ -108,20 +115,47 @@ class Diagnostics:
         if not document.is_config:
             return []
         found = [*document.checked.problems, *self._server.environment.problems(document)]
-        return [to_diagnostic(problem, document) for problem in found]
+        return [to_diagnostic(problem, document, self._server.client) for problem in found]
 
-    def pull(self, params: types.DocumentDiagnosticParams) -> types.DocumentDiagnosticReport:
+    async def pull(self, params: types.DocumentDiagnosticParams) -> types.DocumentDiagnosticReport:
         """Answer a client that asks by itself."""
-        document = self._server.documents.get(params.text_document.uri)
+        uri = params.text_document.uri
+        document = self._server.documents.get(uri)
+        again = self._server.client.refreshes_diagnostics
+        if document is not None and document.is_config and not again:
+            await self._server.environment.looked(document, LONGEST_WAIT)
+            document = self._server.documents.get(uri)
         found = self.problems(document) if document is not None else []
+        if document is not None and not again:
+            self._answered[uri] = found
+            self._withdraw(uri)
         result_id = hashlib.sha256(self._server.protocol.to_json(found).encode("ascii")).hexdigest()[:16]
         if params.previous_result_id == result_id:
             return types.RelatedUnchangedDocumentDiagnosticReport(result_id=result_id)
         return types.RelatedFullDocumentDiagnosticReport(items=found, result_id=result_id)
 
-    def _client_pulls(self) -> bool:
-        text_document = self._server.client_capabilities.text_document
-        return text_document is not None and text_document.diagnostic is not None
+    def _push_news(self, uri: str, told: list[types.Diagnostic]) -> None:
+        """Push what has come since a text's last pull, and nothing that the client shows already."""
+        document = self._server.documents.get(uri)
+        known = {(one.code, one.message) for one in told}
+        found = self.problems(document) if document is not None else []
+        news = [one for one in found if (one.code, one.message) not in known]
+        if not news:
+            self._withdraw(uri)
+            return
+        self._published.add(uri)
+        self._send(uri, news, document)
+
+    def _withdraw(self, uri: str) -> None:
+        if uri in self._published:
+            self._published.discard(uri)
+            self._send(uri, [], None)
+
+    def _send(self, uri: str, found: list[types.Diagnostic], document: Document | None) -> None:
+        version = document.version if document is not None and self._server.client.diagnostic_versions else None
+        self._server.text_document_publish_diagnostics(
+            types.PublishDiagnosticsParams(uri=uri, diagnostics=found, version=version)
+        )
 
     def _publish_current(self, uri: str) -> None:
         self._waiting.pop(uri, None)
@@ -135,16 +169,14 @@ class Diagnostics:
             self._published.add(uri)
         else:
             self._published.discard(uri)
-        self._server.text_document_publish_diagnostics(
-            types.PublishDiagnosticsParams(uri=uri, diagnostics=found, version=document.version)
-        )
+        self._send(uri, found, document)
 
 
 def register(server: TricksterServer) -> None:
     """Offer diagnostics to clients that ask for them; to the others they are sent."""
     options = types.DiagnosticOptions(identifier=SOURCE, inter_file_dependencies=False, workspace_diagnostics=False)
 
-    def pull(params: types.DocumentDiagnosticParams) -> types.DocumentDiagnosticReport:
-        return server.diagnostics.pull(params)
+    async def pull(params: types.DocumentDiagnosticParams) -> types.DocumentDiagnosticReport:
+        return await server.diagnostics.pull(params)
 
     server.feature(types.TEXT_DOCUMENT_DIAGNOSTIC, options)(pull)

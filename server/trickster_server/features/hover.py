@@ -61,12 +61,13 @@ def hover_at(server: TricksterServer, document: Document, position: types.Positi
     if located is None:
         return None
     corpus = server.environment.corpus(document)
-    context = tables.Context(document.nearest_plan, corpus, server.timing, server.options.images)
+    images = server.options.images and server.client.markdown_hover
+    context = tables.Context(document.nearest_plan, corpus, server.timing, images)
     text = hover_text(document, located, context)
     if text is None:
         return None
     return types.Hover(
-        contents=types.MarkupContent(types.MarkupKind.Markdown, text),
+        contents=server.client.hover(text),
         range=document.columns.range_to_client(located.range),
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
 from trickster_engine.config.yaml_document import Entry, Mapping, Scalar, Sequence
+from trickster_server.client import Client
 from trickster_server.documents import Document
 
 if TYPE_CHECKING:
@@ -54,11 +56,37 @@ def _scalar_kind(scalar: Scalar) -> types.SymbolKind:
     return types.SymbolKind.Null if value is None else types.SymbolKind.String
 
 
+def _understood(symbol: types.DocumentSymbol, client: Client) -> types.DocumentSymbol:
+    """A symbol, with kinds that this client knows."""
+    if int(symbol.kind) not in client.symbol_kinds:
+        symbol.kind = types.SymbolKind.Namespace if symbol.children else types.SymbolKind.String
+    for child in symbol.children or []:
+        _understood(child, client)
+    return symbol
+
+
+def _flat(found: Iterable[types.DocumentSymbol], uri: str, container: str | None) -> Iterator[types.SymbolInformation]:
+    """The outline as a list, for clients that take no tree."""
+    for symbol in found:
+        yield types.SymbolInformation(
+            name=symbol.name,
+            kind=symbol.kind,
+            location=types.Location(uri=uri, range=symbol.range),
+            container_name=container,
+        )
+        yield from _flat(symbol.children or [], uri, symbol.name)
+
+
 def register(server: TricksterServer) -> None:
     """Offer the outline."""
 
-    def document_symbols(params: types.DocumentSymbolParams) -> list[types.DocumentSymbol] | None:
+    def document_symbols(
+        params: types.DocumentSymbolParams,
+    ) -> list[types.DocumentSymbol] | list[types.SymbolInformation] | None:
         document = server.documents.config(params.text_document.uri)
-        return symbols(document) if document is not None else None
+        if document is None:
+            return None
+        found = [_understood(symbol, server.client) for symbol in symbols(document)]
+        return found if server.client.symbol_tree else list(_flat(found, document.uri, None))
 
     server.feature(types.TEXT_DOCUMENT_DOCUMENT_SYMBOL)(document_symbols)

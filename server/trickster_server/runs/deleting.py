@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -235,9 +236,9 @@ def _named_elsewhere(run: RunDirectory) -> list[Path]:
     """The folders outside its directory that a run's files name, where they are there and are no links."""
     identity = run.identity_if_readable()
     plan = plan_of(run) if identity is not None else None
-    if plan is None or identity is None or not isinstance(identity.config_path, str):
+    if plan is None or identity is None:
         return []
-    base = Path(identity.config_path).parent
+    base = run.origin(identity).parent
     given = (plan.output.checkpoint_dir, plan.output.log_dir)
     found = {file_key(path): path for one in given if one for path in [without_dots(path_meant(base, one)) / run.id]}
     return [path for path in found.values() if _is_apart(path, run)]
@@ -293,7 +294,7 @@ _BY_DESCRIPTOR = {os.open, os.unlink, os.rmdir} <= os.supports_dir_fd
 @contextlib.contextmanager
 def _holding(root: Path, below: PurePath) -> Iterator[tuple[Path, int | None]]:
     """A folder below `root` and its descriptor, so that nobody can put a link in its place. Raises OSError."""
-    if not _BY_DESCRIPTOR:
+    if sys.platform == "win32" or not _BY_DESCRIPTOR:
         for folder in [root, *(root / one for one in (*reversed(below.parents), below))]:
             if not stat.S_ISDIR(folder.lstat().st_mode) or _is_junction(folder):
                 raise NotADirectoryError(f"{folder} is a link, not a folder")

@@ -50,6 +50,7 @@ class Identified(NamedTuple):
 
     stamp: tuple[int, ...] | None = None
     identity: RunIdentity | None = None
+    config_path: str | None = None
     config_file: str | None = None
 
 
@@ -292,8 +293,8 @@ class FollowedRun:
         identity = self.directory.identity_if_readable()
         if identity is None:
             return self._identified
-        given = identity.config_path
-        return Identified(stamp, identity, file_key(given) if isinstance(given, str) else None)
+        origin = str(self.directory.origin(identity))
+        return Identified(stamp, identity, origin, file_key(origin))
 
     def _plan(self, check: bool) -> Planned:
         """What `config.yaml` plans, read again only where it is another file; a resume may have changed it."""
@@ -376,7 +377,7 @@ class FollowedRun:
             run_id=self.run_id,
             name=self.directory.path.name,
             run_directory=str(self.directory.path),
-            config_path=identity.config_path if identity else None,
+            config_path=self._identified.config_path,
             state=self.state,
             live=self.live,
             created=self.created,

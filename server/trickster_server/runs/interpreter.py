@@ -7,11 +7,12 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import trickster_engine
-from trickster_engine.programs import absolute_folders, safe_environment
+from trickster_engine.programs import absolute_folders, find_program, safe_environment
 from trickster_server.protocol import ErrorCode
 from trickster_server.rpc import RequestError
 
@@ -63,11 +64,17 @@ class Interpreters:
     def __init__(self) -> None:
         self.chosen: str | None = None
         """The one the person has chosen; None: the server's own."""
+        self.folders: Callable[[], Iterable[Path]] = tuple
+        """Where a path that is not absolute is looked for: the folders of the workspace."""
         self._known: dict[str, Interpreter] = {}
 
     def path(self, named: str | None) -> str:
-        """The interpreter to use: the one named in the request, else the chosen one, else the server's own."""
-        return named or self.chosen or sys.executable
+        """The interpreter to use: the one named in the request, else the chosen one, else the server's own.
+
+        A bare name is looked for in the PATH, a relative path below the folders of the workspace.
+        """
+        given = named or self.chosen
+        return resolved(given, self.folders()) if given else sys.executable
 
     async def able_to_train(self, named: str | None) -> str:
         """The interpreter to use, after making sure that it starts and has torch.
@@ -91,6 +98,18 @@ class Interpreters:
                 {"python": path, "missing": list(interpreter.missing), "errorCode": "torch-missing"},
             )
         return path
+
+
+def resolved(named: str, folders: Iterable[Path]) -> str:
+    """The program that a setting means; as it was given where nothing of that name is there."""
+    path = Path(named).expanduser() if named.startswith("~") else Path(named)
+    if path.is_absolute():
+        return str(path)
+    if len(path.parts) == 1 and named == path.name:
+        return find_program(named.removesuffix(".exe") if sys.platform == "win32" else named) or named
+    # The name is kept as it is: a link in a virtual environment is what makes it one.
+    candidates = [folder / path for folder in folders]
+    return str(next((one for one in candidates if one.is_file()), candidates[0] if candidates else path))
 
 
 async def ask(path: str) -> Interpreter:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from trickster_engine.runs import EVENTS_FILE, RunDirectory, is_run_directory, read_piece
 from trickster_engine.runs.events import left_out_words
+from trickster_server.documents import path_of
 from trickster_server.paths import without_dots
 from trickster_server.protocol import EventParams, RunInfo, RunsChangedParams
 from trickster_server.runs.followed import READ_AT_ONCE, TAIL, FollowedRun, Planned, Reading
@@ -176,11 +177,31 @@ class RunRegistry:
         return list(self._runs.values())
 
     def find(self, run_id: str) -> FollowedRun | None:
-        """A run by its name in messages, or by its directory's name where only one has it."""
-        if (run := self._runs.get(run_id)) is not None:
-            return run
-        named = [run for run in self._runs.values() if run.directory.path.name == run_id]
-        return named[0] if len(named) == 1 else None
+        """A run by whatever names it, where only one is meant."""
+        found = self.named(run_id)
+        return found[0] if len(found) == 1 else None
+
+    def named(self, name: str) -> list[FollowedRun]:
+        """The runs that a name means: its name in messages, an address, a path, or the name of its directory.
+
+        A path that is not absolute is below a folder of the workspace.
+        """
+        if (run := self._runs.get(name)) is not None:
+            return [run]
+        given = path_of(name) or Path(name)
+        if "\0" in name or not given.name:
+            return []
+        places = [given] if given.is_absolute() else [folder / given for folder in self._workspace]
+        exact = {str(without_dots(place)) for place in places}
+        if found := [run for run in self._runs.values() if run.run_id in exact]:
+            return found
+        if given.is_absolute() or len(given.parts) > 1:
+            return []
+        return [run for run in self._runs.values() if run.directory.path.name == given.name]
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file is in a run's directory."""
+        return any(str(parent) in self._runs for parent in path.parents)
 
     async def in_thread(self, work: Callable[[], object]) -> object:
         """Do something with the files of runs, in the thread that is there for it."""

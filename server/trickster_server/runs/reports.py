@@ -6,7 +6,8 @@ import json
 import math
 from typing import Any
 
-from trickster_engine.printable import printable
+from trickster_engine.data.facts import markdown_table
+from trickster_engine.printable import printable, printable_text
 from trickster_engine.report.names import has_long_tokens, predictors
 
 
@@ -20,11 +21,20 @@ def report(command: str, data: Any, text: str) -> str:
 
 def _fenced(text: str) -> str:
     """Text as it is, without the control characters that noise is full of."""
-    shown = printable(text)
+    shown = printable_text(text)
     fence = "```"
     while fence in shown:
         fence += "`"
     return f"{fence}text\n{shown.rstrip()}\n{fence}"
+
+
+def _inline(text: str) -> str:
+    """Text in a line, as it is: nothing in it is read as Markdown."""
+    shown = " ".join(printable(text).split())
+    fence = "`"
+    while fence in shown:
+        fence += "`"
+    return f"{fence} {shown} {fence}"
 
 
 def _compare(data: Any) -> str:
@@ -47,7 +57,7 @@ def _compare(data: Any) -> str:
         rows.append(f"| {name} | {one['real_word_share']:.1%} | {one['longest_copied_run']} |")
     blocks += ["## Words and copies", about, "\n".join(rows)]
     if copied := data["texts"].get("this model", {}).get("copied"):
-        blocks.append(f"The model's longest copy from the training text: {copied!r}.")
+        blocks.append(f"The model's longest copy from the training text: {_inline(copied)}.")
     return "\n\n".join(blocks) + "\n"
 
 
@@ -86,9 +96,13 @@ def _inspect(data: Any) -> str:
 
 
 def _prepare(data: Any) -> str:
-    title = f"# {data['name']}"
+    title = f"# {_inline(data['name'])}"
     train, val = data["train_tokens"], data["val_tokens"]
     blocks = [title, f"{train:,} tokens to train on, {val:,} held out."]
+    if text := data.get("text"):
+        blocks.append(markdown_table(text["table"]))
+    for one in data.get("findings", []):
+        blocks.append(f"**{one['severity'].capitalize()}**: {one['message']} {one['advice']}")
     baselines = data.get("baselines")
     if isinstance(baselines, dict):
         baselines = [{"name": name, "nats": nats} for name, nats in baselines.items()]

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,8 @@ _BEGIN_SECONDS = 8.0
 """How long it is waited, from its first sign of life, until a run begins to train."""
 _STOP_SECONDS = 600.0
 _POLL = 0.05
+_NAMED = 8
+"""How many runs an error names at most."""
 
 
 class RunService:
@@ -83,6 +85,8 @@ class RunService:
         self._workers: dict[str, GenerationWorker] = {}
         self._launching = asyncio.Lock()
         self._prepared: set[tuple[str, object]] = set()
+        self._starting: dict[tuple[object, ...], asyncio.Task[RunStarted]] = {}
+        self._started: dict[tuple[object, ...], RunStarted] = {}
 
     async def close(self) -> None:
         """End what must not outlive the server. Training goes on."""
@@ -113,9 +117,34 @@ class RunService:
     # ---- training ---------------------------------------------------------------------------------------------------
 
     async def start_run(self, params: StartRunParams) -> RunStarted:
-        """Train a config."""
-        path = self._config_path(params.config_uri)
+        """Train a config. Asked again before the first step, it is the same run: an impatient second press."""
+        path = await self._config_path(params.config_uri)
         text = await self._config_text(path)
+        file = await asyncio.get_running_loop().run_in_executor(None, file_key, path)
+        pressed = (file, text, str(sorted(params.overrides.items())), params.python)
+        before = self._started.get(pressed)
+        run = self._server.registry.find(before.run_id) if before is not None else None
+        if before is not None and run is not None and run.beginning:
+            return before
+        self._started[pressed] = started = await self._once(pressed, lambda: self._start(params, path, text))
+        return started
+
+    async def _once(
+        self, pressed: tuple[object, ...], start: Callable[[], Coroutine[Any, Any, RunStarted]]
+    ) -> RunStarted:
+        """Start something, or wait with those who have asked for the same. It goes on where a request is cancelled."""
+        task = self._starting.get(pressed)
+        if task is None:
+            task = self._starting[pressed] = asyncio.get_running_loop().create_task(start())
+            task.add_done_callback(lambda done: self._start_done(pressed, done))
+        return await asyncio.shield(task)
+
+    def _start_done(self, pressed: tuple[object, ...], task: asyncio.Task[RunStarted]) -> None:
+        self._starting.pop(pressed, None)
+        if not task.cancelled():
+            task.exception()  # whoever still waits for it is told
+
+    async def _start(self, params: StartRunParams, path: Path, text: str) -> RunStarted:
         plan = check(text, path.parent).plan
         if plan is None and not params.overrides:
             raise RequestError(
@@ -132,6 +161,9 @@ class RunService:
     async def resume_run(self, params: ResumeRunParams) -> RunStarted:
         """Go on with a run."""
         run = await self._run(params.run_id)
+        return await self._once(("resume", run.run_id, params.python), lambda: self._resume(params, run))
+
+    async def _resume(self, params: ResumeRunParams, run: FollowedRun) -> RunStarted:
         if run.live:
             raise RequestError(ErrorCode.RUN_IS_LIVE, f"{run.directory.path.name} is being trained already.")
         python = await self._server.interpreters.able_to_train(params.python)
@@ -301,7 +333,7 @@ class RunService:
 
     async def inspect(self, params: InspectParams) -> InspectResult:
         """A config's model before training."""
-        path = self._config_path(params.config_uri)
+        path = await self._config_path(params.config_uri)
         plan = check(await self._config_text(path), path.parent).plan
         text, data = await self._both(
             "Inspecting the model", ["inspect", str(path)], params.python, params.work_done_token
@@ -310,7 +342,7 @@ class RunService:
 
     async def prepare(self, params: PrepareParams) -> PrepareResult:
         """Fetch and encode a config's corpus."""
-        path = self._config_path(params.config_uri)
+        path = await self._config_path(params.config_uri)
         result = PrepareResult(
             *await self._both("Preparing the text", ["prepare", str(path)], params.python, params.work_done_token)
         )
@@ -366,15 +398,36 @@ class RunService:
 
     async def _run(self, run_id: str) -> FollowedRun:
         await self._server.registry.ready()
-        run = self._server.registry.find(run_id)
-        if run is None:
-            raise RequestError(ErrorCode.UNKNOWN_RUN, f"There is no run {run_id} in this workspace.")
-        return run
+        found = self._server.registry.named(run_id)
+        if len(found) > 1:
+            paths = ", ".join(sorted(run.run_id for run in found))
+            raise RequestError(
+                ErrorCode.UNKNOWN_RUN, f"Several runs are called {run_id}: {paths}. Name one by its path."
+            )
+        if not found:
+            raise RequestError(
+                ErrorCode.UNKNOWN_RUN, f"There is no run {run_id} in this workspace.{self._known_runs()}"
+            )
+        return found[0]
 
-    def _config_path(self, uri: str) -> Path:
+    def _known_runs(self) -> str:
+        names = sorted({run.directory.path.name for run in self._server.registry.runs()})
+        if not names:
+            return " It has none."
+        return f" It has {', '.join(names[:_NAMED])}{' and others' if len(names) > _NAMED else ''}."
+
+    async def _config_path(self, uri: str) -> Path:
+        """The file behind an address, or behind a path: one that is not absolute is below a folder of the workspace."""
         path = path_of(uri)
-        if path is None and "://" not in uri and Path(uri).is_absolute():
-            path = Path(uri)
+        if path is None and "://" not in uri and uri.strip() and "\0" not in uri:
+            named = Path(uri).expanduser() if uri.startswith("~") else Path(uri)
+            places = [named] if named.is_absolute() else [folder / named for folder in self._server.folders()]
+            there = await asyncio.get_running_loop().run_in_executor(
+                None, lambda: [one for one in places if one.is_file()]
+            )
+            if not there and places:
+                raise RequestError(ErrorCode.CONFIG_HAS_ERRORS, f"Cannot read {places[0]}: there is no such file.")
+            path = there[0] if there else None
         if path is None:
             raise RequestError(ErrorCode.CONFIG_HAS_ERRORS, f"{uri} is not a file on this machine. Save it first.")
         return path

@@ -262,13 +262,14 @@ def small(folder: Path, text: str, **training: int) -> str:
 
 
 def test_a_diary_is_too_little_to_learn_writing_from(tmp_path: Path) -> None:
-    """184 characters; 18.4 of them are held out, so 165 are read 1,500 x 16 x 128 / 165 times."""
-    said = small(tmp_path, "é" * 184)
-    assert "has only 184 characters" in said
-    said = small(tmp_path, "x" * 184)
-    assert "18,618 times, with 5,369 parameters for each of the characters" in said
-    assert "held-out 19 bytes are less than one sequence of 128" in said
-    assert "About 90,000 characters would do for this run" in said
+    """Where 165 characters are left to train on, they are read 1,500 x 16 x 128 / 165 times."""
+    config = set_values(preset_text("pico"), {"data_config.corpus": "diary.txt", "data_config.val_fraction": "0.45"})
+    (tmp_path / "diary.txt").write_text("é" * 184, encoding="utf-8")
+    (problem,) = problems_of(config, "corpus-small", tmp_path)
+    assert "has only 184 characters" in problem.message
+    (tmp_path / "diary.txt").write_text("x" * 300, encoding="utf-8")  # 135 held out, 165 to train on
+    (problem,) = problems_of(config, "corpus-small", tmp_path)
+    assert "18,618 times, with 5,369 parameters for each of the characters" in problem.message
 
 
 def test_what_would_do_does(tmp_path: Path) -> None:
@@ -279,8 +280,59 @@ def test_what_would_do_does(tmp_path: Path) -> None:
 def test_a_small_text_that_is_not_read_often_is_no_matter_where_it_can_be_measured(tmp_path: Path) -> None:
     assert small(tmp_path, "x" * 9_000, max_steps=100, warmup_steps=10) == ""
     assert small(tmp_path, "x" * 9_000) != ""
-    little = small(tmp_path, "x" * 1_000, max_steps=10, warmup_steps=1)
-    assert "by heart" not in little and "About 2,000 characters would do." in little
+
+
+@pytest.mark.parametrize(
+    ("size", "share"), [(1_000, "0.13"), (1_280, "0.11"), (2_000, None), (1_290, None), (1_281, None)]
+)
+def test_validation_text_holds_one_sequence(tmp_path: Path, size: int, share: str | None) -> None:
+    """Pico's sequences have 128 tokens, and a tenth of the text is for validation."""
+    (tmp_path / "diary.txt").write_text("x" * size)
+    config = set_values(preset_text("pico"), {"data_config.corpus": "diary.txt"})
+    problems = problems_of(config, "validation-too-short", tmp_path)
+    assert bool(problems) == (-(-size // 10) < 129) == (share is not None)
+    if share is not None:
+        assert [fix.title for fix in problems[0].fixes if fix.preferred] == [f"Set val_fraction to {share}"]
+        fixed = set_values(config, {"data_config.val_fraction": share})
+        assert problems_of(fixed, "validation-too-short", tmp_path) == []
+
+
+def test_built_in_text_can_be_too_short_to_measure_on_as_well() -> None:
+    config = set_values(preset_text("pico"), {"data_config.val_fraction": "0.0001"})
+    (problem,) = problems_of(config, "validation-too-short")
+    assert "gives 112 bytes of validation text" in problem.message
+
+
+def test_a_file_is_not_both_trained_and_measured_on(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("x" * 9_000)
+    (tmp_path / "two.txt").write_text("y" * 100)
+    config = set_values(preset_text("pico"), {"data_config.train_data": "one.txt", "data_config.val_data": "./one.txt"})
+    (problem,) = problems_of(config, "validation-in-training", tmp_path)
+    assert problem.severity == "error" and problem.key == "data_config.val_data"
+    config = set_values(config, {"data_config.val_data": "two.txt"})
+    (problem,) = problems_of(config, "validation-too-short", tmp_path)
+    assert "has 100 bytes" in problem.message and [fix.title for fix in problem.fixes] == ["Set max_seq_len to 96"]
+
+
+@pytest.mark.parametrize("name", ["shakespeare", "python"])
+def test_a_folder_or_file_called_like_a_built_in_text_is_pointed_out(tmp_path: Path, name: str) -> None:
+    config = set_values(preset_text("pico"), {"data_config.corpus": name})
+    assert problems_of(config, "corpus-name-built-in", tmp_path) == []
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine.txt").write_text("x" * 90_000)
+    (problem,) = problems_of(config, "corpus-name-built-in", tmp_path)
+    assert "the built-in text" in problem.message and "a folder of that name" in problem.message
+    assert [fix.title for fix in problem.fixes] == [f"Set corpus to ./{name} (the folder beside this config)"]
+    assert problems_of(set_values(config, {"data_config.corpus": f"./{name}"}), "corpus-name-built-in", tmp_path) == []
+
+
+def test_a_folder_without_text_says_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "only").mkdir()
+    for name in ("noending", ".hidden.txt", "photo.png", "empty.txt"):
+        (tmp_path / "only" / name).write_text("" if name == "empty.txt" else "x")
+    (problem,) = problems_of("data_config:\n  corpus: only\n", "corpus-no-text", tmp_path)
+    said = "binary: photo.png; empty: empty.txt; hidden: .hidden.txt; without a text ending: noending."
+    assert said in problem.message
 
 
 def test_the_length_of_a_folder_is_told_in_bytes(tmp_path: Path) -> None:
@@ -307,3 +359,13 @@ def test_the_nano_preset_is_the_lessons_model() -> None:
 def test_an_unknown_preset_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         preset_text("../plan")
+
+
+def test_a_width_for_a_board_is_shared_out_among_the_heads() -> None:
+    text = "model_config:\n  hidden_dim: 330\n  num_heads: 5\ndevice_config:\n  device_type: tt\n"
+    fixes = [fix for problem in check(text).problems for fix in problem.fixes if fix.title.startswith("Set hidden_dim")]
+    assert fixes
+    for fix in fixes:
+        assert not [each for each in check(apply_edits(text, fix.edits)).problems if each.severity == "error"], (
+            fix.title
+        )

@@ -165,7 +165,7 @@ def test_a_key_that_comes_from_elsewhere_is_given_here() -> None:
         ("{max_steps: , }", "{max_steps: , seed: 7 }"),
         ("{max_steps}", "{max_steps, seed: 7}"),
         ("{seed}", "{seed: 7}"),
-        ("{seed: , max_steps: 100}", "{seed:  7, max_steps: 100}"),
+        ("{seed: , max_steps: 100}", "{seed: 7 , max_steps: 100}"),
     ],
 )
 def test_a_key_joins_a_section_between_brackets(before: str, after: str) -> None:
@@ -185,7 +185,7 @@ def test_a_key_joins_a_section_between_brackets(before: str, after: str) -> None
         ("{sampling_config: {top_k: 4, }, }", "{sampling_config: {top_k: 4, temperature: 0.5 }, }"),
         ("{model_config: {num_heads: 4}, }", "{model_config: {num_heads: 4}, sampling_config: {temperature: 0.5} }"),
         ("{sampling_config}", "{sampling_config: {temperature: 0.5}}"),
-        ("{sampling_config: , }", "{sampling_config:  {temperature: 0.5}, }"),
+        ("{sampling_config: , }", "{sampling_config: {temperature: 0.5} , }"),
         ("{sampling_config: null}", "{sampling_config: {temperature: 0.5}}"),
     ],
 )

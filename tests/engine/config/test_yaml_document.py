@@ -6,12 +6,9 @@ import sys
 import time
 
 import pytest
-import yaml
 
-from tests.engine.config.cases import CASES
-from tests.engine.config.support import LESSON
 from trickster_engine.config import Position, Range, apply_edits, check, parse, preset_names, preset_text
-from trickster_engine.config.yaml_nodes import Entry, Mapping, Scalar, Sequence
+from trickster_engine.config.yaml_nodes import Entry, Mapping
 
 
 def _values(text: str) -> dict[str, str]:
@@ -168,33 +165,6 @@ def test_any_line_may_be_broken(name: str) -> None:
             assert result.plan is None, (number, spoiled)
             near = [problem for problem in result.problems if abs(problem.range.start.line - number) <= 1]
             assert near, (number, spoiled, result.problems)
-
-
-# ------------------------------------------------------------------------------------------------- two readers
-
-
-def _shape(node: object) -> object:
-    if isinstance(node, Scalar):
-        return (node.range, node.text, node.plain, node.tag)
-    if isinstance(node, Sequence):
-        return (node.range, [_shape(item) for item in node.items])
-    if isinstance(node, Mapping):
-        return (node.range, [(_shape(entry.key), _shape(entry.value)) for entry in node.entries])
-    return node
-
-
-GOOD = [LESSON, *(preset_text(name) for name in preset_names())]
-
-
-@pytest.mark.skipif(not yaml.__with_libyaml__, reason="this PyYAML was built without libyaml")
-@pytest.mark.parametrize("text", [*GOOD, *(case.text for case in CASES if len(case.text) < 10_000)])
-def test_the_fast_reader_and_the_plain_one_agree(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    fast, fast_codes = parse(text), {problem.code for problem in check(text).problems}
-    monkeypatch.delattr(yaml, "CSafeLoader")
-    plain, plain_codes = parse(text), {problem.code for problem in check(text).problems}
-    assert plain_codes == fast_codes
-    assert _shape(plain.root) == _shape(fast.root)
-    assert [problem.range for problem in plain.problems] == [problem.range for problem in fast.problems]
 
 
 # ------------------------------------------------------------------------------------------------- looking up

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from trickster_engine.config.plan import Plan
+from trickster_engine.data import index as index_module
 from trickster_engine.data import large
 from trickster_engine.data import prepare as prepare_module
 from trickster_engine.data.batches import TrainingBatches, even_portions
@@ -180,7 +181,7 @@ def test_bpe_learns_from_a_bounded_sample_spread_over_the_training_text(
     monkeypatch.setattr(prepare_module, "_BPE_PIECE", 1000)
     train_bpe, seen = prepare_module.train_bpe, []
 
-    def train(pieces: object, vocab_size: int) -> object:
+    def train(pieces: object, vocab_size: int, **_: object) -> object:
         seen.append(list(pieces))  # type: ignore[call-overload]
         return train_bpe(seen[-1], vocab_size)
 
@@ -268,7 +269,7 @@ def test_the_second_call_does_nothing(
 ) -> None:
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
     os.utime(tmp_path / "corpus.txt", (1_600_000_000, 1_600_000_000))
-    monkeypatch.setattr(prepare_module, "_SETTLED_NS", -1)
+    monkeypatch.setattr(index_module, "_SETTLED_NS", -1)
     first = _prepare(plan_for(), tmp_path)
     monkeypatch.setattr(large.LargeText, "scan", lambda *_: pytest.fail("read again"))
     assert _prepare(plan_for(), tmp_path).fingerprint == first.fingerprint

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from trickster_engine.config.plan import Plan
-from trickster_engine.data import prepare as prepare_module
+from trickster_engine.data import index as index_module
 from trickster_engine.data.prepare import prepare
 from trickster_engine.errors import TricksterError
 
@@ -102,7 +102,7 @@ def test_forms_of_the_tokenizer(lesson: Path, plan: Plan, form: str) -> None:
 
 
 def test_the_second_call_does_without_torch(lesson: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare_module, "_SETTLED_NS", -1)
+    monkeypatch.setattr(index_module, "_SETTLED_NS", -1)
     fingerprint = prepare(plan, lesson, progress=False).fingerprint
     script = (
         "import sys, pathlib\n"

@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trickster_engine.config.plan import Plan
+from trickster_engine.data import index as index_module
 from trickster_engine.data import prepare as prepare_module
 from trickster_engine.data.corpus import Corpus
 from trickster_engine.data.dataset import storage_type
@@ -142,7 +143,7 @@ def test_a_large_training_text_is_sampled_evenly(
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
     seen: list[str] = []
 
-    def train(pieces: Iterable[str], vocab_size: int) -> Tokenizer:
+    def train(pieces: Iterable[str], vocab_size: int, **_: object) -> Tokenizer:
         seen.extend(pieces)
         return train_bpe(seen, vocab_size)
 
@@ -197,7 +198,7 @@ def test_half_of_a_split_is_an_error(plan_for: MakePlan, tmp_path: Path) -> None
 def test_the_second_call_reads_nothing(
     plan_for: MakePlan, tmp_path: Path, prose: str, no_reading: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_module, "_SETTLED_NS", -1)
+    monkeypatch.setattr(index_module, "_SETTLED_NS", -1)
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
     first = _prepare(plan_for(tokenizer="char"), tmp_path)
     no_reading()
@@ -290,7 +291,7 @@ def test_a_damaged_dataset_is_made_anew(
 def test_a_damaged_index_costs_only_time(
     plan_for: MakePlan, tmp_path: Path, prose: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_module, "_SETTLED_NS", -1)
+    monkeypatch.setattr(index_module, "_SETTLED_NS", -1)
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
     first = _prepare(plan_for(), tmp_path)
     (index,) = (cache / "index").iterdir()
@@ -425,7 +426,7 @@ print(kills, len(list((cache / 'datasets').glob('.building-*'))))
 def test_killed_at_every_step_nothing_half_made_is_ever_found(tmp_path: Path, prose: str) -> None:
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
     os.utime(tmp_path / "corpus.txt", LONG_AGO)
-    indexed_at_once = "import trickster_engine.data.prepare as module; module._SETTLED_NS = -1"
+    indexed_at_once = "import trickster_engine.data.index as module; module._SETTLED_NS = -1"
     child = _child(indexed_at_once + KILLED_AT_EVERY_STEP, tmp_path)
     output, problems = child.communicate(timeout=120)
     assert child.returncode == 0, problems

@@ -171,6 +171,40 @@ def test_transformers_round_trips_the_corpus(any_kind: Tokenizer, prose: str, tm
     assert len(auto) == any_kind.vocab_size
 
 
+@settings(max_examples=40)
+@given(SPACED, st.sampled_from("aé東0- \n"), st.integers(200, 900), SPACED)
+@example("x'", "l", 600, "l")
+def test_long_words_are_cut_alike_by_the_library_and_by_the_stream(
+    bpe: Tokenizer, before: str, letter: str, count: int, after: str
+) -> None:
+    """A text without blanks is one word; no token runs over its 256th character, wherever the stream is cut."""
+    text = before + letter * count + after
+    ids = _library_ids(bpe, text)
+    assert bpe.encode(text).tolist() == ids and bpe.decode(ids) == text
+    pieces = list(cut_safely([text], 300, bpe._cut_in_word))
+    assert "".join(pieces) == text
+    assert [index for piece in pieces for index in _library_ids(bpe, piece)] == ids
+
+
+def test_tokenizers_of_before_are_read_as_they_were(prose: str, tmp_path: Path) -> None:
+    """Earlier ones cut no word. On ordinary text both have the same tokens, so runs go on with what they have."""
+    from tokenizers import Tokenizer as LibraryTokenizer
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    library = LibraryTokenizer(models.BPE())
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    library.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=600, min_frequency=2, show_progress=False, initial_alphabet=alphabet)
+    library.train_from_iterator([prose], trainer)
+    library.save(str(tmp_path / "tokenizer.json"))
+    old, new = load_tokenizer(tmp_path), train_bpe([prose], 600)
+    assert (old.kind, old.digest) == (new.kind, new.digest) == ("bpe", new.digest)
+    assert np.array_equal(old.encode(prose), new.encode(prose))
+    new.save(tmp_path)
+    assert load_tokenizer(tmp_path).kind == "bpe"
+
+
 def test_transformers_round_trips_tiny_shakespeare(shakespeare: str, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 

@@ -16,8 +16,8 @@ from trickster_engine.baselines import ngram_baselines
 from trickster_engine.config import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.data import dataset as dataset_module
+from trickster_engine.data import index as index_module
 from trickster_engine.data import large as large_module
-from trickster_engine.data import prepare as prepare_module
 from trickster_engine.data.prepare import Dataset, prepare
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import RunDirectory, read_events
@@ -74,7 +74,7 @@ def test_a_flipped_bit_anywhere_in_a_cache_is_noticed_or_harmless(
 ) -> None:
     if layout == "shards":
         request.getfixturevalue("sharded")
-    monkeypatch.setattr(prepare_module, "_SETTLED_NS", -1)  # the index is written and used at once
+    monkeypatch.setattr(index_module, "_SETTLED_NS", -1)  # the index is written and used at once
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
     plan = plan_for(tokenizer=tokenizer, vocab_size=300)
     whole = _content(prepare(plan, tmp_path, progress=False))
@@ -97,7 +97,7 @@ def test_an_edited_count_does_not_change_what_is_compared_with(
     plan_for: MakePlan, tmp_path: Path, prose: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each edit once as it is, and once by somebody who takes the sum away or does not know of it."""
-    monkeypatch.setattr(prepare_module, "_SETTLED_NS", -1)
+    monkeypatch.setattr(index_module, "_SETTLED_NS", -1)
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
     plan = plan_for()
     first = prepare(plan, tmp_path, progress=False)
@@ -123,7 +123,7 @@ def test_an_edited_count_does_not_change_what_is_compared_with(
 def test_a_cache_of_before_the_sums_is_read_once_more_and_then_has_them(
     plan_for: MakePlan, tmp_path: Path, prose: str, monkeypatch: pytest.MonkeyPatch, beyond_the_instant: None
 ) -> None:
-    monkeypatch.setattr(prepare_module, "_SETTLED_NS", -1)
+    monkeypatch.setattr(index_module, "_SETTLED_NS", -1)
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
     plan = plan_for()
     first = prepare(plan, tmp_path, progress=False)
@@ -178,7 +178,7 @@ def test_training_on_a_damaged_cache_stops_before_anything_is_saved(
 ) -> None:
     if layout == "shards":
         request.getfixturevalue("sharded")
-    monkeypatch.setattr(prepare_module, "_SETTLED_NS", -1)
+    monkeypatch.setattr(index_module, "_SETTLED_NS", -1)
     config = tiny_config()
 
     def train(name: str) -> RunDirectory:
@@ -239,7 +239,7 @@ def test_the_check_runs_beside_the_steps_and_a_save_waits_for_it(
 def test_a_dataset_that_claims_what_cannot_be_is_none(
     plan_for: MakePlan, tmp_path: Path, prose: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_module, "_SETTLED_NS", -1)
+    monkeypatch.setattr(index_module, "_SETTLED_NS", -1)
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
     plan = plan_for()
     first = prepare(plan, tmp_path, progress=False)
@@ -272,7 +272,7 @@ def test_a_dataset_that_claims_what_cannot_be_is_none(
 def test_a_link_in_the_cache_is_not_followed(
     plan_for: MakePlan, tmp_path: Path, prose: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_module, "_SETTLED_NS", -1)
+    monkeypatch.setattr(index_module, "_SETTLED_NS", -1)
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
     plan = plan_for()
     first = prepare(plan, tmp_path, progress=False)

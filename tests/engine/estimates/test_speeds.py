@@ -8,15 +8,26 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.predictions import RUNS
 from tests.engine.conftest import trickster
 from trickster_engine.bench.calibrate import costs
-from trickster_engine.config import preset_plan
+from trickster_engine.config import check, preset_plan, preset_text, set_values
 from trickster_engine.estimates.calibration import FILE as CALIBRATION
 from trickster_engine.estimates.calibration import Calibration, gradient_work, read_calibrations
 from trickster_engine.estimates.compute import count_compute, tokens_per_step
-from trickster_engine.estimates.speeds import FILE, expected_time, keep_speeds, read_speeds, shape_of, speed_of
+from trickster_engine.estimates.speeds import (
+    CALIBRATED_WITHIN,
+    CARRIED_WITHIN,
+    FILE,
+    expected_time,
+    keep_speeds,
+    read_speeds,
+    shape_of,
+    speed_of,
+)
 
 PICO = preset_plan("pico")
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_same_shape_is_a_measurement() -> None:
@@ -27,11 +38,52 @@ def test_the_same_shape_is_a_measurement() -> None:
 
 
 def test_another_shape_is_an_estimate_by_its_arithmetic() -> None:
-    nano = preset_plan("nano")
-    expected = expected_time(nano, [speed_of(PICO, "cpu", 1e4, "pico-001")])
+    best = preset_plan("best")
+    expected = expected_time(best, [speed_of(PICO, "cpu", 1e4, "pico-001")])
     assert expected is not None and expected.source == "estimated"
     flops = count_compute(PICO).per_step / tokens_per_step(PICO) * 1e4
-    assert expected.seconds == pytest.approx(count_compute(nano).total / flops)
+    assert expected.seconds == pytest.approx(count_compute(best).total / flops)
+    assert expected.as_words() == "estimated, from pico-001, within a factor of 2"
+
+
+TINY = replace(
+    PICO,
+    model=replace(PICO.model, hidden_dim=32, num_layers=1, num_heads=2, num_kv_heads=2, mlp_dim=64, max_seq_len=32),
+    training=replace(PICO.training, batch_size=2, gradient_accumulation_steps=1),
+)
+
+
+@pytest.mark.parametrize("name", ["pico", "nano", "mini"])
+def test_a_tiny_run_says_nothing_about_a_large_one(name: str) -> None:
+    """Its updates are torch's calls, of 713 tokens a second on two cores: pico would take hours by that."""
+    tiny = speed_of(TINY, "cpu", 713.0, "tiny-001")
+    assert expected_time(preset_plan(name), [tiny]) is None
+    near = speed_of(replace(PICO, training=replace(PICO.training, batch_size=8)), "cpu", 9e3, "half-001")
+    expected = expected_time(PICO, [tiny, near])
+    assert expected is not None and expected.run == "half-001"
+
+
+def test_how_sure_an_estimate_is_was_measured() -> None:
+    """The factors hold for every pair of the recorded runs that is near enough, and for their predictions."""
+    recorded = json.loads((ROOT / "docs" / "speed" / "predictions.json").read_text(encoding="utf-8"))["runs"]
+    seconds = {one["run"]: one["actual_s"] / one["steps"] for one in recorded}
+    for one in recorded:
+        assert max(one["predicted_s"] / one["actual_s"], one["actual_s"] / one["predicted_s"]) < CALIBRATED_WITHIN
+    plans = {}
+    for name, preset, changes in RUNS:
+        plans[name] = check(set_values(preset_text(preset), {**changes, "training_config.warmup_steps": "2"})).plan
+    carried = 0
+    for run, plan in plans.items():
+        assert plan is not None
+        speed = speed_of(plan, "cpu", tokens_per_step(plan) / seconds[run], run)
+        for other, wanted in plans.items():
+            assert wanted is not None
+            expected = expected_time(wanted, [speed])
+            if other != run and expected is not None:
+                factor = expected.seconds / wanted.training.max_steps / seconds[other]
+                assert max(factor, 1 / factor) < CARRIED_WITHIN, (run, other)
+                carried += 1
+    assert carried >= 10
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from trickster_engine.model.attention import causal_attention, dropout
+from trickster_engine.backends.trial import require_attention
+from trickster_engine.config import check
+from trickster_engine.errors import TricksterError
+from trickster_engine.model import attention
+from trickster_engine.model.attention import attention_of_the_last, causal_attention, dropout
 from trickster_engine.model.query_blocks import query_blocks
 
 
@@ -25,6 +32,54 @@ def test_attention_in_bf16_products_is_attention(length: int, kv_heads: int) -> 
     # bf16 has 8 bits: products of rounded numbers stray by around a hundredth.
     for plain, other in zip((exact, *gradients), (fast, *fast_gradients), strict=True):
         assert (plain - other.float()).norm() < 0.015 * plain.norm() + 1e-4
+
+
+@pytest.mark.parametrize("length", [1, 256, 300])
+@pytest.mark.parametrize("kv_heads", [1, 4])
+def test_what_apples_gpu_computes_is_attention(length: int, kv_heads: int) -> None:
+    """In plain products, which are the same on every device; the fused kernel there is not asked."""
+    torch.manual_seed(0)
+    # Views of the projections' output, as the model makes them.
+    shaped = [torch.randn(2, length, heads, 16) for heads in (4, kv_heads, kv_heads)]
+    inputs = [x.transpose(1, 2).requires_grad_() for x in shaped]
+    exact, plain = causal_attention(*inputs), attention._as_products(*inputs, torch.float32)
+    direction = torch.randn_like(exact)
+    torch.testing.assert_close(plain, exact, atol=1e-5, rtol=1e-4)
+    for one, other in zip(*(torch.autograd.grad(y, inputs, direction) for y in (exact, plain)), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    last = [inputs[0][:, :, -1:], *inputs[1:]]
+    torch.testing.assert_close(attention._last_as_products(*last), exact[:, :, -1:], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(attention_of_the_last(*last), exact[:, :, -1:], atol=1e-5, rtol=1e-4)
+
+
+def in_fours(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """As a fused kernel of Apple's GPUs did in bf16: the mask moves on once in four queries."""
+    last = torch.arange(q.shape[2])[:, None] // 4 * 4 + 3
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=torch.arange(k.shape[2])[None] <= last, enable_gqa=True)
+
+
+def as_if_in_order(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """As another one did: views are read as if they lay in memory in their own order."""
+    q, k, v = (x.transpose(1, 2).contiguous().view(x.shape) for x in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("shape", [(4, 2, 600), (1, 1, 2), (3, 3, 64)])
+def test_a_device_that_computes_attention_wrongly_is_refused(
+    precision: str, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads, kv_heads, length = shape
+    plan = check("{}").plan
+    assert plan is not None
+    model = replace(plan.model, hidden_dim=16 * heads, num_heads=heads, num_kv_heads=kv_heads, max_seq_len=length)
+    require_attention(model, torch.device("cpu"), precision)
+    for fault in (in_fours, as_if_in_order):
+        if fault is as_if_in_order and heads == 1:
+            continue  # the same order either way
+        monkeypatch.setattr("trickster_engine.backends.trial.causal_attention", fault)
+        with pytest.raises(TricksterError, match=f"computes attention wrongly on cpu in {precision}"):
+            require_attention(model, torch.device("cpu"), precision)
 
 
 def test_no_token_sees_what_follows_it() -> None:

@@ -243,8 +243,9 @@ def test_any_tokenizer(tiny_config: Config, tokenizer: str, vocabulary: int, tmp
 
 def test_any_text(tiny_config: Config, tmp_path: Path) -> None:
     """Prose with letters of two bytes, marks that HTML must not take for its own, and no play."""
-    line = 'Él dijo: "¿qué <b>más</b> & nada?" (nunca), y se fue a casa con <script>alert(1)</script> frío.\n'
-    (tmp_path / "play.txt").write_text(line * 400, encoding="utf-8")
+    line = 'Él dijo: "¿qué <b>más</b> & {}?" (nunca), y se fue a {} casa con <script>alert(1)</script> frío.\n'
+    text = "".join(line.format(number * 7919, number * 104729) for number in range(400))
+    (tmp_path / "play.txt").write_text(text, encoding="utf-8")
     path = tiny_config(sampling_config={"prompt": "Él <"})
     assert main(["train", str(path)]) == 0
     found = study(tmp_path / "runs" / "tiny-001")

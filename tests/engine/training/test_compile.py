@@ -10,6 +10,7 @@ import pytest
 
 from tests.engine.training.test_resume import begin, same_checkpoint, stop_at
 from trickster_engine.config import check, preset_plan
+from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.compute import WORTH_COMPILING_FROM, count_compute, worth_compiling
 from trickster_engine.runs import read_events
 from trickster_engine.training.checkpoints import read_checkpoint
@@ -41,6 +42,12 @@ def test_a_compiled_run_learns_the_same_and_resumes_exactly(
     assert not other.compiled
     assert state.val_loss == pytest.approx(other.val_loss, abs=1e-4)
 
+    # Asked for or given up in the middle of a run, it is done.
+    for run, word in ((plain, "always"), (straight, "never")):
+        resume(run, {"training_config.compile": word, "training_config.max_steps": "14"}, show_progress=False)
+        assert read_checkpoint(run.path / "checkpoints/step-000014").state.compiled is (word == "always")
+        assert f'compile: "{word}"' in run.config_path.read_text() or f"compile: {word}" in run.config_path.read_text()
+
 
 def test_without_a_compiler_training_goes_on(
     tiny_config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -54,6 +61,14 @@ def test_without_a_compiler_training_goes_on(
     events, _ = read_events(run.events_path)
     assert [event["code"] for event in events if event["kind"] == "warning"] == ["not-compiled"]
     assert not read_checkpoint(run.path / "checkpoints/step-000012").state.compiled
+
+    plain, _ = begin(tiny_config(training_config={"compile": "never"}, model_config={"hidden_dim": 48, "num_heads": 2}))
+    text = plain.config_path.read_text()
+    with pytest.raises(TricksterError) as caught:
+        resume(plain, {"training_config.compile": "always", "training_config.max_steps": "14"}, show_progress=False)
+    assert caught.value.code == "change-not-done"
+    assert "training_config.compile" in caught.value.message
+    assert plain.config_path.read_text() == text
 
 
 def test_auto_compiles_long_runs_only() -> None:

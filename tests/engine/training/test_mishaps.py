@@ -193,7 +193,8 @@ def test_an_evaluation_that_is_made_up_for_at_the_end_counts(
 def test_a_prompt_that_the_corpus_cannot_write_is_named(
     tiny_config: Config, corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    corpus.write_text("мороз и солнце день чудесный\n" * 200, encoding="utf-8")
+    lines = (f"{number * 7919}: мороз и солнце день чудесный\n" for number in range(200))
+    corpus.write_text("".join(lines), encoding="utf-8")
     path = tiny_config(data_config={"tokenizer": "char"})
     assert main(["train", str(path)]) == 1
     error = capsys.readouterr().err

@@ -23,7 +23,7 @@ from trickster_engine.cli import main
 from trickster_engine.config import check
 from trickster_engine.errors import EXIT_STOPPED, EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.runs import RunDirectory, RunHold
-from trickster_engine.training import guards, session
+from trickster_engine.training import guards, one_process
 from trickster_engine.training.recorder import Recorder
 from trickster_engine.training.session import resume, start
 
@@ -44,7 +44,7 @@ def failing_after(monkeypatch: pytest.MonkeyPatch, damage: Callable[[RunDirector
         damage(RunDirectory(run_path))
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(session, "write_final", full)
+    monkeypatch.setattr(one_process, "write_final", full)
 
 
 def add_a_key(run: RunDirectory) -> None:

@@ -136,14 +136,14 @@ def test_what_is_in_memory_is_saved_beside_a_run_that_is_taken_away(
 def test_a_run_that_goes_before_its_first_step_has_nothing_to_save(
     tiny_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trickster_engine.training import session
+    from trickster_engine.training import one_process
 
     def opened(*arguments: object) -> object:
         (config.parent / "runs/tiny-001").rename(config.parent / "elsewhere")
         return open_backend(*arguments)  # type: ignore[arg-type]
 
-    config, open_backend = tiny_config(), session.open_backend
-    monkeypatch.setattr(session, "open_backend", opened)
+    config, open_backend = tiny_config(), one_process.open_backend
+    monkeypatch.setattr(one_process, "open_backend", opened)
     error = train(config, deleted)
     assert error.code == "run-moved" and "begin again" in error.advice
     assert list((config.parent / "runs").iterdir()) == []

@@ -34,7 +34,8 @@ sampling_config: {prompt: "the ", max_new_tokens: 8}
 class Workplace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        (folder / "text.txt").write_text("the cat sat on the mat and looked at the other cat. " * 60)
+        lines = (f"the cat sat on mat {number * 7919} and looked at the other cat. " for number in range(60))
+        (folder / "text.txt").write_text("".join(lines))
         (folder / "run.yaml").write_text(CONFIG)
         self.environment = {
             **os.environ,

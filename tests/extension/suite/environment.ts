@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import * as path from 'node:path';
 import { coalesce } from '../../../extension/src/common/coalesce';
 import { explainFailure, installerNews } from '../../../extension/src/common/environment';
 import { Cancelled, runProcess } from '../../../extension/src/common/processes';
@@ -7,6 +8,8 @@ import {
   canTrain,
   describeInterpreter,
   missingPackages,
+  programsOnPath,
+  resolveInterpreter,
   type Interpreter,
 } from '../../../extension/src/common/python';
 import { CancellationTokenSource } from 'vscode';
@@ -40,6 +43,19 @@ suites.push(() =>
       assert.ok(canServe(lacking) && !canTrain(lacking));
       assert.deepEqual(missingPackages(lacking), ['PyTorch', 'tqdm']);
       assert.ok(canServe({ ...COMPLETE, version: [4, 0, 0] }));
+    });
+
+    it('finds the interpreter that a relative path or a bare name means', async () => {
+      const folder = path.resolve('/somewhere', 'project');
+      const absolute = path.join(folder, '.venv', 'bin', 'python');
+      assert.equal(await resolveInterpreter('.venv/bin/python', folder), absolute);
+      assert.equal(await resolveInterpreter(absolute, undefined), absolute);
+      const onPath = await programsOnPath([process.platform === 'win32' ? 'python.exe' : 'python3']);
+      assert.equal(
+        await resolveInterpreter(process.platform === 'win32' ? 'python' : 'python3', folder),
+        onPath[0],
+      );
+      assert.equal(await resolveInterpreter('no-such-python', folder), 'no-such-python');
     });
 
     it('collects what a process prints, line by line', async () => {

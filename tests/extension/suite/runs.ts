@@ -12,6 +12,7 @@ import {
   isMeasured,
   readsAnother,
   readsOtherTokens,
+  textTable,
 } from '../../../extension/src/runs/measures';
 import { describe as inWords } from '../../../extension/src/runs/statusBar';
 import { RunsTree } from '../../../extension/src/views/runsTree';
@@ -78,6 +79,13 @@ suites.push(() =>
         'stopped at step 16 · loss 2.53',
       );
       assert.equal(inWords(run('a')), 'finished · best val 1.49');
+    });
+
+    it('is what was read of its text, where the engine has written it down', () => {
+      assert.deepEqual(textTable(SHAKESPEARE), []);
+      assert.deepEqual(textTable({ text: { table: [['Line ends', '40 LF'], ['Epochs'], 3] } }), [
+        ['Line ends', '40 LF'],
+      ]);
     });
 
     it('is what the finished run has come to, unless one trains', () => {

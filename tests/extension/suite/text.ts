@@ -18,6 +18,10 @@ suites.push(() =>
       assert.equal(text.printable('To \u001b[31mbe\u0007\n\tor \ufffdé'), 'To ·[31mbe·\n\tor ·é');
     });
 
+    it('shows every kind of line end as one', () => {
+      assert.equal(text.printable('a\r\nb\rc\n\r'), 'a\nb\nc\n\n');
+    });
+
     it('rounds times to what matters', () => {
       assert.equal(text.duration(45.4), '45 s');
       assert.equal(text.duration(190), '3 min');

@@ -1,5 +1,5 @@
 import * as text from '../../common/text';
-import { charactersPerToken, hasLongTokens } from '../../runs/measures';
+import { charactersPerToken, hasLongTokens, textTable } from '../../runs/measures';
 import type { RunView } from '../contract';
 import { fill, h, setText } from './dom';
 import { send } from './host';
@@ -33,6 +33,13 @@ export class RunHeader {
     { class: 'progress', role: 'progressbar', 'aria-label': 'Training progress' },
     h('span'),
   );
+  private readonly text = h('table', { class: 'text-facts' });
+  private readonly textDetails = h(
+    'details',
+    { class: 'caption' },
+    h('summary', {}, 'What was read'),
+    this.text,
+  );
   private readonly tiles = h('dl', { class: 'tiles' });
   private readonly notices = h('div', { class: 'notices' });
 
@@ -41,6 +48,7 @@ export class RunHeader {
       h('header', { class: 'head' }, h('div', { class: 'row' }, this.runSelect, this.badge), this.actions),
       this.bar,
       this.facts,
+      this.textDetails,
       this.tiles,
       this.notices,
     ];
@@ -50,6 +58,7 @@ export class RunHeader {
     this.showChoice(run, runs);
     this.showActions(run);
     this.showFacts(run);
+    this.showText(run);
     this.showTiles(run, series);
     this.showNotices(run, series);
   }
@@ -111,6 +120,22 @@ export class RunHeader {
     this.bar.setAttribute('aria-valuenow', String(Math.round(100 * share)));
     this.bar.classList.toggle('live', run.live);
     (this.bar.firstElementChild as HTMLElement).style.width = `${100 * share}%`;
+  }
+
+  /** The engine's own table of the text; absent in runs of earlier versions. */
+  private showText(run: RunView): void {
+    const rows = textTable(run.data);
+    this.textDetails.hidden = rows.length === 0;
+    const key = JSON.stringify(rows);
+    if (this.text.dataset['key'] !== key) {
+      this.text.dataset['key'] = key;
+      fill(
+        this.text,
+        ...rows.map(([name, value]) =>
+          h('tr', {}, h('th', { scope: 'row' }, name), h('td', {}, text.printable(value))),
+        ),
+      );
+    }
   }
 
   private showTiles(run: RunView, series: RunSeries | undefined): void {

@@ -1,0 +1,67 @@
+"""What of a config may change in the middle of a run, and why the rest may not.
+
+A key that is not named here may: its new value counts from the next update on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from trickster_engine.config.canonical import Value, Values
+
+#: A section or key -> why it stays as it is for as long as a run lasts.
+FIXED = {
+    "model_config": "The weights have been trained in a model of this shape.",
+    "data_config.tokenizer": "The weights have learned what the numbers of these tokens stand for.",
+    "data_config.val_fraction": "Text that has been trained on would be measured on, or the reverse.",
+    "training_config.optimizer": "What the optimizer remembers of the gradients is of no use to another one.",
+    "training_config.seed": "The weights it began with and the order of the text come from it.",
+    "output_config.output_dir": "A run stays in its folder; move or rename that as you like, and resume it there.",
+}
+#: Where the text lies may change: whether it is the same text is seen by its fingerprint, wherever it lies.
+PLACES = ("data_config.corpus", "data_config.train_data", "data_config.val_data")
+_TOKENIZER, _TOKENIZER_NAMES = "data_config.tokenizer", ("byte", "char", "bpe")
+#: Half as many sequences a batch, twice as many batches a step: the same update for half the memory.
+_BATCH, _ACCUMULATION = "training_config.batch_size", "training_config.gradient_accumulation_steps"
+_SEQUENCES = "An update sees batch_size x gradient_accumulation_steps sequences, and the order of the text hangs on it."
+
+
+@dataclass(frozen=True)
+class Change:
+    """A key with another value than before."""
+
+    key: str
+    before: Value
+    now: Value
+    #: Why that cannot be in the middle of a run; empty where it can.
+    why_not: str = ""
+
+    def __str__(self) -> str:
+        """`model_config.num_heads is 4, and was 2`."""
+        return f"{self.key} is {json.dumps(self.now)}, and was {json.dumps(self.before)}"
+
+
+def changes(before: Values, now: Values) -> list[Change]:
+    """What differs, each with why it must not. Keys that one side does not know are passed over."""
+    differing = [path for path in before if path in now and before[path] != now[path]]
+    return [Change(path, before[path], now[path], _why_not(path, before, now)) for path in differing]
+
+
+def fixed_changes(before: Values, now: Values) -> list[Change]:
+    """What differs and must not in the middle of a run."""
+    return [change for change in changes(before, now) if change.why_not]
+
+
+def _why_not(path: str, before: Values, now: Values) -> str:
+    if path in (_BATCH, _ACCUMULATION):
+        return _SEQUENCES if _sequences(before) != _sequences(now) else ""
+    if path == _TOKENIZER and not {before[path], now[path]} & set(_TOKENIZER_NAMES):
+        return ""  # a file elsewhere: the fingerprint covers the vocabulary
+    return FIXED.get(path) or FIXED.get(path.partition(".")[0]) or ""
+
+
+def _sequences(values: Values) -> int | None:
+    """How many sequences an update sees."""
+    batch, accumulation = values.get(_BATCH), values.get(_ACCUMULATION)
+    return batch * accumulation if isinstance(batch, int) and isinstance(accumulation, int) else None

@@ -1,0 +1,215 @@
+"""Which files of a folder are a text, and why the others are not. Standard library only."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trickster_engine.data.own_output import NOTHING, OwnOutput, is_config, kind_of_output
+from trickster_engine.errors import TricksterError
+from trickster_engine.files import in_command, kind_of
+
+# What counts as text inside a folder: prose and source code. A single file may have any name.
+_PROSE = ".txt .text .md .markdown .rst .org .adoc .tex .srt .html .htm .xml"
+_DATA = ".csv .tsv .json .jsonl .yaml .yml .toml .ini .sql .proto"
+_CODE = (
+    ".py .pyi .js .jsx .ts .tsx .c .h .cc .cpp .cxx .hpp .hh .cs .java .kt .scala .swift .go .rs .rb .php .pl .lua .r"
+    " .jl .hs .ml .ex .exs .erl .clj .lisp .scm .el .vim .sh .bash .zsh .ps1 .bat .css .scss .cmake .zig .nim"
+)
+TEXT_SUFFIXES = frozenset(f"{_PROSE} {_DATA} {_CODE}".split())
+_MEDIA = ".png .jpg .jpeg .gif .webp .bmp .ico .mp3 .mp4 .wav .ogg .flac .avi .mov .mkv .ttf .otf .woff .woff2"
+_DOCUMENTS = ".pdf .doc .docx .odt .xls .xlsx .ods .ppt .pptx .epub .mobi .zip .gz .bz2 .xz .zst .7z .rar .tar .tgz"
+_PROGRAMS = ".exe .dll .so .dylib .o .a .pyc .class .jar .wasm .bin"
+_ARRAYS = ".pt .pth .safetensors .npy .npz .parquet .sqlite .db"
+_BINARY_SUFFIXES = frozenset(f"{_MEDIA} {_DOCUMENTS} {_PROGRAMS} {_ARRAYS}".split())
+# Folders that hold other people's files or none of the user's text.
+SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
+_EXAMPLES = 3  # names shown for each reason
+_NAME_CHARACTERS = 80
+
+
+@dataclass(frozen=True)
+class CorpusFile:
+    """One file of a corpus, as it was when the corpus was resolved."""
+
+    path: Path
+    size: int  # bytes
+    modified_ns: int
+    changed_ns: int  # unlike the line above, nothing can set it back
+
+
+@dataclass
+class LeftOut:
+    """How many files and folders were left out for each reason, and the first few names of each."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    names: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, reason: str, name: str) -> None:
+        """Note one."""
+        self.counts[reason] = self.counts.get(reason, 0) + 1
+        known = self.names.setdefault(reason, [])
+        known.append(name if len(name) <= _NAME_CHARACTERS else f"{name[: _NAME_CHARACTERS - 1]}…")
+        if len(known) > 1_000:  # a folder may hold millions
+            known[:] = sorted(known)[:_EXAMPLES]
+
+    def joined(self, others: Iterable[LeftOut]) -> LeftOut:
+        """These and those of other folders."""
+        whole = LeftOut()
+        for one in (self, *others):
+            for reason, count in one.counts.items():
+                whole.counts[reason] = whole.counts.get(reason, 0) + count
+                whole.names[reason] = [*whole.names.get(reason, []), *one.names.get(reason, [])]
+        return whole
+
+    @property
+    def total(self) -> int:
+        """Files and folders, all reasons together."""
+        return sum(self.counts.values())
+
+    def examples(self) -> dict[str, list[str]]:
+        """The first names of each reason, in order."""
+        return {reason: sorted(names)[:_EXAMPLES] for reason, names in self.names.items()}
+
+    def as_text(self) -> str:
+        """One line: `link to a folder: linked/; without a text ending: c.log, noending`; empty for none."""
+        return left_out_text(self.counts, self.examples())
+
+
+def left_out_text(counts: Mapping[str, int], names: Mapping[str, Iterable[str]]) -> str:
+    """Say what was left out and why, in one line; empty for nothing."""
+    parts = []
+    for reason in sorted(counts):
+        shown = ", ".join(names.get(reason, ()))
+        more = counts[reason] - len(list(names.get(reason, ())))
+        parts.append(f"{reason}: {shown}{f' and {more:,} more' if more > 0 else ''}")
+    return "; ".join(parts)
+
+
+def walk(
+    root: Path,
+    wanted: Callable[[Path], bool],
+    *,
+    skipped_folders: frozenset[str] = SKIPPED_FOLDERS,
+    own: OwnOutput = NOTHING,
+    most: int | None = None,
+) -> tuple[tuple[CorpusFile, ...], LeftOut]:
+    """Return the wanted regular files below `root`, in the order of their paths' parts, the same on every system.
+
+    Links to folders are not followed, and what Trickster has written itself is not entered. Raises TricksterError:
+    corpus-unreadable, and corpus-too-many-files where more than `most` entries of any kind would have to be looked at.
+    """
+    own = own.below(root)
+    real_root = Path(os.path.normcase(os.path.realpath(root)))
+    found: list[tuple[tuple[str, ...], CorpusFile]] = []
+    left_out = LeftOut()
+    folders, looked_at = [root], 0
+    while folders:
+        where = folders.pop()
+        try:
+            with os.scandir(where) as entries:
+                for entry in entries:  # one by one: a folder may hold millions
+                    looked_at += 1
+                    if most is not None and looked_at > most:
+                        raise TricksterError(
+                            "corpus-too-many-files", f"{root} holds more than {most:,} files and folders.", ""
+                        )
+                    path = Path(entry.path)
+                    relative = path.relative_to(root)
+                    if entry.is_dir():
+                        reason = _folder_reason(entry, real_root / os.path.normcase(relative), skipped_folders, own)
+                        if reason is None:
+                            folders.append(path)
+                        else:
+                            left_out.add(reason, f"{relative.as_posix()}/")
+                        continue
+                    reason = _name_reason(path, wanted)
+                    file = _file_in_folder(path) if reason is None else None
+                    if reason is None:
+                        reason = _file_reason(path, file, own)
+                    if file is not None and reason in (None, "empty"):  # an empty one may not stay so
+                        found.append((relative.parts, file))
+                    if reason is not None:
+                        left_out.add(reason, relative.as_posix())
+        except OSError as error:
+            raise unreadable(Path(error.filename or where), error) from error
+    return tuple(file for _, file in sorted(found, key=lambda entry: entry[0])), left_out
+
+
+def _folder_reason(entry: os.DirEntry[str], real: Path, skipped: frozenset[str], own: OwnOutput) -> str | None:
+    if entry.name.startswith("."):
+        return "hidden"
+    if entry.name in skipped:
+        return "of other programs"
+    if entry.is_symlink():
+        return "link to a folder"
+    if real in own.folders:
+        return "where runs are written"
+    return kind_of_output(Path(entry.path))
+
+
+def _name_reason(path: Path, wanted: Callable[[Path], bool]) -> str | None:
+    if path.name.startswith("."):
+        return "hidden"
+    if wanted(path):
+        return None
+    return "binary" if path.suffix.lower() in _BINARY_SUFFIXES else "without a text ending"
+
+
+def _file_reason(path: Path, file: CorpusFile | None, own: OwnOutput) -> str | None:
+    if file is None:
+        return "no regular file" if os.path.exists(path) else "broken link"  # noqa: PTH110 - Path.exists may raise
+    if file.size == 0:
+        return "empty"
+    return "config of Trickster" if own.is_config(path) or is_config(path, file.size) else None
+
+
+def _file_in_folder(path: Path) -> CorpusFile | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:  # a dangling link
+        return None
+    return file_of(path, status) if stat.S_ISREG(status.st_mode) else None
+
+
+def file_now(path: Path) -> CorpusFile:
+    """Return a file's size and times as they are now. Raises OSError."""
+    return file_of(path, path.stat())
+
+
+def file_of(path: Path, status: os.stat_result) -> CorpusFile:
+    """Return a file by its status."""
+    return CorpusFile(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def unreadable(path: Path, error: Exception) -> TricksterError:
+    """Return the error for a file that exists but cannot be read."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    advice = "Check that the file exists and that you may read it."
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
+        advice = f"Give yourself the right to read it, for example: chmod u+r {in_command(path)}"
+    return TricksterError("corpus-unreadable", f"{path} cannot be read: {reason}.", advice)
+
+
+def not_a_file(path: Path, status: os.stat_result) -> TricksterError:
+    """Return the error for what is neither a file nor a folder."""
+    return TricksterError(
+        "corpus-not-a-file",
+        f"{path} is neither a file nor a folder: it is a {kind_of(status)}.",
+        "Point data_config.corpus at a text file or at a folder of text files.",
+    )
+
+
+def nothing_taken(path: Path, left_out: LeftOut) -> TricksterError:
+    """Return the error for a folder without a text file, with what it holds instead."""
+    holds = f" Left out: {left_out.as_text()}." if left_out.total else " It is empty."
+    return TricksterError(
+        "corpus-no-text-files",
+        f"The folder {path} holds no text files.{holds}",
+        "Files with these endings are taken, in subfolders as well: .txt .md .rst .tex .html .csv .json .py .js"
+        " .c and other source code. Name another file by itself in data_config.corpus, or give it such an ending.",
+    )

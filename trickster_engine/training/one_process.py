@@ -1,0 +1,294 @@
+"""Training in this process, by itself or as one of a team: data, device, loop, and an orderly end whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from trickster_engine import __version__
+from trickster_engine.backends.base import Backend
+from trickster_engine.backends.select import chosen_device, open_backend
+from trickster_engine.baselines import ngram_baselines
+from trickster_engine.config.canonical import Values
+from trickster_engine.data.dataset import Dataset
+from trickster_engine.data.facts import TextFacts
+from trickster_engine.data.findings import require_trainable
+from trickster_engine.data.prepare import prepare
+from trickster_engine.data.survey import text_facts
+from trickster_engine.data.trained_text import place_asked_for
+from trickster_engine.errors import TricksterError
+from trickster_engine.estimates import count_parameters
+from trickster_engine.files import in_command
+from trickster_engine.processes import this_process
+from trickster_engine.refusals import cannot_write
+from trickster_engine.runs import RunDirectory, RunHold, RunIdentity, pieces
+from trickster_engine.runs.origin import from_run
+from trickster_engine.sampling import encode_prompt
+from trickster_engine.training import guards
+from trickster_engine.training.backend_settings import require_done, settled_before
+from trickster_engine.training.checkpoints import Checkpoint, CheckpointStore, TrainerState, write_final
+from trickster_engine.training.loop import Trainer, is_evaluated
+from trickster_engine.training.outputs import open_recorder, require_outputs
+from trickster_engine.training.recorder import Recorder, SilentRecorder
+from trickster_engine.training.run_config import read_config
+from trickster_engine.training.speed_keeper import SpeedKeeper
+from trickster_engine.training.stopping import StopSwitch, stopped_while_preparing
+from trickster_engine.training.taken_away import RunTakenAwayError, Watch, saved_beside
+from trickster_engine.training.team import Team
+from trickster_engine.training.tracking import make_tracker
+from trickster_engine.training.trained_plan import require_unchanged, trained_values
+
+if TYPE_CHECKING:
+    from trickster_engine.training.session import Outcome, Session
+
+
+def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
+    """Train in this process, by itself or in a team. Raises TricksterError.
+
+    `resuming` goes on from the newest whole checkpoint, if there is one.
+    """
+    run, plan = session.run, session.plan
+    text = read_config(run)
+    if team.leads:
+        require_outputs(session)
+    tracker = make_tracker(plan) if team.leads else None
+    watchers = [*session.watchers, SpeedKeeper(), *([tracker] if tracker else [])]
+    recorder = open_recorder(session, watchers) if team.leads else SilentRecorder(run)
+    hold = hold_of(session) if team.leads else None
+    watch = Watch(hold, team)
+    switch = StopSwitch(run, watch.lost_here)
+    backend: Backend | None = None
+    trainer: Trainer | None = None
+    identity: RunIdentity | None = None
+    step = 0
+    try:
+        switch.heed_hang_up()
+        folder = run.checkpoints_meant(plan, session.folder)
+        store = CheckpointStore(folder, run.path, plan.training.keep_best_n, team, session.uid)
+        checkpoint = store.newest() if resuming else None
+        step = checkpoint.state.step if checkpoint else 0
+        before: Values = {}
+        if checkpoint is None:
+            _require_no_checkpoints(session, store, resuming=resuming)
+        else:
+            before = trained_values(checkpoint.path)
+            require_unchanged(before, plan, run.config_path)
+        if not session.overseen:
+            others = f", with {team.size - 1} others" if team.size > 1 else ""
+            recorder.status("starting", step, f"process {this_process().pid}{others}")
+            recorder.status("preparing", step)
+        for note in session.notes:
+            recorder.warning(*note)
+        if resuming and (others_checkpoints := store.foreign()):
+            recorder.warning(
+                "checkpoints-of-another-run",
+                f"{others_checkpoints[-1]} belongs to another run that was trained in this folder.",
+                "It is left as it is, and this run does not go on from it.",
+            )
+        if checkpoint and store.steps()[-1] != checkpoint.path:
+            recorder.warning(
+                "checkpoint-damaged",
+                f"The newest checkpoint, {store.steps()[-1]}, is damaged.",
+                f"The run goes on from {checkpoint.path.name}.",
+            )
+        dataset = prepare_data(
+            session, lambda message: recorder.status("preparing", step, message), begins=checkpoint is None
+        )
+        if checkpoint and checkpoint.state.data_fingerprint != dataset.fingerprint:
+            raise TricksterError(
+                "data-changed",
+                "The text has changed since this run began, so going on would not be the same training.",
+                "Put the old text back, or start a new run.",
+            )
+        facts = text_facts(plan, dataset)
+        if checkpoint is None:
+            for finding in require_trainable(plan, facts):
+                recorder.warning(finding.code, finding.message, finding.advice)
+        kind = chosen_device(plan)
+        settled = settled_before(plan, before, checkpoint.state if checkpoint else None, kind)
+        backend = open_backend(
+            plan, *settled, lambda message: recorder.status("preparing", step, message), run.events_path, team
+        )
+        require_done(plan, before, backend)
+        state = TrainerState(0, dataset.fingerprint, kind, backend.precision, backend.compiled)
+        if checkpoint:
+            state = replace(checkpoint.state, device=kind, precision=backend.precision, compiled=backend.compiled)
+            backend.load(checkpoint.weights, checkpoint.optimizer_state, checkpoint.random_state)
+        watch.require()
+        if team.leads:
+            identity = _identity(session, dataset, facts, backend)
+            run.write_identity(identity)
+            if tracker is not None and resuming:
+                tracker.go_on_from(step, measured=state.last_eval_step == step or not is_evaluated(step, plan))
+            recorder.ready(plan, identity)
+            if checkpoint:
+                _finish_save(run, store, recorder, checkpoint)
+        for notice in backend.notices():
+            recorder.warning(*notice)
+        if team.leads or os.environ.get("LOCAL_RANK") == "0":  # once on each machine, which has a cache of its own
+            dataset.verification.begin()
+        switch.arm()
+        stop_requested = (lambda: team.any(switch.requested())) if team.size > 1 else switch.requested
+        begun_from = checkpoint.path if checkpoint else None
+        trainer = Trainer(plan, dataset, backend, store, recorder, stop_requested, state, watch, step, begun_from)
+        outcome = trainer.train()
+        step = trainer.state.step
+        if outcome == "finished":
+            write_final(run.path, session.uid, step, plan, backend.weights(), dataset.tokenizer, team)
+        watch.require()
+        recorder.status(outcome, step)
+        return outcome
+    except Exception as error:
+        if isinstance(error, RunTakenAwayError):
+            step, save = (trainer.state.step, trainer.save_into) if trainer else (step, None)
+            error = saved_beside(session, hold, team, text, identity, save, step)
+        explained = team.explain(error) or guards.explain(error, plan, run)
+        if not session.overseen:
+            record_failure(recorder, error, explained, trainer.state.step if trainer else step)
+        raise (explained or error) from error
+    finally:
+        switch.disarm()
+        if backend is not None:
+            backend.close()
+        recorder.close()
+        if tracker is not None:
+            with contextlib.suppress(Exception):  # its files are a convenience; how the run ended is not
+                tracker.close()
+        if hold is not None:
+            if hold.loss() is None:
+                run.forget_stop_request()
+            hold.close()
+
+
+def hold_of(session: Session) -> RunHold:
+    """An eye on the directory and the lock of a run that is locked for this session. Raises TricksterError."""
+    path = session.run.path
+    try:
+        hold = RunHold(path)
+        hold.watch_lock()
+    except OSError as error:
+        raise cannot_write(error, f"into {path}", "leave the folder of a run alone while it trains") from error
+    return hold
+
+
+def _require_no_checkpoints(session: Session, store: CheckpointStore, *, resuming: bool) -> None:
+    """Training begins with random weights: say so where somebody would expect it to go on, or checkpoints be lost."""
+    if not resuming:
+        if not store.steps() and not store.foreign():
+            return
+        raise TricksterError(
+            "checkpoints-of-another-run",
+            f"{store.folder} holds the checkpoints of an earlier run of this name.",
+            "Move them away or delete them, or choose another folder with output_config.checkpoint_dir.",
+        )
+    if store.steps() or _has_saved(session.run):
+        raise TricksterError(
+            "no-whole-checkpoint",
+            f"No whole checkpoint of {session.run.id} is in {store.folder}, though it has saved some.",
+            "Put them back, or start a new run; going on from here would begin again with random weights.",
+        )
+
+
+def _finish_save(run: RunDirectory, store: CheckpointStore, recorder: Recorder, checkpoint: Checkpoint) -> None:
+    """What a trainer does once its checkpoint is whole, and had no time for if it was killed just then."""
+    state, path = checkpoint.state, checkpoint.path
+    store.finish(state, path)
+    saved = [event for piece in pieces(run.events_path) for event in piece.events if event["kind"] == "checkpoint"][-1:]
+    told = (saved[0]["step"], saved[0]["val_loss"]) if saved else (-1, None)
+    val_loss = state.val_loss if state.last_eval_step == state.step else None
+    if told[0] < state.step or (told[0] == state.step and told[1] != val_loss):
+        best = min(state.best_val_losses, key=lambda name: state.best_val_losses[name], default=None)
+        recorder.checkpoint(state.step, path, val_loss, path.name == best)
+
+
+def _has_saved(run: RunDirectory) -> bool:
+    return any(event["kind"] == "checkpoint" for piece in pieces(run.events_path) for event in piece.events)
+
+
+def prepare_data(session: Session, report: Callable[[str], None] | None = None, *, begins: bool = False) -> Dataset:
+    """The tokens to train on, and whether the prompt can be written in them. Raises TricksterError.
+
+    A run that `begins` is refused where its validation text measures nothing. `report` is told how far it is, every
+    few seconds, where that takes long.
+    """
+    interrupt = _until_stopped(session.run)
+    try:
+        dataset = prepare(
+            session.plan,
+            session.folder,
+            config=session.config_path,
+            progress=session.show_progress,
+            interrupt=interrupt,
+            report=report,
+            verify=False,
+        )
+    except TricksterError as error:
+        if (identity := session.run.identity_if_readable()) is None:
+            raise
+        ask = f"Say where it is: trickster resume {in_command(session.run.path)} --set {{key}}={{place}}"
+        raise place_asked_for(error, session.plan, identity, session.folder, ask) from None
+    facts = text_facts(session.plan, dataset, progress=session.show_progress, interrupt=interrupt)
+    if begins:
+        require_trainable(session.plan, facts)
+    encode_prompt(dataset.tokenizer, session.plan.sampling.prompt)  # now, rather than at the first evaluation
+    return dataset
+
+
+def _until_stopped(run: RunDirectory) -> Callable[[], None]:
+    """Preparing gigabytes takes minutes; a request to stop ends it, and nothing needs saving yet."""
+
+    def check_for_stop() -> None:
+        if run.stop_requested():
+            raise stopped_while_preparing()
+
+    return check_for_stop
+
+
+def record_failure(recorder: Recorder, error: Exception, explained: TricksterError | None, step: int) -> None:
+    """Leave the reason in the run. On a full disk even that may not be possible, and the run still ends."""
+    try:
+        if explained is None:
+            recorder.exception(error)
+            explained = TricksterError(
+                "unexpected", f"{type(error).__name__}: {error}", "log.txt in the run directory has the details."
+            )
+        recorder.error(explained)
+        recorder.status("failed", step, explained.message)
+    except OSError:
+        pass
+
+
+def _identity(session: Session, dataset: Dataset, facts: TextFacts, backend: Backend) -> RunIdentity:
+    process = this_process()
+    return RunIdentity(
+        id=session.run.id,
+        config_path=str(session.config_path),
+        created=time.time(),
+        host=platform.node(),
+        pid=process.pid,
+        pid_started=process.started,
+        backend=backend.name,
+        device=backend.device,
+        precision=backend.precision,
+        versions={"trickster": __version__, **backend.versions},
+        data={
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "train_tokens": len(dataset.train),
+            "val_tokens": len(dataset.val),
+            "train_characters": dataset.train_characters,
+            "val_characters": dataset.val_characters,
+            "text": facts.as_json(),
+        },
+        parameters=count_parameters(session.plan.model).total,
+        baselines={
+            baseline.name: baseline.nats for baseline in ngram_baselines(dataset, session.plan.model.vocab_size)
+        },
+        uid=session.uid,
+        config_from_run=from_run(session.run.path, session.config_path),
+    )
