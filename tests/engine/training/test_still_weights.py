@@ -81,4 +81,4 @@ def test_nobody_else_is_stopped(tiny_config: Config, training: dict[str, Any]) -
 
 def test_going_on_without_an_update_is_no_reason(tiny_config: Config) -> None:
     run, _, _ = train(tiny_config())
-    assert resume(RunDirectory(run.path), show_progress=False) == "finished"
+    assert resume(RunDirectory(run.path), show_progress=False) == "nothing to do"

@@ -77,8 +77,7 @@ class _Remade:
     """Pickled as an array with a state of our choice."""
 
     def __init__(self, arguments: object, state: object) -> None:
-        core = getattr(np, "_core" if hasattr(np, "_core") else "core")  # the second before NumPy 2
-        self._parts = (core.multiarray._reconstruct, arguments, state)
+        self._parts = (np.empty(0).__reduce__()[0], arguments, state)
 
     def __reduce__(self) -> object:
         return self._parts
