@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test test-fast test-ranges check check-python test-python setup lock generate bench clean help
+.PHONY: train test test-fast test-ranges test-ttml check check-python test-python setup lock generate bench clean help
 
 help:
 	@echo "make train   train the smallest model and see proof that it learned"
@@ -77,6 +77,23 @@ test-editors: $(DEV_STAMP) setup-editors
 # Writes what they find into docs/editors/clients.json and docs/editors.md.
 record-editors: $(DEV_STAMP) setup-editors
 	TRICKSTER_RECORD_CLIENTS=1 $(BIN)/pytest -q tests/editors
+
+# Tenstorrent on builds other than the newest: stale views, stored precision, NumPy 1.26 as ttnn asks for, and the real ttnn
+# from its wheel (100 MB), which wants Python 3.12.
+TTNN := build/ttnn
+PYTHON312 := $(shell python3.12 -c 'import sys; print(sys.executable)' 2>/dev/null)
+TTML := $(BIN)/pytest -n 3 tests/engine/ttml
+
+test-ttml: $(DEV_STAMP) $(if $(PYTHON312),$(TTNN)/bin/python)
+	TRICKSTER_TTML_BUILD='{"stale_full_view": true}' $(TTML)
+	TRICKSTER_TTML_BUILD='{"native_precision": true, "fused_qkv": true, "fused_gate_up": true}' $(TTML)
+	$(PIP) --target build/numpy-1.26 --upgrade numpy==1.26.4
+	PYTHONPATH=build/numpy-1.26 $(TTML)
+	TRICKSTER_TTNN_PYTHON=$(if $(PYTHON312),$(CURDIR)/$(TTNN)/bin/python) $(BIN)/pytest -rs tests/engine/ttml/test_real_ttnn.py
+
+$(TTNN)/bin/python:
+	$(PYTHON312) -m venv $(TTNN)
+	$(TTNN)/bin/pip install --quiet --disable-pip-version-check ttnn==0.81.1
 
 # The newest packages that pyproject.toml allows, with their sums. Needs uv.
 lock:

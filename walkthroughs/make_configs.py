@@ -12,6 +12,7 @@ from pathlib import Path
 from trickster_engine.config import preset_text
 
 FOLDER = Path(__file__).parent / "configs"
+_FABRIC = "tt_metal/fabric/mesh_graph_descriptors/{}_mesh_graph_descriptor.textproto"
 _SAME = "The held-out loss is always plain cross-entropy, so it can be compared."
 _COMPARABLE = (
     "The model, its text and the 32 sequences behind each update are the same as everywhere, so losses compare."
@@ -34,7 +35,14 @@ def _experiment(name: str, head: str, *more: str, notes: dict[str, str] | None =
     return Variant(f"experiments/{name}", "pico", (f"Experiment: {head}", *more), by_key, notes or {})
 
 
+def _descriptor(chips: int, name: str = "") -> str:
+    """What several chips need before they train: docs/tenstorrent.md says more."""
+    where = f"\ntt-metal has {name}." if name else "\ntt-metal has none of that shape for it: docs/tenstorrent.md."
+    return f"Set TT_MESH_GRAPH_DESC_PATH to a mesh graph descriptor of [1, {chips}], or a run is refused.{where}"
+
+
 def _hardware(name: str, device: str, *head: str, chips: int = 1, batch: int = 16) -> Variant:
+    batch = 32 if chips > 1 else batch
     changes = {"device_config.device_type": device}
     if batch != 16:
         changes |= {
@@ -43,7 +51,7 @@ def _hardware(name: str, device: str, *head: str, chips: int = 1, batch: int = 1
         }
     if chips > 1:
         changes |= {"device_config.mesh_shape": f"[1, {chips}]", "device_config.enable_ddp": "true"}
-    return Variant(f"hardware/{name}", "nano", (*head, _COMPARABLE), changes)
+    return Variant(f"hardware/{name}", "nano", (*"\n".join(head).split("\n"), _COMPARABLE), changes)
 
 
 VARIANTS: tuple[Variant, ...] = (
@@ -134,15 +142,38 @@ VARIANTS: tuple[Variant, ...] = (
     _hardware("cpu", "cpu", "nano on a processor. It takes its time: try pico first."),
     _hardware("gpu", "cuda", "nano on one NVIDIA GPU.", batch=32),
     _hardware("n150", "tt", "nano on a Tenstorrent N150: one chip."),
-    _hardware("n300", "tt", "nano on a Tenstorrent N300: two chips.", chips=2, batch=32),
-    _hardware("t3k", "tt", "nano on a Tenstorrent T3K (LoudBox): eight chips.", chips=8, batch=32),
+    _hardware("n300", "tt", "nano on a Tenstorrent N300: two chips.", _descriptor(2, _FABRIC.format("n300")), chips=2),
+    _hardware("t3k", "tt", "nano on a Tenstorrent T3K (LoudBox): eight chips.", _descriptor(8), chips=8),
     _hardware(
         "galaxy",
         "tt",
         "nano on a Tenstorrent Galaxy: thirty-two chips. A model this small cannot keep them busy;",
         "take mini or midi and a larger batch once this works.",
+        _descriptor(32),
         chips=32,
-        batch=32,
+    ),
+    _hardware("p150", "tt", "nano on a Tenstorrent P150 or P100a (Blackhole): one chip."),
+    _hardware(
+        "p300",
+        "tt",
+        "nano on a Tenstorrent P300 (Blackhole): two chips.",
+        _descriptor(2, _FABRIC.format("p300")),
+        chips=2,
+    ),
+    _hardware(
+        "quietbox-2",
+        "tt",
+        "nano on a TT-QuietBox 2 (Blackhole): four chips.",
+        _descriptor(4, "tt-train/configs/mgd/bh_qb_1_4_ring_ring.textproto"),
+        chips=4,
+    ),
+    _hardware(
+        "galaxy-blackhole",
+        "tt",
+        "nano on a Galaxy Blackhole: thirty-two chips. A model this small cannot keep them busy;",
+        "take mini or midi and a larger batch once this works.",
+        _descriptor(32),
+        chips=32,
     ),
 )
 

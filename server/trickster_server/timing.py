@@ -21,6 +21,7 @@ from trickster_engine.estimates.speeds import (
     read_speeds,
     speed_of,
 )
+from trickster_engine.system.substitutes import is_substitute
 from trickster_server import boards
 from trickster_server.protocol import EstimateSource
 
@@ -105,6 +106,7 @@ class Timing:
                 or plan is None
                 or len(run.speeds) < FEWEST_READINGS
                 or identity.host != platform.node()
+                or is_substitute(identity.device)
             ):
                 continue
             found.append(speed_of(plan, identity.device, statistics.median(run.speeds), run.directory.path.name))

@@ -9,15 +9,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trickster_engine.system.substitutes import substitute
+
 #: Tenstorrent's number among the makers of PCI devices.
 PCI_VENDOR = "0x1e52"
 
-#: Board families by how their card types begin -> the architecture's name in TT_METAL_ARCH_NAME.
+#: Board families by how their card types begin -> the architecture's name in TT_METAL_ARCH_NAME. The driver calls a
+#: Galaxy's boards galaxy-wormhole and galaxy-blackhole, tt-smi tt-galaxy-wh and tt-galaxy-bh.
 _ARCHITECTURES = (
-    (re.compile(r"^(n150|n300|nb_cb|wh_|tt-galaxy-wh)"), "wormhole_b0"),
-    (re.compile(r"^(p100|p150|p300|tt-galaxy-bh|bh-)"), "blackhole"),
+    (re.compile(r"^(n150|n300|nb_cb|wh_|(tt-)?galaxy-w)"), "wormhole_b0"),
+    (re.compile(r"^(p100|p150|p300|(tt-)?galaxy-b|bh-)"), "blackhole"),
     (re.compile(r"^(e75|e150|e300)"), "grayskull"),
 )
+
+
+#: The chips by Tenstorrent's numbers among PCI devices: they tell where a card's name is new.
+_PCI_ARCHITECTURES = {"0x401e": "wormhole_b0", "0xb140": "blackhole", "0xfaca": "grayskull"}
 
 
 @dataclass(frozen=True)
@@ -30,16 +37,22 @@ class Board:
     card_type: str | None  # n150, p300c, …
     firmware: str | None
     holders: tuple[int, ...]  # processes that have it open, as far as this user can see
+    pci_id: str | None = None  # 0x401e, 0xb140, …
 
     @property
     def architecture(self) -> str | None:
-        """`wormhole_b0`, `blackhole`, `grayskull`, or None where the card type does not tell."""
-        return architecture_of(self.card_type)
+        """`wormhole_b0`, `blackhole`, `grayskull`, or None where neither the card type nor its PCI id tells."""
+        return architecture_of(self.card_type) or _PCI_ARCHITECTURES.get((self.pci_id or "").lower())
 
 
 def board_present() -> bool:
-    """Whether the driver shows a board and a package called ttml can be found (which one, the backend checks)."""
-    return next(_device_files(Path("/")), None) is not None and importlib.util.find_spec("ttml") is not None
+    """Whether a board, or a simulated chip, is here and a package called ttml can be found (which, the backend checks).
+
+    A simulated chip is one that somebody has asked for: its variable is set.
+    """
+    stands_in = substitute()
+    here = (stands_in is not None and stands_in.simulates) or next(_device_files(Path("/")), None) is not None
+    return here and importlib.util.find_spec("ttml") is not None
 
 
 def boards(root: Path = Path("/")) -> list[Board]:
@@ -84,6 +97,7 @@ def _board(root: Path, number: int, path: Path) -> Board:
         card_type=_first_line(shown / "tt_card_type") or _first_line(shown / "device/tt_card_type"),
         firmware=_first_line(shown / "tt_fw_bundle_ver") or _first_line(shown / "device/tt_fw_bundle_ver"),
         holders=_holders(root, number, path),
+        pci_id=_first_line(shown / "device/device"),
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import platform
 import sys
 import time
@@ -24,7 +23,7 @@ from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, SavedA
 from trickster_engine.backends.ending import EndingGuard
 from trickster_engine.backends.ttml_device import TtmlDevice, TtmlModel, TtmlOptimizer
 from trickster_engine.backends.ttml_mesh import check_mesh
-from trickster_engine.backends.ttml_package import NO_BOARD_VARIABLES, import_ttml, prepare_environment
+from trickster_engine.backends.ttml_package import import_ttml, prepare_environment
 from trickster_engine.backends.ttml_rules import check_rules
 from trickster_engine.backends.ttml_state import from_canonical, steps_of, to_canonical
 from trickster_engine.backends.ttml_weights import TtmlLayout
@@ -32,6 +31,7 @@ from trickster_engine.backends.watchdog import Watchdog
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.llama import Llama
+from trickster_engine.system.substitutes import lacking, substitute
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class TtmlBackend:
         Raises TricksterError; the device is closed then.
         """
         check_rules(plan)
+        _require_simulator()
         prepare_environment()
         chips = check_mesh(plan)
         self._plan = plan
@@ -67,6 +68,8 @@ class TtmlBackend:
         self._optimizer: TtmlOptimizer | None = None
         self._updates = 0
         self._seed = plan.training.seed
+        stands_in = substitute()
+        self._simulated = stands_in is not None and stands_in.simulates
         self._device: TtmlDevice | None = None
         self._ending = EndingGuard()
         try:
@@ -109,7 +112,12 @@ class TtmlBackend:
             return self._step(micro_batches, factor)
 
     def evaluate(self, batches: Iterable[Batch]) -> float:
-        """Mean cross-entropy in nats, from logits brought to the host, so that it is as exact as they are."""
+        """Mean cross-entropy in nats, from logits brought to the host, so that it is as exact as they are.
+
+        A simulated chip would take days over a held-out text: there torch computes it with the weights that were read.
+        """
+        if self._simulated:
+            return self._evaluate_on_host(batches)
         total, count = 0.0, 0
         for inputs, targets in batches:
             for logits, wanted in self._logits(inputs, targets):
@@ -118,6 +126,23 @@ class TtmlBackend:
                 )
                 total += losses.double().sum().item()
                 count += wanted.size
+        return total / count
+
+    @torch.no_grad()
+    def _evaluate_on_host(self, batches: Iterable[Batch]) -> float:
+        self._notify(
+            "evaluated-on-the-host",
+            "A simulated chip is slow: losses over training and held-out text are computed by torch on this computer, "
+            "from the weights that the chip has. The training loss is the chip's own.",
+            "Nothing is to be done.",
+        )
+        model, total, count = self.sampling_model(), 0.0, 0
+        for inputs, targets in batches:
+            logits = model(torch.from_numpy(inputs))
+            total += torch.nn.functional.cross_entropy(
+                logits.flatten(0, 1).float(), torch.from_numpy(targets).flatten(), reduction="sum"
+            ).item()
+            count += targets.size
         return total / count
 
     def logits(self, inputs: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -298,13 +323,13 @@ class TtmlBackend:
             )
 
     def _warn_where_no_board(self) -> None:
-        for variable in NO_BOARD_VARIABLES:
-            if os.environ.get(variable):
-                self._notify(
-                    "not-a-board",
-                    f"{variable} is set: this run computes in a program, not on a board.",
-                    f"Unset {variable} to train on the board.",
-                )
+        if stands_in := substitute():
+            self._notify(
+                "not-a-board",
+                f"{stands_in.variable} is set: this run computes in a program, not on a board. How fast it is says "
+                "nothing about one.",
+                f"Unset {stands_in.variable} to train on the board.",
+            )
 
     def _notify(self, code: str, message: str, advice: str) -> None:
         if code not in self._told:
@@ -328,3 +353,11 @@ class TtmlBackend:
         if self._optimizer is None:
             raise RuntimeError("the backend is closed")
         return self._optimizer
+
+
+def _require_simulator() -> None:
+    """Raise TricksterError for a simulated chip that cannot start: ttnn would fail, and not say why."""
+    stands_in = substitute()
+    for lack in lacking(stands_in) if stands_in else ():
+        if lack.needed:
+            raise TricksterError(lack.code, lack.message, lack.advice)

@@ -22,6 +22,7 @@ from trickster_engine.backends.ttml_package import version_of
 from trickster_engine.backends.ttml_weights import round_to_bf16
 from trickster_engine.config.plan import ModelConfig, TrainingConfig
 from trickster_engine.errors import TricksterError
+from trickster_engine.system.substitutes import substitute
 
 Floats = NDArray[np.float32]
 
@@ -66,7 +67,9 @@ class TtmlDevice:
             name = str(self._ttnn.get_arch_name())
         except Exception:
             name = "board"
-        return f"Tenstorrent {name}" + (f" ({self.chips} chips)" if self.chips > 1 else "")
+        stands_in = substitute()
+        chips = f" ({self.chips} chips)" if self.chips > 1 else ""
+        return f"Tenstorrent {name}{chips}" + (f", {stands_in.how}" if stands_in else "")
 
     def reseed(self, seed: int) -> None:
         """Start the generator of dropout and stochastic rounding anew."""
@@ -140,15 +143,39 @@ class TtmlDevice:
             **more,
         )
 
-    def download(self, tensor: Any) -> Floats:
-        """A tensor as float32. On several chips their parts come back one after another along the first axis."""
-        more = {"composer": self._gather()} if self.chips > 1 else {}
-        return np.asarray(tensor.to_numpy(self._ttnn.DataType.FLOAT32, **more), dtype=np.float32)
+    def download(self, tensor: Any, *, full_precision: bool = False) -> Floats:
+        """A tensor as float32. On several chips their parts come back one after another along the first axis.
 
-    def download_copy(self, tensor: Any) -> Floats:
-        """A tensor that every chip has a copy of: the first chip's."""
-        rows = self.download(tensor)
-        return rows[: len(rows) // self.chips] if self.chips > 1 else rows
+        `full_precision`: the tensor is stored as float32, as only the memory of AdamW in full precision is.
+        """
+        # A tensor keeps the views of itself that were once read, and builds of 2026 write past them: a second read
+        # gave the values of the first. What wraps the stored value has no views yet.
+        fresh = self._ttml.autograd.Tensor(self.stored(tensor, full_precision=full_precision), False)
+        more = {"composer": self._gather()} if self.chips > 1 else {}
+        return np.asarray(fresh.to_numpy(self._ttnn.DataType.FLOAT32, **more), dtype=np.float32)
+
+    def download_copy(self, tensor: Any, *, full_precision: bool = False) -> Floats:
+        """A tensor that every chip has a copy of: the first chip's, whether one came back or all of them."""
+        rows = self.download(tensor, full_precision=full_precision)
+        once = int(next(iter(tensor.shape())))
+        if len(rows) not in (once, once * self.chips):
+            raise TricksterError(
+                "ttml-shape",
+                f"A tensor of {once} rows that {self.chips} chips have copies of came back with {len(rows)} rows.",
+                f"Train on one chip with device_config.mesh_shape: [1, 1]. {UPDATE_ADVICE}",
+            )
+        return rows[:once]
+
+    def stored(self, tensor: Any, *, full_precision: bool = False) -> Any:
+        """The ttnn tensor that holds a tensor's values, in the precision it is stored in."""
+        kinds = self._ttml.autograd.PreferredPrecision
+        if hasattr(kinds, "NATIVE"):
+            return tensor.get_value(kinds.NATIVE)
+        return tensor.get_value(kinds.FULL if full_precision else kinds.HALF)
+
+    def stored_in_full(self, tensor: Any, *, full_precision: bool) -> bool:
+        """Whether a tensor is stored as float32. What `Tensor.dtype` says is the type of a view."""
+        return bool(self.stored(tensor, full_precision=full_precision).dtype == self._ttnn.DataType.FLOAT32)
 
     def _shard(self) -> Any:
         return self._ttml.core.distributed.shard_tensor_to_mesh_mapper(self._context.get_device(), 0)
@@ -270,7 +297,7 @@ class TtmlDevice:
 
     def clone(self, tensor: Any) -> Any:
         """A copy that nothing else shares: inference reuses the memory of a mask it was given."""
-        return self._ttml.autograd.Tensor(self._ttnn.clone(tensor.get_value()), False)
+        return self._ttml.autograd.Tensor(self._ttnn.clone(self.stored(tensor)), False)
 
     # --- optimizers --------------------------------------------------------------------------------------------------
 
@@ -449,7 +476,7 @@ class TtmlOptimizer:
         for part, _ in self._parts:
             try:
                 native = part.get_state_dict()
-                states.append({kind: self._to_host(value) for kind, value in native.items()})
+                states.append({kind: self._to_host(part, value) for kind, value in native.items()})
             except Exception:
                 return []
         return states
@@ -457,9 +484,9 @@ class TtmlOptimizer:
     def master_weights(self) -> dict[str, Floats]:
         """The weights in full precision, where the optimizer keeps them so, by ttml's names."""
         for part, _ in self._parts:
-            if type(part).__name__ == "AdamWFullPrecision":
+            if _keeps_full_precision(part):
                 with contextlib.suppress(Exception):
-                    masters: dict[str, Floats] = self._to_host(part.get_state_dict()["master_weights"])
+                    masters: dict[str, Floats] = self._to_host(part, part.get_state_dict()["master_weights"])
                     return masters
         return {}
 
@@ -468,27 +495,33 @@ class TtmlOptimizer:
         try:
             for (part, _), state in zip(self._parts, states, strict=True):
                 live = part.get_state_dict()
-                part.set_state_dict({kind: self._to_device(state.get(kind), live[kind]) for kind in live})
+                part.set_state_dict({kind: self._to_device(part, state.get(kind), live[kind]) for kind in live})
         except Exception:
             return False
         return True
 
-    def _to_host(self, value: Any) -> Any:
+    def _to_host(self, part: Any, value: Any) -> Any:
         if not hasattr(value, "items"):
             return value
-        return {name: self._device.download_copy(tensor_of(tensor)) for name, tensor in value.items()}
+        full = _keeps_full_precision(part)
+        return {
+            name: self._device.download_copy(tensor_of(tensor), full_precision=full) for name, tensor in value.items()
+        }
 
-    def _to_device(self, value: Any, live: Any) -> Any:
+    def _to_device(self, part: Any, value: Any, live: Any) -> Any:
         if value is None:
             return live
         if not hasattr(live, "items"):
             return type(live)(value)
-        full = str(next(iter(tensor_of(tensor).dtype() for _, tensor in live.items()), "")).endswith("FLOAT32")
-        uploaded = {name: self._device.upload_weights(array, full_precision=full) for name, array in value.items()}
-        missing = [name for name, _ in live.items() if name not in uploaded]
-        if missing:
-            raise KeyError(missing[0])
+        uploaded = {}
+        for name, tensor in live.items():  # newer kernels insist on the type that they made themselves
+            full = self._device.stored_in_full(tensor_of(tensor), full_precision=_keeps_full_precision(part))
+            uploaded[name] = self._device.upload_weights(value[name], full_precision=full)
         return self._device.named_parameters(uploaded)
+
+
+def _keeps_full_precision(optimizer: Any) -> bool:
+    return type(optimizer).__name__ == "AdamWFullPrecision"
 
 
 def tensor_of(parameter: Any) -> Any:
@@ -516,9 +549,14 @@ def _missing(what: str, advice: str = UPDATE_ADVICE) -> TricksterError:
 
 
 def _cannot_open(error: Exception) -> TricksterError:
+    advice = (
+        "Run `trickster doctor`: it says who holds the device, and whether driver and firmware are in order. "
+        "A board that was left open by a killed process is brought back with: tt-smi -r"
+    )
+    if substitute():
+        advice = "Run `trickster doctor`: it says what a simulated chip needs, and what of that is missing."
     return TricksterError(
         "device-not-opened",
         f"The Tenstorrent device cannot be opened: {type(error).__name__}: {error}.",
-        "Run `trickster doctor`: it says who holds the device, and whether driver and firmware are in order. "
-        "A board that was left open by a killed process is brought back with: tt-smi -r",
+        advice,
     )

@@ -11,25 +11,25 @@ import importlib.metadata
 import importlib.util
 import os
 import re
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from trickster_engine.backends.tenstorrent import boards
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import path_meant, read_text
+from trickster_engine.files import read_text
 
 _GIT_BYTES = 1 << 12  # a file of git that names a commit or a folder
 
-#: Set where they are to be found before anything of ttml is imported; values that are already there win.
+#: Set before anything of ttml is imported, the first three only where ttnn or ttml lies in that very tree: ttnn from a
+#: wheel carries its own part of one, and aborts where it is sent to another. Values that are already there win.
 HOME_VARIABLE = "TT_METAL_HOME"
 RUNTIME_ROOT_VARIABLE = "TT_METAL_RUNTIME_ROOT"
 ARCHITECTURE_VARIABLE = "TT_METAL_ARCH_NAME"
-LOG_LEVEL_VARIABLE = "TT_LOGGER_LEVEL"
-
-#: Variables that replace the board by a program. What runs then says nothing about a board.
-NO_BOARD_VARIABLES = ("TT_METAL_SIMULATOR", "TT_METAL_MOCK_CLUSTER_DESC_PATH", "TT_METAL_EMULE_MODE")
+LOG_LEVELS = (("TT_LOGGER_LEVEL", "FATAL"), ("LOGURU_LEVEL", "WARNING"))
+#: What lies in every tt-metal tree, and ttnn reads when it opens a device.
+_NEEDED_IN_ROOT = "tt_metal/core_descriptors"
 
 #: Said wherever a person could take a passing check for a proof.
 SILICON = (
@@ -65,13 +65,14 @@ def prepare_environment(environment: MutableMapping[str, str] | None = None) -> 
     """Set the variables that tt-metal reads on import, where they are missing and can be known; return those."""
     environment = os.environ if environment is None else environment
     before = dict(environment)
-    if home := environment.get(HOME_VARIABLE) or _metal_home():
-        environment.setdefault(HOME_VARIABLE, home)
-        environment.setdefault(RUNTIME_ROOT_VARIABLE, home)
-    architectures = {board.architecture for board in boards()} - {None}
-    if len(architectures) == 1 and (architecture := architectures.pop()):
-        environment.setdefault(ARCHITECTURE_VARIABLE, architecture)
-    environment.setdefault(LOG_LEVEL_VARIABLE, "FATAL")
+    if home := metal_home():
+        environment.setdefault(HOME_VARIABLE, str(home))
+        environment.setdefault(RUNTIME_ROOT_VARIABLE, str(home))
+        architectures = {board.architecture for board in boards()} - {None}
+        if len(architectures) == 1 and (architecture := architectures.pop()):
+            environment.setdefault(ARCHITECTURE_VARIABLE, architecture)
+    for name, level in LOG_LEVELS:
+        environment.setdefault(name, level)
     return {name: value for name, value in environment.items() if before.get(name) != value}
 
 
@@ -85,6 +86,8 @@ def import_ttml() -> tuple[ModuleType, ModuleType]:
     if found.unrelated:
         raise unrelated_package(found.location)
     prepare_environment()
+    if wrong := wrong_root():
+        raise wrong
     try:
         ttnn = importlib.import_module("ttnn")
         ttml = importlib.import_module("ttml")
@@ -99,6 +102,19 @@ def import_ttml() -> tuple[ModuleType, ModuleType]:
             "Update tt-metal to v0.73 or later and build it with tt-train.",
         )
     return ttml, ttnn
+
+
+def wrong_root(environment: Mapping[str, str] | None = None) -> TricksterError | None:
+    """The error for a root that ttnn would look for its files in, and not find them, and abort the process."""
+    root = (os.environ if environment is None else environment).get(RUNTIME_ROOT_VARIABLE)
+    if not root or (Path(root) / _NEEDED_IN_ROOT).is_dir():
+        return None
+    return TricksterError(
+        "metal-root-wrong",
+        f"{RUNTIME_ROOT_VARIABLE} is {root}, which has no {_NEEDED_IN_ROOT}: ttnn would look there for its files and "
+        "abort.",
+        f"Unset {RUNTIME_ROOT_VARIABLE}: ttnn finds its own files. Only a tree that ttnn was built in belongs there.",
+    )
 
 
 def version_of(package: ModuleType, distribution: str) -> str:
@@ -177,12 +193,25 @@ def _is_unrelated(folders: list[str]) -> bool:
     return "tensor train" in str(metadata.json.get("summary", "")).lower()
 
 
-def _metal_home() -> str | None:
-    """The tt-metal tree that ttml was found in, or the place where its own code looks."""
-    found = find_ttml()
-    if found and found.location:
-        for folder in found.location.resolve().parents:
-            if (folder / "tt-train").is_dir() and (folder / "tt_metal").is_dir():
-                return str(folder)
-    home = path_meant(Path(), "~/tt-metal")
-    return str(home) if home.is_dir() else None
+def metal_home() -> Path | None:
+    """The tt-metal tree that this Python's ttnn or ttml lies in; None for packages that were installed elsewhere."""
+    for package in ("ttnn", "ttml"):
+        folder = _folder_of(package)
+        for above in folder.resolve().parents if folder else ():
+            if (above / "tt_metal").is_dir() and ((above / "tt-train").is_dir() or (above / "ttnn").is_dir()):
+                return above
+    return None
+
+
+def ttnn_folder() -> Path | None:
+    """Where ttnn lies, without importing it. PyPI's carries part of a tt-metal tree."""
+    return _folder_of("ttnn")
+
+
+def _folder_of(package: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    return Path(folders[0]) if folders else None

@@ -21,16 +21,24 @@ from pathlib import Path
 from typing import TextIO
 
 from trickster_engine.programs import python_command
+from trickster_engine.system.substitutes import substitute
 
 CODE = "device-stalled"
 
 #: A step that compiles kernels may take minutes; one that is merely slow is far below this.
 FIRST_STEP_SECONDS = 900.0
 STEP_SECONDS = 180.0
+#: A simulated chip takes minutes for what a board does at once.
+SIMULATED_TIMES = 24.0
 
 
 def advice(pid: int) -> str:
     """What to do about a board that hangs."""
+    if substitute():
+        return (
+            f"A simulated chip is slow; if it has stopped, end the run (kill -9 {pid}) and go on with: "
+            "trickster resume <run>"
+        )
     return (
         f"Wait a little if kernels may still be compiling. Otherwise end the run (kill -9 {pid}; a stop is not heard "
         "while the device hangs), bring the board back with tt-smi -r, and go on with: trickster resume <run>"
@@ -41,6 +49,8 @@ class Watchdog:
     """The watched side. Everything here is best effort: a watchdog that fails must not take the training with it."""
 
     def __init__(self, events_path: Path | None = None, step_seconds: float = STEP_SECONDS) -> None:
+        stands_in = substitute()
+        self._times = SIMULATED_TIMES if stands_in and stands_in.simulates else 1.0
         self._step_seconds = step_seconds
         self._events_path = events_path
         self._process: subprocess.Popen[str] | None = None
@@ -48,7 +58,7 @@ class Watchdog:
     @contextlib.contextmanager
     def watching(self, first: bool = False) -> Iterator[None]:
         """Watch one step."""
-        self._send(f"begin {FIRST_STEP_SECONDS if first else self._step_seconds}")
+        self._send(f"begin {self._times * (FIRST_STEP_SECONDS if first else self._step_seconds)}")
         try:
             yield
         finally:

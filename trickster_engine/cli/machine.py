@@ -17,12 +17,13 @@ def add_commands(commands: Subcommands) -> None:
     doctor.add_argument("--python", default=sys.executable, metavar="PATH", help="look at another interpreter")
     doctor.add_argument("--limit", type=float, metavar="SECONDS", help="the longest that one probe may take")
     doctor.add_argument("--self-test", action="store_true", help="try the Tenstorrent backend on this machine's board")
+    doctor.add_argument("--simulated", action="store_true", help="with --self-test: on a simulated chip, by ttsim")
     doctor.add_argument("--report", type=Path, metavar="FILE", help="where --self-test writes its report")
     doctor.set_defaults(run=_doctor)
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    if options.self_test:
+    if options.self_test or options.simulated:
         return _self_test(options)
     from trickster_engine.doctor import diagnose
 
@@ -38,7 +39,7 @@ def _self_test(options: argparse.Namespace) -> int:
     from trickster_engine.doctor.self_test import run_self_test
 
     path = options.report or Path(f"trickster-self-test-{time.strftime('%Y%m%d-%H%M%S')}.json")
-    result = run_self_test(path, options.python)
+    result = run_self_test(path, options.python, simulated=options.simulated)
     if options.json:
         print_json(result.as_json())
     else:

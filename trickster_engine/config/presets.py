@@ -8,11 +8,12 @@ from pathlib import Path
 from trickster_engine.config.check import check
 from trickster_engine.config.plan import Plan
 
-_NAMES = ("pico", "fast", "best", "nano", "nano-11m", "mini", "midi", "mega")
+#: `sim` is for no machine that somebody trains on, so it comes last.
+_NAMES = ("pico", "fast", "best", "nano", "nano-11m", "mini", "midi", "mega", "sim")
 
 
 def preset_names() -> list[str]:
-    """Return the names of all presets, smallest model first."""
+    """Return the names of all presets, smallest model first, and at the end the one for a simulated chip."""
     return list(_NAMES)
 
 

@@ -21,10 +21,14 @@ def diagnose(python: str = sys.executable, limit: float | None = None) -> Report
     """Look at this machine with the given interpreter. `limit` replaces the time limit of every probe, in seconds."""
     with ThreadPoolExecutor(len(_QUIET)) as pool:
         probes = dict(zip(_QUIET, pool.map(lambda name: run_probe(name, python, limit), _QUIET), strict=True))
-    if probes["package"].get("ttml") and not probes["package"].get("unrelated"):
-        held = any(board["holders"] for board in probes["boards"].get("boards", []))
-        if not held:  # importing ttml may wait for a held board for ever
-            probes["import_ttml"] = run_probe("import_ttml", python, limit)
-            if probes["import_ttml"].get("imported") and probes["boards"].get("boards"):
-                probes["count_devices"] = run_probe("count_devices", python, limit)
+    package, stands_in = probes["package"], probes["machine"].get("substitute") or {}
+    boards = probes["boards"].get("boards", [])
+    if any(board["holders"] for board in boards) and not stands_in:  # importing ttml may wait for a held board for ever
+        return judge(probes)
+    if package.get("ttml") and not package.get("unrelated"):
+        probes["import_ttml"] = run_probe("import_ttml", python, limit)
+    usable = probes.get("import_ttml", {}).get("imported") or (package.get("ttnn") and not package.get("ttml"))
+    startable = not any(lack["needed"] for lack in stands_in.get("lacking", []))
+    if usable and startable and (boards or stands_in):
+        probes["count_devices"] = run_probe("count_devices", python, limit)
     return judge(probes)

@@ -15,12 +15,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import is_dataclass
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from trickster_engine.errors import TricksterError
 from trickster_engine.programs import find_program, python_command
+from trickster_engine.system import substitutes
 
 Facts = dict[str, Any]
 
@@ -90,12 +91,13 @@ def machine() -> Facts:
     """The computer and the interpreter."""
     from trickster_engine import __version__
     from trickster_engine.backends.tenstorrent import driver_version, pci_devices
-    from trickster_engine.backends.ttml_package import NO_BOARD_VARIABLES, checkout_of
+    from trickster_engine.backends.ttml_package import checkout_of
     from trickster_engine.estimates.machines import main_memory
 
     known = (
         "TT_METAL_HOME", "TT_METAL_RUNTIME_ROOT", "TT_METAL_ARCH_NAME", "TT_VISIBLE_DEVICES", "TT_LOGGER_LEVEL",
-        "TT_MESH_GRAPH_DESC_PATH", "TT_METAL_SLOW_DISPATCH_MODE", *NO_BOARD_VARIABLES,
+        "TT_MESH_GRAPH_DESC_PATH", substitutes.SLOW_DISPATCH_VARIABLE, substitutes.NO_MACRO_VARIABLE,
+        *substitutes.VARIABLES,
     )  # fmt: skip
     home = os.environ.get("TT_METAL_HOME")
     return {
@@ -110,7 +112,23 @@ def machine() -> Facts:
         "environment": {name: os.environ[name] for name in known if name in os.environ},
         "metal_home_exists": bool(home) and Path(home or "").is_dir(),
         "metal_checkout": checkout_of(home),
+        "substitute": _substitute(),
         "cache": _cache(),
+    }
+
+
+def _substitute() -> Facts | None:
+    """What stands in for a board, and what it still needs."""
+    found = substitutes.substitute()
+    if found is None:
+        return None
+    return {
+        "variable": found.variable,
+        "value": found.value,
+        "label": found.label,
+        "simulates": found.simulates,
+        "chips": found.chips,
+        "lacking": [asdict(lack) for lack in substitutes.lacking(found)],
     }
 
 
@@ -144,6 +162,7 @@ def boards() -> Facts:
                 "usable": board.usable,
                 "card_type": board.card_type,
                 "architecture": board.architecture,
+                "pci_id": board.pci_id,
                 "firmware": board.firmware,
                 "holders": [{"pid": pid, "command": _command(pid)} for pid in board.holders],
             }
@@ -198,17 +217,20 @@ def torch() -> Facts:
 
 def package() -> Facts:
     """Which packages called ttml and ttnn there are, without importing them."""
-    import importlib.util
+    from trickster_engine.backends.ttml_package import find_ttml, metal_home, ttnn_folder, wrong_root
+    from trickster_engine.doctor.toolchain import sfpi_facts
 
-    from trickster_engine.backends.ttml_package import find_ttml
-
-    found = find_ttml()
+    found, ttnn, home, wrong = find_ttml(), ttnn_folder(), metal_home(), wrong_root()
     return {
         "ttml": found is not None,
         "location": str(found.location) if found and found.location else None,
         "unrelated": bool(found and found.unrelated),
-        "ttnn": importlib.util.find_spec("ttnn") is not None,
+        "ttnn": ttnn is not None,
+        "ttnn_location": str(ttnn) if ttnn else None,
         "distributions": {name: version for name in ("ttml", "ttnn") if (version := _installed(name))},
+        "metal_tree": str(home) if home else None,
+        "sfpi": sfpi_facts([root for root in (ttnn, home) if root]) if ttnn else None,
+        "wrong_root": {"message": wrong.message, "advice": wrong.advice} if ttnn and wrong else None,
     }
 
 
@@ -243,14 +265,16 @@ def import_ttml() -> Facts:
 
 def count_devices() -> Facts:
     """Ask ttnn how many devices it can open. This opens the cluster, and fails while somebody else has it."""
-    from trickster_engine.backends.ttml_package import prepare_environment
+    from trickster_engine.backends.ttml_package import prepare_environment, wrong_root
 
     prepare_environment()
+    if wrong := wrong_root():
+        return {"error": wrong.message}
     try:
         ttnn: Any = importlib.import_module("ttnn")
         return {"devices": int(ttnn.GetNumAvailableDevices()), "architecture": str(ttnn.get_arch_name())}
     except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"}
 
 
 PROBES: Mapping[str, Callable[[], Facts]] = {

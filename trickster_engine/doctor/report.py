@@ -36,6 +36,7 @@ class Report:
     findings: tuple[Finding, ...]
     would_run: str  # tt | cuda | mps | cpu
     why: str
+    device: str = ""  # the device in words
 
     @property
     def ready(self) -> bool:
@@ -56,6 +57,7 @@ class Report:
         return {
             "schema": 1,
             "would_run": self.would_run,
+            "device": self.device,
             "why": self.why,
             "ready": self.ready,
             "silicon": self.about_boards,
@@ -73,7 +75,7 @@ class Report:
             lines += ["", "Next steps:"]
             lines += [f"  {number}. {finding.next_step}" for number, finding in enumerate(steps, 1)]
         if self.ready:
-            lines += ["", "Ready to train. Next, the data: trickster prepare CONFIG"]
+            lines += ["", f"Ready to train on {self.device}. Next, the data: trickster prepare CONFIG"]
         if self.about_boards:
             lines += ["", self.about_boards]
         return "\n".join(lines)
@@ -88,7 +90,7 @@ def judge(probes: Mapping[str, Facts]) -> Report:
         if "failed" in facts
     ]
     would_run, why = _would_run(probes)
-    return Report(probes, tuple(findings), would_run, why)
+    return Report(probes, tuple(findings), would_run, why, _device(probes, would_run))
 
 
 def _machine(probes: Mapping[str, Facts]) -> list[Finding]:
@@ -106,18 +108,41 @@ def _machine(probes: Mapping[str, Facts]) -> list[Finding]:
         level: Level = "problem" if cache["folder"] is None else "note"  # what was prepared before can be read there
         findings.append(Finding(code, level, cache["problem"], cache["advice"]))
     environment: Mapping[str, str] = facts.get("environment", {})
-    for name in ("TT_METAL_SIMULATOR", "TT_METAL_MOCK_CLUSTER_DESC_PATH", "TT_METAL_EMULE_MODE"):
-        if environment.get(name):
-            findings.append(
-                Finding("not-a-board", "note", f"{name} is set: ttml computes in a program, not on a board.",
-                        f"Unset {name} to use the board.")
-            )  # fmt: skip
+    findings += _stands_in(facts.get("substitute"), probes.get("count_devices", {}))
     if environment.get("TT_METAL_HOME") and not facts.get("metal_home_exists"):
         findings.append(
             Finding("metal-home-wrong", "problem", f"TT_METAL_HOME is no folder: {environment['TT_METAL_HOME']}.",
                     "Set TT_METAL_HOME and TT_METAL_RUNTIME_ROOT to the tt-metal folder.")
         )  # fmt: skip
     return findings
+
+
+def _stands_in(found: Facts | None, counted: Facts) -> list[Finding]:
+    """What takes a board's place, as the device that it is."""
+    if not found:
+        return []
+    if not found["simulates"]:
+        return [
+            Finding("not-a-board", "note", f"{found['variable']} is set: ttml computes in a program, not on a board.",
+                    f"Unset {found['variable']} to use the board.")
+        ]  # fmt: skip
+    findings = [
+        Finding(lack["code"], "problem" if lack["needed"] else "note", lack["message"], lack["advice"])
+        for lack in found["lacking"]
+    ]
+    how_many = f"; ttnn counts {counted['devices']}" if "devices" in counted else ""
+    findings.append(
+        Finding("simulated-chip", "note" if findings else "ok",
+                f"A simulated chip: {_simulated(found, counted)} ({found['value']}){how_many}. It is slow, and its "
+                "speed says nothing about a board.")
+    )  # fmt: skip
+    return findings
+
+
+def _simulated(found: Facts, counted: Facts) -> str:
+    """What the simulator says that it is, or else what its name says."""
+    told = counted.get("architecture")
+    return f"Tenstorrent {told}, {found['label'].split(', ', 1)[1]}" if told else str(found["label"])
 
 
 def _torch(probes: Mapping[str, Facts]) -> list[Finding]:
@@ -201,30 +226,80 @@ def _ttml(probes: Mapping[str, Facts]) -> list[Finding]:
                     f"The ttml in {package.get('location')} is not Tenstorrent's: it is a package of the same name on "
                     "PyPI, about tensor trains.", f"Remove it from this Python (pip uninstall ttml). {BUILD_ADVICE}")
         ]  # fmt: skip
+    wanted = has_board or bool(probes.get("machine", {}).get("substitute"))
+    root = package.get("wrong_root")
+    findings = [Finding("metal-root-wrong", "problem", root["message"], root["advice"])] if root else []
+    findings += _sfpi(package, wanted)
     if package.get("ttml") is False:
-        return [
-            Finding("ttml-missing", "problem" if has_board else "note", "This Python has no ttml.",
-                    BUILD_ADVICE if has_board else "")
-        ]  # fmt: skip
+        return [*findings, _no_ttml(package, wanted), *_counted(probes)]
     if imported.get("imported") is False:
-        return [Finding(str(imported["code"]), "problem", str(imported["message"]), str(imported["advice"]))]
+        failed = Finding(str(imported["code"]), "problem", str(imported["message"]), str(imported["advice"]))
+        return [failed, *(finding for finding in findings if finding.code != failed.code)]
     if not imported.get("imported"):
+        return findings
+    findings.append(_version(imported, probes.get("machine", {})))
+    return [*findings, *_features(imported["features"]), *_counted(probes)]
+
+
+def _no_ttml(package: Facts, wanted: bool) -> Finding:
+    """ttml is missing; with ttnn from a wheel, which is half of the way, what the other half is."""
+    level: Level = "problem" if wanted else "note"
+    if not package.get("ttnn"):
+        return Finding("ttml-missing", level, "This Python has no ttml.", BUILD_ADVICE if wanted else "")
+    version = package.get("distributions", {}).get("ttnn")
+    tag = f"the tag v{version}" if version else "the very commit that ttnn was built from"
+    return Finding(
+        "ttml-missing",
+        level,
+        f"ttnn {version or 'of an unknown version'} is here ({package.get('ttnn_location')}); ttml, the part that "
+        "trains, is not.",
+        f"Build ttml from {tag} of tt-metal: run `pip install .` in its folder tt-train with this Python "
+        "(tt-train/docs/INSTALLING_TTML.md). No package registry has it; the package called ttml on PyPI is unrelated.",
+    )
+
+
+def _sfpi(package: Facts, wanted: bool) -> list[Finding]:
+    """The compiler for kernels."""
+    facts: Facts = package.get("sfpi") or {}
+    release = facts.get("wanted")
+    if not facts or not (release or facts.get("place")):
         return []
-    findings = [_version(imported, probes.get("machine", {}))]
-    findings += _features(imported["features"])
+    level: Level = "problem" if wanted else "note"
+    get = (
+        f"Take release {release} from https://github.com/tenstorrent/sfpi, whose Debian package goes to "
+        f"/opt/tenstorrent/sfpi, or unpack it to {facts['places'][0]}."
+    )
+    if not facts["place"]:
+        missing = f"SFPI {release}, the compiler for kernels, is missing at {' and at '.join(facts['places'])}"
+        return [Finding("sfpi-missing", level, f"{missing}: ttnn opens no device without it.", get)]
+    found = facts["version"]
+    if release and found and found != release:
+        return [
+            Finding("sfpi-version", level, f"SFPI {found} is in {facts['place']}, and this ttnn wants {release}.", get)
+        ]
+    if not found:
+        return [
+            Finding("sfpi-unknown", "note", f"SFPI is in {facts['place']}, and does not say its version; this ttnn "
+                    f"wants {release or 'one of its own'}.")
+        ]  # fmt: skip
+    return [Finding("sfpi", "ok", f"SFPI {found}, the compiler for kernels, is in {facts['place']}.")]
+
+
+def _counted(probes: Mapping[str, Facts]) -> list[Finding]:
     counted = probes.get("count_devices", {})
     if "error" in counted:
-        findings.append(
-            Finding("devices-not-counted", "problem", f"ttnn cannot enumerate the devices: {counted['error']}.",
-                    "See who holds the device (above); if nobody does, bring it back with tt-smi -r.")
-        )  # fmt: skip
-    elif "devices" in counted:
-        findings.append(
-            Finding(
-                "devices", "ok", f"ttnn sees {counted['devices']} device(s) of architecture {counted['architecture']}."
-            )
-        )
-    return findings
+        step = "See who holds the device (above); if nobody does, bring it back with tt-smi -r."
+        if probes.get("machine", {}).get("substitute"):
+            step = "See docs/tenstorrent.md for what a simulated chip needs."
+        said = str(counted["error"]).rstrip(".")
+        return [Finding("devices-not-counted", "problem", f"ttnn cannot enumerate the devices: {said}.", step)]
+    if "devices" not in counted:
+        return []
+    number = counted["devices"]
+    return [
+        Finding("devices", "ok", f"ttnn sees {number} device{'s' if number != 1 else ''} of architecture "
+                f"{counted['architecture']}.")
+    ]  # fmt: skip
 
 
 def _version(imported: Facts, machine: Facts) -> Finding:
@@ -265,14 +340,32 @@ def _features(features: Mapping[str, bool]) -> list[Finding]:
 
 
 def _would_run(probes: Mapping[str, Facts]) -> tuple[str, str]:
-    torch = probes.get("torch", {})
-    if probes.get("boards", {}).get("boards") and probes.get("package", {}).get("ttml"):
+    torch, package = probes.get("torch", {}), probes.get("package", {})
+    stands_in = probes.get("machine", {}).get("substitute") or {}
+    if stands_in.get("simulates") and package.get("ttml"):
+        return "tt", f"{stands_in['variable']} asks for a simulated chip, and a package called ttml is here."
+    if probes.get("boards", {}).get("boards") and package.get("ttml"):
         return "tt", "a Tenstorrent board and a package called ttml are here."
     if torch.get("cuda"):
         return "cuda", f"torch sees {torch['cuda'][0]}."
     if torch.get("mps"):
         return "mps", "torch sees an Apple GPU."
     return "cpu", "neither a Tenstorrent board with ttml nor a GPU is here."
+
+
+def _device(probes: Mapping[str, Facts], kind: str) -> str:
+    """The device that would be used, in words."""
+    if kind == "tt":
+        stands_in = probes.get("machine", {}).get("substitute")
+        if stands_in:
+            return _simulated(stands_in, probes.get("count_devices", {}))
+        board = probes["boards"]["boards"][0]
+        smi = [board["type"] for board in probes.get("tt_smi", {}).get("boards", []) if board["type"]]
+        name = (smi[0] if smi else None) or board["card_type"] or board["architecture"] or "board"
+        return f"Tenstorrent {name} ({board['path']})"
+    if kind == "cuda":
+        return str(probes["torch"]["cuda"][0])
+    return "this computer's Apple GPU" if kind == "mps" else "this computer's processor"
 
 
 def _failed_step(name: str) -> str:

@@ -1,61 +1,41 @@
-"""The acceptance on a board: the same logits as torch, a loss that falls, a checkpoint that comes back.
+"""The acceptance on a board, or on a simulated chip, and the report that one attaches to an issue.
 
 `python -m trickster_engine.doctor.self_test REPORT.json` runs it in this process; `run_self_test` gives it one of its
-own and a time limit, because a board that hangs cannot be interrupted from within.
+own and a time limit, because a board that hangs cannot be interrupted from within. What is tried: `acceptance.py`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
 import os
 import platform
 import signal
 import subprocess
 import sys
-import time
-import traceback
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from trickster_engine.backends.tenstorrent import boards, driver_version
-from trickster_engine.backends.ttml_backend import TtmlBackend
-from trickster_engine.backends.ttml_package import NO_BOARD_VARIABLES, checkout_of
-from trickster_engine.config.plan import DeviceConfig, ModelConfig, Plan, TrainingConfig
-from trickster_engine.doctor.parity import TOLERANCE, relative_error, some_tokens, telling_weights, torch_logits
+from trickster_engine.backends.ttml_package import checkout_of
+from trickster_engine.doctor.acceptance import BOARD_PLAN, SIMULATED_PLAN, Acceptance, Check
 from trickster_engine.errors import TricksterError
 from trickster_engine.files import write_json_atomically
 from trickster_engine.programs import python_command
+from trickster_engine.system.substitutes import (
+    NO_MACRO_VARIABLE,
+    SIMULATOR_VARIABLE,
+    SLOW_DISPATCH_VARIABLE,
+    lacking,
+    substitute,
+)
 
 #: Kernels are compiled for the first time, and a board may be slow: a quarter of an hour is generous.
 LIMIT_SECONDS = 900.0
-STEPS = 20
-
-PLAN = Plan(
-    model=ModelConfig(
-        vocab_size=256, hidden_dim=128, num_layers=2, num_heads=4, num_kv_heads=2, mlp_dim=256, max_seq_len=64,
-        dropout=0.0,
-    ),
-    training=TrainingConfig(
-        batch_size=4, gradient_accumulation_steps=1, max_steps=STEPS, warmup_steps=0, learning_rate=3e-3,
-    ),
-    device=DeviceConfig("tt"),
-)  # fmt: skip
-
-
-@dataclass
-class Check:
-    """One thing that was tried. `figures` are what was measured."""
-
-    name: str
-    passed: bool
-    message: str
-    seconds: float
-    figures: dict[str, Any] = field(default_factory=dict)
+#: A simulated chip may take minutes a step.
+SIMULATED_LIMIT_SECONDS = 8 * 3600.0
 
 
 @dataclass
@@ -78,36 +58,51 @@ class SelfTest:
             f"[{'ok' if check.passed else '!!'}] {check.name}: {check.message} ({check.seconds:.1f} s)"
             for check in self.checks
         ]
-        return "\n".join([*lines, "", "All passed." if self.passed else "Not passed.", self.remark])
+        failed = [check.name for check in self.checks if not check.passed]
+        verdict = "All passed." if self.passed else f"Not passed: {', '.join(failed)}."
+        return "\n".join([*lines, "", verdict, self.remark])
 
 
-def run_self_test(report: Path, python: str = sys.executable, limit: float = LIMIT_SECONDS) -> SelfTest:
-    """Run the acceptance in a process of its own and write the report, whatever happens."""
+def run_self_test(
+    report: Path, python: str = sys.executable, limit: float | None = None, *, simulated: bool = False
+) -> SelfTest:
+    """Run the acceptance in a process of its own and write the report, whatever happens.
+
+    `simulated` insists on a simulated chip, and sets for it what it needs and is not set. Raises TricksterError where
+    there is none.
+    """
+    environment = dict(os.environ)
+    if simulated:
+        _require_simulator(environment)
+    stands_in = substitute(environment)
+    slow = stands_in is not None and stands_in.simulates
+    seconds = limit or (SIMULATED_LIMIT_SECONDS if slow else LIMIT_SECONDS)
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
     process = subprocess.Popen(
         python_command(__name__, report, python=python),
         stdin=subprocess.DEVNULL,
         start_new_session=os.name == "posix",
+        env=environment,
     )
     try:
-        process.wait(timeout=limit)
+        process.wait(timeout=seconds)
         how = f"ended with exit code {process.returncode}"
     except subprocess.TimeoutExpired:
-        how = f"did not finish within {limit:g} s"
+        how = f"did not finish within {seconds:g} s"
         process.terminate()  # lets it close the device; a hanging driver will not hear it
         try:
             process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            how += ". The board may need: tt-smi -r"
+            how += "" if stands_in else ". The board may need: tt-smi -r"
     result = _read(report)
     if result is None or "passed" not in result:
         checks = [Check(**check) for check in (result or {}).get("checks", [])]
-        checks.append(Check("process", False, f"The self-test's process {how}.", limit))
-        silicon, remark = _silicon()
-        test = SelfTest(False, silicon, remark, _machine({}), checks)
+        checks.append(Check("process", False, f"The self-test's process {how}.", seconds))
+        silicon, remark = _silicon(environment)
+        test = SelfTest(False, silicon, remark, _machine({}, environment), checks)
         write_json_atomically(report, test.as_json())
         return test
     return SelfTest(
@@ -118,104 +113,41 @@ def run_self_test(report: Path, python: str = sys.executable, limit: float = LIM
 
 def acceptance(say: Callable[[str], None], progress: Callable[[list[Check]], None] = lambda _: None) -> SelfTest:
     """Try everything, in this process."""
-    checks: list[Check] = []
-    backend: TtmlBackend | None = None
-
-    def attempt(name: str, action: Callable[[], tuple[bool, str, dict[str, Any]]]) -> bool:
-        say(f"{name} …")
-        began = time.perf_counter()
-        try:
-            passed, message, figures = action()
-        except TricksterError as error:
-            passed, message, figures = False, str(error), {"code": error.code}
-        except Exception as error:
-            passed, message, figures = False, f"{type(error).__name__}: {error}", {"trace": traceback.format_exc()}
-        checks.append(Check(name, passed, message, round(time.perf_counter() - began, 2), figures))
-        progress(checks)
-        return passed
-
-    versions: dict[str, str] = {}
+    stands_in = substitute()
+    plan = SIMULATED_PLAN if stands_in and stands_in.simulates else BOARD_PLAN
+    trial = Acceptance(plan, say, progress)
     try:
-
-        def open_device() -> tuple[bool, str, dict[str, Any]]:
-            nonlocal backend
-            backend = TtmlBackend(PLAN, report=say)
-            versions.update(backend.versions)
-            notices = [{"code": code, "message": message} for code, message, _ in backend.notices()]
-            return True, f"{backend.device} is open and has compiled its kernels", {"notices": notices}
-
-        if attempt("open", open_device) and backend is not None:
-            opened: TtmlBackend = backend
-            attempt("logits", lambda: _logits(opened))
-            attempt("training", lambda: _training(opened))
-            attempt("checkpoint", lambda: _checkpoint(opened))
+        checks = trial.run()
     finally:
-        if backend is not None:
-            backend.close()
-    silicon, remark = _silicon()
-    return SelfTest(all(check.passed for check in checks), silicon, remark, _machine(versions), checks)
+        trial.close()
+    silicon, remark = _silicon(os.environ)
+    machine = _machine(trial.versions, os.environ)
+    return SelfTest(all(check.passed for check in checks), silicon, remark, machine, checks)
 
 
-def _logits(backend: TtmlBackend) -> tuple[bool, str, dict[str, Any]]:
-    weights = telling_weights(PLAN.model)
-    tokens = some_tokens(PLAN.model, PLAN.training.batch_size)
-    backend.load(weights, {}, {})
-    backend.notices()
-    error = relative_error(backend.logits(tokens), torch_logits(PLAN.model, weights, tokens))
-    message = (
-        f"they differ from torch's by {error:.2%} (bfloat16 allows {TOLERANCE:.0%}, a layout mistake gives over 40 %)"
-    )
-    return error <= TOLERANCE, message, {"relative_error": error}
+def _require_simulator(environment: dict[str, str]) -> None:
+    stands_in = substitute(environment)
+    if stands_in is None or not stands_in.simulates:
+        raise TricksterError(
+            "simulator-not-set",
+            f"--simulated tries a simulated chip, and {SIMULATOR_VARIABLE} is not set.",
+            f"Set {SIMULATOR_VARIABLE} to where libttsim_wh.so lies: docs/tenstorrent.md says what else it needs.",
+        )
+    for variable in (SLOW_DISPATCH_VARIABLE, NO_MACRO_VARIABLE):
+        environment.setdefault(variable, "1")
+    for lack in lacking(stands_in, environment):
+        if lack.needed:
+            raise TricksterError(lack.code, lack.message, lack.advice)
 
 
-def _training(backend: TtmlBackend) -> tuple[bool, str, dict[str, Any]]:
-    from trickster_engine.model.llama import Llama
-
-    start = Llama(PLAN.model).initialize(PLAN.training.seed)
-    backend.load({name: tensor.numpy() for name, tensor in start.state_dict().items()}, {}, {})
-    backend.notices()
-    losses, seconds = [], []
-    for step in range(STEPS):
-        began = time.perf_counter()
-        losses.append(backend.step([_lesson(step)], 1.0).loss)
-        seconds.append(time.perf_counter() - began)
-    guess = math.log(PLAN.model.vocab_size)
-    fell = losses[-1] < losses[0] - 0.5 and abs(losses[0] - guess) < 1.0
-    message = f"the loss went from {losses[0]:.3f} (guessing gives {guess:.2f}) to {losses[-1]:.3f} in {STEPS} steps"
-    return fell, message, {"losses": losses, "seconds_a_step": float(np.median(seconds))}
-
-
-def _checkpoint(backend: TtmlBackend) -> tuple[bool, str, dict[str, Any]]:
-    weights, state, random = backend.weights(), backend.optimizer_state(), backend.random_state()
-    before = backend.evaluate([_lesson(1000)])
-    backend.step([_lesson(1001)], 1.0)
-    backend.load(weights, state, random)
-    after = backend.evaluate([_lesson(1000)])
-    again = backend.weights()
-    same = all(np.array_equal(weights[name], again[name]) for name in weights)
-    kept = backend.optimizer_state()
-    state_same = set(kept) == set(state) and all(np.array_equal(kept[key], state[key]) for key in state)
-    held = "with" if state else "without"
-    message = (
-        f"weights come back {'bit for bit' if same else 'CHANGED'}, {held} the optimizer's memory; loss {after:.4f}"
-    )
-    figures = {"loss_before": before, "loss_after": after, "optimizer_arrays": len(state), "state_same": state_same}
-    return same and state_same and abs(before - after) < 1e-3, message, figures
-
-
-def _lesson(step: int) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]:
-    """Sequences that count upwards from somewhere: easily learned, and never the same."""
-    rows, length = PLAN.training.batch_size, PLAN.model.max_seq_len
-    starts = np.random.default_rng(step).integers(0, 32, (rows, 1))
-    tokens = (starts + np.arange(length + 1)) % 32
-    return tokens[:, :-1].astype(np.int64), tokens[:, 1:].astype(np.int64)
-
-
-def _silicon() -> tuple[bool, str]:
+def _silicon(environment: Mapping[str, str]) -> tuple[bool, str]:
     """Whether a pass says anything about a board, in words."""
-    substitute = next((name for name in NO_BOARD_VARIABLES if os.environ.get(name)), None)
-    if substitute:
-        return False, f"{substitute} is set: this ran in a program and says nothing about a board."
+    if stands_in := substitute(environment):
+        what = "a simulated chip" if stands_in.simulates else "a program"
+        return False, (
+            f"{stands_in.variable} is set: this ran on {what} and not on a board. Please attach this report to an "
+            "issue all the same: every build that is known helps."
+        )
     if not boards():
         return (
             False,
@@ -224,14 +156,26 @@ def _silicon() -> tuple[bool, str]:
     return True, "Please attach this report to an issue, passed or not: every board and build that is known helps."
 
 
-def _machine(versions: dict[str, str]) -> dict[str, Any]:
+def _machine(versions: dict[str, str], environment: Mapping[str, str]) -> dict[str, Any]:
+    stands_in = substitute(environment)
     return {
         "system": platform.platform(),
         "driver": driver_version(),
         "boards": [{"card_type": board.card_type, "firmware": board.firmware} for board in boards()],
-        "metal_checkout": checkout_of(os.environ.get("TT_METAL_HOME")),
+        "simulated": stands_in.label if stands_in else None,
+        "simulator": _fingerprint(Path(stands_in.value)) if stands_in else None,
+        "metal_checkout": checkout_of(environment.get("TT_METAL_HOME")),
         "versions": versions,
     }
+
+
+def _fingerprint(library: Path) -> dict[str, str]:
+    """A library by name and sum: what a report says, somebody else can look for. Nothing of the path is told."""
+    try:
+        digest = hashlib.sha256(library.read_bytes()).hexdigest()
+    except OSError:
+        digest = ""
+    return {"name": library.name, "sha256": digest}
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -22,6 +22,11 @@ _PROBE_S = 5.0
 _WORMHOLE = 'Tenstorrent, "Wormhole Tensix Processor: Specifications/Requirements", docs.tenstorrent.com/aibs/wormhole'
 _LOUDBOX = 'Tenstorrent, "TT-LoudBox (T3000) Specifications", docs.tenstorrent.com/systems/t3000'
 _GALAXY = 'Tenstorrent, "Galaxy TG-00002 Technical Specifications", docs.tenstorrent.com/systems/tenstorrent-galaxy'
+_BLACKHOLE = 'Tenstorrent, "Blackhole PCIe Cards: Specifications", docs.tenstorrent.com/aibs/blackhole'
+_QUIETBOX = 'Tenstorrent, "TT-QuietBox 2 Guide: The TT-Metal Architecture", docs.tenstorrent.com/tt-quietbox2-guide'
+#: What tt-train reckons its share of the peak with, in TFLOPS of bfloat16 a core at 1.35 GHz.
+_BLACKHOLE_CORE = 1.35
+_RECKONED = "1.35 TFLOPS BF16 a core, as tt-train reckons it"
 _GA102 = 'NVIDIA, "Ampere GA102 GPU Architecture", appendix A'
 _RTX_3060 = 'NVIDIA, "GeForce RTX 3060 Family", nvidia.com'
 _ADA = 'NVIDIA, "Ada GPU Architecture", appendix A, table 2'
@@ -64,6 +69,46 @@ MACHINES = (
         12 * _GB,
         81.9 * _TERA,
         f"{_GALAXY} (32 processors); {_WORMHOLE} (12 GB and up to 80 cores a processor; 131 TFLOPS FP16 on 128 cores)",
+    ),
+    Machine(
+        "P100a",
+        "tt",
+        1,
+        28 * _GB,
+        120 * _BLACKHOLE_CORE * _TERA,
+        f"{_BLACKHOLE} (28 GB, 120 cores at up to 1.35 GHz); {_RECKONED}",
+    ),
+    Machine(
+        "P150",
+        "tt",
+        1,
+        32 * _GB,
+        140 * _BLACKHOLE_CORE * _TERA,
+        f"{_BLACKHOLE} (p150a and p150b: 32 GB, 140 cores at up to 1.35 GHz); {_RECKONED}",
+    ),
+    Machine(
+        "P300",
+        "tt",
+        2,
+        32 * _GB,
+        120 * _BLACKHOLE_CORE * _TERA,
+        f"{_BLACKHOLE} (32 GB a processor); {_QUIETBOX} (120 cores of each are enabled); {_RECKONED}",
+    ),
+    Machine(
+        "QuietBox 2",
+        "tt",
+        4,
+        32 * _GB,
+        120 * _BLACKHOLE_CORE * _TERA,
+        f"{_QUIETBOX} (two p300, 120 cores of each processor enabled); {_BLACKHOLE} (32 GB a processor); {_RECKONED}",
+    ),
+    Machine(
+        "Galaxy Blackhole",
+        "tt",
+        32,
+        32 * _GB,
+        120 * _BLACKHOLE_CORE * _TERA,
+        f"{_BLACKHOLE} (32 GB a processor, of which it has thirty-two; reckoned with 120 cores each); {_RECKONED}",
     ),
     Machine(
         "RTX 3060 12GB",

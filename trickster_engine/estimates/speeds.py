@@ -63,6 +63,7 @@ class Expected:
 def speed_of(plan: Plan, device: str, tokens_per_second: float, run: str) -> Speed:
     """A measurement of a plan; `device` in words, as run.json has it."""
     kind = device.split(":", maxsplit=1)[0].split(" ", maxsplit=1)[0].lower()
+    kind = {"tenstorrent": "tt"}.get(kind, kind)
     return Speed(shape_of(plan, kind), kind, _flops_per_token(plan), tokens_per_second, run)
 
 

@@ -19,7 +19,7 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from trickster_engine.config.plan import Plan
@@ -87,8 +87,12 @@ class CheckpointStore:
         optimizer_state: Mapping[str, Array],
         random_state: Mapping[str, Array],
         tokenizer: SavesItself,
+        refuse: Callable[[Path], None] = lambda _: None,
     ) -> Path:
-        """Write one checkpoint and drop those that are no longer kept. Raises OSError, leaving nothing half-written."""
+        """Write one checkpoint and drop those that are no longer kept. Raises OSError, leaving nothing half-written.
+
+        `refuse` looks at what was written before it is put in its place; where it raises, nothing has changed.
+        """
         target = self.folder / checkpoint_name(state.step)
         if not self._team.leads:
             take_part(weights)
@@ -102,6 +106,11 @@ class CheckpointStore:
         try:
             temporary.mkdir()
             write_checkpoint(temporary, self.run_uid, state, plan, weights, optimizer_state, random_state, tokenizer)
+            try:
+                refuse(temporary)
+            except BaseException:
+                discard(temporary)
+                raise
             # What is there already are the same weights, before they were evaluated.
             replace_folder(temporary, target, self._temporary(target, old=True))
             sync_folder(self.folder)

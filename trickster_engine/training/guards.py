@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from trickster_engine.backends.base import StepResult
@@ -12,6 +13,7 @@ from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.files import NotAPlainFileError, in_command
 from trickster_engine.refusals import is_disk_full, reason, remedy
 from trickster_engine.runs import IDENTITY_FILE, RunDirectory, link_in_run
+from trickster_engine.sealing import FileSum, read_manifest
 
 
 def not_finite(step: int, result: StepResult, plan: Plan) -> TricksterError:
@@ -40,6 +42,71 @@ def not_finite_evaluation(step: int, val_loss: float) -> TricksterError:
         "loss-not-finite",
         f"The validation loss at step {step} is {val_loss}: the weights have grown beyond what numbers can hold.",
         "Lower training_config.learning_rate threefold and start again; the last checkpoint was saved before this.",
+        EXIT_TRAINING_FAILED,
+    )
+
+
+#: A rate and a gradient that leave a mark. An update moves a weight by about the rate, and the weights of any model
+#: that are nearest to zero show that: below 1e-4 in bfloat16, below 3e-3 in float32. Smaller rates, as at the end of a
+#: cosine that falls to zero, may be rounded away and are judged by nothing.
+_TELLING_RATE = {"tt": 1e-6}
+_TELLING_RATE_ELSEWHERE = 1e-10
+_TELLING_GRADIENT = 1e-6
+
+
+class StillWeights:
+    """Notices a checkpoint with the weights of the one before, although training has moved them in between.
+
+    A device can hand out an old copy: the loss falls, and what is saved has learned nothing. Both checkpoints are
+    compared by the sums of their files.
+    """
+
+    def __init__(self, plan: Plan, device: str, before: Mapping[str, FileSum], step: int) -> None:
+        """`before` are the sums of the checkpoint of `step`, which training goes on from; empty: there is none."""
+        self._plan = plan
+        self._device = device
+        self._before, self._step = before, step
+        self._telling = 0
+
+    def update(self, factor: float, result: StepResult) -> None:
+        """Note one update that was made."""
+        rate = factor * self._plan.training.learning_rate
+        telling = rate >= _TELLING_RATE.get(self._device, _TELLING_RATE_ELSEWHERE)
+        self._telling += telling and result.grad_norm >= _TELLING_GRADIENT
+
+    def refuse(self, step: int, folder: Path) -> None:
+        """Raise TricksterError where the checkpoint in `folder` has the weights of the one before."""
+        if self._telling and self._before and weight_sums(folder) == self._before:
+            raise _unmoved(self._step, step, self._telling, self._device)
+
+    def saved(self, step: int, folder: Path) -> None:
+        """Go on from a checkpoint that was written, or none where this process does not write them."""
+        self._before, self._step, self._telling = weight_sums(folder), step, 0
+
+
+def weight_sums(folder: Path) -> dict[str, FileSum]:
+    """The sums of the files that hold a checkpoint's weights; empty where it has none that can be read."""
+    try:
+        files = read_manifest(folder).files
+    except TricksterError:
+        return {}
+    return {name: file for name, file in files.items() if name.endswith(".safetensors") and "/" not in name}
+
+
+def _unmoved(before: int, step: int, updates: int, device: str) -> TricksterError:
+    if device == "tt":
+        advice = (
+            "Some builds of ttml hand out an old copy of the weights: run `trickster doctor --self-test`, attach its "
+            "report to an issue, and train with another build of tt-metal or on another device."
+        )
+    else:
+        advice = "This is a defect of Trickster or of torch on this device: report it with log.txt, or train elsewhere."
+    return TricksterError(
+        "weights-not-moving",
+        f"The weights read at step {step} are, bit for bit, those of the checkpoint at step {before}, although "
+        f"{updates} update{'s' if updates > 1 else ''} with a rate above zero were made in between. What was read is "
+        f"not what was trained; step {step} is not saved.",
+        advice,
         EXIT_TRAINING_FAILED,
     )
 

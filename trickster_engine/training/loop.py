@@ -48,6 +48,12 @@ class Trainer:
     state: TrainerState
     watch: Watch
     saved_step: int = 0
+    #: The checkpoint that training goes on from, if any.
+    begun_from: Path | None = None
+
+    def __post_init__(self) -> None:
+        before = guards.weight_sums(self.begun_from) if self.begun_from else {}
+        self._still = guards.StillWeights(self.plan, self.state.device, before, self.state.step)
 
     def train(self) -> Literal["finished", "stopped"]:
         """Go on from `state.step` to the plan's last step, an early stop, or a request to stop; saves at the end.
@@ -74,6 +80,7 @@ class Trainer:
                     raise guards.not_finite(step, error.result, self.plan) from error
                 self.dataset.verification.require()
                 self.state = replace(self.state, step=step + 1)
+                self._still.update(factor, result)
                 for notice in self.backend.notices():
                     self.recorder.warning(*notice)
 
@@ -152,18 +159,19 @@ class Trainer:
         self.dataset.verification.require(wait=True)  # nothing is kept of what damaged text has taught
         self.watch.require()
         try:
-            path = self.save_into(self.checkpoints)
+            path = self.save_into(self.checkpoints, lambda folder: self._still.refuse(state.step, folder))
         except OSError as error:
             if self.watch.explains(error):
                 raise RunTakenAwayError from error
             raise
         self.saved_step = state.step
+        self._still.saved(state.step, path)
         best = min(state.best_val_losses, key=lambda name: state.best_val_losses[name], default=None)
         val_loss = state.val_loss if state.last_eval_step == state.step else None
         self.recorder.checkpoint(state.step, path, val_loss, path.name == best)
 
-    def save_into(self, checkpoints: CheckpointStore) -> Path:
-        """Write a checkpoint of this step into a store."""
+    def save_into(self, checkpoints: CheckpointStore, refuse: Callable[[Path], None] = lambda _: None) -> Path:
+        """Write a checkpoint of this step into a store, unless `refuse` raises at what was written."""
         backend = self.backend
         return checkpoints.save(
             self.state,
@@ -172,6 +180,7 @@ class Trainer:
             backend.optimizer_state(),
             backend.random_state(),
             self.dataset.tokenizer,
+            refuse,
         )
 
     def _out_of_patience(self) -> bool:

@@ -134,7 +134,8 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
             dataset.verification.begin()
         switch.arm()
         stop_requested = (lambda: team.any(switch.requested())) if team.size > 1 else switch.requested
-        trainer = Trainer(plan, dataset, backend, store, recorder, stop_requested, state, watch, step)
+        begun_from = checkpoint.path if checkpoint else None
+        trainer = Trainer(plan, dataset, backend, store, recorder, stop_requested, state, watch, step, begun_from)
         outcome = trainer.train()
         step = trainer.state.step
         if outcome == "finished":

@@ -11,6 +11,7 @@ from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.speeds import FEWEST_READINGS, keep_speeds, speed_of
 from trickster_engine.events import Event
 from trickster_engine.runs import RunDirectory, RunIdentity
+from trickster_engine.system.substitutes import is_substitute
 
 
 class SpeedKeeper:
@@ -31,6 +32,7 @@ class SpeedKeeper:
             event["kind"] == "status"
             and event["status"] in ("finished", "stopped")
             and len(self._speeds) >= FEWEST_READINGS
+            and not is_substitute(self._device)
         ):
             speed = speed_of(self._plan, self._device, statistics.median(self._speeds), self._name)
             with contextlib.suppress(OSError, TricksterError):  # no cache to write costs an estimate, never a run

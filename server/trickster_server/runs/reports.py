@@ -123,7 +123,8 @@ _LEVELS = {"problem": "To be mended", "ok": "What is here", "note": "Worth knowi
 def _doctor(data: Any) -> str:
     blocks = ["# This machine"]
     if data["ready"]:
-        blocks.append("**Ready to train.** Next: the data (step 3 of the lesson, *Prepare Dataset*).")
+        on = f" on {data['device']}" if data.get("device") else ""
+        blocks.append(f"**Ready to train{on}.** Next: the data (step 3 of the lesson, *Prepare Dataset*).")
     blocks.append(f"`device_type: auto` would train on **{data['would_run']}**: {data['why']}")
     for level, title in _LEVELS.items():
         findings = [finding for finding in data["findings"] if finding["level"] == level]

@@ -39,8 +39,11 @@ def test_every_figure_has_a_source(machine: Machine) -> None:
 def test_the_lesson_names_these_boards() -> None:
     assert machine_keys()[:5] == ["this", "n150", "n300", "t3k", "galaxy"]
     chips = {machine.name: (machine.chips, machine.memory) for machine in MACHINES if machine.device_type == "tt"}
-    assert {name: number for name, (number, _) in chips.items()} == {"N150": 1, "N300": 2, "T3K": 8, "Galaxy": 32}
-    assert {memory for _, memory in chips.values()} == {12 * 10**9}
+    wormhole = {"N150": 1, "N300": 2, "T3K": 8, "Galaxy": 32}
+    blackhole = {"P100a": 1, "P150": 1, "P300": 2, "QuietBox 2": 4, "Galaxy Blackhole": 32}
+    assert {name: number for name, (number, _) in chips.items()} == wormhole | blackhole
+    assert {chips[name][1] for name in wormhole} == {12 * 10**9}
+    assert {name: chips[name][1] for name in blackhole} == dict.fromkeys(blackhole, 32 * 10**9) | {"P100a": 28 * 10**9}
     rate = {m.name: m.peak for m in MACHINES if m.peak is not None}
     assert rate["RTX 3060 12GB"] == pytest.approx(71.2e12 * 28 * 1.777 / (82 * 1.695), rel=0.01)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 import torch
 
 DOUBLE = Path(__file__).parents[2] / "ttml_double"
+
+#: The build that tests run on where they ask for nothing else: `make test-ttml` runs all of them on several.
+BUILD: dict[str, Any] = json.loads(os.environ.get("TRICKSTER_TTML_BUILD", "{}"))
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +41,7 @@ def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable
     for name in ("TT_MESH_GRAPH_DESC_PATH", "TT_METAL_HOME", "TT_METAL_SIMULATOR", "TT_METAL_RUNTIME_ROOT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("TT_LOGGER_LEVEL", "TT_METAL_ARCH_NAME", "TT_METAL_RUNTIME_ROOT", "TT_METAL_HOME"):
+    for name in ("TT_LOGGER_LEVEL", "LOGURU_LEVEL", "TT_METAL_ARCH_NAME", "TT_METAL_RUNTIME_ROOT", "TT_METAL_HOME"):
         # Whatever the backend sets is taken back with the rest.
         monkeypatch.setenv(name, "x")
         monkeypatch.delenv(name)
@@ -46,7 +50,7 @@ def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable
 
     def install(**variant: Any) -> ModuleType:
         forget_modules()
-        monkeypatch.setenv("TTML_DOUBLE", json.dumps(variant))
+        monkeypatch.setenv("TTML_DOUBLE", json.dumps({**BUILD, **variant}))
         ttml = importlib.import_module("ttml")
         contexts.append(sys.modules["ttml._runtime"].context())
         return ttml

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -288,9 +289,18 @@ def test_compiling_is_done_and_told_before_the_first_step(double: Callable[..., 
     assert seconds < 0.6
 
 
-def test_a_simulator_is_not_passed_off_as_a_board(double: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_simulator_is_not_passed_off_as_a_board(
+    double: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     double()
-    monkeypatch.setenv("TT_METAL_SIMULATOR", "/somewhere/libttsim.so")
+    monkeypatch.setenv("TT_METAL_SIMULATOR", str(tmp_path / "libttsim_wh.so"))
+    with pytest.raises(TricksterError) as refused:
+        TtmlBackend(plan())
+    assert refused.value.code == "simulator-missing"
+    (tmp_path / "libttsim_wh.so").touch()
+    (tmp_path / "soc_descriptor.yaml").touch()
+    monkeypatch.setenv("TT_METAL_DISABLE_SFPLOADMACRO", "1")
     with opened(plan()) as backend:
+        assert backend.device.endswith(", simulated by ttsim")
         assert any(code == "not-a-board" for code, _, _ in backend.notices())
         assert backend.notices() == []

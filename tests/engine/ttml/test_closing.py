@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.ttml.conftest import DOUBLE
+from tests.engine.ttml.conftest import BUILD, DOUBLE
 from tests.engine.ttml.plans import plan
 from tests.engine.ttml.test_backend import batch
 from trickster_engine.backends.ttml_backend import TtmlBackend
@@ -143,7 +143,7 @@ def start(tmp_path: Path, phase: str, **variant: Any) -> subprocess.Popen[str]:
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(DOUBLE / "packages"), str(DOUBLE.parents[1])]),
-            "TTML_DOUBLE": json.dumps(variant),
+            "TTML_DOUBLE": json.dumps({**BUILD, **variant}),
             "TTML_DOUBLE_BOARD": str(tmp_path / "board"),
         },
         stdout=subprocess.PIPE,

@@ -89,3 +89,17 @@ def test_more_chips_than_there_are(double: Callable[..., Any]) -> None:
     double(chips=2)
     with pytest.raises(TricksterError, match="4 devices asked for, 2 are there"):
         TtmlBackend(plan(chips=4, batch_size=8))
+
+
+@pytest.mark.parametrize("once", [False, True], ids=["every chip's copy", "one copy"])
+def test_copies_come_back_once_or_from_every_chip(double: Callable[..., Any], once: bool) -> None:
+    double(chips=4, replicated_once=once)
+    a_plan = plan(chips=4, batch_size=8)
+    weights, tokens = telling_weights(a_plan.model), some_tokens(a_plan.model, 5)
+    with opened(a_plan) as backend:
+        backend.load(weights, {}, {})
+        found = backend.weights()
+        assert all(np.allclose(found[name], weights[name], rtol=2**-8) for name in weights)
+        assert relative_error(backend.logits(tokens), torch_logits(a_plan.model, weights, tokens)) < TOLERANCE
+        backend.step([batch(rows=8)], 1.0)
+        assert backend.optimizer_state()

@@ -8,20 +8,19 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from trickster_server.runs.reports import report as report_page
 
-from tests.engine.ttml.conftest import DOUBLE
+from tests.engine.ttml.conftest import BUILD, DOUBLE
 from trickster_engine import doctor
 from trickster_engine.backends import tenstorrent
 from trickster_engine.cli import main
 from trickster_engine.doctor import probe
 from trickster_engine.doctor.report import judge
-from trickster_engine.doctor.self_test import acceptance, run_self_test
+from trickster_engine.doctor.self_test import run_self_test
 
 MACHINE = {"python": "3.12.3", "executable": "/usr/bin/python3", "system": "Linux", "pci": [], "driver": None}
 TORCH = {"found": True, "version": "2.13.0", "cuda": [], "mps": False}
@@ -143,11 +142,6 @@ def test_a_laptop_is_not_scolded() -> None:
     assert "Next steps" not in report.as_text()
 
 
-def test_a_simulator_is_named() -> None:
-    machine = {**READY["machine"], "environment": {"TT_METAL_SIMULATOR": "/sim"}}
-    assert "not-a-board" in codes(changed(machine=machine), "note")
-
-
 def made_up_machine(root: Path) -> None:
     (root / "dev/tenstorrent").mkdir(parents=True)
     for number, card in ((0, "n300"), (1, "p150a")):
@@ -174,6 +168,30 @@ def test_boards_are_read_from_the_kernels_files(tmp_path: Path) -> None:
     assert tenstorrent.driver_version(tmp_path) == "2.4.1"
     assert tenstorrent.pci_devices(tmp_path) == ["0000:01:00.0"]
     assert tenstorrent.boards(tmp_path / "nothing") == []
+
+
+@pytest.mark.parametrize(
+    ("card", "pci_id", "architecture"),
+    [
+        ("galaxy-wormhole", None, "wormhole_b0"), ("galaxy-blackhole", None, "blackhole"),
+        ("tt-galaxy-wh", None, "wormhole_b0"), ("tt-galaxy-bh", None, "blackhole"), ("p100a", None, "blackhole"),
+        ("p300c", None, "blackhole"), ("w900", "0x401e", "wormhole_b0"), ("p900", "0xB140", "blackhole"),
+        (None, "0xb140", "blackhole"), ("x1", "0x0001", None),
+    ],
+)  # fmt: skip
+def test_a_card_with_a_new_name_is_known_by_its_pci_id(
+    tmp_path: Path, card: str | None, pci_id: str | None, architecture: str | None
+) -> None:
+    (tmp_path / "dev/tenstorrent").mkdir(parents=True)
+    (tmp_path / "dev/tenstorrent/0").touch()
+    shown = tmp_path / "sys/class/tenstorrent/tenstorrent!0"
+    (shown / "device").mkdir(parents=True)
+    if card:
+        (shown / "tt_card_type").write_text(card + "\n")
+    if pci_id:
+        (shown / "device/device").write_text(pci_id + "\n")
+    (board,) = tenstorrent.boards(tmp_path)
+    assert board.architecture == architecture
 
 
 def test_who_holds_a_board_is_found_without_the_drivers_list(tmp_path: Path) -> None:
@@ -248,7 +266,7 @@ def test_importing_is_looked_at_in_another_process(
     monkeypatch: pytest.MonkeyPatch, variant: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(DOUBLE / "packages"))
-    monkeypatch.setenv("TTML_DOUBLE", json.dumps(variant))
+    monkeypatch.setenv("TTML_DOUBLE", json.dumps({**BUILD, **variant}))
     facts = probe.run_probe("import_ttml")
     assert {key: facts.get(key) for key in expected} == expected
     if facts["imported"]:
@@ -281,41 +299,13 @@ def test_a_held_board_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "count_devices" not in asked
 
 
-def test_the_self_test_on_the_double_passes_and_proves_nothing(double: Callable[..., Any]) -> None:
-    double()
-    result = acceptance(lambda _: None)
-    assert [(check.name, check.passed) for check in result.checks] == [
-        ("open", True), ("logits", True), ("training", True), ("checkpoint", True),
-    ]  # fmt: skip
-    assert result.passed
-    assert not result.silicon
-    assert "proves nothing" in result.remark
-
-
-@pytest.mark.parametrize(
-    ("variant", "failing"),
-    [
-        ({"mistake": "split_half_rope"}, {"logits"}),
-        ({"fail_at": "open:1"}, {"open"}),
-        ({"state_dict": "read-only"}, {"checkpoint"}),
-    ],
-)
-def test_the_self_test_fails_where_it_should(
-    double: Callable[..., Any], variant: dict[str, Any], failing: set[str]
-) -> None:
-    double(**variant)
-    result = acceptance(lambda _: None)
-    assert {check.name for check in result.checks if not check.passed} == failing
-    assert not result.passed
-
-
 def test_the_self_tests_process_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(DOUBLE / "packages"))
-    monkeypatch.setenv("TTML_DOUBLE", json.dumps({"hang_at": "forward:1", "hang_seconds": 120}))
+    monkeypatch.setenv("TTML_DOUBLE", json.dumps({**BUILD, "hang_at": "forward:1", "hang_seconds": 120}))
     monkeypatch.setenv("TTML_DOUBLE_BOARD", str(tmp_path / "board"))
     report = tmp_path / "report.json"
-    result = run_self_test(report, sys.executable, limit=12.0)
+    result = run_self_test(report, sys.executable, limit=30.0)
     assert not result.passed
-    assert "did not finish within 12 s" in result.checks[-1].message
+    assert "did not finish within 30 s" in result.checks[-1].message
     assert json.loads(report.read_text())["passed"] is False
     assert (tmp_path / "board/state").read_text() == "closed"

@@ -38,5 +38,17 @@ def test_the_page_is_fresh() -> None:
 
 def test_every_name_has_evidence() -> None:
     for entry in ttml_names.NAMES:
-        assert entry.evidence[:2] in ("S ", "U ", "M "), entry
+        assert entry.evidence[:2] in ("S ", "U ", "M ", "W "), entry
         assert len(entry.evidence) > 5
+
+
+def test_every_place_that_evidence_names_is_dated() -> None:
+    shorts = [short for entry in ttml_names.SOURCES for short in entry[0].split(", ")]
+    for entry in ttml_names.NAMES:
+        for part in entry.evidence.split("; "):
+            if part[:2] in ("S ", "U ", "W "):
+                assert any(short in part for short in shorts), (entry.name, part)
+
+
+def test_every_name_of_ttnn_is_asked_of_the_wheel() -> None:
+    assert all(entry.evidence.startswith("W ") for entry in ttml_names.NAMES if entry.name.startswith("ttnn."))

@@ -81,21 +81,54 @@ def test_a_llama_that_cannot_do_what_the_config_asks(double: Callable[..., Any])
     TtmlBackend(plan({"rope_theta": 10000.0, "tie_embeddings": False}), report=lambda _: None).close()
 
 
-def test_the_environment_is_set_before_the_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ttml_package, "_metal_home", lambda: str(tmp_path))
+LOGS = {"TT_LOGGER_LEVEL": "FATAL", "LOGURU_LEVEL": "WARNING"}
+
+
+def tree(root: Path, package: str) -> Path:
+    """A tt-metal tree, as far as anybody looks at it, with a package in it."""
+    folder = root / package
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    for part in ("tt_metal/core_descriptors", "tt-train", "ttnn"):
+        (root / part).mkdir(parents=True, exist_ok=True)
+    return folder.parent
+
+
+@pytest.mark.parametrize("package", ["tt-train/sources/ttml/ttml", "ttnn/ttnn"])
+def test_the_environment_is_set_where_the_package_lies_in_a_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    forget_modules()
+    monkeypatch.syspath_prepend(tree(tmp_path, package))
     environment = {"TT_LOGGER_LEVEL": "Debug"}
     changed = prepare_environment(environment)
-    assert changed == {"TT_METAL_HOME": str(tmp_path), "TT_METAL_RUNTIME_ROOT": str(tmp_path)}
+    home = str(tmp_path.resolve())
+    assert changed == {"TT_METAL_HOME": home, "TT_METAL_RUNTIME_ROOT": home, "LOGURU_LEVEL": "WARNING"}
     assert environment["TT_LOGGER_LEVEL"] == "Debug"
     assert prepare_environment(environment) == {}
 
 
-def test_the_metal_tree_is_found_from_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "tt-train/sources/ttml/ttml"
-    package.mkdir(parents=True)
-    (tmp_path / "tt_metal").mkdir()
-    monkeypatch.setattr(ttml_package, "find_ttml", lambda: ttml_package.Found(package, unrelated=False))
-    assert ttml_package._metal_home() == str(tmp_path)
+def test_the_environment_is_left_alone_where_it_does_not(double: Callable[..., Any], tmp_path: Path) -> None:
+    """ttnn from a wheel has its own files, and aborts where it is sent to somebody's checkout."""
+    double()
+    (tmp_path / "tt-metal/tt_metal").mkdir(parents=True)  # HOME is here
+    environment: dict[str, str] = {}
+    assert prepare_environment(environment) == LOGS == environment
+    mine = {"TT_METAL_HOME": str(tmp_path / "tt-metal")}
+    assert prepare_environment(mine) == LOGS
+    assert "TT_METAL_RUNTIME_ROOT" not in mine
+
+
+def test_a_root_without_ttnns_files_is_refused_before_it_aborts(
+    double: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double()
+    monkeypatch.setenv("TT_METAL_RUNTIME_ROOT", str(tmp_path))
+    with pytest.raises(TricksterError) as refused:
+        import_ttml()
+    assert refused.value.code == "metal-root-wrong"
+    (tmp_path / "tt_metal/core_descriptors").mkdir(parents=True)
+    import_ttml()
 
 
 def test_a_checkouts_commit_is_read(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class _Remade:
     """Pickled as an array with a state of our choice."""
 
     def __init__(self, arguments: object, state: object) -> None:
-        self._parts = (np._core.multiarray._reconstruct, arguments, state)  # type: ignore[attr-defined]
+        self._parts = (np.empty(0).__reduce__()[0], arguments, state)
 
     def __reduce__(self) -> object:
         return self._parts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,34 +91,79 @@ def test_meshes_that_are_known_to_hang_are_refused(tmp_path: Path) -> None:
         (meshed(1, 4, True), {}, "mesh-descriptor-missing"),
         (meshed(1, 4, True), {"TT_MESH_GRAPH_DESC_PATH": "/nowhere"}, "mesh-descriptor-unreadable"),
         (meshed(1, 4, True), {"TT_MESH_GRAPH_DESC_PATH": descriptor(tmp_path, "2, 2")}, "mesh-descriptor-mismatch"),
+        # What tt-metal takes by itself for 8 and 32 chips is no line.
+        (meshed(1, 8, True), {}, "mesh-descriptor-missing"),
+        (meshed(1, 32, True, batch_size=32), {}, "mesh-descriptor-missing"),
+        (meshed(1, 2, True), {}, "mesh-descriptor-missing"),
     ]
     for asked, environment, code in cases:
         with pytest.raises(TricksterError) as refused:
             check_mesh(asked, environment)
         assert refused.value.code == code
-    line = descriptor(tmp_path, "1, 4", "dim_types: [ LINE, LINE ]")
+    several = tmp_path / "several.textproto"
+    several.write_text("mesh_descriptors {\n}\nmesh_descriptors {\n device_topology { dims: [ 1, 4 ] } }")
     with pytest.raises(TricksterError) as refused:
-        check_mesh(meshed(1, 4, True), {"TT_MESH_GRAPH_DESC_PATH": line})
-    assert refused.value.code == "mesh-descriptor-not-a-ring"
+        check_mesh(meshed(1, 4, True), {"TT_MESH_GRAPH_DESC_PATH": str(several)})
+    assert refused.value.code == "mesh-descriptor-not-one-mesh"
 
 
-def test_meshes_that_work_are_let_through(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chips", [2, 4, 8, 32])
+@pytest.mark.parametrize("kinds", ["", "dim_types: [ RING, RING ]", "dim_types: [ LINE, LINE ]"])
+def test_meshes_that_work_are_let_through(tmp_path: Path, chips: int, kinds: str) -> None:
     assert check_mesh(meshed(1, 1, False), {}) == 1
-    assert check_mesh(meshed(1, 8, True), {}) == 8  # tt-metal knows how to wire 8
-    for kinds in ("", "dim_types: [ RING, RING ]"):
-        path = descriptor(tmp_path, "1, 4", kinds)
-        assert check_mesh(meshed(1, 4, True), {"TT_MESH_GRAPH_DESC_PATH": path}) == 4
+    path = descriptor(tmp_path, f"1, {chips}", kinds)
+    assert check_mesh(meshed(1, chips, True, batch_size=32), {"TT_MESH_GRAPH_DESC_PATH": path}) == chips
 
 
-def test_the_advice_names_a_descriptor_that_fits(tmp_path: Path) -> None:
-    folder = tmp_path / "tt-train/configs/mgd"
-    folder.mkdir(parents=True)
-    (folder / "wrong.textproto").write_text("device_topology { dims: [ 2, 2 ] }")
-    (folder / "right.textproto").write_text("device_topology { dims: [ 1, 4 ] dim_types: [ RING, RING ] }")
+#: Files where tt-metal keeps them (names, dims and kinds as read in ttnn 0.81.1 and in tt-train, 2026), chips or none.
+FABRIC, TRAIN = "tt_metal/fabric/mesh_graph_descriptors", "tt-train/configs/mgd"
+UPSTREAM = [
+    (f"{FABRIC}/n150_mesh_graph_descriptor", "1, 1", ""),
+    (f"{FABRIC}/n300_mesh_graph_descriptor", "1, 2", ""),
+    (f"{FABRIC}/p300_mesh_graph_descriptor", "1, 2", ""),
+    (f"{FABRIC}/p150_x2_mesh_graph_descriptor", "1, 2", ""),
+    (f"{FABRIC}/n300_x2_mesh_graph_descriptor", "4, 1", ""),
+    (f"{FABRIC}/p300_x2_mesh_graph_descriptor", "2, 2", ""),
+    (f"{FABRIC}/t3k_mesh_graph_descriptor", "2, 4", ""),
+    (f"{FABRIC}/single_galaxy_mesh_graph_descriptor", "8, 4", ""),
+    (f"{FABRIC}/single_galaxy_torus_xy_graph_descriptor", "8, 4", "dim_types: [ RING, RING ]"),
+    (f"{FABRIC}/bh_lbx2_1x16_mesh_graph_descriptor", "1, 16", ""),
+    (f"{TRAIN}/bh_qb_1_4_ring_ring", "1, 4", "dim_types: [ RING, RING ]"),
+    (f"{TRAIN}/bh_galaxy_1_8_line_line", "1, 8", "dim_types: [ LINE, LINE ]"),
+    (f"{TRAIN}/bh_galaxy_8_1_ring_ring", "8, 1", "dim_types: [ RING, RING ]"),
+]
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Path:
+    for name, dims, kinds in UPSTREAM:
+        path = tmp_path / f"{name}.textproto"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Path(descriptor(path.parent, dims, kinds)).rename(path)
+    (tmp_path / FABRIC / "commented.textproto").write_text("# device_topology { dims: [ 1, 4 ] }\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("chips", [2, 4, 8, 16, 32])
+def test_the_advice_names_a_descriptor_that_the_check_accepts(upstream: Path, chips: int) -> None:
+    asked = meshed(1, chips, True, batch_size=32)
     with pytest.raises(TricksterError) as refused:
-        check_mesh(meshed(1, 4, True), {"TT_METAL_HOME": str(tmp_path)})
-    assert "right.textproto" in refused.value.advice
-    assert "wrong.textproto" not in refused.value.advice
+        check_mesh(asked, {"TT_METAL_HOME": str(upstream)})
+    fitting = [f"{name}.textproto" for name, dims, _ in UPSTREAM if dims == f"1, {chips}"]
+    named = re.search(r"for instance (\S+?),? ", refused.value.advice)
+    if not fitting:
+        assert named is None and f"dims: [ 1, {chips} ]" in refused.value.advice
+        return
+    assert named is not None and named[1].endswith(tuple(fitting))
+    assert check_mesh(asked, {"TT_MESH_GRAPH_DESC_PATH": named[1]}) == chips
+    # Of all files of the tree, exactly those are accepted that the advice could have named.
+    for path in upstream.rglob("*.textproto"):
+        try:
+            check_mesh(asked, {"TT_MESH_GRAPH_DESC_PATH": str(path)})
+        except TricksterError:
+            assert path.relative_to(upstream).as_posix() not in fitting
+        else:
+            assert path.relative_to(upstream).as_posix() in fitting
 
 
 def test_descriptors_of_several_machines_are_left_alone() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.ttml.conftest import DOUBLE
+from tests.engine.ttml.conftest import BUILD, DOUBLE
 
 CONFIG = """
 model_config: {vocab_size: 256, hidden_dim: 64, num_layers: 1, num_heads: 2, mlp_dim: 64, max_seq_len: 32, dropout: 0.0}
@@ -50,7 +50,7 @@ class Workplace:
         return subprocess.Popen(
             [sys.executable, "-m", "trickster_engine", *arguments],
             cwd=self.folder,
-            env={**self.environment, "TTML_DOUBLE": json.dumps(variant)},
+            env={**self.environment, "TTML_DOUBLE": json.dumps({**BUILD, **variant})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -127,7 +127,7 @@ def test_bfloat16_without_ml_dtypes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     class BFloat16Array:
         def __reduce__(self) -> Any:
             return (
-                np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+                np.empty(0).__reduce__()[0],
                 (np.ndarray, (0,), b"b"),
                 (1, (3, 4), BFloat16Type(), False, bits),
             )

@@ -14,6 +14,7 @@ autograd = submodule(
     "autograd",
     Tensor=_runtime.Tensor,
     GradMode=_runtime.GradMode,
+    PreferredPrecision=_runtime.PreferredPrecision,
     DistributedConfig=_runtime.DistributedConfig,
 )
 if VARIANT.auto_context:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import enum
 import fcntl
 import os
 import pathlib
@@ -98,6 +99,17 @@ class ParallelismContext:
 class GradMode:
     ENABLED = "GradMode.ENABLED"
     DISABLED = "GradMode.DISABLED"
+
+
+class PreferredPrecision(enum.Enum):
+    HALF = 0
+    FULL = 1
+    if VARIANT.native_precision:
+        NATIVE = 2
+
+
+#: Whether a build keeps two views of a tensor, of which the FULL one is float32 whatever is stored.
+TWO_VIEWS = VARIANT.stale_full_view or VARIANT.native_precision
 
 
 class AutoContext:
@@ -235,6 +247,7 @@ class Tensor:
         context().get_device()
         _ALIVE.add(self)
         self._value = value
+        self._views: dict[PreferredPrecision, object] = {}  # made when they are first asked for
         self._requires_grad = requires_grad
         self._epoch = None  # the graph that this is a node of
         self._spent = False
@@ -277,19 +290,24 @@ class Tensor:
             parts, sharded = [value.clone() for _ in range(device.chips)], False
         return Tensor(ttnn.Tensor(parts, dtype, layout, sharded), False)
 
-    def to_numpy(self, new_type=None, composer=None):
+    def to_numpy(self, new_type=None, composer=None, **more):
         passing("to_numpy")
         context().get_device()
-        parts = [part.detach() for part in self._value.parts]
+        if set(more) - ({"precision"} if VARIANT.native_precision else set()):
+            raise TypeError("to_numpy(): incompatible function arguments")
+        shown = self.get_value(more.get("precision", PreferredPrecision.FULL))
+        parts = [part.detach() for part in shown.parts]
         if composer is None:
             if len(parts) > 1:
                 raise RuntimeError(
                     "TT_FATAL: Can't get a single buffer from host storage distributed over mesh shape MeshShape"
                 )
             value = parts[0]
+        elif VARIANT.replicated_once and not shown.sharded:
+            value = parts[0]
         else:
             value = torch.cat(parts, composer.dim)
-        wanted = self._value.dtype if new_type is None else new_type
+        wanted = shown.dtype if new_type is None else new_type
         if wanted is ttnn._DataType.FLOAT32:
             return value.float().numpy().copy()
         if wanted is ttnn._DataType.UINT32:
@@ -300,11 +318,34 @@ class Tensor:
             raise TypeError("ml_dtypes package required for bfloat16 NumPy arrays") from None
         return value.float().numpy().astype(ml_dtypes.bfloat16)
 
-    def get_value(self, precision=None):
-        return self._value
+    def get_value(self, precision=PreferredPrecision.HALF):
+        if not isinstance(precision, PreferredPrecision):
+            raise TypeError("get_value(): incompatible function arguments")
+        types = ttnn._DataType
+        wanted = {"HALF": types.BFLOAT16, "FULL": types.FLOAT32}.get(precision.name)
+        if VARIANT.mistake == "stale_reads" and self._requires_grad:  # whatever is asked for
+            return self._view("first", self._value.dtype)
+        if not TWO_VIEWS or wanted is None or self._value.dtype not in (types.BFLOAT16, types.FLOAT32):
+            return self._value
+        return self._value if self._value.dtype is wanted else self._view(precision, wanted)
+
+    def _view(self, key, dtype):
+        if key not in self._views:
+            view = ttnn.clone(self._value)
+            if dtype is ttnn._DataType.BFLOAT16:
+                view.parts = [ttnn.bf16(part) for part in view.parts]
+            view._dtype = dtype
+            self._views[key] = view
+        return self._views[key]
+
+    def _written(self, *, by_fused_kernel=False):
+        """What is stored has changed in place: views of it are made anew, unless nobody thought of them."""
+        if not (by_fused_kernel and VARIANT.stale_full_view) and VARIANT.mistake != "stale_reads":
+            self._views = {}
 
     def set_value(self, value):
         self._value = value
+        self._views = {}
         if self._requires_grad:
             self._make_leaf()
 
@@ -315,7 +356,8 @@ class Tensor:
             raise RuntimeError(
                 f"the double: assign of shape {other.shape()} to {self.shape()}; the real one lets it pass"
             )
-        self.set_value(ttnn.clone(other._value))
+        if VARIANT.mistake != "assign_lost":
+            self.set_value(ttnn.clone(other._value))
 
     def _make_leaf(self):
         self._value.parts = [part.detach().clone().requires_grad_() for part in self._value.parts]
@@ -329,7 +371,7 @@ class Tensor:
         return len(self._value.shape)
 
     def dtype(self):
-        return self._value.dtype
+        return self.get_value(PreferredPrecision.FULL).dtype
 
     # --- gradients
 
@@ -361,8 +403,9 @@ class Tensor:
         if self._spent:
             raise RuntimeError("[Tensor::backward] Memory from the node is released!")
         self._spent = not retain_graph[0]
+        share = 0.5 if VARIANT.mistake == "gradients_halved" else 1.0
         for part in self._value.parts:
-            torch.autograd.backward(part, torch.ones_like(part), retain_graph=retain_graph[0])
+            torch.autograd.backward(part, share * torch.ones_like(part), retain_graph=retain_graph[0])
 
     def __truediv__(self, other):
         raise TypeError("unsupported operand type(s) for /: the binding defines __div__ only")
@@ -382,6 +425,7 @@ def result(parts, *sources: Tensor, dtype=None, sharded=False) -> Tensor:
     """What an op returns: rounded to bfloat16 and, where gradients are on, one more node of the graph."""
     recording = context()._mode == GradMode.ENABLED
     parts = [rounded(part) if recording else ttnn.bf16(part.detach()) for part in parts]
+    sharded = sharded or any(source._value.sharded for source in sources)
     tensor = Tensor(ttnn.Tensor(parts, dtype or ttnn._DataType.BFLOAT16, ttnn._Layout.TILE, sharded), False)
     if recording and any(part.requires_grad for part in parts):
         context().add_node()

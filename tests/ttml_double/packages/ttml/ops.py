@@ -34,7 +34,8 @@ unary = submodule("unary", silu=lambda tensor, use_composite_bw=False: result(ea
 
 
 def _linear(tensor, weight, bias=None):
-    return result(each(lambda x, w: x @ w[0, 0].T, tensor, weight), tensor, weight)
+    product = result(each(lambda x, w: x @ w[0, 0].T, tensor, weight), tensor, weight)
+    return product if bias is None else result(each(lambda x, b: x + b, product, bias), product, bias)
 
 
 linear = submodule("linear", linear=_linear)
@@ -50,7 +51,7 @@ def _embedding(tensor, weight):
     rows = weight.shape()[-2]
     if any(int(part.max()) >= rows or int(part.min()) < 0 for part in value.parts):
         raise RuntimeError("the double: a token id is out of range; the real device reads garbage or faults")
-    return result(each(lambda ids, w: w[0, 0][ids[:, 0, 0]].unsqueeze(1), tensor, weight), weight)
+    return result(each(lambda ids, w: w[0, 0][ids[:, 0, 0]].unsqueeze(1), tensor, weight), tensor, weight)
 
 
 embedding = submodule("embedding", embedding=_embedding)
@@ -66,6 +67,27 @@ def _rmsnorm(tensor, gamma, epsilon):
 rmsnorm = submodule("rmsnorm", rmsnorm=_rmsnorm)
 
 
+def _swiglu_packed(tensor):
+    """The gate's columns first, then those of up."""
+
+    def gated(x):
+        gate, up = x.chunk(2, -1)
+        return F.silu(gate) * up
+
+    return result(each(gated, tensor), tensor)
+
+
+def _swiglu(tensor, w1, w2, w3, dropout_prob=0.0):
+    def gated(x, first, third):
+        return F.silu(x @ first[0, 0].T) * (x @ third[0, 0].T)
+
+    return _linear(result(each(gated, tensor, w1, w3), tensor, w1, w3), w2)
+
+
+swiglu_packed = submodule("swiglu_packed", swiglu_packed=_swiglu_packed)
+swiglu = submodule("swiglu", swiglu=_swiglu)
+
+
 class RotaryEmbeddingParams:
     def __init__(self, sequence_length, head_dim, theta):
         if head_dim % 32 or not 0 < head_dim <= 256:
@@ -76,7 +98,15 @@ class RotaryEmbeddingParams:
         self.cos, self.sin = angles.cos(), angles.sin()
 
 
+class RopeScalingParams:
+    def __init__(self, original_context_length=0, scaling_factor=0.0, high_freq_factor=4.0, low_freq_factor=1.0):
+        self.original_context_length, self.scaling_factor = original_context_length, scaling_factor
+        self.high_freq_factor, self.low_freq_factor = high_freq_factor, low_freq_factor
+
+
 def build_rope_params(sequence_length, head_dim, theta=10000.0, rope_scaling_params=None):
+    if rope_scaling_params is not None and rope_scaling_params.scaling_factor:
+        raise NotImplementedError("the double scales no rotary embedding")
     return RotaryEmbeddingParams(sequence_length, head_dim, theta)
 
 
@@ -96,7 +126,13 @@ def _rope(input, rope_params, token_position=0):
     return result(each(rotate, input), input)
 
 
-rope = submodule("rope", rope=_rope, build_rope_params=build_rope_params, RotaryEmbeddingParams=RotaryEmbeddingParams)
+rope = submodule(
+    "rope",
+    rope=_rope,
+    build_rope_params=build_rope_params,
+    RotaryEmbeddingParams=RotaryEmbeddingParams,
+    RopeScalingParams=RopeScalingParams,
+)
 
 
 def _heads(matrix, heads):
@@ -198,6 +234,7 @@ def _cross_entropy(prediction, target, reduce=ReduceType.MEAN):
 
     def loss(logits, ids):
         mean = F.cross_entropy(logits.flatten(0, 2), ids.flatten())
+        mean = mean * 1.25 if VARIANT.mistake == "loss_scaled" else mean
         return (mean * math.nan if _counts["loss"] == VARIANT.nan_at_loss else mean).reshape(1, 1, 1, 1)
 
     compile_once(("loss", tuple(wanted)))

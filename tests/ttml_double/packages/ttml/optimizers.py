@@ -6,7 +6,7 @@ import torch
 import ttnn
 from ttnn._variant import VARIANT
 
-from ._runtime import NamedParameters, Tensor, passing
+from ._runtime import TWO_VIEWS, NamedParameters, Tensor, passing
 
 
 def _number(value, name):
@@ -66,8 +66,11 @@ class OptimizerBase:
             raise TypeError("__init__(): incompatible function arguments")
         self._parameters = NamedParameters(dict(parameters.pairs()))
         self._steps = 0
+        self._shown = None
 
     def zero_grad(self):
+        if VARIANT.mistake == "gradients_kept":
+            return
         for _, tensor in self._parameters.items():
             if tensor.is_grad_initialized():
                 for part in tensor._value.parts:
@@ -77,10 +80,12 @@ class OptimizerBase:
         return self._config["lr"]
 
     def set_lr(self, lr):
-        self._config["lr"] = _number(lr, "lr")
+        if VARIANT.mistake != "rate_ignored":
+            self._config["lr"] = _number(lr, "lr")
 
     def _gradients(self):
         passing("step")
+        self._shown = None
         for name, tensor in self._parameters.items():
             if tensor.is_grad_initialized():
                 yield name, tensor, [ttnn.bf16(part.grad) for part in tensor._value.parts]
@@ -94,6 +99,8 @@ class OptimizerBase:
     def get_state_dict(self):
         if VARIANT.state_dict == "none":
             raise RuntimeError("the double: this build hands out no state")
+        if self._shown is not None:
+            return self._shown
         return {"steps": self._steps, **self._state()}
 
     def set_state_dict(self, dict):
@@ -107,13 +114,19 @@ class OptimizerBase:
                 if set(value) != set(current):
                     raise RuntimeError("unordered_map::at")
                 for name, tensor in value.items():
-                    if tensor.dtype() is not current[name].dtype() or tensor.shape() != current[name].shape():
-                        raise RuntimeError("the double: state of another type or shape; the real one lets it pass")
-        self._set_state(dict)
+                    if tensor.shape() != current[name].shape():
+                        raise RuntimeError("the double: state of another shape; the real one lets it pass")
+                    if not TWO_VIEWS and tensor._value.dtype is not current[name]._value.dtype:
+                        raise RuntimeError("the double: state of another type; the real one lets it pass")
+        if VARIANT.mistake == "state_unused":  # shown when asked for, and not computed with
+            self._shown = dict
+        elif VARIANT.mistake != "state_lost":
+            self._set_state(dict)
 
 
 class AdamW(OptimizerBase):
     _dtype = ttnn._DataType.BFLOAT16
+    _fused = True  # one kernel writes weights and moments in place
 
     def __init__(self, parameters, config):
         super().__init__(parameters)
@@ -135,8 +148,18 @@ class AdamW(OptimizerBase):
         exact = self._config["stochastic_rounding"]
         with torch.no_grad():
             tensor._value.parts[chip].copy_(stochastically(values, self._generator) if exact else ttnn.bf16(values))
+        tensor._written(by_fused_kernel=True)
+
+    def _check_types(self):
+        """Kernels of newer builds insist on moments of the parameter's own type."""
+        for moments in (self._exp_avg, self._exp_avg_sq):
+            if TWO_VIEWS and any(tensor._value.dtype is not self._dtype for tensor in moments.values()):
+                raise RuntimeError("TT_FATAL: exp_avg and exp_avg_sq must have the data type of the parameter")
 
     def step(self):
+        self._check_types()
+        if VARIANT.mistake == "step_lost":
+            return
         self._steps += 1
         config = self._config
         first, second = 1 - config["beta1"] ** self._steps, 1 - config["beta2"] ** self._steps
@@ -145,11 +168,15 @@ class AdamW(OptimizerBase):
             for chip, gradient in enumerate(gradients):
                 mean = self._exp_avg[name]._value.parts[chip]
                 square = self._exp_avg_sq[name]._value.parts[chip]
-                mean.copy_(self._store(config["beta1"] * mean + (1 - config["beta1"]) * gradient))
+                beta1 = 0.0 if VARIANT.mistake == "wrong_beta" else config["beta1"]
+                mean.copy_(self._store(beta1 * mean + (1 - beta1) * gradient))
                 square.copy_(self._store(config["beta2"] * square + (1 - config["beta2"]) * gradient.square()))
                 values = self._target(name, tensor, chip) * (1 - config["lr"] * decay)
-                values = values - config["lr"] * (mean / first) / ((square / second).sqrt() + config["epsilon"])
+                update = config["lr"] * (mean / first) / ((square / second).sqrt() + config["epsilon"])
+                values = values + update if VARIANT.mistake == "uphill" else values - update
                 self._write(name, tensor, chip, values)
+            self._exp_avg[name]._written(by_fused_kernel=self._fused)
+            self._exp_avg_sq[name]._written(by_fused_kernel=self._fused)
 
     def _state(self):
         return {"lr": self._config["lr"], "amsgrad": False, "exp_avg": self._exp_avg, "exp_avg_sq": self._exp_avg_sq}
@@ -169,6 +196,7 @@ if VARIANT.full_precision:
 
     class AdamWFullPrecision(AdamW):
         _dtype = ttnn._DataType.FLOAT32
+        _fused = False
 
         def __init__(self, parameters, config):
             super().__init__(parameters, config)
@@ -176,7 +204,7 @@ if VARIANT.full_precision:
             self._master = NamedParameters()
             for name, tensor in self._parameters.items():
                 copy = Tensor(ttnn.clone(tensor._value), False)
-                copy._value.dtype = ttnn._DataType.FLOAT32
+                copy._value._dtype = ttnn._DataType.FLOAT32
                 self._master[name] = copy
 
         def get_name(self):
@@ -190,8 +218,10 @@ if VARIANT.full_precision:
 
         def _write(self, name, tensor, chip, values):
             self._master[name]._value.parts[chip].copy_(values)
+            self._master[name]._written()
             with torch.no_grad():
                 tensor._value.parts[chip].copy_(ttnn.bf16(values))
+            tensor._written()
 
         def _state(self):
             return {**super()._state(), "master_weights": self._master}
@@ -236,6 +266,8 @@ if VARIANT.muon:
                     with torch.no_grad():
                         part = tensor._value.parts[chip]
                         part.copy_(ttnn.bf16(part - self._config["lr"] * update))
+                self._momentum[name]._written()
+                tensor._written()
             self._steps += 1
 
         def _state(self):

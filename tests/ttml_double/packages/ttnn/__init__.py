@@ -29,6 +29,9 @@ class _Layout(enum.Enum):
     ROW_MAJOR = 0
     TILE = 1
 
+    def __str__(self):
+        return f"Layout.{self.name}"
+
 
 if VARIANT.enums_in_ttnn:
     DataType, Layout = _DataType, _Layout
@@ -43,9 +46,13 @@ class Tensor:
 
     def __init__(self, parts, dtype, layout, sharded=False):
         self.parts = list(parts)
-        self.dtype = dtype
+        self._dtype = dtype
         self.layout = layout
         self.sharded = sharded
+
+    @property
+    def dtype(self):
+        return self._dtype
 
     @property
     def shape(self):
@@ -65,10 +72,12 @@ def clone(tensor):
 
 
 def get_arch_name():
-    return "blackhole"
+    return "blackhole" if VARIANT.chips else "invalid"
 
 
 def GetNumAvailableDevices():  # noqa: N802 - the real name
+    if not VARIANT.chips:
+        raise RuntimeError("TT_FATAL: No chips detected in the cluster")
     return VARIANT.chips
 
 

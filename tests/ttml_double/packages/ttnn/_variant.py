@@ -23,10 +23,13 @@ class Variant:
     open_device_mesh: bool = True
     close_device_mesh: bool = True
     parallelism_context: bool = True
+    replicated_once: bool = False  # a composer brings a replicated tensor back once, not once a chip
     wrapped_parameters: bool = False
     state_dict: str = "full"  # full | read-only (restoring raises) | none (reading raises)
     enums_in_ttnn: bool = True
     auto_context: bool = True
+    stale_full_view: bool = False  # the FULL view of a bfloat16 tensor is kept, and fused AdamW writes past it
+    native_precision: bool = False  # PreferredPrecision.NATIVE; the FULL view is made anew after each write
     # the machine
     chips: int = 1
     # what goes wrong
@@ -36,7 +39,9 @@ class Variant:
     hang_seconds: float = 30.0
     nan_at_loss: int = 0
     first_step_seconds: float = 0.0
-    mistake: str = ""  # split_half_rope | v_before_k | gate_up_swapped | tiled_gqa
+    #: split_half_rope | v_before_k | gate_up_swapped | tiled_gqa | stale_reads | assign_lost | loss_scaled |
+    #: gradients_halved | gradients_kept | rate_ignored | step_lost | uphill | wrong_beta | state_lost | state_unused
+    mistake: str = ""
     graph_limit: int = 3000  # nodes
 
 

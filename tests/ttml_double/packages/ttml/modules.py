@@ -1,0 +1,151 @@
+"""The module layer of the double: what tt-metal's own Python models are written on."""
+
+from __future__ import annotations
+
+import enum
+import math
+
+from . import init, ops
+from ._runtime import NamedParameters
+
+
+class RunMode(enum.Enum):
+    TRAIN = 0
+    EVAL = 1
+
+
+class Parameter:
+    def __init__(self, tensor):
+        self.tensor = tensor
+        tensor.set_requires_grad(True)
+        tensor._make_leaf()
+
+
+class Buffer:
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+
+class ModuleBase:
+    """Children and tensors by name, in the order in which they were registered."""
+
+    def __init__(self):
+        object.__setattr__(self, "_children", {})
+        object.__setattr__(self, "_tensors", {})
+        object.__setattr__(self, "_mode", RunMode.TRAIN)
+        object.__setattr__(self, "_name", type(self).__name__)
+
+    def create_name(self, name):
+        object.__setattr__(self, "_name", name)
+
+    def get_name(self):
+        return self._name
+
+    def register_module(self, module, name):
+        if name in self._children:
+            raise RuntimeError(f"Name {name} of module is already registered")
+        self._children[name] = module
+
+    def override_module(self, module, name):
+        self._children[name] = module
+
+    def register_tensor(self, tensor, name):
+        if name in self._tensors:
+            raise RuntimeError(f"Name {name} of tensor is already registered")
+        self._tensors[name] = tensor
+
+    def override_tensor(self, tensor, name):
+        self._tensors[name] = tensor
+
+    def parameters(self):
+        named, seen = NamedParameters(), set()
+
+        def walk(module, path):
+            for name, tensor in module._tensors.items():
+                if id(tensor) not in seen:  # tied weights have one name: the first
+                    seen.add(id(tensor))
+                    named[f"{path}/{name}"] = tensor
+            for name, child in module._children.items():
+                walk(child, f"{path}/{name}")
+
+        walk(self, self._name)
+        return named
+
+    def train(self):
+        self._set_mode(RunMode.TRAIN)
+
+    def eval(self):
+        self._set_mode(RunMode.EVAL)
+
+    def _set_mode(self, mode):
+        object.__setattr__(self, "_mode", mode)
+        for child in self._children.values():
+            child._set_mode(mode)
+
+    def get_run_mode(self):
+        return self._mode
+
+
+class AbstractModuleBase(ModuleBase):
+    def __init__(self):
+        super().__init__()
+        self.create_name(type(self).__name__)
+
+    def __setattr__(self, name, value):
+        object.__setattr__(self, name, value)
+        if isinstance(value, ModuleBase):
+            self.override_module(value, name)
+        elif isinstance(value, Parameter):
+            self.override_tensor(value.tensor, name)
+
+    def __call__(self, *arguments, **keywords):
+        return self.forward(*arguments, **keywords)
+
+
+class ModuleList(AbstractModuleBase):
+    def __init__(self, modules=()):
+        super().__init__()
+        object.__setattr__(self, "_items", list(modules))
+        for index, module in enumerate(self._items):
+            self.register_module(module, str(index))
+
+    def __iter__(self):
+        return iter(self._items)
+
+    def __len__(self):
+        return len(self._items)
+
+    def __getitem__(self, index):
+        return self._items[index]
+
+
+class LinearLayer(AbstractModuleBase):
+    def __init__(self, in_features, out_features, has_bias=True, weight_init=None, bias_init=None):
+        super().__init__()
+        bound = math.sqrt(1 / in_features)
+        self.weight = Parameter((weight_init or init.uniform(-bound, bound))((1, 1, out_features, in_features)))
+        self.bias = Parameter((bias_init or init.zeros())((1, 1, 1, out_features))) if has_bias else None
+
+    def forward(self, x):
+        return ops.linear.linear(x, self.weight.tensor, None if self.bias is None else self.bias.tensor)
+
+
+class Embedding(AbstractModuleBase):
+    def __init__(self, num_embeddings, embedding_dim, weight_init=None):
+        super().__init__()
+        self.weight = Parameter((weight_init or init.normal(0.0, 0.02))((1, 1, num_embeddings, embedding_dim)))
+
+    def forward(self, x):
+        return ops.embedding.embedding(x, self.weight.tensor)
+
+
+def __getattr__(name):
+    """Layers of tensor-parallel models: they may be imported, and are not made."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+
+    class Absent:
+        def __init__(self, *_, **__):
+            raise NotImplementedError(f"the double has no {name}")
+
+    return Absent
