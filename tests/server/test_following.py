@@ -386,12 +386,12 @@ def test_what_is_not_understood_is_left_out_and_said_once(tmp_path: Path, caplog
     endless.events_path.symlink_to("/dev/zero")
 
     async def story(watched: Watched) -> None:
-        assert watched.steps() == {"bad-001": 2}
+        assert watched.steps() == {"bad-001": 2, "endless-001": 0}
         with run.events_path.open("a", encoding="utf-8") as file:
             file.write("what?\n" + lines(status(3)))
         await watched.until(lambda: watched.steps()["bad-001"] == 3)
-        (followed,) = watched.registry.runs()
-        assert followed.left_out == 3
+        left_out = {followed.directory.id: followed.left_out for followed in watched.registry.runs()}
+        assert left_out == {"bad-001": 3, "endless-001": 0}
         assert [event["step"] for sent in watched.events for event in sent.events] == [3]
 
     follow(tmp_path, story)

@@ -52,6 +52,7 @@ def test_any_text_can_be_asked_about(text: str, seed: int, encoding: str) -> Non
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with RawClient(env={"TRICKSTER_CACHE_DIR": str(tmp_path_factory.mktemp("cache"))}) as client:
+        client.capabilities = {"textDocument": {"documentSymbol": {"hierarchicalDocumentSymbolSupport": True}}}
         client.initialize(options={"debounceMs": 0})
         yield client
         assert client.shutdown() == 0

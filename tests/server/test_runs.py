@@ -19,6 +19,7 @@ import pytest
 from trickster_server.runs.reports import report
 
 from tests.server.raw_client import RawClient
+from trickster_engine.printable import printable
 from trickster_engine.processes import process_started
 from trickster_engine.runs import RunDirectory, find_runs, read_events
 
@@ -334,7 +335,7 @@ def test_a_command_says_what_has_come_of_it(finished: tuple[RawClient, Path, str
     client, _, run_id, _ = finished
     command = {"command": "trickster.server.generate", "arguments": [run_id]}
     answer = client.request("workspace/executeCommand", command, 120)
-    assert client.notification("window/showMessage")["message"] == answer["prompt"] + answer["text"]
+    assert client.notification("window/showMessage")["message"] == printable(answer["prompt"] + answer["text"])
 
 
 def test_expected_time_is_learned_from_the_run(finished: tuple[RawClient, Path, str, Follower]) -> None:

@@ -36,6 +36,8 @@ ELSEWHERE: dict[str, Callable[..., Any]] = {
 #: What cannot be done here, and why.
 NOT_HERE = {
     "trickster bench docs/speed/sprint.yaml --until 1.8857": "it trains for minutes on a whole machine",
+    "trickster doctor --self-test --simulated": "it takes ttsim, and ttml built for it",
+    "pip install .": "tests/shipping installs the wheel into an environment of its own",
     "make train": "it makes an environment from the network",
     "make setup": "it makes an environment from the network",
     "make bench": "it wants a quiet machine for many minutes",

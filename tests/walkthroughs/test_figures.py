@@ -17,9 +17,10 @@ from tests.walkthroughs.pages import FOLDER, PAGES, ROOT, STEPS, page, without_k
 from trickster_engine import kept_runs
 from trickster_engine.baselines import ngram_baselines
 from trickster_engine.config import check, preset_names, preset_plan
+from trickster_engine.data.findings import OVERLAP_REFUSED, OVERLAP_SAID
 from trickster_engine.data.prepare import held_out, prepare
 from trickster_engine.estimates import count_parameters
-from trickster_engine.printable import printable
+from trickster_engine.printable import printable_text
 from trickster_engine.report.blocks import GOES_ON
 from trickster_engine.report.untrained import untrained_loss
 
@@ -39,6 +40,7 @@ def computed() -> Iterator[float]:
     yield from (parts.per_block * model.num_layers, 4 * model.hidden_dim**2, 3 * model.hidden_dim * model.mlp_dim)
     yield from (SHAKESPEARE, held_out(SHAKESPEARE, 0.1), SHAKESPEARE - held_out(SHAKESPEARE, 0.1))
     yield round(math.log(256), 3)
+    yield from (100 * OVERLAP_SAID, 100 * OVERLAP_REFUSED)
     yield from map(float, b"ROMEO:")
 
 
@@ -128,7 +130,7 @@ def test_kept_blocks_hold_what_the_kept_runs_say(path: Path) -> None:
 def test_lines_of_samples_that_are_broken_are_the_model_s_again_without_our_marks() -> None:
     text = page("watch")
     kept = json.loads(PICO.read_text(encoding="utf-8"))
-    first = printable((kept["samples"][0]["prompt"] + kept["samples"][0]["text"])[:160]).rstrip()
+    first = printable_text((kept["samples"][0]["prompt"] + kept["samples"][0]["text"])[:160]).rstrip()
     shown = re.findall(r"```text\n(.*?)\n```", text, flags=re.DOTALL)
     assert shown[0].replace(f"\n{GOES_ON}", "") == first
     assert f"\n{GOES_ON}" in shown[0]

@@ -14,6 +14,7 @@ from trickster_engine.config.canonical import Value, Values
 FIXED = {
     "model_config": "The weights have been trained in a model of this shape.",
     "data_config.tokenizer": "The weights have learned what the numbers of these tokens stand for.",
+    "data_config.line_ends": "The text that has been trained on was read with its line ends as they were set.",
     "data_config.val_fraction": "Text that has been trained on would be measured on, or the reverse.",
     "training_config.optimizer": "What the optimizer remembers of the gradients is of no use to another one.",
     "training_config.seed": "The weights it began with and the order of the text come from it.",

@@ -205,7 +205,13 @@ async def _show_text(server: TricksterServer, name: str, text: str) -> None:
 
 
 async def _show_page(server: TricksterServer, name: str, text: str) -> None:
-    """Write a text into a file of ours and show that, because an editor's message is often one line."""
+    """Write a text into a file of ours and show that, because an editor's message is often one line.
+
+    In a folder that is not trusted nothing is written, and the message has to do.
+    """
+    if not server.trusted:
+        _say(server, text)
+        return
     try:
         path = await asyncio.get_running_loop().run_in_executor(None, server.private.write, f"{name}.md", text)
     except OSError:

@@ -13,6 +13,7 @@ from typing import Literal
 import pytest
 import torch
 
+from tests.engine.conftest import dialogue
 from trickster_engine.config import DeviceConfig, ModelConfig, Plan, TrainingConfig, preset_plan
 from trickster_engine.estimates import count_parameters, sampling_memory, training_memory
 from trickster_engine.estimates.memory import block_activations, output_activations
@@ -135,7 +136,7 @@ print(peak_memory())
 @pytest.fixture(scope="module")
 def text_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("memory")
-    (folder / "text.txt").write_text("To be, or not to be, that is the question.\n" * 400)
+    (folder / "text.txt").write_text(dialogue(17_000))
     yield folder
 
 
@@ -156,7 +157,7 @@ def test_the_estimate_is_near_the_measured_peak(text_file: Path, batch: int, acc
             "max_new_tokens": "10",
             "precision": "fp32",
             "corpus": "text.txt",
-            "prompt": "To be",
+            "prompt": "the",
             "device_type": "cpu",
         },
     )

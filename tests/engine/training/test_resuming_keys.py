@@ -161,6 +161,7 @@ TABLE: dict[str, Refused | Done] = {
     "data_config.corpus": Done("moved.txt", same_weights),
     "data_config.tokenizer": Refused("char", "tokens stand for"),
     "data_config.val_fraction": Refused("0.2", "trained on would be measured"),
+    "data_config.line_ends": Refused("lf", "read with its line ends"),
     "data_config.train_data": Done("train.txt", same_weights, {"data_config.val_data": "val.txt"}),
     "data_config.val_data": Done("val.txt", same_weights, {"data_config.train_data": "train.txt"}),
     "output_config.output_dir": Refused("elsewhere", "stays in its folder"),

@@ -55,14 +55,12 @@ function suite(): void {
     const edits = new vscode.WorkspaceEdit();
     documents.forEach(({ uri }) => edits.insert(uri, new vscode.Position(0, 0), '# looked at\n'));
     assert.ok(await vscode.workspace.applyEdit(edits));
-    await vscode.workspace.saveAll();
+    for (const document of documents) {
+      assert.ok(await document.save());
+    }
     for (const document of documents.filter((_, index) => index % 20 === 0)) {
       await vscode.window.showTextDocument(document);
     }
-    assert.deepEqual(
-      documents.filter(({ isDirty }) => isDirty),
-      [],
-    );
     assert.ok(extension.isActive, 'the extension has seen them all');
     assert.deepEqual(ours(started), []);
     assert.deepEqual(ours(children()), ours(before));
