@@ -98,11 +98,11 @@ def verify_model(folder: Path) -> Manifest | None:
 
 def damaged(folder: Path, reason: str) -> TricksterError:
     """The error for a checkpoint that cannot be used."""
-    return TricksterError(
-        "checkpoint-damaged",
-        f"The checkpoint {folder} is damaged: {reason}.",
-        "Use an earlier one: every folder below checkpoints/ stands on its own. Resume does so by itself.",
-    )
+    if (folder / TRAINER_FOLDER).exists():
+        advice = "Use an earlier one: every folder below checkpoints/ stands on its own. Resume does so by itself."
+    else:
+        advice = f"Copy it again. If you changed it on purpose, remove {SUMS_FILE} there: it holds the sums of before."
+    return TricksterError("checkpoint-damaged", f"The checkpoint {folder} is damaged: {reason}.", advice)
 
 
 def no_checkpoint(folder: Path, error: OSError) -> TricksterError:

@@ -304,4 +304,6 @@ def move_entry(document: Document, entry: Entry, section: str, name: str) -> tup
         return ()
     if removal.range.start <= addition.range.start < removal.range.end:
         return ()
+    if document.lines.slice(removal.range).count("#") > addition.new_text.count("#"):
+        return ()  # a comment would be lost: two of them, or no room for one between braces
     return removal, addition

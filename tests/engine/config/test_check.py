@@ -162,7 +162,7 @@ def test_moving_a_key_in_a_config_that_is_indented_as_a_whole_keeps_it_valid() -
             'model_config:\n  hidden_dim: 128\nsampling_config: {seed: 3, prompt: "To be, or not"}\n',
         ),
         (
-            "sampling_config: {seed: 3, }\nmodel_config:\n  temperature: 0.5  # low\n  num_heads: 4\n",
+            "sampling_config: {seed: 3, }\nmodel_config:\n  temperature: 0.5\n  num_heads: 4\n",
             "sampling_config: {seed: 3, temperature: 0.5 }\nmodel_config:\n  num_heads: 4\n",
         ),
     ],
