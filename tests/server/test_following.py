@@ -132,14 +132,15 @@ def test_what_stands_in_one_run_never_stops_the_others(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_no_system_has_stops_nothing(tmp_path: Path) -> None:
-    write_run(tmp_path / "runs" / "a-001", status(1))
+    project = tmp_path / "project"  # beside it lies nothing of other tests
+    write_run(project / "runs" / "a-001", status(1))
 
     async def story(watched: Watched) -> None:
         assert watched.names() == ["a-001"]
-        write_run(tmp_path / "runs" / "b-001", status(1))
+        write_run(project / "runs" / "b-001", status(1))
         await watched.until(lambda: watched.names() == ["a-001", "b-001"])
 
-    follow(tmp_path, story, [tmp_path / "ru\0ns", tmp_path / ".." / "x\0" / ".."])
+    follow(project, story, [project / "ru\0ns", project / ".." / "x\0" / ".."])
 
 
 def test_a_text_whose_check_fails_hides_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
