@@ -32,11 +32,8 @@ def main() -> int:
         nvidia = has_nvidia()
         uv = _uv()
         if uv is not None:
-            print(
-                f"Installing {wanted}, the build {'for NVIDIA cards' if nvidia else 'for processors alone'}.",
-                flush=True,
-            )
-            backend = ["--torch-backend", "auto" if nvidia else "cpu"]
+            kind, backend = ("for NVIDIA cards", "auto") if nvidia else ("for processors alone", "cpu")
+            print(f"Installing {wanted}, the build {kind}.", flush=True)
             if _run([uv, "pip", "install", "--python", sys.executable, "--torch-backend", backend, wanted]) == 0:
                 return 0
         print(f"That build cannot be had here. pip takes {wanted} from where it is set to look.", flush=True)
