@@ -40,8 +40,8 @@ def open_backend(
         from trickster_engine.backends.data_parallel import DataParallelBackend
 
         return DataParallelBackend(plan, device, precision, team)
+    from trickster_engine.backends.attention_check import require_attention
     from trickster_engine.backends.torch_backend import TorchBackend
-    from trickster_engine.backends.trial import require_attention
 
     backend = TorchBackend(plan, device, precision, compiled, report)
     if device != "cpu":  # a processor's kernels are those that our tests run

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import re
 import secrets
@@ -32,6 +30,7 @@ from trickster_engine.runs.hold import EVENTS_FILE, LOCK_FILE
 from trickster_engine.runs.lock import Liveness, another_users, link_in_run, liveness, read_lock_holder, read_lock_uid
 from trickster_engine.runs.origin import config_origin
 from trickster_engine.runs.state import RunSummary, summarize
+from trickster_engine.sealed import require_fields_unchanged, seal_fields
 from trickster_engine.stored import from_stored
 
 IDENTITY_FILE = "run.json"
@@ -111,7 +110,7 @@ class RunDirectory:
         path = self.path / IDENTITY_FILE
         try:
             stored = read_json(path, _IDENTITY_BYTES)
-            _check_sum(stored)
+            require_fields_unchanged(stored)
             return from_stored(RunIdentity, stored)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -155,9 +154,7 @@ class RunDirectory:
     def write_identity(self, identity: RunIdentity) -> None:
         """Write `run.json`. A resumed run keeps the one it has."""
         if not os.path.lexists(self.path / IDENTITY_FILE):
-            values = asdict(identity)
-            sums = {"keys": list(values), "sha256": _sum_of(list(values.values()))}
-            write_json_atomically(self.path / IDENTITY_FILE, {**values, "sum": sums})
+            write_json_atomically(self.path / IDENTITY_FILE, seal_fields(asdict(identity)))
 
     def plan(self) -> Plan | None:
         """The config that is trained, or None where it cannot be read."""
@@ -260,20 +257,6 @@ class RunDirectory:
     def summary(self) -> RunSummary:
         """What the run has come to, read from its events."""
         return summarize(self)
-
-
-def _sum_of(values: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _check_sum(stored: object) -> None:
-    """Raise ValueError where `run.json` is not as it was written. Keys that somebody has added do no harm."""
-    if not isinstance(stored, dict) or "sum" not in stored:
-        return  # written before there were sums, or refused for what else it is
-    sums = stored["sum"]
-    keys = sums.get("keys") if isinstance(sums, dict) else None
-    if not isinstance(keys, list) or sums.get("sha256") != _sum_of([stored.get(str(key)) for key in keys]):
-        raise ValueError("it was changed after it was written")
 
 
 def config_unreadable(path: Path, error: OSError | UnicodeDecodeError) -> TricksterError:
