@@ -194,7 +194,7 @@ class Walk:
             return
         message = f"Nothing reads {shown(name)} in {section.name}. Did you mean {key.name}?"
         fixes = (
-            Fix(f"Change to {key.name}", (Edit(entry.key.range, key.name),), preferred=True),
+            Fix(f"Change to {key.name}", (Edit(entry.key.range, key.name),), preferred=_only_a_name(name)),
             *self._removal(entry, shown(name)),
         )
         problem = Problem("unknown-key", "error", message, entry.key.range, fixes, (), key.path)
@@ -220,7 +220,7 @@ class Walk:
         )
         message = f"{said} belongs in {key.section}."
         edits = move_entry(self.document, entry, key.section, key.name)
-        fixes = (Fix(f"Move to {key.section}", edits, preferred=True),) if edits else ()
+        fixes = (Fix(f"Move to {key.section}", edits, preferred=_only_a_name(name)),) if edits else ()
         problem = Problem(
             "misplaced-key",
             "error",
@@ -403,3 +403,8 @@ def _is_key_without_colon(section: Entry, value: Scalar) -> bool:
 def _example(section: Section) -> str:
     key = next(iter(section.keys.values()))
     return f"{key.name}: {as_yaml(key.default)}"
+
+
+def _only_a_name(name: str) -> bool:
+    """Whether nothing of a value is in what stands before a colon, as in `learning_rate = ROMEO:`."""
+    return not any(sign in name for sign in "=:")

@@ -143,3 +143,9 @@ def test_fixing_everything_ends_also_where_fixes_would_chase_each_other() -> Non
 def test_no_fix_makes_a_text_worse(part: int) -> None:
     for text in texts(75, seed=1000 + part):
         assert worse(text) == [], text
+
+
+@pytest.mark.parametrize("section", ["model_config", "training_config"])
+def test_a_name_with_a_value_in_it_is_not_renamed_without_a_look(section: str) -> None:
+    text = f"{section}:\n  learning_rate = ROMEO:\n"
+    assert fixed(text) == text
