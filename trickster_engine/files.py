@@ -15,6 +15,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import stat
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -166,10 +167,17 @@ def sync_folder(path: Path) -> None:
     sync_file(path)
 
 
-def in_command(path: Path) -> str:
-    """A path as a shell takes it in a command to copy: in quotes where it has more than plain characters."""
-    words = str(path)
-    return words if re.fullmatch(r"[\w@%+=:,./~\\-]+", words) else f'"{words}"'
+def in_command(argument: Path | str) -> str:
+    """A path or a value as a shell takes it in a command to copy: in quotes where it has more than plain characters.
+
+    What a shell would act on even within quotes, such as `$(...)` in the name of a folder, it is given as text.
+    """
+    words = str(argument)
+    if re.fullmatch(r"[\w@%+=:,./~\\-]+", words):
+        return words
+    if os.name != "nt" and re.search(r"[\"$`!\\]", words):
+        return shlex.quote(words)
+    return f'"{words}"'
 
 
 def path_meant(folder: Path, written: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from trickster_engine.files import (
     NotAPlainFileError,
     TooLargeError,
     create_file,
+    in_command,
     open_to_append,
     read_bytes,
     read_json,
@@ -102,3 +104,28 @@ def test_leftovers_are_swept_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / ".mine.tmp").touch()
     sweep_temporaries(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".mine.tmp"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="asks a POSIX shell")
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "",
+        "./shakespeare",
+        "a b",
+        "$(touch made)",
+        "`touch made`",
+        'say "hi"',
+        "it's",
+        "$HOME",
+        "a\\ b",
+        "two\nlines",
+        "x!",
+    ],
+)
+def test_what_is_to_be_copied_into_a_shell_arrives_as_it_was(argument: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"printf %s {in_command(argument)}"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == argument
+    assert list(tmp_path.iterdir()) == []

@@ -264,7 +264,7 @@ def _jump(run: RunDirectory, plan: Plan, made: Made, overrides: Mapping[str, str
     why = f"with max_steps {now.max_steps:,} the curve is laid out anew over the whole run"
     if now.max_steps == before.max_steps:
         why = "the config asks for another curve"
-    sets = "".join(f" --set {name}={value}" for name, value in overrides.items())
+    sets = "".join(f" --set {in_command(f'{name}={value}')}" for name, value in overrides.items())
     command = f"trickster resume {in_command(run.path)}{sets} --learning-rate"
     return Note(
         "learning-rate-jumps",
@@ -281,4 +281,4 @@ def _shown(value: object) -> str:
 def _on_command_line(change: Change) -> str:
     """A value as `--set` takes it in a shell."""
     words = change.now if isinstance(change.now, str) else _shown(change.now).replace(" ", "")
-    return in_command(Path(words)) if words else '""'
+    return in_command(words)
