@@ -104,12 +104,12 @@ lock:
 
 # Everything that is made from something else and kept in the repository. Tests fail where it is stale.
 generate: $(DEV_STAMP)
-	$(BIN)/python -m trickster_server.typescript
-	$(BIN)/python -m trickster_engine.config.reference
-	$(BIN)/python -m trickster_engine.backends.ttml_names > docs/ttml-names.md
+	$(BIN)/python -m tools.protocol_types
+	$(BIN)/python -m tools.config_reference
+	$(BIN)/python -m tools.ttml_names > docs/ttml-names.md
 	$(BIN)/python walkthroughs/make_configs.py
-	$(BIN)/python -m trickster_engine.kept_runs render README.md docs/speed.md walkthroughs/*.md
-	$(BIN)/python -m trickster_engine.bench.page docs/speed.md
+	$(BIN)/python -m tools.recorded_runs render README.md docs/speed.md walkthroughs/*.md
+	$(BIN)/python -m tools.bench_page docs/speed.md
 
 # Pairs of timings, to compare within one run. Wants a quiet machine.
 bench: $(DEV_STAMP)

@@ -2,7 +2,7 @@
 
 import sys
 
-from trickster_engine.programs import search_absolute_folders
+from trickster_engine.system.programs import search_absolute_folders
 
 
 def main() -> int:

@@ -17,16 +17,16 @@ def main() -> int:
             "over standard input and output;\nan editor starts it. docs/protocol.md lists what it has beyond that."
         )
         return 0
-    from trickster_engine.programs import search_absolute_folders
+    from trickster_engine.system.programs import search_absolute_folders
 
     search_absolute_folders()
     # Thousands of classes are made while the packages load, and all of them stay: nothing there is worth collecting.
     gc.disable()
     try:
-        from trickster_server.quick_start import load_protocol_types
+        from trickster_server.lsp.import_speedup import load_protocol_types
 
         load_protocol_types()
-        from trickster_server.app import main as serve
+        from trickster_server.server import main as serve
     except ModuleNotFoundError as error:
         sys.stderr.write(
             f"Trickster's language server cannot start: the package {error.name} is missing in {sys.executable}.\n"

@@ -14,16 +14,16 @@ from urllib.parse import unquote, urlsplit
 from lsprotocol import types
 from pygls.uris import from_fs_path, to_fs_path
 
-from trickster_engine.config import yaml_document
 from trickster_engine.config.check import CheckResult, check_document
 from trickster_engine.config.keys import SECTIONS
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.settings import Settings
-from trickster_engine.config.text import Lines
 from trickster_engine.config.walk import Walk
-from trickster_engine.files import read_bytes
+from trickster_engine.config.yaml import document
+from trickster_engine.config.yaml.text import Lines
+from trickster_engine.system.files import read_bytes
+from trickster_server.lsp.positions import Columns, Encoding, changed
 from trickster_server.paths import file_key, unresolved_key
-from trickster_server.positions import Columns, Encoding, changed
 
 _TOP_KEY = re.compile(r"^(?:model_config|training_config)[ \t]*:", re.MULTILINE)
 _CONFIG_BYTES = 4 << 20
@@ -114,9 +114,9 @@ class Document:
         return is_config(self.uri, self.language, self.text)
 
     @cached_property
-    def parsed(self) -> yaml_document.Document:
+    def parsed(self) -> document.Document:
         """The tree of the text, however broken it is."""
-        return yaml_document.parse(self.text)
+        return document.parse(self.text)
 
     @cached_property
     def checked(self) -> CheckResult:

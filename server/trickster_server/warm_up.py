@@ -22,7 +22,7 @@ from trickster_server.features.inlay_hints import hints_in
 from trickster_server.features.symbols import symbols
 
 if TYPE_CHECKING:
-    from trickster_server.app import TricksterServer
+    from trickster_server.server import TricksterServer
 
 _URI = "trickster:warm-up.trickster.yaml"
 _PLACE = {"textDocument": {"uri": _URI}, "position": {"line": 4, "character": 4}}

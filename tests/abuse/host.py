@@ -25,10 +25,10 @@ LOADED = (
     "torch",
     "trickster_engine.cli",
     "trickster_engine.training.session",
-    "trickster_engine.comparison",
-    "trickster_engine.report.page",
-    "trickster_engine.report.study",
-    "trickster_engine.model.load",
+    "trickster_engine.evaluation.compare",
+    "trickster_engine.evaluation.report.page",
+    "trickster_engine.evaluation.report.study",
+    "trickster_engine.inference.load",
 )
 
 

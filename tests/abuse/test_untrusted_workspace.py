@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from trickster_server.protocol import REQUESTS
+from trickster_server.lsp.messages import REQUESTS
 
 from tests.server.raw_client import RawClient
 from tests.server.run_files import checkpoint, status, write_run

@@ -20,12 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trickster_engine.backends.torch import optimizers
 from trickster_engine.bench.measure import Spread
 from trickster_engine.bench.updates import Updates
 from trickster_engine.config import preset_plan
 from trickster_engine.config.plan import Plan
 from trickster_engine.model import attention, llama
-from trickster_engine.training import optimizers
 
 
 @dataclass(frozen=True)

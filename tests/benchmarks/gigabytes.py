@@ -28,7 +28,7 @@ PREPARE = """
 import json, pathlib, sys, time
 from trickster_engine.config import check
 from trickster_engine.data.prepare import prepare
-from trickster_engine.processes import peak_memory
+from trickster_engine.system.processes import peak_memory
 folder = pathlib.Path(sys.argv[1])
 plan = check((folder / "config.yaml").read_text(), folder).plan
 start = time.perf_counter()

@@ -24,7 +24,7 @@ from tests.engine.conftest import TINY, dialogue
 from tests.server.raw_client import RawClient
 from tests.server.run_files import write_run
 from trickster_engine.config import preset_text
-from trickster_engine.events import Event
+from trickster_engine.runs.event_types import Event
 from trickster_engine.runs.schema import event_line
 
 TRICKSTER = [sys.executable, "-c", "from trickster_engine.cli import main; raise SystemExit(main())"]

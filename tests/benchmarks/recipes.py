@@ -135,7 +135,7 @@ def train(preset: str, name: str, seed: int, text: Path, cache: Path) -> dict[st
     from torch.optim.optimizer import register_optimizer_step_pre_hook
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-    from trickster_engine.backends.torch_backend import TorchBackend
+    from trickster_engine.backends.torch.backend import TorchBackend
     from trickster_engine.config import check, preset_text, set_values
     from trickster_engine.data.batches import TrainingBatches, validation_windows
     from trickster_engine.data.prepare import prepare

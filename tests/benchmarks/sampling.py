@@ -11,8 +11,8 @@ import statistics
 import time
 
 from trickster_engine.config import preset_plan
+from trickster_engine.inference.sampling import SamplingOptions, generate
 from trickster_engine.model.llama import Llama
-from trickster_engine.sampling import SamplingOptions, generate
 
 
 def timed(model: Llama, options: SamplingOptions, use_cache: bool) -> tuple[float, list[int]]:

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from tests.engine.conftest import trickster
+from tools.bench_page import render
 from trickster_engine.bench.measure import Spread, measure
 from trickster_engine.bench.nanogpt import CPU_RECIPE, NanoGPT
-from trickster_engine.bench.page import render
 from trickster_engine.bench.peak import matrix_peak
 from trickster_engine.bench.race import Reading, Result, lead, run_nanogpt, run_ours
 from trickster_engine.config import check, preset_text, set_values

@@ -15,9 +15,9 @@ import pytest
 
 from tests.benchmarks.many_events import TRICKSTER, line, write_events, write_runs
 from tests.server.run_files import lines, status, write_run
-from trickster_engine.events import Event
-from trickster_engine.report.history import history
+from trickster_engine.evaluation.report.history import history
 from trickster_engine.runs import EventLog, RunDirectory, RunState, pieces, read_events, read_piece
+from trickster_engine.runs.event_types import Event
 from trickster_engine.runs.events import LINE_LIMIT
 from trickster_engine.runs.planned import planned_steps
 from trickster_engine.runs.schema import KINDS, parse_event

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trickster_engine.files import (
+from trickster_engine.system.files import (
     NotAPlainFileError,
     TooLargeError,
     create_file,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trickster_engine.programs import LAUNCHER, absolute_folders, find_program, python_command
+from trickster_engine.system.programs import LAUNCHER, absolute_folders, find_program, python_command
 
 Config = Callable[..., Path]
 #: Names of the standard library's, of what we need, and of what `python -m` itself uses.
@@ -61,7 +61,7 @@ def test_the_folder_one_stands_in_is_no_place_to_import_from(hostile: Path, tiny
     # What the terminal of the extension, the editor and its server start.
     run(python_command("trickster_engine", "check", config), hostile, 0)
     run([sys.executable, "-u", str(LAUNCHER), "trickster_server", "--help"], hostile, 0)
-    run(python_command("trickster_engine.generation_worker"), hostile, 0)
+    run(python_command("trickster_engine.inference.worker"), hostile, 0)
     # By hand. `python -m` itself may look there before anything of ours runs, but for what is in sys.modules by then.
     for name in ("runpy", "pkgutil", "typing", "signal"):
         (hostile / f"{name}.py").unlink()

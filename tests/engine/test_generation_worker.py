@@ -28,7 +28,7 @@ Ask = Callable[..., dict[str, Any]]
 @pytest.fixture
 def ask() -> Iterator[Ask]:
     worker = subprocess.Popen(
-        [sys.executable, "-m", "trickster_engine.generation_worker"],
+        [sys.executable, "-m", "trickster_engine.inference.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

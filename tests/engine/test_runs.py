@@ -14,8 +14,6 @@ import pytest
 
 from trickster_engine.config import preset_text
 from trickster_engine.errors import TricksterError
-from trickster_engine.events import StatusEvent
-from trickster_engine.processes import ProcessIdentity, is_running, process_started, this_process
 from trickster_engine.runs import (
     EventLog,
     RunDirectory,
@@ -27,6 +25,8 @@ from trickster_engine.runs import (
     read_events,
     read_lock_holder,
 )
+from trickster_engine.runs.event_types import StatusEvent
+from trickster_engine.system.processes import ProcessIdentity, is_running, process_started, this_process
 
 
 def status(step: int, message: str | None = None) -> StatusEvent:

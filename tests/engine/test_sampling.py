@@ -10,8 +10,7 @@ import torch
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.data.tokenizer import byte_tokenizer, char_tokenizer
 from trickster_engine.errors import TricksterError
-from trickster_engine.model.llama import Llama
-from trickster_engine.sampling import (
+from trickster_engine.inference.sampling import (
     SamplingOptions,
     choose,
     generate,
@@ -21,6 +20,7 @@ from trickster_engine.sampling import (
     shaped_probabilities,
     stream,
 )
+from trickster_engine.model.llama import Llama
 
 CONFIG = ModelConfig(
     vocab_size=256, hidden_dim=32, num_layers=2, num_heads=4, num_kv_heads=2, mlp_dim=64, max_seq_len=48, dropout=0.1

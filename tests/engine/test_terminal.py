@@ -19,7 +19,7 @@ from tests.benchmarks.many_events import TRICKSTER
 from tests.engine.conftest import subcommands
 from tests.server.run_files import lines, status, write_run
 from trickster_engine.cli import main, terminal
-from trickster_engine.printable import escaped_json, printable, printable_text
+from trickster_engine.system.printable import escaped_json, printable, printable_text
 
 EVIL = "\x1b[31mred\x1b[0m\x07\x1b]0;title\x07\x9b2J\x7f\u202egnp\u2066\x00"
 #: What a terminal acts on: all controls but line ends and tabs, and what turns the direction of writing.

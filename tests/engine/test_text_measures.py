@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trickster_engine import text_measures
-from trickster_engine.text_measures import (
+from trickster_engine.evaluation import text_measures
+from trickster_engine.evaluation.text_measures import (
     copied_shares,
     longest_copied_run,
     longest_copied_runs,

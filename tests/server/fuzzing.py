@@ -8,10 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 from lsprotocol import types
-from trickster_server import tables
-from trickster_server.client import Client
 from trickster_server.documents import Document
-from trickster_server.environment import Corpus
+from trickster_server.features import hover_figures
 from trickster_server.features.code_actions import fix_all, quick_fixes
 from trickster_server.features.code_lenses import lens_line, lenses
 from trickster_server.features.completion import complete
@@ -19,12 +17,14 @@ from trickster_server.features.diagnostics import to_diagnostic
 from trickster_server.features.hover import hover_text
 from trickster_server.features.inlay_hints import hints
 from trickster_server.features.symbols import symbols
-from trickster_server.timing import Expected, Row
+from trickster_server.hints.machine import Corpus
+from trickster_server.lsp.client import Client
+from trickster_server.timing.speeds import Expected, Row
 
 from trickster_engine.config import apply_edits, preset_names, preset_text
 from trickster_engine.config.keys import KEYS, SECTIONS
 from trickster_engine.config.problems import Position
-from trickster_engine.config.scalars import as_yaml
+from trickster_engine.config.yaml.scalars import as_yaml
 
 CLIENT = Client(related_information=True, explained_codes=True, preferred_actions=True)
 FINDINGS = Path(__file__).parent / "fuzz_findings"
@@ -178,7 +178,7 @@ def ask_everything(text: str, rng: random.Random, encoding: str = "utf-16") -> N
             Document("file:///w/x.trickster.yaml", apply_edits(text, fix.edits), 2, "yaml", encoding).checked  # noqa: B018
     document.nearest_plan  # noqa: B018
     corpus = rng.choice((None, Corpus(True, 1_115_394, Path("/c")), Corpus(False, None, None)))
-    context = tables.Context(document.nearest_plan, corpus, NoTiming(), rng.random() < 0.5)  # type: ignore[arg-type]
+    context = hover_figures.Context(document.nearest_plan, corpus, NoTiming(), rng.random() < 0.5)  # type: ignore[arg-type]
     places = [Position(0, 0), Position(len(lines) - 1, len(lines.line(len(lines) - 1)))]
     for _ in range(6):
         line = rng.randrange(len(lines))

@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.server.raw_client import SERVER, RawClient
+from tools.config_schema import SCHEMA_FILE
 from trickster_engine.config import preset_text, set_values
-from trickster_engine.config.schema import SCHEMA_FILE
 from trickster_engine.runs import find_runs
 
 CAPABILITIES = {

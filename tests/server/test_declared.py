@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trickster_server.plain import plain_text
+from trickster_server.lsp.plain_text import plain_text
 
 from tests.server.raw_client import RawClient
 from trickster_engine.config import preset_text, set_values

@@ -11,8 +11,8 @@ import pytest
 from tests.server.run_files import checkpoint, status, write_checkpoint, write_run
 from tests.server.test_places import TEXT, start
 from trickster_engine.config import set_values
-from trickster_engine.processes import lock_file
 from trickster_engine.runs import RunDirectory
+from trickster_engine.system.processes import lock_file
 
 LOG = "2026-01-01 10:00:00,000 INFO starting at step 0\n"
 UID = "5f0c"

@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import pytest
 from lsprotocol import types
-from trickster_server import tables
 from trickster_server.documents import Document
-from trickster_server.environment import Corpus, _look, memory_advice
+from trickster_server.features import hover_figures
+from trickster_server.features.figures import parameters, tokens_per_step
 from trickster_server.features.inlay_hints import hints
-from trickster_server.figures import parameters, tokens_per_step
+from trickster_server.hints.machine import Corpus, _look, memory_advice
 
 from tests.server.raw_client import RawClient
 from trickster_engine.config import check, preset_plan, preset_text, set_values
@@ -152,8 +152,8 @@ def test_what_was_read_is_shown_without_reading_it_again(folder: Path, monkeypat
 
     def seen() -> tuple[str, set[tuple[str, str]]]:
         known = _look(document, may_run=False)
-        context = tables.Context(plan, known.corpus, None, images=False)  # type: ignore[arg-type]
-        hover = tables.for_key(KEYS["data_config.corpus"], context)
+        context = hover_figures.Context(plan, known.corpus, None, images=False)  # type: ignore[arg-type]
+        hover = hover_figures.for_key(KEYS["data_config.corpus"], context)
         return hover, {(problem.code, problem.severity) for problem in known.problems}
 
     hover, found = seen()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from trickster_server import boards, curve, explain, figures, tables
-from trickster_server.boards import _MEASURED
-from trickster_server.environment import Corpus
-from trickster_server.timing import Timing
+from trickster_server.features import explain, figures, hover_figures, lr_curve
+from trickster_server.hints.machine import Corpus
+from trickster_server.timing.boards import _MEASURED
+from trickster_server.timing.speeds import Timing, boards
 
 from trickster_engine.config import KEYS, preset_names, preset_plan
 from trickster_engine.config.plan import Plan
@@ -16,12 +16,12 @@ from trickster_engine.estimates.speeds import speed_of
 from trickster_engine.system import units
 
 
-def context(plan: Plan, images: bool = False) -> tables.Context:
+def context(plan: Plan, images: bool = False) -> hover_figures.Context:
     """A machine on which the nano preset has been measured at 1,000,000 tokens a second."""
     timing = Timing(None)  # type: ignore[arg-type]
     nano = preset_plan("nano")
     timing._take([speed_of(nano, "cpu", 1e6, "nano-001")])
-    return tables.Context(plan, Corpus(True, 1_115_394, None), timing, images)
+    return hover_figures.Context(plan, Corpus(True, 1_115_394, None), timing, images)
 
 
 def test_the_measured_run_is_given_back_as_it_was_measured() -> None:
@@ -45,18 +45,18 @@ def test_every_key_has_words_and_no_table_fails(name: str) -> None:
     for key in KEYS.values():
         assert explain.key_text(key)
         assert explain.facts_line(key).startswith("Default ")
-        text = tables.for_key(key, context(plan))
+        text = hover_figures.for_key(key, context(plan))
         for line in text.splitlines():
             if line.startswith("|"):
                 assert line.endswith("|")
     for section in ("model_config", "training_config", "device_config", "data_config"):
-        assert tables.section_summary(section, context(plan))
+        assert hover_figures.section_summary(section, context(plan))
 
 
 def test_the_device_says_which_machines_it_fits_and_what_would() -> None:
     for text in (
-        tables.for_key(KEYS["device_config.device_type"], context(preset_plan("mega"))),
-        tables.section_summary("device_config", context(preset_plan("mega"))),
+        hover_figures.for_key(KEYS["device_config.device_type"], context(preset_plan("mega"))),
+        hover_figures.section_summary("device_config", context(preset_plan("mega"))),
     ):
         rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
         assert {"N150", "N300", "T3K", "Galaxy", "RTX 4090", "H100 80GB", "This machine's processor"} < set(rows)
@@ -67,20 +67,20 @@ def test_the_device_says_which_machines_it_fits_and_what_would() -> None:
 
 
 def test_the_text_is_held_against_what_the_model_could_use() -> None:
-    text = tables.section_summary("data_config", context(preset_plan("pico")))
+    text = hover_figures.section_summary("data_config", context(preset_plan("pico")))
     assert "17.7 M different tokens" in text and "enough by that rule for 50.2 k parameters" in text
 
 
 def test_the_neighbours_of_nano() -> None:
-    table = tables.for_key(KEYS["model_config.hidden_dim"], context(preset_plan("nano")))
+    table = hover_figures.for_key(KEYS["model_config.hidden_dim"], context(preset_plan("nano")))
     values = [line.split("|")[1].strip() for line in table.splitlines()[2:6]]
     assert values == ["192", "**256**", "320", "384"]
 
 
 def test_max_steps_says_where_each_time_comes_from() -> None:
-    text = tables.for_key(KEYS["training_config.max_steps"], context(preset_plan("nano")))
+    text = hover_figures.for_key(KEYS["training_config.max_steps"], context(preset_plan("nano")))
     assert "| this machine | 3 min | measured, from nano-001 |" in text
-    other = tables.for_key(KEYS["training_config.max_steps"], context(preset_plan("mini")))
+    other = hover_figures.for_key(KEYS["training_config.max_steps"], context(preset_plan("mini")))
     assert "| estimated, from nano-001, within a factor of 2 |" in other
     assert any(line.startswith("| N150 |") and line.endswith(" min | estimated |") for line in text.splitlines())
     assert "163 times over the training text" in text
@@ -88,14 +88,14 @@ def test_max_steps_says_where_each_time_comes_from() -> None:
 
 def test_the_curve_is_the_trainers() -> None:
     training = preset_plan("nano").training
-    values = curve.learning_rates(training, 101)
+    values = lr_curve.learning_rates(training, 101)
     assert max(values) == pytest.approx(3e-4, rel=1e-2)
     assert values[0] == pytest.approx(3e-7)
     assert values[-1] == pytest.approx(3e-5, rel=1e-3)
     assert values.index(max(values)) == 10
-    line = curve.sparkline(values)
+    line = lr_curve.sparkline(values)
     assert line[10] == "█" and line[0] == "▁"
-    assert curve.sparkline([0.0, 0.0]) == "▁▁"
+    assert lr_curve.sparkline([0.0, 0.0]) == "▁▁"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_numbers_as_people_read_them(function: object, value: float, text: str) 
 def test_the_widths_and_heads_shown_go_together(width: int, heads: int) -> None:
     nano = preset_plan("nano")
     plan = replace(nano, model=replace(nano.model, hidden_dim=width, num_heads=heads, num_kv_heads=heads))
-    table = tables._shape_table("hidden_dim", context(plan))
+    table = hover_figures._shape_table("hidden_dim", context(plan))
     rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:] if "|" in line]
     assert str(width) in [row[0] for row in rows]
     for row in rows:
@@ -135,5 +135,7 @@ def test_the_widths_and_heads_shown_go_together(width: int, heads: int) -> None:
         assert row[1] == (str(shown // heads) if shown % heads == 0 else "\N{EM DASH}")
         assert shown == width or shown % heads == 0
     shared = replace(plan, model=replace(plan.model, hidden_dim=384, num_heads=6, num_kv_heads=3))
-    counts = [line.split("|")[1].strip(" *") for line in tables._shape_table("num_heads", context(shared)).splitlines()]
+    counts = [
+        line.split("|")[1].strip(" *") for line in hover_figures._shape_table("num_heads", context(shared)).splitlines()
+    ]
     assert all(int(count) % 3 == 0 for count in counts if count.isdecimal())

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from lsprotocol import types
 from trickster_server import documents
-from trickster_server.app import TricksterServer
-from trickster_server.protocol import EventParams, RunInfo, RunsChangedParams
+from trickster_server.lsp.messages import EventParams, RunInfo, RunsChangedParams
 from trickster_server.runs.followed import FollowedRun
 from trickster_server.runs.registry import RunRegistry
+from trickster_server.server import TricksterServer
 
 from tests.benchmarks.many_events import write_events, write_runs
 from tests.server.run_files import checkpoint, lines, status, write_run

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from trickster_server.client import Client
 from trickster_server.documents import Document
 from trickster_server.features.diagnostics import to_diagnostic
-from trickster_server.rpc import make_converter
+from trickster_server.lsp.client import Client
+from trickster_server.lsp.dispatch import make_converter
 
 from tests.server.fuzzing import SNIPPETS, ask_everything, documents, findings, mutate, read_finding
 from tests.server.raw_client import RawClient

@@ -258,7 +258,7 @@ def test_a_stray_print_does_not_break_the_stream(tmp_path: Path) -> None:
         "    import os; os.write(1, b'stray bytes')\n"
         "    real(server)\n"
         "features.register_features = noisy\n"
-        "import trickster_server.app as app\n"
+        "import trickster_server.server as app\n"
         "app.register_features = noisy\n"
         "app.main()\n"
     )
@@ -359,7 +359,7 @@ def test_missing_packages_are_named() -> None:
 
 @pytest.mark.parametrize("module", ["torch", "numpy", "tokenizers", "safetensors", "platformdirs", "tqdm"])
 def test_the_server_needs_none_of_the_engines_heavy_packages(module: str, tmp_path: Path) -> None:
-    program = f"import sys; sys.modules[{module!r}] = None; import trickster_server.app as app; app.main()"
+    program = f"import sys; sys.modules[{module!r}] = None; import trickster_server.server as app; app.main()"
     with RawClient([sys.executable, "-c", program]) as client:
         client.initialize(tmp_path)
         path = tmp_path / "x.trickster.yaml"

@@ -21,9 +21,9 @@ from trickster_server.runs.interpreter import engine_environment
 from tests.engine.conftest import TINY, dialogue
 from tests.server.raw_client import RawClient
 from tests.server.test_runs import run_info, until
-from trickster_engine.data.workers import Workers
+from trickster_engine.data.sharded.workers import Workers
 from trickster_engine.doctor.probe import run_probe
-from trickster_engine.programs import LAUNCHER, find_program, safe_environment
+from trickster_engine.system.programs import LAUNCHER, find_program, safe_environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAMES = (

@@ -7,14 +7,16 @@ import typing
 from typing import Any
 
 import pytest
-from trickster_server import protocol, typescript
-from trickster_server.features.commands import params_of
-from trickster_server.wire import WireError, from_wire, to_wire
+from trickster_server.handlers.commands import params_of
+from trickster_server.lsp import messages
+from trickster_server.lsp.wire import WireError, from_wire, to_wire
+
+from tools import protocol_types
 
 
-@pytest.mark.parametrize("path", typescript.outputs(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", protocol_types.outputs(), ids=lambda path: path.name)
 def test_page_python_and_typescript_are_equal(path: Any) -> None:
-    assert path.read_text(encoding="utf-8") == typescript.outputs()[path], "run: make generate"
+    assert path.read_text(encoding="utf-8") == protocol_types.outputs()[path], "run: make generate"
 
 
 def test_a_changed_message_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,39 +24,39 @@ def test_a_changed_message_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     class ListRunsParams:
         """Changed."""
 
-        more: int = protocol.item("A new field.", 1)
+        more: int = messages.item("A new field.", 1)
 
     requests = tuple(
-        one._replace(params=ListRunsParams) if one.method == "trickster/listRuns" else one for one in protocol.REQUESTS
+        one._replace(params=ListRunsParams) if one.method == "trickster/listRuns" else one for one in messages.REQUESTS
     )
-    monkeypatch.setattr(protocol, "REQUESTS", requests)
-    for path in (typescript.TYPESCRIPT_PATH, typescript.PAGE_PATH):
-        assert path.read_text(encoding="utf-8") != typescript.outputs()[path]
+    monkeypatch.setattr(messages, "REQUESTS", requests)
+    for path in (protocol_types.TYPESCRIPT_PATH, protocol_types.PAGE_PATH):
+        assert path.read_text(encoding="utf-8") != protocol_types.outputs()[path]
 
 
 def test_every_message_is_answered_by_someone() -> None:
-    from trickster_server.app import TricksterServer
+    from trickster_server.server import TricksterServer
 
     server = TricksterServer()
-    for request in protocol.REQUESTS:
+    for request in messages.REQUESTS:
         assert request.method in server.protocol.fm.features
         assert request.command is None or request.command in server.protocol.commands
-    for notification in protocol.NOTIFICATIONS:
+    for notification in messages.NOTIFICATIONS:
         assert (notification.method in server.protocol.fm.features) == (notification.sender == "client")
 
 
 def test_names_on_the_wire_are_camel_case() -> None:
-    run = protocol.RunStarted(run_id="/r", run_directory="/r", pid=1)
+    run = messages.RunStarted(run_id="/r", run_directory="/r", pid=1)
     assert to_wire(run) == {"runId": "/r", "runDirectory": "/r", "pid": 1}
-    assert from_wire(protocol.RunStarted, to_wire(run)) == run
+    assert from_wire(messages.RunStarted, to_wire(run)) == run
 
 
 def test_events_are_sent_as_they_stand_in_the_file() -> None:
     event = {"t": 1.5, "kind": "step", "tokens_per_s": 10, "future_field": {"x": [1]}}
-    assert to_wire(protocol.EventParams("/r", 0, 9, [event]))["events"] == [event]
+    assert to_wire(messages.EventParams("/r", 0, 9, [event]))["events"] == [event]
 
 
-@pytest.mark.parametrize("message", list(protocol.message_types()), ids=lambda one: one.__name__)
+@pytest.mark.parametrize("message", list(messages.message_types()), ids=lambda one: one.__name__)
 def test_every_message_survives_the_wire(message: type[Any]) -> None:
     value = _example(message)
     assert from_wire(message, to_wire(value)) == value
@@ -91,24 +93,24 @@ def _example_of(hint: Any) -> Any:
 )
 def test_a_wrong_field_is_named(value: Any, words: str) -> None:
     with pytest.raises(WireError, match=words.replace(".", r"\.")):
-        from_wire(protocol.StartRunParams, value)
+        from_wire(messages.StartRunParams, value)
 
 
 def test_unknown_fields_are_passed_over() -> None:
-    assert from_wire(protocol.ListRunsParams, {"new": 1}) == protocol.ListRunsParams()
+    assert from_wire(messages.ListRunsParams, {"new": 1}) == messages.ListRunsParams()
 
 
 def test_a_command_takes_a_text_for_its_first_field() -> None:
-    (train,) = [one for one in protocol.REQUESTS if one.command == "trickster.server.train"]
-    assert params_of(train, ["file:///a.yaml"]) == protocol.StartRunParams("file:///a.yaml")
-    assert params_of(train, [{"configUri": "file:///a.yaml"}]) == protocol.StartRunParams("file:///a.yaml")
+    (train,) = [one for one in messages.REQUESTS if one.command == "trickster.server.train"]
+    assert params_of(train, ["file:///a.yaml"]) == messages.StartRunParams("file:///a.yaml")
+    assert params_of(train, [{"configUri": "file:///a.yaml"}]) == messages.StartRunParams("file:///a.yaml")
     with pytest.raises(Exception, match="configUri is missing"):
         params_of(train, [])
 
 
 def test_the_page_for_other_editors_lists_every_command() -> None:
-    page = (typescript.REPOSITORY / "docs" / "editors.md").read_text(encoding="utf-8")
-    commands = {request.command for request in protocol.REQUESTS if request.command is not None}
+    page = (protocol_types.REPOSITORY / "docs" / "editors.md").read_text(encoding="utf-8")
+    commands = {request.command for request in messages.REQUESTS if request.command is not None}
     listed = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `trickster.server.")}
     assert listed == commands
 
@@ -117,14 +119,14 @@ def test_every_code_has_a_page() -> None:
     import re
 
     from trickster_server.features.diagnostics import _explanation
-    from trickster_server.machine_docs import MACHINE_DOCS
 
+    from tools.machine_docs import MACHINE_DOCS
     from trickster_engine.config.problem_docs import PROBLEM_DOCS
 
-    source = (typescript.REPOSITORY / "server" / "trickster_server" / "environment.py").read_text(encoding="utf-8")
+    source = (protocol_types.REPOSITORY / "server" / "trickster_server" / "environment.py").read_text(encoding="utf-8")
     assert set(re.findall(r'Problem\(\s*"([a-z-]+)"', source)) == set(MACHINE_DOCS)
     for code in (*MACHINE_DOCS, *PROBLEM_DOCS):
         explanation = _explanation(code)
         assert explanation is not None
-        page = typescript.REPOSITORY / "docs" / explanation.href.rsplit("/", 1)[1].split("#")[0]
+        page = protocol_types.REPOSITORY / "docs" / explanation.href.rsplit("/", 1)[1].split("#")[0]
         assert re.search(rf"^##+ {code}$", page.read_text(encoding="utf-8"), re.MULTILINE), code

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from trickster_server.app import TricksterServer
+from trickster_server.server import TricksterServer
 
 from tests.server.raw_client import RawClient
 from tests.server.run_files import checkpoint, status, write_run

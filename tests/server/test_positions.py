@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types
-from trickster_server.positions import Columns, changed
+from trickster_server.lsp.positions import Columns, changed
 
 from trickster_engine.config.problems import Position
-from trickster_engine.config.text import Lines
+from trickster_engine.config.yaml.text import Lines
 
 LINE = "a\N{PILE OF POO}\u00e9z"
 WIDTHS = {"utf-8": [0, 1, 5, 7, 8], "utf-16": [0, 1, 3, 4, 5], "utf-32": [0, 1, 2, 3, 4]}

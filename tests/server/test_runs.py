@@ -19,9 +19,9 @@ import pytest
 from trickster_server.runs.reports import report
 
 from tests.server.raw_client import RawClient
-from trickster_engine.printable import printable
-from trickster_engine.processes import process_started
 from trickster_engine.runs import RunDirectory, find_runs, read_events
+from trickster_engine.system.printable import printable
+from trickster_engine.system.processes import process_started
 
 pytest.importorskip("torch")
 

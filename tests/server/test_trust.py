@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trickster_server.lsp.messages import InitializationOptions
+from trickster_server.lsp.wire import options_from_wire
 from trickster_server.private_folder import PrivateFolder
-from trickster_server.protocol import InitializationOptions
-from trickster_server.wire import options_from_wire
 
 from tests.server.raw_client import RawClient
 

@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 import yaml
-from trickster_server.machine_docs import MACHINE_DOCS
 
 from tests.engine.config.cases import CASES
 from tests.engine.config.support import LESSON
 from tests.engine.config.yaml_documents import DOCUMENTS
 from tests.server.raw_client import RawClient
+from tools.machine_docs import MACHINE_DOCS
 from trickster_engine.cli import main
 from trickster_engine.config import check
-from trickster_engine.programs import LAUNCHER
+from trickster_engine.system.programs import LAUNCHER
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 #: What extension/scripts/vendor.py puts into the package: modules without their compiled parts.

@@ -19,8 +19,8 @@ import types
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.backends.torch_backend import TorchBackend
-from trickster_engine.backends.ttml_backend import TtmlBackend
+from trickster_engine.backends.torch.backend import TorchBackend
+from trickster_engine.backends.ttml.backend import TtmlBackend
 from trickster_engine.config.plan import DeviceConfig, ModelConfig, Plan, TrainingConfig
 from trickster_engine.doctor.parity import TOLERANCE, relative_error, some_tokens, telling_weights, torch_logits
 

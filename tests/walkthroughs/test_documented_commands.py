@@ -52,7 +52,7 @@ NOT_HERE = {
     "pip install gguf transformers": "it takes the network",
     "pip install vllm": "it takes the network and a GPU",
     "pip install -e .[dev,bench]": "it takes the network",
-    "python -m trickster_engine.to_gguf llama.cpp runs/nano-001/final --outfile nano.gguf --outtype f32": (
+    "python -m trickster_engine.interop.gguf llama.cpp runs/nano-001/final --outfile nano.gguf --outtype f32": (
         "it takes a checkout of llama.cpp"
     ),
     'llama-completion -m nano.gguf -p "ROMEO:" -n 200 --temp 0.8 -no-cnv': "it takes llama.cpp",

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 from tests.walkthroughs.pages import FOLDER, PAGES, ROOT, STEPS, page, without_kept_blocks
-from trickster_engine import kept_runs
-from trickster_engine.baselines import ngram_baselines
+from tools import recorded_runs
 from trickster_engine.config import check, preset_names, preset_plan
 from trickster_engine.data.findings import OVERLAP_REFUSED, OVERLAP_SAID
 from trickster_engine.data.prepare import held_out, prepare
 from trickster_engine.estimates import count_parameters
-from trickster_engine.printable import printable_text
-from trickster_engine.report.blocks import GOES_ON
-from trickster_engine.report.untrained import untrained_loss
+from trickster_engine.evaluation.baselines import ngram_baselines
+from trickster_engine.evaluation.report.blocks import GOES_ON
+from trickster_engine.evaluation.report.untrained import untrained_loss
+from trickster_engine.system.printable import printable_text
 
 SHAKESPEARE = 1_115_394
 
@@ -122,8 +122,8 @@ def test_what_is_said_of_shakespeare() -> None:
 )
 def test_kept_blocks_hold_what_the_kept_runs_say(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert kept_runs.render(text) == text, "run: make generate"
-    for name, picture in kept_runs.pictures(text).items():
+    assert recorded_runs.render(text) == text, "run: make generate"
+    for name, picture in recorded_runs.pictures(text).items():
         assert (path.parent / "pictures" / name).read_text(encoding="utf-8") == picture
 
 
@@ -137,12 +137,12 @@ def test_lines_of_samples_that_are_broken_are_the_model_s_again_without_our_mark
     assert f"after {GOES_ON} belongs to the line above" in text
 
 
-RANDOM = kept_runs.KEPT_FOLDER / "random.json"
+RANDOM = recorded_runs.KEPT_FOLDER / "random.json"
 
 
 def test_the_random_baselines_are_those_of_the_presets_and_of_the_kept_run() -> None:
     random = json.loads(RANDOM.read_text(encoding="utf-8"))
-    assert set(random["models"]) == set(kept_runs.RANDOM_PRESETS)
+    assert set(random["models"]) == set(recorded_runs.RANDOM_PRESETS)
     for name, kept in random["models"].items():
         plan = preset_plan(name)
         assert kept["model"] == dataclasses.asdict(plan.model)
@@ -169,12 +169,12 @@ def test_the_random_baselines_can_be_measured_again(tmp_path: Path, monkeypatch:
     assert untrained_loss(plan, dataset, kept["seed"]) == pytest.approx(kept["nats"], abs=1e-3)
 
 
-PICO = kept_runs.KEPT_FOLDER / "pico.json"
+PICO = recorded_runs.KEPT_FOLDER / "pico.json"
 
 
 @pytest.mark.parametrize("name", ["nano", "best"])
 def test_a_kept_run_is_of_its_preset(name: str) -> None:
-    kept = kept_runs.read_kept(name)
+    kept = recorded_runs.read_kept(name)
     assert kept is not None
     plan, preset = check(kept["config"]).plan, preset_plan(name)
     assert plan is not None
@@ -191,7 +191,7 @@ def test_a_kept_run_is_of_its_preset(name: str) -> None:
 
 
 def test_best_is_lower_on_held_out_text_than_nano_ever_was() -> None:
-    nano, best = kept_runs.read_kept("nano"), kept_runs.read_kept("best")
+    nano, best = recorded_runs.read_kept("nano"), recorded_runs.read_kept("best")
     assert nano is not None
     assert best is not None
     lowest = min(point["val_loss"] for point in best["curve"])

@@ -11,7 +11,7 @@ import pytest
 from tests.walkthroughs.pages import FOLDER, STEPS
 from trickster_engine.config import preset_names, preset_plan
 from trickster_engine.estimates import count_parameters
-from trickster_engine.report.architecture import architecture_picture
+from trickster_engine.evaluation.report.architecture import architecture_picture
 
 PICTURES = sorted((FOLDER / "pictures").glob("*.svg"))
 SVG = "{http://www.w3.org/2000/svg}"

@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from trickster_engine.processes import this_process
 from trickster_engine.runs import CONFIG_FILE, EventLog, RunDirectory, RunIdentity, RunLock
+from trickster_engine.system.processes import this_process
 
 
 def main() -> None:

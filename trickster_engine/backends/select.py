@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trickster_engine.backends.base import Backend
+from trickster_engine.backends.processes import ALONE, Team
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
-from trickster_engine.training.team import ALONE, Team
 
 
 def open_backend(
@@ -28,20 +28,20 @@ def open_backend(
     """
     device = chosen_device(plan)
     if device == "tt":
-        from trickster_engine.backends.ttml_backend import TtmlBackend
+        from trickster_engine.backends.ttml.backend import TtmlBackend
 
         return TtmlBackend(plan, report, events_path)
     check_torch_device(device)
     if team.size > 1:
         if plan.device.sharding == "full":
-            from trickster_engine.backends.sharded import ShardedBackend
+            from trickster_engine.backends.torch.fsdp import ShardedBackend
 
             return ShardedBackend(plan, device, precision, team)
-        from trickster_engine.backends.data_parallel import DataParallelBackend
+        from trickster_engine.backends.torch.ddp import DataParallelBackend
 
         return DataParallelBackend(plan, device, precision, team)
-    from trickster_engine.backends.attention_check import require_attention
-    from trickster_engine.backends.torch_backend import TorchBackend
+    from trickster_engine.backends.torch.attention_check import require_attention
+    from trickster_engine.backends.torch.backend import TorchBackend
 
     backend = TorchBackend(plan, device, precision, compiled, report)
     if device != "cpu":  # a processor's kernels are those that our tests run
@@ -77,7 +77,7 @@ def torch_device(plan: Plan) -> str:
 
 def best_device() -> str:
     """The fastest kind of device that this machine has and this Python can use."""
-    from trickster_engine.backends.tenstorrent import board_present
+    from trickster_engine.system.tenstorrent import board_present
 
     if board_present():
         return "tt"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trickster_engine.backends.bf16 import cpu_emulates_bf16
+from trickster_engine.backends.torch.bf16 import cpu_emulates_bf16
 from trickster_engine.bench.updates import Lap, Updates
 from trickster_engine.config import preset_plan
 from trickster_engine.config.plan import Plan

@@ -19,8 +19,8 @@ from trickster_engine.bench.updates import PHASES, Updates
 from trickster_engine.config.plan import Plan
 from trickster_engine.estimates.compute import count_compute, tokens_per_step
 from trickster_engine.estimates.parameters import count_parameters
-from trickster_engine.processes import peak_memory
-from trickster_engine.sampling import SamplingOptions, generate
+from trickster_engine.inference.sampling import SamplingOptions, generate
+from trickster_engine.system.processes import peak_memory
 
 SAMPLED_TOKENS = 512
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trickster_engine.backends.torch_backend import TorchBackend
+from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.bench.nanogpt import CPU_RECIPE, CPU_RECIPE_SHAPE, NanoGPT
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.batches import TrainingBatches, validation_windows

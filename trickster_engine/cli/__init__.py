@@ -13,7 +13,7 @@ from trickster_engine.cli import bench, configs, data, launching, machine, model
 from trickster_engine.cli.arguments import with_dashed_values
 from trickster_engine.cli.terminal import take_over_standard_streams
 from trickster_engine.errors import TricksterError
-from trickster_engine.refusals import reason, remedy
+from trickster_engine.system.os_errors import reason, remedy
 
 EPILOG = """\
 a first evening:

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trickster_engine import files
 from trickster_engine.cli.terminal import json_text
 from trickster_engine.config import check, preset_names, preset_text, set_values
 from trickster_engine.config.overrides import with_fitting_warmup
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.suggestions import nearest
-from trickster_engine.config.yaml_document import LONGEST_TEXT
+from trickster_engine.config.yaml.document import LONGEST_TEXT
 from trickster_engine.errors import TricksterError
+from trickster_engine.system import files
 
 if TYPE_CHECKING:
     Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]

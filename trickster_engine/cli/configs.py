@@ -28,7 +28,7 @@ from trickster_engine.estimates import count_parameters, estimate, find_machine,
 from trickster_engine.estimates.calibration import keep_calibration, read_calibrations
 from trickster_engine.estimates.machines import THIS_MACHINE
 from trickster_engine.estimates.speeds import Expected, expected_time, keep_speeds, read_speeds, speed_of
-from trickster_engine.files import write_text_atomically
+from trickster_engine.system.files import write_text_atomically
 from trickster_engine.system.units import duration_text
 
 
@@ -226,7 +226,7 @@ def _presets(options: argparse.Namespace) -> int:
 
 
 def _import_config(options: argparse.Namespace) -> int:
-    from trickster_engine.import_config import convert
+    from trickster_engine.interop.tt_train_config import convert
 
     model_text = read_text(options.model) if options.model else None
     result = convert(read_text(options.file), model_text, options.file)

@@ -9,11 +9,11 @@ from typing import Any
 
 from trickster_engine.cli.terminal import json_text
 from trickster_engine.config.plan import Plan
-from trickster_engine.events import Event, StepEvent
-from trickster_engine.printable import line_ends
-from trickster_engine.progress_bar import tqdm
-from trickster_engine.report.names import has_long_tokens, predictors
+from trickster_engine.evaluation.report.names import has_long_tokens, predictors
 from trickster_engine.runs import RunDirectory, RunIdentity
+from trickster_engine.runs.event_types import Event, StepEvent
+from trickster_engine.system.printable import line_ends
+from trickster_engine.system.progress_bar import tqdm
 
 WIDTH = 72
 

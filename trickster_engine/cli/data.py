@@ -8,8 +8,8 @@ import sys
 from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config, print_json, print_table
 from trickster_engine.data.facts import uniform_text
 from trickster_engine.data.findings import findings
-from trickster_engine.printable import line_ends
-from trickster_engine.report.names import has_long_tokens, predictors
+from trickster_engine.evaluation.report.names import has_long_tokens, predictors
+from trickster_engine.system.printable import line_ends
 
 
 def add_commands(commands: Subcommands) -> None:
@@ -21,9 +21,9 @@ def add_commands(commands: Subcommands) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    from trickster_engine.baselines import ngram_baselines
     from trickster_engine.data.prepare import prepare
     from trickster_engine.data.survey import text_facts
+    from trickster_engine.evaluation.baselines import ngram_baselines
 
     loaded = load_config(options)
     plan, path = loaded.plan, loaded.path.resolve()

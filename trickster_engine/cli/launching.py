@@ -46,7 +46,7 @@ def add_commands(commands: Subcommands) -> None:
 
 
 def _launch(options: argparse.Namespace) -> int:
-    from trickster_engine.backends.distributed import PATIENCE_VARIABLE
+    from trickster_engine.backends.torch.process_group import PATIENCE_VARIABLE
     from trickster_engine.training.session import Session
     from trickster_engine.training.torchrun import train_with_other_machines
 

@@ -19,9 +19,9 @@ from trickster_engine.cli.arguments import (
 from trickster_engine.cli.terminal import write_exactly
 from trickster_engine.config.plan import Plan, SamplingConfig
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import in_command
-from trickster_engine.printable import line_ends
-from trickster_engine.report.names import has_long_tokens, predictors
+from trickster_engine.evaluation.report.names import has_long_tokens, predictors
+from trickster_engine.system.files import in_command
+from trickster_engine.system.printable import line_ends
 
 WIDTH = 72
 
@@ -107,9 +107,9 @@ def _sampling_config(options: argparse.Namespace) -> SamplingConfig:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from trickster_engine.inspection import inspect_model
-    from trickster_engine.report.architecture import architecture_picture
-    from trickster_engine.report.model_page import model_page
+    from trickster_engine.evaluation.inspect_model import inspect_model
+    from trickster_engine.evaluation.report.architecture import architecture_picture
+    from trickster_engine.evaluation.report.model_page import model_page
 
     loaded = load_config(options)
     inspection = inspect_model(loaded.plan, loaded.path.parent.resolve())
@@ -126,7 +126,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _write(target: Path, text: str) -> None:
-    from trickster_engine.files import write_text_atomically
+    from trickster_engine.system.files import write_text_atomically
 
     try:
         write_text_atomically(target, text)
@@ -137,9 +137,9 @@ def _write(target: Path, text: str) -> None:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    from trickster_engine.model.load import load_model
+    from trickster_engine.inference.load import load_model
+    from trickster_engine.inference.sampling import SamplingOptions, encode_prompt, sample_batch, stream
     from trickster_engine.runs import RunDirectory
-    from trickster_engine.sampling import SamplingOptions, encode_prompt, sample_batch, stream
 
     sampling = _sampling_config(options)
     model, tokenizer, folder = load_model(options.path, options.checkpoint)
@@ -185,9 +185,9 @@ def _as_trained(folder: Path, plan: Plan) -> Plan:
 
 def _import_checkpoint(options: argparse.Namespace) -> int:
     from trickster_engine.data.tokenizer import byte_tokenizer, load_tokenizer, require_vocabulary
+    from trickster_engine.interop.ttml_pickle import read
+    from trickster_engine.model.checksums import seal_model
     from trickster_engine.model.huggingface import write_model
-    from trickster_engine.sealing import seal_model
-    from trickster_engine.ttml_pickle import read
 
     saved = read(options.file)
     config = saved.model_config(options.num_heads, options.rope_theta, options.max_seq_len)
@@ -220,11 +220,11 @@ def print_comparison(
     as_json: bool = False,
 ) -> None:
     """Print the proof of learning of a run. Raises TricksterError."""
-    from trickster_engine.comparison import compare
     from trickster_engine.data.trained_text import trained_text
-    from trickster_engine.model.load import load_model
+    from trickster_engine.evaluation.compare import compare
+    from trickster_engine.inference.load import load_model
+    from trickster_engine.inference.sampling import SamplingOptions
     from trickster_engine.runs import RunDirectory
-    from trickster_engine.sampling import SamplingOptions
 
     run = RunDirectory(path)
     plan, identity = run.plan(), run.identity()

@@ -15,9 +15,9 @@ from trickster_engine.cli.arguments import (
     print_json,
     run_path,
 )
-from trickster_engine.files import write_text_atomically
-from trickster_engine.refusals import cannot_write
 from trickster_engine.runs import REPORT_FILE, RunDirectory, is_run_directory
+from trickster_engine.system.files import write_text_atomically
+from trickster_engine.system.os_errors import cannot_write
 
 
 def add_commands(commands: Subcommands) -> None:
@@ -41,8 +41,8 @@ def add_commands(commands: Subcommands) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from trickster_engine.report.page import render
-    from trickster_engine.report.study import study
+    from trickster_engine.evaluation.report.page import render
+    from trickster_engine.evaluation.report.study import study
 
     def say(words: str) -> None:
         # It takes a while; and standard output belongs to the result.
@@ -69,7 +69,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _tokens(options: argparse.Namespace) -> int:
-    from trickster_engine.report.side_by_side import side_by_side
+    from trickster_engine.evaluation.report.side_by_side import side_by_side
 
     loaded = load_config(options)
     views = side_by_side(loaded.plan, loaded.path.parent.resolve(), options.text)

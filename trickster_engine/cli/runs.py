@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from trickster_engine.cli.arguments import DEFAULT_RUNS, Subcommands, add_json, print_json
-from trickster_engine.files import in_command
 from trickster_engine.runs import EVENTS_FILE, RunSummary, find_runs
 from trickster_engine.runs.events import begun, left_out_words
+from trickster_engine.system.files import in_command
 
 #: Runs that fit on the screens a person looks back over. Who pipes the list gets the whole.
 SHOWN = 50

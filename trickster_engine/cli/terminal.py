@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any, TextIO, cast
 
-from trickster_engine.printable import escaped_json, line_ends, printable
+from trickster_engine.system.printable import escaped_json, line_ends, printable
 
 #: What our own words and drawings use beyond ASCII -> what stands for it in a code page without it.
 _NEAR = {

@@ -25,8 +25,8 @@ from trickster_engine.cli.arguments import (
 from trickster_engine.cli.console import ConsoleWatcher, JsonWatcher
 from trickster_engine.config import check, preset_text, set_values
 from trickster_engine.errors import EXIT_STOPPED, EXIT_TRAINING_FAILED, TricksterError
-from trickster_engine.files import in_command
 from trickster_engine.runs import CONFIG_FILE, RunDirectory, is_run_directory, owner_of
+from trickster_engine.system.files import in_command
 
 WAYS_ON = ("Sample", "Compare")
 

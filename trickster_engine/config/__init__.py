@@ -20,8 +20,8 @@ from trickster_engine.config.plan import (
 )
 from trickster_engine.config.presets import preset_names, preset_plan, preset_text
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range, Related, Severity
-from trickster_engine.config.text import apply_edits
-from trickster_engine.config.yaml_document import Document, Located, Place, parse
+from trickster_engine.config.yaml.document import Document, Located, Place, parse
+from trickster_engine.config.yaml.text import apply_edits
 
 __all__ = [
     "KEYS",

@@ -5,21 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# The rules register themselves; their order is that of these imports.
-from trickster_engine.config import (  # noqa: F401
-    rules,
-    rules_data,
-    rules_device,
-    rules_model,
-    rules_text,
-    rules_training,
-)
+# The rules register themselves where they are imported.
+from trickster_engine.config import checks
 from trickster_engine.config.keys import KEYS, SECTIONS
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.settings import Settings
 from trickster_engine.config.walk import Walk, unused_keys
-from trickster_engine.config.yaml_document import Document, parse
+from trickster_engine.config.yaml.document import Document, parse
 
 _ORDER = {"error": 0, "warning": 1, "information": 2, "hint": 3}
 
@@ -52,7 +45,7 @@ def check_document(document: Document, folder: Path | None = None) -> CheckResul
     walk = Walk(document)
     walk.run()
     settings = Settings(document, walk.given, folder)
-    problems = [*document.problems, *walk.problems, *rules.problems_of(settings)]
+    problems = [*document.problems, *walk.problems, *checks.problems_of(settings)]
     known = {path: settings.value(path) for path in KEYS if settings.knows(path)}
     problems.extend(unused_keys(walk.given, known, document))
     problems.sort(key=lambda problem: (problem.range, _ORDER[problem.severity], problem.code))

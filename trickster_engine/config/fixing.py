@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from trickster_engine.config.check import check
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range
-from trickster_engine.config.text import Lines, apply_edits
+from trickster_engine.config.yaml.text import Lines, apply_edits
 
 _MOST_ROUNDS: Final = 50
 #: How many fixes are tried one by one, when all at once make something worse.

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from trickster_engine.config.check import check
-from trickster_engine.config.editing import write_value
 from trickster_engine.config.keys import KEYS, Key
-from trickster_engine.config.scalars import as_yaml, quote, shown
 from trickster_engine.config.suggestions import nearest
-from trickster_engine.config.text import apply_edits
 from trickster_engine.config.walk import alias_of
-from trickster_engine.config.yaml_document import parse
+from trickster_engine.config.yaml.document import parse
+from trickster_engine.config.yaml.editing import write_value
+from trickster_engine.config.yaml.scalars import as_yaml, quote, shown
+from trickster_engine.config.yaml.text import apply_edits
 from trickster_engine.errors import TricksterError
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trickster_engine.config.problems import Position, Range
-from trickster_engine.config.text import Lines
+from trickster_engine.config.yaml.text import Lines
 
 _HEAD = re.compile(r"([A-Za-z_][\w.-]*)[ \t]*(?::|$)")
 _KEY = re.compile(r"([ \t]+)([^\s:#][^:#]*?)[ \t]*:(?:[ \t]|$)")

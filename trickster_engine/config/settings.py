@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from trickster_engine.config.editing import may_be_misspelt, remove_entry, replace_value, stands_elsewhere, write_value
 from trickster_engine.config.keys import KEYS
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range, Related, Severity
-from trickster_engine.config.scalars import as_yaml
-from trickster_engine.config.yaml_document import Document
-from trickster_engine.config.yaml_nodes import Entry
+from trickster_engine.config.yaml.document import Document
+from trickster_engine.config.yaml.editing import (
+    may_be_misspelt,
+    remove_entry,
+    replace_value,
+    stands_elsewhere,
+    write_value,
+)
+from trickster_engine.config.yaml.nodes import Entry
+from trickster_engine.config.yaml.scalars import as_yaml
 
 
 @dataclass(frozen=True)

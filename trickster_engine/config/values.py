@@ -11,10 +11,10 @@ from typing import Final
 
 from trickster_engine.config.keys import Key
 from trickster_engine.config.problems import Edit, Fix, Problem, Range, Severity
-from trickster_engine.config.scalars import as_yaml, looks_octal, number_text, quote, shown, yaml_1_1_boolean
 from trickster_engine.config.suggestions import nearest
-from trickster_engine.config.yaml_nodes import Mapping as YamlMapping
-from trickster_engine.config.yaml_nodes import Node, Scalar, Sequence
+from trickster_engine.config.yaml.nodes import Mapping as YamlMapping
+from trickster_engine.config.yaml.nodes import Node, Scalar, Sequence
+from trickster_engine.config.yaml.scalars import as_yaml, looks_octal, number_text, quote, shown, yaml_1_1_boolean
 
 # Names that other tools use for a value.
 OTHER_VALUES: Final[Mapping[str, Mapping[str, str]]] = {

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from trickster_engine.config.editing import merge_section, move_entry, remove_entry
 from trickster_engine.config.keys import KEYS, OTHER_NAMES, OTHER_SECTION_NAMES, RETIRED_KEYS, SECTIONS, Key, Section
 from trickster_engine.config.problems import Edit, Fix, Problem, Range, Related
-from trickster_engine.config.scalars import as_yaml, shown
 from trickster_engine.config.settings import Given
 from trickster_engine.config.spec import Alias
 from trickster_engine.config.suggestions import nearest
 from trickster_engine.config.values import Reading, read_value
-from trickster_engine.config.yaml_document import Document
-from trickster_engine.config.yaml_nodes import Entry, Mapping, Node, Scalar
-from trickster_engine.config.yaml_troubles import missing_colon
+from trickster_engine.config.yaml.document import Document
+from trickster_engine.config.yaml.editing import merge_section, move_entry, remove_entry
+from trickster_engine.config.yaml.errors import missing_colon
+from trickster_engine.config.yaml.nodes import Entry, Mapping, Node, Scalar
+from trickster_engine.config.yaml.scalars import as_yaml, shown
 
 # A file with more unknown names than this is not a config with slips of the pen; looking for what each was meant to be
 # would only take time.

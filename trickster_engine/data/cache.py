@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import NotAPlainFileError, path_meant
+from trickster_engine.system.files import NotAPlainFileError, path_meant
 
 _BUILDING = ".building-"
 _ORPHAN_GRACE_S = 600  # a dead process' leftovers are removed once nothing has touched them for this long

@@ -30,7 +30,7 @@ from trickster_engine.data.folder import (
 )
 from trickster_engine.data.own_output import NOTHING, RUN, OwnOutput, kind_of_output
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import in_command, open_plain, path_meant
+from trickster_engine.system.files import in_command, open_plain, path_meant
 
 __all__ = ["Corpus", "CorpusDescription", "CorpusFile", "describe_corpus", "file_now", "resolve_corpus", "text_files"]
 

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.files import read_json, write_json_atomically
-from trickster_engine.sealed import SUM, seal, unseal
+from trickster_engine.system.files import read_json, write_json_atomically
+from trickster_engine.system.json_checksum import SUM, seal, unseal
 
 FORMAT = 1  # part of every key: raise it when the meaning of these files changes
 _FILE = "dataset.json"

@@ -16,8 +16,8 @@ from typing import Any
 from trickster_engine.data.cache import make_folder, storage_error
 from trickster_engine.data.corpus import shakespeare_advice
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import create_file, temporary_name
-from trickster_engine.progress_bar import tqdm
+from trickster_engine.system.files import create_file, temporary_name
+from trickster_engine.system.progress_bar import tqdm
 
 CONNECT_TIMEOUT_S = 5.0  # for each step on the network: connecting, and every silence after it
 ANSWER_TIMEOUT_S = 10.0  # until the server answers at all; looking up its name does not heed the limit above

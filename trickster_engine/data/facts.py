@@ -18,9 +18,9 @@ from trickster_engine.data.corpus import Corpus
 from trickster_engine.data.description import Part, read_description
 from trickster_engine.data.folder import left_out_text
 from trickster_engine.estimates.compute import epochs
-from trickster_engine.files import read_json
-from trickster_engine.printable import printable
-from trickster_engine.sealed import unseal
+from trickster_engine.system.files import read_json
+from trickster_engine.system.json_checksum import unseal
+from trickster_engine.system.printable import printable
 from trickster_engine.system.units import size_text, times_text
 
 #: Of the JSON: raised when a field changes its meaning.

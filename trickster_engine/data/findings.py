@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem, Severity
-from trickster_engine.config.scalars import shown
 from trickster_engine.config.settings import Settings
+from trickster_engine.config.yaml.scalars import shown
 from trickster_engine.data.facts import TextFacts, line_ends_text, share_text
 from trickster_engine.errors import TricksterError
 

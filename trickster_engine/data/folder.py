@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trickster_engine.data.own_output import NOTHING, OwnOutput, is_config, kind_of_output
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import in_command, kind_of
+from trickster_engine.system.files import in_command, kind_of
 
 # What counts as text inside a folder: prose and source code. A single file may have any name.
 _PROSE = ".txt .text .md .markdown .rst .org .adoc .tex .srt .html .htm .xml"

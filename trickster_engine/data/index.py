@@ -22,8 +22,8 @@ from trickster_engine.data.description import FORMAT
 from trickster_engine.data.folder import CorpusFile, file_now
 from trickster_engine.data.own_output import OwnOutput
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import read_json, write_json_atomically
-from trickster_engine.sealed import seal, unseal
+from trickster_engine.system.files import read_json, write_json_atomically
+from trickster_engine.system.json_checksum import seal, unseal
 
 #: Endings of files that torch saved: tokens, or the table that made them.
 TENSOR_SUFFIXES = frozenset({".pt", ".pth"})

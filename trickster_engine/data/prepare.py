@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from trickster_engine.config.plan import Plan
-from trickster_engine.data import large, lesson_files
 from trickster_engine.data.batches import too_short
 from trickster_engine.data.cache import building, cache_directory, discard
 from trickster_engine.data.corpus import Corpus, file_sha256
@@ -26,6 +25,7 @@ from trickster_engine.data.facts import Source, source_of
 from trickster_engine.data.folder import CorpusFile, file_now
 from trickster_engine.data.index import Index, Recipe, corpora_of, files_of, identity, plain_tokenizer, text_recipe
 from trickster_engine.data.own_output import own_output
+from trickster_engine.data.sharded import prepare_shards
 from trickster_engine.data.tokenizer import (
     Tokenizer,
     byte_tokenizer,
@@ -35,8 +35,9 @@ from trickster_engine.data.tokenizer import (
     train_bpe,
 )
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import path_meant
-from trickster_engine.progress_bar import tqdm
+from trickster_engine.interop import lesson_files
+from trickster_engine.system.files import path_meant
+from trickster_engine.system.progress_bar import tqdm
 
 __all__ = ["Dataset", "prepare"]
 
@@ -168,7 +169,10 @@ class _Text:
         files = files_of(self.corpora)
         labels = Labels(self.corpora[0].name, self.corpora[0].title, source_of(self.corpora))
         # The library's source is small, and not all of it is read: which files are is seen only while reading.
-        if all(corpus.kind != "python" for corpus in self.corpora) and sum(map(_size, files)) > large.LARGE_BYTES:
+        if (
+            all(corpus.kind != "python" for corpus in self.corpora)
+            and sum(map(_size, files)) > prepare_shards.LARGE_BYTES
+        ):
             return self._large(cache, files, recipe, labels)
         return _find_or_build(cache, files, recipe, labels, lambda: self._content(recipe))
 
@@ -178,11 +182,11 @@ class _Text:
         if (dataset := _open_known(index, labels)) is not None:
             return dataset
         manner = self.manner
-        key = recipe.key([large.SHARD_BYTES, large.MOST_SHARDS, identity(files)])
-        with large.work_folder(cache / "datasets", key, manner.interrupt) as folder:
+        key = recipe.key([prepare_shards.SHARD_BYTES, prepare_shards.MOST_SHARDS, identity(files)])
+        with prepare_shards.work_folder(cache / "datasets", key, manner.interrupt) as folder:
             if (dataset := _open_known(index, labels)) is not None:  # made by whoever was at work until now
                 return dataset
-            with large.resumable(
+            with prepare_shards.resumable(
                 folder,
                 self.corpora,
                 progress=manner.progress,
@@ -193,21 +197,21 @@ class _Text:
                 sums = text.scan(recipe.tokenizer["kind"] == "char")
                 characters = [text.characters(number) for number in range(len(self.corpora))]
                 self._require_text(characters)
-                target = cache / "datasets" / recipe.key([large.SHARD_BYTES, large.MOST_SHARDS, sums])
+                target = cache / "datasets" / recipe.key([prepare_shards.SHARD_BYTES, prepare_shards.MOST_SHARDS, sums])
                 dataset = open_dataset(target, labels)
                 if dataset is None:
                     if os.path.lexists(target):
                         discard(target)
                     train = self._train_characters(characters[0])
                     text.encode(lambda: self._large_tokenizer(text, recipe, train), train, self.plan.model.vocab_size)
-                    large.move_into_place(folder, target)
+                    prepare_shards.move_into_place(folder, target)
                     dataset = _read_back(target, labels)
                 else:
                     discard(folder)
         index.note(target)
         return dataset
 
-    def _large_tokenizer(self, text: large.LargeText, recipe: Recipe, train_characters: int) -> Tokenizer:
+    def _large_tokenizer(self, text: prepare_shards.LargeText, recipe: Recipe, train_characters: int) -> Tokenizer:
         if recipe.tokenizer["kind"] == "bpe":
             sample = text.training_sample(train_characters, BPE_TRAINING_CHARACTERS, _BPE_PIECE)
             shown = self._shows_merges(train_characters)

@@ -17,9 +17,9 @@ from trickster_engine.data.dataset import MEASURED_TOKENS, Dataset
 from trickster_engine.data.description import Part
 from trickster_engine.data.facts import CONTENT_FILE, Content, LineEnds, TextFacts, kept_facts, read_facts
 from trickster_engine.data.overlap import WINDOW, Overlap, Repetition, all_hashes
-from trickster_engine.files import write_json_atomically
-from trickster_engine.progress_bar import tqdm
-from trickster_engine.sealed import seal
+from trickster_engine.system.files import write_json_atomically
+from trickster_engine.system.json_checksum import seal
+from trickster_engine.system.progress_bar import tqdm
 
 #: A longer training text is represented by this many of its tokens, in even portions: what is said of it is then a
 #: measurement on a sample, and the overlap a lower bound.

@@ -25,7 +25,7 @@ from tokenizers import Tokenizer as LibraryTokenizer
 from tokenizers.decoders import DecodeStream
 
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import read_text, write_text_atomically
+from trickster_engine.system.files import read_text, write_text_atomically
 
 TokenizerKind = Literal["byte", "char", "bpe", "other"]
 Ids = npt.NDArray[np.int64]

@@ -8,8 +8,8 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.prepare import prepare
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import path_meant
 from trickster_engine.runs import RunDirectory, RunIdentity
+from trickster_engine.system.files import path_meant
 
 _NOT_THERE = ("corpus-missing", "data-file-missing")
 _PLACES = ("train_data", "val_data", "tokenizer", "corpus")

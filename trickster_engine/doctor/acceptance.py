@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trickster_engine.backends.base import Batch, StepResult
-from trickster_engine.backends.torch_backend import TorchBackend
-from trickster_engine.backends.ttml_backend import TtmlBackend
-from trickster_engine.backends.ttml_weights import round_to_bf16
+from trickster_engine.backends.torch.backend import TorchBackend
+from trickster_engine.backends.ttml.backend import TtmlBackend
+from trickster_engine.backends.ttml.weights import round_to_bf16
 from trickster_engine.config.plan import DeviceConfig, ModelConfig, Plan, TrainingConfig
 from trickster_engine.doctor.parity import TOLERANCE, relative_error, some_tokens, telling_weights, torch_logits
 from trickster_engine.errors import TricksterError

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from trickster_engine.errors import TricksterError
-from trickster_engine.programs import find_program, python_command
 from trickster_engine.system import substitutes
+from trickster_engine.system.programs import find_program, python_command
 
 Facts = dict[str, Any]
 
@@ -90,9 +90,9 @@ def _last_object(text: str) -> Facts | None:
 def machine() -> Facts:
     """The computer and the interpreter."""
     from trickster_engine import __version__
-    from trickster_engine.backends.tenstorrent import driver_version, pci_devices
-    from trickster_engine.backends.ttml_package import checkout_of
+    from trickster_engine.backends.ttml.package import checkout_of
     from trickster_engine.estimates.machines import main_memory
+    from trickster_engine.system.tenstorrent import driver_version, pci_devices
 
     known = (
         "TT_METAL_HOME", "TT_METAL_RUNTIME_ROOT", "TT_METAL_ARCH_NAME", "TT_VISIBLE_DEVICES", "TT_LOGGER_LEVEL",
@@ -152,7 +152,7 @@ def _cache() -> Facts:
 
 def boards() -> Facts:
     """The boards that the driver shows."""
-    from trickster_engine.backends import tenstorrent
+    from trickster_engine.system import tenstorrent
 
     return {
         "boards": [
@@ -217,7 +217,7 @@ def torch() -> Facts:
 
 def package() -> Facts:
     """Which packages called ttml and ttnn there are, without importing them."""
-    from trickster_engine.backends.ttml_package import find_ttml, metal_home, ttnn_folder, wrong_root
+    from trickster_engine.backends.ttml.package import find_ttml, metal_home, ttnn_folder, wrong_root
     from trickster_engine.doctor.toolchain import sfpi_facts
 
     found, ttnn, home, wrong = find_ttml(), ttnn_folder(), metal_home(), wrong_root()
@@ -236,7 +236,7 @@ def package() -> Facts:
 
 def import_ttml() -> Facts:
     """Import ttml and ttnn, and see which of the features that Trickster uses this build has."""
-    from trickster_engine.backends.ttml_package import import_ttml, version_of
+    from trickster_engine.backends.ttml.package import import_ttml, version_of
     from trickster_engine.errors import TricksterError
 
     try:
@@ -265,7 +265,7 @@ def import_ttml() -> Facts:
 
 def count_devices() -> Facts:
     """Ask ttnn how many devices it can open. This opens the cluster, and fails while somebody else has it."""
-    from trickster_engine.backends.ttml_package import prepare_environment, wrong_root
+    from trickster_engine.backends.ttml.package import prepare_environment, wrong_root
 
     prepare_environment()
     if wrong := wrong_root():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from trickster_engine.backends.ttml_package import BUILD_ADVICE, SILICON
+from trickster_engine.backends.ttml.package import BUILD_ADVICE, SILICON
 from trickster_engine.doctor.probe import Facts
 from trickster_engine.system.units import size_text
 

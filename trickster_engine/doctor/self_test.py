@@ -18,12 +18,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.backends.tenstorrent import boards, driver_version
-from trickster_engine.backends.ttml_package import checkout_of
+from trickster_engine.backends.ttml.package import checkout_of
 from trickster_engine.doctor.acceptance import BOARD_PLAN, SIMULATED_PLAN, Acceptance, Check
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import write_json_atomically
-from trickster_engine.programs import python_command
+from trickster_engine.system.files import write_json_atomically
+from trickster_engine.system.programs import python_command
 from trickster_engine.system.substitutes import (
     NO_MACRO_VARIABLE,
     SIMULATOR_VARIABLE,
@@ -31,6 +30,7 @@ from trickster_engine.system.substitutes import (
     lacking,
     substitute,
 )
+from trickster_engine.system.tenstorrent import boards, driver_version
 
 #: Kernels are compiled for the first time, and a board may be slow: a quarter of an hour is generous.
 LIMIT_SECONDS = 900.0

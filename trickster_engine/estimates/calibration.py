@@ -16,7 +16,7 @@ from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.estimates.compute import forward_flops_per_token, tokens_per_step, worth_compiling
 from trickster_engine.estimates.memory import block_activations, output_activations
 from trickster_engine.estimates.parameters import count_parameters
-from trickster_engine.files import read_json, write_json_atomically
+from trickster_engine.system.files import read_json, write_json_atomically
 
 FILE: Final = "calibration.2.json"  # the number is that of the form of its contents
 #: How many times as fast an update is with compiled blocks: between pico's 1.21 and nano's 1.16 (docs/speed.md). It is

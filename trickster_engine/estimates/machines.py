@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from typing import Literal
 
-from trickster_engine.programs import find_program
+from trickster_engine.system.programs import find_program
 
 _GB = 10**9
 _TERA = 10**12

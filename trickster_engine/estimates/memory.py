@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.estimates.parameters import count_parameters
-from trickster_engine.files import MAX_ARRAYS_FILE_BYTES
 from trickster_engine.model.query_blocks import query_blocks
+from trickster_engine.system.files import MAX_ARRAYS_FILE_BYTES
 
 Precision = Literal["fp32", "bf16"]
 

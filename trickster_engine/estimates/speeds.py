@@ -19,7 +19,7 @@ from typing import Final, Literal
 from trickster_engine.config.plan import Plan
 from trickster_engine.estimates.calibration import Calibration
 from trickster_engine.estimates.compute import forward_flops_per_token, tokens_per_step, worth_compiling
-from trickster_engine.files import read_json, write_json_atomically
+from trickster_engine.system.files import read_json, write_json_atomically
 
 FILE = "speeds.json"
 #: Step events a run must have before its speed is believed.

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from trickster_engine.config.keys import KEYS
 from trickster_engine.config.plan import ModelConfig
-from trickster_engine.files import read_text
+from trickster_engine.system.files import read_text
 
 CONFIG_FILE = "config.json"
 _LARGEST = 4 << 20  # those with a label for each of many classes have a megabyte

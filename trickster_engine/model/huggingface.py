@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import NotAPlainFileError, TooLargeError
+from trickster_engine.model.checksums import no_checkpoint
 from trickster_engine.model.config_file import CONFIG_FILE, model_config_in
 from trickster_engine.model.stored_arrays import UNREADABLE, StoredArrays, save_arrays
-from trickster_engine.sealing import no_checkpoint
+from trickster_engine.system.files import NotAPlainFileError, TooLargeError
 
 WEIGHTS_STEM = "model"  # model.safetensors, or several files and an index
 GENERATION_FILE = "generation_config.json"

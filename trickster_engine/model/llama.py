@@ -128,7 +128,7 @@ def run_block(block: nn.Module, x: Tensor, rotary: RotaryEmbedding) -> Tensor:
 class Decoder(nn.Module):
     """Everything below the output projection."""
 
-    #: How a block is run in training; `backends/compilation.py` may put a compiled one in its place.
+    #: How a block is run in training; `backends/torch/compilation.py` may put a compiled one in its place.
     run_block: Callable[[nn.Module, Tensor, RotaryEmbedding], Tensor]
 
     def __init__(self, config: ModelConfig) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trickster_engine.files import open_plain
+from trickster_engine.system.files import open_plain
 
 _LARGEST_HEADER = 32 << 20
 _MOST_DIMENSIONS = 16

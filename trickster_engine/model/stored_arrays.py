@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from trickster_engine.files import MAX_ARRAYS_FILE_BYTES, read_json
 from trickster_engine.model.safetensors_file import read_header
+from trickster_engine.system.files import MAX_ARRAYS_FILE_BYTES, read_json
 
 Array = NDArray[Any]
 #: What reading stored arrays may raise besides OSError, where they are not what they should be.

@@ -15,7 +15,11 @@ from typing import Any
 from trickster_engine.config import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import (
+from trickster_engine.runs.hold import EVENTS_FILE, LOCK_FILE
+from trickster_engine.runs.lock import Liveness, another_users, link_in_run, liveness, read_lock_holder, read_lock_uid
+from trickster_engine.runs.origin import config_origin
+from trickster_engine.runs.state import RunSummary, summarize
+from trickster_engine.system.files import (
     NotAPlainFileError,
     create_file,
     path_meant,
@@ -24,14 +28,10 @@ from trickster_engine.files import (
     require_plain,
     write_json_atomically,
 )
-from trickster_engine.processes import ProcessIdentity
-from trickster_engine.refusals import cannot_write, reason, remedy
-from trickster_engine.runs.hold import EVENTS_FILE, LOCK_FILE
-from trickster_engine.runs.lock import Liveness, another_users, link_in_run, liveness, read_lock_holder, read_lock_uid
-from trickster_engine.runs.origin import config_origin
-from trickster_engine.runs.state import RunSummary, summarize
-from trickster_engine.sealed import require_fields_unchanged, seal_fields
-from trickster_engine.stored import from_stored
+from trickster_engine.system.json_checksum import require_fields_unchanged, seal_fields
+from trickster_engine.system.json_dataclass import from_stored
+from trickster_engine.system.os_errors import cannot_write, reason, remedy
+from trickster_engine.system.processes import ProcessIdentity
 
 IDENTITY_FILE = "run.json"
 CONFIG_FILE = "config.yaml"

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from trickster_engine.events import Event
-from trickster_engine.files import NotAPlainFileError, TooLargeError, open_plain, open_to_append
+from trickster_engine.runs.event_types import Event
 from trickster_engine.runs.schema import event_line, parse_event
+from trickster_engine.system.files import NotAPlainFileError, TooLargeError, open_plain, open_to_append
 
 #: Bytes of the longest line that is read; those that `EventLog` writes are shorter.
 LINE_LIMIT = 1 << 20

@@ -18,11 +18,18 @@ from types import TracebackType
 from typing import BinaryIO, Literal
 
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import NotAPlainFileError, in_command, open_plain, open_to_append, read_json
-from trickster_engine.processes import ProcessIdentity, is_locked, lock_file, lock_folder, this_process, unlock_file
-from trickster_engine.refusals import cannot_write, reason
 from trickster_engine.runs.hold import LOCK_FILE, RunHold
-from trickster_engine.stored import from_stored
+from trickster_engine.system.files import NotAPlainFileError, in_command, open_plain, open_to_append, read_json
+from trickster_engine.system.json_dataclass import from_stored
+from trickster_engine.system.os_errors import cannot_write, reason
+from trickster_engine.system.processes import (
+    ProcessIdentity,
+    is_locked,
+    lock_file,
+    lock_folder,
+    this_process,
+    unlock_file,
+)
 
 #: `unknown`: the lock cannot be looked at, for instance because the run is another user's.
 Liveness = Literal["live", "idle", "unknown"]

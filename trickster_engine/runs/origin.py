@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from trickster_engine.files import path_meant
+from trickster_engine.system.files import path_meant
 
 
 def from_run(run: Path, config: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from trickster_engine.files import read_text
+from trickster_engine.system.files import read_text
 
 if TYPE_CHECKING:
     from trickster_engine.runs.directory import RunDirectory

@@ -1,4 +1,4 @@
-"""Whether a line of `events.jsonl` is an event: checked against the types of `trickster_engine/events.py`."""
+"""Whether a line of `events.jsonl` is an event: checked against the types of `trickster_engine/runs/event_types.py`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
-from trickster_engine.events import AtMost, Between, Event
+from trickster_engine.runs.event_types import AtMost, Between, Event
 
 _Check = Callable[[Any], bool]
 

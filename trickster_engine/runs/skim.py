@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-from trickster_engine.files import open_plain
 from trickster_engine.runs.events import FILE_LIMIT, Piece, parse_lines, pieces, read_piece
 from trickster_engine.runs.schema import KINDS, SUM
+from trickster_engine.system.files import open_plain
 
 _CHUNK = 1 << 18
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from trickster_engine.errors import TricksterError
-from trickster_engine.events import (
+from trickster_engine.runs.event_types import (
     FINAL_STATUSES,
     CheckpointEvent,
     ErrorEvent,

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 from trickster_engine.config.canonical import canonical
 from trickster_engine.config.plan import ModelConfig, Plan
-from trickster_engine.files import read_json
+from trickster_engine.model.checksums import TRAINER_FOLDER, damaged, no_checkpoint, seal, verify
 from trickster_engine.model.huggingface import open_model, write_model
 from trickster_engine.model.stored_arrays import UNREADABLE, Array, StoredArrays, save_arrays
-from trickster_engine.sealing import TRAINER_FOLDER, damaged, no_checkpoint, seal, verify
+from trickster_engine.system.files import read_json
 from trickster_engine.training.trained_plan import PLAN_FILE
 
 STATE_FILE = "state.json"

@@ -22,12 +22,13 @@ import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from trickster_engine.backends.processes import ALONE, Team
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import NotAPlainFileError, sweep_temporaries, sync_folder, write_json_atomically
+from trickster_engine.model.checksums import is_sealed, read_manifest, verify
 from trickster_engine.model.stored_arrays import Array
-from trickster_engine.replacing import discard, replace_folder
-from trickster_engine.sealing import is_sealed, read_manifest, verify
+from trickster_engine.system.files import NotAPlainFileError, sweep_temporaries, sync_folder, write_json_atomically
+from trickster_engine.system.replace_folder import discard, replace_folder
 from trickster_engine.training.checkpoint_files import (
     Checkpoint,
     SavesItself,
@@ -41,7 +42,6 @@ from trickster_engine.training.checkpoint_files import (
     write_checkpoint,
     write_finished_model,
 )
-from trickster_engine.training.team import ALONE, Team
 
 __all__ = (
     "Checkpoint",

@@ -10,10 +10,10 @@ from pathlib import Path
 from trickster_engine.backends.base import StepResult
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
-from trickster_engine.files import NotAPlainFileError, in_command
-from trickster_engine.refusals import is_disk_full, reason, remedy
+from trickster_engine.model.checksums import FileSum, read_manifest
 from trickster_engine.runs import IDENTITY_FILE, RunDirectory, link_in_run
-from trickster_engine.sealing import FileSum, read_manifest
+from trickster_engine.system.files import NotAPlainFileError, in_command
+from trickster_engine.system.os_errors import is_disk_full, reason, remedy
 
 
 def not_finite(step: int, result: StepResult, plan: Plan) -> TricksterError:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from trickster_engine import __version__
 from trickster_engine.backends.base import Backend
+from trickster_engine.backends.processes import Team
 from trickster_engine.backends.select import chosen_device, open_backend
-from trickster_engine.baselines import ngram_baselines
 from trickster_engine.config.canonical import Values
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.facts import TextFacts
@@ -23,23 +23,23 @@ from trickster_engine.data.survey import text_facts
 from trickster_engine.data.trained_text import place_asked_for
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates import count_parameters
-from trickster_engine.files import in_command
-from trickster_engine.processes import this_process
-from trickster_engine.refusals import cannot_write
+from trickster_engine.evaluation.baselines import ngram_baselines
+from trickster_engine.inference.sampling import encode_prompt
 from trickster_engine.runs import RunDirectory, RunHold, RunIdentity, pieces
 from trickster_engine.runs.origin import from_run
-from trickster_engine.sampling import encode_prompt
+from trickster_engine.system.files import in_command
+from trickster_engine.system.os_errors import cannot_write
+from trickster_engine.system.processes import this_process
 from trickster_engine.training import guards
 from trickster_engine.training.backend_settings import require_done, settled_before
 from trickster_engine.training.checkpoints import Checkpoint, CheckpointStore, TrainerState, write_final
 from trickster_engine.training.loop import Trainer, is_evaluated
 from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.recorder import Recorder, SilentRecorder
+from trickster_engine.training.rescue import RunTakenAwayError, Watch, saved_beside
 from trickster_engine.training.run_config import read_config
-from trickster_engine.training.speed_keeper import SpeedKeeper
+from trickster_engine.training.speed_history import SpeedKeeper
 from trickster_engine.training.stopping import StopSwitch, stopped_while_preparing
-from trickster_engine.training.taken_away import RunTakenAwayError, Watch, saved_beside
-from trickster_engine.training.team import Team
 from trickster_engine.training.tracking import make_tracker
 from trickster_engine.training.trained_plan import require_unchanged, trained_values
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import NotAPlainFileError, create_file, temporary_name
-from trickster_engine.refusals import cannot_write
 from trickster_engine.runs import link_in_run
+from trickster_engine.system.files import NotAPlainFileError, create_file, temporary_name
+from trickster_engine.system.os_errors import cannot_write
 from trickster_engine.training.recorder import Recorder, Watcher
 
 if TYPE_CHECKING:

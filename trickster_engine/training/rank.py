@@ -17,8 +17,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from trickster_engine.attached import end_with_starter, end_with_stdin
 from trickster_engine.errors import TricksterError
+from trickster_engine.system.attached import end_with_starter, end_with_stdin
 
 #: What a TricksterError is kept under in the file through which torchrun tells why a process failed.
 ERROR_KEY = "trickster"
@@ -49,8 +49,8 @@ def train(path: Path, config_path: Path) -> None:
 
     `config_path` is where that config came from: what it names is found beside it.
     """
-    from trickster_engine.backends.distributed import torchrun_team
     from trickster_engine.backends.select import chosen_device
+    from trickster_engine.backends.torch.process_group import torchrun_team
     from trickster_engine.runs import RunDirectory
     from trickster_engine.training.one_process import train_here
     from trickster_engine.training.session import session_of
@@ -63,11 +63,11 @@ def train(path: Path, config_path: Path) -> None:
 
 def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
     """Take part in training a run that machines share through their file system. Raises TricksterError."""
-    from trickster_engine.backends.distributed import patience_s, torchrun_team
     from trickster_engine.backends.select import chosen_device
+    from trickster_engine.backends.torch.process_group import patience_s, torchrun_team
     from trickster_engine.config import check
-    from trickster_engine.files import write_text_atomically
     from trickster_engine.runs import RunDirectory, RunLock, new_uid
+    from trickster_engine.system.files import write_text_atomically
     from trickster_engine.training.one_process import train_here
     from trickster_engine.training.session import session_of
 

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
-from trickster_engine.events import (
+from trickster_engine.runs import SAMPLES_FILE, EventLog, RunDirectory, RunIdentity
+from trickster_engine.runs.event_types import (
     CheckpointEvent,
     ErrorEvent,
     EvalEvent,
@@ -25,9 +26,8 @@ from trickster_engine.events import (
     StepEvent,
     WarningEvent,
 )
-from trickster_engine.files import open_to_append
-from trickster_engine.printable import printable_text
-from trickster_engine.runs import SAMPLES_FILE, EventLog, RunDirectory, RunIdentity
+from trickster_engine.system.files import open_to_append
+from trickster_engine.system.printable import printable_text
 from trickster_engine.training.meter import StepFigures
 
 

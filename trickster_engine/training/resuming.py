@@ -18,9 +18,9 @@ from trickster_engine.config.overrides import find_key, with_fitting_warmup
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.resumable import FIXED, PLACES, Change, changes
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import in_command, read_text
 from trickster_engine.runs import RunDirectory, RunState
 from trickster_engine.runs.skim import skim
+from trickster_engine.system.files import in_command, read_text
 from trickster_engine.training.checkpoint_files import TrainerState, checkpoint_folders, read_state, step_of
 from trickster_engine.training.run_config import plan_of
 from trickster_engine.training.schedule import learning_rate_factor

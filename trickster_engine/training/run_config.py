@@ -7,9 +7,9 @@ from pathlib import Path
 from trickster_engine.config import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import NotAPlainFileError, read_text, write_text_atomically
-from trickster_engine.refusals import cannot_write
 from trickster_engine.runs import RunDirectory, config_unreadable, link_in_run
+from trickster_engine.system.files import NotAPlainFileError, read_text, write_text_atomically
+from trickster_engine.system.os_errors import cannot_write
 
 
 def write_config(run: RunDirectory, text: str, path: Path | None = None) -> None:

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from trickster_engine.backends.processes import ALONE
 from trickster_engine.backends.select import process_count
 from trickster_engine.config import check, set_values
 from trickster_engine.config.overrides import find_key
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
-from trickster_engine.events import WarningEvent
-from trickster_engine.files import path_meant, sweep_temporaries, write_text_atomically
-from trickster_engine.refusals import reason
 from trickster_engine.runs import LOSSES, RunDirectory, RunIdentity, RunLock, config_name, create_run, new_uid
+from trickster_engine.runs.event_types import WarningEvent
+from trickster_engine.system.files import path_meant, sweep_temporaries, write_text_atomically
+from trickster_engine.system.os_errors import reason
 from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.one_process import train_here
 from trickster_engine.training.recorder import Watcher
@@ -31,7 +32,6 @@ from trickster_engine.training.resuming import (
     nothing_left,
 )
 from trickster_engine.training.run_config import plan_of, read_config, write_config
-from trickster_engine.training.team import ALONE
 from trickster_engine.training.unbegun import remove_unbegun
 
 Outcome = Literal["finished", "stopped"]

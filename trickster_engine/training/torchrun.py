@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING
 
 from trickster_engine.backends.select import check_torch_device, chosen_device
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
-from trickster_engine.files import open_to_append
-from trickster_engine.processes import this_process
-from trickster_engine.programs import LAUNCHER, safe_environment
 from trickster_engine.runs import RunDirectory, RunHold, pieces
 from trickster_engine.runs.state import RunState
+from trickster_engine.system.files import open_to_append
+from trickster_engine.system.processes import this_process
+from trickster_engine.system.programs import LAUNCHER, safe_environment
 from trickster_engine.training import guards
 from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.rank import ERROR_KEY
@@ -53,8 +53,8 @@ _ALSO_TAKEN = [number for name in ("SIGQUIT",) if (number := getattr(signal, nam
 
 def train_in_processes(session: Session, processes: int) -> Outcome:
     """Train a run that this process holds in `processes` others, to its end. Raises TricksterError."""
-    from trickster_engine.training.meeting import ONE_MACHINE
     from trickster_engine.training.one_process import prepare_data, record_failure
+    from trickster_engine.training.rendezvous import ONE_MACHINE
 
     run, plan = session.run, session.plan
     step = run.summary().step
@@ -100,8 +100,8 @@ def train_with_other_machines(
     already, they go on with it. `text` is the config's; `processes` are started here. With a `local_address` nothing
     here listens elsewhere.
     """
-    from trickster_engine.training.meeting import SEVERAL_MACHINES
     from trickster_engine.training.one_process import prepare_data
+    from trickster_engine.training.rendezvous import SEVERAL_MACHINES
 
     _refuse_here()
     plan = session.plan
@@ -144,7 +144,7 @@ def run_torchrun(
     from torch.distributed.run import parse_args
     from torch.distributed.run import run as torchrun
 
-    from trickster_engine.training.meeting import register
+    from trickster_engine.training.rendezvous import register
 
     register()
     run = session.run
@@ -175,7 +175,7 @@ def run_torchrun(
 
 
 def _refuse_here() -> None:
-    from trickster_engine.backends.distributed import started_by_torchrun
+    from trickster_engine.backends.torch.process_group import started_by_torchrun
 
     if sys.platform == "win32":
         raise TricksterError(
@@ -193,7 +193,7 @@ def _refuse_here() -> None:
 
 def _one_machine(private: Path) -> dict[str, str]:
     """Where the processes of one machine meet, and that they talk over loopback: nothing of it is heard outside."""
-    from trickster_engine.backends.distributed import MEETING_FILE_VARIABLE
+    from trickster_engine.backends.torch.process_group import MEETING_FILE_VARIABLE
 
     loopback = "lo0" if sys.platform == "darwin" else "lo"
     return {
@@ -205,7 +205,7 @@ def _one_machine(private: Path) -> dict[str, str]:
 
 def _network(local_address: str | None) -> dict[str, str]:
     """What has gloo and NCCL keep to the network with this machine's address, where that is known."""
-    from trickster_engine.training.meeting import interface_of
+    from trickster_engine.training.rendezvous import interface_of
 
     name = interface_of(local_address) if local_address is not None else None
     return {"GLOO_SOCKET_IFNAME": name, "NCCL_SOCKET_IFNAME": f"={name}"} if name else {}
@@ -272,7 +272,7 @@ def _ending_when_cut_off() -> Iterator[None]:
     It asks the meeting point ten times a second how many machines wait. Cut off from it, it waits for the answer as
     long as TCP does, which is a quarter of an hour.
     """
-    from trickster_engine.backends.distributed import patience_s
+    from trickster_engine.backends.torch.process_group import patience_s
 
     limit = max(_SHUTDOWN_S + 15, min(300, patience_s()))
     over = threading.Event()
@@ -359,7 +359,7 @@ def _signals_ask_to_stop(run: RunDirectory) -> Iterator[None]:
 
 def _cause(failures: Mapping[int, ProcessFailure], log_path: Path) -> TricksterError:
     """Of everything that failed, what came first: the others only lost touch with it."""
-    from trickster_engine.backends.distributed import PROCESS_LOST
+    from trickster_engine.backends.torch.process_group import PROCESS_LOST
 
     def order(item: tuple[int, ProcessFailure]) -> tuple[int, int]:
         rank, failure = item

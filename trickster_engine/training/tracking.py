@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
-from trickster_engine.events import Event
 from trickster_engine.runs import RunDirectory, RunIdentity, pieces
+from trickster_engine.runs.event_types import Event
 from trickster_engine.training.recorder import Watcher
 
 #: Event kind -> the fields that become curves.

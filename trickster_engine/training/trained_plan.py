@@ -13,9 +13,9 @@ from trickster_engine.config.canonical import Values, parse_values, plan_from, v
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.resumable import Change, fixed_changes
 from trickster_engine.errors import TricksterError
-from trickster_engine.files import read_text
+from trickster_engine.model.checksums import TRAINER_FOLDER, damaged, no_checkpoint
 from trickster_engine.model.huggingface import read_model_config
-from trickster_engine.sealing import TRAINER_FOLDER, damaged, no_checkpoint
+from trickster_engine.system.files import read_text
 
 PLAN_FILE = "plan.json"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 
-from trickster_engine.files import sweep_temporaries
 from trickster_engine.runs import (
     CONFIG_FILE,
     EVENTS_FILE,
@@ -16,6 +15,7 @@ from trickster_engine.runs import (
     STOP_FILE,
     RunDirectory,
 )
+from trickster_engine.system.files import sweep_temporaries
 
 _MADE = (CONFIG_FILE, EVENTS_FILE, LOG_FILE, SAMPLES_FILE, STOP_FILE, LOCK_FILE)
 

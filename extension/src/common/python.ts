@@ -84,7 +84,7 @@ export function cleanEnvironment(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessE
 
 /** What starts our Python modules: unlike `python -m`, without the current folder as the first place to import from. */
 export function launcherIn(extensionPath: string): string {
-  return path.join(extensionPath, 'trickster_engine', 'launcher.py');
+  return path.join(extensionPath, 'trickster_engine', 'system', 'launcher.py');
 }
 
 /** What a command like `python3` on the PATH stands for, in the order of the PATH. */

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trickster_server.app import TricksterServer
+    from trickster_server.server import TricksterServer
 
 
 def register_features(server: TricksterServer) -> None:
@@ -17,9 +17,9 @@ def register_features(server: TricksterServer) -> None:
         diagnostics,
         hover,
         inlay_hints,
-        requests,
         symbols,
     )
+    from trickster_server.handlers import requests
 
     modules = (diagnostics, hover, completion, code_actions, code_lenses, inlay_hints, symbols, requests)
     for module in modules:

@@ -12,14 +12,14 @@ from lsprotocol import types
 
 from trickster_engine.config.fixing import fixed, is_safe, line_edits
 from trickster_engine.config.problems import Edit, Fix, Problem
-from trickster_engine.import_config import quick_fix
-from trickster_server.client import Client
+from trickster_engine.interop.tt_train_config import quick_fix
 from trickster_server.documents import Document, path_of
 from trickster_server.features.code_lenses import commands_of
 from trickster_server.features.diagnostics import to_diagnostic
+from trickster_server.lsp.client import Client
 
 if TYPE_CHECKING:
-    from trickster_server.app import TricksterServer
+    from trickster_server.server import TricksterServer
 
 FIX_ALL = "source.fixAll.trickster"
 #: How many fixes are tried before they are called preferred: each costs a check of the whole text.

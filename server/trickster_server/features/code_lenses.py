@@ -8,13 +8,13 @@ from lsprotocol import types
 
 from trickster_engine.config.problems import Position, Range
 from trickster_engine.system.units import duration_text, short_count_text
-from trickster_server import figures
 from trickster_server.documents import Document
-from trickster_server.protocol import CLIENT_COMMANDS
+from trickster_server.features import figures
+from trickster_server.lsp.messages import CLIENT_COMMANDS
 from trickster_server.runs.followed import FollowedRun
 
 if TYPE_CHECKING:
-    from trickster_server.app import TricksterServer
+    from trickster_server.server import TricksterServer
 
 
 def lens_line(document: Document) -> Range:

@@ -10,13 +10,13 @@ from lsprotocol import types
 from trickster_engine.config.keys import SECTIONS, Key, Section
 from trickster_engine.config.places import Place
 from trickster_engine.config.presets import preset_names, preset_text
-from trickster_engine.config.scalars import as_yaml
-from trickster_server.client import Client
+from trickster_engine.config.yaml.scalars import as_yaml
 from trickster_server.documents import Document
-from trickster_server.explain import default_text, key_text, section_text, value_text
+from trickster_server.features.explain import default_text, key_text, section_text, value_text
+from trickster_server.lsp.client import Client
 
 if TYPE_CHECKING:
-    from trickster_server.app import TricksterServer
+    from trickster_server.server import TricksterServer
 
 
 def complete(document: Document, position: types.Position) -> list[types.CompletionItem]:

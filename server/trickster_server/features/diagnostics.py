@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
+from tools.machine_docs import MACHINE_DOCS
 from trickster_engine.config.problems import Problem, Severity
-from trickster_server.client import Client
 from trickster_server.documents import Document
-from trickster_server.machine_docs import MACHINE_DOCS
+from trickster_server.lsp.client import Client
 from trickster_server.runs.interpreter import ENGINE_FOLDER
 
 if TYPE_CHECKING:
-    from trickster_server.app import TricksterServer
+    from trickster_server.server import TricksterServer
 
 SOURCE = "trickster"
 LONGEST_WAIT = 3.0

@@ -8,22 +8,22 @@ from lsprotocol import types
 
 from trickster_engine.config.keys import KEYS, SECTIONS, Key
 from trickster_engine.config.walk import alias_of
-from trickster_engine.config.yaml_document import Located, Scalar
-from trickster_server import tables
+from trickster_engine.config.yaml.document import Located, Scalar
 from trickster_server.documents import Document
-from trickster_server.explain import facts_line, section_text, value_text
+from trickster_server.features import hover_figures
+from trickster_server.features.explain import facts_line, section_text, value_text
 
 if TYPE_CHECKING:
-    from trickster_server.app import TricksterServer
+    from trickster_server.server import TricksterServer
 
 
-def hover_text(document: Document, located: Located, context: tables.Context) -> str | None:
+def hover_text(document: Document, located: Located, context: hover_figures.Context) -> str | None:
     """The Markdown for what the cursor touches; None where there is nothing to say."""
     if located.part == "section":
         section = SECTIONS.get(located.section)
         if section is None:
             return None
-        summary = tables.section_summary(section.name, context)
+        summary = hover_figures.section_summary(section.name, context)
         return "\n\n".join(part for part in (f"**{section.name}**", section_text(section), summary) if part)
     path = f"{located.section}.{located.name}"
     key = KEYS.get(path) or (alias_of(located.section, located.name) if located.name else None)
@@ -36,7 +36,7 @@ def hover_text(document: Document, located: Located, context: tables.Context) ->
     if key.effect:
         blocks.append(key.effect)
     blocks.append(facts_line(key))
-    figures = tables.for_key(key, context)
+    figures = hover_figures.for_key(key, context)
     if figures:
         blocks += ["---", figures]
     return "\n\n".join(blocks)
@@ -62,7 +62,7 @@ def hover_at(server: TricksterServer, document: Document, position: types.Positi
         return None
     corpus = server.environment.corpus(document)
     images = server.options.images and server.client.markdown_hover
-    context = tables.Context(document.nearest_plan, corpus, server.timing, images)
+    context = hover_figures.Context(document.nearest_plan, corpus, server.timing, images)
     text = hover_text(document, located, context)
     if text is None:
         return None

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from lsprotocol import types
 
 from trickster_engine.system.units import short_count_text, times_text
-from trickster_server import figures
 from trickster_server.documents import Document
-from trickster_server.environment import Corpus
+from trickster_server.features import figures
+from trickster_server.hints.machine import Corpus
 
 if TYPE_CHECKING:
-    from trickster_server.app import TricksterServer
+    from trickster_server.server import TricksterServer
 
 
 def hints(document: Document, corpus: Corpus | None) -> list[tuple[str, str, str]]:

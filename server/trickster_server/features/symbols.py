@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
-from trickster_engine.config.yaml_document import Entry, Mapping, Scalar, Sequence
-from trickster_server.client import Client
+from trickster_engine.config.yaml.document import Entry, Mapping, Scalar, Sequence
 from trickster_server.documents import Document
+from trickster_server.lsp.client import Client
 
 if TYPE_CHECKING:
-    from trickster_server.app import TricksterServer
+    from trickster_server.server import TricksterServer
 
 _DEEPEST = 6
 

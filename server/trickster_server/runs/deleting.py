@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from trickster_engine.files import open_plain, path_meant, read_json
 from trickster_engine.runs import (
     CONFIG_FILE,
     EVENTS_FILE,
@@ -28,6 +27,7 @@ from trickster_engine.runs import (
     RunDirectory,
     is_run_directory,
 )
+from trickster_engine.system.files import open_plain, path_meant, read_json
 from trickster_server.paths import file_key, without_dots
 from trickster_server.runs.followed import plan_of
 

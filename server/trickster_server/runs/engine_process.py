@@ -1,7 +1,7 @@
 """Runs a command of the engine to its end and reads its answer: prepare, inspect, compare, doctor.
 
 Unlike training, such a process is of no use to anyone once the server is gone. It holds the reading end of a pipe that
-closes when the server ends, however it ends, and then ends itself (`trickster_engine.attached`).
+closes when the server ends, however it ends, and then ends itself (`trickster_engine.system.attached`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.programs import python_command
-from trickster_server.protocol import ErrorCode
-from trickster_server.rpc import RequestError
+from trickster_engine.system.programs import python_command
+from trickster_server.lsp.dispatch import RequestError
+from trickster_server.lsp.messages import ErrorCode
 from trickster_server.runs.interpreter import ENGINE_FOLDER, engine_environment
 
 _LINE_LIMIT = 1 << 20
@@ -56,7 +56,7 @@ async def run_engine(
     """
     try:
         process = await asyncio.create_subprocess_exec(
-            *python_command("trickster_engine.attached", *arguments, python=python),
+            *python_command("trickster_engine.system.attached", *arguments, python=python),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -12,9 +12,6 @@ from typing import Any, NamedTuple
 
 from trickster_engine.config.check import check
 from trickster_engine.config.plan import Plan
-from trickster_engine.events import Event
-from trickster_engine.files import read_bytes
-from trickster_engine.processes import is_running
 from trickster_engine.runs import (
     IDENTITY_FILE,
     Piece,
@@ -24,11 +21,14 @@ from trickster_engine.runs import (
     read_ends,
     read_piece,
 )
+from trickster_engine.runs.event_types import Event
 from trickster_engine.runs.planned import CONFIG_LIMIT, planned_steps
 from trickster_engine.runs.skim import skim
 from trickster_engine.runs.state import Standing
+from trickster_engine.system.files import read_bytes
+from trickster_engine.system.processes import is_running
+from trickster_server.lsp.messages import CheckpointInfo, RunInfo
 from trickster_server.paths import file_key
-from trickster_server.protocol import CheckpointInfo, RunInfo
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trickster_engine
-from trickster_engine.programs import absolute_folders, find_program, safe_environment
-from trickster_server.protocol import ErrorCode
-from trickster_server.rpc import RequestError
+from trickster_engine.system.programs import absolute_folders, find_program, safe_environment
+from trickster_server.lsp.dispatch import RequestError
+from trickster_server.lsp.messages import ErrorCode
 
 ENGINE_FOLDER = Path(trickster_engine.__file__).resolve().parents[1]
 """The folder this server's engine was imported from: the same one trains, whatever the interpreter has installed."""

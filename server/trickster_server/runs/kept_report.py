@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from trickster_engine import __version__
-from trickster_engine.files import read_bytes, read_json, write_json_atomically
 from trickster_engine.runs import REPORT_FILE, RunDirectory
+from trickster_engine.system.files import read_bytes, read_json, write_json_atomically
 
 _KEPT = "reports.json"
 _KEPT_BYTES = 4 << 20

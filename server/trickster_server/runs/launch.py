@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from trickster_engine.programs import python_command
+from trickster_engine.system.programs import python_command
 from trickster_server.runs.interpreter import engine_environment
 
 _TAIL = 8000

@@ -7,8 +7,8 @@ import math
 from typing import Any
 
 from trickster_engine.data.facts import markdown_table
-from trickster_engine.printable import printable, printable_text
-from trickster_engine.report.names import has_long_tokens, predictors
+from trickster_engine.evaluation.report.names import has_long_tokens, predictors
+from trickster_engine.system.printable import printable, printable_text
 
 
 def report(command: str, data: Any, text: str) -> str:

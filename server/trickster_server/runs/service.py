@@ -1,4 +1,4 @@
-"""What can be done with runs and models: the work behind the requests of `protocol.py`."""
+"""What can be done with runs and models: the work behind the requests of `messages.py`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lsprotocol import types
 
 from trickster_engine.config.check import check
 from trickster_engine.config.plan import Plan
-from trickster_engine.config.scalars import as_yaml
+from trickster_engine.config.yaml.scalars import as_yaml
 from trickster_engine.data.cache import known_cache_directory
-from trickster_engine.files import path_meant
-from trickster_engine.report.model_page import model_page
+from trickster_engine.evaluation.report.model_page import model_page
 from trickster_engine.runs import REPORT_FILE, RunDirectory, config_name, create_run, is_run_directory
+from trickster_engine.system.files import path_meant
 from trickster_server.documents import path_of, read_config
-from trickster_server.paths import file_key, without_dots
-from trickster_server.protocol import (
+from trickster_server.lsp.dispatch import RequestError
+from trickster_server.lsp.messages import (
     CompareParams,
     CompareResult,
     DeleteRunParams,
@@ -54,7 +54,7 @@ from trickster_server.protocol import (
     StopRunResult,
     TokenProbability,
 )
-from trickster_server.rpc import RequestError
+from trickster_server.paths import file_key, without_dots
 from trickster_server.runs.deleting import Belongings, belongings, remove
 from trickster_server.runs.engine_process import Answer, engine_failed, run_engine
 from trickster_server.runs.followed import PAGE, FollowedRun, read_page
@@ -63,7 +63,7 @@ from trickster_server.runs.launch import Launched, launch
 from trickster_server.runs.worker import GenerationWorker
 
 if TYPE_CHECKING:
-    from trickster_server.app import TricksterServer
+    from trickster_server.server import TricksterServer
 
 logger = logging.getLogger(__name__)
 

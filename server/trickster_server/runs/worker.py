@@ -1,4 +1,4 @@
-"""The process that keeps a model warm and writes with it: the other end of `trickster_engine.generation_worker`."""
+"""The process that keeps a model warm and writes with it: the other end of `trickster_engine.inference.worker`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from trickster_engine.programs import python_command
-from trickster_server.protocol import ErrorCode
-from trickster_server.rpc import RequestError
+from trickster_engine.system.programs import python_command
+from trickster_server.lsp.dispatch import RequestError
+from trickster_server.lsp.messages import ErrorCode
 from trickster_server.runs.engine_process import end
 from trickster_server.runs.interpreter import ENGINE_FOLDER, engine_environment
 
@@ -82,7 +82,7 @@ class GenerationWorker:
                 return
             try:
                 self._process = await asyncio.create_subprocess_exec(
-                    *python_command("trickster_engine.generation_worker", python=self.python),
+                    *python_command("trickster_engine.inference.worker", python=self.python),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=asyncio.subprocess.PIPE,

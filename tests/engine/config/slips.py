@@ -18,7 +18,7 @@ from tests.engine.config.support import LESSON
 from trickster_engine.config import KEYS, Edit, apply_edits, fixing, preset_names, preset_text
 from trickster_engine.config import check as check_anew
 from trickster_engine.config.fixing import fixed, is_safe, steps
-from trickster_engine.config.text import Lines
+from trickster_engine.config.yaml.text import Lines
 
 #: One text is looked at several times here; checking is what takes the time.
 check = lru_cache(maxsize=200)(check_anew)

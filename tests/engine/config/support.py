@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trickster_engine.config import Problem, check
-from trickster_engine.config.text import Lines
+from trickster_engine.config.yaml.text import Lines
 
 # Every key of the lesson's own file, with its values.
 LESSON = """\

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.engine.config.cases import CASES
 from tests.engine.config.support import LESSON
 from trickster_engine.config import KEYS, Position, apply_edits, check, parse, preset_names, preset_text
-from trickster_engine.config.text import Lines
+from trickster_engine.config.yaml.text import Lines
 
 SEEDS = [LESSON, *(preset_text(name) for name in preset_names()), *(c.text for c in CASES if len(c.text) < 3000)]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.engine.config.support import LESSON, codes_of
 from trickster_engine.config import KEYS, OverrideError, Plan, check, parse, preset_names, preset_text, set_values
 from trickster_engine.config.overrides import with_fitting_warmup
-from trickster_engine.config.yaml_nodes import Mapping
+from trickster_engine.config.yaml.nodes import Mapping
 
 
 def _changed_lines(before: str, after: str) -> list[str]:

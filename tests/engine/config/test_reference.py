@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from tests.engine.config.support import LESSON
+from tools.config_reference import ROOT, pages
+from tools.config_schema import schema
 from trickster_engine.config import KEYS, SECTIONS, check
 from trickster_engine.config.problem_docs import PROBLEM_DOCS
-from trickster_engine.config.reference import ROOT, pages
-from trickster_engine.config.schema import schema
 
 
 @pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
 def test_generated_files_are_up_to_date(path: Path) -> None:
-    assert path.read_bytes() == pages()[path].encode("utf-8"), "run: python -m trickster_engine.config.reference"
+    assert path.read_bytes() == pages()[path].encode("utf-8"), "run: python -m tools.config_reference"
 
 
 def test_every_key_and_every_code_has_its_heading() -> None:
@@ -73,7 +73,7 @@ def _accepts(rule: dict[str, Any], value: Any) -> bool:
 def _plain(text: str) -> dict[str, Any]:
     """A config as a YAML 1.2 reader sees it."""
     from trickster_engine.config import parse
-    from trickster_engine.config.yaml_nodes import Mapping, Scalar, Sequence
+    from trickster_engine.config.yaml.nodes import Mapping, Scalar, Sequence
 
     def value(node: object) -> Any:
         if isinstance(node, Scalar):

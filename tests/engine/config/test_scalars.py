@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trickster_engine.config import parse
-from trickster_engine.config.scalars import as_yaml, looks_octal, number_text, resolve, yaml_1_1_boolean
-from trickster_engine.config.yaml_nodes import Mapping, Scalar, Sequence
+from trickster_engine.config.yaml.nodes import Mapping, Scalar, Sequence
+from trickster_engine.config.yaml.scalars import as_yaml, looks_octal, number_text, resolve, yaml_1_1_boolean
 
 
 @pytest.mark.parametrize(

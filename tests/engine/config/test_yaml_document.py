@@ -8,7 +8,7 @@ import time
 import pytest
 
 from trickster_engine.config import Position, Range, apply_edits, check, parse, preset_names, preset_text
-from trickster_engine.config.yaml_nodes import Entry, Mapping
+from trickster_engine.config.yaml.nodes import Entry, Mapping
 
 
 def _values(text: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from trickster_engine.data.corpus import CorpusFile, describe_corpus, read_text_
 from trickster_engine.data.prepare import prepare
 from trickster_engine.data.tokenizer import load_tokenizer, train_bpe
 from trickster_engine.errors import TricksterError
-from trickster_engine.import_config import convert, is_tt_train, quick_fix
+from trickster_engine.interop.tt_train_config import convert, is_tt_train, quick_fix
 
 MakePlan = Callable[..., Plan]
 posix = pytest.mark.skipif(os.name != "posix", reason="FIFOs, devices and sockets")
@@ -230,11 +230,11 @@ def test_a_tokenizer_neither_cuts_nor_fills_up(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_very_many_files_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trickster_engine.config import rules_text
+    from trickster_engine.config.checks import corpus as corpus_checks
     from trickster_engine.data import corpus
 
     monkeypatch.setattr(corpus, "MOST_FILES_DESCRIBED", 50)
-    monkeypatch.setattr(rules_text, "_MOST_FILES_LOOKED_AT", 50)
+    monkeypatch.setattr(corpus_checks, "_MOST_FILES_LOOKED_AT", 50)
     folder = tmp_path / "many"
     folder.mkdir()
     (folder / "a.txt").write_text("text")

@@ -11,8 +11,8 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.data.tokenizer import Tokenizer, TokenizerKind
+from trickster_engine.inference.sampling import SamplingOptions, sample, sample_batch, stream
 from trickster_engine.model.llama import Llama
-from trickster_engine.sampling import SamplingOptions, sample, sample_batch, stream
 
 TEXT = "the king and the lord are here , naïve café at €5 - “yes” 日本語 🙂 to be or not to be . " * 30
 

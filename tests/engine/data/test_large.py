@@ -18,14 +18,14 @@ import pytest
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.data import index as index_module
-from trickster_engine.data import large
 from trickster_engine.data import prepare as prepare_module
 from trickster_engine.data.batches import TrainingBatches, even_portions
 from trickster_engine.data.corpus import text_files
 from trickster_engine.data.dataset import MEASURED_TOKENS
-from trickster_engine.data.layout import cut_into_shards, read_portion, read_shard_bytes, read_shard_text
 from trickster_engine.data.prepare import Dataset, held_out, prepare
-from trickster_engine.data.shards import ShardedTokens
+from trickster_engine.data.sharded import prepare_shards
+from trickster_engine.data.sharded.layout import cut_into_shards, read_portion, read_shard_bytes, read_shard_text
+from trickster_engine.data.sharded.shards import ShardedTokens
 from trickster_engine.errors import TricksterError
 
 MakePlan = Callable[..., Plan]
@@ -35,8 +35,8 @@ SMALL = 10_000
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is large becomes small enough for a test; the worker processes are real."""
-    monkeypatch.setattr(large, "LARGE_BYTES", SMALL)
-    monkeypatch.setattr(large, "SHARD_BYTES", SMALL)
+    monkeypatch.setattr(prepare_shards, "LARGE_BYTES", SMALL)
+    monkeypatch.setattr(prepare_shards, "SHARD_BYTES", SMALL)
 
 
 def _prepare(plan: Plan, folder: Path, processes: int = 2) -> Dataset:
@@ -49,7 +49,7 @@ def _text(dataset: Dataset) -> str:
 
 def _in_one_go(plan: Plan, folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     with monkeypatch.context() as patch:
-        patch.setattr(large, "LARGE_BYTES", 1 << 40)
+        patch.setattr(prepare_shards, "LARGE_BYTES", 1 << 40)
         return prepare(plan, folder, cache_dir=cache, progress=False)
 
 
@@ -232,9 +232,9 @@ def test_vocabularies_of_65536_are_learned_and_stored_in_two_bytes(
 def test_there_are_never_more_shards_than_files_may_be_open(
     plan_for: MakePlan, tmp_path: Path, prose: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(large, "LARGE_BYTES", SMALL)
-    monkeypatch.setattr(large, "SHARD_BYTES", 1000)
-    monkeypatch.setattr(large, "MOST_SHARDS", 5)
+    monkeypatch.setattr(prepare_shards, "LARGE_BYTES", SMALL)
+    monkeypatch.setattr(prepare_shards, "SHARD_BYTES", 1000)
+    monkeypatch.setattr(prepare_shards, "MOST_SHARDS", 5)
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
     dataset = _prepare(plan_for(), tmp_path)
     assert len(list(dataset.directory.glob("*.bin"))) <= 6  # one of them is parted between training and held out
@@ -271,7 +271,7 @@ def test_the_second_call_does_nothing(
     os.utime(tmp_path / "corpus.txt", (1_600_000_000, 1_600_000_000))
     monkeypatch.setattr(index_module, "_SETTLED_NS", -1)
     first = _prepare(plan_for(), tmp_path)
-    monkeypatch.setattr(large.LargeText, "scan", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(prepare_shards.LargeText, "scan", lambda *_: pytest.fail("read again"))
     assert _prepare(plan_for(), tmp_path).fingerprint == first.fingerprint
     assert not list((cache / "datasets").glob(".*"))
 
@@ -290,9 +290,9 @@ def test_the_fingerprint_is_that_of_the_tokens(
 CHILD = """
 import pathlib, sys
 from trickster_engine.config.plan import DataConfig, ModelConfig, Plan
-from trickster_engine.data import large
+from trickster_engine.data.sharded import prepare_shards
 from trickster_engine.data.prepare import prepare
-large.LARGE_BYTES = large.SHARD_BYTES = int(sys.argv[3])
+prepare_shards.LARGE_BYTES = prepare_shards.SHARD_BYTES = int(sys.argv[3])
 plan = Plan(
     model=ModelConfig(vocab_size=400, max_seq_len=16), data=DataConfig(corpus="corpus.txt", tokenizer=sys.argv[2])
 )
@@ -343,15 +343,17 @@ def test_killed_in_the_middle_the_rest_is_done(
         stream.write('\n{"tokenizer": "cut sh')
 
     done: list[tuple[str, int]] = []
-    work = large.LargeText._work
+    work = prepare_shards.LargeText._work
 
-    def watched(self: large.LargeText, doing: str, jobs: list[tuple[int, dict[str, object]]], sized: bool = True):
+    def watched(
+        self: prepare_shards.LargeText, doing: str, jobs: list[tuple[int, dict[str, object]]], sized: bool = True
+    ):
         done.append((doing, len(jobs)))
         return work(self, doing, jobs, sized)
 
-    monkeypatch.setattr(large.LargeText, "_work", watched)
-    monkeypatch.setattr(large, "LARGE_BYTES", shard_bytes)
-    monkeypatch.setattr(large, "SHARD_BYTES", shard_bytes)
+    monkeypatch.setattr(prepare_shards.LargeText, "_work", watched)
+    monkeypatch.setattr(prepare_shards, "LARGE_BYTES", shard_bytes)
+    monkeypatch.setattr(prepare_shards, "SHARD_BYTES", shard_bytes)
     plan = plan_for(tokenizer=tokenizer, vocab_size=400)
     dataset = _prepare(plan, tmp_path)
     assert _text(dataset) == prose * 100
@@ -394,7 +396,7 @@ def test_a_worker_that_dies_is_an_error_and_not_a_wait(
     plan_for: MakePlan, tmp_path: Path, prose: str, monkeypatch: pytest.MonkeyPatch, small_shards: None
 ) -> None:
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
-    from trickster_engine.data import workers
+    from trickster_engine.data.sharded import workers
 
     start = workers.Workers._start
 
@@ -427,7 +429,7 @@ def test_who_follows_is_told_how_far_it_is(
     plan_for: MakePlan, tmp_path: Path, prose: str, monkeypatch: pytest.MonkeyPatch, small_shards: None
 ) -> None:
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
-    monkeypatch.setattr(large, "_REPORTED_S", 0)
+    monkeypatch.setattr(prepare_shards, "_REPORTED_S", 0)
     told: list[str] = []
     prepare(plan_for(), tmp_path, progress=False, report=told.append, processes=1)
     assert told[0].startswith("Reading corpus.txt: ") and told[-1] == "Encoding corpus.txt: 100%"
@@ -437,7 +439,7 @@ def test_who_follows_is_told_how_far_it_is(
 
 
 def test_sharded_tokens_read_like_an_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trickster_engine.data import shards
+    from trickster_engine.data.sharded import shards
 
     monkeypatch.setattr(shards, "_KEPT_BYTES", 1000)  # pages are given back all the time
     whole = np.arange(10_000, dtype=np.uint16)

@@ -39,7 +39,7 @@ import dataclasses, mmap, sys, pathlib, resource  # all imports before any chang
 from trickster_engine.config.plan import DataConfig, ModelConfig, Plan
 from trickster_engine.data.prepare import prepare
 from trickster_engine.errors import TricksterError
-from trickster_engine.processes import peak_memory
+from trickster_engine.system.processes import peak_memory
 plan = Plan(model=ModelConfig(vocab_size=int(sys.argv[4]), max_seq_len=16),
             data=DataConfig(corpus=sys.argv[1], tokenizer=sys.argv[3]))
 def with_data(**changes):

@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 from tests.engine.conftest import dialogue
 from trickster_engine.config.plan import Plan
 from trickster_engine.data import index as index_module
-from trickster_engine.data import large, overlap, survey
+from trickster_engine.data import overlap, survey
 from trickster_engine.data.corpus import with_lf
 from trickster_engine.data.facts import CONTENT_FILE, LineEnds, kept_facts, share_text
 from trickster_engine.data.overlap import Overlap, Repetition, all_hashes
 from trickster_engine.data.prepare import prepare
+from trickster_engine.data.sharded import prepare_shards
 from trickster_engine.data.survey import text_facts
-from trickster_engine.printable import line_ends
+from trickster_engine.system.printable import line_ends
 
 MakePlan = Callable[..., Plan]
 PIECES = st.lists(st.binary(max_size=40), max_size=8)
@@ -135,8 +136,8 @@ def test_a_large_text_has_the_same_facts_and_can_be_read_with_one_line_end(
             plan = plan_for("books", tokenizer, size, line_ends=ends)
             once = prepare(plan, tmp_path, cache_dir=tmp_path / "once", progress=False)
             with monkeypatch.context() as patch:
-                patch.setattr(large, "LARGE_BYTES", 10_000)
-                patch.setattr(large, "SHARD_BYTES", 10_000)
+                patch.setattr(prepare_shards, "LARGE_BYTES", 10_000)
+                patch.setattr(prepare_shards, "SHARD_BYTES", 10_000)
                 sharded = prepare(plan, tmp_path, cache_dir=tmp_path / "sharded", progress=False, processes=1)
             assert sharded.train_text() == once.train_text() and sharded.val_text() == once.val_text()
             assert ("\r" in sharded.train_text()) == (ends == "keep")

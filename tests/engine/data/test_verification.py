@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from trickster_engine.baselines import ngram_baselines
 from trickster_engine.config import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.data import dataset as dataset_module
 from trickster_engine.data import index as index_module
-from trickster_engine.data import large as large_module
 from trickster_engine.data.prepare import Dataset, prepare
+from trickster_engine.data.sharded import prepare as large_module
 from trickster_engine.errors import TricksterError
+from trickster_engine.evaluation.baselines import ngram_baselines
 from trickster_engine.runs import RunDirectory, read_events
-from trickster_engine.sealed import seal
+from trickster_engine.system.json_checksum import seal
 from trickster_engine.training import session
 
 MakePlan = Callable[..., Plan]

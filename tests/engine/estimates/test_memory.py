@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from tests.engine.conftest import dialogue
+from trickster_engine.backends.torch.losses import training_loss
+from trickster_engine.backends.torch.optimizers import Optimizers
 from trickster_engine.config import DeviceConfig, ModelConfig, Plan, TrainingConfig, preset_plan
 from trickster_engine.estimates import count_parameters, sampling_memory, training_memory
 from trickster_engine.estimates.memory import block_activations, output_activations
 from trickster_engine.model.attention import _as_products
 from trickster_engine.model.llama import KeyValueCache, Llama
-from trickster_engine.training.losses import training_loss
-from trickster_engine.training.optimizers import Optimizers
 
 BASE = ModelConfig(hidden_dim=64, num_layers=2, num_heads=4, num_kv_heads=4, mlp_dim=96, max_seq_len=32, dropout=0.0)
 SHAPES = [
@@ -124,7 +124,7 @@ RUN = """
 import sys
 from pathlib import Path
 from trickster_engine.config import check
-from trickster_engine.processes import peak_memory
+from trickster_engine.system.processes import peak_memory
 from trickster_engine.training.session import start
 path = Path(sys.argv[1])
 text = path.read_text()

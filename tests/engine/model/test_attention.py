@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trickster_engine.backends.attention_check import require_attention
+from trickster_engine.backends.torch.attention_check import require_attention
 from trickster_engine.config import check
 from trickster_engine.errors import TricksterError
 from trickster_engine.model import attention
@@ -77,7 +77,7 @@ def test_a_device_that_computes_attention_wrongly_is_refused(
     for fault in (in_fours, as_if_in_order):
         if fault is as_if_in_order and heads == 1:
             continue  # the same order either way
-        monkeypatch.setattr("trickster_engine.backends.attention_check.causal_attention", fault)
+        monkeypatch.setattr("trickster_engine.backends.torch.attention_check.causal_attention", fault)
         with pytest.raises(TricksterError, match=f"computes attention wrongly on cpu in {precision}"):
             require_attention(model, torch.device("cpu"), precision)
 

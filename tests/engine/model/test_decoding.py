@@ -9,7 +9,7 @@ import torch
 
 from tests.engine.model.test_huggingface import SHAPES, small
 from trickster_engine.config.plan import ModelConfig
-from trickster_engine.model.decoding import _OneToken, token_reader
+from trickster_engine.inference.decoding import _OneToken, token_reader
 from trickster_engine.model.llama import KeyValueCache, Llama
 
 

@@ -18,9 +18,9 @@ from tests.engine.conftest import dialogue
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.data.tokenizer import byte_tokenizer, char_tokenizer
 from trickster_engine.errors import TricksterError
+from trickster_engine.inference.sampling import SamplingOptions, generate
 from trickster_engine.model.huggingface import read_model, weight_shapes, write_model
 from trickster_engine.model.llama import Llama
-from trickster_engine.sampling import SamplingOptions, generate
 
 SHAPES = {
     "multi-head, tied": {"num_kv_heads": 4, "tie_embeddings": True},

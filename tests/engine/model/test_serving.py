@@ -17,9 +17,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 from tests.engine.conftest import dialogue
 from trickster_engine.cli import main
 from trickster_engine.data.tokenizer import load_tokenizer
+from trickster_engine.inference.load import load_model
+from trickster_engine.inference.sampling import SamplingOptions, generate
 from trickster_engine.model.huggingface import read_model
-from trickster_engine.model.load import load_model
-from trickster_engine.sampling import SamplingOptions, generate
 
 PAGE = Path(__file__).parents[3] / "docs/serving.md"
 LLAMA_CPP = os.environ.get("TRICKSTER_LLAMA_CPP", "")
@@ -70,7 +70,7 @@ def test_transformers_writes_the_same(final: Path) -> None:
 
 def test_the_page_says_what_was_tried() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert "python -m trickster_engine.to_gguf" in text
+    assert "python -m trickster_engine.interop.gguf" in text
     assert re.search(r"not tried", text)
     for name in ("transformers", "vLLM", "llama.cpp"):
         assert name in text
@@ -78,7 +78,15 @@ def test_the_page_says_what_was_tried() -> None:
 
 def test_conversion_refuses_what_it_cannot_do(final: Path, tmp_path: Path) -> None:
     def run(llama_cpp: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "trickster_engine.to_gguf", str(llama_cpp), str(final), "--outfile", "x.gguf"]
+        command = [
+            sys.executable,
+            "-m",
+            "trickster_engine.interop.gguf",
+            str(llama_cpp),
+            str(final),
+            "--outfile",
+            "x.gguf",
+        ]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert "convert_hf_to_gguf.py" in run(tmp_path).stderr
@@ -93,7 +101,7 @@ def test_llama_cpp_converts_it(final: Path, tmp_path: Path) -> None:
     if load_tokenizer(final).kind == "char":
         pytest.skip("no such tokenizer in llama.cpp")
     out = tmp_path / "model.gguf"
-    command = [sys.executable, "-m", "trickster_engine.to_gguf", LLAMA_CPP, str(final), "--outfile", str(out)]
+    command = [sys.executable, "-m", "trickster_engine.interop.gguf", LLAMA_CPP, str(final), "--outfile", str(out)]
     done = subprocess.run([*command, "--outtype", "f32"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     sys.path.insert(0, f"{LLAMA_CPP}/gguf-py")

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from trickster_engine.data.tokenizer import Tokenizer, byte_tokenizer
-from trickster_engine.report.beginning import beginning
+from trickster_engine.evaluation.report.beginning import beginning
 
 TEXT = "  TERMS AND CONDITIONS\n\nThe state of the text\nis plain enough here.\n17. Of sections.\n"
 FREQUENCIES = {character: count / len(TEXT) for character, count in Counter(TEXT.lower()).items()}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trickster_engine.report.curve import APART, LossPoint, find_parting
+from trickster_engine.evaluation.report.curve import APART, LossPoint, find_parting
 
 
 def test_a_model_that_learns_by_heart_is_found_out() -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.engine.training.test_processes import AtStep, begin_watched
-from trickster_engine import kept_runs
-from trickster_engine.events import Event, Status
-from trickster_engine.report import history as history_module
-from trickster_engine.report.history import History, history
+from tools import recorded_runs
+from trickster_engine.evaluation.report import history as history_module
+from trickster_engine.evaluation.report.history import History, history
 from trickster_engine.runs import EventLog, RunDirectory, read_events
+from trickster_engine.runs.event_types import Event, Status
 from trickster_engine.training.session import resume
 
 Config = Callable[..., Path]
@@ -126,7 +126,7 @@ def test_a_run_stopped_between_evaluations_and_resumed_is_kept_as_it_was(
     assert resume(run, watchers=[again], show_progress=False) == "stopped"
     events = read_events(run.events_path)[0]
 
-    kept = kept_runs.keep(run, "a machine for tests")
+    kept = recorded_runs.keep(run, "a machine for tests")
     done = kept["curve"][-1]["step"]
     assert [point["step"] for point in kept["curve"]] == [0, 8, 16, done]
     assert 18 <= done < 24
@@ -142,7 +142,7 @@ def test_a_run_stopped_between_evaluations_and_resumed_is_kept_as_it_was(
 
     (tmp_path / "tiny.json").write_text(json.dumps(kept), encoding="utf-8")
     kinds = ("time", "curve", "claim")
-    page = kept_runs.render(
+    page = recorded_runs.render(
         "".join(f"<!-- kept: tiny {kind} -->\n<!-- /kept -->\n" for kind in kinds), tmp_path
     ).replace("\n", " ")
     assert f"{done:,} of the 40 steps of tiny" in page
@@ -160,4 +160,4 @@ def _trained(sitting: list[Event]) -> float:
 
 def test_a_run_without_a_checkpoint_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="not a run that has begun"):
-        kept_runs.keep(RunDirectory(tmp_path), "a machine")
+        recorded_runs.keep(RunDirectory(tmp_path), "a machine")

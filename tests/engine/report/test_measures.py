@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.conftest import dialogue
-from trickster_engine.report.measures import (
+from trickster_engine.evaluation.report.measures import (
     MEASURES,
     Reference,
     measure_text,

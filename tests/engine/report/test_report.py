@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conftest import dialogue
-from trickster_engine import kept_runs
+from tools import recorded_runs
 from trickster_engine.cli import main
-from trickster_engine.report.curve import LossPoint, find_parting
-from trickster_engine.report.measures import MEASURES, nearness
-from trickster_engine.report.page import _past, _reciting, _way_there, render
-from trickster_engine.report.study import Copying, StepBack, Study, study
+from trickster_engine.evaluation.report.curve import LossPoint, find_parting
+from trickster_engine.evaluation.report.measures import MEASURES, nearness
+from trickster_engine.evaluation.report.page import _past, _reciting, _way_there, render
+from trickster_engine.evaluation.report.study import Copying, StepBack, Study, study
 from trickster_engine.runs import RunDirectory
 
 Config = Callable[..., Path]
@@ -314,15 +314,15 @@ def test_a_model_that_knows_its_text_by_heart_is_found_out(tiny_config: Config, 
 
 
 def test_a_kept_run_fills_the_pages(run: Path, tmp_path: Path) -> None:
-    kept = kept_runs.keep(RunDirectory(run), "a machine for tests")
+    kept = recorded_runs.keep(RunDirectory(run), "a machine for tests")
     (tmp_path / "pico.json").write_text(json.dumps(kept), encoding="utf-8")
     kinds = ("time", "curve", "samples", "proof", "learned")
     page = (
         "".join(f"<!-- kept: pico {kind} -->\n<!-- /kept -->\n" for kind in kinds)
         + "<!-- kept: nano -->\n<!-- /kept -->\n"
     )
-    rendered = kept_runs.render(page, tmp_path)
-    assert kept_runs.render(rendered, tmp_path) == rendered
+    rendered = recorded_runs.render(page, tmp_path)
+    assert recorded_runs.render(rendered, tmp_path) == rendered
     last = kept["curve"][-1]
     assert f"{last['step']:,} steps of pico, a model with {kept['parameters']:,} parameters" in rendered
     assert f"{last['val_loss']:.3f}" in rendered
@@ -330,10 +330,10 @@ def test_a_kept_run_fills_the_pages(run: Path, tmp_path: Path) -> None:
     assert "| **the model** |" in rendered
     assert "| discourse | A speaker's name opens a speech |" in rendered
     assert re.search(r"<!-- kept: nano -->\n<!-- /kept -->", rendered)
-    ((name, picture),) = kept_runs.pictures(page, tmp_path).items()
+    ((name, picture),) = recorded_runs.pictures(page, tmp_path).items()
     assert f"(pictures/{name})" in rendered
     assert f"{kept['curve'][0]['val_loss']:.3f}" in picture
-    assert kept_runs.render(rendered, tmp_path / "nothing") == page
+    assert recorded_runs.render(rendered, tmp_path / "nothing") == page
 
 
 def test_the_long_look_is_at_the_model_s_own_probabilities(run: Path) -> None:

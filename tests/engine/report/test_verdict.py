@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trickster_engine.report.verdict import judge
+from trickster_engine.evaluation.report.verdict import judge
 
 
 def test_measures_count_from_four_fifths_of_the_way_on() -> None:

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from trickster_engine.backends.base import NonFiniteError
-from trickster_engine.backends.torch_backend import TorchBackend
+from trickster_engine.backends.torch.backend import TorchBackend
+from trickster_engine.backends.torch.losses import training_loss
 from trickster_engine.config import check
 from trickster_engine.config.plan import Plan, TrainingConfig
 from trickster_engine.data.batches import TrainingBatches, validation_windows
@@ -24,9 +25,8 @@ from trickster_engine.data.prepare import prepare
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.compute import tokens_per_step
 from trickster_engine.estimates.speeds import expected_time, read_speeds
-from trickster_engine.events import Event
 from trickster_engine.runs import RunDirectory, RunIdentity, read_events
-from trickster_engine.training.losses import training_loss
+from trickster_engine.runs.event_types import Event
 from trickster_engine.training.schedule import learning_rate_factor
 from trickster_engine.training.session import start
 

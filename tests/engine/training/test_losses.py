@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from trickster_engine.backends.torch.losses import training_loss
 from trickster_engine.config.plan import TrainingConfig
-from trickster_engine.training.losses import training_loss
 
 
 @pytest.mark.parametrize("gamma", [0.0, 1.2e-38, 0.5, 1.0, 2.0, 100.0])

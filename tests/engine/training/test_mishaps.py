@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conftest import trickster
-from trickster_engine.backends.torch_backend import TorchBackend
+from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.cli import main
 from trickster_engine.config import check
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError

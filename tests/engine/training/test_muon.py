@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from trickster_engine.training.muon import BatchedMuon
+from trickster_engine.backends.torch.muon import BatchedMuon
 
 SHAPES = [(64, 64), (64, 64), (96, 64), (64, 96), (96, 64), (32, 64)]
 

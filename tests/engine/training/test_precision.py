@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from trickster_engine.backends import bf16, torch_backend
-from trickster_engine.backends.torch_backend import TorchBackend
+from trickster_engine.backends.torch import backend as torch_backend
+from trickster_engine.backends.torch import bf16, muon
+from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.bench import calibrate as calibrating
 from trickster_engine.config import check, preset_text, set_values
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.batches import TrainingBatches
 from trickster_engine.estimates.calibration import Calibration
 from trickster_engine.estimates.speeds import expected_time, speed_of
-from trickster_engine.training import muon
 
 SMALL = {
     "model_config.hidden_dim": "32",

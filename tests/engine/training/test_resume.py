@@ -19,7 +19,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.engine.conftest import trickster
-from trickster_engine.backends.torch_backend import TorchBackend
+from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.config import check
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import RunDirectory, RunLock, read_events

@@ -18,7 +18,7 @@ import pytest
 
 from tests.engine.conftest import trickster
 from trickster_engine.backends.base import NonFiniteError, StepResult
-from trickster_engine.backends.torch_backend import TorchBackend
+from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.cli import main
 from trickster_engine.config import check
 from trickster_engine.errors import EXIT_STOPPED, EXIT_TRAINING_FAILED, TricksterError
@@ -106,7 +106,7 @@ def test_absent_unreadable_and_not_ours_are_three_answers(tmp_path: Path, tiny_c
 
 AS_NOBODY = """
 import os, sys
-import trickster_engine.model.load, trickster_engine.training.session  # before there is no right to read them
+import trickster_engine.inference.load, trickster_engine.training.session  # before there is no right to read them
 from trickster_engine.cli import main
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from tests.engine.training.test_resume import begin
-from trickster_engine import replacing
 from trickster_engine.cli import main
 from trickster_engine.config import check
 from trickster_engine.config.canonical import canonical, parse_values, plan_from
 from trickster_engine.errors import TricksterError
-from trickster_engine.model.load import checkpoint_folder, load_model
+from trickster_engine.inference.load import checkpoint_folder, load_model
+from trickster_engine.model.checksums import read_manifest, seal, verify
 from trickster_engine.runs import RunDirectory
-from trickster_engine.sealing import read_manifest, seal, verify
+from trickster_engine.system import replace_folder
 from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.session import resume
 
@@ -54,7 +54,7 @@ def test_a_save_that_is_killed_at_any_call_leaves_a_whole_checkpoint(
         return path
 
     if not can_exchange:
-        monkeypatch.setattr(replacing, "_exchange", lambda *_: False)
+        monkeypatch.setattr(replace_folder, "_exchange", lambda *_: False)
     kills = 0
     for moment in range(1, 100):
         folder = tmp_path / str(moment)
@@ -77,8 +77,8 @@ def test_a_save_that_is_killed_at_any_call_leaves_a_whole_checkpoint(
 
             for name in ("rename", "unlink", "rmdir"):
                 setattr(os, name, counted(getattr(os, name)))
-            replacing._exchange = counted(replacing._exchange)
-            replacing.replace_folder(temporary, target, aside)
+            replace_folder._exchange = counted(replace_folder._exchange)
+            replace_folder.replace_folder(temporary, target, aside)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         store = CheckpointStore(folder, folder, 2, run_uid="ab" * 8)

@@ -16,9 +16,9 @@ from tests.engine.training.test_processes import AtStep, Config, begin_watched, 
 from tests.engine.training.test_resume import begin, same_checkpoint
 from trickster_engine.config import check, preset_text, set_values
 from trickster_engine.estimates import training_memory
-from trickster_engine.events import Event
 from trickster_engine.model.huggingface import read_model
 from trickster_engine.runs import RunDirectory
+from trickster_engine.runs.event_types import Event
 from trickster_engine.training.session import resume, start
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found through /proc")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.engine.training.test_loop import of_kind, train
-from trickster_engine.backends.torch_backend import TorchBackend
+from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.runs import RunDirectory
 from trickster_engine.training.checkpoints import checkpoint_folders

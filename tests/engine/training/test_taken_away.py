@@ -14,8 +14,8 @@ from tests.engine.training.test_processes import several
 from trickster_engine.config import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
-from trickster_engine.events import Event
 from trickster_engine.runs import RunDirectory, RunIdentity, RunLock, read_events
+from trickster_engine.runs.event_types import Event
 from trickster_engine.training.checkpoints import read_checkpoint
 from trickster_engine.training.session import resume, start
 

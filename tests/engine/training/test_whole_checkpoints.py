@@ -57,9 +57,9 @@ def die_at(call: int) -> None:
     real_open = os.open
     for name in CALLS:
         setattr(os, name, counted(getattr(os, name)))
-    from trickster_engine import replacing
+    from trickster_engine.system import replace_folder
 
-    replacing._exchange = counted(replacing._exchange)
+    replace_folder._exchange = counted(replace_folder._exchange)
 
 
 def killed_at(call: int, folder: Path) -> tuple[bool, int]:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from trickster_engine.errors import TricksterError
-from trickster_engine.ttml_pickle import read
+from trickster_engine.interop.ttml_pickle import read
 
 MEMORY_BYTES = 256 << 20
 SECONDS = 2.0

@@ -14,8 +14,8 @@ import torch
 
 from tests.engine.ttml.plans import plan
 from trickster_engine.backends.base import Backend, NonFiniteError
-from trickster_engine.backends.torch_backend import TorchBackend
-from trickster_engine.backends.ttml_backend import TtmlBackend
+from trickster_engine.backends.torch.backend import TorchBackend
+from trickster_engine.backends.ttml.backend import TtmlBackend
 from trickster_engine.config.plan import Plan
 from trickster_engine.doctor.parity import TOLERANCE, relative_error, some_tokens, telling_weights, torch_logits
 from trickster_engine.errors import TricksterError

@@ -10,7 +10,7 @@ import pytest
 
 from tests.engine.ttml.plans import plan
 from tests.engine.ttml.test_backend import batch, opened
-from trickster_engine.backends.torch_backend import TorchBackend
+from trickster_engine.backends.torch.backend import TorchBackend
 
 PRECISIONS = {"stochastic rounding": {}, "full precision": {"stochastic_rounding": False}}
 

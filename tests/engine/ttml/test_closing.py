@@ -17,7 +17,7 @@ import pytest
 from tests.engine.ttml.conftest import BUILD, DOUBLE
 from tests.engine.ttml.plans import plan
 from tests.engine.ttml.test_backend import batch
-from trickster_engine.backends.ttml_backend import TtmlBackend
+from trickster_engine.backends.ttml.backend import TtmlBackend
 from trickster_engine.errors import TricksterError
 
 PLACES = ["open:1", "model:1", "forward:1", "loss:1", "backward:1", "to_numpy:1", "to_numpy:2", "step:1"]
@@ -118,7 +118,7 @@ SCRIPT = textwrap.dedent("""
     torch.set_num_threads(1)
     from tests.engine.ttml.plans import plan
     from tests.engine.ttml.test_backend import batch
-    from trickster_engine.backends.ttml_backend import TtmlBackend
+    from trickster_engine.backends.ttml.backend import TtmlBackend
     phase = sys.argv[1]
     def told(line):
         if phase in line:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.engine.ttml.plans import plan
 from tests.engine.ttml.test_backend import batch, opened
-from trickster_engine.backends.ttml_backend import TtmlBackend
+from trickster_engine.backends.ttml.backend import TtmlBackend
 from trickster_engine.doctor.parity import TOLERANCE, relative_error, some_tokens, telling_weights, torch_logits
 from trickster_engine.errors import TricksterError
 

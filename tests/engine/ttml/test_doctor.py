@@ -16,11 +16,11 @@ from trickster_server.runs.reports import report as report_page
 
 from tests.engine.ttml.conftest import BUILD, DOUBLE
 from trickster_engine import doctor
-from trickster_engine.backends import tenstorrent
 from trickster_engine.cli import main
 from trickster_engine.doctor import probe
 from trickster_engine.doctor.report import judge
 from trickster_engine.doctor.self_test import run_self_test
+from trickster_engine.system import tenstorrent
 
 MACHINE = {"python": "3.12.3", "executable": "/usr/bin/python3", "system": "Linux", "pci": [], "driver": None}
 TORCH = {"found": True, "version": "2.13.0", "cuda": [], "mps": False}
@@ -219,7 +219,7 @@ def test_a_probe_that_hangs_is_ended_with_its_children(tmp_path: Path, monkeypat
     assert facts["failed"] == "no answer within 4 s"
     assert time.monotonic() - began < 20
     pid = int((tmp_path / "pid").read_text())
-    from trickster_engine.processes import process_started
+    from trickster_engine.system.processes import process_started
 
     patience = threading.Event()
     for _ in range(100):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tests.engine.ttml.plans import MODEL, plan
-from trickster_engine.backends import ttml_weights
-from trickster_engine.backends.ttml_backend import TtmlBackend
-from trickster_engine.backends.ttml_weights import TtmlLayout, interleave_halves, round_to_bf16, split_pairs
+from trickster_engine.backends.ttml import weights
+from trickster_engine.backends.ttml.backend import TtmlBackend
+from trickster_engine.backends.ttml.weights import TtmlLayout, interleave_halves, round_to_bf16, split_pairs
 from trickster_engine.doctor.parity import TOLERANCE, relative_error, some_tokens, telling_weights, torch_logits
 from trickster_engine.errors import TricksterError
 
@@ -37,7 +37,7 @@ def test_a_device_that_does_it_otherwise_is_noticed(double: Callable[..., Any], 
 
 def test_rows_that_are_not_permuted_are_noticed(double: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     double()
-    monkeypatch.setattr(ttml_weights, "interleave_halves", lambda matrix, heads: matrix)
+    monkeypatch.setattr(weights, "interleave_halves", lambda matrix, heads: matrix)
     assert logit_error() > 4 * TOLERANCE
 
 
@@ -55,10 +55,10 @@ def test_a_table_that_says_otherwise_is_noticed(
 ) -> None:
     fused = "qkv" in tail or "gate_up" in tail
     double(fused_qkv=fused, fused_gate_up=fused)
-    table = {**ttml_weights._BLOCK_PARTS, tail: parts}
+    table = {**weights._BLOCK_PARTS, tail: parts}
     if tail == "mlp/w1/weight":
         table["mlp/w3/weight"] = ("mlp.gate_proj",)
-    monkeypatch.setattr(ttml_weights, "_BLOCK_PARTS", table)
+    monkeypatch.setattr(weights, "_BLOCK_PARTS", table)
     assert logit_error() > 4 * TOLERANCE
 
 

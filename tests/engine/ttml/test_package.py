@@ -13,15 +13,15 @@ import pytest
 
 from tests.engine.ttml.conftest import DOUBLE, forget_modules
 from tests.engine.ttml.plans import plan
-from trickster_engine.backends import ttml_package
-from trickster_engine.backends.ttml_backend import TtmlBackend
-from trickster_engine.backends.ttml_package import checkout_of, import_failed, import_ttml, prepare_environment
+from trickster_engine.backends.ttml import package
+from trickster_engine.backends.ttml.backend import TtmlBackend
+from trickster_engine.backends.ttml.package import checkout_of, import_failed, import_ttml, prepare_environment
 from trickster_engine.errors import TricksterError
 
 
 def test_no_ttml_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     forget_modules()
-    monkeypatch.setattr(ttml_package, "find_ttml", lambda: None)
+    monkeypatch.setattr(package, "find_ttml", lambda: None)
     with pytest.raises(TricksterError) as refused:
         TtmlBackend(plan())
     assert refused.value.code == "ttml-missing"
@@ -143,7 +143,7 @@ def test_a_checkouts_commit_is_read(tmp_path: Path) -> None:
 
 def test_nothing_is_imported_before_a_board_is_asked_for() -> None:
     code = (
-        "import sys, trickster_engine.backends.ttml_backend, trickster_engine.backends.select, trickster_engine.doctor"
+        "import sys, trickster_engine.backends.ttml.backend, trickster_engine.backends.select, trickster_engine.doctor"
         "\n"
         "print([name for name in sys.modules if name.split('.')[0] in ('ttml', 'ttnn')])"
     )
@@ -155,6 +155,6 @@ def test_nothing_is_imported_before_a_board_is_asked_for() -> None:
 
 
 def test_nobody_is_told_to_install_ttml_from_a_registry() -> None:
-    engine = Path(ttml_package.__file__).parents[1]
+    engine = Path(package.__file__).parents[1]
     for path in [*engine.rglob("*.py"), *(DOUBLE.parents[1] / "docs").glob("*.md")]:
         assert "pip install ttml" not in path.read_text(encoding="utf-8"), path

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from trickster_engine.errors import TricksterError
-from trickster_engine.pickled import PickleError, PickleFile, named_objects
-from trickster_engine.ttml_pickle import read
+from trickster_engine.interop.pickle_data import PickleError, PickleFile, named_objects
+from trickster_engine.interop.ttml_pickle import read
 
 
 def load(path: Path, data: bytes) -> object:

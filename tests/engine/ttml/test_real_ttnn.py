@@ -19,9 +19,9 @@ import pytest
 
 from tests.engine.ttml.conftest import DOUBLE
 from tests.engine.ttml.test_rules import FABRIC, UPSTREAM, meshed
-from trickster_engine.backends import ttml_names
-from trickster_engine.backends.ttml_mesh import DESCRIPTOR_FOLDERS, check_mesh, descriptor_shape, matching_descriptors
-from trickster_engine.backends.ttml_weights import round_to_bf16
+from tools import ttml_names
+from trickster_engine.backends.ttml.mesh import DESCRIPTOR_FOLDERS, check_mesh, descriptor_shape, matching_descriptors
+from trickster_engine.backends.ttml.weights import round_to_bf16
 
 PYTHON = os.environ.get("TRICKSTER_TTNN_PYTHON", "")
 TTSIM = os.environ.get("TRICKSTER_TTSIM", "")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.engine.ttml.plans import plan
-from trickster_engine.backends.ttml_backend import TtmlBackend
-from trickster_engine.backends.ttml_mesh import check_mesh, descriptor_shape
-from trickster_engine.backends.ttml_rules import check_rules
+from trickster_engine.backends.ttml.backend import TtmlBackend
+from trickster_engine.backends.ttml.mesh import check_mesh, descriptor_shape
+from trickster_engine.backends.ttml.rules import check_rules
 from trickster_engine.config.check import check
 from trickster_engine.config.plan import DeviceConfig, Plan
 from trickster_engine.errors import TricksterError

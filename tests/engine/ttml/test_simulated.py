@@ -9,16 +9,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from trickster_server.timing import Timing
+from trickster_server.timing.speeds import Timing
 
 from tests.engine.ttml.conftest import DOUBLE
 from tests.engine.ttml.plans import plan
 from tests.engine.ttml.test_runs import Workplace
-from trickster_engine.backends import tenstorrent
 from trickster_engine.backends.select import best_device
-from trickster_engine.backends.watchdog import FIRST_STEP_SECONDS, STEP_SECONDS, Watchdog, advice
+from trickster_engine.backends.ttml.watchdog import FIRST_STEP_SECONDS, STEP_SECONDS, Watchdog, advice
 from trickster_engine.config import preset_plan
 from trickster_engine.estimates.speeds import read_speeds, speed_of
+from trickster_engine.system import tenstorrent
 from trickster_engine.system.substitutes import is_substitute, lacking, substitute
 
 BOARD = "Tenstorrent wormhole_b0"

@@ -15,9 +15,9 @@ import pytest
 from tests.engine.ttml.conftest import BUILD, DOUBLE
 from tests.engine.ttml.test_simulated import simulator
 from trickster_engine import doctor
-from trickster_engine.backends import tenstorrent
 from trickster_engine.doctor import probe
 from trickster_engine.doctor.toolchain import sfpi_facts
+from trickster_engine.system import tenstorrent
 
 REPOSITORY = DOUBLE.parents[1]
 OURS = "TT_", "TTML_"

@@ -15,8 +15,8 @@ import pytest
 from tests.engine.ttml.plans import plan
 from tests.engine.ttml.test_backend import batch, opened
 from tests.engine.ttml.test_runs import Workplace
-from trickster_engine.backends import ttml_device
-from trickster_engine.backends.ttml_backend import TtmlBackend
+from trickster_engine.backends.ttml import device
+from trickster_engine.backends.ttml.backend import TtmlBackend
 from trickster_engine.doctor.parity import TOLERANCE, relative_error, some_tokens, torch_logits
 from trickster_engine.errors import EXIT_TRAINING_FAILED
 from trickster_engine.model.huggingface import read_model
@@ -50,7 +50,7 @@ def test_the_double_is_stale_where_it_says_so(double: Callable[..., Any], monkey
     """What was read before, on this build: the loss falls, and every later read gives the first one's values."""
     double(**STALE)
     with opened(plan()) as backend:
-        monkeypatch.setattr(ttml_device.TtmlDevice, "download", old_reading)
+        monkeypatch.setattr(device.TtmlDevice, "download", old_reading)
         before = backend.weights()
         losses = trained(backend, range(30))
         after = backend.weights()

@@ -14,9 +14,9 @@ import pytest
 
 from tests.engine.ttml.plans import plan
 from tests.engine.ttml.test_backend import batch
-from trickster_engine.backends import ttml_backend
-from trickster_engine.backends.watchdog import Watchdog
-from trickster_engine.processes import process_started
+from trickster_engine.backends.ttml import backend as ttml_backend
+from trickster_engine.backends.ttml.watchdog import Watchdog
+from trickster_engine.system.processes import process_started
 
 
 def wait_for(path: Path, count: int, seconds: float = 30.0) -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ def test_steps_that_come_back_are_not_told(tmp_path: Path) -> None:
 
 def test_it_ends_with_the_run(tmp_path: Path) -> None:
     code = (
-        "from trickster_engine.backends.watchdog import Watchdog\n"
+        "from trickster_engine.backends.ttml.watchdog import Watchdog\n"
         "watchdog = Watchdog()\n"
         "with watchdog.watching():\n"
         "    print(watchdog._process.pid, flush=True)\n"

@@ -1,0 +1,1 @@
+"""Answers to the requests and commands of our protocol."""

@@ -1,0 +1,145 @@
+"""Requests about configs: presets, a new file from one, the figures of a file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trickster_engine.config.presets import preset_names, preset_plan, preset_text
+from trickster_engine.system.files import path_meant
+from trickster_server.documents import path_of, uri_of
+from trickster_server.features import figures
+from trickster_server.features.code_lenses import runs_of
+from trickster_server.lsp.dispatch import RequestError
+from trickster_server.lsp.messages import (
+    CreateConfigParams,
+    CreateConfigResult,
+    DescribeConfigParams,
+    DescribeConfigResult,
+    ErrorCode,
+    PresetInfo,
+    PresetsParams,
+    PresetsResult,
+)
+from trickster_server.paths import without_dots
+
+if TYPE_CHECKING:
+    from trickster_server.server import TricksterServer
+
+
+def describe_preset(text: str) -> str:
+    """The first sentence of the comment that a preset begins with."""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("# ").strip())
+    return " ".join(lines)
+
+
+class Configs:
+    """Answers requests about configs."""
+
+    def __init__(self, server: TricksterServer) -> None:
+        self._server = server
+
+    async def presets(self, _: PresetsParams) -> PresetsResult:
+        """The configs that come with Trickster."""
+        found = []
+        for name in preset_names():
+            plan, text = preset_plan(name), preset_text(name)
+            expected = self._server.timing.training_time(plan)
+            found.append(
+                PresetInfo(
+                    name,
+                    describe_preset(text),
+                    figures.parameters(plan).total,
+                    text,
+                    expected.seconds if expected else None,
+                    expected.source if expected else None,
+                )
+            )
+        return PresetsResult(found)
+
+    async def create_config(self, params: CreateConfigParams) -> CreateConfigResult:
+        """Write a preset into a new file; a file that is there is never touched."""
+        folder = path_of(params.folder_uri)
+        if folder is None:
+            raise RequestError(ErrorCode.ENGINE_FAILED, f"{params.folder_uri} is not a folder on this machine.")
+        if params.preset not in preset_names():
+            names = ", ".join(preset_names())
+            raise RequestError(ErrorCode.ENGINE_FAILED, f"There is no preset {params.preset}. There are: {names}.")
+        names_given = [params.file_name] if params.file_name is not None else _free_names(params.preset)
+        text = preset_text(params.preset)
+        path = await asyncio.get_running_loop().run_in_executor(None, _write_new, folder, names_given, text)
+        return CreateConfigResult(uri_of(path))
+
+    async def describe(self, params: DescribeConfigParams) -> DescribeConfigResult:
+        """The figures of a file."""
+        server, loop = self._server, asyncio.get_running_loop()
+        document = server.documents.get(params.config_uri)
+        if document is None:
+            document = await loop.run_in_executor(None, server.documents.read, params.config_uri)
+        if document is None:
+            raise RequestError(ErrorCode.CONFIG_HAS_ERRORS, f"Cannot read {params.config_uri}.")
+        await loop.run_in_executor(None, document.locate)
+        await server.registry.ready()
+        runs = runs_of(server, document)
+        await server.registry.check_plans(runs)  # whether its text was encoded is told by what its runs train
+        checked = document.checked
+        errors = sum(problem.severity == "error" for problem in checked.problems)
+        warnings = sum(problem.severity == "warning" for problem in checked.problems)
+        plan = checked.plan
+        if plan is None:
+            return DescribeConfigResult(False, errors, warnings, run_ids=[run.run_id for run in runs])
+        corpus = await server.environment.corpus_now(document)
+        text = figures.training_tokens(plan, corpus.characters if corpus is not None else None)
+        expected = server.timing.training_time(plan)
+        folder = None
+        if document.path is not None:
+            folder = await loop.run_in_executor(
+                None, without_dots, path_meant(document.path.parent, plan.output.output_dir)
+            )
+        return DescribeConfigResult(
+            valid=True,
+            errors=0,
+            warnings=warnings,
+            parameters=figures.parameters(plan).total,
+            max_steps=plan.training.max_steps,
+            tokens_per_step=figures.tokens_per_step(plan),
+            epochs=figures.epochs(plan, text) if text is not None else None,
+            train_tokens=text,
+            val_tokens=corpus.characters - text if text is not None and corpus and corpus.characters else None,
+            corpus_present=corpus.present if corpus is not None else None,
+            corpus=plan.data.corpus if plan.data.train_data is None else plan.data.train_data,
+            prepared=server.runs.is_prepared(document.file_key, plan) if document.file_key is not None else None,
+            uniform_loss=figures.uniform_loss(plan),
+            estimated_seconds=expected.seconds if expected else None,
+            estimate_source=expected.source if expected else None,
+            output_directory=str(folder) if folder is not None else None,
+            run_ids=[run.run_id for run in runs],
+        )
+
+
+def _free_names(preset: str) -> list[str]:
+    return [f"{preset}.trickster.yaml", *(f"{preset}-{number}.trickster.yaml" for number in range(2, 100))]
+
+
+def _write_new(folder: Path, names: list[str], text: str) -> Path:
+    for name in names:
+        if Path(name).name != name:
+            raise RequestError(ErrorCode.ENGINE_FAILED, f"{name} is not the name of a file.")
+        path = folder / name
+        try:
+            with path.open("x", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise RequestError(ErrorCode.ENGINE_FAILED, f"Cannot write {path}: {error.strerror}.") from error
+        return path
+    raise RequestError(ErrorCode.FILE_EXISTS, f"{folder / names[0]} is there already.")

@@ -1,0 +1,1 @@
+"""What this machine and this text say about a config."""

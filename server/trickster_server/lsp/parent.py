@@ -1,0 +1,27 @@
+"""Notices that the client is gone even when the pipe to it stays open (something else may have inherited it)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from trickster_engine.system.processes import process_started
+
+_SECONDS = 2.0
+
+
+async def watch_parent(pid: int, gone: Callable[[], None]) -> None:
+    """Call `gone` once the process `pid` has ended.
+
+    A client in another container names a process that cannot be seen from here: then there is nothing to watch.
+    """
+    loop = asyncio.get_running_loop()
+    started = await loop.run_in_executor(None, process_started, pid)
+    if started is None:
+        return
+    while True:
+        await asyncio.sleep(_SECONDS)
+        now = await loop.run_in_executor(None, process_started, pid)
+        if now is None or abs(now - started) > 2.0:
+            gone()
+            return

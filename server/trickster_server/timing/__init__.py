@@ -1,0 +1,1 @@
+"""How long training takes on this machine."""

@@ -1,0 +1,1 @@
+"""Generators of files in this repository. Not shipped."""

@@ -1,0 +1,194 @@
+"""`python -m tools.bench_page docs/speed.md`: fill a page's tables from kept readings beside it.
+
+A block `<!-- speed: NAME -->…<!-- /speed -->` is filled from the readings in `speed/*.json`, and one that begins
+`<!-- speed: NAME in FOLDER -->` from those in `speed/FOLDER/*.json`, so that no figure on the page is typed by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+_BLOCK = re.compile(
+    r"(?P<open><!-- speed: (?P<name>[a-z]+)(?: in (?P<folder>[\w-]+))? -->\n).*?(?P<close><!-- /speed -->)", re.DOTALL
+)
+Kept = dict[str, Any]
+_UNCHANGED = "as it is"
+_AVERAGED = "val_loss_averaged_"
+
+
+def render(page: Path) -> str:
+    """The page with its blocks filled."""
+
+    def fill(match: re.Match[str]) -> str:
+        folder = page.parent / "speed" / (match["folder"] or "")
+        readings = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
+        fills, needs = _BLOCKS[match["name"]]
+        kept = {name: reading for name, reading in readings.items() if name.startswith(needs)}
+        return f"{match['open']}{fills(kept)}\n{match['close']}" if kept else match["open"] + match["close"]
+
+    return _BLOCK.sub(fill, page.read_text(encoding="utf-8"))
+
+
+def _changes(readings: Kept) -> str:
+    lines = ["| what | pico | nano |", "|---|---:|---:|"]
+    for name, gains in readings["changes"].items():
+        cells = [_times(gains[preset]) if preset in gains else "-" for preset in ("pico", "nano")]
+        lines.append(f"| {name} | {cells[0]} | {cells[1]} |")
+    return "\n".join(lines)
+
+
+def _throughput(readings: Kept) -> str:
+    precision = readings["nano"]["config"]["precision"]
+    lines = [
+        f"| | parameters | tokens/s | of the {precision} peak | against nanoGPT | writing, tokens/s "
+        "| against nanoGPT |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name in ("pico", "pico-compiled", "nano", "nano-compiled"):
+        if name not in readings:
+            continue
+        bench = readings[name]
+        against = bench["against"]
+        lines.append(
+            f"| {name.replace('-', ', ')} | {bench['config']['parameters']:,} | {bench['tokens_per_s']['median']:,.0f} "
+            f"| {bench['utilisation']:.0%} | {_times(against['times_as_fast'])} "
+            f"| {bench['sampled_tokens_per_s']['median']:,.0f} | {_times(against['times_as_fast_sampling'])} |"
+        )
+    peaks = readings["nano"]["machine"]["peak_flops"]
+    lines += [
+        "",
+        f"The same cores reach {peaks['fp32'] / 1e9:,.0f} GFLOP/s in fp32 and {peaks['bf16'] / 1e9:,.0f} in bf16 in "
+        "plain matrix products.",
+    ]
+    return "\n".join(lines)
+
+
+def _races(readings: Kept) -> str:
+    lines = ["| held-out loss | ours | nanoGPT's recipe for a CPU | times as fast |", "|---:|---:|---:|---:|"]
+    for _, race in sorted(readings.items(), reverse=True):
+        cells = [
+            f"{race['config']}: {_arrival(race['ours'])}",
+            _arrival(race["nanogpt"]) if "nanogpt" in race else "-",
+            _ratio(race),
+        ]
+        lines.append(f"| {race['until']:.4f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _predictions(readings: Kept) -> str:
+    lines = ["| run | parameters | steps | predicted | took | predicted / took |", "|---|---:|---:|---:|---:|---:|"]
+    lines += [
+        f"| {run['run']} | {run['parameters']:,} | {run['steps']:,} | {run['predicted_s']:.1f} s "
+        f"| {run['actual_s']:.1f} s | {run['predicted_s'] / run['actual_s']:.2f} |"
+        for run in readings["predictions"]["runs"]
+    ]
+    return "\n".join(lines)
+
+
+def _trainer(readings: Kept) -> str:
+    lines = [
+        "| | ours, tokens/s | transformers' Trainer, tokens/s | times as fast |",
+        "|---|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {name} | {preset['tokens_per_s']['median']:,.0f} | {preset['trainer_tokens_per_s']['median']:,.0f} "
+        f"| {_times(preset['times_as_fast'])} |"
+        for name, preset in readings["trainer"]["presets"].items()
+    ]
+    return "\n".join(lines)
+
+
+def _same_time(readings: Kept) -> str:
+    rival = readings["race-1.8857"]["nanogpt"]["readings"][-1]
+    ours = max(
+        (reading for reading in readings["same-time"]["ours"]["readings"] if reading["seconds"] <= rival["seconds"]),
+        key=lambda reading: float(reading["seconds"]),
+    )
+    return (
+        f"In the {rival['seconds']:.0f} s that nanoGPT's recipe for a CPU took to {rival['val_loss']:.4f}, "
+        f"`{readings['same-time']['config']}`, planned for {ours['step']:,} steps, came to {ours['val_loss']:.4f} "
+        f"(after {ours['seconds']:.0f} s)."
+    )
+
+
+def _recipes(readings: Kept) -> str:
+    """Each change of a recipe beside the recipe as it is, with the same seed and precision; the best first."""
+    (recipes,) = readings.values()
+    unchanged = {_pair(reading): reading["val_loss"] for reading in recipes[_UNCHANGED]}
+
+    def gains(kept: list[Kept], key: str = "val_loss") -> list[float]:
+        return [reading[key] - unchanged[_pair(reading)] for reading in kept]
+
+    rows = [(name, kept, gains(kept)) for name, kept in recipes.items() if name != _UNCHANGED]
+    rows += [
+        (f"weights averaged, {key.removeprefix(_AVERAGED)} kept an update", kept, gains(kept, key))
+        for kept in recipes.values()
+        for key in kept[0]
+        if key.startswith(_AVERAGED)
+    ]
+    lines = ["| change | runs | loss, against no change | updates |", "|---|---:|---:|---:|"]
+    base = recipes[_UNCHANGED]
+    lines.append(f"| none | {len(base)} | {mean(unchanged.values()):.4f} | {base[0]['updates']:,} |")
+    lines += [
+        f"| {name} | {len(kept)} | {_signed(gain)} | {kept[0]['updates']:,} |"
+        for name, kept, gain in sorted(rows, key=lambda row: mean(row[2]))
+    ]
+    return "\n".join(lines)
+
+
+def _pair(reading: Kept) -> tuple[int, str]:
+    return reading["seed"], reading["precision"]
+
+
+def _signed(gain: list[float]) -> str:
+    spread = f" ({min(gain):+.4f} to {max(gain):+.4f})" if len(gain) > 1 else ""
+    return f"{mean(gain):+.4f}{spread}"
+
+
+def _ratio(race: Kept) -> str:
+    if "times_as_fast" not in race:
+        return "-"
+    return f"{'more than ' if race['at_least'] else ''}{race['times_as_fast']:.1f}"
+
+
+def _arrival(result: Kept) -> str:
+    reading, words = result["reached"], ""
+    if reading is None:
+        reading = min(result["readings"], key=lambda reading: float(reading["val_loss"]))
+        words = f"not reached: {reading['val_loss']:.4f} after "
+    return f"{words}{reading['seconds']:.0f} s, {reading['characters'] / 1e6:.2f} million characters"
+
+
+def _times(spread: dict[str, float]) -> str:
+    return f"{spread['median']:.2f} ({spread['lowest']:.2f} to {spread['highest']:.2f})"
+
+
+# What fills a block, and how the names of the readings begin that it needs.
+_BLOCKS: dict[str, tuple[Callable[[Kept], str], tuple[str, ...]]] = {
+    "changes": (_changes, ("changes",)),
+    "throughput": (_throughput, ("pico", "nano")),
+    "predictions": (_predictions, ("predictions",)),
+    "trainer": (_trainer, ("trainer",)),
+    "races": (_races, ("race",)),
+    "picorecipes": (_recipes, ("recipes-pico",)),
+    "fastrecipes": (_recipes, ("recipes-fast",)),
+    "sametime": (_same_time, ("same-time", "race-1.8857")),
+}
+
+
+def main() -> None:
+    """Fill the pages named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pages", nargs="+", type=Path)
+    for page in parser.parse_args().pages:
+        page.write_text(render(page), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

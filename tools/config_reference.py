@@ -1,0 +1,133 @@
+"""The pages and the schema that are made from the tables: docs/config.md, docs/problems.md, trickster.schema.json.
+
+`python -m tools.config_reference` writes them anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from tools.config_schema import SCHEMA_FILE, schema_text
+from trickster_engine.config.keys import RETIRED_KEYS, SECTIONS, Key
+from trickster_engine.config.presets import preset_names, preset_plan
+from trickster_engine.config.problem_docs import PROBLEM_GROUPS
+from trickster_engine.config.values import expected
+from trickster_engine.config.yaml.scalars import as_yaml
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+_NOTICE: Final = "<!-- Made by `python -m tools.config_reference`; change the tables it is made from. -->"
+
+
+def config_page() -> str:
+    """Return the reference of all sections and keys."""
+    lines = [
+        "# The config",
+        "",
+        _NOTICE,
+        "",
+        "One YAML file says everything about a training run. It has six sections, each of which may be left out, as "
+        "may every key in them: what is left out has its default. A key that nothing reads is an error, so a slip of "
+        "the pen is never silently ignored. `trickster check FILE` tells what is wrong and where.",
+        "",
+        "Numbers are written as in YAML 1.2: `3e-4` is a number; `yes` is a text, `true` a truth value. Paths are "
+        "relative to the folder of the file.",
+        "",
+        *_preset_table(),
+    ]
+    for section in SECTIONS.values():
+        lines += ["", f"## {section.name}", "", section.doc]
+        for key in section.keys.values():
+            lines += ["", *_key_entry(key)]
+    lines += ["", "## Keys of older configs", "", *_older_keys()]
+    return "\n".join(lines) + "\n"
+
+
+def _preset_table() -> list[str]:
+    from trickster_engine.estimates.parameters import count_parameters
+
+    lines = [
+        "`trickster presets NAME` prints a ready-made config:",
+        "",
+        "| preset | parameters | blocks | width | context |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for name in preset_names():
+        model = preset_plan(name).model
+        total = count_parameters(model).total
+        lines.append(f"| `{name}` | {total:,} | {model.num_layers} | {model.hidden_dim} | {model.max_seq_len} |")
+    return lines
+
+
+def _key_entry(key: Key) -> list[str]:
+    facts = [expected(key)[0].upper() + expected(key)[1:]]
+    if key.unit:
+        facts.append(key.unit)
+    if key.default_note:
+        facts.append(f"left out: {key.default_note}")
+    elif key.default is not None:
+        facts.append(f"default `{as_yaml(key.default)}`")
+    else:
+        facts.append("left out: not used")
+    lines = [f"### {key.section}.{key.name}", "", f"*{'; '.join(facts)}.*", "", key.doc]
+    if key.effect:
+        lines += ["", key.effect]
+    if key.named_values:
+        lines += ["", *(f"- `{value}`: {doc}" for value, doc in key.named_values.items())]
+    if key.limit_reason:
+        lines += ["", f"Why that limit: {key.limit_reason}"]
+    if key.counts_when is not None and not key.counts_when.negated and None not in key.counts_when.values:
+        other = key.counts_when.key.split(".")[1]
+        values = " or ".join(f"`{other}: {as_yaml(value)}`" for value in key.counts_when.values)
+        lines += ["", f"Only counts with {values}."]
+    return lines
+
+
+def _older_keys() -> list[str]:
+    lines = ["These are accepted, with a hint and a fix.", "", "| key | now |", "|---|---|"]
+    for section in SECTIONS.values():
+        for key in section.keys.values():
+            for alias in key.aliases:
+                note = f" {alias.note}" if alias.note else ""
+                lines.append(f"| `{section.name}.{alias.name}` | `{key.name}`.{note} |")
+    lines += [f"| `{retired.path}` | Changes nothing. {retired.note} |" for retired in RETIRED_KEYS.values()]
+    return lines
+
+
+def problems_page() -> str:
+    """Return the page that explains every problem code."""
+    lines = [
+        "# What can be wrong with a config",
+        "",
+        _NOTICE,
+        "",
+        "Each message of `trickster check` and of the editor ends in a code. This page says what the codes mean. "
+        "Errors keep a config from being trained; warnings, information and hints do not.",
+    ]
+    for title, problems in PROBLEM_GROUPS.items():
+        lines += ["", f"## {title}"]
+        for code, text in problems.items():
+            lines += ["", f"### {code}", "", text]
+    return "\n".join(lines) + "\n"
+
+
+def pages() -> Mapping[Path, str]:
+    """Return what every generated file must hold."""
+    return {
+        ROOT / "docs" / "config.md": config_page(),
+        ROOT / "docs" / "problems.md": problems_page(),
+        SCHEMA_FILE: schema_text(),
+    }
+
+
+def main() -> None:
+    """Write all generated files."""
+    for path, text in pages().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(text.encode("utf-8"))
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training with PyTorch, in one process or several."""

@@ -1,0 +1,106 @@
+"""Which optimizer updates which weight, and its state under names that do not depend on the order of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from trickster_engine.backends.torch.muon import BatchedMuon
+from trickster_engine.config.plan import TrainingConfig
+
+
+class Optimizers:
+    """AdamW on everything, or Muon on the matrices inside the blocks and AdamW on embeddings, output and norms.
+
+    Muon: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/. AdamW: arXiv:1711.05101. Weight decay is left
+    out for the norms' scales, which have nothing to gain from being small.
+    """
+
+    def __init__(self, model: nn.Module, training: TrainingConfig, muon_dtype: torch.dtype = torch.bfloat16) -> None:
+        """`muon_dtype` is what Muon's matrix products are computed in."""
+        self._names: dict[torch.Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+        by_muon: list[nn.Parameter] = []
+        decayed: list[nn.Parameter] = []
+        plain: list[nn.Parameter] = []
+        for name, parameter in model.named_parameters():
+            if parameter.ndim < 2:
+                plain.append(parameter)
+            elif training.optimizer == "muon" and ".layers." in name:
+                by_muon.append(parameter)
+            else:
+                decayed.append(parameter)
+        groups = [
+            {"params": decayed, "weight_decay": training.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        device = decayed[0].device.type
+        adamw = torch.optim.AdamW(
+            groups,
+            lr=training.learning_rate,
+            betas=(training.beta1, training.beta2),
+            fused=device in ("cpu", "cuda", "mps"),
+        )
+        self._optimizers: list[tuple[torch.optim.Optimizer, float]] = [(adamw, training.learning_rate)]
+        if by_muon:
+            muon = BatchedMuon(
+                by_muon,
+                lr=training.muon_learning_rate,
+                momentum=training.muon_momentum,
+                weight_decay=training.weight_decay,
+                dtype=muon_dtype,
+            )
+            self._optimizers.append((muon, training.muon_learning_rate))
+
+    def step(self, factor: float) -> None:
+        """Update the weights with every learning rate multiplied by `factor`."""
+        for optimizer, full_rate in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = full_rate * factor
+            optimizer.step()
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for optimizer, _ in self._optimizers:
+            optimizer.zero_grad(set_to_none=True)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The optimizers' memory as `<kind>/<weight name>` -> tensor, as it lies on the device."""
+        return {
+            f"{kind}/{self._names[parameter]}": value.detach()
+            for optimizer, _ in self._optimizers
+            for parameter, memory in optimizer.state.items()
+            for kind, value in memory.items()
+        }
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """The optimizers' memory as `<kind>/<weight name>` -> array."""
+        return {name: value.cpu().numpy() for name, value in self.tensors().items()}
+
+    def load_state(
+        self,
+        arrays: Mapping[str, NDArray[np.generic]],
+        share: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = lambda value, parameter: value,
+    ) -> None:
+        """Take back what `state` returned. Raises KeyError for a name that the model does not have.
+
+        `share(value, parameter)` is the part of a whole tensor that belongs to a parameter's part, where the weights
+        are spread over several processes.
+        """
+        parameters = {name: parameter for parameter, name in self._names.items()}
+        owner = {
+            parameter: optimizer
+            for optimizer, _ in self._optimizers
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        }
+        for key, array in arrays.items():
+            kind, name = key.split("/", 1)
+            parameter = parameters[name]
+            # The step counter stays on the CPU unless the fused kernel wants it beside the weight.
+            device = parameter.device if kind != "step" or parameter.device.type == "cuda" else "cpu"
+            value = torch.from_numpy(array.copy()).to(device)
+            owner[parameter].state[parameter][kind] = value if kind == "step" else share(value, parameter)

@@ -1,0 +1,1 @@
+"""Training on Tenstorrent boards, through ttml."""

@@ -1,0 +1,196 @@
+"""Rules about the text, its tokens, and the paths in a config."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from trickster_engine.config.checks.model import VOCABULARY
+from trickster_engine.config.checks.rule import rule
+from trickster_engine.config.keys import KEYS
+from trickster_engine.config.problems import Problem
+from trickster_engine.config.settings import Settings
+from trickster_engine.config.suggestions import nearest
+from trickster_engine.config.yaml.scalars import shown
+from trickster_engine.system.files import path_meant
+
+CORPUS = "data_config.corpus"
+TOKENIZER = "data_config.tokenizer"
+FRACTION = "data_config.val_fraction"
+TRAIN = "data_config.train_data"
+VALIDATION = "data_config.val_data"
+PROMPT = "sampling_config.prompt"
+OUTPUT = "output_config.output_dir"
+
+BUILT_IN_CORPORA = ("shakespeare", "python")
+TOKENIZERS = ("byte", "char", "bpe")
+TENSOR_FILES = (".pt", ".pth")
+BYTES = 256
+_MOST_FILES_LOOKED_AT = 2_000
+_MODEL_KEYS = tuple(path for path, key in KEYS.items() if key.section == "model_config")
+# A text that is read more often than this teaches nothing more (Muennighoff and others, 2023), and a model with so many
+# parameters for each of its characters has room to learn it by heart instead.
+_MOST_READINGS = 40
+_ROOMY = 10
+_COUNTED_BYTES = 4 << 20  # files up to this size are read, to tell characters from bytes
+
+
+@rule(TOKENIZER, VOCABULARY)
+def vocabulary_holds_bytes(settings: Settings) -> Iterator[Problem]:
+    """Every byte needs a row."""
+    size = settings.integer(VOCABULARY)
+    if settings.text(TOKENIZER) == "byte" and size < BYTES:
+        message = f"vocab_size {size} is too small for tokenizer byte: text can hold any of {BYTES} bytes."
+        fixes = (settings.write(VOCABULARY, BYTES, preferred=True), settings.write(TOKENIZER, "char"))
+        yield settings.problem("vocabulary-too-small", "error", message, VOCABULARY, TOKENIZER, fixes=fixes)
+
+
+@rule(TOKENIZER, VOCABULARY)
+def vocabulary_holds_pieces(settings: Settings) -> Iterator[Problem]:
+    """BPE starts from the bytes, and adds."""
+    size = settings.integer(VOCABULARY)
+    if settings.text(TOKENIZER) == "bpe" and size <= BYTES:
+        message = (
+            f"vocab_size {size} leaves no room for word pieces: tokenizer bpe starts from {BYTES} bytes and learns "
+            "vocab_size - 256 pieces on top. 1024 to 8192 suits a small corpus."
+        )
+        fixes = (settings.write(VOCABULARY, 1024, preferred=True), settings.write(TOKENIZER, "byte"))
+        yield settings.problem("vocabulary-too-small", "error", message, VOCABULARY, TOKENIZER, fixes=fixes)
+
+
+@rule(TOKENIZER, VOCABULARY)
+def vocabulary_is_used(settings: Settings) -> Iterator[Problem]:
+    """Rows beyond the bytes are never read."""
+    size = settings.integer(VOCABULARY)
+    if settings.text(TOKENIZER) == "byte" and size > BYTES:
+        message = f"tokenizer byte has {BYTES} tokens, so {size - BYTES} of vocab_size {size} are never used."
+        fixes = (settings.write(VOCABULARY, BYTES), settings.write(TOKENIZER, "bpe"))
+        yield settings.problem("vocabulary-not-used", "hint", message, VOCABULARY, TOKENIZER, fixes=fixes)
+
+
+@rule(TRAIN, VALIDATION)
+def prepared_text_has_two_halves(settings: Settings) -> Iterator[Problem]:
+    """train_data without val_data could not be measured; val_data without train_data could not be learned."""
+    train, validation = settings.text(TRAIN), settings.text(VALIDATION)
+    if bool(train) != bool(validation):
+        there, missing = (TRAIN, VALIDATION) if train else (VALIDATION, TRAIN)
+        names = [path.split(".")[1] for path in (there, missing)]
+        message = (
+            f"{names[0]} is given without {names[1]}: prepared text comes as both. Or remove it and name a corpus."
+        )
+        fixes = (settings.remove(there), settings.write(missing, "data/val.pt" if train else "data/train.pt"))
+        yield settings.problem("one-half-of-prepared-text", "error", message, there, fixes=fixes)
+
+
+@rule(TOKENIZER)
+def tokenizer_is_known(settings: Settings) -> Iterator[Problem]:
+    """A tokenizer is one of three names, or a file that the lesson's scripts made."""
+    tokenizer = settings.text(TOKENIZER)
+    if tokenizer in TOKENIZERS or tokenizer.lower().endswith(TENSOR_FILES):
+        return
+    meant = nearest(tokenizer, TOKENIZERS)
+    hint = f" Did you mean {meant}?" if meant else ""
+    message = f"There is no tokenizer {shown(tokenizer)}.{hint} It is byte, char, bpe, or the lesson's tokenizer.pt."
+    ordered = sorted(TOKENIZERS, key=lambda name: name != meant)
+    fixes = [settings.write(TOKENIZER, name, preferred=name == meant) for name in ordered]
+    yield settings.problem("unknown-value", "error", message, TOKENIZER, fixes=tuple(fixes))
+
+
+@rule(TOKENIZER, TRAIN)
+def tensors_have_a_tokenizer(settings: Settings) -> Iterator[Problem]:
+    """Prepared tensors are tokens already; the table that made them lies beside them."""
+    train, tokenizer = settings.text(TRAIN), settings.text(TOKENIZER)
+    if train.lower().endswith(TENSOR_FILES) and tokenizer in ("char", "bpe"):
+        message = (
+            f"tokenizer {shown(tokenizer)} changes nothing here: train_data is tokens already, and tokenizer.pt beside "
+            "it says what they stand for."
+        )
+        fixes = (settings.write(TOKENIZER, train[: len(train) - len(Path(train).name)] + "tokenizer.pt"),)
+        yield settings.problem("tokenizer-of-tensors", "hint", message, TOKENIZER, TRAIN, fixes=fixes)
+
+
+@rule(PROMPT)
+def prompt_is_not_empty(settings: Settings) -> Iterator[Problem]:
+    """A model that continues text needs some."""
+    if not settings.text(PROMPT):
+        message = "prompt is empty. The model continues a text, so give it at least one character."
+        yield settings.problem("empty-prompt", "error", message, PROMPT, fixes=(settings.write(PROMPT, "ROMEO:"),))
+
+
+def resolved(settings: Settings, written: str) -> Path | None:
+    """Return the path meant by a text in the file; None when no look at the file system is wanted."""
+    if settings.folder is None:
+        return None
+    path = path_meant(settings.folder, written)
+    if os.name == "nt" and path.drive.startswith("\\\\") and path.drive != settings.folder.drive:
+        return None  # asking a machine on the network would tell it who asks
+    return path
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something at a path, of whatever kind."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises for names that are too long
+
+
+@rule(CORPUS, TRAIN)
+def corpus_is_there(settings: Settings) -> Iterator[Problem]:
+    """The corpus is a name that is built in, or a path that exists."""
+    corpus = settings.text(CORPUS)
+    if settings.text(TRAIN) or corpus in BUILT_IN_CORPORA:
+        return
+    path = resolved(settings, corpus)
+    if path is None or exists(path):
+        return
+    built_in = nearest(corpus, BUILT_IN_CORPORA, cutoff=0.75)
+    near = built_in or _similar_file(path, corpus)
+    hint = f" Did you mean {shown(near)}?" if near else ""
+    message = (
+        f"The corpus {shown(corpus)} is not there (looked for {shown(str(path), 200)}).{hint} "
+        "It is shakespeare, python, or the path of a text file or a folder of them."
+    )
+    fixes = [settings.write(CORPUS, near, preferred=True)] if near else []
+    if near != "shakespeare":
+        fixes.append(settings.write(CORPUS, "shakespeare"))
+    yield settings.problem("corpus-not-found", "warning", message, CORPUS, fixes=tuple(fixes))
+
+
+def _similar_file(path: Path, written: str) -> str | None:
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry in islice(entries, _MOST_FILES_LOOKED_AT)]
+    except (OSError, ValueError):
+        return None
+    name = nearest(path.name, names)
+    return written[: len(written) - len(path.name)] + name if name and written.endswith(path.name) else None
+
+
+@rule(TRAIN, VALIDATION, TOKENIZER)
+def prepared_text_is_there(settings: Settings) -> Iterator[Problem]:
+    """The files of prepared text exist."""
+    paths = [path for path in (TRAIN, VALIDATION) if settings.text(path)]
+    if settings.text(TRAIN) and settings.text(TOKENIZER) not in TOKENIZERS:
+        paths.append(TOKENIZER)
+    for path in paths:
+        file = resolved(settings, settings.text(path))
+        if file is not None and not exists(file):
+            message = (
+                f"{path.split('.')[1]} {shown(settings.text(path))} is not there (looked for {shown(str(file), 200)}). "
+                "Prepare the lesson's files first, or remove train_data, val_data and tokenizer and write `corpus: "
+                "shakespeare`."
+            )
+            yield settings.problem("corpus-not-found", "warning", message, path)
+
+
+@rule(OUTPUT)
+def output_is_a_folder(settings: Settings) -> Iterator[Problem]:
+    """Runs are written into a folder."""
+    for path in (OUTPUT, "output_config.checkpoint_dir", "output_config.log_dir"):
+        if not settings.knows(path) or not settings.text(path):
+            continue
+        folder = resolved(settings, settings.text(path))
+        if folder is not None and os.path.isfile(folder):  # noqa: PTH113 - as for exists
+            name = path.split(".")[1]
+            message = f"{name} {shown(settings.text(path))} is a file. Name a folder; it is made when it is missing."
+            yield settings.problem("output-not-a-folder", "error", message, path)

@@ -1,0 +1,1 @@
+"""Reading and editing YAML: positions, recovery, and edits that keep the rest of the file."""

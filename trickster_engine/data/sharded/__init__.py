@@ -1,0 +1,1 @@
+"""Preparing texts too large for one process."""

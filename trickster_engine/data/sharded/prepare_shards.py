@@ -1,0 +1,384 @@
+"""Prepare a text that is too large for one process to read in a minute: in shards, side by side, and never twice.
+
+The work lies in a folder of its own, `.preparing-<key>`, named after the files as they are and the recipe. Every shard
+that is done is noted in a journal there. When the process is killed, whoever prepares the same text next takes the
+folder over: shards whose sums still hold are kept, the rest is done. The finished folder is renamed into its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from trickster_engine.data.cache import make_folder, publish, storage_error
+from trickster_engine.data.corpus import Corpus, with_lf
+from trickster_engine.data.dataset import finish_sharded_dataset
+from trickster_engine.data.description import TokenFile, token_file
+from trickster_engine.data.sharded.layout import (
+    Shard,
+    cut_into_shards,
+    read_portion,
+    read_shard_text,
+    shard_size,
+)
+from trickster_engine.data.sharded.workers import Workers
+from trickster_engine.data.tokenizer import TOKENIZER_FILE, Tokenizer, load_tokenizer, require_vocabulary
+from trickster_engine.errors import TricksterError
+from trickster_engine.system.files import NotAPlainFileError, open_to_append, read_bytes, sweep_temporaries
+from trickster_engine.system.json_checksum import seal, unseal
+from trickster_engine.system.processes import lock_file, unlock_file
+from trickster_engine.system.progress_bar import tqdm
+
+# Below this many bytes a text is prepared in one go, in this process.
+LARGE_BYTES = 64 << 20
+# A shard is at least this long, and there are no more of them than this: each holds a file open for as long as the
+# dataset is. Other shards would be another dataset: these numbers stay as they are.
+SHARD_BYTES = 32 << 20
+MOST_SHARDS = 128
+_PREPARING = ".preparing-"
+_KEPT_S = 7 * 24 * 3600  # work that nobody has taken up for this long is removed
+_WAITING_S = 0.5  # how often to try for a lock that another process holds
+_REPORTED_S = 5.0
+_TOKENIZER_FOLDER = "tokenizer"
+
+Report = Callable[[str], None]
+MakeTokenizer = Callable[[], Tokenizer]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over a shard tells."""
+
+    sha256: str  # of the text as UTF-8
+    characters: int
+    alphabet: str  # its characters, each once; empty unless asked for
+
+
+@dataclass
+class LargeText:
+    """One or two corpora being prepared: one that is split, or one to train on and one held out."""
+
+    corpora: Sequence[Corpus]
+    folder: Path
+    progress: bool
+    interrupt: Callable[[], None] | None
+    report: Report | None
+    processes: int | None
+    shards: list[Shard] = field(default_factory=list)
+    scans: list[Scan] = field(default_factory=list)
+    first_shards: int = 0  # how many of the shards belong to the first corpus
+
+    @property
+    def _lf(self) -> bool:
+        return self.corpora[0].lf
+
+    def scan(self, want_alphabet: bool) -> list[list[str]]:
+        """Read all text once; return what identifies the content. Raises what reading raises."""
+        cut = [cut_into_shards(corpus, max(SHARD_BYTES, -(-corpus.size // MOST_SHARDS))) for corpus in self.corpora]
+        self.first_shards = len(cut[0])
+        self.shards = [shard for shards in cut for shard in shards]
+        known = {entry["shard"]: Scan(**entry["scan"]) for entry in self._noted("scan")}
+        jobs = [
+            (number, {"do": "scan", "shard": _plain(shard), "alphabet": want_alphabet, "lf": self._lf})
+            for number, shard in enumerate(self.shards)
+            if number not in known
+        ]
+        for number, answer in self._work("Reading", jobs):
+            known[number] = Scan(**answer)
+            self._note("scan", {"shard": number, "scan": answer})
+        self.scans = [known[number] for number in range(len(self.shards))]
+        return [
+            [scan.sha256 for scan in scans]
+            for scans in (self.scans[: self.first_shards], self.scans[self.first_shards :])
+        ]
+
+    def characters(self, corpus: int) -> int:
+        """Return the length of a corpus."""
+        scans = self.scans[: self.first_shards] if corpus == 0 else self.scans[self.first_shards :]
+        return sum(scan.characters for scan in scans)
+
+    def encode(self, make_tokenizer: MakeTokenizer, train_characters: int, vocab_size: int) -> None:
+        """Write every shard's tokens and finish the dataset in the work folder."""
+        tokenizer = self._tokenizer(make_tokenizer)
+        require_vocabulary(tokenizer, vocab_size)
+        jobs = self._encoding_jobs(train_characters)
+        done = self._still_whole(tokenizer)
+        left = [(number, job) for number, job in enumerate(jobs) if _file_name(job) not in done]
+        for number, answer in self._work("Encoding", left):
+            job = jobs[number]
+            if answer.pop("text") != self.scans[job["number"]].sha256:
+                raise TricksterError(
+                    "corpus-changed",
+                    f"The corpus {self.corpora[0].path} changed while it was being read.",
+                    "Try again once nothing writes to it any more.",
+                )
+            done[_file_name(job)] = TokenFile(_file_name(job), **answer)
+            self._note("tokens", {"tokenizer": tokenizer.digest, "file": vars(done[_file_name(job)])})
+        files = [done[_file_name(job)] for job in jobs]
+        parts = {part: [file for file in files if file.name.startswith(part)] for part in ("train", "val")}
+        with _storing(self.folder):
+            finish_sharded_dataset(
+                self.folder, tokenizer, {part: [file for file in parts[part] if file.tokens] for part in parts}
+            )
+            # The work's own notes, and what a killed process was in the middle of writing.
+            for path in self.folder.glob("*.jsonl"):
+                path.unlink()
+            sweep_temporaries(self.folder)
+            shutil.rmtree(self.folder / _TOKENIZER_FOLDER)
+
+    def training_sample(self, train_characters: int, limit: int, piece: int) -> Iterator[str]:
+        """Yield about `limit` bytes of the training text, or all of a shorter one, in pieces spread evenly over it.
+
+        Only the pieces are read. The same text gives the same sample.
+        """
+        whole: list[Shard] = []
+        left = train_characters
+        for number, scan in enumerate(self.scans[: self.first_shards]):
+            if scan.characters > left:
+                break
+            left -= scan.characters
+            whole.append(self.shards[number])
+        size = sum(map(shard_size, whole))
+        if not whole or size <= limit:
+            yield from self._first_characters(train_characters, limit)
+            return
+        pieces = max(1, limit // piece)
+        starts = [number * (size - piece) // max(1, pieces - 1) for number in range(pieces)]
+        at = 0
+        for shard in whole:
+            end = at + shard_size(shard)
+            for start in starts:
+                if at <= start < end and (text := read_portion(shard, start - at, piece)):
+                    self._asked_to_stop()
+                    yield "".join(with_lf([text])) if self._lf else text
+            at = end
+
+    def _first_characters(self, count: int, limit: int) -> Iterator[str]:
+        """Yield the text's first characters, at most `limit` of them."""
+        left = min(count, limit)
+        for shard in self.shards[: self.first_shards]:
+            for chunk in read_shard_text(shard, lf=self._lf):
+                self._asked_to_stop()
+                yield chunk[:left]
+                left -= len(chunk)
+                if left <= 0:
+                    return
+
+    def _tokenizer(self, make_tokenizer: MakeTokenizer) -> Tokenizer:
+        """Return the tokenizer that an earlier process made, or make it; either way it lies in the folder then."""
+        kept = self.folder / _TOKENIZER_FOLDER
+        noted = [entry["sha256"] for entry in self._noted("tokenizer")]
+        with contextlib.suppress(TricksterError, OSError):
+            if noted and not kept.is_symlink() and _sum_of_tokenizer(kept) == noted[-1]:
+                return load_tokenizer(kept)
+        tokenizer = make_tokenizer()
+        unfinished = self.folder / f"{_TOKENIZER_FOLDER}.part"
+        with _storing(self.folder):
+            for folder in (kept, unfinished):
+                shutil.rmtree(folder, ignore_errors=True)
+            unfinished.mkdir()
+            tokenizer.save(unfinished)
+            unfinished.rename(kept)
+            self._note("tokenizer", {"sha256": _sum_of_tokenizer(kept)})
+        return tokenizer
+
+    def _asked_to_stop(self) -> None:
+        if self.interrupt is not None:
+            self.interrupt()
+
+    def _encoding_jobs(self, train_characters: int) -> list[dict[str, Any]]:
+        """Return one job for each file of tokens, in order: a shard each, but two where the split falls inside one."""
+        jobs = []
+        at = 0
+        for number, shard in enumerate(self.shards):
+            characters = self.scans[number].characters
+            if number == self.first_shards:
+                at = train_characters = 0  # the second corpus is held out whole
+            boundary = min(max(0, train_characters - at), characters)
+            at += characters
+            for part, begin, end in (("train", 0, boundary), ("val", boundary, characters)):
+                if begin < end:
+                    job = {
+                        "do": "encode",
+                        "number": number,
+                        "part": part,
+                        "shard": _plain(shard),
+                        "lf": self._lf,
+                        "characters": characters,
+                        "begin": begin,
+                        "end": end if end < characters else None,
+                        "tokenizer": str(self.folder / _TOKENIZER_FOLDER),
+                    }
+                    jobs.append({**job, "path": str(self.folder / _file_name(job))})
+        return jobs
+
+    def _still_whole(self, tokenizer: Tokenizer) -> dict[str, TokenFile]:
+        """Return the files that an earlier process finished with the same tokenizer, where their sums still hold."""
+        noted = {}
+        for entry in self._noted("tokens"):
+            if entry["tokenizer"] == tokenizer.digest:
+                noted[entry["file"]["name"]] = token_file(entry["file"])
+        files = list(noted.values())
+        jobs = [(number, {"do": "check", "path": str(self.folder / file.name)}) for number, file in enumerate(files)]
+        sums = dict(self._work("Checking", jobs, sized=False))
+        return {file.name: file for number, file in enumerate(files) if sums[number]["sha256"] == file.sha256}
+
+    def _work(
+        self, doing: str, jobs: list[tuple[int, dict[str, Any]]], sized: bool = True
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Do jobs in several processes, under a progress bar and with a line for whoever follows from time to time."""
+        if not jobs:
+            return
+        title = f"{doing} {self.corpora[0].title}"
+        total = sum(map(shard_size, self.shards)) if sized else len(jobs)
+        left = sum(span[2] - span[1] + span[3] for _, job in jobs for span in job["shard"]) if sized else total
+        told = time.monotonic()
+        quiet = not self.progress
+        with (
+            Workers(self.processes, self.interrupt) as workers,
+            tqdm(
+                total=total,
+                initial=total - left,
+                desc=title,
+                unit="B" if sized else "files",
+                unit_scale=sized,
+                delay=0.5,
+                disable=quiet,
+            ) as bar,
+        ):
+            seen = total - left
+
+            def advance(count: int) -> None:
+                nonlocal told, seen
+                seen += count
+                bar.update(count)
+                if self.report is not None and time.monotonic() - told > _REPORTED_S:
+                    told = time.monotonic()
+                    self.report(f"{title}: {min(1.0, seen / total):.0%}")
+
+            for number, answer in workers.run(jobs, advance):
+                if not sized:
+                    advance(1)
+                yield number, answer
+
+    def _journal(self, name: str) -> Path:
+        return self.folder / f"{name}.jsonl"
+
+    def _note(self, name: str, entry: dict[str, Any]) -> None:
+        line = json.dumps(seal(entry, self.folder.name))
+        with _storing(self.folder), open_to_append(self._journal(name)) as stream:
+            stream.write(f"\n{line}".encode())  # the newline first: behind what a kill left of the last entry
+
+    def _noted(self, name: str) -> list[dict[str, Any]]:
+        """Return a journal's entries; a line that a kill cut short, or that is not as it was written, is left out."""
+        entries = []
+        with contextlib.suppress(OSError):
+            for line in read_bytes(self._journal(name)).splitlines():
+                with contextlib.suppress(ValueError, RecursionError):
+                    entries.append(unseal(json.loads(line), self.folder.name))
+        return entries
+
+
+@contextlib.contextmanager
+def resumable(folder: Path, corpora: Sequence[Corpus], **how: Any) -> Iterator[LargeText]:
+    """Give a large text to prepare in `folder`, which an earlier process may have begun.
+
+    On success the caller has moved the folder away; after a failure that will come again, it is removed; when called
+    off or killed, it is kept for next time. The caller holds the folder's lock.
+    """
+    try:
+        with _storing(folder):
+            folder.mkdir(exist_ok=True)
+            if folder.is_symlink():
+                raise NotAPlainFileError(folder, "link")
+        yield LargeText(corpora, folder, **how)
+    except TricksterError as error:
+        if error.code.startswith(("corpus-", "vocabulary-", "unknown-", "disk-", "tokenizer-")):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def work_folder(parent: Path, key: str, interrupt: Callable[[], None] | None) -> Iterator[Path]:
+    """Give the folder for a text and a recipe, and keep every other process out of it meanwhile.
+
+    Waits for whoever is at work there; `interrupt` may raise to end the wait. Raises TricksterError: disk-full,
+    cache-unwritable.
+    """
+    folder = parent / f"{_PREPARING}{key}"
+    path = parent / f"{_PREPARING}{key}.lock"
+    with _storing(parent):
+        make_folder(parent)
+        _sweep(parent, folder)
+    while True:
+        with _storing(parent):
+            lock = io.TextIOWrapper(open_to_append(path), encoding="utf-8")
+        with lock:
+            if lock_file(lock):
+                if not _same_file(lock, path):  # its last holder has removed it: others lock a new one
+                    continue
+                try:
+                    yield folder
+                finally:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+                    unlock_file(lock)
+                return
+        if interrupt is not None:
+            interrupt()
+        time.sleep(_WAITING_S)  # nothing tells when a lock becomes free without blocking the way to stop
+
+
+def move_into_place(folder: Path, target: Path) -> None:
+    """Make a finished work folder a dataset. Raises TricksterError: disk-full, cache-unwritable."""
+    with _storing(target):
+        publish(folder, target)
+    shutil.rmtree(folder, ignore_errors=True)  # still there where another process was faster
+
+
+def _sweep(parent: Path, own: Path) -> None:
+    """Remove work that was given up long ago."""
+    for folder in parent.glob(f"{_PREPARING}*"):
+        if folder == own or not folder.is_dir():
+            continue
+        with contextlib.suppress(OSError):
+            newest = max((path.stat().st_mtime for path in [folder, *folder.iterdir()]), default=0.0)
+            if time.time() - newest > _KEPT_S:
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)
+
+
+def _same_file(stream: TextIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _storing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def _sum_of_tokenizer(folder: Path) -> str:
+    return hashlib.sha256(read_bytes(folder / TOKENIZER_FILE)).hexdigest()
+
+
+def _plain(shard: Shard) -> list[list[Any]]:
+    return [span.as_json() for span in shard]
+
+
+def _file_name(job: dict[str, Any]) -> str:
+    return f"{job['part']}-{job['number']:05d}.bin"

@@ -1,0 +1,1 @@
+"""What a model has learned, beside baselines and beside its untrained twin."""

@@ -1,0 +1,133 @@
+"""Proof of learning: a trained model beside its untrained twin, and beside what counting letters can do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from trickster_engine.backends.torch.losses import summed_cross_entropy
+from trickster_engine.data.batches import Batch, validation_windows
+from trickster_engine.data.dataset import Dataset
+from trickster_engine.data.tokenizer import Tokenizer
+from trickster_engine.evaluation.baselines import ngram_baselines
+from trickster_engine.evaluation.text_measures import longest_copied_runs, real_word_share, vocabulary_of
+from trickster_engine.inference.sampling import SamplingOptions, sample_batch
+from trickster_engine.model.llama import Llama
+
+#: Characters of a sample that are measured for copying and for real words.
+MEASURED_CHARACTERS = 1000
+#: Training text that copies are looked for in. More would not fit in memory.
+SEARCHED_CHARACTERS = 100_000_000
+_TOKENS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class ProofRow:
+    """One predictor, judged on the whole held-out text."""
+
+    name: str
+    nats: float
+    bits_per_character: float
+
+
+@dataclass(frozen=True)
+class SamplePair:
+    """What both models write after the same prompt with the same seed."""
+
+    prompt: str
+    random: str
+    trained: str
+
+
+@dataclass(frozen=True)
+class TextFigures:
+    """A text beside the training text: its longest verbatim run of characters, its share of real words in 0..1."""
+
+    longest_copied_run: int
+    copied: str
+    real_word_share: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything `trickster compare` shows.
+
+    `texts` is of `characters` characters that each model writes after the first prompt, which does not count, at
+    `temperature`, and of as much held-out text.
+    """
+
+    rows: list[ProofRow]
+    samples: list[SamplePair]
+    texts: dict[str, TextFigures]
+    characters: int
+    temperature: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return asdict(self)
+
+
+def compare(
+    trained: Llama,
+    tokenizer: Tokenizer,
+    dataset: Dataset,
+    prompts: Sequence[str],
+    options: SamplingOptions,
+    seed: int,
+) -> Comparison:
+    """Judge a trained model against a twin freshly initialised from `seed`, on the held-out text."""
+    random = Llama(trained.config).initialize(seed).to(trained.device)
+    baselines = ngram_baselines(dataset, trained.config.vocab_size)
+    rows = [ProofRow(baseline.name, baseline.nats, baseline.bits_per_character) for baseline in baselines]
+    for name, model in (("random model", random), ("this model", trained)):
+        nats = held_out_loss(model, dataset.measured_val)
+        rows.append(ProofRow(name, nats, nats / math.log(2) / dataset.characters_per_token))
+    by_random = sample_batch(random, tokenizer, prompts, options)
+    by_trained = sample_batch(trained, tokenizer, prompts, options)
+    pairs = [SamplePair(*texts) for texts in zip(prompts, by_random, by_trained, strict=True)]
+
+    texts = _measure_texts(random, trained, tokenizer, dataset, prompts[0], options)
+    return Comparison(rows, pairs, texts, MEASURED_CHARACTERS, options.temperature)
+
+
+def _measure_texts(
+    random: Llama, trained: Llama, tokenizer: Tokenizer, dataset: Dataset, prompt: str, options: SamplingOptions
+) -> dict[str, TextFigures]:
+    """Copying and real words in a long sample of both models, and in as much held-out text."""
+    long = replace(options, max_new_tokens=math.ceil(MEASURED_CHARACTERS / dataset.characters_per_token))
+    training_text = dataset.train_text(SEARCHED_CHARACTERS)
+    words = vocabulary_of(training_text)
+    texts = {
+        "random model": sample_batch(random, tokenizer, [prompt], long)[0],
+        "this model": sample_batch(trained, tokenizer, [prompt], long)[0],
+        "held-out text": dataset.val_text(MEASURED_CHARACTERS),
+    }
+    measured = [text[:MEASURED_CHARACTERS] for text in texts.values()]
+    runs = longest_copied_runs(measured, training_text)
+    return {
+        name: TextFigures(run.length, run.text, real_word_share(text, words, begins_inside=name == "held-out text"))
+        for name, text, run in zip(texts, measured, runs, strict=True)
+    }
+
+
+def held_out_loss(model: Llama, tokens: NDArray[Any]) -> float:
+    """Cross-entropy of tokens [N], window by window as in training, in nats a token."""
+    length = model.config.max_seq_len
+    return mean_loss(model, validation_windows(tokens, length, max(1, _TOKENS_AT_ONCE // length)))
+
+
+@torch.no_grad()
+def mean_loss(model: Llama, batches: Iterable[Batch]) -> float:
+    """Cross-entropy over batches of inputs and targets, both [rows, length], in nats a token."""
+    total, count = 0.0, 0
+    model.eval()
+    for inputs, targets in batches:
+        logits = model(torch.from_numpy(inputs).to(model.device))
+        total += summed_cross_entropy(logits, torch.from_numpy(targets).to(model.device))
+        count += targets.size
+    return total / count

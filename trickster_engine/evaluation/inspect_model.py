@@ -1,0 +1,102 @@
+"""A look at a model before it has learned anything: its parts, its shapes, its first loss, its noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from trickster_engine.config.plan import Plan
+from trickster_engine.data.prepare import prepare
+from trickster_engine.estimates import ParameterCount, estimate
+from trickster_engine.evaluation.compare import held_out_loss
+from trickster_engine.inference.sampling import SamplingOptions, sample
+from trickster_engine.model.llama import Llama
+
+#: Tokens of held-out text that the first loss is taken over; random weights need no more to show ln V.
+_TOKENS = 8192
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """What one part of the model gives out in a forward pass."""
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Everything `trickster inspect` shows. Losses in nats."""
+
+    parameters: ParameterCount
+    breakdown: list[str]  # the parameters in words
+    shapes: list[LayerShape]
+    random_loss: float
+    uniform_loss: float
+    prompt: str
+    noise: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return asdict(self)
+
+    def as_text(self) -> str:
+        """The same for a terminal."""
+        lines = list(self.breakdown)
+        lines += ["", "A forward pass, one sequence:"]
+        lines += [f"  {shape.name:<42}{shape.kind:<12}{list(shape.output)}" for shape in self.shapes]
+        lines += [
+            "",
+            f"Loss of random weights: {self.random_loss:.4f} nats; guessing is ln V = {self.uniform_loss:.4f}",
+            "",
+            "What random weights write:",
+            self.prompt + self.noise,
+        ]
+        return "\n".join(lines)
+
+
+def inspect_model(plan: Plan, folder: Path) -> Inspection:
+    """Build the plan's model with random weights and run it once. Raises TricksterError where the text is missing."""
+    dataset = prepare(plan, folder)
+    model = Llama(plan.model).initialize(plan.training.seed).eval()
+    options = SamplingOptions.from_config(plan.sampling)
+    costs = estimate(plan)
+    return Inspection(
+        parameters=costs.parameters,
+        breakdown=costs.parameter_lines(),
+        shapes=_forward_shapes(model),
+        random_loss=held_out_loss(model, dataset.val[:_TOKENS]),
+        uniform_loss=math.log(plan.model.vocab_size),
+        prompt=plan.sampling.prompt,
+        noise=sample(model, dataset.tokenizer, plan.sampling.prompt, options),
+    )
+
+
+@torch.no_grad()
+def _forward_shapes(model: Llama) -> list[LayerShape]:
+    """Output shapes of the embedding, of everything in the first block, of the last norm and of the whole."""
+    shapes: list[LayerShape] = []
+
+    def note(name: str) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+            shapes.append(LayerShape(name, type(module).__name__, tuple(output.shape)))
+
+        return hook
+
+    handles = []
+    for name, module in model.named_modules():
+        other_block = ".layers." in name and ".layers.0" not in name
+        if not other_block and not name.endswith(("rotary", "layers")) and name != "model":
+            handles.append(module.register_forward_hook(note(name or "logits")))
+    try:
+        model(torch.zeros(1, model.config.max_seq_len, dtype=torch.long))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return shapes

@@ -1,0 +1,369 @@
+"""Small questions about a text, each with a number, from letters up to who speaks.
+
+Every measure is asked of random weights, of the samples along a run, of the trained model and of real held-out text, so
+that a number is never judged by itself but by where it stands between *random* and *real*. No torch here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from trickster_engine.evaluation.text_measures import real_word_share, vocabulary_of, words_of
+
+Level = Literal["character", "word", "sentence", "discourse"]
+LEVELS: tuple[Level, ...] = ("character", "word", "sentence", "discourse")
+
+#: Words of Shakespeare's time that everyday English has lost.
+_OLD = (
+    "thou thee thy thine thyself hath hast doth dost art wilt shalt ere nay aye ay prithee wherefore whence hither "
+    "thither tis twas methinks forsooth anon betwixt yea ye sirrah"
+)
+OLD_WORDS = frozenset(_OLD.split())
+_MARKS = ".,;:!?"
+_PAIRS = {"(": ")", "[": "]", "{": "}", "\N{LEFT DOUBLE QUOTATION MARK}": "\N{RIGHT DOUBLE QUOTATION MARK}"}
+_SPEAKER = re.compile(r"(?P<name>[^\W\d_][^\n:]{0,40}):[ \t]*(?=\n|$)")
+#: Characters that the models write to be measured, at temperature 1: their own probabilities.
+LONG = 4000
+#: Characters of training text that tell how the corpus is written.
+_REFERENCE_CHARACTERS = 2_000_000
+#: Windows of held-out text that stand for real text of a sample's length.
+_WINDOWS = 200
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the training text is like. Frequencies sum to 1."""
+
+    characters: Mapping[str, float]
+    pairs: Mapping[str, float]
+    vocabulary: frozenset[str]
+    speakers: frozenset[str]
+
+    @classmethod
+    def of(cls, training_text: str) -> Reference:
+        """Read the training text once."""
+        start = training_text[:_REFERENCE_CHARACTERS]
+        return cls(
+            _frequencies(start),
+            _frequencies([start[i : i + 2] for i in range(len(start) - 1)]),
+            vocabulary_of(training_text),
+            frozenset(_speakers(training_text)),
+        )
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One question. `of` answers None where the text has nothing to ask it of."""
+
+    key: str
+    level: Level
+    title: str
+    about: str
+    unit: Literal["share", "number"]  # a share lies in 0..1
+    of: Callable[[str, Reference], float | None]
+    #: Real text must reach this much for the question to make sense of a corpus.
+    least: float = 0.0
+    #: More than real text has is as good as real text, not further from it.
+    more_is_fine: bool = False
+
+
+def _letters(text: str, reference: Reference) -> float | None:
+    return _in_common(_frequencies(text), reference.characters) if text else None
+
+
+def _pairs(text: str, reference: Reference) -> float | None:
+    if len(text) < 2:
+        return None
+    return _in_common(_frequencies([text[i : i + 2] for i in range(len(text) - 1)]), reference.pairs)
+
+
+def _alphabet(text: str, reference: Reference) -> float | None:
+    return sum(character in reference.characters for character in text) / len(text) if text else None
+
+
+def _spaced_marks(text: str, reference: Reference) -> float | None:
+    followers = [after for mark, after in itertools.pairwise(text) if mark in _MARKS]
+    return _share([after.isspace() for after in followers])
+
+
+def _word_length(text: str, reference: Reference) -> float | None:
+    words = words_of(text, begins_inside=True)
+    return sum(map(len, words)) / len(words) if words else None
+
+
+def _real_words(text: str, reference: Reference) -> float | None:
+    return real_word_share(text, reference.vocabulary, begins_inside=True)
+
+
+def _old_words(text: str, reference: Reference) -> float | None:
+    words = words_of(text, begins_inside=True)
+    return 100 * sum(word in OLD_WORDS for word in words) / len(words) if words else None
+
+
+def _capital_lines(text: str, reference: Reference) -> float | None:
+    return _share([line[0].isupper() for line in text.split("\n")[1:] if line and line[0].isalpha()])
+
+
+def _capital_sentences(text: str, reference: Reference) -> float | None:
+    return _share([found.group(1).isupper() for found in re.finditer(r"[.!?]\s+([^\W\d_])", text)])
+
+
+def _marks(text: str, reference: Reference) -> float | None:
+    return 100 * sum(character in _MARKS for character in text) / len(text) if text else None
+
+
+def _line_length(text: str, reference: Reference) -> float | None:
+    lines = [line for line in text.split("\n")[1:-1] if line]  # the first and the last may be cut
+    return sum(map(len, lines)) / len(lines) if lines else None
+
+
+def _closed(text: str, reference: Reference) -> float | None:
+    """Brackets and double quotes that are closed again, of all that are opened, or closed without being open."""
+    waiting: list[str] = []
+    closed = stray = 0
+    for character in text:
+        if character == '"':
+            if '"' in waiting:
+                waiting.remove('"')
+                closed += 1
+            else:
+                waiting.append('"')
+        elif character in _PAIRS:
+            waiting.append(_PAIRS[character])
+        elif character in _PAIRS.values():
+            if character in waiting:
+                waiting.remove(character)
+                closed += 1
+            else:
+                stray += 1
+    seen = closed + stray + len(waiting)
+    return closed / seen if seen else None
+
+
+def _speeches(text: str, reference: Reference) -> float | None:
+    return _share([_SPEAKER.match(paragraph) is not None for paragraph in _paragraphs(text)])
+
+
+def _known_speakers(text: str, reference: Reference) -> float | None:
+    return _share([name in reference.speakers for name in _speakers(text)])
+
+
+def _answers(text: str, reference: Reference) -> float | None:
+    names = list(_speakers(text))
+    return _share([one != other for one, other in itertools.pairwise(names)])
+
+
+MEASURES: tuple[Measure, ...] = (
+    Measure(
+        "letters",
+        "character",
+        "Letters as common as they should be",
+        "How much the frequencies of characters have in common with those of the training text.",
+        "share",
+        _letters,
+        more_is_fine=True,
+    ),
+    Measure(
+        "pairs",
+        "character",
+        "Pairs of letters as common as they should be",
+        "The same for two characters in a row: q before u, and hardly ever j after x.",
+        "share",
+        _pairs,
+        more_is_fine=True,
+    ),
+    Measure(
+        "alphabet",
+        "character",
+        "Characters that the text uses at all",
+        "The share of characters that occur anywhere in the training text.",
+        "share",
+        _alphabet,
+        more_is_fine=True,
+    ),
+    Measure(
+        "spaced-marks",
+        "character",
+        "A space after a comma or a stop",
+        "The share of punctuation marks that are followed by a space or a new line.",
+        "share",
+        _spaced_marks,
+        more_is_fine=True,
+    ),
+    Measure(
+        "marks", "character", "Punctuation marks", "Marks (. , ; : ! ?) in every 100 characters.", "number", _marks
+    ),
+    Measure("word-length", "word", "Length of words", "Letters in a word, on average.", "number", _word_length),
+    Measure(
+        "real-words",
+        "word",
+        "Real words",
+        "The share of words that occur in the training text. Real text falls short of 100 % as well: it has words of "
+        "its own.",
+        "share",
+        _real_words,
+        more_is_fine=True,
+    ),
+    Measure(
+        "old-words",
+        "word",
+        "Words of Shakespeare's time",
+        "Thou, thy, hath and the like, in every 100 words.",
+        "number",
+        _old_words,
+        least=0.5,
+    ),
+    Measure(
+        "capital-lines",
+        "sentence",
+        "A capital at the beginning of a line",
+        "The share of lines that begin with a letter and begin with a capital.",
+        "share",
+        _capital_lines,
+    ),
+    Measure(
+        "capital-sentences",
+        "sentence",
+        "A capital after a full stop",
+        "The share of sentences, after the end of another, that begin with a capital.",
+        "share",
+        _capital_sentences,
+    ),
+    Measure("line-length", "sentence", "Length of lines", "Characters in a line, on average.", "number", _line_length),
+    Measure(
+        "closed",
+        "sentence",
+        "Quotes and brackets closed again",
+        "The share of double quotes and brackets that come in pairs.",
+        "share",
+        _closed,
+        more_is_fine=True,
+    ),
+    Measure(
+        "speeches",
+        "discourse",
+        "A speaker's name opens a speech",
+        "The share of paragraphs that begin with a line of the form NAME: and nothing else.",
+        "share",
+        _speeches,
+        least=0.2,
+    ),
+    Measure(
+        "known-speakers",
+        "discourse",
+        "The name is one from the text",
+        "The share of speakers who speak in the training text as well. In real text some are new.",
+        "share",
+        _known_speakers,
+        least=0.2,
+        more_is_fine=True,
+    ),
+    Measure(
+        "answers",
+        "discourse",
+        "Somebody else answers",
+        "The share of neighbouring speeches that have different speakers.",
+        "share",
+        _answers,
+        least=0.2,
+    ),
+)
+#: These make sense only where the corpus is written as a dialogue.
+_OF_DIALOGUE = ("speeches", "known-speakers", "answers")
+
+
+def measure_text(text: str, reference: Reference) -> dict[str, float | None]:
+    """Answer every question about one text."""
+    return {measure.key: measure.of(text, reference) for measure in MEASURES}
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What many pieces of real text of one length answer."""
+
+    mean: dict[str, float | None]
+    #: Twice the standard deviation of the difference between two pieces: what luck alone may do. None where unknown.
+    luck: dict[str, float | None]
+
+
+def measure_windows(text: str, length: int, reference: Reference) -> Windows:
+    """Answer every question about pieces of real text of a sample's `length` in characters."""
+    answers = [measure_text(window, reference) for window in _windows(text, length)]
+    each = {m.key: [value for answer in answers if (value := answer[m.key]) is not None] for m in MEASURES}
+    return Windows(
+        {key: _mean(values) for key, values in each.items()},
+        {key: 2 * math.sqrt(2) * statistics.stdev(values) if len(values) > 1 else None for key, values in each.items()},
+    )
+
+
+def measures_that_apply(real: Mapping[str, float | None]) -> list[Measure]:
+    """The questions that make sense for a corpus, told by what its real text answers."""
+    dialogue = (real["speeches"] or 0.0) >= next(m.least for m in MEASURES if m.key == "speeches")
+    chosen = []
+    for measure in MEASURES:
+        value = real[measure.key]
+        if value is None or value < measure.least or (measure.key in _OF_DIALOGUE and not dialogue):
+            continue
+        chosen.append(measure)
+    return chosen
+
+
+def nearness(measure: Measure, value: float | None, random: float | None, real: float) -> float | None:
+    """How far a value has come from random (0) to real (1); None where random and real are too alike to tell.
+
+    A text in which the question has no object (`None`) counts as 0.
+    """
+    start = 0.0 if random is None else random
+    if abs(real - start) < 0.02 * max(abs(real), abs(start), 1e-9):
+        return None
+    if value is None:
+        return 0.0
+    if measure.more_is_fine and value > real > start:
+        return 1.0
+    return max(0.0, 1.0 - abs(value - real) / abs(start - real))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _frequencies(items: Sequence[str]) -> dict[str, float]:
+    counts = Counter(items)
+    return {item: count / len(items) for item, count in counts.items()}
+
+
+def _in_common(ours: Mapping[str, float], theirs: Mapping[str, float]) -> float:
+    """The area that two distributions share: 1 where they are equal, 0 where nothing occurs in both."""
+    return sum(min(share, theirs.get(item, 0.0)) for item, share in ours.items())
+
+
+def _share(answers: Sequence[bool]) -> float | None:
+    return sum(answers) / len(answers) if answers else None
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _paragraphs(text: str) -> list[str]:
+    """Paragraphs after a blank line; what stands before the first is a prompt, or cut."""
+    return [stripped for paragraph in text.split("\n\n")[1:] if (stripped := paragraph.strip("\n"))]
+
+
+def _speakers(text: str) -> Iterator[str]:
+    for paragraph in _paragraphs(text):
+        found = _SPEAKER.match(paragraph)
+        if found:
+            yield found["name"]
+
+
+def _windows(text: str, length: int) -> list[str]:
+    count = max(1, min(_WINDOWS, len(text) // max(1, length)))
+    step = max(1, (len(text) - length) // count) if count > 1 else 1
+    return [text[start * step : start * step + length] for start in range(count)]

@@ -1,0 +1,71 @@
+"""Pictures of the lesson that are drawn from figures, in the style of its other pictures; a kept run's curve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+from trickster_engine.evaluation.report.names import PREDICTORS
+
+#: Every picture of the lesson carries this style.
+_STYLE = Path(__file__).parent / "picture.css"
+_WIDTH, _HEIGHT = 560, 320
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 536, 40, 268
+
+
+def curve_picture(kept: Mapping[str, Any]) -> str:
+    """The losses over the run and the baselines, as an SVG document."""
+    points = kept["curve"]
+    baselines = {row["name"]: row["nats"] for row in kept["proof"]["rows"] if not row["name"].endswith("model")}
+    last = points[-1]["step"]
+    values = [point["val_loss"] for point in points] + [point["train_loss"] for point in points] + [*baselines.values()]
+    low, high = min(values), max(values)
+
+    def place(step: float, loss: float) -> tuple[float, float]:
+        x = _LEFT + (_RIGHT - _LEFT) * step / last
+        return round(x, 1), round(_BOTTOM - (_BOTTOM - _TOP - 14) * (loss - low) / (high - low), 1)
+
+    parts = [f'<path class="line" d="M{_LEFT} {_TOP}V{_BOTTOM + 8}H{_RIGHT}"/>']
+    for name, nats in baselines.items():
+        _, y = place(0, nats)
+        parts.append(f'<path class="line dash" d="M{_LEFT} {y}H{_RIGHT}"/>')
+        parts.append(_text(_RIGHT, y - 5, f"{PREDICTORS[name]} {nats:.3f}", "soft", "end"))
+    for name, hue in (("train_loss", "blue"), ("val_loss", "orange")):
+        parts.append(_curve([place(point["step"], point[name]) for point in points], hue))
+    for loss in (low, high):
+        parts.append(_text(_LEFT - 6, place(0, loss)[1] + 4, f"{loss:.2f}", "soft", "end"))
+    parts += [
+        _text(24, 26, "loss in nats", "soft", "start"),
+        f'<path class="curve orange" d="M{_LEFT + 160} 22h24"/>',
+        _text(_LEFT + 190, 26, "held-out text", "soft", "start"),
+        f'<path class="curve blue" d="M{_LEFT + 310} 22h24"/>',
+        _text(_LEFT + 340, 26, "training text", "soft", "start"),
+        _text(_LEFT, _BOTTOM + 26, "0", "soft", "middle"),
+        _text(_RIGHT, _BOTTOM + 26, f"{last:,} steps", "soft", "end"),
+    ]
+    first, final = points[0]["val_loss"], points[-1]["val_loss"]
+    about = f"The held-out loss falls from {first:.3f} to {final:.3f} over {last:,} steps."
+    return document(f"The kept run of {kept['name']}", about, _WIDTH, _HEIGHT, parts)
+
+
+def document(title: str, about: str, width: int, height: int, parts: Sequence[str]) -> str:
+    """A picture of the lesson: its parts on a card, with the style that all share."""
+    style = "".join(f"    {line}\n" for line in _STYLE.read_text(encoding="utf-8").splitlines())
+    body = "\n".join(f"  {part}" for part in parts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="picture" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" role="img"\n  aria-labelledby="title about">\n'
+        f'  <title id="title">{escape(title)}</title>\n  <desc id="about">{escape(about)}</desc>\n'
+        f"  <style>\n{style}  </style>\n"
+        f'  <rect class="card" x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="10"/>\n{body}\n</svg>\n'
+    )
+
+
+def _curve(places: Sequence[tuple[float, float]], hue: str) -> str:
+    return f'<path class="curve {hue}" d="M' + " L".join(f"{x} {y}" for x, y in places) + '"/>'
+
+
+def _text(x: float, y: float, text: str, style: str, anchor: str) -> str:
+    return f'<text x="{x}" y="{round(y, 1)}" class="{style}" text-anchor="{anchor}">{escape(text)}</text>'

@@ -1,0 +1,212 @@
+"""Text from a model, one token at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trickster_engine.config.plan import SamplingConfig
+from trickster_engine.data.tokenizer import Tokenizer, readable_alphabet
+from trickster_engine.errors import TricksterError
+from trickster_engine.inference.decoding import token_reader
+from trickster_engine.model.llama import KeyValueCache, Llama
+
+#: Below this temperature the likeliest token is always taken: divided by less, logits leave the range of fp32.
+GREEDY_BELOW = 1e-3
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How the next token is chosen.
+
+    `temperature` divides the logits, 0 takes the likeliest token. `top_k` keeps that many tokens (0 = all), `top_p` the
+    likeliest that together reach this probability (1 = all; Holtzman et al. 2020, arXiv:1904.09751).
+    `repetition_penalty` divides the positive logits of tokens already present and multiplies the negative ones (1 =
+    off; Keskar et al. 2019, arXiv:1909.05858).
+    """
+
+    max_new_tokens: int = 200
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    seed: int = 1337
+
+    @classmethod
+    def from_config(cls, sampling: SamplingConfig) -> SamplingOptions:
+        """The options of a config's `sampling_config`."""
+        return cls(
+            max_new_tokens=sampling.max_new_tokens,
+            temperature=sampling.temperature,
+            top_k=sampling.top_k,
+            top_p=sampling.top_p,
+            repetition_penalty=sampling.repetition_penalty,
+            seed=sampling.seed,
+        )
+
+
+def sample(
+    model: Llama,
+    tokenizer: Tokenizer,
+    prompt: str,
+    options: SamplingOptions,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> str:
+    """The text that follows the prompt. Raises TricksterError for characters the model has never seen."""
+    ids = encode_prompt(tokenizer, prompt)
+    steps = generate(model, [ids], options, should_stop, vocab_size=tokenizer.vocab_size)
+    return tokenizer.decode_after(ids, [int(step[0]) for step in steps])
+
+
+def sample_batch(model: Llama, tokenizer: Tokenizer, prompts: Sequence[str], options: SamplingOptions) -> list[str]:
+    """What follows each of several prompts; prompts of one length are generated side by side."""
+    encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
+    texts = [""] * len(prompts)
+    for length in sorted({len(ids) for ids in encoded}):
+        rows = [row for row, ids in enumerate(encoded) if len(ids) == length]
+        steps = list(generate(model, [encoded[row] for row in rows], options, vocab_size=tokenizer.vocab_size))
+        for column, row in enumerate(rows):
+            texts[row] = tokenizer.decode_after(encoded[row], [int(ids[column]) for ids in steps])
+    return texts
+
+
+def stream(
+    model: Llama,
+    tokenizer: Tokenizer,
+    prompt: str,
+    options: SamplingOptions,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[str]:
+    """The text that follows the prompt, in pieces as it comes; together they are what `sample` returns."""
+    ids = encode_prompt(tokenizer, prompt)
+    decoder = tokenizer.stream_decoder(ids)
+    for step in generate(model, [ids], options, should_stop, vocab_size=tokenizer.vocab_size):
+        if piece := decoder.feed(int(step[0])):
+            yield piece
+    if rest := decoder.finish():
+        yield rest
+
+
+def encode_prompt(tokenizer: Tokenizer, prompt: str) -> list[int]:
+    """Token ids of a prompt. Raises TricksterError for an empty one or unknown characters."""
+    if not prompt:
+        raise TricksterError(
+            "prompt-empty", "The prompt is empty.", "Give the model at least one character to go on from."
+        )
+    if unknown := tokenizer.unknown_characters(prompt):
+        raise TricksterError(
+            "prompt-unknown-characters",
+            f"The prompt {prompt!r} has characters that the corpus never uses: {', '.join(map(repr, unknown[:10]))}.",
+            "Write another one: sampling_config.prompt in the config, --prompt in the terminal. "
+            f"The tokenizer knows: {readable_alphabet(tokenizer.alphabet or ())}",
+        )
+    return [int(token) for token in tokenizer.encode(prompt)]
+
+
+@torch.no_grad()
+def generate(
+    model: Llama,
+    prompts: Sequence[Sequence[int]],
+    options: SamplingOptions,
+    should_stop: Callable[[], bool] = lambda: False,
+    *,
+    vocab_size: int | None = None,
+    use_cache: bool = True,
+    watch: Callable[[Tensor], None] | None = None,
+) -> Iterator[Tensor]:
+    """Yield the next token ids [B], up to `max_new_tokens` times, for B prompts of equal length.
+
+    The model sees at most `max_seq_len` tokens. When they are used up, the window slides: the later half of them is
+    read anew, and generation goes on from there; so each token has at least half a window of context. `use_cache=False`
+    reads the whole window for every token, which gives the same text many times more slowly. `vocab_size` is the
+    tokenizer's, where the model's is padded beyond it: the rest of the logits stand for nothing. `watch` is shown the
+    logits [B, V] that each choice is made from.
+    """
+    was_training = model.training
+    model.eval()
+    generator = torch.Generator().manual_seed(options.seed)
+    limit = model.config.max_seq_len
+    text = torch.tensor(prompts, dtype=torch.long)  # everything so far, [B, tokens], on the host
+    cache = KeyValueCache(model.config, len(text), model.device, model.model.embed_tokens.weight.dtype)
+    read = token_reader(model, cache)
+    begin = max(0, text.shape[1] - limit)  # the window is what comes after it
+    unread = text[:, begin:]
+    try:
+        for _ in range(options.max_new_tokens):
+            if should_stop():
+                return
+            if full := text.shape[1] - begin > limit:
+                begin = text.shape[1] - limit // 2 - 1
+            if full or not use_cache:
+                cache.length, unread = 0, text[:, begin:]
+            logits = require_numbers(read(unread)[:, :vocab_size])
+            if watch is not None:
+                watch(logits)
+            unread = choose(logits, text, options, generator)[:, None]
+            text = torch.cat((text, unread), dim=1)
+            yield unread[:, 0]
+    finally:
+        model.train(was_training)
+
+
+def require_numbers(logits: Tensor) -> Tensor:
+    """The logits [B, V] as they are. Raises TricksterError loss-not-finite where one is NaN or infinite."""
+    if not math.isfinite(float(logits.sum())):
+        raise TricksterError(
+            "loss-not-finite",
+            "The model's predictions are not numbers any more: its weights have grown beyond what numbers can hold.",
+            "Take an earlier checkpoint, or train again with a third of training_config.learning_rate.",
+        )
+    return logits
+
+
+def choose(logits: Tensor, text: Tensor, options: SamplingOptions, generator: torch.Generator) -> Tensor:
+    """One token id per row, [B], from logits [B, V] and the tokens so far [B, T]."""
+    if options.repetition_penalty != 1.0:
+        present = logits.gather(1, text)
+        penalised = torch.where(present > 0, present / options.repetition_penalty, present * options.repetition_penalty)
+        logits = logits.scatter(1, text, penalised)
+    if options.temperature < GREEDY_BELOW:
+        return logits.argmax(dim=-1)
+    probabilities = shaped_probabilities(logits, options)
+    # Exponential waiting times with these rates: each token comes first as often as it is probable. That is what
+    # torch.multinomial does as well, and it draws the same numbers, but it checks them for longer than it draws.
+    return (probabilities / torch.empty_like(probabilities).exponential_(generator=generator)).argmax(dim=-1)
+
+
+def shaped_probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
+    """Probabilities [B, V] after temperature, top-k and top-p."""
+    logits = logits / max(options.temperature, GREEDY_BELOW)
+    if 0 < options.top_k < logits.shape[-1]:
+        smallest = logits.topk(options.top_k).values[:, -1:]
+        logits = logits.masked_fill(logits < smallest, -torch.inf)
+    probabilities = logits.softmax(dim=-1)
+    if options.top_p < 1.0:
+        ordered, order = probabilities.sort(dim=-1, descending=True)
+        # A token is dropped when those before it already reach top_p; the likeliest always stays.
+        dropped = ordered.cumsum(dim=-1) - ordered >= options.top_p
+        dropped[:, 0] = False  # also where top_p is 0 in the logits' number format
+        ordered = ordered.masked_fill(dropped, 0.0)
+        probabilities = torch.zeros_like(probabilities).scatter(1, order, ordered)
+        probabilities /= probabilities.sum(dim=-1, keepdim=True)
+    return probabilities
+
+
+def next_token_probabilities(
+    model: Llama, tokenizer: Tokenizer, prompt: str, temperature: float, count: int
+) -> list[tuple[str, float]]:
+    """The `count` likeliest next tokens after a prompt, as text, with their probabilities at a temperature."""
+    was_training = model.training
+    model.eval()
+    ids = torch.tensor([encode_prompt(tokenizer, prompt)[-model.config.max_seq_len :]], device=model.device)
+    with torch.no_grad():
+        logits = model(ids)[:, -1, : tokenizer.vocab_size].float().cpu()
+    model.train(was_training)
+    probabilities = (logits / max(temperature, GREEDY_BELOW)).softmax(dim=-1)[0]
+    top = probabilities.topk(min(count, len(probabilities)))
+    return [(tokenizer.piece(int(i)), float(p)) for p, i in zip(top.values, top.indices, strict=True)]

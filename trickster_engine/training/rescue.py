@@ -1,0 +1,131 @@
+"""When a run is taken from its trainer: what is in memory is saved beside it, as a run that can be gone on with."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trickster_engine.backends.processes import Team
+from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
+from trickster_engine.runs import Loss, RunDirectory, RunHold, RunIdentity, new_uid
+from trickster_engine.system.files import in_command, write_text_atomically
+from trickster_engine.system.os_errors import reason
+from trickster_engine.training.checkpoints import CheckpointStore
+from trickster_engine.training.recorder import Recorder
+
+if TYPE_CHECKING:
+    from trickster_engine.training.session import Session
+
+
+class RunTakenAwayError(Exception):
+    """The run's folder or lock is gone, moved or replaced. All processes of a run raise it at the same point."""
+
+
+class Watch:
+    """Asks whether the run is still there, for all the processes that train it."""
+
+    def __init__(self, hold: RunHold | None, team: Team) -> None:
+        """`hold` is the leader's."""
+        self._hold = hold
+        self._team = team
+
+    def lost_here(self) -> bool:
+        """Whether this process sees it gone; only the leader looks."""
+        return self._hold is not None and self._hold.loss() is not None
+
+    def lost(self) -> bool:
+        """Whether it is gone. The same answer for all, who must all ask."""
+        return self._team.any(self.lost_here())
+
+    def require(self) -> None:
+        """Raise RunTakenAwayError for all processes where the run is gone."""
+        if self.lost():
+            raise RunTakenAwayError
+
+    def explains(self, error: OSError) -> bool:
+        """Whether a failed write failed because the run is gone. Of several processes, the others may not ask now."""
+        return self._team.size == 1 and self.lost_here()
+
+
+def saved_beside(
+    session: Session,
+    hold: RunHold | None,
+    team: Team,
+    text: str,
+    identity: RunIdentity | None,
+    save: Callable[[CheckpointStore], Path] | None,
+    step: int,
+) -> TricksterError:
+    """Save what is in memory beside the lost run, and return the error that says so.
+
+    `text` is the config's, and `save` writes a checkpoint into a store; None where nothing is in memory yet. In a team,
+    all take part.
+    """
+    if hold is None:  # not the leader
+        if save is not None:
+            save(CheckpointStore(session.run.path, session.run.path, 1, team))
+        return TricksterError("run-lost", "The run was taken from its trainer.", "", EXIT_TRAINING_FAILED)
+    loss = hold.loss() or Loss("run-lost", f"{session.run.path} was taken from its trainer for a while", None)
+    if save is None or identity is None:
+        advice = "No step had been taken yet, so there is nothing to save: begin again, and leave its folder alone."
+        return TricksterError(loss.code, f"{loss.message}.", advice, EXIT_TRAINING_FAILED)
+    uid = new_uid()
+    try:
+        rescue = RunDirectory(_new_folder(session, loss))
+        write_text_atomically(rescue.config_path, text)
+        folder = rescue.checkpoints_meant(session.plan, session.folder)
+        store = CheckpointStore(folder, rescue.path, session.plan.training.keep_best_n, team, uid)
+        path = save(store)
+        rescue.write_identity(replace(identity, id=rescue.id, uid=uid))
+        _write_events(rescue, session.run, step, path)
+    except OSError as error:
+        return TricksterError(
+            loss.code,
+            f"{loss.message}. Step {step}, which was in memory, could not be saved beside it: {reason(error)}.",
+            _where_to_go_on(loss),
+            EXIT_TRAINING_FAILED,
+        )
+    return TricksterError(
+        loss.code,
+        f"{loss.message}. Training stopped; step {step}, which was in memory, is saved in {rescue.path}.",
+        f"Go on with: trickster resume {in_command(rescue.path)}",
+        EXIT_TRAINING_FAILED,
+    )
+
+
+def _where_to_go_on(loss: Loss) -> str:
+    if loss.now is None:
+        return "Put the folder back, if you can, and resume it; otherwise start a new run."
+    return f"Go on from its last checkpoint with: trickster resume {in_command(loss.now)}"
+
+
+def _new_folder(session: Session, loss: Loss) -> Path:
+    """A new folder beside the one where the run is now, or else beside where it was. Raises OSError."""
+    run = session.run
+    name = f"{run.id}-rescued-{session.uid[:8] or secrets.token_hex(4)}"
+    parents = ([loss.now.parent] if loss.now else []) + [run.path.parent]
+    for number, parent in enumerate(parents):
+        try:
+            for suffix in ("", *(f"-{n}" for n in range(2, 100))):
+                try:
+                    (parent / f"{name}{suffix}").mkdir(parents=number == len(parents) - 1)
+                except FileExistsError:
+                    continue
+                return parent / f"{name}{suffix}"
+        except OSError:
+            if parent == parents[-1]:
+                raise
+    raise FileExistsError(f"{name} is there a hundred times")
+
+
+def _write_events(rescue: RunDirectory, run: RunDirectory, step: int, checkpoint: Path) -> None:
+    recorder = Recorder(rescue, rescue.path / "log.txt")
+    try:
+        recorder.status("starting", step, f"saved from the memory of the trainer of {run.path}")
+        recorder.checkpoint(step, checkpoint, None, best=False)
+        recorder.status("stopped", step)
+    finally:
+        recorder.close()
