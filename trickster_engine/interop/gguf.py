@@ -1,4 +1,4 @@
-"""`python -m trickster_engine.interop.gguf LLAMA_CPP MODEL --outfile FILE.gguf`: llama.cpp's converter, helped.
+"""`python -m trickster_engine.interop.gguf LLAMA_CPP MODEL --outfile FILE.gguf`: llama.cpp's converter for our models.
 
 LLAMA_CPP is a copy of llama.cpp's sources; whatever follows is passed on to its `convert_hf_to_gguf.py`. That converter
 needs no help with the weights, but it knows tokenizers from a list, and one that was trained here is not on it.
