@@ -7,16 +7,19 @@ names one in TRICKSTER_TTSIM, is opened as far as it takes to count it.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import trickster_engine
 from tests.engine.ttml.conftest import DOUBLE
 from tests.engine.ttml.test_rules import FABRIC, UPSTREAM, meshed
 from tools import ttml_names
@@ -29,7 +32,9 @@ pytestmark = pytest.mark.skipif(
     not PYTHON, reason="TRICKSTER_TTNN_PYTHON names no Python 3.12 with ttnn from its wheel: see `make test-ttml`"
 )
 
-NAMES = sorted(entry.name for entry in ttml_names.NAMES if entry.name.startswith("ttnn."))
+NAMES = sorted(
+    {entry.name for entry in ttml_names.NAMES if entry.name.startswith("ttnn.")} | {"ttnn.GetNumAvailableDevices"}
+)
 FACTS = Path(__file__).parent / "ttnn_facts.py"
 REPOSITORY = DOUBLE.parents[1]
 
@@ -59,6 +64,26 @@ def test_every_name_is_there(real: dict[str, Any]) -> None:
     assert real["version"]
     assert {name for name, there in real["names"].items() if not there} == set()
     assert {"ttnn.Layout.TILE", "ttnn.DataType.BFLOAT16", "ttnn.clone", "ttnn.Tensor.dtype"} <= real["names"].keys()
+
+
+def calls_of_ttnn() -> Iterator[tuple[str, ast.Call]]:
+    """Each call of a function of ttnn's in the product, as `ttnn.NAME` and the call."""
+    engine = Path(trickster_engine.__file__).parent
+    for path in [*(engine / "backends" / "ttml").glob("*.py"), engine / "doctor" / "probe.py"]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func).removeprefix("self.").lstrip("_")
+                if name.startswith("ttnn.") and name.count(".") == 1:
+                    yield name, node
+
+
+def test_functions_take_what_they_are_given(real: dict[str, Any]) -> None:
+    called = dict(calls_of_ttnn())
+    assert {"ttnn.clone", "ttnn.get_arch_name", "ttnn.GetNumAvailableDevices"} <= called.keys()
+    for name, call in calls_of_ttnn():
+        parameters = real["parameters"][name]
+        assert parameters is not None and len(call.args) <= len(parameters), (name, parameters)
+        assert {keyword.arg for keyword in call.keywords} <= set(parameters), (name, parameters)
 
 
 def test_the_double_is_made_after_it(real: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ def main() -> None:
         for member in members:
             one = getattr(getattr(ttnn, kind), member)
             facts["enums"][f"{kind}.{member}"] = [str(one), int(one.value)]  # type: ignore[index]
+    facts["parameters"] = {name: parameters(ttnn, name) for name in sys.argv[1:] if facts["names"][name]}  # type: ignore[index]
     facts["dtype"] = type(ttnn.Tensor.__dict__["dtype"]).__name__
     facts["arch"] = str(ttnn.get_arch_name())
     try:
@@ -39,6 +40,24 @@ def main() -> None:
     facts["version"] = version()
     facts["rounded"] = rounded(ttnn)
     print(json.dumps(facts), file=answer)
+
+
+def parameters(ttnn: object, name: str) -> "list[str] | None":
+    """What a function takes, by its signature or by its own documentation; None for what is no function."""
+    import inspect
+    import re
+
+    function = ttnn
+    for part in name.split(".")[1:]:
+        function = getattr(function, part)
+    if isinstance(function, type) or not callable(function):
+        return None
+    text = function.__doc__ or ""
+    bound = re.match(r"\w+\((.*?)\) -> ", text)  # nanobind writes the signature first
+    if bound:
+        return re.findall(r"(\w+): ", bound[1])
+    documented = re.findall(r"^ +(\w+) \([^)]*\): ", text, re.MULTILINE)
+    return documented or list(inspect.signature(function).parameters)
 
 
 def version() -> str:
