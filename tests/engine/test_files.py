@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from trickster_engine.system.files import (
     temporary_name,
     write_text_atomically,
 )
+from trickster_engine.system.replace_folder import discard
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and FIFOs of POSIX")
 
@@ -96,6 +98,17 @@ def test_writing_replaces_a_link_and_not_what_it_leads_to(tmp_path: Path) -> Non
     write_text_atomically(tmp_path / "f", "new")
     assert victim.read_text(encoding="utf-8") == "mine"
     assert (tmp_path / "f").read_text(encoding="utf-8") == "new"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs in folders")
+def test_a_fifo_in_the_place_of_a_folder_holds_nothing_up(tmp_path: Path) -> None:
+    leftover = tmp_path / ".final.tmp"
+    os.mkfifo(leftover)
+    removing = threading.Thread(target=discard, args=(leftover,), daemon=True)
+    removing.start()
+    removing.join(20)
+    assert not removing.is_alive()
+    assert not os.path.lexists(leftover)
 
 
 def test_leftovers_are_swept_and_nothing_else(tmp_path: Path) -> None:

@@ -99,12 +99,13 @@ def test_a_file_that_cannot_be_read_now_has_nothing_new(tmp_path: Path) -> None:
 
 def test_the_list_names_the_files_of_a_run_that_cannot_be_used(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    for name in ("linked", "damaged", "unset", "whole"):
+    for name in ("linked", "damaged", "unset", "unlocked", "whole"):
         (runs / name).mkdir(parents=True)
         (runs / name / "config.yaml").touch()
         (runs / name / "events.jsonl").write_text(json.dumps(status(4)) + "\n")
     (runs / "linked" / "config.yaml").unlink()
     (runs / "linked" / "config.yaml").symlink_to(tmp_path / "another.yaml")
+    (runs / "unlocked" / "lock").symlink_to(tmp_path / "another-lock")
     (runs / "damaged" / "run.json").write_text("{")
     (runs / "unset" / "config.yaml").write_text("model_config:\n  num_heads: none\n")
     told = {run.id: run.summary().troubles for run in find_runs(runs)}
@@ -112,6 +113,7 @@ def test_the_list_names_the_files_of_a_run_that_cannot_be_used(tmp_path: Path) -
     assert "is a link" in told["linked"][0] and "config.yaml" in told["linked"][0]
     assert "run.json is not what Trickster writes" in told["damaged"][0]
     assert "num_heads" in told["unset"][0]
+    assert "lock cannot be read" in told["unlocked"][0]
     done = subprocess.run(
         [sys.executable, "-m", "trickster_engine", "runs", runs], capture_output=True, text=True, check=True
     )

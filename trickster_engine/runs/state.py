@@ -18,6 +18,7 @@ from trickster_engine.runs.event_types import (
     Status,
     StepEvent,
 )
+from trickster_engine.runs.hold import LOCK_FILE
 from trickster_engine.runs.planned import planned_steps
 from trickster_engine.runs.skim import skim
 
@@ -133,8 +134,11 @@ class RunSummary:
 
 def summarize(run: RunDirectory) -> RunSummary:
     """Read a run's events and fold them into one line of a list. Never raises for what its files hold."""
-    live = run.is_live()  # asked before reading: what a trainer wrote before it ended is then read
+    liveness = run.liveness()  # asked before reading: what a trainer wrote before it ended is then read
+    live = liveness != "idle"
     state, left_out, troubles = RunState(), 0, []
+    if liveness == "unknown":
+        troubles.append(f"{run.path / LOCK_FILE} cannot be read: whether this run is being trained is not known.")
     for piece in skim(run.events_path):
         state.feed_all(piece.events)
         left_out += piece.left_out

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import shutil
+import stat
 import sys
 from pathlib import Path
 
@@ -37,11 +39,16 @@ def replace_folder(folder: Path, target: Path, aside: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder, or the link that lies in its place, as far as that can be done."""
-    if folder.is_symlink():
-        folder.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
+    """Remove a folder, or the link, FIFO or device in its place, as far as possible. A plain file in its place stays.
+
+    `shutil.rmtree` opens what it is given, and waits for the other end of a FIFO.
+    """
+    with contextlib.suppress(OSError):
+        mode = folder.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            shutil.rmtree(folder, ignore_errors=True)
+        elif not stat.S_ISREG(mode):
+            folder.unlink()
 
 
 def _exchange(first: Path, second: Path) -> bool:

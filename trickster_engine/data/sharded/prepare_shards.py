@@ -37,6 +37,7 @@ from trickster_engine.system.files import NotAPlainFileError, open_to_append, re
 from trickster_engine.system.json_checksum import seal, unseal
 from trickster_engine.system.processes import lock_file, unlock_file
 from trickster_engine.system.progress_bar import tqdm
+from trickster_engine.system.replace_folder import discard
 
 # Below this many bytes a text is prepared in one go, in this process.
 LARGE_BYTES = 64 << 20
@@ -184,7 +185,7 @@ class LargeText:
         unfinished = self.folder / f"{_TOKENIZER_FOLDER}.part"
         with _storing(self.folder):
             for folder in (kept, unfinished):
-                shutil.rmtree(folder, ignore_errors=True)
+                discard(folder)
             unfinished.mkdir()
             tokenizer.save(unfinished)
             unfinished.rename(kept)
