@@ -1,4 +1,4 @@
-"""`trickster doctor`: what is on this machine, what would run, and the next step for each thing that is missing.
+"""`trickster doctor`: what is on this machine, and what to do about each thing that is missing.
 
 Nothing here opens a board in the caller's process, and nothing takes longer than its time limit.
 """

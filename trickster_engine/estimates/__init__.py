@@ -1,4 +1,4 @@
-"""What a config costs, worked out without running it: parameters, memory, computation, text. No torch here."""
+"""What a config costs, without running it: parameters, memory, computation, time. No torch here."""
 
 from trickster_engine.estimates.compute import (
     Compute,

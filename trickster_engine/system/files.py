@@ -175,7 +175,10 @@ def in_command(argument: Path | str) -> str:
     words = str(argument)
     if re.fullmatch(r"[\w@%+=:,./~\\-]+", words):
         return words
-    if os.name != "nt" and re.search(r"[\"$`!\\]", words):
+    if os.name == "nt":
+        # In double quotes PowerShell acts on both; a quote within single ones is written twice.
+        return "'" + words.replace("'", "''") + "'" if re.search("[$`]", words) else f'"{words}"'
+    if re.search(r"[\"$`!\\]", words):
         return shlex.quote(words)
     return f'"{words}"'
 
