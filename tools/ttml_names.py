@@ -51,7 +51,11 @@ SOURCES: tuple[tuple[str, str, str], ...] = (
     ("tt-nanollama3", "tsingletaryTT/tt-nanollama3, trained on p300c and QuietBox 2", "2026-08-21, da0fbb6214"),
     ("autocast_tensor.cpp", "tt-train/sources/ttml/autograd", "November 2026; 013b217398"),
     ("adamw.cpp, muon.cpp", "tt-train/sources/ttml/optimizers", "013b217398, autumn 2026"),
-    ("models/llama/__init__.py", "tt-train/sources/ttml/ttml; gqattn.py and transformer.py beside it", "August 2026"),
+    (
+        "models/llama/__init__.py",
+        "tt-train/sources/ttml/ttml; gqattn.py and transformer.py beside it",
+        "autumn 2026, 435ab02ea6 (the branch of PR #52820)",
+    ),
     ("_mesh.py", "tt-train/sources/ttml/ttml", "mid-2026 (insists on RING); November 2026 (does not)"),
     ("checkpointing.py", "tt-train/sources/ttml/ttml", "August 2026, v0.77"),
     ("nb_autograd.cpp", "tt-train/sources/ttml/nanobind", "January 2026"),

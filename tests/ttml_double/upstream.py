@@ -2,9 +2,10 @@
 
     TRICKSTER_TT_METAL=~/tt-metal python -m tests.ttml_double.upstream
 
-Reads `tt-train/sources/ttml/ttml/models/llama` of the checkout and nothing else; nothing of it is copied. Trickster
-makes the model, uploads weights into it by the names and shapes that it has, and compares its logits and an update with
-torch's. This shows that names and layout are understood, and says nothing about a board.
+Reads `models/llama` and `parallel.py` of the checkout's `tt-train/sources/ttml/ttml` and nothing else; nothing of them
+is copied. Trickster makes the model, uploads weights into it by the names and shapes that it has, and compares its
+logits, the loss of an update and its gradient with torch's. This shows that names and layout are understood, and says
+nothing about a board.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import os
 import sys
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.backends.ttml.backend import TtmlBackend
@@ -25,7 +26,8 @@ from trickster_engine.config.plan import DeviceConfig, ModelConfig, Plan, Traini
 from trickster_engine.doctor.parity import TOLERANCE, relative_error, some_tokens, telling_weights, torch_logits
 
 VARIABLE = "TRICKSTER_TT_METAL"
-MODEL_FOLDER = "tt-train/sources/ttml/ttml/models/llama"
+PACKAGE_FOLDER = "tt-train/sources/ttml/ttml"
+MODEL_FOLDER = f"{PACKAGE_FOLDER}/models/llama"
 #: Files of the model itself. What else lies there loads and exports, and is not asked for anything.
 _MODEL_FILES = ("transformer", "gqattn", "embedding")
 BASE = ModelConfig(
@@ -58,25 +60,30 @@ def install(checkout: Path) -> None:
     ours = sys.modules["ttml.models.llama"]
     models = ttml.models
     models.memory_efficient_runner = lambda run, *arguments: run(*arguments)
-    models.EmbeddingParallelType = _Choices("EmbeddingParallelType")
-    _module("ttml.parallel", TPStrategy=_Choices("TPStrategy"))
+    models.__getattr__ = _choices  # how an embedding is dealt among chips: its name has changed
+    if (folder.parents[1] / "parallel.py").is_file():
+        _load("ttml.parallel", folder.parents[1] / "parallel.py")
+    else:
+        _module("ttml.parallel", __getattr__=_choices)
     _module("_ttml", models=_module("_ttml.models", llama=ours), modules=ttml.modules)
     sys.modules["_ttml.models.llama"] = ours
     sys.modules["_ttml.modules"] = ttml.modules
     for path in folder.glob("*.py"):
         if path.stem not in (*_MODEL_FILES, "__init__"):
             sys.modules[f"ttml.models.llama.{path.stem}"] = _Unused(f"ttml.models.llama.{path.stem}")
-    spec = importlib.util.spec_from_file_location(
-        "ttml.models.llama", folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["ttml.models.llama"] = models.llama = module
-    spec.loader.exec_module(module)
+    models.llama = _load("ttml.models.llama", folder / "__init__.py", [str(folder)])
 
 
-def compared(changes: dict[str, Any]) -> tuple[float, float]:
-    """How far logits are from torch's as a share of their size, and the loss of one update from torch's, in nats."""
+class Distances(NamedTuple):
+    """How far the model is from torch's."""
+
+    logits: float  # root mean square, as a share of their size
+    loss: float  # of one update, in nats
+    gradient: float  # its norm, as a share of it
+
+
+def compared(changes: dict[str, Any]) -> Distances:
+    """Compare one config with torch."""
     model = dataclasses.replace(BASE, **changes)
     training = TrainingConfig(batch_size=4, gradient_accumulation_steps=1, max_steps=10, warmup_steps=0)
     plan = Plan(model=model, training=training, device=DeviceConfig("tt"))
@@ -88,10 +95,10 @@ def compared(changes: dict[str, Any]) -> tuple[float, float]:
         reference = TorchBackend(plan, "cpu", "fp32")
         reference.load(weights, {}, {})
         batch = (tokens, (tokens + 1) % model.vocab_size)
-        apart = abs(backend.step([batch], 1.0).loss - reference.step([batch], 1.0).loss)
+        update, wanted = backend.step([batch], 1.0), reference.step([batch], 1.0)
     finally:
         backend.close()
-    return error, apart
+    return Distances(error, abs(update.loss - wanted.loss), abs(update.grad_norm / wanted.grad_norm - 1.0))
 
 
 def main() -> int:
@@ -103,11 +110,22 @@ def main() -> int:
     install(Path(checkout).expanduser())
     worst = 0.0
     for name, changes in CONFIGS.items():
-        error, apart = compared(changes)
-        worst = max(worst, error)
-        print(f"{name:20} logits within {error:.2%} of torch's, the loss of an update within {apart:.3f} nats")
+        found = compared(changes)
+        worst = max(worst, found.logits, found.gradient)
+        print(
+            f"{name:20} logits within {found.logits:.2%} of torch's, "
+            f"an update's loss within {found.loss:.3f} nats and its gradient within {found.gradient:.1%}"
+        )
     print("Understood." if worst <= TOLERANCE else "NOT understood: names or layout have changed.")
     return 0 if worst <= TOLERANCE else 1
+
+
+def _load(name: str, file: Path, folders: list[str] | None = None) -> types.ModuleType:
+    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=folders)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _module(name: str, **members: Any) -> types.ModuleType:
@@ -132,6 +150,12 @@ class _Choices:
 
     def __hash__(self) -> int:
         return hash(self._name)
+
+
+def _choices(name: str) -> _Choices:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return _Choices(name)
 
 
 class _Unused(types.ModuleType):

@@ -244,3 +244,11 @@ def test_features_can_be_taken_away_one_by_one(
 def test_it_says_what_it_is(double: Callable[..., Any]) -> None:
     ttml = double()
     assert "no simulator and says nothing about silicon" in " ".join((ttml.__doc__ or "").split())
+
+
+def test_packed_swiglu_wants_halves_of_whole_tiles(double: Callable[..., Any]) -> None:
+    ttml = double()
+    with device(ttml):
+        packed = ttml.autograd.Tensor.from_numpy(np.zeros((1, 1, 32, 96), dtype=np.float32))
+        with pytest.raises(RuntimeError, match="multiple of 32"):
+            ttml.ops.swiglu_packed.swiglu_packed(packed)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.ttml.conftest import DOUBLE, forget_modules
+from tests.engine.ttml.conftest import DOUBLE
 from tests.ttml_double import upstream
 
 CHECKOUT = os.environ.get(upstream.VARIABLE, "")
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import ttml
 from ttml.modules import AbstractModuleBase, ColumnParallelLinear, Embedding, LinearLayer, ModuleList, Parameter
-from .. import RunnerType, WeightTyingType, memory_efficient_runner
+from .. import EmbeddingPlacement, RunnerType, WeightTyingType, memory_efficient_runner
 from ttml.parallel import TPStrategy
 from _ttml.models.llama import CppLlama, CppLlamaConfig, create_cpp_llama_model
 from .safetensors_loader import load_from_safetensors
@@ -42,6 +42,7 @@ class LlamaConfig:
     mlp_dropout: float = 0.0
     weight_tying: object = WeightTyingType.Disabled
     tp_strategy: TPStrategy = TPStrategy.NONE
+    embedding_placement: EmbeddingPlacement = EmbeddingPlacement.Replicated
 
 
 class Norm(AbstractModuleBase):
@@ -116,6 +117,19 @@ class Llama(AbstractModuleBase):
         return self.fc(self.ln_fc(x))
 """
 
+OUR_STRATEGY = """
+import enum
+
+
+class TPStrategy(enum.Enum):
+    NONE = 0
+    TENSOR = 1
+
+    @property
+    def tensor_parallel(self):
+        return self is not TPStrategy.NONE
+"""
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
@@ -123,25 +137,51 @@ def checkout(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text(OURS)
     (folder / "safetensors_loader.py").write_text("import nothing_that_is_here\n")
+    (folder.parents[1] / "parallel.py").write_text(OUR_STRATEGY)
     return tmp_path / "tt-metal"
+
+
+def rewrite(checkout: Path, this: str, that: str) -> None:
+    model = checkout / upstream.MODEL_FOLDER / "__init__.py"
+    assert this in model.read_text()
+    model.write_text(model.read_text().replace(this, that))
 
 
 @pytest.mark.parametrize("name", ["tied", "untied"])
 def test_a_llama_on_ttmls_layers_is_understood(double: Callable[..., Any], checkout: Path, name: str) -> None:
     double()
     upstream.install(checkout)
-    error, apart = upstream.compared(upstream.CONFIGS[name])
-    assert error <= upstream.TOLERANCE
-    assert apart < 0.1
-    forget_modules()
+    found = upstream.compared(upstream.CONFIGS[name])
+    assert max(found.logits, found.gradient) <= upstream.TOLERANCE
+    assert found.loss < 0.1
+
+
+def test_a_checkout_of_before_mid_2026_is_understood(double: Callable[..., Any], checkout: Path) -> None:
+    """It has no parallel.py, and ties a bare tensor."""
+    double()
+    (checkout / upstream.PACKAGE_FOLDER / "parallel.py").unlink()
+    rewrite(checkout, "self.tok_emb.weight = self.fc.weight", "self.tok_emb.weight = self.fc.weight.tensor")
+    upstream.install(checkout)
+    found = upstream.compared({})
+    assert max(found.logits, found.gradient) <= upstream.TOLERANCE
 
 
 def test_a_llama_that_keeps_its_rows_otherwise_is_not(double: Callable[..., Any], checkout: Path) -> None:
     double()
-    init = checkout / upstream.MODEL_FOLDER / "__init__.py"
-    init.write_text(init.read_text().replace("q, k, v = heads", "q, v, k = heads"))
+    rewrite(checkout, "q, k, v = heads", "q, v, k = heads")
     upstream.install(checkout)
-    assert upstream.compared({})[0] > 4 * upstream.TOLERANCE
+    assert upstream.compared({}).logits > 4 * upstream.TOLERANCE
+
+
+def test_a_gradient_that_does_not_reach_a_weight_is_seen(double: Callable[..., Any], checkout: Path) -> None:
+    double()
+    rewrite(checkout, "import ttml\n", "import ttml\nimport ttnn\n")
+    cut = "x = ttml.autograd.Tensor(ttnn.clone(self.tok_emb(input).get_value()), False)"
+    rewrite(checkout, "x = self.tok_emb(input)", cut)
+    upstream.install(checkout)
+    found = upstream.compared({})
+    assert found.logits <= upstream.TOLERANCE
+    assert found.gradient > 2 * upstream.TOLERANCE
 
 
 def test_what_is_no_checkout_is_told(double: Callable[..., Any], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import enum
 import math
 
 from . import init, ops
-from ._runtime import NamedParameters
+from ._runtime import NamedParameters, Tensor
 
 
 class RunMode(enum.Enum):
@@ -27,7 +27,7 @@ class Buffer:
 
 
 class ModuleBase:
-    """Children and tensors by name, in the order in which they were registered."""
+    """Children and tensors by name: a sorted map each, which is walked in breadth."""
 
     def __init__(self):
         object.__setattr__(self, "_children", {})
@@ -47,6 +47,8 @@ class ModuleBase:
         self._children[name] = module
 
     def override_module(self, module, name):
+        if name not in self._children:
+            raise RuntimeError(f"No module {name} is registered")
         self._children[name] = module
 
     def register_tensor(self, tensor, name):
@@ -55,20 +57,19 @@ class ModuleBase:
         self._tensors[name] = tensor
 
     def override_tensor(self, tensor, name):
+        if name not in self._tensors:
+            raise RuntimeError(f"No tensor {name} is registered")
         self._tensors[name] = tensor
 
     def parameters(self):
         named, seen = NamedParameters(), set()
-
-        def walk(module, path):
-            for name, tensor in module._tensors.items():
+        waiting = [(self, self._name)]
+        for module, path in waiting:
+            for name, tensor in sorted(module._tensors.items()):
                 if id(tensor) not in seen:  # tied weights have one name: the first
                     seen.add(id(tensor))
                     named[f"{path}/{name}"] = tensor
-            for name, child in module._children.items():
-                walk(child, f"{path}/{name}")
-
-        walk(self, self._name)
+            waiting += [(child, f"{path}/{name}") for name, child in sorted(module._children.items())]
         return named
 
     def train(self):
@@ -94,9 +95,15 @@ class AbstractModuleBase(ModuleBase):
     def __setattr__(self, name, value):
         object.__setattr__(self, name, value)
         if isinstance(value, ModuleBase):
-            self.override_module(value, name)
-        elif isinstance(value, Parameter):
-            self.override_tensor(value.tensor, name)
+            self._put(value, name, self.register_module, self.override_module)
+        elif isinstance(value, (Parameter, Tensor)):  # a tied weight is a bare tensor in builds up to mid-2026
+            self._put(getattr(value, "tensor", value), name, self.register_tensor, self.override_tensor)
+
+    def _put(self, value, name, register, override):
+        try:
+            register(value, name)
+        except RuntimeError:
+            override(value, name)
 
     def __call__(self, *arguments, **keywords):
         return self.forward(*arguments, **keywords)
@@ -136,7 +143,7 @@ class Embedding(AbstractModuleBase):
         self.weight = Parameter((weight_init or init.normal(0.0, 0.02))((1, 1, num_embeddings, embedding_dim)))
 
     def forward(self, x):
-        return ops.embedding.embedding(x, self.weight.tensor)
+        return ops.embedding.embedding(x, getattr(self.weight, "tensor", self.weight))
 
 
 def __getattr__(name):

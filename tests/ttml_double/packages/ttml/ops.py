@@ -69,6 +69,8 @@ rmsnorm = submodule("rmsnorm", rmsnorm=_rmsnorm)
 
 def _swiglu_packed(tensor):
     """The gate's columns first, then those of up."""
+    if tensor.shape()[-1] % 64:
+        raise RuntimeError(f"TT_FATAL: swiglu_packed: half of {tensor.shape()[-1]} must be a multiple of 32")
 
     def gated(x):
         gate, up = x.chunk(2, -1)
