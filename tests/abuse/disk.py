@@ -22,6 +22,7 @@ from typing import Any
 from tests.abuse.command import options_of, run_as_command
 from tests.abuse.faults import CHANGES, Answer, Call, Fault, Host, build, read_trace
 from tests.abuse.place import Place, events_of, saved_steps, story_of
+from trickster_engine.model.checksums import verify
 
 OPS = (*CHANGES, "fsync", "close")
 #: What each call may answer. `close` reports what a network file system could not write.
@@ -135,7 +136,13 @@ def go_on(place: Place, answer: Answer) -> list[str]:
     found = []
     if begun is not None and begun < saved:
         found.append(f"lost: saved up to step {saved}, went on from step {begun}")
-    found += [f"different: {text}" for text in place.reference.differences(story_of(place.run))]
+    story = story_of(place.run)
+    # An old checkpoint that the disk did not let go of stays, until the next save tries again. It has to be whole.
+    for name in story.states.keys() - place.reference.states.keys():
+        verify(place.run / "checkpoints" / name)
+        del story.states[name]
+        story.sums = {file: value for file, value in story.sums.items() if not file.startswith(f"{name}/")}
+    found += [f"different: {text}" for text in place.reference.differences(story)]
     return found
 
 
