@@ -63,7 +63,7 @@ def _prepare(options: argparse.Namespace) -> int:
     print("What counting alone predicts of the validation text, in nats/token:")
     for baseline in baselines:
         note = f"  {uniform}" if uniform and baseline.name == "uniform" else ""
-        print(f"  {names[baseline.name]:<14} {baseline.nats:.4f}{note}")
+        print(f"  {names.get(baseline.name, baseline.name):<14} {baseline.nats:.4f}{note}")
     print("It begins:")
     print("  " + line_ends(dataset.train_text(200)).replace("\n", "\n  "))
     return 0

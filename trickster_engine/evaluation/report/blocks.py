@@ -123,7 +123,7 @@ def proof(kept: Kept) -> str:
     names = {**PREDICTORS, "random model": "the untrained twin", "this model": "**the model**"}
     lines = ["| what predicts the held-out text | nats a token | bits a character |", "|---|---:|---:|"]
     for row in kept["proof"]["rows"]:
-        name = names[row["name"]]
+        name = names.get(row["name"], row["name"])
         lines.append(f"| {name} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
     lines += ["", f"| in 1,000 characters, {_boldness(kept)} | real words | longest copy |", "|---|---:|---:|"]
     for name, text in kept["proof"]["texts"].items():
@@ -187,8 +187,9 @@ def counting(kept: Kept) -> str:
     }
     lines = ["| baseline | what it knows | nats a token | bits a character |", "|---|---|---:|---:|"]
     for row in kept["counting"]:
-        name = row["name"]
-        lines.append(f"| {PREDICTORS[name]} | {known[name]} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
+        name = PREDICTORS.get(row["name"], row["name"])
+        what = known.get(row["name"], "as many letters before as pay")
+        lines.append(f"| {name} | {what} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
     return "\n".join(lines) + "\n"
 
 
