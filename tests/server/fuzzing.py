@@ -17,7 +17,7 @@ from trickster_server.features.diagnostics import to_diagnostic
 from trickster_server.features.hover import hover_text
 from trickster_server.features.inlay_hints import hints
 from trickster_server.features.symbols import symbols
-from trickster_server.hints.machine import Corpus
+from trickster_server.hints.corpus import Corpus
 from trickster_server.lsp.client import Client
 from trickster_server.timing.speeds import Expected, Row
 

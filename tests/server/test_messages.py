@@ -40,7 +40,7 @@ def test_every_message_is_answered_by_someone() -> None:
     server = TricksterServer()
     for request in messages.REQUESTS:
         assert request.method in server.protocol.fm.features
-        assert request.command is None or request.command in server.protocol.commands
+        assert request.command is None or request.command in server.protocol.fm.commands
     for notification in messages.NOTIFICATIONS:
         assert (notification.method in server.protocol.fm.features) == (notification.sender == "client")
 
@@ -119,12 +119,14 @@ def test_every_code_has_a_page() -> None:
     import re
 
     from trickster_server.features.diagnostics import _explanation
+    from trickster_server.hints import CODES
 
     from tools.machine_docs import MACHINE_DOCS
     from trickster_engine.config.problem_docs import PROBLEM_DOCS
 
-    source = (protocol_types.REPOSITORY / "server" / "trickster_server" / "environment.py").read_text(encoding="utf-8")
-    assert set(re.findall(r'Problem\(\s*"([a-z-]+)"', source)) == set(MACHINE_DOCS)
+    folder = protocol_types.REPOSITORY / "server" / "trickster_server" / "hints"
+    source = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+    assert set(re.findall(r'Problem\(\s*"([a-z-]+)"', source)) == set(MACHINE_DOCS) == CODES
     for code in (*MACHINE_DOCS, *PROBLEM_DOCS):
         explanation = _explanation(code)
         assert explanation is not None

@@ -6,20 +6,17 @@ Fixes are worked out anew from the place asked about: some editors do not send d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
 from trickster_engine.config.fixing import fixed, is_safe, line_edits
 from trickster_engine.config.problems import Edit, Fix, Problem
 from trickster_engine.interop.tt_train_config import quick_fix
-from trickster_server.documents import Document, path_of
+from trickster_server.documents import Document
 from trickster_server.features.code_lenses import commands_of
-from trickster_server.features.diagnostics import to_diagnostic
+from trickster_server.features.diagnostics import known_problems, to_diagnostic
 from trickster_server.lsp.client import Client
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.services import Services
 
 FIX_ALL = "source.fixAll.trickster"
 #: How many fixes are tried before they are called preferred: each costs a check of the whole text.
@@ -78,7 +75,7 @@ def fix_all(document: Document, problems: Sequence[Problem]) -> types.CodeAction
     )
 
 
-def run_actions(server: TricksterServer, document: Document) -> list[types.CodeAction]:
+def run_actions(document: Document, services: Services) -> list[types.CodeAction]:
     """What the code lenses offer, for the many editors that show none."""
     return [
         types.CodeAction(
@@ -86,13 +83,13 @@ def run_actions(server: TricksterServer, document: Document) -> list[types.CodeA
             kind=f"{RUN}.{command.rpartition('.')[2]}",
             command=types.Command(title=title, command=command, arguments=arguments),
         )
-        for title, command, arguments in commands_of(server, document)
+        for title, command, arguments in commands_of(document, services)
     ]
 
 
 def convert_tt_train(document: Document, client: Client) -> types.CodeAction | None:
     """The action that turns a config of tt-train's into one of ours, where the text is one."""
-    fix = quick_fix(document.text, path_of(document.uri))
+    fix = quick_fix(document.text, document.path)
     if fix is None:
         return None
     return types.CodeAction(
@@ -112,37 +109,31 @@ def workspace_edit(document: Document, edits: Sequence[Edit]) -> types.Workspace
     return types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(text_document=identifier, edits=changes)])
 
 
-def register(server: TricksterServer) -> None:
-    """Offer quick fixes."""
+def code_actions(
+    document: Document, services: Services, params: types.CodeActionParams
+) -> list[types.CodeAction] | list[types.Command]:
+    """What can be done at a place of a config."""
+    client = services.client
+    only = [str(kind.value if isinstance(kind, types.CodeActionKind) else kind) for kind in params.context.only or []]
 
-    def code_actions(params: types.CodeActionParams) -> list[types.CodeAction] | list[types.Command] | None:
-        document = server.documents.config(params.text_document.uri)
-        if document is None:
-            return None
-        problems = [*document.checked.problems, *server.environment.problems(document)]
-        only = [
-            str(kind.value if isinstance(kind, types.CodeActionKind) else kind) for kind in params.context.only or []
-        ]
+    def asked_for(kind: str) -> bool:
+        return not only or any(one in ("", kind) or kind.startswith(one + ".") for one in only)  # "" is every kind
 
-        def asked_for(kind: str) -> bool:
-            return not only or any(one in ("", kind) or kind.startswith(one + ".") for one in only)  # "" is every kind
-
-        client = server.client
-        runs = [] if client.commands else [one for one in run_actions(server, document) if asked_for(str(one.kind))]
-        if not client.action_literals:  # such a client knows commands, and no edits
-            return [one.command for one in runs if one.command is not None]
-        actions = quick_fixes(document, problems, params.range, client) if asked_for("quickfix") else []
-        if asked_for("quickfix") and (conversion := convert_tt_train(document, client)) is not None:
+    runs = [] if client.commands else [one for one in run_actions(document, services) if asked_for(str(one.kind))]
+    if not client.action_literals:  # such a client knows commands, and no edits
+        return [one.command for one in runs if one.command is not None]
+    problems = known_problems(document, services)
+    actions = []
+    if asked_for("quickfix"):
+        actions = quick_fixes(document, problems, params.range, client)
+        if (conversion := convert_tt_train(document, client)) is not None:
             actions.insert(0, conversion)
-        # Only where it is asked for by name: it has nothing to do with the place of the cursor.
-        if only and "" not in only and asked_for(FIX_ALL) and (everything := fix_all(document, problems)) is not None:
-            actions.append(everything)
-        if not client.document_changes:
-            actions = [_as_plain_changes(action, document) for action in actions]
-        return actions + runs
-
-    options = types.CodeActionOptions(code_action_kinds=[types.CodeActionKind.QuickFix, FIX_ALL, RUN])
-    server.feature(types.TEXT_DOCUMENT_CODE_ACTION, options)(code_actions)
+    # Only where it is asked for by name: it has nothing to do with the place of the cursor.
+    if only and "" not in only and asked_for(FIX_ALL) and (everything := fix_all(document, problems)) is not None:
+        actions.append(everything)
+    if not client.document_changes:
+        actions = [_as_plain_changes(action, document) for action in actions]
+    return actions + runs
 
 
 def _as_plain_changes(action: types.CodeAction, document: Document) -> types.CodeAction:

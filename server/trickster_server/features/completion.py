@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
@@ -12,11 +11,9 @@ from trickster_engine.config.places import Place
 from trickster_engine.config.presets import preset_names, preset_text
 from trickster_engine.config.yaml.scalars import as_yaml
 from trickster_server.documents import Document
-from trickster_server.features.explain import default_text, key_text, section_text, value_text
+from trickster_server.features.explain import default_text, key_text, value_text
 from trickster_server.lsp.client import Client
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.services import Services
 
 
 def complete(document: Document, position: types.Position) -> list[types.CompletionItem]:
@@ -66,7 +63,7 @@ def _has_colon(document: Document, place: Place) -> bool:
 def _sections(document: Document, place: Place, span: types.Range) -> list[types.CompletionItem]:
     ending = "" if _has_colon(document, place) else ":\n  "
     return [
-        _item(name, span, name + ending, number, types.CompletionItemKind.Module, None, section_text(section))
+        _item(name, span, name + ending, number, types.CompletionItemKind.Module, None, section.doc.strip())
         for number, (name, section) in enumerate(SECTIONS.items())
         if name not in place.present
     ]
@@ -98,7 +95,7 @@ def _keys(document: Document, section: Section, place: Place, span: types.Range)
         if name in place.present or any(alias.name in place.present for alias in key.aliases):
             continue
         # The default stands there already, for those who only want to see the key written down.
-        new_text = name if has_colon else f"{name}: {_starting_value(key)}".rstrip() + ("" if _has_start(key) else " ")
+        new_text = name if has_colon else f"{name}: {as_yaml(key.default) if key.default is not None else ''}"
         items.append(
             _item(
                 name,
@@ -111,14 +108,6 @@ def _keys(document: Document, section: Section, place: Place, span: types.Range)
             )
         )
     return items
-
-
-def _has_start(key: Key) -> bool:
-    return key.default is not None
-
-
-def _starting_value(key: Key) -> str:
-    return as_yaml(key.default) if key.default is not None else ""
 
 
 def _indented(text: str, place: Place, line: str) -> str:
@@ -160,15 +149,7 @@ def _understood(item: types.CompletionItem, client: Client) -> types.CompletionI
     return item
 
 
-def register(server: TricksterServer) -> None:
-    """Offer completion."""
-
-    def completion(params: types.CompletionParams) -> types.CompletionList | None:
-        document = server.documents.config(params.text_document.uri)
-        if document is None:
-            return None
-        items = [_understood(item, server.client) for item in complete(document, params.position)]
-        return types.CompletionList(is_incomplete=False, items=items)
-
-    options = types.CompletionOptions(trigger_characters=[":", " "], resolve_provider=False)
-    server.feature(types.TEXT_DOCUMENT_COMPLETION, options)(completion)
+def completion(document: Document, services: Services, params: types.CompletionParams) -> types.CompletionList:
+    """What could be written at a place of a config."""
+    items = [_understood(item, services.client) for item in complete(document, params.position)]
+    return types.CompletionList(is_incomplete=False, items=items)

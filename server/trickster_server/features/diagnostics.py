@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import TYPE_CHECKING
+import json
 
+import attrs
 from lsprotocol import types
 
-from tools.machine_docs import MACHINE_DOCS
 from trickster_engine.config.problems import Problem, Severity
 from trickster_server.documents import Document
+from trickster_server.hints import CODES
 from trickster_server.lsp.client import Client
 from trickster_server.runs.interpreter import ENGINE_FOLDER
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.services import Services
 
 SOURCE = "trickster"
 LONGEST_WAIT = 3.0
@@ -58,15 +57,21 @@ def to_diagnostic(problem: Problem, document: Document, client: Client) -> types
 
 
 def _explanation(code: str) -> types.CodeDescription | None:
-    page = _PAGES.get("machine.md" if code in MACHINE_DOCS else "problems.md")
+    page = _PAGES.get("machine.md" if code in CODES else "problems.md")
     return types.CodeDescription(href=f"{page}#{code}") if page is not None else None
+
+
+def known_problems(document: Document, services: Services) -> list[Problem]:
+    """Everything that can be said of a config now; what is not known yet is asked for, and shown when it comes."""
+    return [*document.checked.problems, *services.environment.problems(document)]
 
 
 class Diagnostics:
     """Keeps the client's list of problems true."""
 
-    def __init__(self, server: TricksterServer) -> None:
-        self._server = server
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        services.when_figures_change.append(self.environment_changed)
         self._waiting: dict[str, asyncio.TimerHandle] = {}
         self._published: set[str] = set()
         self._answered: dict[str, list[types.Diagnostic]] = {}
@@ -79,12 +84,12 @@ class Diagnostics:
         waiting = self._waiting.pop(document.uri, None)
         if waiting is not None:
             waiting.cancel()
-        if self._server.client.pulls:
+        if self._services.client.pulls:
             return
         if at_once:
             self._publish_current(document.uri)
             return
-        delay = max(0, self._server.options.debounce_ms) / 1000
+        delay = max(0, self._services.options.debounce_ms) / 1000
         self._waiting[document.uri] = asyncio.get_running_loop().call_later(delay, self._publish_current, document.uri)
 
     def document_closed(self, uri: str) -> None:
@@ -97,46 +102,47 @@ class Diagnostics:
 
     def environment_changed(self) -> None:
         """The machine may say something else now."""
-        if self._server.client.refreshes_diagnostics:
-            self._server.workspace_diagnostic_refresh(None)
+        if self._services.client.refreshes_diagnostics:
+            self._services.server.workspace_diagnostic_refresh(None)
             return
-        if self._server.client.pulls:
+        if self._services.client.pulls:
             for uri, told in self._answered.items():
                 self._push_news(uri, told)
             return
-        for document in self._server.documents.configs():
+        for document in self._services.documents.configs():
             if document.uri not in self._waiting:
                 self._publish_current(document.uri)
 
     # ---- what is answered -------------------------------------------------------------------------------------------
 
     def problems(self, document: Document) -> list[types.Diagnostic]:
-        """Everything that can be said now; asks for what is not known yet, and says so when it comes."""
+        """The same in the protocol's form; nothing where a text is no config."""
         if not document.is_config:
             return []
-        found = [*document.checked.problems, *self._server.environment.problems(document)]
-        return [to_diagnostic(problem, document, self._server.client) for problem in found]
+        found = known_problems(document, self._services)
+        return [to_diagnostic(problem, document, self._services.client) for problem in found]
 
     async def pull(self, params: types.DocumentDiagnosticParams) -> types.DocumentDiagnosticReport:
         """Answer a client that asks by itself."""
         uri = params.text_document.uri
-        document = self._server.documents.get(uri)
-        again = self._server.client.refreshes_diagnostics
+        document = self._services.documents.get(uri)
+        again = self._services.client.refreshes_diagnostics
         if document is not None and document.is_config and not again:
-            await self._server.environment.looked(document, LONGEST_WAIT)
-            document = self._server.documents.get(uri)
+            await self._services.environment.looked(document, LONGEST_WAIT)
+            document = self._services.documents.get(uri)
         found = self.problems(document) if document is not None else []
         if document is not None and not again:
             self._answered[uri] = found
             self._withdraw(uri)
-        result_id = hashlib.sha256(self._server.protocol.to_json(found).encode("ascii")).hexdigest()[:16]
+        told = json.dumps([attrs.asdict(one) for one in found])
+        result_id = hashlib.sha256(told.encode("ascii")).hexdigest()[:16]
         if params.previous_result_id == result_id:
             return types.RelatedUnchangedDocumentDiagnosticReport(result_id=result_id)
         return types.RelatedFullDocumentDiagnosticReport(items=found, result_id=result_id)
 
     def _push_news(self, uri: str, told: list[types.Diagnostic]) -> None:
         """Push what has come since a text's last pull, and nothing that the client shows already."""
-        document = self._server.documents.get(uri)
+        document = self._services.documents.get(uri)
         known = {(one.code, one.message) for one in told}
         found = self.problems(document) if document is not None else []
         news = [one for one in found if (one.code, one.message) not in known]
@@ -152,14 +158,14 @@ class Diagnostics:
             self._send(uri, [], None)
 
     def _send(self, uri: str, found: list[types.Diagnostic], document: Document | None) -> None:
-        version = document.version if document is not None and self._server.client.diagnostic_versions else None
-        self._server.text_document_publish_diagnostics(
+        version = document.version if document is not None and self._services.client.diagnostic_versions else None
+        self._services.server.text_document_publish_diagnostics(
             types.PublishDiagnosticsParams(uri=uri, diagnostics=found, version=version)
         )
 
     def _publish_current(self, uri: str) -> None:
         self._waiting.pop(uri, None)
-        document = self._server.documents.get(uri)
+        document = self._services.documents.get(uri)
         if document is None:
             return
         found = self.problems(document)
@@ -170,13 +176,3 @@ class Diagnostics:
         else:
             self._published.discard(uri)
         self._send(uri, found, document)
-
-
-def register(server: TricksterServer) -> None:
-    """Offer diagnostics to clients that ask for them; to the others they are sent."""
-    options = types.DiagnosticOptions(identifier=SOURCE, inter_file_dependencies=False, workspace_diagnostics=False)
-
-    async def pull(params: types.DocumentDiagnosticParams) -> types.DocumentDiagnosticReport:
-        return await server.diagnostics.pull(params)
-
-    server.feature(types.TEXT_DOCUMENT_DIAGNOSTIC, options)(pull)

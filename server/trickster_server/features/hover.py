@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lsprotocol import types
 
 from trickster_engine.config.keys import KEYS, SECTIONS, Key
@@ -11,10 +9,8 @@ from trickster_engine.config.walk import alias_of
 from trickster_engine.config.yaml.document import Located, Scalar
 from trickster_server.documents import Document
 from trickster_server.features import hover_figures
-from trickster_server.features.explain import facts_line, section_text, value_text
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.features.explain import facts_line, value_text
+from trickster_server.services import Services
 
 
 def hover_text(document: Document, located: Located, context: hover_figures.Context) -> str | None:
@@ -24,7 +20,7 @@ def hover_text(document: Document, located: Located, context: hover_figures.Cont
         if section is None:
             return None
         summary = hover_figures.section_summary(section.name, context)
-        return "\n\n".join(part for part in (f"**{section.name}**", section_text(section), summary) if part)
+        return "\n\n".join(part for part in (f"**{section.name}**", section.doc.strip(), summary) if part)
     path = f"{located.section}.{located.name}"
     key = KEYS.get(path) or (alias_of(located.section, located.name) if located.name else None)
     if key is None:
@@ -55,28 +51,16 @@ def _value_meaning(key: Key, located: Located) -> str:
     return f"`{value.text}`: {meaning}" if meaning else ""
 
 
-def hover_at(server: TricksterServer, document: Document, position: types.Position) -> types.Hover | None:
+def hover(document: Document, services: Services, params: types.HoverParams) -> types.Hover | None:
     """The hover for a place of a config."""
-    located = document.parsed.key_at(document.columns.from_client(position))
+    located = document.parsed.key_at(document.columns.from_client(params.position))
     if located is None:
         return None
-    corpus = server.environment.corpus(document)
-    images = server.options.images and server.client.markdown_hover
-    context = hover_figures.Context(document.nearest_plan, corpus, server.timing, images)
+    client = services.client
+    images = services.options.images and client.markdown_hover
+    corpus = services.environment.corpus(document)
+    context = hover_figures.Context(document.nearest_plan, corpus, services.timing, images)
     text = hover_text(document, located, context)
     if text is None:
         return None
-    return types.Hover(
-        contents=server.client.hover(text),
-        range=document.columns.range_to_client(located.range),
-    )
-
-
-def register(server: TricksterServer) -> None:
-    """Offer hovers."""
-
-    def hover(params: types.HoverParams) -> types.Hover | None:
-        document = server.documents.config(params.text_document.uri)
-        return hover_at(server, document, params.position) if document is not None else None
-
-    server.feature(types.TEXT_DOCUMENT_HOVER)(hover)
+    return types.Hover(contents=client.hover(text), range=document.columns.range_to_client(located.range))

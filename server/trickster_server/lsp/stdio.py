@@ -113,14 +113,13 @@ def _skip(stream: BinaryIO, length: int) -> bool:
 
 
 class FrameReader:
-    """Reads frames in a thread of its own and hands each to `deliver`; calls `ended` when the client is gone."""
+    """Reads frames in a thread of its own and hands each to `deliver`, and None when the client is gone."""
 
-    def __init__(self, stream: BinaryIO, deliver: Callable[[Frame], None], ended: Callable[[], None]) -> None:
+    def __init__(self, stream: BinaryIO, deliver: Callable[[Frame | None], None]) -> None:
         self._stream = stream
         self._deliver = deliver
-        self._ended = ended
         # A client that sends faster than we answer is held back by the pipe instead of filling our memory.
-        self._room = threading.BoundedSemaphore(MAX_WAITING)
+        self._room = threading.Semaphore(MAX_WAITING)
         # A daemon: it sits in a read that nothing can interrupt, and must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="read-client", daemon=True)
 
@@ -140,11 +139,11 @@ class FrameReader:
         except (OSError, ValueError):
             pass  # the stream was closed under us; the same as its end
         finally:
-            self._ended()
+            self._deliver(None)
 
 
 class FrameWriter:
-    """Writes frames in a thread of its own, in the order given. Has the form pygls asks of a writer."""
+    """Writes messages in a thread of its own, in the order given. Has the form that pygls asks of a writer."""
 
     def __init__(self, stream: BinaryIO, failed: Callable[[], None]) -> None:
         self._stream = stream
@@ -154,8 +153,8 @@ class FrameWriter:
         self._thread.start()
 
     def write(self, data: bytes) -> None:
-        """Put one whole frame in line."""
-        self._waiting.put(data)
+        """Put one message in line."""
+        self._waiting.put(b"Content-Length: %d\r\n\r\n" % len(data) + data)
 
     def close(self) -> None:
         """Write what waits, for two seconds at most: a client that does not read cannot keep us."""

@@ -61,10 +61,10 @@ def engine_environment() -> dict[str, str]:
 class Interpreters:
     """Interpreters that have been asked what they have, each once."""
 
-    def __init__(self) -> None:
+    def __init__(self, folders: Callable[[], Iterable[Path]]) -> None:
         self.chosen: str | None = None
         """The one the person has chosen; None: the server's own."""
-        self.folders: Callable[[], Iterable[Path]] = tuple
+        self._folders = folders
         """Where a path that is not absolute is looked for: the folders of the workspace."""
         self._known: dict[str, Interpreter] = {}
 
@@ -74,7 +74,7 @@ class Interpreters:
         A bare name is looked for in the PATH, a relative path below the folders of the workspace.
         """
         given = named or self.chosen
-        return resolved(given, self.folders()) if given else sys.executable
+        return resolved(given, self._folders()) if given else sys.executable
 
     async def able_to_train(self, named: str | None) -> str:
         """The interpreter to use, after making sure that it starts and has torch.

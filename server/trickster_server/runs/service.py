@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lsprotocol import types
 
@@ -20,7 +20,7 @@ from trickster_engine.data.cache import known_cache_directory
 from trickster_engine.evaluation.report.model_page import model_page
 from trickster_engine.runs import REPORT_FILE, RunDirectory, config_name, create_run, is_run_directory
 from trickster_engine.system.files import path_meant
-from trickster_server.documents import path_of, read_config
+from trickster_server.documents import read_config
 from trickster_server.lsp.dispatch import RequestError
 from trickster_server.lsp.messages import (
     CompareParams,
@@ -54,16 +54,14 @@ from trickster_server.lsp.messages import (
     StopRunResult,
     TokenProbability,
 )
-from trickster_server.paths import file_key, without_dots
+from trickster_server.paths import file_key, path_of, without_dots
 from trickster_server.runs.deleting import Belongings, belongings, remove
 from trickster_server.runs.engine_process import Answer, engine_failed, run_engine
 from trickster_server.runs.followed import PAGE, FollowedRun, read_page
 from trickster_server.runs.kept_report import is_fresh, remember
 from trickster_server.runs.launch import Launched, launch
 from trickster_server.runs.worker import GenerationWorker
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.services import Services
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +78,8 @@ _NAMED = 8
 class RunService:
     """Starts, stops and uses runs for one client."""
 
-    def __init__(self, server: TricksterServer) -> None:
-        self._server = server
+    def __init__(self, services: Services) -> None:
+        self._server = services
         self._workers: dict[str, GenerationWorker] = {}
         self._launching = asyncio.Lock()
         self._prepared: set[tuple[str, object]] = set()
@@ -225,7 +223,7 @@ class RunService:
             if launched.answered and not directory.exists():
                 # It never came to train, so the engine has removed it, and with it the events that say why.
                 words = f"{directory.name} could not begin. {self._failed(launched).message}"
-                self._server.window_show_message(types.ShowMessageParams(types.MessageType.Error, words))
+                self._server.show_message(types.MessageType.Error, words)
         self._server.registry.look_now()
         await asyncio.sleep(1.0)  # the answer to the request may still want its last words
         launched.close()

@@ -7,7 +7,6 @@ import logging
 import platform
 import statistics
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.cache import known_cache_directory
@@ -23,10 +22,9 @@ from trickster_engine.estimates.speeds import (
 )
 from trickster_engine.system.substitutes import is_substitute
 from trickster_server.lsp.messages import EstimateSource
-from trickster_server.timing import boards
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.lsp.session import Session
+from trickster_server.runs.registry import RunRegistry
+from trickster_server.timing.boards import boards, training_time
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +42,9 @@ class Row:
 class Timing:
     """Speeds measured on this machine."""
 
-    def __init__(self, server: TricksterServer) -> None:
-        self._server = server
+    def __init__(self, session: Session, registry: RunRegistry) -> None:
+        self._session = session
+        self._registry = registry
         self._speeds: dict[tuple[str, str], Speed] = {}
         self._calibrations: list[Calibration] = []
         self._dirty = asyncio.Event()
@@ -65,8 +64,8 @@ class Timing:
         here = self.training_time(plan)
         if here is not None:
             rows.append(Row("this machine", here.seconds, here.source, here.as_words().removeprefix(here.source)))
-        for board in boards.BOARDS:
-            seconds, source = boards.training_time(board, plan)
+        for board in boards():
+            seconds, source = training_time(board, plan)
             rows.append(Row(board.name, seconds, source, ""))
         return rows
 
@@ -79,15 +78,15 @@ class Timing:
         loop = asyncio.get_running_loop()
         self._take(await loop.run_in_executor(None, _read_kept))
         await self.is_calibrated()
-        await self._server.registry.ready()
+        await self._registry.ready()
         while True:
             before = dict(self._speeds)
             self._take(self._measured())
             if self._speeds != before:
-                self._server.refresh_figures()
+                self._session.refresh_figures()
                 # Only what is new here: the terminal may have kept newer ones of the rest.
                 learned = [speed for key, speed in self._speeds.items() if before.get(key) != speed]
-                if self._server.trusted:
+                if self._session.trusted:
                     await loop.run_in_executor(None, _keep, learned)
             self._dirty.clear()
             await self._dirty.wait()
@@ -99,7 +98,7 @@ class Timing:
 
     def _measured(self) -> list[Speed]:
         found = []
-        for run in self._server.registry.runs():
+        for run in self._registry.runs():
             identity, plan = run.identity, run.plan
             if (
                 identity is None
