@@ -152,12 +152,12 @@ def test_a_text_whose_check_fails_hides_no_run(tmp_path: Path, monkeypatch: pyte
         return really(parsed, folder)
 
     monkeypatch.setattr(documents, "check_document", check)
-    server = TricksterServer()
+    services = TricksterServer().services
     for name, text in (("a", "# cannot be checked\n"), ("b", "")):
         uri = (tmp_path / f"{name}.trickster.yaml").as_uri()
         item = types.TextDocumentItem(uri, types.LanguageKind.Yaml, 1, text + preset_text("pico"))
-        server.documents.opened(item)
-    assert server._output_folders() == {tmp_path / "runs"}
+        services.documents.opened(item)
+    assert services._output_folders() == {tmp_path / "runs"}
 
 
 def test_a_folder_is_one_folder_however_a_config_names_it(tmp_path: Path) -> None:
@@ -182,14 +182,14 @@ def test_a_folder_is_one_folder_however_a_config_names_it(tmp_path: Path) -> Non
 def test_runs_are_looked_for_in_the_persons_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
-    server = TricksterServer()
+    services = TricksterServer().services
     for name, folder in (("a", "~/runs"), ("b", '"~\\0/runs"'), ("c", "runs")):
         text = preset_text("pico").replace("output_dir: runs", f"output_dir: {folder}")
         if "output_dir" not in text:
             text += f"\noutput_config:\n  output_dir: {folder}\n"
         uri = (tmp_path / f"{name}.trickster.yaml").as_uri()
-        server.documents.opened(types.TextDocumentItem(uri, types.LanguageKind.Yaml, 1, text))
-    assert server._output_folders() >= {tmp_path / "home" / "runs", tmp_path / "runs"}
+        services.documents.opened(types.TextDocumentItem(uri, types.LanguageKind.Yaml, 1, text))
+    assert services._output_folders() >= {tmp_path / "home" / "runs", tmp_path / "runs"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
