@@ -29,15 +29,14 @@ from trickster_server.features.inlay_hints import inlay_hints
 from trickster_server.features.symbols import document_symbols
 from trickster_server.handlers.commands import command
 from trickster_server.handlers.requests import answers
+from trickster_server.handlers.runs import RunService
 from trickster_server.lsp import messages
 from trickster_server.lsp.dispatch import Dispatcher, make_converter
 from trickster_server.lsp.log import ClientLog
 from trickster_server.lsp.parent import watch_parent
 from trickster_server.lsp.stdio import Frame, FrameReader, FrameWriter, take_over_standard_streams
 from trickster_server.paths import path_of
-from trickster_server.runs.service import RunService
 from trickster_server.services import Services
-from trickster_server.timing.calibration import Calibrating
 from trickster_server.warm_up import warm_up
 
 _REGISTERING_SECONDS = 10.0
@@ -60,7 +59,6 @@ class TricksterServer(LanguageServer):
         )
         self.services = Services(self)
         self.runs = RunService(self.services)
-        self._calibrating = Calibrating(self.services)
         self._diagnostics = Diagnostics(self.services)
         self._wrong_options: list[str] = []
         self._ended: asyncio.Future[int] | None = None
@@ -180,7 +178,7 @@ class TricksterServer(LanguageServer):
         services.registry.start(services.folders(), services.options.following)
         services.spawn(services.timing.keep_current(), "learn speeds")
         if services.options.calibrate:
-            services.spawn(self._calibrating.run_once(), "calibrate")
+            services.spawn(self.services.calibrating.run_once(), "calibrate")
         services.spawn(warm_up(services, self.protocol), "warm up")
 
     def _folders_changed(self, _: types.DidChangeWorkspaceFoldersParams) -> None:
@@ -197,7 +195,7 @@ class TricksterServer(LanguageServer):
 
     def _look_anew(self) -> None:
         self.services.environment.forget()
-        self._calibrating.look_again()
+        self.services.calibrating.look_again()
         self.services.refresh_figures()
 
     def _progress_cancelled(self, params: types.WorkDoneProgressCancelParams) -> None:
@@ -210,7 +208,7 @@ class TricksterServer(LanguageServer):
         self._diagnostics.document_changed(document, at_once=True)
         if document.path is not None:
             self.services.spawn(self._locate(document), "look where a file is")
-        self._calibrating.look_again()
+        self.services.calibrating.look_again()
 
     async def _locate(self, document: Document) -> None:
         """Find out which file a text is behind all links, by which its runs are found. Asked once, in a thread."""

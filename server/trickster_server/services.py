@@ -16,6 +16,7 @@ from trickster_server.lsp.session import Session
 from trickster_server.private_folder import PrivateFolder
 from trickster_server.runs.interpreter import Interpreters
 from trickster_server.runs.registry import RunRegistry
+from trickster_server.timing.calibration import Calibrating
 from trickster_server.timing.speeds import Timing
 
 
@@ -29,6 +30,7 @@ class Services(Session):
         self.interpreters = Interpreters(self.folders)
         self.registry = RunRegistry(partial(self.notify, "trickster/event"), self._send_runs, self._output_folders)
         self.timing = Timing(self, self.registry)
+        self.calibrating = Calibrating(self, self.documents, self.registry, self.interpreters, self.timing)
         self.environment = Environment(self, self.documents, self.registry)
         self.private = PrivateFolder()
 

@@ -10,6 +10,7 @@ from trickster_engine.config.presets import preset_names, preset_plan, preset_te
 from trickster_engine.estimates import count_parameters, epochs, initial_loss, tokens_per_step
 from trickster_engine.system.files import path_meant
 from trickster_server.features.code_lenses import runs_of
+from trickster_server.handlers.runs import RunService
 from trickster_server.hints.corpus import training_tokens
 from trickster_server.lsp.dispatch import RequestError
 from trickster_server.lsp.messages import (
@@ -23,7 +24,6 @@ from trickster_server.lsp.messages import (
     PresetsResult,
 )
 from trickster_server.paths import path_of, uri_of, without_dots
-from trickster_server.runs.service import RunService
 from trickster_server.services import Services
 
 

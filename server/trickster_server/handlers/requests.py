@@ -7,9 +7,9 @@ from typing import Any
 
 from trickster_server.handlers.commands import Handler
 from trickster_server.handlers.configs import Configs
+from trickster_server.handlers.runs import RunService
 from trickster_server.lsp import messages
 from trickster_server.lsp.dispatch import RequestError
-from trickster_server.runs.service import RunService
 from trickster_server.services import Services
 
 

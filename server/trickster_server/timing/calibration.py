@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from trickster_server.documents import Documents
 from trickster_server.lsp.dispatch import RequestError
+from trickster_server.lsp.session import Session
 from trickster_server.runs.engine_process import run_engine
-from trickster_server.services import Services
+from trickster_server.runs.interpreter import Interpreters
+from trickster_server.runs.registry import RunRegistry
+from trickster_server.timing.speeds import Timing
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +26,19 @@ _LONG = 1e6
 class Calibrating:
     """Waits until somebody looks at a config, may run code and trains nothing; then calibrates, once."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(
+        self,
+        session: Session,
+        documents: Documents,
+        registry: RunRegistry,
+        interpreters: Interpreters,
+        timing: Timing,
+    ) -> None:
+        self._session = session
+        self._documents = documents
+        self._registry = registry
+        self._interpreters = interpreters
+        self._timing = timing
         self._changed = asyncio.Event()
 
     def look_again(self) -> None:
@@ -31,35 +46,33 @@ class Calibrating:
         self._changed.set()
 
     async def run_once(self) -> None:
-        """Calibrate as soon as it may be done. A failure is logged, and not tried again by this services."""
-        services = self._services
-        await services.registry.ready()
+        """Calibrate as soon as it may be done. A failure is logged, and not tried again by this server."""
+        await self._registry.ready()
         while True:
             self._changed.clear()
-            if services.trusted and services.documents.configs() and (python := await self._interpreter()):
+            if self._session.trusted and self._documents.configs() and (python := await self._interpreter()):
                 await asyncio.sleep(_SETTLING_SECONDS)
-                await services.registry.wait_for(lambda: not self._training(), _LONG)
-                if await services.timing.is_calibrated() or await self._calibrate(python):
+                await self._registry.wait_for(lambda: not self._training(), _LONG)
+                if await self._timing.is_calibrated() or await self._calibrate(python):
                     return
             else:
                 await self._changed.wait()
 
     def _training(self) -> bool:
-        return any(run.live for run in self._services.registry.runs())
+        return any(run.live for run in self._registry.runs())
 
     async def _interpreter(self) -> str | None:
         try:
-            return await self._services.interpreters.able_to_train(None)
+            return await self._interpreters.able_to_train(None)
         except RequestError as error:
             logger.debug("Nothing to calibrate with: %s", error)
             return None
 
     async def _calibrate(self, python: str) -> bool:
         """Whether it is done, for better or worse; no where training began meanwhile."""
-        services = self._services
         loop = asyncio.get_running_loop()
         work = loop.create_task(run_engine(python, _COMMAND, gently=True))
-        training = loop.create_task(services.registry.wait_for(self._training, _LONG))
+        training = loop.create_task(self._registry.wait_for(self._training, _LONG))
         try:
             await asyncio.wait((work, training), timeout=_LONGEST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -75,7 +88,7 @@ class Calibrating:
         elif (error := work.exception()) is not None:
             logger.warning("This machine was not calibrated: %s", error)
         else:
-            await services.timing.is_calibrated()
-            services.refresh_figures()
+            await self._timing.is_calibrated()
+            self._session.refresh_figures()
             logger.info("This machine was calibrated: from now on times are known for any config.")
         return True

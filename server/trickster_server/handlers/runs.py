@@ -79,7 +79,7 @@ class RunService:
     """Starts, stops and uses runs for one client."""
 
     def __init__(self, services: Services) -> None:
-        self._server = services
+        self._services = services
         self._workers: dict[str, GenerationWorker] = {}
         self._launching = asyncio.Lock()
         self._prepared: set[tuple[str, object]] = set()
@@ -92,16 +92,16 @@ class RunService:
 
     def interpreter_changed(self) -> None:
         """Workers of another interpreter are of no use any more."""
-        keep = self._server.interpreters.path(None)
+        keep = self._services.interpreters.path(None)
         for python in [python for python in self._workers if python != keep]:
-            self._server.spawn(self._workers.pop(python).close(), "end a worker")
+            self._services.spawn(self._workers.pop(python).close(), "end a worker")
 
     # ---- the list ---------------------------------------------------------------------------------------------------
 
     async def list_runs(self, _: ListRunsParams) -> ListRunsResult:
         """Every run, newest first."""
-        await self._server.registry.ready()
-        return ListRunsResult(self._server.registry.infos())
+        await self._services.registry.ready()
+        return ListRunsResult(self._services.registry.infos())
 
     async def run_events(self, params: RunEventsParams) -> RunEventsResult:
         """A run's events from a position on."""
@@ -121,7 +121,7 @@ class RunService:
         file = await asyncio.get_running_loop().run_in_executor(None, file_key, path)
         pressed = (file, text, str(sorted(params.overrides.items())), params.python)
         before = self._started.get(pressed)
-        run = self._server.registry.find(before.run_id) if before is not None else None
+        run = self._services.registry.find(before.run_id) if before is not None else None
         if before is not None and run is not None and run.beginning:
             return before
         self._started[pressed] = started = await self._once(pressed, lambda: self._start(params, path, text))
@@ -148,7 +148,7 @@ class RunService:
             raise RequestError(
                 ErrorCode.CONFIG_HAS_ERRORS, f"{path.name} has errors; the Problems list shows them. Mend them first."
             )
-        python = await self._server.interpreters.able_to_train(params.python)
+        python = await self._services.interpreters.able_to_train(params.python)
         overrides = [f"--set={name}={as_yaml(value)}" for name, value in params.overrides.items()]
         output_dir = plan.output.output_dir if plan is not None else "runs"
         async with self._launching:
@@ -164,7 +164,7 @@ class RunService:
     async def _resume(self, params: ResumeRunParams, run: FollowedRun) -> RunStarted:
         if run.live:
             raise RequestError(ErrorCode.RUN_IS_LIVE, f"{run.directory.path.name} is being trained already.")
-        python = await self._server.interpreters.able_to_train(params.python)
+        python = await self._services.interpreters.able_to_train(params.python)
         return await self._launch(python, ["resume", str(run.directory.path)], run.directory.path)
 
     async def _free_run_directory(self, output_dir: Path, name: str) -> Path:
@@ -190,7 +190,7 @@ class RunService:
             raise RequestError(
                 ErrorCode.NO_INTERPRETER, f"{python} does not start: {error}. Choose another."
             ) from error
-        self._server.spawn(self._collect(launched), "collect a trainer")
+        self._services.spawn(self._collect(launched), "collect a trainer")
         logger.info("Training %s as process %d with %s", directory, launched.pid, python)
         # Answered when training is about to begin, so that what prevents it is said in the answer. A text that takes
         # long to prepare is not waited for; the run is in the list from its first sign of life.
@@ -200,13 +200,13 @@ class RunService:
             if code is not None and code != 0:
                 raise self._failed(launched)
             if not shown and await loop.run_in_executor(None, _has_begun, directory, launched.pid):
-                await self._server.registry.add(directory, started_here=True)
+                await self._services.registry.add(directory, started_here=True)
                 shown = True
             if code == 0 or (shown and RunDirectory(directory).identity_if_readable() is not None):
                 break
             await asyncio.sleep(_POLL)
         launched.answered = True
-        run = await self._server.registry.add(directory, started_here=True)
+        run = await self._services.registry.add(directory, started_here=True)
         return RunStarted(run.run_id, str(directory), launched.pid)
 
     def _failed(self, launched: Launched) -> RequestError:
@@ -223,8 +223,8 @@ class RunService:
             if launched.answered and not directory.exists():
                 # It never came to train, so the engine has removed it, and with it the events that say why.
                 words = f"{directory.name} could not begin. {self._failed(launched).message}"
-                self._server.show_message(types.MessageType.Error, words)
-        self._server.registry.look_now()
+                self._services.show_message(types.MessageType.Error, words)
+        self._services.registry.look_now()
         await asyncio.sleep(1.0)  # the answer to the request may still want its last words
         launched.close()
 
@@ -234,19 +234,19 @@ class RunService:
         if not run.live:
             return StopRunResult(run.state)
         try:
-            await self._server.registry.in_thread(run.directory.request_stop)
+            await self._services.registry.in_thread(run.directory.request_stop)
         except OSError as error:
             raise RequestError(ErrorCode.ENGINE_FAILED, f"Cannot ask {run.directory.path} to stop: {error}") from error
-        self._server.registry.stop_asked(run)
+        self._services.registry.stop_asked(run)
         if params.wait:
-            await self._server.registry.wait_for(lambda: not run.live, _STOP_SECONDS)
+            await self._services.registry.wait_for(lambda: not run.live, _STOP_SECONDS)
         return StopRunResult("stopping" if run.live else run.state)
 
     async def delete_run(self, params: DeleteRunParams) -> DeleteRunResult:
         """Remove what belongs to a run, or say what that is."""
         run = await self._run(params.run_id)
         directory = run.directory
-        others = [other.directory for other in self._server.registry.runs() if other is not run]
+        others = [other.directory for other in self._services.registry.runs() if other is not run]
 
         def work() -> Belongings:
             if directory.is_live():
@@ -263,7 +263,7 @@ class RunService:
         except OSError as error:
             raise RequestError(ErrorCode.ENGINE_FAILED, f"Cannot delete {directory.path}: {error}") from error
         if not params.dry_run:
-            self._server.registry.forget(run.run_id)
+            self._services.registry.forget(run.run_id)
         return DeleteRunResult(str(directory.path), found.removed(), found.kept())
 
     # ---- models -----------------------------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ class RunService:
         def on_part(part: dict[str, Any]) -> None:
             if params.partial_result_token is not None:
                 tokens = [_generated(token) for token in part["tokens"]]
-                self._server.send_partial(params.partial_result_token, GeneratePart(part["text"], tokens))
+                self._services.send_partial(params.partial_result_token, GeneratePart(part["text"], tokens))
 
         request = {
             "path": path,
@@ -284,7 +284,7 @@ class RunService:
             "options": _given(params.sampling),
             "probabilities": max(params.probabilities, 0),
         }
-        answer = await self._server.progress_bars.show(
+        answer = await self._services.progress_bars.show(
             "Generating",
             params.work_done_token,
             lambda report: worker.ask("generate", request, on_part),
@@ -317,7 +317,7 @@ class RunService:
             name = run.directory.path.name
             raise RequestError(ErrorCode.NO_CHECKPOINT, f"{name} has saved no checkpoint yet that could be looked at.")
         page = run.directory.path / REPORT_FILE
-        in_thread = self._server.registry.in_thread
+        in_thread = self._services.registry.in_thread
         cache = known_cache_directory()
         if cache is not None and await in_thread(lambda: is_fresh(run.directory, cache)):
             return ReportResult(str(page))
@@ -347,8 +347,8 @@ class RunService:
         key = await asyncio.get_running_loop().run_in_executor(None, file_key, path)
         plan = check(await self._config_text(path), None).plan
         self._prepared.add((key, plan.data if plan is not None else None))
-        self._server.environment.forget()
-        self._server.refresh_figures()
+        self._services.environment.forget()
+        self._services.refresh_figures()
         return result
 
     def is_prepared(self, file: str, plan: Plan) -> bool | None:
@@ -358,14 +358,14 @@ class RunService:
         """
         if (file, plan.data) in self._prepared:
             return True
-        for run in self._server.registry.runs():
+        for run in self._services.registry.runs():
             if run.config_file == file and run.plan and run.plan.data == plan.data:
                 return True
         return None
 
     async def doctor(self, params: DoctorParams) -> DoctorResult:
         """What the training interpreter has."""
-        python = self._server.interpreters.path(params.python)
+        python = self._services.interpreters.path(params.python)
         answer = await self._both(
             "Checking this machine", ["doctor"], params.python, params.work_done_token, needs_torch=False
         )
@@ -386,17 +386,17 @@ class RunService:
         self, title: str, arguments: list[str], python: str | None, token: int | str | None, *, needs_torch: bool = True
     ) -> Answer:
         """Run a command for its JSON, in a process of its own, with progress and a cancel."""
-        interpreters = self._server.interpreters
+        interpreters = self._services.interpreters
         interpreter = await interpreters.able_to_train(python) if needs_torch else interpreters.path(python)
 
         async def work(say: Callable[[str, int | None], None]) -> Answer:
             return await run_engine(interpreter, [*arguments, "--json"], on_line=lambda line: say(line, None))
 
-        return await self._server.progress_bars.show(title, token, work)
+        return await self._services.progress_bars.show(title, token, work)
 
     async def _run(self, run_id: str) -> FollowedRun:
-        await self._server.registry.ready()
-        found = self._server.registry.named(run_id)
+        await self._services.registry.ready()
+        found = self._services.registry.named(run_id)
         if len(found) > 1:
             paths = ", ".join(sorted(run.run_id for run in found))
             raise RequestError(
@@ -409,7 +409,7 @@ class RunService:
         return found[0]
 
     def _known_runs(self) -> str:
-        names = sorted({run.directory.path.name for run in self._server.registry.runs()})
+        names = sorted({run.directory.path.name for run in self._services.registry.runs()})
         if not names:
             return " It has none."
         return f" It has {', '.join(names[:_NAMED])}{' and others' if len(names) > _NAMED else ''}."
@@ -419,7 +419,7 @@ class RunService:
         path = path_of(uri)
         if path is None and "://" not in uri and uri.strip() and "\0" not in uri:
             named = Path(uri).expanduser() if uri.startswith("~") else Path(uri)
-            places = [named] if named.is_absolute() else [folder / named for folder in self._server.folders()]
+            places = [named] if named.is_absolute() else [folder / named for folder in self._services.folders()]
             there = await asyncio.get_running_loop().run_in_executor(
                 None, lambda: [one for one in places if one.is_file()]
             )
@@ -445,7 +445,7 @@ class RunService:
         return str((await self._run(run_id)).directory.path)
 
     async def _worker(self, python: str | None) -> GenerationWorker:
-        path = await self._server.interpreters.able_to_train(python)
+        path = await self._services.interpreters.able_to_train(python)
         if path not in self._workers:
             self._workers[path] = GenerationWorker(path)
         return self._workers[path]
