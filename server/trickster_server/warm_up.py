@@ -56,7 +56,7 @@ async def warm_up(services: Services, dispatcher: Dispatcher) -> None:
     for answer in (
         lambda: [to_diagnostic(problem, document, services.client) for problem in document.checked.problems],
         lambda: completion(document, services, structured[types.TEXT_DOCUMENT_COMPLETION]),
-        lambda: quick_fixes(document, document.checked.problems, whole, services.client),
+        lambda: quick_fixes(document, (), whole, services.client),
         lambda: symbols(document),
         lambda: hover(document, services, structured[types.TEXT_DOCUMENT_HOVER]),
         lambda: code_lenses(document, services, structured[types.TEXT_DOCUMENT_CODE_LENS]),

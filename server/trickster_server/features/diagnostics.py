@@ -61,9 +61,12 @@ def _explanation(code: str) -> types.CodeDescription | None:
     return types.CodeDescription(href=f"{page}#{code}") if page is not None else None
 
 
-def known_problems(document: Document, services: Services) -> list[Problem]:
-    """Everything that can be said of a config now; what is not known yet is asked for, and shown when it comes."""
-    return [*document.checked.problems, *services.environment.problems(document)]
+def diagnostics(document: Document | None, services: Services) -> list[types.Diagnostic]:
+    """Everything that can be said of a text now; what is not known yet is asked for, and shown when it comes."""
+    if document is None or not document.is_config:
+        return []
+    found = [*document.checked.problems, *services.environment.problems(document)]
+    return [to_diagnostic(problem, document, services.client) for problem in found]
 
 
 class Diagnostics:
@@ -71,19 +74,15 @@ class Diagnostics:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        services.when_figures_change.append(self.environment_changed)
+        services.when_figures_change.append(self._environment_changed)
         self._waiting: dict[str, asyncio.TimerHandle] = {}
         self._published: set[str] = set()
         self._answered: dict[str, list[types.Diagnostic]] = {}
         """What clients that cannot be asked to pull again were last told of each text."""
 
-    # ---- what happens -----------------------------------------------------------------------------------------------
-
     def document_changed(self, document: Document, at_once: bool) -> None:
         """A text was opened or changed."""
-        waiting = self._waiting.pop(document.uri, None)
-        if waiting is not None:
-            waiting.cancel()
+        self._stop_waiting(document.uri)
         if self._services.client.pulls:
             return
         if at_once:
@@ -94,43 +93,19 @@ class Diagnostics:
 
     def document_closed(self, uri: str) -> None:
         """A text is no longer shown, so neither are its problems."""
-        waiting = self._waiting.pop(uri, None)
-        if waiting is not None:
-            waiting.cancel()
+        self._stop_waiting(uri)
         self._answered.pop(uri, None)
         self._withdraw(uri)
 
-    def environment_changed(self) -> None:
-        """The machine may say something else now."""
-        if self._services.client.refreshes_diagnostics:
-            self._services.server.workspace_diagnostic_refresh(None)
-            return
-        if self._services.client.pulls:
-            for uri, told in self._answered.items():
-                self._push_news(uri, told)
-            return
-        for document in self._services.documents.configs():
-            if document.uri not in self._waiting:
-                self._publish_current(document.uri)
-
-    # ---- what is answered -------------------------------------------------------------------------------------------
-
-    def problems(self, document: Document) -> list[types.Diagnostic]:
-        """The same in the protocol's form; nothing where a text is no config."""
-        if not document.is_config:
-            return []
-        found = known_problems(document, self._services)
-        return [to_diagnostic(problem, document, self._services.client) for problem in found]
-
     async def pull(self, params: types.DocumentDiagnosticParams) -> types.DocumentDiagnosticReport:
         """Answer a client that asks by itself."""
-        uri = params.text_document.uri
-        document = self._services.documents.get(uri)
-        again = self._services.client.refreshes_diagnostics
+        uri, services = params.text_document.uri, self._services
+        document = services.documents.get(uri)
+        again = services.client.refreshes_diagnostics
         if document is not None and document.is_config and not again:
-            await self._services.environment.looked(document, LONGEST_WAIT)
-            document = self._services.documents.get(uri)
-        found = self.problems(document) if document is not None else []
+            await services.environment.looked(document, LONGEST_WAIT)
+            document = services.documents.get(uri)
+        found = diagnostics(document, services)
         if document is not None and not again:
             self._answered[uri] = found
             self._withdraw(uri)
@@ -140,39 +115,47 @@ class Diagnostics:
             return types.RelatedUnchangedDocumentDiagnosticReport(result_id=result_id)
         return types.RelatedFullDocumentDiagnosticReport(items=found, result_id=result_id)
 
+    def _stop_waiting(self, uri: str) -> None:
+        if (waiting := self._waiting.pop(uri, None)) is not None:
+            waiting.cancel()
+
+    def _environment_changed(self) -> None:
+        """The machine may say something else now."""
+        if self._services.client.refreshes_diagnostics:
+            self._services.server.workspace_diagnostic_refresh(None)
+        elif self._services.client.pulls:
+            for uri, told in self._answered.items():
+                self._push_news(uri, told)
+        else:
+            for document in self._services.documents.configs():
+                if document.uri not in self._waiting:
+                    self._publish_current(document.uri)
+
     def _push_news(self, uri: str, told: list[types.Diagnostic]) -> None:
         """Push what has come since a text's last pull, and nothing that the client shows already."""
         document = self._services.documents.get(uri)
         known = {(one.code, one.message) for one in told}
-        found = self.problems(document) if document is not None else []
-        news = [one for one in found if (one.code, one.message) not in known]
-        if not news:
+        news = [one for one in diagnostics(document, self._services) if (one.code, one.message) not in known]
+        if document is not None and news:
+            self._send(uri, news, document.version)
+        else:
             self._withdraw(uri)
-            return
-        self._published.add(uri)
-        self._send(uri, news, document)
-
-    def _withdraw(self, uri: str) -> None:
-        if uri in self._published:
-            self._published.discard(uri)
-            self._send(uri, [], None)
-
-    def _send(self, uri: str, found: list[types.Diagnostic], document: Document | None) -> None:
-        version = document.version if document is not None and self._services.client.diagnostic_versions else None
-        self._services.server.text_document_publish_diagnostics(
-            types.PublishDiagnosticsParams(uri=uri, diagnostics=found, version=version)
-        )
 
     def _publish_current(self, uri: str) -> None:
         self._waiting.pop(uri, None)
         document = self._services.documents.get(uri)
-        if document is None:
-            return
-        found = self.problems(document)
-        if not found and uri not in self._published and not document.is_config:
-            return  # not ours, and never was
-        if document.is_config:
-            self._published.add(uri)
-        else:
+        if document is not None and document.is_config:
+            self._send(uri, diagnostics(document, self._services), document.version)
+        elif document is not None:
+            self._withdraw(uri, document.version)
+
+    def _withdraw(self, uri: str, version: int | None = None) -> None:
+        if uri in self._published:
+            self._send(uri, [], version)
             self._published.discard(uri)
-        self._send(uri, found, document)
+
+    def _send(self, uri: str, found: list[types.Diagnostic], version: int | None) -> None:
+        self._published.add(uri)
+        told = version if self._services.client.diagnostic_versions else None
+        params = types.PublishDiagnosticsParams(uri=uri, diagnostics=found, version=told)
+        self._services.server.text_document_publish_diagnostics(params)

@@ -59,8 +59,8 @@ def frames(stream: BinaryIO) -> Iterator[Frame]:
             if not _skip(stream, length):
                 return
             continue
-        body = _read_exactly(stream, length)
-        if body is None:
+        body = stream.read(length)
+        if len(body) < length:
             return
         yield _decode(body)
 
@@ -90,17 +90,6 @@ def _read_headers(stream: BinaryIO) -> int | None:
         if name.strip().lower() == b"content-length":
             digits = value.strip()
             length = int(digits) if digits.isdigit() and len(digits) < 19 else -1
-
-
-def _read_exactly(stream: BinaryIO, length: int) -> bytes | None:
-    parts: list[bytes] = []
-    while length > 0:
-        part = stream.read(length)
-        if not part:
-            return None
-        parts.append(part)
-        length -= len(part)
-    return b"".join(parts)
 
 
 def _skip(stream: BinaryIO, length: int) -> bool:
