@@ -1,4 +1,4 @@
-// Written by `make generate` from server/trickster_server/lsp/messages.py and trickster_engine/runs/event_types.py.
+// Written by `make generate` from server/trickster_server/lsp/messages/ and trickster_engine/runs/event_types.py.
 // Do not edit: change the Python and run it again. A test fails when this file is stale.
 
 /** What a run says of itself in a `status` event. */

@@ -30,9 +30,9 @@ from trickster_server.features.symbols import document_symbols
 from trickster_server.handlers.commands import command
 from trickster_server.handlers.requests import answers
 from trickster_server.handlers.runs import RunService
-from trickster_server.lsp import messages
 from trickster_server.lsp.dispatch import Dispatcher, make_converter
 from trickster_server.lsp.log import ClientLog
+from trickster_server.lsp.messages.notifications import InterpreterChangedParams, TrustGrantedParams
 from trickster_server.lsp.parent import watch_parent
 from trickster_server.lsp.stdio import Frame, FrameReader, FrameWriter, take_over_standard_streams
 from trickster_server.paths import path_of
@@ -184,11 +184,11 @@ class TricksterServer(LanguageServer):
     def _folders_changed(self, _: types.DidChangeWorkspaceFoldersParams) -> None:
         self.services.registry.set_workspace(self.services.folders())
 
-    def _trust_granted(self, _: messages.TrustGrantedParams) -> None:
+    def _trust_granted(self, _: TrustGrantedParams) -> None:
         self.services.trusted = True
         self._look_anew()
 
-    def _interpreter_changed(self, params: messages.InterpreterChangedParams) -> None:
+    def _interpreter_changed(self, params: InterpreterChangedParams) -> None:
         self.services.interpreters.chosen = params.python
         self.runs.interpreter_changed()
         self._look_anew()

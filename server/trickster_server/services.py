@@ -10,7 +10,7 @@ from pygls.lsp.server import LanguageServer
 from trickster_engine.system.files import path_meant
 from trickster_server.documents import Documents
 from trickster_server.hints.environment import Environment
-from trickster_server.lsp.messages import RunsChangedParams
+from trickster_server.lsp.messages.notifications import RunsChangedParams
 from trickster_server.lsp.progress import ProgressTokens
 from trickster_server.lsp.session import Session
 from trickster_server.private_folder import PrivateFolder

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from lsprotocol import types
 from trickster_server import documents
-from trickster_server.lsp.messages import EventParams, RunInfo, RunsChangedParams
+from trickster_server.lsp.messages.notifications import EventParams, RunsChangedParams
+from trickster_server.lsp.messages.runs import RunInfo
 from trickster_server.runs.followed import FollowedRun
 from trickster_server.runs.registry import RunRegistry
 from trickster_server.server import TricksterServer

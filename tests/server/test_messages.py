@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from trickster_server.handlers.commands import params_of
 from trickster_server.lsp import messages
+from trickster_server.lsp.messages.fields import item
+from trickster_server.lsp.messages.notifications import EventParams
+from trickster_server.lsp.messages.runs import ListRunsParams, RunStarted, StartRunParams
 from trickster_server.lsp.wire import WireError, from_wire, to_wire
 
 from tools import protocol_types
@@ -24,7 +27,7 @@ def test_a_changed_message_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     class ListRunsParams:
         """Changed."""
 
-        more: int = messages.item("A new field.", 1)
+        more: int = item("A new field.", 1)
 
     requests = tuple(
         one._replace(params=ListRunsParams) if one.method == "trickster/listRuns" else one for one in messages.REQUESTS
@@ -46,14 +49,14 @@ def test_every_message_is_answered_by_someone() -> None:
 
 
 def test_names_on_the_wire_are_camel_case() -> None:
-    run = messages.RunStarted(run_id="/r", run_directory="/r", pid=1)
+    run = RunStarted(run_id="/r", run_directory="/r", pid=1)
     assert to_wire(run) == {"runId": "/r", "runDirectory": "/r", "pid": 1}
-    assert from_wire(messages.RunStarted, to_wire(run)) == run
+    assert from_wire(RunStarted, to_wire(run)) == run
 
 
 def test_events_are_sent_as_they_stand_in_the_file() -> None:
     event = {"t": 1.5, "kind": "step", "tokens_per_s": 10, "future_field": {"x": [1]}}
-    assert to_wire(messages.EventParams("/r", 0, 9, [event]))["events"] == [event]
+    assert to_wire(EventParams("/r", 0, 9, [event]))["events"] == [event]
 
 
 @pytest.mark.parametrize("message", list(messages.message_types()), ids=lambda one: one.__name__)
@@ -93,17 +96,17 @@ def _example_of(hint: Any) -> Any:
 )
 def test_a_wrong_field_is_named(value: Any, words: str) -> None:
     with pytest.raises(WireError, match=words.replace(".", r"\.")):
-        from_wire(messages.StartRunParams, value)
+        from_wire(StartRunParams, value)
 
 
 def test_unknown_fields_are_passed_over() -> None:
-    assert from_wire(messages.ListRunsParams, {"new": 1}) == messages.ListRunsParams()
+    assert from_wire(ListRunsParams, {"new": 1}) == ListRunsParams()
 
 
 def test_a_command_takes_a_text_for_its_first_field() -> None:
     (train,) = [one for one in messages.REQUESTS if one.command == "trickster.server.train"]
-    assert params_of(train, ["file:///a.yaml"]) == messages.StartRunParams("file:///a.yaml")
-    assert params_of(train, [{"configUri": "file:///a.yaml"}]) == messages.StartRunParams("file:///a.yaml")
+    assert params_of(train, ["file:///a.yaml"]) == StartRunParams("file:///a.yaml")
+    assert params_of(train, [{"configUri": "file:///a.yaml"}]) == StartRunParams("file:///a.yaml")
     with pytest.raises(Exception, match="configUri is missing"):
         params_of(train, [])
 

@@ -1,4 +1,4 @@
-"""The requests of `messages.py` as commands, for editors that only know those.
+"""The requests of `lsp/messages` as commands, for editors that only know those.
 
 A command is a request with a voice: an editor that sends `workspace/executeCommand` shows no result, so whatever comes
 of it is said with `window/showMessage` or shown as a page. Such an editor often sends no argument either: then the only
@@ -23,6 +23,18 @@ from trickster_engine.system.units import short_count_text
 from trickster_server.features.code_lenses import runs_of
 from trickster_server.lsp import messages
 from trickster_server.lsp.dispatch import RequestError
+from trickster_server.lsp.messages.configs import CreateConfigResult, PresetInfo, PresetsResult
+from trickster_server.lsp.messages.errors import ErrorCode
+from trickster_server.lsp.messages.fields import wire_name
+from trickster_server.lsp.messages.models import (
+    CompareResult,
+    DoctorResult,
+    GenerateResult,
+    InspectResult,
+    PrepareResult,
+    ReportResult,
+)
+from trickster_server.lsp.messages.runs import DeleteRunResult, ListRunsResult, RunInfo, RunStarted, StopRunResult
 from trickster_server.lsp.wire import WireError, from_wire
 from trickster_server.paths import path_of, uri_of
 from trickster_server.runs.followed import FollowedRun
@@ -80,7 +92,7 @@ def _given(request: messages.Request, arguments: list[Any]) -> Any:
     given = arguments[0] if arguments else None
     if isinstance(given, str):
         parts = dataclasses.fields(request.params)
-        return {messages.wire_name(parts[0].name): given} if parts else {}
+        return {wire_name(parts[0].name): given} if parts else {}
     return {} if given is None else given
 
 
@@ -123,7 +135,7 @@ def _run_meant(services: Services, method: str) -> str:
     fitting = sorted(filter(fits, runs), key=lambda run: run.created, reverse=True)
     if not fitting:
         where = f"of {configs[0].path.name} " if len(configs) == 1 and configs[0].path is not None else ""
-        raise RequestError(messages.ErrorCode.UNKNOWN_RUN, f"No run {where}{words}.")
+        raise RequestError(ErrorCode.UNKNOWN_RUN, f"No run {where}{words}.")
     if method == "trickster/stopRun" and len(fitting) > 1:
         names = ", ".join(sorted(run.directory.path.name for run in fitting))
         raise JsonRpcInvalidParams(f"Several runs are training: {names}. Name the one that is meant.")
@@ -145,33 +157,31 @@ async def _with_sign_of_life(services: Services, method: str, work: Callable[[],
 
 async def _tell(services: Services, method: str, result: Any) -> None:
     """Say what has come of a command."""
-    if isinstance(result, messages.RunStarted):
+    if isinstance(result, RunStarted):
         name = Path(result.run_directory).name
         services.say(f"Training {name} as process {result.pid}. It goes on without the editor.")
-    elif isinstance(result, messages.StopRunResult):
+    elif isinstance(result, StopRunResult):
         services.say("It saves and stops." if result.state == "stopping" else f"The run is {result.state}.")
-    elif isinstance(result, messages.DeleteRunResult):
+    elif isinstance(result, DeleteRunResult):
         words = f"Deleted: {', '.join(result.removed) or 'nothing'}."
         if result.kept:
             words += f" Not deleted, because nothing says that it is the run's: {', '.join(result.kept)}."
         services.say(words)
-    elif isinstance(result, messages.GenerateResult):
+    elif isinstance(result, GenerateResult):
         await _show_text(services, "generated", printable(result.prompt + result.text))
-    elif isinstance(result, messages.CreateConfigResult):
+    elif isinstance(result, CreateConfigResult):
         await _show(services, result.uri)
-    elif isinstance(result, messages.ReportResult):
+    elif isinstance(result, ReportResult):
         await _show(services, uri_of(Path(result.path)), external=True)
-    elif isinstance(result, messages.ListRunsResult):
+    elif isinstance(result, ListRunsResult):
         await _show_text(services, "runs", _runs_text(result.runs))
-    elif isinstance(result, messages.PresetsResult):
+    elif isinstance(result, PresetsResult):
         await _show_text(services, "presets", _presets_text(result.presets))
-    elif isinstance(
-        result, (messages.CompareResult, messages.InspectResult, messages.PrepareResult, messages.DoctorResult)
-    ):
+    elif isinstance(result, (CompareResult, InspectResult, PrepareResult, DoctorResult)):
         await _show_page(services, method.removeprefix("trickster/"), result.report)
 
 
-def _runs_text(runs: list[messages.RunInfo]) -> str:
+def _runs_text(runs: list[RunInfo]) -> str:
     if not runs:
         return "There are no runs in this workspace."
     rows = ["| run | state | step | validation loss |", "|:--|:--|--:|--:|"]
@@ -182,7 +192,7 @@ def _runs_text(runs: list[messages.RunInfo]) -> str:
     return "\n".join(["# Runs", "", *rows])
 
 
-def _presets_text(presets: list[messages.PresetInfo]) -> str:
+def _presets_text(presets: list[PresetInfo]) -> str:
     rows = [f"- **{one.name}** ({short_count_text(one.parameters)} parameters): {one.description}" for one in presets]
     return "\n".join(["# Presets", "", *rows])
 

@@ -13,16 +13,16 @@ from trickster_server.features.code_lenses import runs_of
 from trickster_server.handlers.runs import RunService
 from trickster_server.hints.corpus import training_tokens
 from trickster_server.lsp.dispatch import RequestError
-from trickster_server.lsp.messages import (
+from trickster_server.lsp.messages.configs import (
     CreateConfigParams,
     CreateConfigResult,
     DescribeConfigParams,
     DescribeConfigResult,
-    ErrorCode,
     PresetInfo,
     PresetsParams,
     PresetsResult,
 )
+from trickster_server.lsp.messages.errors import ErrorCode
 from trickster_server.paths import path_of, uri_of, without_dots
 from trickster_server.services import Services
 

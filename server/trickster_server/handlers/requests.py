@@ -1,4 +1,4 @@
-"""Every request of `messages`: who answers it, and the one door that asks for trust."""
+"""Every request of `lsp/messages`: who answers it, and the one door that asks for trust."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from trickster_server.handlers.configs import Configs
 from trickster_server.handlers.runs import RunService
 from trickster_server.lsp import messages
 from trickster_server.lsp.dispatch import RequestError
+from trickster_server.lsp.messages.errors import ErrorCode
 from trickster_server.services import Services
 
 
@@ -45,7 +46,7 @@ def _with_trust(services: Services, handler: Handler) -> Handler:
     async def answer(params: Any) -> Any:
         if not services.trusted:
             raise RequestError(
-                messages.ErrorCode.NOT_TRUSTED,
+                ErrorCode.NOT_TRUSTED,
                 "This folder is not trusted, so nothing is started, written or removed. Trust it first.",
                 {"errorCode": "not-trusted"},
             )

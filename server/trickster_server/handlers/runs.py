@@ -1,4 +1,4 @@
-"""What can be done with runs and models: the work behind the requests of `messages.py`."""
+"""What can be done with runs and models: the work behind the requests of `lsp/messages`."""
 
 from __future__ import annotations
 
@@ -22,37 +22,39 @@ from trickster_engine.runs import REPORT_FILE, RunDirectory, config_name, create
 from trickster_engine.system.files import path_meant
 from trickster_server.documents import read_config
 from trickster_server.lsp.dispatch import RequestError
-from trickster_server.lsp.messages import (
+from trickster_server.lsp.messages.errors import ErrorCode
+from trickster_server.lsp.messages.models import (
     CompareParams,
     CompareResult,
-    DeleteRunParams,
-    DeleteRunResult,
     DoctorParams,
     DoctorResult,
-    ErrorCode,
     GeneratedToken,
     GenerateParams,
     GeneratePart,
     GenerateResult,
     InspectParams,
     InspectResult,
-    ListRunsParams,
-    ListRunsResult,
     NextTokensParams,
     NextTokensResult,
     PrepareParams,
     PrepareResult,
     ReportParams,
     ReportResult,
+    SamplingOptions,
+    TokenProbability,
+)
+from trickster_server.lsp.messages.runs import (
+    DeleteRunParams,
+    DeleteRunResult,
+    ListRunsParams,
+    ListRunsResult,
     ResumeRunParams,
     RunEventsParams,
     RunEventsResult,
     RunStarted,
-    SamplingOptions,
     StartRunParams,
     StopRunParams,
     StopRunResult,
-    TokenProbability,
 )
 from trickster_server.paths import file_key, path_of, without_dots
 from trickster_server.runs.deleting import Belongings, belongings, remove

@@ -8,7 +8,7 @@ from typing import Any
 from lsprotocol import types
 from pygls.capabilities import get_capability
 
-from trickster_server.lsp.messages import InitializationOptions
+from trickster_server.lsp.messages.options import InitializationOptions
 from trickster_server.lsp.plain_text import plain_text
 
 EXPERIMENTAL = "trickster"

@@ -7,8 +7,8 @@ more of one:
 
 - A cancel that comes while its request still waits in line is honoured before any work is done; one that comes too late
   is no cause for a warning. Cancelling a command cancels what the command does.
-- Messages of `messages` are read and written as its dataclasses; a wrong field is answered with "invalid params" and
-  the field's name. Only a whole message is turned into an object, never a part that happens to have a key "jsonrpc".
+- Messages of `lsp/messages` are read and written as its dataclasses; a wrong field is answered with "invalid params"
+  and the field's name. Only a whole message becomes an object, never a part that happens to have a key "jsonrpc".
 - A finished notification leaves nothing behind.
 - An error never pops up in the person's face: it is answered, logged, and that is all.
 """
@@ -40,6 +40,7 @@ from pygls.protocol import LanguageServerProtocol
 
 from trickster_server.lsp import messages
 from trickster_server.lsp.client import both_spellings
+from trickster_server.lsp.messages.errors import ErrorCode
 from trickster_server.lsp.stdio import Frame
 from trickster_server.lsp.wire import WireError, from_wire, to_wire
 
@@ -57,12 +58,12 @@ def make_converter() -> cattrs.Converter:
 
 
 class RequestError(JsonRpcException):
-    """A request that cannot be answered, with one of the codes of `messages.ErrorCode` and a sentence for people."""
+    """A request that cannot be answered, with one of the codes of `ErrorCode` and a sentence for people."""
 
     CODE = -32803  # RequestFailed
     MESSAGE = "The request failed."
 
-    def __init__(self, code: messages.ErrorCode, message: str, data: Any = None) -> None:
+    def __init__(self, code: ErrorCode, message: str, data: Any = None) -> None:
         super().__init__(message=message, code=int(code), data=data)
 
 

@@ -12,7 +12,7 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from trickster_server.lsp.client import Client
-from trickster_server.lsp.messages import InitializationOptions
+from trickster_server.lsp.messages.options import InitializationOptions
 from trickster_server.lsp.wire import options_from_wire
 from trickster_server.paths import path_of
 

@@ -1,4 +1,4 @@
-"""JSON values to the dataclasses of `messages.py` and back, strictly, with errors that name the field."""
+"""JSON values to the dataclasses of `lsp/messages` and back, strictly, with errors that name the field."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typing
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
-from trickster_server.lsp.messages import wire_name
+from trickster_server.lsp.messages.fields import wire_name
 
 Message = TypeVar("Message")
 

@@ -27,7 +27,7 @@ from trickster_engine.runs.skim import skim
 from trickster_engine.runs.state import Standing
 from trickster_engine.system.files import read_bytes
 from trickster_engine.system.processes import is_running
-from trickster_server.lsp.messages import CheckpointInfo, RunInfo
+from trickster_server.lsp.messages.runs import CheckpointInfo, RunInfo
 from trickster_server.paths import file_key
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from pathlib import Path
 import trickster_engine
 from trickster_engine.system.programs import absolute_folders, find_program, safe_environment
 from trickster_server.lsp.dispatch import RequestError
-from trickster_server.lsp.messages import ErrorCode
+from trickster_server.lsp.messages.errors import ErrorCode
 
 ENGINE_FOLDER = Path(trickster_engine.__file__).resolve().parents[1]
 """The folder this server's engine was imported from: the same one trains, whatever the interpreter has installed."""

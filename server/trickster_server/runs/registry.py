@@ -21,7 +21,8 @@ from pathlib import Path
 
 from trickster_engine.runs import EVENTS_FILE, RunDirectory, is_run_directory, read_piece
 from trickster_engine.runs.events import left_out_words
-from trickster_server.lsp.messages import EventParams, RunInfo, RunsChangedParams
+from trickster_server.lsp.messages.notifications import EventParams, RunsChangedParams
+from trickster_server.lsp.messages.runs import RunInfo
 from trickster_server.paths import path_of, without_dots
 from trickster_server.runs.followed import READ_AT_ONCE, TAIL, FollowedRun, Planned, Reading
 

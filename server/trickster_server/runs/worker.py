@@ -12,7 +12,7 @@ from typing import Any
 
 from trickster_engine.system.programs import python_command
 from trickster_server.lsp.dispatch import RequestError
-from trickster_server.lsp.messages import ErrorCode
+from trickster_server.lsp.messages.errors import ErrorCode
 from trickster_server.runs.engine_process import end
 from trickster_server.runs.interpreter import ENGINE_FOLDER, engine_environment
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from trickster_engine.config.plan import ModelConfig, Plan, TrainingConfig
 from trickster_engine.estimates import Machine, count_compute, find_machine, tokens_per_step
-from trickster_server.lsp.messages import EstimateSource
+from trickster_server.lsp.messages.fields import EstimateSource
 
 MEASURED_ON = "p300c (one chip)"
 #: The 110 cores of a chip that a program gets there, at 1.35 TFLOPS.

@@ -21,7 +21,7 @@ from trickster_engine.estimates.speeds import (
     speed_of,
 )
 from trickster_engine.system.substitutes import is_substitute
-from trickster_server.lsp.messages import EstimateSource
+from trickster_server.lsp.messages.fields import EstimateSource
 from trickster_server.lsp.session import Session
 from trickster_server.runs.registry import RunRegistry
 from trickster_server.timing.boards import boards, training_time

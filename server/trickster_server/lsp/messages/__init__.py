@@ -1,0 +1,159 @@
+"""Every message between client and server that the Language Server Protocol does not have, in one place.
+
+Standard requests are used wherever the protocol has the thing. What is left is here: requests and notifications named
+`trickster/...`, the options a client gives when it starts the server, and the commands of `workspace/executeCommand`.
+The page `docs/protocol.md` and the client's `extension/src/protocol.ts` are written from it by
+`python -m tools.protocol_types`, and a test fails when either of them is stale.
+
+In Python the fields have Python's names; on the wire they are camelCase (`run_id` is `runId`). The one exception is an
+event of a run: it is sent exactly as it stands in `events.jsonl`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from typing import Any, Literal, NamedTuple, get_args, get_type_hints
+
+from trickster_server.lsp.messages.configs import (
+    CreateConfigParams,
+    CreateConfigResult,
+    DescribeConfigParams,
+    DescribeConfigResult,
+    PresetsParams,
+    PresetsResult,
+)
+from trickster_server.lsp.messages.models import (
+    CompareParams,
+    CompareResult,
+    DoctorParams,
+    DoctorResult,
+    GenerateParams,
+    GeneratePart,
+    GenerateResult,
+    InspectParams,
+    InspectResult,
+    NextTokensParams,
+    NextTokensResult,
+    PrepareParams,
+    PrepareResult,
+    ReportParams,
+    ReportResult,
+)
+from trickster_server.lsp.messages.notifications import (
+    EventParams,
+    InterpreterChangedParams,
+    RunsChangedParams,
+    TrustGrantedParams,
+)
+from trickster_server.lsp.messages.options import InitializationOptions
+from trickster_server.lsp.messages.runs import (
+    DeleteRunParams,
+    DeleteRunResult,
+    ListRunsParams,
+    ListRunsResult,
+    ResumeRunParams,
+    RunEventsParams,
+    RunEventsResult,
+    RunStarted,
+    StartRunParams,
+    StopRunParams,
+    StopRunResult,
+)
+
+Does = Literal["only reads", "writes", "removes", "starts a process"]
+"""What a request does to the machine. In a folder that is not trusted all but those that only read are refused."""
+
+
+class Request(NamedTuple):
+    """A request of the client, and its answer."""
+
+    method: str
+    does: Does
+    params: type[Any]
+    result: type[Any]
+    command: str | None = None  # the same through workspace/executeCommand
+    partial: type[Any] | None = None
+
+
+class Notification(NamedTuple):
+    """A message without an answer."""
+
+    method: str
+    params: type[Any]
+    sender: Literal["client", "server"]
+
+
+REQUESTS: tuple[Request, ...] = (
+    Request("trickster/listRuns", "only reads", ListRunsParams, ListRunsResult, "trickster.server.listRuns"),
+    Request("trickster/startRun", "starts a process", StartRunParams, RunStarted, "trickster.server.train"),
+    Request("trickster/resumeRun", "starts a process", ResumeRunParams, RunStarted, "trickster.server.resume"),
+    Request("trickster/stopRun", "writes", StopRunParams, StopRunResult, "trickster.server.stop"),
+    Request("trickster/deleteRun", "removes", DeleteRunParams, DeleteRunResult, "trickster.server.delete"),
+    Request("trickster/runEvents", "only reads", RunEventsParams, RunEventsResult),
+    Request(
+        "trickster/generate",
+        "starts a process",
+        GenerateParams,
+        GenerateResult,
+        "trickster.server.generate",
+        partial=GeneratePart,
+    ),
+    Request("trickster/nextTokens", "starts a process", NextTokensParams, NextTokensResult),
+    Request("trickster/compare", "starts a process", CompareParams, CompareResult, "trickster.server.compare"),
+    Request("trickster/report", "starts a process", ReportParams, ReportResult, "trickster.server.report"),
+    Request("trickster/inspect", "starts a process", InspectParams, InspectResult, "trickster.server.inspect"),
+    Request("trickster/prepare", "starts a process", PrepareParams, PrepareResult, "trickster.server.prepare"),
+    Request("trickster/doctor", "starts a process", DoctorParams, DoctorResult, "trickster.server.doctor"),
+    Request("trickster/presets", "only reads", PresetsParams, PresetsResult, "trickster.server.presets"),
+    Request(
+        "trickster/createConfig", "writes", CreateConfigParams, CreateConfigResult, "trickster.server.createConfig"
+    ),
+    Request("trickster/describeConfig", "only reads", DescribeConfigParams, DescribeConfigResult),
+)
+
+NOTIFICATIONS: tuple[Notification, ...] = (
+    Notification("trickster/event", EventParams, "server"),
+    Notification("trickster/runsChanged", RunsChangedParams, "server"),
+    Notification("trickster/trustGranted", TrustGrantedParams, "client"),
+    Notification("trickster/interpreterChanged", InterpreterChangedParams, "client"),
+)
+
+PARAMS_BY_METHOD: dict[str, type[Any]] = {
+    **{request.method: request.params for request in REQUESTS},
+    **{notification.method: notification.params for notification in NOTIFICATIONS},
+}
+
+CLIENT_COMMANDS: dict[str, str] = {
+    "train": "trickster.train",
+    "resume": "trickster.resume",
+    "stop": "trickster.stop",
+    "generate": "trickster.generate",
+    "inspect": "trickster.inspect",
+    "prepare": "trickster.prepare",
+    "compare": "trickster.compare",
+}
+"""What code lenses call where the client has said `clientCommands`, with the arguments of the server's commands."""
+
+
+def message_types() -> Iterator[type[Any]]:
+    """Every class that is sent or received, each before the ones that hold it, without repetition."""
+    seen: set[type[Any]] = set()
+    roots: list[Any] = [InitializationOptions]
+    for request in REQUESTS:
+        roots += [request.params, request.partial, request.result]
+    roots += [notification.params for notification in NOTIFICATIONS]
+    for root in roots:
+        yield from _with_parts(root, seen)
+
+
+def _with_parts(kind: Any, seen: set[type[Any]]) -> Iterator[type[Any]]:
+    if is_dataclass(kind) and isinstance(kind, type):
+        if kind in seen:
+            return
+        seen.add(kind)
+        for hint in get_type_hints(kind).values():
+            yield from _with_parts(hint, seen)
+        yield kind
+    for argument in get_args(kind):
+        yield from _with_parts(argument, seen)
