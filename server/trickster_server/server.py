@@ -28,8 +28,8 @@ from trickster_server.features.hover import hover
 from trickster_server.features.inlay_hints import inlay_hints
 from trickster_server.features.symbols import document_symbols
 from trickster_server.handlers.commands import command
+from trickster_server.handlers.models import Models
 from trickster_server.handlers.requests import answers
-from trickster_server.handlers.runs import RunService
 from trickster_server.lsp.dispatch import Dispatcher, make_converter
 from trickster_server.lsp.log import ClientLog
 from trickster_server.lsp.messages.notifications import InterpreterChangedParams, TrustGrantedParams
@@ -58,7 +58,7 @@ class TricksterServer(LanguageServer):
             converter_factory=make_converter,
         )
         self.services = Services(self)
-        self.runs = RunService(self.services)
+        self._models = Models(self.services)
         self._diagnostics = Diagnostics(self.services)
         self._wrong_options: list[str] = []
         self._ended: asyncio.Future[int] | None = None
@@ -100,7 +100,7 @@ class TricksterServer(LanguageServer):
             ("trickster/interpreterChanged", self._interpreter_changed),
         ):
             self.feature(method)(partial(handler))
-        for request, answer in answers(self.services, self.runs):
+        for request, answer in answers(self.services, self._models):
             self.feature(request.method)(partial(answer))
             if request.command is not None:
                 self.command(request.command)(command(self.services, request, answer))
@@ -138,7 +138,7 @@ class TricksterServer(LanguageServer):
         code = await self._ended
         await self.services.end()
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.runs.close(), 3.0)
+            await asyncio.wait_for(self._models.close(), 3.0)
         await self.services.registry.close()
         self._log.remove()
         self.services.private.remove()
@@ -190,7 +190,7 @@ class TricksterServer(LanguageServer):
 
     def _interpreter_changed(self, params: InterpreterChangedParams) -> None:
         self.services.interpreters.chosen = params.python
-        self.runs.interpreter_changed()
+        self._models.interpreter_changed()
         self._look_anew()
 
     def _look_anew(self) -> None:

@@ -10,7 +10,7 @@ from trickster_engine.config.presets import preset_names, preset_plan, preset_te
 from trickster_engine.estimates import count_parameters, epochs, initial_loss, tokens_per_step
 from trickster_engine.system.files import path_meant
 from trickster_server.features.code_lenses import runs_of
-from trickster_server.handlers.runs import RunService
+from trickster_server.handlers.models import Models
 from trickster_server.hints.corpus import training_tokens
 from trickster_server.lsp.dispatch import RequestError
 from trickster_server.lsp.messages.configs import (
@@ -40,9 +40,9 @@ def describe_preset(text: str) -> str:
 class Configs:
     """Answers requests about configs."""
 
-    def __init__(self, services: Services, runs: RunService) -> None:
+    def __init__(self, services: Services, models: Models) -> None:
         self._services = services
-        self._runs = runs
+        self._models = models
 
     async def presets(self, _: PresetsParams) -> PresetsResult:
         """The configs that come with Trickster."""
@@ -113,7 +113,7 @@ class Configs:
             val_tokens=corpus.characters - text if text is not None and corpus and corpus.characters else None,
             corpus_present=corpus.present if corpus is not None else None,
             corpus=plan.data.corpus if plan.data.train_data is None else plan.data.train_data,
-            prepared=self._runs.is_prepared(document.file_key, plan) if document.file_key is not None else None,
+            prepared=self._models.is_prepared(document.file_key, plan) if document.file_key is not None else None,
             uniform_loss=initial_loss(plan.model),
             estimated_seconds=expected.seconds if expected else None,
             estimate_source=expected.source if expected else None,

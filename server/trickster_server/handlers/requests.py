@@ -7,16 +7,17 @@ from typing import Any
 
 from trickster_server.handlers.commands import Handler
 from trickster_server.handlers.configs import Configs
-from trickster_server.handlers.runs import RunService
+from trickster_server.handlers.models import Models
+from trickster_server.handlers.runs import Runs
 from trickster_server.lsp import messages
 from trickster_server.lsp.dispatch import RequestError
 from trickster_server.lsp.messages.errors import ErrorCode
 from trickster_server.services import Services
 
 
-def answers(services: Services, runs: RunService) -> Iterator[tuple[messages.Request, Handler]]:
+def answers(services: Services, models: Models) -> Iterator[tuple[messages.Request, Handler]]:
     """Each request with what answers it."""
-    configs = Configs(services, runs)
+    runs, configs = Runs(services), Configs(services, models)
     handlers: dict[str, Handler] = {
         "trickster/listRuns": runs.list_runs,
         "trickster/startRun": runs.start_run,
@@ -24,13 +25,13 @@ def answers(services: Services, runs: RunService) -> Iterator[tuple[messages.Req
         "trickster/stopRun": runs.stop_run,
         "trickster/deleteRun": runs.delete_run,
         "trickster/runEvents": runs.run_events,
-        "trickster/generate": runs.generate,
-        "trickster/nextTokens": runs.next_tokens,
-        "trickster/compare": runs.compare,
-        "trickster/report": runs.report,
-        "trickster/inspect": runs.inspect,
-        "trickster/prepare": runs.prepare,
-        "trickster/doctor": runs.doctor,
+        "trickster/generate": models.generate,
+        "trickster/nextTokens": models.next_tokens,
+        "trickster/compare": models.compare,
+        "trickster/report": models.report,
+        "trickster/inspect": models.inspect,
+        "trickster/prepare": models.prepare,
+        "trickster/doctor": models.doctor,
         "trickster/presets": configs.presets,
         "trickster/createConfig": configs.create_config,
         "trickster/describeConfig": configs.describe,
