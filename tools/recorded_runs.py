@@ -49,7 +49,7 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
     if identity is None or plan is None:
         raise SystemExit(f"{run.path} is not a run that has begun")
     past = history(run.events_path, saved_only=True)
-    if past.saved_step == 0:
+    if past.saved_step is None:
         raise SystemExit(f"{run.path} has no checkpoint yet")
     dataset = trained_text(run, plan, identity)
     options = SamplingOptions.from_config(plan.sampling)

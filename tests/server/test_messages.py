@@ -11,7 +11,7 @@ from trickster_server.handlers.commands import params_of
 from trickster_server.lsp import messages
 from trickster_server.lsp.messages.fields import item
 from trickster_server.lsp.messages.notifications import EventParams
-from trickster_server.lsp.messages.runs import ListRunsParams, RunStarted, StartRunParams
+from trickster_server.lsp.messages.runs import ListRunsParams, RunProgress, RunStarted, StartRunParams
 from trickster_server.lsp.wire import WireError, from_wire, to_wire
 
 from tools import protocol_types
@@ -56,7 +56,8 @@ def test_names_on_the_wire_are_camel_case() -> None:
 
 def test_events_are_sent_as_they_stand_in_the_file() -> None:
     event = {"t": 1.5, "kind": "step", "tokens_per_s": 10, "future_field": {"x": [1]}}
-    assert to_wire(EventParams("/r", 0, 9, [event]))["events"] == [event]
+    progress = RunProgress(next=9, state="training", live=True)
+    assert to_wire(EventParams("/r", 0, 9, [event], progress))["events"] == [event]
 
 
 @pytest.mark.parametrize("message", list(messages.message_types()), ids=lambda one: one.__name__)

@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import type { App } from '../app';
 import type { RunInfo } from '../protocol';
-import { hasCheckpoint } from '../runs/store';
+import { hasCheckpoint } from '../runs/measures';
 import { runFor } from './arguments';
 import { ensureTraining } from './environment';
 import { withServerProgress } from './progress';

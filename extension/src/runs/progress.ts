@@ -2,13 +2,11 @@ import * as vscode from 'vscode';
 import { errorText } from '../common/logger';
 import type { Server } from '../common/server';
 import * as text from '../common/text';
-import type { RunInfo, RunState } from '../protocol';
+import type { RunInfo } from '../protocol';
 import { isMeasured } from './measures';
 import { describe } from './statusBar';
 import type { RunStore } from './store';
 import { explanation } from '../lesson/troubleshooting';
-
-const ENDED: ReadonlySet<RunState> = new Set(['finished', 'stopped', 'failed', 'interrupted']);
 
 /** What was known of a run before it was started or resumed; a new one has no past. */
 export type Before = Pick<RunInfo, 'next' | 'valStep'> | undefined;
@@ -122,7 +120,7 @@ class RunWatch {
         this.tellMeasured();
       }
       this.progressed.fire(run);
-    } else if (this.begun && (run === undefined || ENDED.has(run.state))) {
+    } else if (this.begun) {
       this.subscriptions.forEach((subscription) => void subscription.dispose());
       this.tellEnded(run);
     }

@@ -3,7 +3,8 @@ import * as vscode from 'vscode';
 import * as text from '../common/text';
 import type { CheckpointInfo, RunInfo } from '../protocol';
 import { describe } from '../runs/statusBar';
-import { hasCheckpoint, isResumable, type RunStore } from '../runs/store';
+import { hasCheckpoint, isResumable } from '../runs/measures';
+import type { RunStore } from '../runs/store';
 import { clickCommand } from './click';
 
 export const RUNS_VIEW = 'trickster.runs';

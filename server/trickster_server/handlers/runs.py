@@ -13,7 +13,7 @@ from lsprotocol import types
 
 from trickster_engine.config.check import check
 from trickster_engine.config.yaml.scalars import as_yaml
-from trickster_engine.runs import RunDirectory, config_name, create_run, is_run_directory
+from trickster_engine.runs import RunDirectory, config_name, create_run, is_run_directory, read_piece
 from trickster_engine.system.files import path_meant
 from trickster_server.handlers.named import config_path, config_text, run_named
 from trickster_server.lsp.dispatch import RequestError
@@ -34,12 +34,15 @@ from trickster_server.lsp.messages.runs import (
 from trickster_server.paths import file_key, without_dots
 from trickster_server.runs.deleting import Belongings, belongings, remove
 from trickster_server.runs.engine_process import engine_failed
-from trickster_server.runs.followed import PAGE, FollowedRun, read_page
+from trickster_server.runs.followed import FollowedRun
 from trickster_server.runs.launch import Launched, launch
 from trickster_server.services import Services
 
 logger = logging.getLogger(__name__)
 
+_PAGE_BYTES = 4 << 20
+_PAGE = 5_000
+"""Events in one answer: few enough that putting them into JSON holds nobody up."""
 _LIVE_SECONDS = 60.0
 """How long a training process may take until it holds its run; importing torch from a cold disk takes a while."""
 _BEGIN_SECONDS = 8.0
@@ -65,11 +68,11 @@ class Runs:
     async def run_events(self, params: RunEventsParams) -> RunEventsResult:
         """A run's events from a position on."""
         run = await run_named(self._services, params.run_id)
-        limit = min(params.limit if params.limit is not None else PAGE, PAGE)
-        page = await asyncio.get_running_loop().run_in_executor(
-            None, read_page, run.directory.events_path, max(params.after, 0), max(limit, 0)
+        limit = min(params.limit if params.limit is not None else _PAGE, _PAGE)
+        piece = await asyncio.get_running_loop().run_in_executor(
+            None, read_piece, run.directory.events_path, max(params.after, 0), _PAGE_BYTES, max(limit, 0)
         )
-        return RunEventsResult(*page)
+        return RunEventsResult(list(map(dict, piece.events)), piece.after, piece.more)
 
     async def start_run(self, params: StartRunParams) -> RunStarted:
         """Train a config. Asked again before the first step, it is the same run: an impatient second press."""

@@ -29,7 +29,6 @@ from trickster_engine.runs import (
 )
 from trickster_engine.system.files import open_plain, path_meant, read_json
 from trickster_server.paths import file_key, without_dots
-from trickster_server.runs.followed import plan_of
 
 _LOG = "log.txt"
 #: In the order in which they go: while the last three are there, the rest can be asked for again.
@@ -235,7 +234,7 @@ def _is_a_log(path: Path) -> bool:
 def _named_elsewhere(run: RunDirectory) -> list[Path]:
     """The folders outside its directory that a run's files name, where they are there and are no links."""
     identity = run.identity_if_readable()
-    plan = plan_of(run) if identity is not None else None
+    plan = run.plan() if identity is not None else None
     if plan is None or identity is None:
         return []
     base = run.origin(identity).parent

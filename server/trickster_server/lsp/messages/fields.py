@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import MISSING, field
 from typing import Annotated, Any, Literal, NamedTuple
 
+from trickster_engine.runs.state import Standing
+
 
 class TypeScriptName(NamedTuple):
     """The name of the TypeScript type that stands for an annotated Python type."""
@@ -24,17 +26,7 @@ ConfigValue = Annotated[Any, TypeScriptName("ConfigValue")]
 ProgressToken = Annotated[int | str, TypeScriptName("string | number")]
 """A token of the protocol's own `$/progress`, chosen by the client."""
 
-RunState = Literal[
-    "starting",
-    "preparing",
-    "training",
-    "evaluating",
-    "stopping",
-    "stopped",
-    "finished",
-    "failed",
-    "interrupted",
-]
+RunState = Standing
 """Where a run stands. The first five are live; `interrupted` means that the process is gone and did not say goodbye."""
 
 EstimateSource = Literal["measured", "estimated"]

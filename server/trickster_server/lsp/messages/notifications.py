@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trickster_server.lsp.messages.fields import Event, item
-from trickster_server.lsp.messages.runs import RunInfo
+from trickster_server.lsp.messages.runs import RunInfo, RunProgress
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class EventParams:
     after: int = item("Offset in `events.jsonl` before the first of these events, in bytes.")
     next: int = item("Offset after the last of them.")
     events: list[Event] = item("The events, as they stand in the file.")
+    run: RunProgress = item("What the run has come to, possibly further than `next`.")
 
 
 @dataclass(frozen=True)

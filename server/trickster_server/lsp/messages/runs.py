@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from trickster_server.lsp.messages.fields import ConfigValue, Event, JsonValue, RunState, entries, item, items
 
@@ -21,7 +22,51 @@ class CheckpointInfo:
 
 
 @dataclass(frozen=True)
-class RunInfo:
+class Notice:
+    """A warning or an error of a run."""
+
+    kind: Literal["warning", "error"] = item("After an error the run ends.")
+    code: str = item("By which troubleshooting explains it.")
+    message: str = item("What happened.")
+    advice: str = item("What to do about it.")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training with a name."""
+
+    name: str = item("Such as `Warm-up`.")
+    meaning: str = item("What happens in it.")
+    begin: int = item("The step it begins at.")
+    end: int = item("The step it ends at.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunProgress:
+    """What the events of a run have come to: what changes while it trains."""
+
+    next: int = item("Offset in `events.jsonl` after the last event that this tells of, in bytes.")
+    state: RunState = item("Where it stands.")
+    live: bool = item("true: a process is training it now.")
+    step: int = item("Steps done.", 0)
+    train_loss: float | None = item("Last training loss, in nats a token.", None)
+    val_loss: float | None = item("Last loss on the held-out text, in nats a token.", None)
+    val_step: int | None = item("The step that it was measured at; at 0 nothing has been learned yet.", None)
+    best_val_loss: float | None = item("Lowest loss on the held-out text so far.", None)
+    tokens_per_second: float | None = item("Last measured speed.", None)
+    eta_seconds: float | None = item("Expected time to the end; only of a live run.", None)
+    seconds: float | None = item(
+        "Time of training and evaluating so far, without what lies between a stop and a resume; null: not known yet.",
+        None,
+    )
+    error: str | None = item("What went wrong, for a failed run.", None)
+    advice: str | None = item("What to do about it.", None)
+    error_code: str | None = item("The code of that message, by which troubleshooting explains it.", None)
+    notices: list[Notice] = items("The newest warnings, and the error that ended it, oldest first.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo(RunProgress):
     """What a list of runs shows of one run."""
 
     run_id: str = item("Names the run in every other message: the address of its directory. Show `name` instead.")
@@ -30,18 +75,9 @@ class RunInfo:
     config_path: str | None = item(
         "The config it was started from; the text trained is `config.yaml` in the directory."
     )
-    state: RunState = item("Where it stands.")
-    live: bool = item("true: a process is training it now.")
     created: float = item("When it began, in seconds since 1970.")
-    next: int = item("Offset in `events.jsonl` after the last event read, in bytes.")
-    step: int = item("Steps done.", 0)
     max_steps: int | None = item("Steps planned.", None)
-    train_loss: float | None = item("Last training loss, in nats a token.", None)
-    val_loss: float | None = item("Last loss on the held-out text, in nats a token.", None)
-    val_step: int | None = item("The step that it was measured at; at 0 nothing has been learned yet.", None)
-    best_val_loss: float | None = item("Lowest loss on the held-out text so far.", None)
-    tokens_per_second: float | None = item("Last measured speed.", None)
-    eta_seconds: float | None = item("Expected time to the end; only of a live run.", None)
+    phases: list[Phase] = items("The phases of training, by its plan; empty until that was read.")
     parameters: int | None = item("Weights in the model.", None)
     backend: str | None = item("`torch` or `ttml`.", None)
     device: str | None = item("The device it trains on.", None)
@@ -51,9 +87,6 @@ class RunInfo:
     )
     data: dict[str, JsonValue] = entries("What `run.json` says of the text: size, split, fingerprint.")
     pid: int | None = item("The training process; only of a live run.", None)
-    error: str | None = item("What went wrong, for a failed run.", None)
-    advice: str | None = item("What to do about it.", None)
-    error_code: str | None = item("The code of that message, by which troubleshooting explains it.", None)
     checkpoints: list[CheckpointInfo] = items("Complete checkpoints, oldest first.")
 
 
