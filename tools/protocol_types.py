@@ -147,19 +147,10 @@ def typescript() -> str:
         + "export type ConfigValue = string | number | boolean | null | ConfigValue[];\n"
     )
     blocks += [interface(message) for message in messages.message_types()]
-    blocks.append(_method_names())
     blocks.append(_requests())
     blocks.append(_notifications())
     blocks.append(_error_codes())
     return "\n".join(blocks)
-
-
-def _method_names() -> str:
-    lines = [_comment("The names of all messages."), "export const Method = {\n"]
-    methods = [request.method for request in messages.REQUESTS] + [one.method for one in messages.NOTIFICATIONS]
-    lines += [f"  {method.removeprefix('trickster/')}: '{method}',\n" for method in methods]
-    lines.append("} as const;\n")
-    return "".join(lines)
 
 
 def _requests() -> str:

@@ -653,30 +653,6 @@ export interface InterpreterChangedParams {
   python: string | null;
 }
 
-/** The names of all messages. */
-export const Method = {
-  listRuns: 'trickster/listRuns',
-  startRun: 'trickster/startRun',
-  resumeRun: 'trickster/resumeRun',
-  stopRun: 'trickster/stopRun',
-  deleteRun: 'trickster/deleteRun',
-  runEvents: 'trickster/runEvents',
-  generate: 'trickster/generate',
-  nextTokens: 'trickster/nextTokens',
-  compare: 'trickster/compare',
-  report: 'trickster/report',
-  inspect: 'trickster/inspect',
-  prepare: 'trickster/prepare',
-  doctor: 'trickster/doctor',
-  presets: 'trickster/presets',
-  createConfig: 'trickster/createConfig',
-  describeConfig: 'trickster/describeConfig',
-  event: 'trickster/event',
-  runsChanged: 'trickster/runsChanged',
-  trustGranted: 'trickster/trustGranted',
-  interpreterChanged: 'trickster/interpreterChanged',
-} as const;
-
 /** Requests of the client: what is asked and what is answered. */
 export interface Requests {
   'trickster/listRuns': { params: ListRunsParams; result: ListRunsResult };

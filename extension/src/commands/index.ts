@@ -1,11 +1,11 @@
 import * as vscode from 'vscode';
 import type { App } from '../app';
-import { engineCode, errorCode, errorText } from '../common/logger';
-import { ServerUnavailable } from '../common/server';
-import { withTrust } from '../common/trust';
+import { engineCode, errorCode, errorText } from '../ui/log';
+import { ServerUnavailable } from '../server/server';
+import { withTrust } from '../ui/trust';
 import { explanation, openTroubleshooting } from '../lesson/troubleshooting';
 import { ErrorCode } from '../protocol';
-import { explainNoPython, selectInterpreter, setUpEnvironment } from './environment';
+import { explainNoPython, selectInterpreter, setUpEnvironment } from './interpreter';
 import { tryExperiment } from './experiment';
 import { checkHardware, inspect, prepare, restartServer } from './inspection';
 import { openConfig, openLesson } from './lesson';
@@ -76,7 +76,7 @@ function titleOf(name: string): string {
 }
 
 /** Run an action; what goes wrong becomes one message with a way out. */
-export async function guard(app: App, action: () => unknown): Promise<void> {
+async function guard(app: App, action: () => unknown): Promise<void> {
   try {
     await action();
   } catch (error) {

@@ -4,7 +4,7 @@ import type { DeleteRunResult, RunInfo, RunStarted } from '../protocol';
 import { showRunProgress, type Before } from '../runs/progress';
 import { hasCheckpoint, isResumable } from '../runs/measures';
 import { configFor, runFor, targetOf } from './arguments';
-import { ensureTraining } from './environment';
+import { ensureTraining } from './interpreter';
 
 /** Configs and runs that are being started: an impatient second click starts no second trainer. */
 const starting = new Set<string>();

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import * as vscode from 'vscode';
-import { errorCode, errorText } from '../common/logger';
-import type { Interpreters } from '../common/python';
-import type { Server } from '../common/server';
-import * as text from '../common/text';
+import { errorCode, errorText } from '../ui/log';
+import type { Interpreters } from '../python/interpreters';
+import type { Server } from '../server/server';
+import * as text from '../ui/text';
 import type { LessonProgress } from '../lesson/progress';
 import { ErrorCode, type GeneratePart, type RunInfo } from '../protocol';
 import type { RunStore } from '../runs/store';
-import { besideColumn } from '../views/columns';
+import { besideColumn, panelIcon } from '../ui/panels';
 import type { Comparison, Focus, FromDashboard, GenerateRequest, ToDashboard } from './contract';
 
 const VIEW_TYPE = 'trickster.dashboard';
@@ -74,11 +74,7 @@ export class Dashboard implements vscode.Disposable {
     this.panel?.dispose();
     this.panel = panel;
     this.ready = false;
-    const media = vscode.Uri.joinPath(this.extensionUri, 'extension', 'media');
-    panel.iconPath = {
-      light: vscode.Uri.joinPath(media, 'dashboard-light.svg'),
-      dark: vscode.Uri.joinPath(media, 'dashboard-dark.svg'),
-    };
+    panel.iconPath = panelIcon(this.extensionUri);
     panel.webview.options = {
       enableScripts: true,
       localResourceRoots: [vscode.Uri.joinPath(this.extensionUri, 'dist')],

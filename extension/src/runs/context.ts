@@ -1,5 +1,5 @@
 import type * as vscode from 'vscode';
-import { setContext } from '../common/context';
+import { setContext } from '../ui/context';
 import { hasCheckpoint, isResumable } from './measures';
 import type { RunStore } from './store';
 

@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
-import { errorText } from '../common/logger';
-import type { Server } from '../common/server';
-import * as text from '../common/text';
+import { errorText } from '../ui/log';
+import type { Server } from '../server/server';
+import * as text from '../ui/text';
 import type { RunInfo } from '../protocol';
 import { isMeasured } from './measures';
 import { describe } from './statusBar';

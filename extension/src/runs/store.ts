@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
-import { errorText } from '../common/logger';
-import type { Server } from '../common/server';
+import { errorText } from '../ui/log';
+import type { Server } from '../server/server';
 import type { EventParams, RunEvent, RunInfo, RunProgress } from '../protocol';
 
 /** Nobody reads faster than this. */

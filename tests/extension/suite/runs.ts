@@ -4,7 +4,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { asOnPage } from '../../../extension/src/commands/experiment';
-import { Configs } from '../../../extension/src/common/configs';
+import { Configs } from '../../../extension/src/ui/configs';
 import { comparisonOf, trainFact } from '../../../extension/src/lesson/evidence';
 import type { RunInfo } from '../../../extension/src/protocol';
 import {

@@ -1,4 +1,4 @@
-import * as text from '../../common/text';
+import * as text from '../../ui/text';
 import {
   charactersPerToken,
   hasCheckpoint,

@@ -1,4 +1,4 @@
-import * as text from '../../common/text';
+import * as text from '../../ui/text';
 import { charactersPerToken, hasLongTokens, readsOtherTokens } from '../../runs/measures';
 import type { RunInfo } from '../../protocol';
 import { StepChart, curveColor, type Baseline, type Curve } from './charts';

@@ -1,4 +1,4 @@
-import * as text from '../../common/text';
+import * as text from '../../ui/text';
 import type { GeneratedToken, SamplingOptions, TokenProbability, RunInfo } from '../../protocol';
 import type { GenerateRequest, ToDashboard } from '../contract';
 import { fill, h, setText } from './dom';

@@ -1,4 +1,4 @@
-import * as text from '../../common/text';
+import * as text from '../../ui/text';
 import { hasLongTokens } from '../../runs/measures';
 import type { CompareResult, RunInfo } from '../../protocol';
 import type { Comparison } from '../contract';
