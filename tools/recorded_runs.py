@@ -17,7 +17,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trickster_engine.evaluation.report.blocks import BLOCKS, PICTURES, picture_name
+from tools.recorded_blocks import BLOCKS, PICTURES, picture_name
 from trickster_engine.evaluation.report.history import history
 from trickster_engine.runs import RunDirectory
 
@@ -216,7 +216,7 @@ def main() -> None:
     if options.command == "keep":
         _write(keep(RunDirectory(options.run), options.machine), options.out)
     elif options.command == "random":
-        from trickster_engine.evaluation.report.untrained import random_baselines
+        from tools.untrained import random_baselines
 
         _write(random_baselines(RANDOM_PRESETS), options.out)
     else:

@@ -370,7 +370,7 @@ def test_a_run_begins_until_its_first_step_and_again_when_it_is_resumed(tmp_path
 def test_of_many_runs_the_newest_are_listed_whole_at_once_and_the_others_soon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trickster_server.runs.registry.FIRST_SCREEN", 5)
+    monkeypatch.setattr("trickster_server.runs.reading.FIRST_SCREEN", 5)
     write_runs(tmp_path / "runs", 40, 400)
 
     async def story(watched: Watched) -> None:
@@ -396,7 +396,7 @@ def test_of_many_runs_the_newest_are_listed_whole_at_once_and_the_others_soon(
 
 
 def test_a_long_run_is_listed_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trickster_server.runs.registry.FIRST_LOOK", 0.0)
+    monkeypatch.setattr("trickster_server.runs.reading.FIRST_LOOK", 0.0)
     monkeypatch.setattr("trickster_server.runs.registry.QUIET_SLICE", 0.0)
     run = write_run(tmp_path / "runs" / "a-001", config_path=tmp_path / "a.yaml")
     write_events(run.events_path, 30_000)

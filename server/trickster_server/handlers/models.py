@@ -38,8 +38,8 @@ from trickster_server.lsp.messages.models import (
 )
 from trickster_server.paths import file_key, path_of
 from trickster_server.runs.engine_process import Answer, run_engine
-from trickster_server.runs.kept_report import is_fresh, remember
-from trickster_server.runs.reports import report
+from trickster_server.runs.pages import report
+from trickster_server.runs.report_cache import is_fresh, remember
 from trickster_server.runs.worker import GenerationWorker
 from trickster_server.services import Services
 

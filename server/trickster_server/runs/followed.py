@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import platform
 import time
@@ -11,41 +10,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trickster_engine.config.plan import Plan
-from trickster_engine.runs import IDENTITY_FILE, Piece, RunDirectory, RunIdentity, RunState, read_ends, read_piece
+from trickster_engine.runs import Piece, RunDirectory, RunIdentity, RunState, read_ends, read_piece
 from trickster_engine.runs.event_types import Event
-from trickster_engine.runs.planned import planned_steps
 from trickster_engine.runs.skim import skim
 from trickster_engine.runs.state import Standing
 from trickster_engine.system.processes import is_running
 from trickster_server.lsp.messages.notifications import EventParams
-from trickster_server.lsp.messages.runs import CheckpointInfo, Notice, Phase, RunInfo, RunProgress
-from trickster_server.paths import file_key
-
-logger = logging.getLogger(__name__)
+from trickster_server.lsp.messages.runs import CheckpointInfo, Notice, RunInfo, RunProgress
+from trickster_server.runs.metadata import Identified, Planned, identify, look_at_plan, phases_of
 
 READ_AT_ONCE = 256 * 1024
 """Bytes of events read in one go, so that no single message is huge and no single read is long."""
 GLANCE = 1_024
 """Bytes at the end of a run's events that say where it stands, until there is time to read them all."""
-
-
-class Identified(NamedTuple):
-    """What `run.json` says, and by what it is known that it says it still."""
-
-    stamp: tuple[int, ...] | None = None
-    identity: RunIdentity | None = None
-    config_path: str | None = None
-    config_file: str | None = None
-
-
-class Planned(NamedTuple):
-    """What `config.yaml` plans, and by what it is known that it does still."""
-
-    stamp: tuple[int, ...] | None = None
-    steps: int | None = None
-    plan: Plan | None = None
-    checked: bool = False
-    """Whether the whole config was checked, or only its number of steps was read."""
 
 
 class Reading(NamedTuple):
@@ -69,28 +46,6 @@ def is_live(directory: RunDirectory) -> bool:
         return False
     holder = directory.trainer()
     return holder is None or holder.host != platform.node() or is_running(holder)
-
-
-def phases_of(plan: Plan) -> list[Phase]:
-    """The lesson's phases of a run: the learning rate rises, the model improves fast, then slowly."""
-    steps = plan.training.max_steps
-    warm = min(plan.training.warmup_steps, steps)
-    middle = max(warm, round(steps / 2))
-    phases = [
-        Phase("Warm-up", "the learning rate rises; the loss falls fast", 0, warm),
-        Phase("Main", "steady improvement: letters, words, line forms", warm, middle),
-        Phase("Refinement", "smaller gains while the learning rate falls", middle, steps),
-    ]
-    return [phase for phase in phases if phase.end > phase.begin]
-
-
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    """By what it is known that a file is still the same."""
-    try:
-        found = os.stat(path, follow_symlinks=False)  # noqa: PTH116
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _is_missing(path: str | Path) -> bool:
@@ -201,7 +156,8 @@ class FollowedRun:
         Returns whether the end was reached: what was found can be taken over then.
         """
         if self._catching_up is None:
-            self._identified, self._planned = self._identify(), self._plan(check=False)
+            self._identified = identify(self.directory, self._identified)
+            self._planned = look_at_plan(self.directory, self._planned, check=False)
             self._catching_up, self._caught = skim(self.directory.events_path, tail), RunState()
         for piece in self._catching_up:
             self._caught.take(piece)
@@ -223,19 +179,19 @@ class FollowedRun:
         # Asked before reading: what a trainer wrote before it ended is then read in the same look.
         piece = read_piece(self.directory.events_path, self.next, READ_AT_ONCE)
         # And after it: whose events these are, should another run have taken the name meanwhile.
-        identified = self._identify()
+        identified = identify(self.directory, self._identified)
         if self._is_gone(identified.identity):
             return None
         lags = self.sent is not None and self.sent != self.next
         unsent = read_piece(self.directory.events_path, self.sent or 0, READ_AT_ONCE) if lags else piece
         holder = self.directory.trainer() if live and self._pid is None else None
-        planned = self._plan(check=self._planned.checked)
+        planned = look_at_plan(self.directory, self._planned, check=self._planned.checked)
         pruned = self._pruned(piece.events, probe)
         return Reading(piece, unsent, live, identified, planned, holder.pid if holder else None, pruned)
 
     def check_plan(self) -> Planned:
         """Look at what the run trains, which takes a moment."""
-        return self._plan(check=True)
+        return look_at_plan(self.directory, self._planned, check=True)
 
     def has_changed(self) -> bool:
         """Whether there may be something new of a run that nobody trained at the last look; costs next to nothing."""
@@ -243,32 +199,6 @@ class FollowedRun:
             return os.stat(self.directory.events_path).st_size != self.next  # noqa: PTH116
         except OSError:
             return True
-
-    def _identify(self) -> Identified:
-        """`run.json`, read again only where it is another file than the one that was read."""
-        stamp = _stamp(self.directory.path / IDENTITY_FILE)
-        if stamp is None or stamp == self._identified.stamp:
-            return self._identified
-        identity = self.directory.identity_if_readable()
-        if identity is None:
-            return self._identified
-        origin = str(self.directory.origin(identity))
-        return Identified(stamp, identity, origin, file_key(origin))
-
-    def _plan(self, check: bool) -> Planned:
-        """What `config.yaml` plans, read again only where it is another file; a resume may have changed it."""
-        before, stamp = self._planned, _stamp(self.directory.config_path)
-        if stamp == before.stamp and before.checked >= check:
-            return before
-        if not check:
-            return Planned(stamp, planned_steps(self.directory))
-        plan = None
-        try:
-            plan = self.directory.plan()
-        except Exception:
-            # The text was trained, so it is good; whatever is wrong with the look at it, the run is followed on.
-            logger.debug("The config of %s cannot be checked", self.run_id, exc_info=True)
-        return Planned(stamp, plan.training.max_steps if plan else None, plan, True)
 
     def _is_gone(self, identity: RunIdentity | None) -> bool:
         known = self.identity

@@ -14,17 +14,26 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from trickster_engine.runs import EVENTS_FILE, RunDirectory, is_run_directory
-from trickster_engine.runs.events import left_out_words
+from trickster_engine.runs import RunDirectory, is_run_directory
 from trickster_server.lsp.messages.notifications import EventParams, RunsChangedParams
 from trickster_server.lsp.messages.runs import RunInfo
 from trickster_server.paths import path_of, without_dots
-from trickster_server.runs.followed import FollowedRun, Planned, Reading
+from trickster_server.runs.followed import FollowedRun, Reading
+from trickster_server.runs.metadata import Planned
+from trickster_server.runs.reading import (
+    FIRST_SCREEN,
+    catch_up_safely,
+    first_look,
+    look_safely,
+    newest_first,
+    say_left_out,
+    tell_trouble,
+)
 from trickster_server.runs.search import runs_of_outputs, search
 
 logger = logging.getLogger(__name__)
@@ -47,12 +56,6 @@ CHANGES = 0.25
 """Seconds between two `trickster/runsChanged`."""
 CHANGES_MEANWHILE = 1.0
 """The same while runs are still read for the first time."""
-FIRST_SCREEN = 50
-"""Runs that are read whole before the first list is sent, the newest, and looked at whole each time."""
-FIRST_LOOK = 0.4
-"""Seconds that this may take."""
-TAIL = 48 * 1024
-"""Bytes at the end of their events in which every one counts: enough for `RunState.speeds`."""
 SLICE = 0.05
 """Seconds of reading what is left for later, before live runs are looked at again."""
 QUIET_SLICE = 0.25
@@ -121,7 +124,7 @@ class RunRegistry:
 
     def infos(self) -> list[RunInfo]:
         """Every run, newest first."""
-        return [run.info() for run in _newest_first(self._runs.values())]
+        return [run.info() for run in newest_first(self._runs.values())]
 
     def runs(self) -> list[FollowedRun]:
         """Every run, in no order."""
@@ -277,7 +280,7 @@ class RunRegistry:
         new = [FollowedRun(RunDirectory(path)) for path in dict.fromkeys(paths) if str(path) not in self._runs]
         if not new:
             return
-        await self.in_thread(lambda: _first_look(new))
+        await self.in_thread(lambda: first_look(new))
         for run in new:
             if run.run_id in self._runs:
                 continue
@@ -290,11 +293,11 @@ class RunRegistry:
                 run.sent = run.next
             self._runs[run.run_id] = run
             self._left_for_later = self._changed = True
-            _say_left_out(run)
+            say_left_out(run)
 
     async def _read_on(self) -> None:
         """Read a piece of what was left for later: the live runs' events, the newer runs', and then the configs."""
-        runs = _newest_first(self._runs.values())
+        runs = newest_first(self._runs.values())
         unread = sorted((run for run in runs if not run.caught_up), key=lambda run: not run.live)
         unplanned = [run for run in runs if not run.planned]
         if not unread and not unplanned:
@@ -305,7 +308,7 @@ class RunRegistry:
 
         def read() -> tuple[list[FollowedRun], list[tuple[FollowedRun, Planned]]]:
             until = time.monotonic() + length
-            caught_up = list(itertools.takewhile(lambda run: _catch_up_safely(run, until), unread))
+            caught_up = list(itertools.takewhile(lambda run: catch_up_safely(run, until), unread))
             planned = []
             for run in unplanned if len(caught_up) == len(unread) else ():
                 if time.monotonic() > until:
@@ -316,7 +319,7 @@ class RunRegistry:
         caught_up, planned = await self.in_thread(read)
         for run in caught_up:
             run.take_over()
-            _say_left_out(run)
+            say_left_out(run)
         for run, plan in planned:
             run.take_plan(plan)
         self._changed = True
@@ -327,7 +330,7 @@ class RunRegistry:
         only_if_changed: list[FollowedRun] = []
         if settled_too:
             self._rounds += 1
-            settled = [run for run in _newest_first(self._runs.values()) if run.caught_up and not run.live]
+            settled = [run for run in newest_first(self._runs.values()) if run.caught_up and not run.live]
             for index, run in enumerate(settled):
                 whole = index < FIRST_SCREEN or (index + self._rounds) % SETTLED_ROUNDS == 0 or run.sent != run.next
                 (targets if whole else only_if_changed).append(run)
@@ -337,7 +340,7 @@ class RunRegistry:
 
         def look() -> list[tuple[FollowedRun, Reading | None]]:
             runs = targets + [run for run in only_if_changed if run.has_changed()]
-            return [(run, found[0]) for run in runs if (found := _look_safely(run, probe or not run.live))]
+            return [(run, found[0]) for run in runs if (found := look_safely(run, probe or not run.live))]
 
         lost = []
         news = False
@@ -353,11 +356,11 @@ class RunRegistry:
             try:
                 news |= bool(reading.piece.events)
                 self._changed |= run.apply(reading)
-                _say_left_out(run)
+                say_left_out(run)
                 if (message := run.message(reading)) is not None:
                     self._send_events(message)
             except Exception:
-                _tell_trouble(run)
+                tell_trouble(run)
         if lost:
             # Deleted and trained again under its name: another run, heard from its first event.
             await self._take_in(await self.in_thread(lambda: [path for path in lost if is_run_directory(path)]))
@@ -373,54 +376,3 @@ class RunRegistry:
             self._changed = False
             self._list_sent = now
             self._send_list(RunsChangedParams(self.infos()))
-
-
-def _tell_trouble(run: FollowedRun) -> None:
-    """Log that a run cannot be followed, once: it is tried again, and the other runs are followed meanwhile."""
-    if not run.troubled:
-        run.troubled = True
-        logger.exception("%s cannot be followed", run.run_id)
-
-
-def _say_left_out(run: FollowedRun) -> None:
-    """Log, once, that lines of a run were not understood."""
-    if run.left_out and not run.said_left_out:
-        run.said_left_out = True
-        logger.warning("%s: in %s, %s", run.run_id, EVENTS_FILE, left_out_words(run.left_out))
-
-
-def _newest_first(runs: Iterable[FollowedRun]) -> list[FollowedRun]:
-    return sorted(runs, key=lambda run: (run.created, run.run_id), reverse=True)
-
-
-def _first_look(runs: Sequence[FollowedRun]) -> None:
-    """Read what the first list shows of runs. Only for those that nobody else holds yet."""
-    for run in runs:
-        try:
-            run.glance()
-        except Exception:
-            _tell_trouble(run)
-    until = time.monotonic() + FIRST_LOOK
-    for run in _newest_first(runs)[:FIRST_SCREEN]:
-        if not _catch_up_safely(run, until, TAIL):
-            return
-        run.take_over()
-        if (found := _look_safely(run, probe=True)) and found[0] is not None:
-            run.apply(found[0])
-
-
-def _catch_up_safely(run: FollowedRun, until: float, tail: int = 0) -> bool:
-    try:
-        return run.catch_up(until, tail)
-    except Exception:
-        _tell_trouble(run)
-        return True
-
-
-def _look_safely(run: FollowedRun, probe: bool) -> tuple[Reading | None] | None:
-    """What a look has found, in a tuple; None where it has failed."""
-    try:
-        return (run.look(probe),)
-    except Exception:
-        _tell_trouble(run)
-        return None
