@@ -35,6 +35,7 @@ from trickster_server.paths import file_key, without_dots
 from trickster_server.runs.deleting import Belongings, belongings, remove
 from trickster_server.runs.engine_process import engine_failed
 from trickster_server.runs.followed import FollowedRun
+from trickster_server.runs.interpreter import does_not_start
 from trickster_server.runs.launch import Launched, launch
 from trickster_server.services import Services
 
@@ -147,9 +148,7 @@ class Runs:
         try:
             launched = await loop.run_in_executor(None, launch, python, arguments, directory)
         except OSError as error:
-            raise RequestError(
-                ErrorCode.NO_INTERPRETER, f"{python} does not start: {error}. Choose another."
-            ) from error
+            raise does_not_start(python, error) from error
         self._services.spawn(self._collect(launched), "collect a trainer")
         logger.info("Training %s as process %d with %s", directory, launched.pid, python)
         # Answered when training is about to begin, so that what prevents it is said in the answer. A text that takes

@@ -7,9 +7,10 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import trickster_engine
 from trickster_engine.system.programs import absolute_folders, find_program, safe_environment
@@ -56,6 +57,24 @@ def engine_environment() -> dict[str, str]:
         "PYTHONUTF8": "1",
         "PYTHONUNBUFFERED": "1",
     }
+
+
+async def start_python(command: Sequence[str], **options: Any) -> asyncio.subprocess.Process:
+    """Start an interpreter that is heard through pipes, in the engine's folder unless `options` name another.
+
+    Raises RequestError with NO_INTERPRETER.
+    """
+    pipe = asyncio.subprocess.PIPE
+    surroundings = {"stdin": pipe, "stdout": pipe, "stderr": pipe, "env": engine_environment(), "cwd": ENGINE_FOLDER}
+    try:
+        return await asyncio.create_subprocess_exec(*command, **{**surroundings, **options})
+    except (OSError, ValueError) as error:
+        raise does_not_start(command[0], error) from error
+
+
+def does_not_start(python: str, error: Exception) -> RequestError:
+    """The error for an interpreter that the system cannot start."""
+    return RequestError(ErrorCode.NO_INTERPRETER, f"{python} does not start: {error}. Choose another.")
 
 
 class Interpreters:
@@ -114,20 +133,7 @@ def resolved(named: str, folders: Iterable[Path]) -> str:
 
 async def ask(path: str) -> Interpreter:
     """Start an interpreter and ask what it has. Raises RequestError with NO_INTERPRETER."""
-    environment = engine_environment()
-    try:
-        process = await asyncio.create_subprocess_exec(
-            path,
-            "-c",
-            _QUESTION,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment,
-            cwd=str(ENGINE_FOLDER),
-        )
-    except (OSError, ValueError) as error:
-        raise RequestError(ErrorCode.NO_INTERPRETER, f"{path} does not start: {error}. Choose another.") from error
+    process = await start_python([path, "-c", _QUESTION], stdin=asyncio.subprocess.DEVNULL)
     try:
         output, complaint = await asyncio.wait_for(process.communicate(), _QUESTION_SECONDS)
     except asyncio.TimeoutError as error:
