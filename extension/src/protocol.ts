@@ -173,6 +173,8 @@ export interface RunInfo {
   valStep: number | null;
   /** Lowest loss on the held-out text so far. */
   bestValLoss: number | null;
+  /** How often that loss was measured; null: not known yet. */
+  evaluations: number | null;
   /** Last measured speed. */
   tokensPerSecond: number | null;
   /** Expected time to the end; only of a live run. */
@@ -608,6 +610,8 @@ export interface RunProgress {
   valStep: number | null;
   /** Lowest loss on the held-out text so far. */
   bestValLoss: number | null;
+  /** How often that loss was measured; null: not known yet. */
+  evaluations: number | null;
   /** Last measured speed. */
   tokensPerSecond: number | null;
   /** Expected time to the end; only of a live run. */

@@ -298,15 +298,15 @@ def test_a_held_out_loss_comes_with_the_step_it_was_measured_at(tmp_path: Path) 
     def evaluation(step: int, loss: float) -> dict[str, object]:
         return {"t": 1.0, "kind": "eval", "step": step, "train_loss": loss, "val_loss": loss, "perplexity": 2.0}
 
-    def measured(name: str, *events: dict[str, object]) -> tuple[float | None, int | None]:
+    def measured(name: str, *events: dict[str, object]) -> tuple[float | None, int | None, int | None]:
         followed = FollowedRun(write_run(tmp_path / name, status(0), *events))
         look(followed)
         info = followed.info()
-        return info.val_loss, info.val_step
+        return info.val_loss, info.val_step, info.evaluations
 
-    assert measured("unmeasured") == (None, None)
-    assert measured("begun", evaluation(0, 5.5)) == (5.5, 0)
-    assert measured("learned", evaluation(0, 5.5), evaluation(250, 1.9)) == (1.9, 250)
+    assert measured("unmeasured") == (None, None, 0)
+    assert measured("begun", evaluation(0, 5.5)) == (5.5, 0, 1)
+    assert measured("learned", evaluation(0, 5.5), evaluation(250, 1.9)) == (1.9, 250, 2)
 
 
 @pytest.mark.parametrize(

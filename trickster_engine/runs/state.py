@@ -48,6 +48,7 @@ class RunState:
         self.sittings = 0  # times that a process trained
         self.last_step: StepEvent | None = None
         self.last_eval: EvalEvent | None = None
+        self.times_evaluated = 0
         self.best_val_loss: float | None = None
         self.error: ErrorEvent | None = None  # why it ended; None while it goes on
         self.notices: deque[WarningEvent | ErrorEvent] = deque(maxlen=NOTICES_KNOWN)  # the newest, oldest first
@@ -87,6 +88,7 @@ class RunState:
                 self.speeds.append(event["tokens_per_s"])
         elif event["kind"] == "eval":
             self.last_eval, loss = event, event["val_loss"]
+            self.times_evaluated += 1
             self.best_val_loss = loss if self.best_val_loss is None else min(self.best_val_loss, loss)
         elif event["kind"] == "checkpoint":
             self.saved_step = event["step"]

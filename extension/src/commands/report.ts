@@ -18,7 +18,7 @@ export async function report(app: App, argument: unknown): Promise<void> {
   const answer = run && (await made(app, run));
   if (answer) {
     await app.pages.showReport(run, answer.path);
-    await tick(app, run, answer.data as Measured | null);
+    tick(app, run, answer.data as Measured | null);
   }
 }
 
@@ -39,12 +39,9 @@ interface Measured {
   verdict: { near: number; of: number };
 }
 
-async function tick(app: App, run: RunInfo, measured: Measured | null): Promise<void> {
-  let evaluations = 0;
-  await app.runs.history(run.runId, (events) => {
-    evaluations += events.filter((event) => event.kind === 'eval').length;
-  });
-  if (evaluations < 2) {
+function tick(app: App, run: RunInfo, measured: Measured | null): void {
+  const { evaluations } = app.runs.get(run.runId) ?? run;
+  if (evaluations !== null && evaluations < 2) {
     app.lesson.note(
       'learned',
       evaluations === 1

@@ -9,7 +9,7 @@ import type { RunStore } from './store';
 import { explanation } from '../lesson/troubleshooting';
 
 /** What was known of a run before it was started or resumed; a new one has no past. */
-export type Before = Pick<RunInfo, 'next' | 'valStep'> | undefined;
+export type Before = Pick<RunInfo, 'next' | 'evaluations'> | undefined;
 
 /**
  * Tell of a run that was just started or resumed from this window: progress and a way to stop it until its model is
@@ -96,12 +96,6 @@ class RunWatch {
   ) {
     this.subscriptions = [
       this.progressed,
-      runs.onEvents((message) => {
-        const fresh = message.runId === runId && message.after >= (before?.next ?? 0);
-        if (fresh && message.events.some((event) => event.kind === 'eval' && event.step > 0)) {
-          this.tellMeasured();
-        }
-      }),
       runs.onProgress((progressed) => {
         if (progressed.has(runId)) {
           this.look();
@@ -115,8 +109,7 @@ class RunWatch {
     const run = this.runs.get(this.runId);
     this.begun ||= run !== undefined && (run.live || run.next > (this.before?.next ?? -1));
     if (run?.live) {
-      // Its events may have come with the list.
-      if ((run.valStep ?? 0) > (this.before?.valStep ?? 0)) {
+      if (isMeasured(run) && (run.evaluations ?? 0) > (this.before?.evaluations ?? 0)) {
         this.tellMeasured();
       }
       this.progressed.fire(run);

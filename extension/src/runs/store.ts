@@ -7,8 +7,6 @@ import type { EventParams, RunEvent, RunInfo, RunProgress } from '../protocol';
 const PROGRESS_INTERVAL_MS = 1000;
 /** Every renewal of words takes the processor from the training that they tell of, where it trains on the processor. */
 const PROGRESS_INTERVAL_ON_CPU_MS = 5000;
-/** How many events are asked for at once when a history is read. */
-const PAGE = 5000;
 
 /** Takes events, and the offsets in the run's event file before and after them. */
 type TakePage = (events: readonly RunEvent[], after: number, next: number) => void;
@@ -88,23 +86,6 @@ export class RunStore implements vscode.Disposable {
     this.take(runs);
   }
 
-  /** All events of a run so far, a page at a time. Returns the offset after the last. */
-  async history(runId: string, page: TakePage, after = 0, token?: vscode.CancellationToken): Promise<number> {
-    let position = after;
-    for (;;) {
-      const answer = await this.server.request(
-        'trickster/runEvents',
-        { runId, after: position, limit: PAGE },
-        token,
-      );
-      page(answer.events, position, answer.next);
-      position = answer.next;
-      if (!answer.more || token?.isCancellationRequested) {
-        return position;
-      }
-    }
-  }
-
   /**
    * The whole story of a run: first what is in its file, then what comes, each event once and in order, until disposed.
    * A page with `after` 0 begins it: where another run takes the id, an empty one, and then the story of that run.
@@ -138,18 +119,15 @@ export class RunStore implements vscode.Disposable {
       try {
         do {
           more = false;
-          await this.history(
-            runId,
-            (events, after, next) => {
-              if (!ended.token.isCancellationRequested) {
-                position = next;
-                page(events, after, next);
-              }
-            },
-            position,
-            ended.token,
-          );
-        } while (more as boolean);
+          const after = position;
+          const answer = await this.server.request('trickster/runEvents', { runId, after }, ended.token);
+          if (ended.token.isCancellationRequested) {
+            return;
+          }
+          position = answer.next;
+          page(answer.events, after, answer.next);
+          more = answer.more || more;
+        } while (more);
       } catch {
         // The server is away; it is read on when it is back.
       } finally {

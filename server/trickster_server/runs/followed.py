@@ -284,6 +284,7 @@ class FollowedRun:
             val_loss=evaluation["val_loss"] if evaluation else None,
             val_step=evaluation["step"] if evaluation else None,
             best_val_loss=state.best_val_loss if self.caught_up else None,
+            evaluations=state.times_evaluated if self.caught_up else None,
             tokens_per_second=step["tokens_per_s"] if step else None,
             eta_seconds=step["eta_s"] if step and self.live else None,
             seconds=state.seconds if self.caught_up else None,

@@ -38,6 +38,7 @@ function run(name: string, fields: Partial<RunInfo> = {}): RunInfo {
     trainLoss: 1.29,
     valLoss: 1.485,
     valStep: 1500,
+    evaluations: 7,
     bestValLoss: 1.485,
     tokensPerSecond: 20_000,
     etaSeconds: null,

@@ -53,6 +53,7 @@ class RunProgress:
     val_loss: float | None = item("Last loss on the held-out text, in nats a token.", None)
     val_step: int | None = item("The step that it was measured at; at 0 nothing has been learned yet.", None)
     best_val_loss: float | None = item("Lowest loss on the held-out text so far.", None)
+    evaluations: int | None = item("How often that loss was measured; null: not known yet.", None)
     tokens_per_second: float | None = item("Last measured speed.", None)
     eta_seconds: float | None = item("Expected time to the end; only of a live run.", None)
     seconds: float | None = item(
