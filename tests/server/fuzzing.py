@@ -19,7 +19,7 @@ from trickster_server.features.inlay_hints import hints
 from trickster_server.features.symbols import symbols
 from trickster_server.hints.corpus import Corpus
 from trickster_server.lsp.client import Client
-from trickster_server.timing.speeds import Expected, Row
+from trickster_server.timing.speeds import Expected
 
 from trickster_engine.config import apply_edits, preset_names, preset_text
 from trickster_engine.config.keys import KEYS, SECTIONS
@@ -158,9 +158,6 @@ class NoTiming:
 
     def training_time(self, plan: Any) -> Expected:
         return Expected(12.5, "estimated", "run-001")
-
-    def table(self, plan: Any) -> list[Row]:
-        return [Row("this machine", 12.5, "estimated", "")]
 
 
 def ask_everything(text: str, rng: random.Random, encoding: str = "utf-16") -> None:

@@ -71,18 +71,6 @@ def fix_all(document: Document, more: Sequence[Problem], client: Client) -> type
     return types.CodeAction(title="Fix everything that is safe to fix", kind=FIX_ALL, edit=edit)
 
 
-def run_actions(document: Document, services: Services) -> list[types.CodeAction]:
-    """What the code lenses offer, for the many editors that show none."""
-    return [
-        types.CodeAction(
-            title=title,
-            kind=f"{RUN}.{command.rpartition('.')[2]}",
-            command=types.Command(title=title, command=command, arguments=arguments),
-        )
-        for title, command, arguments in commands_of(document, services)
-    ]
-
-
 def convert_tt_train(document: Document, client: Client) -> types.CodeAction | None:
     """The action that turns a config of tt-train's into one of ours, where the text is one."""
     fix = quick_fix(document.text, document.path)
@@ -110,9 +98,10 @@ def code_actions(
     def asked_for(kind: str) -> bool:
         return not only or any(one in ("", kind) or kind.startswith(one + ".") for one in only)  # "" is every kind
 
-    runs = [] if client.commands else [one for one in run_actions(document, services) if asked_for(str(one.kind))]
+    commands = [] if client.commands else commands_of(document, services)
+    commands = [one for one in commands if asked_for(f"{RUN}.{one.command.rpartition('.')[2]}")]
     if not client.action_literals:  # such a client knows commands, and no edits
-        return [one.command for one in runs if one.command is not None]
+        return commands
     more = services.environment.problems(document)
     actions = []
     if asked_for("quickfix"):
@@ -123,4 +112,8 @@ def code_actions(
     by_name = bool(only) and "" not in only and asked_for(FIX_ALL)
     if by_name and (everything := fix_all(document, more, client)) is not None:
         actions.append(everything)
-    return actions + runs
+    # What the code lenses offer, for the many editors that show none.
+    return actions + [
+        types.CodeAction(title=one.title, kind=f"{RUN}.{one.command.rpartition('.')[2]}", command=one)
+        for one in commands
+    ]

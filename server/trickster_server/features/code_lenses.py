@@ -20,51 +20,41 @@ def lens_line(document: Document) -> Range:
     return Range(Position(line, 0), Position(line, 0))
 
 
-def lenses(
-    document: Document, runs: list[FollowedRun], facts: str, client_commands: bool
-) -> list[tuple[str, str, list[object]]]:
-    """(title, command, arguments) of each lens. `runs` are those of this file, newest first."""
+def lenses(document: Document, runs: list[FollowedRun], facts: str, client_commands: bool) -> list[types.Command]:
+    """What each lens says and does. `runs` are those of this file, newest first."""
+    found: list[types.Command] = []
 
-    def command(name: str) -> str:
-        return CLIENT_COMMANDS[name] if client_commands else f"trickster.server.{name}"
+    def offer(name: str, icon: str, words: str, **argument: str) -> None:
+        # Only VS Code draws icons; it is also the client that has commands of its own.
+        title = f"$({icon}) {words}" if client_commands else words
+        command = CLIENT_COMMANDS[name] if client_commands else f"trickster.server.{name}"
+        found.append(types.Command(title=title, command=command, arguments=[argument]))
 
-    uri = document.uri
-    found: list[tuple[str, str, list[object]]] = []
+    valid = document.checked.plan is not None
     live = next((run for run in runs if run.live), None)
-    if document.checked.plan is not None:
-        found.append(
-            (f"$(play) Train{facts}" if client_commands else f"▶ Train{facts}", command("train"), [{"configUri": uri}])
-        )
+    if valid:
+        offer("train", "play", f"{'' if client_commands else '▶ '}Train{facts}", configUri=document.uri)
     if live is not None and live.state != "stopping":
-        found.append((_title("debug-stop", "Stop", client_commands), command("stop"), [{"runId": live.run_id}]))
+        offer("stop", "debug-stop", "Stop", runId=live.run_id)
     waiting = next((run for run in runs if run.state in ("interrupted", "stopped") and run.checkpoints()), None)
     if waiting is not None and live is None:
-        title = f"Resume {waiting.directory.path.name}"
-        found.append((_title("debug-continue", title, client_commands), command("resume"), [{"runId": waiting.run_id}]))
+        offer("resume", "debug-continue", f"Resume {waiting.directory.path.name}", runId=waiting.run_id)
     usable = next((run for run in runs if run.checkpoints()), None)
     if usable is not None:
-        found.append((_title("edit", "Generate", client_commands), command("generate"), [{"runId": usable.run_id}]))
-    if document.checked.plan is not None:
-        found.append((_title("search", "Inspect", client_commands), command("inspect"), [{"configUri": uri}]))
+        offer("generate", "edit", "Generate", runId=usable.run_id)
+    if valid:
+        offer("inspect", "search", "Inspect", configUri=document.uri)
     return found
-
-
-def _title(icon: str, words: str, client_commands: bool) -> str:
-    # Only VS Code draws icons; it is also the client that has commands of its own.
-    return f"$({icon}) {words}" if client_commands else words
 
 
 def code_lenses(document: Document, services: Services, _: types.CodeLensParams) -> list[types.CodeLens]:
     """The lenses of a config."""
     where = document.columns.range_to_client(lens_line(document))
-    return [
-        types.CodeLens(range=where, command=types.Command(title=title, command=command, arguments=arguments))
-        for title, command, arguments in commands_of(document, services)
-    ]
+    return [types.CodeLens(range=where, command=command) for command in commands_of(document, services)]
 
 
-def commands_of(document: Document, services: Services) -> list[tuple[str, str, list[object]]]:
-    """(title, command, arguments) of what can be done with a config now."""
+def commands_of(document: Document, services: Services) -> list[types.Command]:
+    """What can be done with a config now."""
     facts = training_facts(document, services)
     return lenses(document, runs_of(document, services), facts, services.options.client_commands)
 

@@ -16,6 +16,7 @@ from trickster_engine.system.units import duration_text, short_count_text, size_
 from trickster_server.features.lr_curve import picture
 from trickster_server.features.model_figures import model_figures, model_summary, table
 from trickster_server.hints.corpus import UNREAD, Corpus, training_tokens
+from trickster_server.timing.boards import boards, training_time
 from trickster_server.timing.speeds import Timing
 
 
@@ -29,6 +30,7 @@ class Context:
     images: bool
 
 
+_TIME_UNKNOWN = "known after a run of about this size here"
 _TEXT_KEYS = tuple(
     f"data_config.{name}" for name in ("corpus", "val_fraction", "tokenizer", "line_ends", "train_data", "val_data")
 )
@@ -91,11 +93,12 @@ def _steps(context: Context) -> str:
 
 def _time_table(context: Context) -> str:
     """How long the run takes, and where each figure comes from."""
-    rows = context.timing.table(context.plan)
-    lines = ["| where | time for this run | |", "|:--|--:|:--|"]
-    if not any(row.where == "this machine" for row in rows):
-        lines.append("| this machine | ? | known after a run of about this size here |")
-    lines += [f"| {row.where} | {duration_text(row.seconds)} | {row.source}{row.note} |" for row in rows]
+    here = context.timing.training_time(context.plan)
+    time, source = (duration_text(here.seconds), here.as_words()) if here else ("?", _TIME_UNKNOWN)
+    lines = ["| where | time for this run | |", "|:--|--:|:--|", f"| this machine | {time} | {source} |"]
+    for board in boards():
+        seconds, source = training_time(board, context.plan)
+        lines.append(f"| {board.name} | {duration_text(seconds)} | {source} |")
     return "\n".join(lines)
 
 

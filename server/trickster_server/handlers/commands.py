@@ -27,11 +27,7 @@ from trickster_server.lsp.messages.configs import CreateConfigResult, PresetInfo
 from trickster_server.lsp.messages.errors import ErrorCode
 from trickster_server.lsp.messages.fields import wire_name
 from trickster_server.lsp.messages.models import (
-    CompareResult,
-    DoctorResult,
     GenerateResult,
-    InspectResult,
-    PrepareResult,
     ReportResult,
 )
 from trickster_server.lsp.messages.runs import DeleteRunResult, ListRunsResult, RunInfo, RunStarted, StopRunResult
@@ -54,9 +50,10 @@ _WANTED: dict[str, tuple[str, Callable[[FollowedRun], bool]]] = {
         "can be resumed",
         lambda run: not run.live and run.state in ("interrupted", "stopped") and bool(run.checkpoints()),
     ),
-    "trickster/generate": ("has a checkpoint", lambda run: bool(run.checkpoints())),
-    "trickster/compare": ("has a checkpoint", lambda run: bool(run.checkpoints())),
-    "trickster/report": ("has a checkpoint", lambda run: bool(run.checkpoints())),
+    **dict.fromkeys(
+        ("trickster/generate", "trickster/compare", "trickster/report"),
+        ("has a checkpoint", lambda run: bool(run.checkpoints())),
+    ),
 }
 
 
@@ -177,8 +174,8 @@ async def _tell(services: Services, method: str, result: Any) -> None:
         await _show_text(services, "runs", _runs_text(result.runs))
     elif isinstance(result, PresetsResult):
         await _show_text(services, "presets", _presets_text(result.presets))
-    elif isinstance(result, (CompareResult, InspectResult, PrepareResult, DoctorResult)):
-        await _show_page(services, method.removeprefix("trickster/"), result.report)
+    elif (report := getattr(result, "report", None)) is not None:
+        await _show_page(services, method.removeprefix("trickster/"), report)
 
 
 def _runs_text(runs: list[RunInfo]) -> str:

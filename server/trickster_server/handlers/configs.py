@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from pathlib import Path
 
@@ -13,28 +14,16 @@ from trickster_server.features.code_lenses import runs_of
 from trickster_server.handlers.models import Models
 from trickster_server.hints.corpus import training_tokens
 from trickster_server.lsp.dispatch import RequestError
-from trickster_server.lsp.messages.configs import (
-    CreateConfigParams,
-    CreateConfigResult,
-    DescribeConfigParams,
-    DescribeConfigResult,
-    PresetInfo,
-    PresetsParams,
-    PresetsResult,
-)
+from trickster_server.lsp.messages import configs as messages
 from trickster_server.lsp.messages.errors import ErrorCode
 from trickster_server.paths import path_of, uri_of, without_dots
 from trickster_server.services import Services
 
 
 def describe_preset(text: str) -> str:
-    """The first sentence of the comment that a preset begins with."""
-    lines = []
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.lstrip("# ").strip())
-    return " ".join(lines)
+    """The comment that a preset begins with."""
+    comment = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return " ".join(line.lstrip("# ").strip() for line in comment)
 
 
 class Configs:
@@ -44,14 +33,14 @@ class Configs:
         self._services = services
         self._models = models
 
-    async def presets(self, _: PresetsParams) -> PresetsResult:
+    async def presets(self, _: messages.PresetsParams) -> messages.PresetsResult:
         """The configs that come with Trickster."""
         found = []
         for name in preset_names():
             plan, text = preset_plan(name), preset_text(name)
             expected = self._services.timing.training_time(plan)
             found.append(
-                PresetInfo(
+                messages.PresetInfo(
                     name,
                     describe_preset(text),
                     count_parameters(plan.model).total,
@@ -60,9 +49,9 @@ class Configs:
                     expected.source if expected else None,
                 )
             )
-        return PresetsResult(found)
+        return messages.PresetsResult(found)
 
-    async def create_config(self, params: CreateConfigParams) -> CreateConfigResult:
+    async def create_config(self, params: messages.CreateConfigParams) -> messages.CreateConfigResult:
         """Write a preset into a new file; a file that is there is never touched."""
         folder = path_of(params.folder_uri)
         if folder is None:
@@ -73,9 +62,9 @@ class Configs:
         names_given = [params.file_name] if params.file_name is not None else _free_names(params.preset)
         text = preset_text(params.preset)
         path = await asyncio.get_running_loop().run_in_executor(None, _write_new, folder, names_given, text)
-        return CreateConfigResult(uri_of(path))
+        return messages.CreateConfigResult(uri_of(path))
 
-    async def describe(self, params: DescribeConfigParams) -> DescribeConfigResult:
+    async def describe(self, params: messages.DescribeConfigParams) -> messages.DescribeConfigResult:
         """The figures of a file."""
         services, loop = self._services, asyncio.get_running_loop()
         document = services.documents.get(params.config_uri)
@@ -92,7 +81,7 @@ class Configs:
         warnings = sum(problem.severity == "warning" for problem in checked.problems)
         plan = checked.plan
         if plan is None:
-            return DescribeConfigResult(False, errors, warnings, run_ids=[run.run_id for run in runs])
+            return messages.DescribeConfigResult(False, errors, warnings, run_ids=[run.run_id for run in runs])
         corpus = await services.environment.corpus_now(document)
         text = training_tokens(plan, corpus)
         expected = services.timing.training_time(plan)
@@ -101,7 +90,7 @@ class Configs:
             folder = await loop.run_in_executor(
                 None, without_dots, path_meant(document.path.parent, plan.output.output_dir)
             )
-        return DescribeConfigResult(
+        return messages.DescribeConfigResult(
             valid=True,
             errors=0,
             warnings=warnings,

@@ -15,27 +15,8 @@ from trickster_engine.evaluation.report.model_page import model_page
 from trickster_engine.runs import REPORT_FILE
 from trickster_server.handlers.named import config_path, config_text, run_named
 from trickster_server.lsp.dispatch import RequestError
+from trickster_server.lsp.messages import models as messages
 from trickster_server.lsp.messages.errors import ErrorCode
-from trickster_server.lsp.messages.models import (
-    CompareParams,
-    CompareResult,
-    DoctorParams,
-    DoctorResult,
-    GeneratedToken,
-    GenerateParams,
-    GeneratePart,
-    GenerateResult,
-    InspectParams,
-    InspectResult,
-    NextTokensParams,
-    NextTokensResult,
-    PrepareParams,
-    PrepareResult,
-    ReportParams,
-    ReportResult,
-    SamplingOptions,
-    TokenProbability,
-)
 from trickster_server.paths import file_key, path_of
 from trickster_server.runs.engine_process import Answer, run_engine
 from trickster_server.runs.pages import report
@@ -43,7 +24,13 @@ from trickster_server.runs.report_cache import is_fresh, remember
 from trickster_server.runs.worker import GenerationWorker
 from trickster_server.services import Services
 
-Asking = CompareParams | ReportParams | InspectParams | PrepareParams | DoctorParams
+Asking = (
+    messages.CompareParams
+    | messages.ReportParams
+    | messages.InspectParams
+    | messages.PrepareParams
+    | messages.DoctorParams
+)
 """Params of a request that is answered by a command of the engine."""
 
 
@@ -65,7 +52,7 @@ class Models:
         for python in [python for python in self._workers if python != keep]:
             self._services.spawn(self._workers.pop(python).close(), "end a worker")
 
-    async def generate(self, params: GenerateParams) -> GenerateResult:
+    async def generate(self, params: messages.GenerateParams) -> messages.GenerateResult:
         """Write text, streamed to the client's token."""
         path = await self._model_path(params.run_id, params.checkpoint)
         worker = await self._worker(params.python)
@@ -73,7 +60,7 @@ class Models:
         def on_part(part: dict[str, Any]) -> None:
             if params.partial_result_token is not None:
                 tokens = [_generated(token) for token in part["tokens"]]
-                self._services.send_partial(params.partial_result_token, GeneratePart(part["text"], tokens))
+                self._services.send_partial(params.partial_result_token, messages.GeneratePart(part["text"], tokens))
 
         request = {
             "path": path,
@@ -87,25 +74,25 @@ class Models:
             lambda report: worker.ask("generate", request, on_part),
             ask_client=False,
         )
-        return GenerateResult(**answer)
+        return messages.GenerateResult(**answer)
 
-    async def next_tokens(self, params: NextTokensParams) -> NextTokensResult:
+    async def next_tokens(self, params: messages.NextTokensParams) -> messages.NextTokensResult:
         """The most likely next tokens."""
         path = await self._model_path(params.run_id, params.checkpoint)
         worker = await self._worker(params.python)
         options = _given(params.sampling) if params.sampling is not None else None
         request = {"path": path, "text": params.text, "count": max(params.count, 1), "options": options}
         answer = await worker.ask("next_tokens", request)
-        tokens = [TokenProbability(**token) for token in answer["tokens"]]
-        return NextTokensResult(tokens, answer["checkpoint"], answer["entropy"])
+        tokens = [messages.TokenProbability(**token) for token in answer["tokens"]]
+        return messages.NextTokensResult(tokens, answer["checkpoint"], answer["entropy"])
 
-    async def compare(self, params: CompareParams) -> CompareResult:
+    async def compare(self, params: messages.CompareParams) -> messages.CompareResult:
         """The proof of learning."""
         run = await run_named(self._services, params.run_id)
         arguments = ["compare", str(run.directory.path)]
-        return CompareResult(*await self._both("Comparing with random weights", arguments, params))
+        return messages.CompareResult(*await self._both("Comparing with random weights", arguments, params))
 
-    async def report(self, params: ReportParams) -> ReportResult:
+    async def report(self, params: messages.ReportParams) -> messages.ReportResult:
         """What a run has learned, as a page in its directory; made where there is none or it is out of date."""
         run = await run_named(self._services, params.run_id)
         if not run.checkpoints():
@@ -115,26 +102,26 @@ class Models:
         in_thread = self._services.registry.in_thread
         cache = known_cache_directory()
         if cache is not None and await in_thread(lambda: is_fresh(run.directory, cache)):
-            return ReportResult(str(page))
+            return messages.ReportResult(str(page))
         made_from = run.next
         arguments = ["report", str(run.directory.path), "--output", str(page)]
         answer = await self._ask("Measuring what was learned", arguments, params)
         if cache is not None:
             with contextlib.suppress(OSError):  # it is made anew the next time, then
                 await in_thread(lambda: remember(run.directory, cache, made_from))
-        return ReportResult(str(page), answer.data)
+        return messages.ReportResult(str(page), answer.data)
 
-    async def inspect(self, params: InspectParams) -> InspectResult:
+    async def inspect(self, params: messages.InspectParams) -> messages.InspectResult:
         """A config's model before training."""
         path = await config_path(self._services, params.config_uri)
         plan = check(await config_text(path), path.parent).plan
         text, data = await self._both("Inspecting the model", ["inspect", str(path)], params)
-        return InspectResult(text, data, model_page(path.name, plan.model, data) if plan is not None else "")
+        return messages.InspectResult(text, data, model_page(path.name, plan.model, data) if plan is not None else "")
 
-    async def prepare(self, params: PrepareParams) -> PrepareResult:
+    async def prepare(self, params: messages.PrepareParams) -> messages.PrepareResult:
         """Fetch and encode a config's corpus."""
         path = await config_path(self._services, params.config_uri)
-        result = PrepareResult(*await self._both("Preparing the text", ["prepare", str(path)], params))
+        result = messages.PrepareResult(*await self._both("Preparing the text", ["prepare", str(path)], params))
         key = await asyncio.get_running_loop().run_in_executor(None, file_key, path)
         plan = check(await config_text(path), None).plan
         self._prepared.add((key, plan.data if plan is not None else None))
@@ -152,10 +139,12 @@ class Models:
         runs = self._services.registry.runs()
         return any(run.config_file == file and run.plan and run.plan.data == plan.data for run in runs) or None
 
-    async def doctor(self, params: DoctorParams) -> DoctorResult:
+    async def doctor(self, params: messages.DoctorParams) -> messages.DoctorResult:
         """What the training interpreter has."""
         python = self._services.interpreters.path(params.python)
-        return DoctorResult(python, *await self._both("Checking this machine", ["doctor"], params, needs_torch=False))
+        return messages.DoctorResult(
+            python, *await self._both("Checking this machine", ["doctor"], params, needs_torch=False)
+        )
 
     async def _both(
         self, title: str, arguments: list[str], params: Asking, *, needs_torch: bool = True
@@ -189,10 +178,10 @@ class Models:
         return self._workers[path]
 
 
-def _given(options: SamplingOptions | None) -> dict[str, Any]:
+def _given(options: messages.SamplingOptions | None) -> dict[str, Any]:
     return {name: value for name, value in asdict(options).items() if value is not None} if options else {}
 
 
-def _generated(token: dict[str, Any]) -> GeneratedToken:
-    alternatives = [TokenProbability(**one) for one in token["alternatives"]]
-    return GeneratedToken(token["id"], token["text"], token["probability"], alternatives)
+def _generated(token: dict[str, Any]) -> messages.GeneratedToken:
+    alternatives = [messages.TokenProbability(**one) for one in token["alternatives"]]
+    return messages.GeneratedToken(token["id"], token["text"], token["probability"], alternatives)

@@ -17,20 +17,8 @@ from trickster_engine.runs import RunDirectory, config_name, create_run, is_run_
 from trickster_engine.system.files import path_meant
 from trickster_server.handlers.named import config_path, config_text, run_named
 from trickster_server.lsp.dispatch import RequestError
+from trickster_server.lsp.messages import runs as messages
 from trickster_server.lsp.messages.errors import ErrorCode
-from trickster_server.lsp.messages.runs import (
-    DeleteRunParams,
-    DeleteRunResult,
-    ListRunsParams,
-    ListRunsResult,
-    ResumeRunParams,
-    RunEventsParams,
-    RunEventsResult,
-    RunStarted,
-    StartRunParams,
-    StopRunParams,
-    StopRunResult,
-)
 from trickster_server.paths import file_key, without_dots
 from trickster_server.runs.deleting import Belongings, belongings, remove
 from trickster_server.runs.engine_process import engine_failed
@@ -58,24 +46,24 @@ class Runs:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._launching = asyncio.Lock()
-        self._starting: dict[tuple[object, ...], asyncio.Task[RunStarted]] = {}
-        self._started: dict[tuple[object, ...], RunStarted] = {}
+        self._starting: dict[tuple[object, ...], asyncio.Task[messages.RunStarted]] = {}
+        self._started: dict[tuple[object, ...], messages.RunStarted] = {}
 
-    async def list_runs(self, _: ListRunsParams) -> ListRunsResult:
+    async def list_runs(self, _: messages.ListRunsParams) -> messages.ListRunsResult:
         """Every run, newest first."""
         await self._services.registry.ready()
-        return ListRunsResult(self._services.registry.infos())
+        return messages.ListRunsResult(self._services.registry.infos())
 
-    async def run_events(self, params: RunEventsParams) -> RunEventsResult:
+    async def run_events(self, params: messages.RunEventsParams) -> messages.RunEventsResult:
         """A run's events from a position on."""
         run = await run_named(self._services, params.run_id)
         limit = min(params.limit if params.limit is not None else _PAGE, _PAGE)
         piece = await asyncio.get_running_loop().run_in_executor(
             None, read_piece, run.directory.events_path, max(params.after, 0), _PAGE_BYTES, max(limit, 0)
         )
-        return RunEventsResult(list(map(dict, piece.events)), piece.after, piece.more)
+        return messages.RunEventsResult(list(map(dict, piece.events)), piece.after, piece.more)
 
-    async def start_run(self, params: StartRunParams) -> RunStarted:
+    async def start_run(self, params: messages.StartRunParams) -> messages.RunStarted:
         """Train a config. Asked again before the first step, it is the same run: an impatient second press."""
         path = await config_path(self._services, params.config_uri)
         text = await config_text(path)
@@ -89,8 +77,8 @@ class Runs:
         return started
 
     async def _once(
-        self, pressed: tuple[object, ...], start: Callable[[], Coroutine[Any, Any, RunStarted]]
-    ) -> RunStarted:
+        self, pressed: tuple[object, ...], start: Callable[[], Coroutine[Any, Any, messages.RunStarted]]
+    ) -> messages.RunStarted:
         """Start something, or wait with those who have asked for the same. It goes on where a request is cancelled."""
         task = self._starting.get(pressed)
         if task is None:
@@ -98,12 +86,12 @@ class Runs:
             task.add_done_callback(lambda done: self._start_done(pressed, done))
         return await asyncio.shield(task)
 
-    def _start_done(self, pressed: tuple[object, ...], task: asyncio.Task[RunStarted]) -> None:
+    def _start_done(self, pressed: tuple[object, ...], task: asyncio.Task[messages.RunStarted]) -> None:
         self._starting.pop(pressed, None)
         if not task.cancelled():
             task.exception()  # whoever still waits for it is told
 
-    async def _start(self, params: StartRunParams, path: Path, text: str) -> RunStarted:
+    async def _start(self, params: messages.StartRunParams, path: Path, text: str) -> messages.RunStarted:
         plan = check(text, path.parent).plan
         if plan is None and not params.overrides:
             raise RequestError(
@@ -117,12 +105,12 @@ class Runs:
             arguments = ["train", str(path), f"--run-dir={directory}", *overrides]
             return await self._launch(python, arguments, directory)
 
-    async def resume_run(self, params: ResumeRunParams) -> RunStarted:
+    async def resume_run(self, params: messages.ResumeRunParams) -> messages.RunStarted:
         """Go on with a run."""
         run = await run_named(self._services, params.run_id)
         return await self._once(("resume", run.run_id, params.python), lambda: self._resume(params, run))
 
-    async def _resume(self, params: ResumeRunParams, run: FollowedRun) -> RunStarted:
+    async def _resume(self, params: messages.ResumeRunParams, run: FollowedRun) -> messages.RunStarted:
         if run.live:
             raise RequestError(ErrorCode.RUN_IS_LIVE, f"{run.directory.path.name} is being trained already.")
         python = await self._services.interpreters.able_to_train(params.python)
@@ -143,7 +131,7 @@ class Runs:
 
         return await asyncio.get_running_loop().run_in_executor(None, look)
 
-    async def _launch(self, python: str, arguments: list[str], directory: Path) -> RunStarted:
+    async def _launch(self, python: str, arguments: list[str], directory: Path) -> messages.RunStarted:
         loop = asyncio.get_running_loop()
         try:
             launched = await loop.run_in_executor(None, launch, python, arguments, directory)
@@ -166,7 +154,7 @@ class Runs:
             await asyncio.sleep(_POLL)
         launched.answered = True
         run = await self._services.registry.add(directory, started_here=True)
-        return RunStarted(run.run_id, str(directory), launched.pid)
+        return messages.RunStarted(run.run_id, str(directory), launched.pid)
 
     def _failed(self, launched: Launched) -> RequestError:
         lines = [line.strip() for line in launched.last_words().splitlines() if line.strip()]
@@ -187,11 +175,11 @@ class Runs:
         await asyncio.sleep(1.0)  # the answer to the request may still want its last words
         launched.close()
 
-    async def stop_run(self, params: StopRunParams) -> StopRunResult:
+    async def stop_run(self, params: messages.StopRunParams) -> messages.StopRunResult:
         """Ask a trainer to save and stop."""
         run = await run_named(self._services, params.run_id)
         if not run.live:
-            return StopRunResult(run.state)
+            return messages.StopRunResult(run.state)
         try:
             await self._services.registry.in_thread(run.directory.request_stop)
         except OSError as error:
@@ -199,9 +187,9 @@ class Runs:
         self._services.registry.stop_asked(run)
         if params.wait:
             await self._services.registry.wait_for(lambda: not run.live, _STOP_SECONDS)
-        return StopRunResult("stopping" if run.live else run.state)
+        return messages.StopRunResult("stopping" if run.live else run.state)
 
-    async def delete_run(self, params: DeleteRunParams) -> DeleteRunResult:
+    async def delete_run(self, params: messages.DeleteRunParams) -> messages.DeleteRunResult:
         """Remove what belongs to a run, or say what that is."""
         run = await run_named(self._services, params.run_id)
         directory = run.directory
@@ -223,7 +211,7 @@ class Runs:
             raise RequestError(ErrorCode.ENGINE_FAILED, f"Cannot delete {directory.path}: {error}") from error
         if not params.dry_run:
             self._services.registry.forget(run.run_id)
-        return DeleteRunResult(str(directory.path), found.removed(), found.kept())
+        return messages.DeleteRunResult(str(directory.path), found.removed(), found.kept())
 
 
 def _has_begun(directory: Path, pid: int) -> bool:

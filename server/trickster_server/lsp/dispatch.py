@@ -60,9 +60,6 @@ def make_converter() -> cattrs.Converter:
 class RequestError(JsonRpcException):
     """A request that cannot be answered, with one of the codes of `ErrorCode` and a sentence for people."""
 
-    CODE = -32803  # RequestFailed
-    MESSAGE = "The request failed."
-
     def __init__(self, code: ErrorCode, message: str, data: Any = None) -> None:
         super().__init__(message=message, code=int(code), data=data)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 from collections.abc import Callable
 
-from trickster_engine.system.processes import process_started
+from trickster_engine.system.processes import ProcessIdentity, is_running, process_started
 
 _SECONDS = 2.0
 
@@ -19,9 +20,7 @@ async def watch_parent(pid: int, gone: Callable[[], None]) -> None:
     started = await loop.run_in_executor(None, process_started, pid)
     if started is None:
         return
-    while True:
+    parent = ProcessIdentity(pid, started, platform.node())
+    while await loop.run_in_executor(None, is_running, parent):
         await asyncio.sleep(_SECONDS)
-        now = await loop.run_in_executor(None, process_started, pid)
-        if now is None or abs(now - started) > 2.0:
-            gone()
-            return
+    gone()

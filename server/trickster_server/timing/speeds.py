@@ -6,7 +6,9 @@ import asyncio
 import logging
 import platform
 import statistics
-from dataclasses import dataclass
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.cache import known_cache_directory
@@ -21,22 +23,12 @@ from trickster_engine.estimates.speeds import (
     speed_of,
 )
 from trickster_engine.system.substitutes import is_substitute
-from trickster_server.lsp.messages.fields import EstimateSource
 from trickster_server.lsp.session import Session
 from trickster_server.runs.registry import RunRegistry
-from trickster_server.timing.boards import boards, training_time
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table in a hover."""
-
-    where: str
-    seconds: float
-    source: EstimateSource
-    note: str
+Kept = TypeVar("Kept")
 
 
 class Timing:
@@ -55,19 +47,8 @@ class Timing:
 
     async def is_calibrated(self) -> bool:
         """Whether this machine is calibrated, after looking; what was found is used from now on."""
-        self._calibrations = await asyncio.get_running_loop().run_in_executor(None, _read_calibrations)
+        self._calibrations = await asyncio.get_running_loop().run_in_executor(None, _from_cache, read_calibrations)
         return bool(self._calibrations)
-
-    def table(self, plan: Plan) -> list[Row]:
-        """Expected times on this machine and on the boards that the lesson names."""
-        rows: list[Row] = []
-        here = self.training_time(plan)
-        if here is not None:
-            rows.append(Row("this machine", here.seconds, here.source, here.as_words().removeprefix(here.source)))
-        for board in boards():
-            seconds, source = training_time(board, plan)
-            rows.append(Row(board.name, seconds, source, ""))
-        return rows
 
     def runs_changed(self) -> None:
         """Look at the runs again when there is time."""
@@ -76,7 +57,7 @@ class Timing:
     async def keep_current(self) -> None:
         """Learn from runs for as long as the server lives."""
         loop = asyncio.get_running_loop()
-        self._take(await loop.run_in_executor(None, _read_kept))
+        self._take(await loop.run_in_executor(None, _from_cache, read_speeds))
         await self.is_calibrated()
         await self._registry.ready()
         while True:
@@ -112,14 +93,9 @@ class Timing:
         return found
 
 
-def _read_kept() -> list[Speed]:
+def _from_cache(read: Callable[[Path], list[Kept]]) -> list[Kept]:
     cache = known_cache_directory()
-    return read_speeds(cache) if cache is not None else []
-
-
-def _read_calibrations() -> list[Calibration]:
-    cache = known_cache_directory()
-    return read_calibrations(cache) if cache is not None else []
+    return read(cache) if cache is not None else []
 
 
 def _keep(speeds: list[Speed]) -> None:

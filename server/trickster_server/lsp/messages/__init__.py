@@ -15,51 +15,8 @@ from collections.abc import Iterator
 from dataclasses import is_dataclass
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
-from trickster_server.lsp.messages.configs import (
-    CreateConfigParams,
-    CreateConfigResult,
-    DescribeConfigParams,
-    DescribeConfigResult,
-    PresetsParams,
-    PresetsResult,
-)
-from trickster_server.lsp.messages.models import (
-    CompareParams,
-    CompareResult,
-    DoctorParams,
-    DoctorResult,
-    GenerateParams,
-    GeneratePart,
-    GenerateResult,
-    InspectParams,
-    InspectResult,
-    NextTokensParams,
-    NextTokensResult,
-    PrepareParams,
-    PrepareResult,
-    ReportParams,
-    ReportResult,
-)
-from trickster_server.lsp.messages.notifications import (
-    EventParams,
-    InterpreterChangedParams,
-    RunsChangedParams,
-    TrustGrantedParams,
-)
+from trickster_server.lsp.messages import configs, models, notifications, runs
 from trickster_server.lsp.messages.options import InitializationOptions
-from trickster_server.lsp.messages.runs import (
-    DeleteRunParams,
-    DeleteRunResult,
-    ListRunsParams,
-    ListRunsResult,
-    ResumeRunParams,
-    RunEventsParams,
-    RunEventsResult,
-    RunStarted,
-    StartRunParams,
-    StopRunParams,
-    StopRunResult,
-)
 
 Does = Literal["only reads", "writes", "removes", "starts a process"]
 """What a request does to the machine. In a folder that is not trusted all but those that only read are refused."""
@@ -85,38 +42,56 @@ class Notification(NamedTuple):
 
 
 REQUESTS: tuple[Request, ...] = (
-    Request("trickster/listRuns", "only reads", ListRunsParams, ListRunsResult, "trickster.server.listRuns"),
-    Request("trickster/startRun", "starts a process", StartRunParams, RunStarted, "trickster.server.train"),
-    Request("trickster/resumeRun", "starts a process", ResumeRunParams, RunStarted, "trickster.server.resume"),
-    Request("trickster/stopRun", "writes", StopRunParams, StopRunResult, "trickster.server.stop"),
-    Request("trickster/deleteRun", "removes", DeleteRunParams, DeleteRunResult, "trickster.server.delete"),
-    Request("trickster/runEvents", "only reads", RunEventsParams, RunEventsResult),
+    Request("trickster/listRuns", "only reads", runs.ListRunsParams, runs.ListRunsResult, "trickster.server.listRuns"),
+    Request("trickster/startRun", "starts a process", runs.StartRunParams, runs.RunStarted, "trickster.server.train"),
+    Request(
+        "trickster/resumeRun", "starts a process", runs.ResumeRunParams, runs.RunStarted, "trickster.server.resume"
+    ),
+    Request("trickster/stopRun", "writes", runs.StopRunParams, runs.StopRunResult, "trickster.server.stop"),
+    Request("trickster/deleteRun", "removes", runs.DeleteRunParams, runs.DeleteRunResult, "trickster.server.delete"),
+    Request("trickster/runEvents", "only reads", runs.RunEventsParams, runs.RunEventsResult),
     Request(
         "trickster/generate",
         "starts a process",
-        GenerateParams,
-        GenerateResult,
+        models.GenerateParams,
+        models.GenerateResult,
         "trickster.server.generate",
-        partial=GeneratePart,
+        partial=models.GeneratePart,
     ),
-    Request("trickster/nextTokens", "starts a process", NextTokensParams, NextTokensResult),
-    Request("trickster/compare", "starts a process", CompareParams, CompareResult, "trickster.server.compare"),
-    Request("trickster/report", "starts a process", ReportParams, ReportResult, "trickster.server.report"),
-    Request("trickster/inspect", "starts a process", InspectParams, InspectResult, "trickster.server.inspect"),
-    Request("trickster/prepare", "starts a process", PrepareParams, PrepareResult, "trickster.server.prepare"),
-    Request("trickster/doctor", "starts a process", DoctorParams, DoctorResult, "trickster.server.doctor"),
-    Request("trickster/presets", "only reads", PresetsParams, PresetsResult, "trickster.server.presets"),
+    Request("trickster/nextTokens", "starts a process", models.NextTokensParams, models.NextTokensResult),
     Request(
-        "trickster/createConfig", "writes", CreateConfigParams, CreateConfigResult, "trickster.server.createConfig"
+        "trickster/compare", "starts a process", models.CompareParams, models.CompareResult, "trickster.server.compare"
     ),
-    Request("trickster/describeConfig", "only reads", DescribeConfigParams, DescribeConfigResult),
+    Request(
+        "trickster/report", "starts a process", models.ReportParams, models.ReportResult, "trickster.server.report"
+    ),
+    Request(
+        "trickster/inspect", "starts a process", models.InspectParams, models.InspectResult, "trickster.server.inspect"
+    ),
+    Request(
+        "trickster/prepare", "starts a process", models.PrepareParams, models.PrepareResult, "trickster.server.prepare"
+    ),
+    Request(
+        "trickster/doctor", "starts a process", models.DoctorParams, models.DoctorResult, "trickster.server.doctor"
+    ),
+    Request(
+        "trickster/presets", "only reads", configs.PresetsParams, configs.PresetsResult, "trickster.server.presets"
+    ),
+    Request(
+        "trickster/createConfig",
+        "writes",
+        configs.CreateConfigParams,
+        configs.CreateConfigResult,
+        "trickster.server.createConfig",
+    ),
+    Request("trickster/describeConfig", "only reads", configs.DescribeConfigParams, configs.DescribeConfigResult),
 )
 
 NOTIFICATIONS: tuple[Notification, ...] = (
-    Notification("trickster/event", EventParams, "server"),
-    Notification("trickster/runsChanged", RunsChangedParams, "server"),
-    Notification("trickster/trustGranted", TrustGrantedParams, "client"),
-    Notification("trickster/interpreterChanged", InterpreterChangedParams, "client"),
+    Notification("trickster/event", notifications.EventParams, "server"),
+    Notification("trickster/runsChanged", notifications.RunsChangedParams, "server"),
+    Notification("trickster/trustGranted", notifications.TrustGrantedParams, "client"),
+    Notification("trickster/interpreterChanged", notifications.InterpreterChangedParams, "client"),
 )
 
 PARAMS_BY_METHOD: dict[str, type[Any]] = {
