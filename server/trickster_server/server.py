@@ -186,14 +186,14 @@ class TricksterServer(LanguageServer):
 
     def _trust_granted(self, _: TrustGrantedParams) -> None:
         self.services.trusted = True
-        self._look_anew()
+        self._look_again()
 
     def _interpreter_changed(self, params: InterpreterChangedParams) -> None:
         self.services.interpreters.chosen = params.python
         self._models.interpreter_changed()
-        self._look_anew()
+        self._look_again()
 
-    def _look_anew(self) -> None:
+    def _look_again(self) -> None:
         self.services.environment.forget()
         self.services.calibrating.look_again()
         self.services.refresh_figures()

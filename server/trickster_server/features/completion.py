@@ -10,7 +10,7 @@ from trickster_engine.config.presets import preset_names, preset_text
 from trickster_engine.config.yaml.scalars import as_yaml
 from trickster_server.documents import Document
 from trickster_server.features.explain import default_text, key_text, value_text
-from trickster_server.lsp.client import Client
+from trickster_server.lsp.client import Client, content
 from trickster_server.services import Services
 
 
@@ -118,7 +118,7 @@ def _values(key: Key, span: types.Range) -> list[types.CompletionItem]:
 def _understood(item: types.CompletionItem, client: Client) -> types.CompletionItem:
     """An item as this client reads it."""
     if isinstance(item.documentation, str):
-        item.documentation = client.documentation(item.documentation)
+        item.documentation = content(item.documentation, client.markdown_completion)
     if item.kind is not None and int(item.kind) not in client.completion_kinds:
         item.kind = types.CompletionItemKind.Value
     return item

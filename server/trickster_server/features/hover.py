@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from lsprotocol import types
 
-from trickster_engine.config.keys import KEYS, SECTIONS, Key
+from trickster_engine.config.keys import KEYS, SECTIONS
 from trickster_engine.config.walk import alias_of
 from trickster_engine.config.yaml.document import Located, Scalar
 from trickster_server.documents import Document
 from trickster_server.features import hover_figures
 from trickster_server.features.explain import facts_line, value_text
+from trickster_server.lsp.client import content
 from trickster_server.services import Services
 
 
@@ -25,10 +26,11 @@ def hover_text(document: Document, located: Located, context: hover_figures.Cont
     key = KEYS.get(path) or (alias_of(located.section, located.name) if located.name else None)
     if key is None:
         return None
-    blocks = [f"**{key.name}**{_written_as(key, located)}", key.doc]
-    chosen = _value_meaning(key, located)
-    if chosen:
-        blocks.append(chosen)
+    written_as = f" (written here as `{located.name}`)" if located.name != key.name else ""
+    blocks = [f"**{key.name}**{written_as}", key.doc]
+    value = located.entry.value
+    if isinstance(value, Scalar) and (meaning := value_text(key, value.value)):
+        blocks.append(f"`{value.text}`: {meaning}")
     if key.effect:
         blocks.append(key.effect)
     blocks.append(facts_line(key))
@@ -36,19 +38,6 @@ def hover_text(document: Document, located: Located, context: hover_figures.Cont
     if figures:
         blocks += ["---", figures]
     return "\n\n".join(blocks)
-
-
-def _written_as(key: Key, located: Located) -> str:
-    return f" (written here as `{located.name}`)" if located.name != key.name else ""
-
-
-def _value_meaning(key: Key, located: Located) -> str:
-    """The meaning of the value that is written, where it has one of its own."""
-    value = located.entry.value
-    if not isinstance(value, Scalar):
-        return ""
-    meaning = value_text(key, value.value)
-    return f"`{value.text}`: {meaning}" if meaning else ""
 
 
 def hover(document: Document, services: Services, params: types.HoverParams) -> types.Hover | None:
@@ -63,4 +52,6 @@ def hover(document: Document, services: Services, params: types.HoverParams) -> 
     text = hover_text(document, located, context)
     if text is None:
         return None
-    return types.Hover(contents=client.hover(text), range=document.columns.range_to_client(located.range))
+    return types.Hover(
+        contents=content(text, client.markdown_hover), range=document.columns.range_to_client(located.range)
+    )

@@ -31,37 +31,19 @@ class Context:
 
 
 _TIME_UNKNOWN = "known after a run of about this size here"
-_TEXT_KEYS = tuple(
-    f"data_config.{name}" for name in ("corpus", "val_fraction", "tokenizer", "line_ends", "train_data", "val_data")
-)
+_TEXT_KEYS = ("corpus", "val_fraction", "tokenizer", "line_ends", "train_data", "val_data")
 
 
 def for_key(key: Key, context: Context) -> str:
     """The figures of a key; empty where it has none."""
-    plan = context.plan
     if key.section == "model_config":
-        return model_figures(key.name, plan)
-    if key.path in _SCHEDULE:
-        return _SCHEDULE[key.path](context)
-    if key.path in _TEXT_KEYS:
-        return _text_figures(context)
-    if key.path == "device_config.device_type":
-        return _machines(context)
-    return ""
+        return model_figures(key.name, context.plan)
+    return _KEYS[key.path](context) if key.path in _KEYS else ""
 
 
 def section_summary(name: str, context: Context) -> str:
-    """One line about a section of this file."""
-    plan = context.plan
-    if name == "model_config":
-        return model_summary(plan)
-    if name == "training_config":
-        return _schedule(context)
-    if name == "data_config":
-        return _text_figures(context)
-    if name == "device_config":
-        return _machines(context)
-    return ""
+    """A few lines about a section of this file; empty where there is nothing to reckon."""
+    return _SECTIONS[name](context) if name in _SECTIONS else ""
 
 
 # ---- the schedule ---------------------------------------------------------------------------------------------------
@@ -140,22 +122,6 @@ def _every(name: str) -> Callable[[Context], str]:
     return words
 
 
-_SCHEDULE: dict[str, Callable[[Context], str]] = {
-    "training_config.max_steps": _steps,
-    "training_config.warmup_steps": _rate,
-    "training_config.learning_rate": _rate,
-    "training_config.min_learning_rate": _rate,
-    "training_config.lr_schedule": _rate,
-    "training_config.lr_decay_steps": _rate,
-    "training_config.lr_restart_step": _rate,
-    "training_config.batch_size": _batch,
-    "training_config.gradient_accumulation_steps": _tokens_line,
-    "training_config.log_interval": _every("log_interval"),
-    "training_config.eval_interval": _every("eval_interval"),
-    "training_config.save_interval": _every("save_interval"),
-}
-
-
 # ---- machines -------------------------------------------------------------------------------------------------------
 
 
@@ -215,3 +181,30 @@ def _text_words(context: Context) -> str:
         f"{short_count_text(tokens)}, enough by that rule for "
         f"{short_count_text(tokens / OPTIMAL_TOKENS_PER_PARAMETER)} parameters."
     )
+
+
+# ---- the tables -----------------------------------------------------------------------------------------------------
+
+
+_KEYS: dict[str, Callable[[Context], str]] = {
+    "training_config.max_steps": _steps,
+    "training_config.warmup_steps": _rate,
+    "training_config.learning_rate": _rate,
+    "training_config.min_learning_rate": _rate,
+    "training_config.lr_schedule": _rate,
+    "training_config.lr_decay_steps": _rate,
+    "training_config.lr_restart_step": _rate,
+    "training_config.batch_size": _batch,
+    "training_config.gradient_accumulation_steps": _tokens_line,
+    "training_config.log_interval": _every("log_interval"),
+    "training_config.eval_interval": _every("eval_interval"),
+    "training_config.save_interval": _every("save_interval"),
+    **dict.fromkeys((f"data_config.{name}" for name in _TEXT_KEYS), _text_figures),
+    "device_config.device_type": _machines,
+}
+_SECTIONS: dict[str, Callable[[Context], str]] = {
+    "model_config": lambda context: model_summary(context.plan),
+    "training_config": _schedule,
+    "data_config": _text_figures,
+    "device_config": _machines,
+}

@@ -67,9 +67,7 @@ class Configs:
     async def describe(self, params: messages.DescribeConfigParams) -> messages.DescribeConfigResult:
         """The figures of a file."""
         services, loop = self._services, asyncio.get_running_loop()
-        document = services.documents.get(params.config_uri)
-        if document is None:
-            document = await loop.run_in_executor(None, services.documents.read, params.config_uri)
+        document = await loop.run_in_executor(None, services.documents.read, params.config_uri)
         if document is None:
             raise RequestError(ErrorCode.CONFIG_HAS_ERRORS, f"Cannot read {params.config_uri}.")
         await loop.run_in_executor(None, document.locate)

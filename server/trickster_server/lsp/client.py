@@ -89,14 +89,6 @@ class Client:
             registers_watched_files=has("workspace.did_change_watched_files.dynamic_registration"),
         )
 
-    def hover(self, markdown: str) -> types.MarkupContent:
-        """Markdown for a hover, as this client reads it."""
-        return _content(markdown, self.markdown_hover)
-
-    def documentation(self, markdown: str) -> types.MarkupContent:
-        """Markdown beside a completion, as this client reads it."""
-        return _content(markdown, self.markdown_completion)
-
 
 def both_spellings(capabilities: Any) -> None:
     """Clients write `workspace.diagnostic` as well as the protocol's `workspace.diagnostics`: read either."""
@@ -105,7 +97,8 @@ def both_spellings(capabilities: Any) -> None:
         workspace.setdefault("diagnostics", workspace["diagnostic"])
 
 
-def _content(markdown: str, understood: bool) -> types.MarkupContent:
+def content(markdown: str, understood: bool) -> types.MarkupContent:
+    """Markdown as it is, or as plain text for a client that does not understand it."""
     if understood:
         return types.MarkupContent(types.MarkupKind.Markdown, markdown)
     return types.MarkupContent(types.MarkupKind.PlainText, plain_text(markdown))
