@@ -213,7 +213,7 @@ class TricksterServer(LanguageServer):
     async def _locate(self, document: Document) -> None:
         """Find out which file a text is behind all links, by which its runs are found. Asked once, in a thread."""
         assumed = document.file_key
-        await asyncio.get_running_loop().run_in_executor(None, document.locate)
+        await asyncio.to_thread(document.locate)
         if document.file_key != assumed:
             self.services.documents.located(document)
             self.services.refresh_figures()

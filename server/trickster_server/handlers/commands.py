@@ -211,7 +211,7 @@ async def _show_page(services: Services, name: str, text: str) -> None:
         services.say(text)
         return
     try:
-        path = await asyncio.get_running_loop().run_in_executor(None, services.private.write, f"{name}.md", text)
+        path = await asyncio.to_thread(services.private.write, f"{name}.md", text)
     except OSError:
         services.say(text)
         return

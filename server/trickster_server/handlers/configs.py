@@ -61,16 +61,16 @@ class Configs:
             raise RequestError(ErrorCode.ENGINE_FAILED, f"There is no preset {params.preset}. There are: {names}.")
         names_given = [params.file_name] if params.file_name is not None else _free_names(params.preset)
         text = preset_text(params.preset)
-        path = await asyncio.get_running_loop().run_in_executor(None, _write_new, folder, names_given, text)
+        path = await asyncio.to_thread(_write_new, folder, names_given, text)
         return messages.CreateConfigResult(uri_of(path))
 
     async def describe(self, params: messages.DescribeConfigParams) -> messages.DescribeConfigResult:
         """The figures of a file."""
-        services, loop = self._services, asyncio.get_running_loop()
-        document = await loop.run_in_executor(None, services.documents.read, params.config_uri)
+        services = self._services
+        document = await asyncio.to_thread(services.documents.read, params.config_uri)
         if document is None:
             raise RequestError(ErrorCode.CONFIG_HAS_ERRORS, f"Cannot read {params.config_uri}.")
-        await loop.run_in_executor(None, document.locate)
+        await asyncio.to_thread(document.locate)
         await services.registry.ready()
         runs = runs_of(document, services)
         await services.registry.check_plans(runs)  # whether its text was encoded is told by what its runs train
@@ -85,9 +85,7 @@ class Configs:
         expected = services.timing.training_time(plan)
         folder = None
         if document.path is not None:
-            folder = await loop.run_in_executor(
-                None, without_dots, path_meant(document.path.parent, plan.output.output_dir)
-            )
+            folder = await asyncio.to_thread(without_dots, path_meant(document.path.parent, plan.output.output_dir))
         return messages.DescribeConfigResult(
             valid=True,
             errors=0,

@@ -122,7 +122,7 @@ class Models:
         """Fetch and encode a config's corpus."""
         path = await config_path(self._services, params.config_uri)
         result = messages.PrepareResult(*await self._both("Preparing the text", ["prepare", str(path)], params))
-        key = await asyncio.get_running_loop().run_in_executor(None, file_key, path)
+        key = await asyncio.to_thread(file_key, path)
         plan = check(await config_text(path), None).plan
         self._prepared.add((key, plan.data if plan is not None else None))
         self._services.environment.forget()

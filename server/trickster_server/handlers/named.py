@@ -41,7 +41,7 @@ async def config_path(services: Services, uri: str) -> Path:
     if path is None and "://" not in uri and uri.strip() and "\0" not in uri:
         named = Path(uri).expanduser() if uri.startswith("~") else Path(uri)
         places = [named] if named.is_absolute() else [folder / named for folder in services.folders()]
-        there = await asyncio.get_running_loop().run_in_executor(None, lambda: [one for one in places if one.is_file()])
+        there = await asyncio.to_thread(lambda: [one for one in places if one.is_file()])
         if not there and places:
             raise RequestError(ErrorCode.CONFIG_HAS_ERRORS, f"Cannot read {places[0]}: there is no such file.")
         path = there[0] if there else None
@@ -53,7 +53,7 @@ async def config_path(services: Services, uri: str) -> Path:
 async def config_text(path: Path) -> str:
     """The text of a config on disk. Raises RequestError."""
     try:
-        data = await asyncio.get_running_loop().run_in_executor(None, read_config, path)
+        data = await asyncio.to_thread(read_config, path)
     except OSError as error:
         raise RequestError(ErrorCode.CONFIG_HAS_ERRORS, f"Cannot read {path}: {error.strerror}.") from error
     return data.decode("utf-8", "replace")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,8 @@ class Runs:
         """A run's events from a position on."""
         run = await run_named(self._services, params.run_id)
         limit = min(params.limit if params.limit is not None else _PAGE, _PAGE)
-        piece = await asyncio.get_running_loop().run_in_executor(
-            None, read_piece, run.directory.events_path, max(params.after, 0), _PAGE_BYTES, max(limit, 0)
+        piece = await asyncio.to_thread(
+            read_piece, run.directory.events_path, max(params.after, 0), _PAGE_BYTES, max(limit, 0)
         )
         return messages.RunEventsResult(list(map(dict, piece.events)), piece.after, piece.more)
 
@@ -67,7 +68,7 @@ class Runs:
         """Train a config. Asked again before the first step, it is the same run: an impatient second press."""
         path = await config_path(self._services, params.config_uri)
         text = await config_text(path)
-        file = await asyncio.get_running_loop().run_in_executor(None, file_key, path)
+        file = await asyncio.to_thread(file_key, path)
         pressed = (file, text, str(sorted(params.overrides.items())), params.python)
         before = self._started.get(pressed)
         run = self._services.registry.find(before.run_id) if before is not None else None
@@ -129,24 +130,23 @@ class Runs:
             made.rmdir()
             return made
 
-        return await asyncio.get_running_loop().run_in_executor(None, look)
+        return await asyncio.to_thread(look)
 
     async def _launch(self, python: str, arguments: list[str], directory: Path) -> messages.RunStarted:
-        loop = asyncio.get_running_loop()
         try:
-            launched = await loop.run_in_executor(None, launch, python, arguments, directory)
+            launched = await asyncio.to_thread(launch, python, arguments, directory)
         except OSError as error:
             raise does_not_start(python, error) from error
         self._services.spawn(self._collect(launched), "collect a trainer")
         logger.info("Training %s as process %d with %s", directory, launched.pid, python)
         # Answered when training is about to begin, so that what prevents it is said in the answer. A text that takes
         # long to prepare is not waited for; the run is in the list from its first sign of life.
-        began, shown = loop.time(), False
-        while loop.time() - began < (_BEGIN_SECONDS if shown else _LIVE_SECONDS):
+        began, shown = time.monotonic(), False
+        while time.monotonic() - began < (_BEGIN_SECONDS if shown else _LIVE_SECONDS):
             code = launched.exit_code()
             if code is not None and code != 0:
                 raise self._failed(launched)
-            if not shown and await loop.run_in_executor(None, _has_begun, directory, launched.pid):
+            if not shown and await asyncio.to_thread(_has_begun, directory, launched.pid):
                 await self._services.registry.add(directory, started_here=True)
                 shown = True
             if code == 0 or (shown and RunDirectory(directory).identity_if_readable() is not None):
@@ -206,7 +206,7 @@ class Runs:
         if run.live:
             raise RequestError(ErrorCode.RUN_IS_LIVE, f"{directory.id} is being trained. Stop it first.")
         try:
-            found = await asyncio.get_running_loop().run_in_executor(None, work)
+            found = await asyncio.to_thread(work)
         except OSError as error:
             raise RequestError(ErrorCode.ENGINE_FAILED, f"Cannot delete {directory.path}: {error}") from error
         if not params.dry_run:

@@ -62,14 +62,13 @@ class Environment:
 
     async def looked(self, document: Document, seconds: float) -> None:
         """Wait until it is known what the machine says of this text, at most so long, or until it has changed."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
+        until = time.monotonic() + seconds
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._registry.ready(), seconds)
         while self._documents.config(document.uri) is document and not self._is_current(document):
             look = self._look_soon(document.uri, 0.0)
-            await asyncio.wait({look}, timeout=max(0.0, until - loop.time()))
-            if loop.time() >= until or (look.done() and not look.cancelled() and look.exception() is not None):
+            await asyncio.wait({look}, timeout=max(0.0, until - time.monotonic()))
+            if time.monotonic() >= until or (look.done() and not look.cancelled() and look.exception() is not None):
                 return
 
     def _is_current(self, document: Document) -> bool:
@@ -78,7 +77,7 @@ class Environment:
 
     async def corpus_now(self, document: Document) -> Corpus | None:
         """What is known of the config's text, after looking."""
-        known = await asyncio.get_running_loop().run_in_executor(None, _look, document, self._session.trusted)
+        known = await asyncio.to_thread(_look, document, self._session.trusted)
         return known.corpus
 
     def forget(self) -> None:
@@ -106,7 +105,7 @@ class Environment:
                 self._known.pop(uri, None)
                 return
             before = self._known.get(uri)
-            now = await asyncio.get_running_loop().run_in_executor(None, _look, document, self._session.trusted)
+            now = await asyncio.to_thread(_look, document, self._session.trusted)
             self._known[uri] = now
         finally:
             self._looking.pop(uri, None)

@@ -16,11 +16,10 @@ async def watch_parent(pid: int, gone: Callable[[], None]) -> None:
 
     A client in another container names a process that cannot be seen from here: then there is nothing to watch.
     """
-    loop = asyncio.get_running_loop()
-    started = await loop.run_in_executor(None, process_started, pid)
+    started = await asyncio.to_thread(process_started, pid)
     if started is None:
         return
     parent = ProcessIdentity(pid, started, platform.node())
-    while await loop.run_in_executor(None, is_running, parent):
+    while await asyncio.to_thread(is_running, parent):
         await asyncio.sleep(_SECONDS)
     gone()

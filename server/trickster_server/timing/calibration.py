@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass, field
 
 from trickster_server.documents import Documents
 from trickster_server.lsp.dispatch import RequestError
@@ -23,23 +24,16 @@ _LONGEST_SECONDS = 180.0
 _LONG = 1e6
 
 
+@dataclass(eq=False)
 class Calibrating:
     """Waits until somebody looks at a config, may run code and trains nothing; then calibrates, once."""
 
-    def __init__(
-        self,
-        session: Session,
-        documents: Documents,
-        registry: RunRegistry,
-        interpreters: Interpreters,
-        timing: Timing,
-    ) -> None:
-        self._session = session
-        self._documents = documents
-        self._registry = registry
-        self._interpreters = interpreters
-        self._timing = timing
-        self._changed = asyncio.Event()
+    session: Session
+    documents: Documents
+    registry: RunRegistry
+    interpreters: Interpreters
+    timing: Timing
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def look_again(self) -> None:
         """A config was opened, trust was granted, or another interpreter was chosen."""
@@ -47,23 +41,23 @@ class Calibrating:
 
     async def run_once(self) -> None:
         """Calibrate as soon as it may be done. A failure is logged, and not tried again by this server."""
-        await self._registry.ready()
+        await self.registry.ready()
         while True:
             self._changed.clear()
-            if self._session.trusted and self._documents.configs() and (python := await self._interpreter()):
+            if self.session.trusted and self.documents.configs() and (python := await self._interpreter()):
                 await asyncio.sleep(_SETTLING_SECONDS)
-                await self._registry.wait_for(lambda: not self._training(), _LONG)
-                if await self._timing.is_calibrated() or await self._calibrate(python):
+                await self.registry.wait_for(lambda: not self._training(), _LONG)
+                if await self.timing.is_calibrated() or await self._calibrate(python):
                     return
             else:
                 await self._changed.wait()
 
     def _training(self) -> bool:
-        return any(run.live for run in self._registry.runs())
+        return any(run.live for run in self.registry.runs())
 
     async def _interpreter(self) -> str | None:
         try:
-            return await self._interpreters.able_to_train(None)
+            return await self.interpreters.able_to_train(None)
         except RequestError as error:
             logger.debug("Nothing to calibrate with: %s", error)
             return None
@@ -72,7 +66,7 @@ class Calibrating:
         """Whether it is done, for better or worse; no where training began meanwhile."""
         loop = asyncio.get_running_loop()
         work = loop.create_task(run_engine(python, _COMMAND, gently=True))
-        training = loop.create_task(self._registry.wait_for(self._training, _LONG))
+        training = loop.create_task(self.registry.wait_for(self._training, _LONG))
         try:
             await asyncio.wait((work, training), timeout=_LONGEST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -88,7 +82,7 @@ class Calibrating:
         elif (error := work.exception()) is not None:
             logger.warning("This machine was not calibrated: %s", error)
         else:
-            await self._timing.is_calibrated()
-            self._session.refresh_figures()
+            await self.timing.is_calibrated()
+            self.session.refresh_figures()
             logger.info("This machine was calibrated: from now on times are known for any config.")
         return True

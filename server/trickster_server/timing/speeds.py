@@ -47,7 +47,7 @@ class Timing:
 
     async def is_calibrated(self) -> bool:
         """Whether this machine is calibrated, after looking; what was found is used from now on."""
-        self._calibrations = await asyncio.get_running_loop().run_in_executor(None, _from_cache, read_calibrations)
+        self._calibrations = await asyncio.to_thread(_from_cache, read_calibrations)
         return bool(self._calibrations)
 
     def runs_changed(self) -> None:
@@ -56,8 +56,7 @@ class Timing:
 
     async def keep_current(self) -> None:
         """Learn from runs for as long as the server lives."""
-        loop = asyncio.get_running_loop()
-        self._take(await loop.run_in_executor(None, _from_cache, read_speeds))
+        self._take(await asyncio.to_thread(_from_cache, read_speeds))
         await self.is_calibrated()
         await self._registry.ready()
         while True:
@@ -68,7 +67,7 @@ class Timing:
                 # Only what is new here: the terminal may have kept newer ones of the rest.
                 learned = [speed for key, speed in self._speeds.items() if before.get(key) != speed]
                 if self._session.trusted:
-                    await loop.run_in_executor(None, _keep, learned)
+                    await asyncio.to_thread(_keep, learned)
             self._dirty.clear()
             await self._dirty.wait()
             await asyncio.sleep(2.0)
