@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trickster_server.lsp import messages
-from trickster_server.lsp.messages.errors import ERROR_MEANINGS, ErrorCode
+from trickster_server.lsp.messages.errors import ErrorCode
 from trickster_server.lsp.messages.fields import wire_name
 from trickster_server.lsp.messages.options import InitializationOptions
 
@@ -95,7 +95,7 @@ def page(type_name: Callable[[Any], str]) -> str:
             blocks.append(_message(message, type_name))
     blocks.append("## Errors\n")
     blocks.append("Beside the codes of the protocol itself, a request may be answered with:\n")
-    rows = [f"| `{code.name}` | {code.value} | {ERROR_MEANINGS[code]} |" for code in ErrorCode]
+    rows = [f"| `{code.name}` | {code.value} | {code.meaning} |" for code in ErrorCode]
     blocks.append("\n".join(["| name | code | meaning |", "|---|---|---|", *rows]) + "\n")
     return "\n".join(blocks)
 

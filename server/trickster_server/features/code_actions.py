@@ -71,12 +71,6 @@ def fix_all(document: Document, more: Sequence[Problem], client: Client) -> type
     return types.CodeAction(title="Fix everything that is safe to fix", kind=FIX_ALL, edit=edit)
 
 
-def convert_tt_train(document: Document, client: Client) -> types.CodeAction | None:
-    """The action that turns a config of tt-train's into one of ours, where the text is one."""
-    fix = quick_fix(document.text, document.path)
-    return _quick_fix(fix, fix.preferred, document, client) if fix is not None else None
-
-
 def workspace_edit(document: Document, edits: Sequence[Edit], client: Client) -> types.WorkspaceEdit:
     """Edits of one version of one text, or of the text where the client knows no versions in edits."""
     changes = [
@@ -106,8 +100,8 @@ def code_actions(
     actions = []
     if asked_for("quickfix"):
         actions = quick_fixes(document, more, params.range, client)
-        if (conversion := convert_tt_train(document, client)) is not None:
-            actions.insert(0, conversion)
+        if (conversion := quick_fix(document.text, document.path)) is not None:  # a config of tt-train's
+            actions.insert(0, _quick_fix(conversion, conversion.preferred, document, client))
     # Only where it is asked for by name: it has nothing to do with the place of the cursor.
     by_name = bool(only) and "" not in only and asked_for(FIX_ALL)
     if by_name and (everything := fix_all(document, more, client)) is not None:

@@ -8,7 +8,6 @@ from trickster_engine.config.problems import Position, Range
 from trickster_engine.estimates import count_parameters
 from trickster_engine.system.units import duration_text, short_count_text
 from trickster_server.documents import Document
-from trickster_server.lsp.messages import CLIENT_COMMANDS
 from trickster_server.runs.followed import FollowedRun
 from trickster_server.services import Services
 
@@ -27,7 +26,7 @@ def lenses(document: Document, runs: list[FollowedRun], facts: str, client_comma
     def offer(name: str, icon: str, words: str, **argument: str) -> None:
         # Only VS Code draws icons; it is also the client that has commands of its own.
         title = f"$({icon}) {words}" if client_commands else words
-        command = CLIENT_COMMANDS[name] if client_commands else f"trickster.server.{name}"
+        command = f"trickster.{name}" if client_commands else f"trickster.server.{name}"
         found.append(types.Command(title=title, command=command, arguments=[argument]))
 
     valid = document.checked.plan is not None

@@ -29,8 +29,8 @@ class Request(NamedTuple):
     does: Does
     params: type[Any]
     result: type[Any]
-    command: str | None = None  # the same through workspace/executeCommand
-    partial: type[Any] | None = None
+    command: str | None  # the same through workspace/executeCommand
+    partial: type[Any] | None
 
 
 class Notification(NamedTuple):
@@ -41,50 +41,43 @@ class Notification(NamedTuple):
     sender: Literal["client", "server"]
 
 
+def _request(
+    name: str,
+    does: Does,
+    params: type[Any],
+    result: type[Any],
+    command: str | None = None,
+    partial: type[Any] | None = None,
+) -> Request:
+    named = f"trickster.server.{command}" if command is not None else None
+    return Request(f"trickster/{name}", does, params, result, named, partial)
+
+
+#: Each is `trickster/NAME`; where a command is named at the end, it is also `trickster.server.COMMAND`.
 REQUESTS: tuple[Request, ...] = (
-    Request("trickster/listRuns", "only reads", runs.ListRunsParams, runs.ListRunsResult, "trickster.server.listRuns"),
-    Request("trickster/startRun", "starts a process", runs.StartRunParams, runs.RunStarted, "trickster.server.train"),
-    Request(
-        "trickster/resumeRun", "starts a process", runs.ResumeRunParams, runs.RunStarted, "trickster.server.resume"
-    ),
-    Request("trickster/stopRun", "writes", runs.StopRunParams, runs.StopRunResult, "trickster.server.stop"),
-    Request("trickster/deleteRun", "removes", runs.DeleteRunParams, runs.DeleteRunResult, "trickster.server.delete"),
-    Request("trickster/runEvents", "only reads", runs.RunEventsParams, runs.RunEventsResult),
-    Request(
-        "trickster/generate",
+    _request("listRuns", "only reads", runs.ListRunsParams, runs.ListRunsResult, "listRuns"),
+    _request("startRun", "starts a process", runs.StartRunParams, runs.RunStarted, "train"),
+    _request("resumeRun", "starts a process", runs.ResumeRunParams, runs.RunStarted, "resume"),
+    _request("stopRun", "writes", runs.StopRunParams, runs.StopRunResult, "stop"),
+    _request("deleteRun", "removes", runs.DeleteRunParams, runs.DeleteRunResult, "delete"),
+    _request("runEvents", "only reads", runs.RunEventsParams, runs.RunEventsResult),
+    _request(
+        "generate",
         "starts a process",
         models.GenerateParams,
         models.GenerateResult,
-        "trickster.server.generate",
+        "generate",
         partial=models.GeneratePart,
     ),
-    Request("trickster/nextTokens", "starts a process", models.NextTokensParams, models.NextTokensResult),
-    Request(
-        "trickster/compare", "starts a process", models.CompareParams, models.CompareResult, "trickster.server.compare"
-    ),
-    Request(
-        "trickster/report", "starts a process", models.ReportParams, models.ReportResult, "trickster.server.report"
-    ),
-    Request(
-        "trickster/inspect", "starts a process", models.InspectParams, models.InspectResult, "trickster.server.inspect"
-    ),
-    Request(
-        "trickster/prepare", "starts a process", models.PrepareParams, models.PrepareResult, "trickster.server.prepare"
-    ),
-    Request(
-        "trickster/doctor", "starts a process", models.DoctorParams, models.DoctorResult, "trickster.server.doctor"
-    ),
-    Request(
-        "trickster/presets", "only reads", configs.PresetsParams, configs.PresetsResult, "trickster.server.presets"
-    ),
-    Request(
-        "trickster/createConfig",
-        "writes",
-        configs.CreateConfigParams,
-        configs.CreateConfigResult,
-        "trickster.server.createConfig",
-    ),
-    Request("trickster/describeConfig", "only reads", configs.DescribeConfigParams, configs.DescribeConfigResult),
+    _request("nextTokens", "starts a process", models.NextTokensParams, models.NextTokensResult),
+    _request("compare", "starts a process", models.CompareParams, models.CompareResult, "compare"),
+    _request("report", "starts a process", models.ReportParams, models.ReportResult, "report"),
+    _request("inspect", "starts a process", models.InspectParams, models.InspectResult, "inspect"),
+    _request("prepare", "starts a process", models.PrepareParams, models.PrepareResult, "prepare"),
+    _request("doctor", "starts a process", models.DoctorParams, models.DoctorResult, "doctor"),
+    _request("presets", "only reads", configs.PresetsParams, configs.PresetsResult, "presets"),
+    _request("createConfig", "writes", configs.CreateConfigParams, configs.CreateConfigResult, "createConfig"),
+    _request("describeConfig", "only reads", configs.DescribeConfigParams, configs.DescribeConfigResult),
 )
 
 NOTIFICATIONS: tuple[Notification, ...] = (
@@ -98,17 +91,6 @@ PARAMS_BY_METHOD: dict[str, type[Any]] = {
     **{request.method: request.params for request in REQUESTS},
     **{notification.method: notification.params for notification in NOTIFICATIONS},
 }
-
-CLIENT_COMMANDS: dict[str, str] = {
-    "train": "trickster.train",
-    "resume": "trickster.resume",
-    "stop": "trickster.stop",
-    "generate": "trickster.generate",
-    "inspect": "trickster.inspect",
-    "prepare": "trickster.prepare",
-    "compare": "trickster.compare",
-}
-"""What code lenses call where the client has said `clientCommands`, with the arguments of the server's commands."""
 
 
 def message_types() -> Iterator[type[Any]]:

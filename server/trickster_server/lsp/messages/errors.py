@@ -8,25 +8,20 @@ from enum import IntEnum
 class ErrorCode(IntEnum):
     """Codes of the errors that requests may answer with, beside those of the protocol itself."""
 
-    NOT_TRUSTED = 1001
-    UNKNOWN_RUN = 1002
-    RUN_IS_LIVE = 1003
-    CONFIG_HAS_ERRORS = 1004
-    ENGINE_FAILED = 1005
-    NO_TORCH = 1006
-    NO_CHECKPOINT = 1007
-    NO_INTERPRETER = 1008
-    FILE_EXISTS = 1009
+    meaning: str
 
+    def __new__(cls, value: int, meaning: str) -> ErrorCode:
+        """A code with what it says."""
+        made = int.__new__(cls, value)
+        made._value_, made.meaning = value, meaning
+        return made
 
-ERROR_MEANINGS: dict[ErrorCode, str] = {
-    ErrorCode.NOT_TRUSTED: "The folder is not trusted: nothing is started, written or removed.",
-    ErrorCode.UNKNOWN_RUN: "No run of this name is under the workspace.",
-    ErrorCode.RUN_IS_LIVE: "The run is being trained: stop it first.",
-    ErrorCode.CONFIG_HAS_ERRORS: "The config has errors; the Problems list shows them.",
-    ErrorCode.ENGINE_FAILED: "The process ended with an error; the message says which. `data.errorCode` is its code.",
-    ErrorCode.NO_TORCH: "The interpreter has no torch: set up an environment or choose another interpreter.",
-    ErrorCode.NO_CHECKPOINT: "The run has saved no checkpoint yet.",
-    ErrorCode.NO_INTERPRETER: "The interpreter does not start.",
-    ErrorCode.FILE_EXISTS: "A file of this name is there already; nothing was written.",
-}
+    NOT_TRUSTED = 1001, "The folder is not trusted: nothing is started, written or removed."
+    UNKNOWN_RUN = 1002, "No run of this name is under the workspace."
+    RUN_IS_LIVE = 1003, "The run is being trained: stop it first."
+    CONFIG_HAS_ERRORS = 1004, "The config has errors; the Problems list shows them."
+    ENGINE_FAILED = 1005, "The process ended with an error; the message says which. `data.errorCode` is its code."
+    NO_TORCH = 1006, "The interpreter has no torch: set up an environment or choose another interpreter."
+    NO_CHECKPOINT = 1007, "The run has saved no checkpoint yet."
+    NO_INTERPRETER = 1008, "The interpreter does not start."
+    FILE_EXISTS = 1009, "A file of this name is there already; nothing was written."
