@@ -14,6 +14,7 @@ from lsprotocol import types
 
 from trickster_engine.config.check import check
 from trickster_engine.config.yaml.scalars import as_yaml
+from trickster_engine.errors import TricksterError
 from trickster_engine.runs import RunDirectory, config_name, create_run, is_run_directory, read_piece
 from trickster_engine.system.files import path_meant
 from trickster_server.handlers.named import config_path, config_text, run_named
@@ -121,8 +122,6 @@ class Runs:
         """The next free run directory. The engine makes it itself, so it only is looked for."""
 
         def look() -> Path:
-            from trickster_engine.errors import TricksterError
-
             try:
                 made = create_run(without_dots(output_dir), name).path
             except TricksterError as error:
