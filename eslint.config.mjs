@@ -5,7 +5,7 @@ export default tseslint.config(
   { ignores: ['node_modules/', 'dist/', 'build/', '.venv/', 'runs/', 'extension/src/protocol.ts', '**/*.d.ts'] },
   js.configs.recommended,
   {
-    files: ['**/*.ts'],
+    files: ['**/*.ts', '**/*.mts'],
     extends: [...tseslint.configs.strictTypeChecked],
     languageOptions: {
       parserOptions: {

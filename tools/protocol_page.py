@@ -1,4 +1,4 @@
-"""The page `docs/protocol.md`, written from `messages.py` so that the two cannot disagree."""
+"""The page `docs/protocol.md`, written from `lsp/messages` so that the two cannot disagree."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from trickster_server.lsp import messages
+from trickster_server.lsp.messages.errors import ErrorCode
+from trickster_server.lsp.messages.fields import wire_name
+from trickster_server.lsp.messages.options import InitializationOptions
 
 _INTRODUCTION = """\
 # Messages between client and server
 
-<!-- Written by `make generate` from server/trickster_server/lsp/messages.py. Do not edit: change the Python. -->
+<!-- Written by `make generate` from server/trickster_server/lsp/messages/. Do not edit: change the Python. -->
 
 The language server is started as `trickster-server` and speaks the Language Server Protocol over standard
 input and output. Whatever that protocol has is used as it is: diagnostics (pushed and pulled), hover, completion, code
@@ -59,7 +62,7 @@ def page(type_name: Callable[[Any], str]) -> str:
     blocks = [
         _INTRODUCTION + _trust_table(),
         "## Initialization options\n",
-        _message(messages.InitializationOptions, type_name),
+        _message(InitializationOptions, type_name),
     ]
     blocks.append("## Requests of the client\n")
     for request in messages.REQUESTS:
@@ -81,7 +84,7 @@ def page(type_name: Callable[[Any], str]) -> str:
             if notification.sender == sender:
                 blocks.append(f"### `{notification.method}`\n")
                 blocks.append(_message(notification.params, type_name))
-    roots = {messages.InitializationOptions}
+    roots = {InitializationOptions}
     for one in messages.REQUESTS:
         roots |= {one.params, one.result} | ({one.partial} if one.partial else set())
     roots |= {notification.params for notification in messages.NOTIFICATIONS}
@@ -92,7 +95,7 @@ def page(type_name: Callable[[Any], str]) -> str:
             blocks.append(_message(message, type_name))
     blocks.append("## Errors\n")
     blocks.append("Beside the codes of the protocol itself, a request may be answered with:\n")
-    rows = [f"| `{code.name}` | {code.value} | {messages.ERROR_MEANINGS[code]} |" for code in messages.ErrorCode]
+    rows = [f"| `{code.name}` | {code.value} | {code.meaning} |" for code in ErrorCode]
     blocks.append("\n".join(["| name | code | meaning |", "|---|---|---|", *rows]) + "\n")
     return "\n".join(blocks)
 
@@ -116,7 +119,7 @@ def _message(message: type[Any], type_name: Callable[[Any], str]) -> str:
     rows = ["| field | type | meaning |", "|---|---|---|"]
     for part in parts:
         kind = type_name(hints[part.name]).replace("|", "\\|")
-        rows.append(f"| `{messages.wire_name(part.name)}` | `{kind}`{_default(part)} | {part.metadata['doc']} |")
+        rows.append(f"| `{wire_name(part.name)}` | `{kind}`{_default(part)} | {part.metadata['doc']} |")
     return text + "\n" + "\n".join(rows) + "\n"
 
 

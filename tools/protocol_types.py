@@ -1,4 +1,4 @@
-"""Writes what others read of `messages.py`: the extension's TypeScript types and the page `docs/protocol.md`.
+"""Writes what others read of `lsp/messages`: the extension's TypeScript types and the page `docs/protocol.md`.
 
 `python -m tools.protocol_types` writes these files of a checkout; `--check` only says whether they are current.
 """
@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from trickster_server.lsp import messages
+from trickster_server.lsp.messages.errors import ErrorCode
+from trickster_server.lsp.messages.fields import EstimateSource, RunState, TypeScriptName, wire_name
+from trickster_server.lsp.messages.notifications import EventParams
 
 import trickster_engine.runs.event_types as engine_events
 from tools import machine_docs
@@ -33,8 +36,8 @@ _PLAIN: dict[Any, str] = {
     Any: "unknown",
 }
 _NAMED_LITERALS: dict[Any, str] = {
-    messages.RunState: "RunState",
-    messages.EstimateSource: "EstimateSource",
+    RunState: "RunState",
+    EstimateSource: "EstimateSource",
     engine_events.Status: "RunStatus",
 }
 
@@ -42,7 +45,7 @@ _WIDTH = 110
 """Longest line of the extension's sources."""
 
 _HEADER = """\
-// Written by `make generate` from server/trickster_server/lsp/messages.py and trickster_engine/runs/event_types.py.
+// Written by `make generate` from server/trickster_server/lsp/messages/ and trickster_engine/runs/event_types.py.
 // Do not edit: change the Python and run it again. A test fails when this file is stale.
 """
 
@@ -52,7 +55,7 @@ def type_name(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is typing.Annotated:
         for extra in arguments[1:]:
-            if isinstance(extra, messages.TypeScriptName):
+            if isinstance(extra, TypeScriptName):
                 return extra.name
         return type_name(arguments[0])
     if annotation in _NAMED_LITERALS:
@@ -81,7 +84,7 @@ def _literal(value: Any) -> str:
 
 def is_request_side(message: type[Any]) -> bool:
     """Whether a client writes this message, so that fields with a default may be left out."""
-    return message.__name__.endswith(("Params", "Options")) and message is not messages.EventParams
+    return message.__name__.endswith(("Params", "Options")) and message is not EventParams
 
 
 def _union(name: str, members: list[str]) -> str:
@@ -108,7 +111,7 @@ def interface(message: type[Any]) -> str:
         has_default = part.default is not dataclasses.MISSING or part.default_factory is not dataclasses.MISSING
         mark = "?" if has_default and is_request_side(message) else ""
         lines.append(_comment(part.metadata["doc"], "  "))
-        lines.append(f"  {messages.wire_name(part.name)}{mark}: {type_name(hints[part.name])};\n")
+        lines.append(f"  {wire_name(part.name)}{mark}: {type_name(hints[part.name])};\n")
     lines.append("}\n")
     return "".join(lines)
 
@@ -128,7 +131,7 @@ def event_types() -> tuple[type[Any], ...]:
 
 
 def typescript() -> str:
-    """The whole of `messages.ts`."""
+    """The whole of `protocol.ts`."""
     blocks = [_HEADER]
     blocks.append(
         _comment("What a run says of itself in a `status` event.")
@@ -137,26 +140,17 @@ def typescript() -> str:
     blocks += [event_interface(event) for event in event_types()]
     names = [event.__name__ for event in event_types()]
     blocks.append(_comment("One line of `events.jsonl`.") + _union("RunEvent", names))
-    for name, literal in (("RunState", messages.RunState), ("EstimateSource", messages.EstimateSource)):
+    for name, literal in (("RunState", RunState), ("EstimateSource", EstimateSource)):
         blocks.append(_union(name, [_literal(value) for value in get_args(literal)]))
     blocks.append(
         _comment("A value in a config.")
         + "export type ConfigValue = string | number | boolean | null | ConfigValue[];\n"
     )
     blocks += [interface(message) for message in messages.message_types()]
-    blocks.append(_method_names())
     blocks.append(_requests())
     blocks.append(_notifications())
     blocks.append(_error_codes())
     return "\n".join(blocks)
-
-
-def _method_names() -> str:
-    lines = [_comment("The names of all messages."), "export const Method = {\n"]
-    methods = [request.method for request in messages.REQUESTS] + [one.method for one in messages.NOTIFICATIONS]
-    lines += [f"  {method.removeprefix('trickster/')}: '{method}',\n" for method in methods]
-    lines.append("} as const;\n")
-    return "".join(lines)
 
 
 def _requests() -> str:
@@ -196,7 +190,7 @@ def _error_codes() -> str:
 
 def error_codes() -> list[tuple[str, int]]:
     """The error codes by name."""
-    return [(code.name, code.value) for code in messages.ErrorCode]
+    return [(code.name, code.value) for code in ErrorCode]
 
 
 def outputs() -> dict[Path, str]:

@@ -17,7 +17,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trickster_engine.evaluation.report.blocks import BLOCKS, PICTURES, picture_name
+from tools.recorded_blocks import BLOCKS, PICTURES, picture_name
 from trickster_engine.evaluation.report.history import history
 from trickster_engine.runs import RunDirectory
 
@@ -49,7 +49,7 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
     if identity is None or plan is None:
         raise SystemExit(f"{run.path} is not a run that has begun")
     past = history(run.events_path, saved_only=True)
-    if past.saved_step == 0:
+    if past.saved_step is None:
         raise SystemExit(f"{run.path} has no checkpoint yet")
     dataset = trained_text(run, plan, identity)
     options = SamplingOptions.from_config(plan.sampling)
@@ -216,7 +216,7 @@ def main() -> None:
     if options.command == "keep":
         _write(keep(RunDirectory(options.run), options.machine), options.out)
     elif options.command == "random":
-        from trickster_engine.evaluation.report.untrained import random_baselines
+        from tools.untrained import random_baselines
 
         _write(random_baselines(RANDOM_PRESETS), options.out)
     else:

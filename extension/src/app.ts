@@ -1,12 +1,11 @@
 import type * as vscode from 'vscode';
-import type { Configs } from './common/configs';
-import type { ManagedEnvironment } from './common/environment';
-import type { Interpreters } from './common/python';
-import type { Server } from './common/server';
+import type { Configs } from './ui/configs';
+import type { ManagedEnvironment } from './python/managedEnvironment';
+import type { Interpreters } from './python/interpreters';
+import type { Server } from './server/server';
 import type { Dashboard } from './dashboard/panel';
 import type { LessonProgress } from './lesson/progress';
 import type { Pages } from './views/pages';
-import type { Reports } from './views/reports';
 import type { RunStore } from './runs/store';
 import type { Samples } from './runs/samples';
 
@@ -21,6 +20,5 @@ export interface App {
   configs: Configs;
   lesson: LessonProgress;
   dashboard: Dashboard;
-  reports: Reports;
   pages: Pages;
 }

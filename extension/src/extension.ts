@@ -2,16 +2,16 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { App } from './app';
 import { registerCommands } from './commands';
-import { explainNoPython, explainSetting } from './commands/environment';
-import { Configs } from './common/configs';
-import { setContext } from './common/context';
-import { ManagedEnvironment, pythonIn } from './common/environment';
-import { createLog } from './common/logger';
-import { Interpreters } from './common/python';
-import { Server } from './common/server';
-import { ServerStatus } from './common/status';
-import { TerminalCommand } from './common/terminal';
-import { wakeWhenNeeded } from './common/waking';
+import { explainNoPython, explainSetting } from './commands/interpreter';
+import { Configs } from './ui/configs';
+import { setContext } from './ui/context';
+import { ManagedEnvironment, pythonIn } from './python/managedEnvironment';
+import { createLog } from './ui/log';
+import { Interpreters } from './python/interpreters';
+import { Server } from './server/server';
+import { ServerStatus } from './server/status';
+import { TerminalCommand } from './python/terminal';
+import { wakeWhenNeeded } from './server/waking';
 import { Dashboard } from './dashboard/panel';
 import { Evidence } from './lesson/evidence';
 import { LessonProgress } from './lesson/progress';
@@ -24,7 +24,6 @@ import { RunStore } from './runs/store';
 import { clickableView } from './views/click';
 import { LESSON_VIEW, LessonTree } from './views/lessonTree';
 import { Pages } from './views/pages';
-import { Reports } from './views/reports';
 import { RUNS_VIEW, RunsTree } from './views/runsTree';
 
 let server: Server | undefined;
@@ -45,7 +44,6 @@ export function activate(context: vscode.ExtensionContext): void {
   const samples = new Samples(runs);
   const configs = new Configs();
   const lesson = new LessonProgress(context.workspaceState);
-  const reports = new Reports();
   const pages = new Pages(context.extensionUri, context.workspaceState);
   const dashboard = new Dashboard(context.extensionUri, server, runs, lesson, interpreters, log);
   const app: App = {
@@ -58,7 +56,6 @@ export function activate(context: vscode.ExtensionContext): void {
     configs,
     lesson,
     dashboard,
-    reports,
     pages,
   };
 
@@ -72,7 +69,6 @@ export function activate(context: vscode.ExtensionContext): void {
     samples,
     configs,
     lesson,
-    reports,
     pages,
     dashboard,
     lessonTree,

@@ -1,4 +1,4 @@
-// Written by `make generate` from server/trickster_server/lsp/messages.py and trickster_engine/runs/event_types.py.
+// Written by `make generate` from server/trickster_server/lsp/messages/ and trickster_engine/runs/event_types.py.
 // Do not edit: change the Python and run it again. A test fails when this file is stale.
 
 /** What a run says of itself in a `status` event. */
@@ -117,6 +117,30 @@ export interface InitializationOptions {
 /** Nothing is asked; the object is there for what may come. */
 export interface ListRunsParams {}
 
+/** A warning or an error of a run. */
+export interface Notice {
+  /** After an error the run ends. */
+  kind: 'warning' | 'error';
+  /** By which troubleshooting explains it. */
+  code: string;
+  /** What happened. */
+  message: string;
+  /** What to do about it. */
+  advice: string;
+}
+
+/** A stretch of training with a name. */
+export interface Phase {
+  /** Such as `Warm-up`. */
+  name: string;
+  /** What happens in it. */
+  meaning: string;
+  /** The step it begins at. */
+  begin: number;
+  /** The step it ends at. */
+  end: number;
+}
+
 /** One saved checkpoint of a run. */
 export interface CheckpointInfo {
   /** Name of its folder, such as `step-001000`. */
@@ -133,26 +157,14 @@ export interface CheckpointInfo {
 
 /** What a list of runs shows of one run. */
 export interface RunInfo {
-  /** Names the run in every other message: the address of its directory. Show `name` instead. */
-  runId: string;
-  /** Name of the run directory, such as `pico-001`. */
-  name: string;
-  /** The run directory. */
-  runDirectory: string;
-  /** The config it was started from; the text trained is `config.yaml` in the directory. */
-  configPath: string | null;
+  /** Offset in `events.jsonl` after the last event that this tells of, in bytes. */
+  next: number;
   /** Where it stands. */
   state: RunState;
   /** true: a process is training it now. */
   live: boolean;
-  /** When it began, in seconds since 1970. */
-  created: number;
-  /** Offset in `events.jsonl` after the last event read, in bytes. */
-  next: number;
   /** Steps done. */
   step: number;
-  /** Steps planned. */
-  maxSteps: number | null;
   /** Last training loss, in nats a token. */
   trainLoss: number | null;
   /** Last loss on the held-out text, in nats a token. */
@@ -161,10 +173,36 @@ export interface RunInfo {
   valStep: number | null;
   /** Lowest loss on the held-out text so far. */
   bestValLoss: number | null;
+  /** How often that loss was measured; null: not known yet. */
+  evaluations: number | null;
   /** Last measured speed. */
   tokensPerSecond: number | null;
   /** Expected time to the end; only of a live run. */
   etaSeconds: number | null;
+  /** Time of training and evaluating so far, without what lies between a stop and a resume; null: not known yet. */
+  seconds: number | null;
+  /** What went wrong, for a failed run. */
+  error: string | null;
+  /** What to do about it. */
+  advice: string | null;
+  /** The code of that message, by which troubleshooting explains it. */
+  errorCode: string | null;
+  /** The newest warnings, and the error that ended it, oldest first. */
+  notices: Notice[];
+  /** Names the run in every other message: the address of its directory. Show `name` instead. */
+  runId: string;
+  /** Name of the run directory, such as `pico-001`. */
+  name: string;
+  /** The run directory. */
+  runDirectory: string;
+  /** The config it was started from; the text trained is `config.yaml` in the directory. */
+  configPath: string | null;
+  /** When it began, in seconds since 1970. */
+  created: number;
+  /** Steps planned. */
+  maxSteps: number | null;
+  /** The phases of training, by its plan; empty until that was read. */
+  phases: Phase[];
   /** Weights in the model. */
   parameters: number | null;
   /** `torch` or `ttml`. */
@@ -179,12 +217,6 @@ export interface RunInfo {
   data: Record<string, unknown>;
   /** The training process; only of a live run. */
   pid: number | null;
-  /** What went wrong, for a failed run. */
-  error: string | null;
-  /** What to do about it. */
-  advice: string | null;
-  /** The code of that message, by which troubleshooting explains it. */
-  errorCode: string | null;
   /** Complete checkpoints, oldest first. */
   checkpoints: CheckpointInfo[];
 }
@@ -560,6 +592,42 @@ export interface DescribeConfigResult {
   runIds: string[];
 }
 
+/** What the events of a run have come to: what changes while it trains. */
+export interface RunProgress {
+  /** Offset in `events.jsonl` after the last event that this tells of, in bytes. */
+  next: number;
+  /** Where it stands. */
+  state: RunState;
+  /** true: a process is training it now. */
+  live: boolean;
+  /** Steps done. */
+  step: number;
+  /** Last training loss, in nats a token. */
+  trainLoss: number | null;
+  /** Last loss on the held-out text, in nats a token. */
+  valLoss: number | null;
+  /** The step that it was measured at; at 0 nothing has been learned yet. */
+  valStep: number | null;
+  /** Lowest loss on the held-out text so far. */
+  bestValLoss: number | null;
+  /** How often that loss was measured; null: not known yet. */
+  evaluations: number | null;
+  /** Last measured speed. */
+  tokensPerSecond: number | null;
+  /** Expected time to the end; only of a live run. */
+  etaSeconds: number | null;
+  /** Time of training and evaluating so far, without what lies between a stop and a resume; null: not known yet. */
+  seconds: number | null;
+  /** What went wrong, for a failed run. */
+  error: string | null;
+  /** What to do about it. */
+  advice: string | null;
+  /** The code of that message, by which troubleshooting explains it. */
+  errorCode: string | null;
+  /** The newest warnings, and the error that ended it, oldest first. */
+  notices: Notice[];
+}
+
 /** New events of a live run; at most ten of these a second a run. `after` of one is `next` of the one before it. A client that finds a gap asks `trickster/runEvents`; one that finds `next` no further than what it has drops the message. */
 export interface EventParams {
   /** The run. */
@@ -570,6 +638,8 @@ export interface EventParams {
   next: number;
   /** The events, as they stand in the file. */
   events: RunEvent[];
+  /** What the run has come to, possibly further than `next`. */
+  run: RunProgress;
 }
 
 /** A run has appeared, changed its state, saved a checkpoint, or gone. */
@@ -586,30 +656,6 @@ export interface InterpreterChangedParams {
   /** The interpreter that trains from now on; null: the server's own. */
   python: string | null;
 }
-
-/** The names of all messages. */
-export const Method = {
-  listRuns: 'trickster/listRuns',
-  startRun: 'trickster/startRun',
-  resumeRun: 'trickster/resumeRun',
-  stopRun: 'trickster/stopRun',
-  deleteRun: 'trickster/deleteRun',
-  runEvents: 'trickster/runEvents',
-  generate: 'trickster/generate',
-  nextTokens: 'trickster/nextTokens',
-  compare: 'trickster/compare',
-  report: 'trickster/report',
-  inspect: 'trickster/inspect',
-  prepare: 'trickster/prepare',
-  doctor: 'trickster/doctor',
-  presets: 'trickster/presets',
-  createConfig: 'trickster/createConfig',
-  describeConfig: 'trickster/describeConfig',
-  event: 'trickster/event',
-  runsChanged: 'trickster/runsChanged',
-  trustGranted: 'trickster/trustGranted',
-  interpreterChanged: 'trickster/interpreterChanged',
-} as const;
 
 /** Requests of the client: what is asked and what is answered. */
 export interface Requests {

@@ -12,40 +12,23 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from lsprotocol import types
-from pygls.uris import from_fs_path, to_fs_path
 
 from trickster_engine.config.check import CheckResult, check_document
 from trickster_engine.config.keys import SECTIONS
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.problems import Position, Range
 from trickster_engine.config.settings import Settings
 from trickster_engine.config.walk import Walk
 from trickster_engine.config.yaml import document
 from trickster_engine.config.yaml.text import Lines
 from trickster_engine.system.files import read_bytes
 from trickster_server.lsp.positions import Columns, Encoding, changed
-from trickster_server.paths import file_key, unresolved_key
+from trickster_server.paths import file_key, path_of, unresolved_key
 
 _TOP_KEY = re.compile(r"^(?:model_config|training_config)[ \t]*:", re.MULTILINE)
 _CONFIG_BYTES = 4 << 20
 _YAML_NAMES = (".yaml", ".yml")
 _OWN_NAMES = (".trickster.yaml", ".trickster.yml")
-
-
-def path_of(uri: str) -> Path | None:
-    """The file behind an address; None for an untitled text or one that is not on this machine."""
-    try:
-        parts = urlsplit(uri)
-        if parts.scheme.lower() != "file":
-            return None
-        path = to_fs_path(uri)
-    except ValueError:
-        return None
-    return Path(path) if path and "\0" not in path else None
-
-
-def uri_of(path: Path) -> str:
-    """The address of a file."""
-    return from_fs_path(str(path)) or path.as_uri()
 
 
 def read_config(path: Path) -> bytes:
@@ -91,6 +74,11 @@ class Document:
     def path(self) -> Path | None:
         """The file, where there is one."""
         return path_of(self.uri)
+
+    @property
+    def folder(self) -> Path | None:
+        """The file's folder, from which the paths in it start."""
+        return self.path.parent if self.path is not None else None
 
     @property
     def file_key(self) -> str | None:
@@ -144,17 +132,24 @@ class Document:
             sections[section.attribute] = section.plan_type(**values)
         return Plan(**sections)
 
+    def place_of(self, key: str) -> Range:
+        """Where a key's value stands; its section's name, or the first line, where the file does not give it."""
+        given = self.settings.given.get(key)
+        if given is not None:
+            return given.where
+        section = key.split(".", maxsplit=1)[0]
+        for entry in self.parsed.sections():
+            if entry.key.text == section:
+                return entry.key.range
+        return Range(Position(0, 0), Position(0, len(self.lines.line(0))))
+
     def changed(self, changes: list[types.TextDocumentContentChangeEvent], version: int | None) -> Document:
         """The next version."""
-        text = self.text
         document = self
-        for change in changes:
+        for change in changes or [types.TextDocumentContentChangeWholeDocument(self.text)]:
+            text = change.text
             if isinstance(change, types.TextDocumentContentChangePartial):
-                text = changed(text, document.lines, change.range, change.text, self.encoding)
-            else:
-                text = change.text
-            document = Document(self.uri, text, version, self.language, self.encoding)
-        if document is self:
+                text = changed(document.text, document.lines, change.range, text, self.encoding)
             document = Document(self.uri, text, version, self.language, self.encoding)
         document.located_as(self)
         return document
@@ -166,9 +161,6 @@ class Documents:
     def __init__(self) -> None:
         self.encoding: Encoding = types.PositionEncodingKind.Utf16
         self._open: dict[str, Document] = {}
-
-    def __contains__(self, uri: str) -> bool:
-        return uri in self._open
 
     def opened(self, item: types.TextDocumentItem) -> Document:
         """Keep a text."""

@@ -1,10 +1,30 @@
-"""Two names of one place: paths that are compared with each other."""
+"""Addresses and paths: from one to the other, and two names of one place."""
 
 from __future__ import annotations
 
 import os
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from pygls.uris import from_fs_path, to_fs_path
+
+
+def path_of(uri: str) -> Path | None:
+    """The file behind an address; None for an untitled text or one that is not on this machine."""
+    try:
+        parts = urlsplit(uri)
+        if parts.scheme.lower() != "file":
+            return None
+        path = to_fs_path(uri)
+    except ValueError:
+        return None
+    return Path(path) if path and "\0" not in path else None
+
+
+def uri_of(path: Path) -> str:
+    """The address of a file."""
+    return from_fs_path(str(path)) or path.as_uri()
 
 
 def file_key(path: str | Path) -> str:

@@ -7,26 +7,25 @@ hover builds tables that later ones find built. Left to the first keystroke, eac
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lsprotocol import types
 
 from trickster_engine.config.presets import preset_text
 from trickster_server.documents import Document
 from trickster_server.features.code_actions import quick_fixes
-from trickster_server.features.code_lenses import lenses_of
-from trickster_server.features.completion import complete
+from trickster_server.features.code_lenses import code_lenses
+from trickster_server.features.completion import completion
 from trickster_server.features.diagnostics import to_diagnostic
-from trickster_server.features.hover import hover_at
-from trickster_server.features.inlay_hints import hints_in
+from trickster_server.features.hover import hover
+from trickster_server.features.inlay_hints import inlay_hints
 from trickster_server.features.symbols import symbols
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.lsp.dispatch import Dispatcher
+from trickster_server.services import Services
 
 _URI = "trickster:warm-up.trickster.yaml"
 _PLACE = {"textDocument": {"uri": _URI}, "position": {"line": 4, "character": 4}}
-_SPAN = {"start": {"line": 0, "character": 0}, "end": {"line": 9, "character": 0}}
+_SPAN = {"start": {"line": 0, "character": 0}, "end": {"line": 99, "character": 0}}
 _PARAMS: dict[str, Any] = {
     types.TEXT_DOCUMENT_DID_OPEN: {
         "textDocument": {"uri": _URI, "languageId": "yaml", "version": 1, "text": ""},
@@ -45,24 +44,23 @@ _PARAMS: dict[str, Any] = {
 }
 
 
-async def warm_up(server: TricksterServer) -> None:
+async def warm_up(services: Services, dispatcher: Dispatcher) -> None:
     """Go through every kind of message once, giving way to real ones after each."""
-    rpc = server.protocol
     document = Document(_URI, preset_text("nano").replace("hidden_dim", "hiden_dim", 1), 1, "yaml", "utf-16")
+    structured: dict[str, Any] = {}
     for method, params in _PARAMS.items():
         await asyncio.sleep(0)
-        rpc.structure_message({"jsonrpc": "2.0", "id": 0, "method": method, "params": params})
+        structured[method] = dispatcher.structured(method, params)
     # Each of these answers is worked out and put into JSON, and then dropped.
-    position = types.Position(4, 4)
-    whole = types.Range(types.Position(0, 0), types.Position(99, 0))
+    whole = structured[types.TEXT_DOCUMENT_INLAY_HINT].range
     for answer in (
-        lambda: [to_diagnostic(problem, document, server.client) for problem in document.checked.problems],
-        lambda: types.CompletionList(is_incomplete=False, items=complete(document, position)),
-        lambda: quick_fixes(document, document.checked.problems, whole, server.client),
+        lambda: [to_diagnostic(problem, document, services.client) for problem in document.checked.problems],
+        lambda: completion(document, services, structured[types.TEXT_DOCUMENT_COMPLETION]),
+        lambda: quick_fixes(document, (), whole, services.client),
         lambda: symbols(document),
-        lambda: hover_at(server, document, position),
-        lambda: lenses_of(server, document),
-        lambda: hints_in(server, document, whole),
+        lambda: hover(document, services, structured[types.TEXT_DOCUMENT_HOVER]),
+        lambda: code_lenses(document, services, structured[types.TEXT_DOCUMENT_CODE_LENS]),
+        lambda: inlay_hints(document, services, structured[types.TEXT_DOCUMENT_INLAY_HINT]),
     ):
         await asyncio.sleep(0)
-        rpc.to_json(answer())
+        dispatcher.to_json(answer())

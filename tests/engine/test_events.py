@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pytest
 
@@ -173,7 +173,7 @@ def test_one_bad_run_breaks_no_list(tmp_path: Path) -> None:
     done = trickster("runs", runs, limit=1 << 30)
     assert done.returncode == 0, done.stderr
     listed = {row.split()[0]: row.split()[1:] for row in done.stdout.splitlines()[1:]}
-    assert (listed["good-001"][1], listed["bad-001"][1]) == ("3", "1")
+    assert (listed["good-001"][1], listed["bad-001"][1]) == ("7", "7"), "of their evaluations"
     assert listed["bad-001"][-1] == "2.0000" and listed["long-001"][1] == "9"
     assert listed["lock-001"][1] == listed["run-001"][1] == "4"
     assert "Traceback" not in done.stderr
@@ -194,19 +194,34 @@ def test_a_state_is_the_same_however_its_run_is_read(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(b"not an event\n" + line({**STEP, "loss": None}) + line(status(6, "evaluating")) + b'{"t": 3')
     whole, skimmed, tail = RunState(), RunState(), RunState()
-    counts = [0, 0, 0]
-    for index, (state, read) in enumerate(
-        ((whole, pieces(path, max_bytes=3_000)), (skimmed, skim(path)), (tail, skim(path, 50_000)))
+    for state, read in (
+        (whole, pieces(path, max_bytes=3_000)),
+        (skimmed, skim(path)),
+        (tail, skim(path, 50_000)),
     ):
         for piece in read:
-            state.feed_all(piece.events)
-            counts[index] += piece.left_out
-            end = piece.after
-        assert end == path.stat().st_size - len('{"t": 3')
-    assert counts == [2, 2, 2]
+            state.take(piece)
+        assert (state.read, state.left_out) == (path.stat().st_size - len('{"t": 3'), 2)
     told = [{**vars(state), "speeds": None} for state in (whole, skimmed, tail)]
     assert told[0] == told[1] == told[2]
     assert tail.speeds == whole.speeds and len(whole.checkpoints) == 5
+
+
+def test_why_a_run_failed_is_told_until_it_is_resumed_and_its_warnings_for_good() -> None:
+    warning = {"t": 1, "kind": "warning", "code": "slow", "message": "Slow", "advice": "Wait."}
+    error = {"t": 1, "kind": "error", "code": "nan-loss", "message": "Not a number", "advice": "Lower it."}
+
+    def notices(*events: dict[str, Any]) -> tuple[list[str], bool]:
+        state = RunState()
+        for event in events:
+            state.feed(cast(Event, event))
+        return [one["kind"] for one in state.notices], state.error is not None
+
+    failed = (status(0, "training"), warning, error, status(0, "failed"))
+    assert notices(*failed) == (["warning", "error"], True)
+    assert notices(*failed, status(0, "training"), status(0, "finished")) == (["warning"], False)
+    assert notices(status(0, "training"), error, status(0, "stopped")) == (["error"], True)
+    assert notices(*[warning] * 20, *failed[1:])[0] == ["warning", "warning", "error"], "the newest of them"
 
 
 def test_a_hundred_thousand_events_are_folded_in_little_memory(tmp_path: Path) -> None:

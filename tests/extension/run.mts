@@ -124,7 +124,8 @@ async function runIn(folder: string, tests: string): Promise<number> {
 /** The package has all of the Python that it should, nothing that was built on this machine, and is small. */
 function checkPackage(extension: string): void {
   const files = (folder: string): string[] =>
-    (fs.readdirSync(folder, { recursive: true, withFileTypes: true }) as fs.Dirent[])
+    fs
+      .readdirSync(folder, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)));
   const packed = new Set(files(extension));

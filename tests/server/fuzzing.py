@@ -17,9 +17,9 @@ from trickster_server.features.diagnostics import to_diagnostic
 from trickster_server.features.hover import hover_text
 from trickster_server.features.inlay_hints import hints
 from trickster_server.features.symbols import symbols
-from trickster_server.hints.machine import Corpus
+from trickster_server.hints.corpus import Corpus
 from trickster_server.lsp.client import Client
-from trickster_server.timing.speeds import Expected, Row
+from trickster_server.timing.speeds import Expected
 
 from trickster_engine.config import apply_edits, preset_names, preset_text
 from trickster_engine.config.keys import KEYS, SECTIONS
@@ -159,9 +159,6 @@ class NoTiming:
     def training_time(self, plan: Any) -> Expected:
         return Expected(12.5, "estimated", "run-001")
 
-    def table(self, plan: Any) -> list[Row]:
-        return [Row("this machine", 12.5, "estimated", "")]
-
 
 def ask_everything(text: str, rng: random.Random, encoding: str = "utf-16") -> None:
     """Ask every feature about a text. Raises where one fails, or answers with a place outside the text."""
@@ -194,8 +191,8 @@ def ask_everything(text: str, rng: random.Random, encoding: str = "utf-16") -> N
             assert isinstance(item.text_edit, types.TextEdit)
             _inside(item.text_edit.range, document)
     whole = types.Range(types.Position(0, 0), types.Position(len(lines), 0))
-    quick_fixes(document, problems, whole, CLIENT)
-    fix_all(document, problems)
+    quick_fixes(document, (), whole, CLIENT)
+    fix_all(document, (), CLIENT)
     lenses(document, [], "", rng.random() < 0.5)
     lens_line(document)
     hints(document, corpus)

@@ -15,15 +15,17 @@ import pytest
 from lsprotocol import types
 from trickster_server.documents import Document
 from trickster_server.features import hover_figures
-from trickster_server.features.figures import parameters, tokens_per_step
 from trickster_server.features.inlay_hints import hints
-from trickster_server.hints.machine import Corpus, _look, memory_advice
+from trickster_server.hints.corpus import Corpus
+from trickster_server.hints.devices import memory_advice
+from trickster_server.hints.environment import _look
 
 from tests.server.raw_client import RawClient
 from trickster_engine.config import check, preset_plan, preset_text, set_values
 from trickster_engine.config.keys import KEYS
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.corpus import SHAKESPEARE_BYTES, SHAKESPEARE_FILE
+from trickster_engine.estimates import count_parameters, tokens_per_step
 from trickster_engine.estimates.fitting import fit
 from trickster_engine.estimates.machines import Machine
 from trickster_engine.estimates.memory import training_memory
@@ -246,7 +248,7 @@ def test_the_advice_about_memory_makes_it_fit(on_gpu: bool, batch_size: int) -> 
     """Followed to the letter, at whatever size of memory; where nothing would do, it says so."""
     plan = check(set_values(preset_text("mini"), {"training_config.batch_size": str(batch_size)})).plan
     assert plan is not None
-    least, most = 16 * parameters(plan).total, needed(plan, on_gpu)
+    least, most = 16 * count_parameters(plan.model).total, needed(plan, on_gpu)
     assert memory_advice(plan, most, "the GPU", on_gpu) is None
     said = [memory_advice(plan, least + (most - least) * share, "the GPU", on_gpu) for share in (0.01, 0.3, 0.6, 0.99)]
     fitting = [one for one in said if one is not None and "It fits with" in one]

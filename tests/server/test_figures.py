@@ -5,36 +5,38 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from trickster_server.features import explain, figures, hover_figures, lr_curve
-from trickster_server.hints.machine import Corpus
-from trickster_server.timing.boards import _MEASURED
-from trickster_server.timing.speeds import Timing, boards
+from trickster_server.features import explain, hover_figures, lr_curve
+from trickster_server.features.model_figures import shape_table
+from trickster_server.hints.corpus import Corpus
+from trickster_server.timing.boards import _MEASURED, MEASURED_ON, boards, training_time
+from trickster_server.timing.speeds import Timing
 
 from trickster_engine.config import KEYS, preset_names, preset_plan
 from trickster_engine.config.plan import Plan
+from trickster_engine.estimates import count_parameters
 from trickster_engine.estimates.speeds import speed_of
 from trickster_engine.system import units
 
 
 def context(plan: Plan, images: bool = False) -> hover_figures.Context:
     """A machine on which the nano preset has been measured at 1,000,000 tokens a second."""
-    timing = Timing(None)  # type: ignore[arg-type]
+    timing = Timing(None, None)  # type: ignore[arg-type]
     nano = preset_plan("nano")
     timing._take([speed_of(nano, "cpu", 1e6, "nano-001")])
     return hover_figures.Context(plan, Corpus(True, 1_115_394, None), timing, images)
 
 
 def test_the_measured_run_is_given_back_as_it_was_measured() -> None:
-    board = next(one for one in boards.BOARDS if one.name == boards.MEASURED_ON)
+    board = next(one for one in boards() if one.name == MEASURED_ON)
     plan = replace(_MEASURED, training=replace(_MEASURED.training, max_steps=3000))
-    assert figures.parameters(plan).total == 9_810_816
-    seconds, source = boards.training_time(board, plan)
+    assert count_parameters(plan.model).total == 9_810_816
+    seconds, source = training_time(board, plan)
     assert (round(seconds, 2), source) == (200.74, "measured")
 
 
 def test_everything_else_is_an_estimate_and_more_chips_are_faster() -> None:
     plan = preset_plan("nano")
-    times = {board.name: boards.training_time(board, plan) for board in boards.BOARDS}
+    times = {board.name: training_time(board, plan) for board in boards()}
     assert {source for _, source in times.values()} == {"estimated"}
     assert times["T3K"][0] < times["N300"][0] < times["N150"][0]
 
@@ -127,7 +129,7 @@ def test_numbers_as_people_read_them(function: object, value: float, text: str) 
 def test_the_widths_and_heads_shown_go_together(width: int, heads: int) -> None:
     nano = preset_plan("nano")
     plan = replace(nano, model=replace(nano.model, hidden_dim=width, num_heads=heads, num_kv_heads=heads))
-    table = hover_figures._shape_table("hidden_dim", context(plan))
+    table = shape_table("hidden_dim", plan)
     rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:] if "|" in line]
     assert str(width) in [row[0] for row in rows]
     for row in rows:
@@ -135,7 +137,5 @@ def test_the_widths_and_heads_shown_go_together(width: int, heads: int) -> None:
         assert row[1] == (str(shown // heads) if shown % heads == 0 else "\N{EM DASH}")
         assert shown == width or shown % heads == 0
     shared = replace(plan, model=replace(plan.model, hidden_dim=384, num_heads=6, num_kv_heads=3))
-    counts = [
-        line.split("|")[1].strip(" *") for line in hover_figures._shape_table("num_heads", context(shared)).splitlines()
-    ]
+    counts = [line.split("|")[1].strip(" *") for line in shape_table("num_heads", shared).splitlines()]
     assert all(int(count) % 3 == 0 for count in counts if count.isdecimal())

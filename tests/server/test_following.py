@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from lsprotocol import types
 from trickster_server import documents
-from trickster_server.lsp.messages import EventParams, RunInfo, RunsChangedParams
+from trickster_server.lsp.messages.notifications import EventParams, RunsChangedParams
+from trickster_server.lsp.messages.runs import RunInfo
 from trickster_server.runs.followed import FollowedRun
 from trickster_server.runs.registry import RunRegistry
 from trickster_server.server import TricksterServer
@@ -152,12 +153,12 @@ def test_a_text_whose_check_fails_hides_no_run(tmp_path: Path, monkeypatch: pyte
         return really(parsed, folder)
 
     monkeypatch.setattr(documents, "check_document", check)
-    server = TricksterServer()
+    services = TricksterServer().services
     for name, text in (("a", "# cannot be checked\n"), ("b", "")):
         uri = (tmp_path / f"{name}.trickster.yaml").as_uri()
         item = types.TextDocumentItem(uri, types.LanguageKind.Yaml, 1, text + preset_text("pico"))
-        server.documents.opened(item)
-    assert server._output_folders() == {tmp_path / "runs"}
+        services.documents.opened(item)
+    assert services._output_folders() == {tmp_path / "runs"}
 
 
 def test_a_folder_is_one_folder_however_a_config_names_it(tmp_path: Path) -> None:
@@ -182,14 +183,14 @@ def test_a_folder_is_one_folder_however_a_config_names_it(tmp_path: Path) -> Non
 def test_runs_are_looked_for_in_the_persons_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
-    server = TricksterServer()
+    services = TricksterServer().services
     for name, folder in (("a", "~/runs"), ("b", '"~\\0/runs"'), ("c", "runs")):
         text = preset_text("pico").replace("output_dir: runs", f"output_dir: {folder}")
         if "output_dir" not in text:
             text += f"\noutput_config:\n  output_dir: {folder}\n"
         uri = (tmp_path / f"{name}.trickster.yaml").as_uri()
-        server.documents.opened(types.TextDocumentItem(uri, types.LanguageKind.Yaml, 1, text))
-    assert server._output_folders() >= {tmp_path / "home" / "runs", tmp_path / "runs"}
+        services.documents.opened(types.TextDocumentItem(uri, types.LanguageKind.Yaml, 1, text))
+    assert services._output_folders() >= {tmp_path / "home" / "runs", tmp_path / "runs"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
@@ -246,7 +247,7 @@ def test_who_waits_for_the_end_of_a_run_hears_that_it_was_deleted(tmp_path: Path
                 pytest.skip("what is open cannot be deleted there")
             shutil.rmtree(run.path)
             await watched.until(lambda: not followed.live)
-        assert followed.gone and watched.names() == []
+        assert watched.names() == []
 
     follow(tmp_path, story)
 
@@ -264,23 +265,30 @@ def test_a_run_whose_files_went_is_none(tmp_path: Path) -> None:
 # ---- checkpoints -----------------------------------------------------------------------------------------------------
 
 
+def look(followed: FollowedRun, probe: bool = True) -> bool:
+    """Look at a run; whether a list would show something else now."""
+    reading = followed.look(probe)
+    assert reading is not None, "it is there"
+    return followed.apply(reading)
+
+
 def test_checkpoints_are_looked_for_with_the_rest_and_forgotten_when_pruned(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a-001", *[checkpoint(step, best=step == 2) for step in range(1, 5)])
     shutil.rmtree(run.path / "checkpoints" / "step-000001")
     followed = FollowedRun(RunDirectory(run.path))
-    followed.apply(followed.look(probe=True))
+    assert look(followed)
     assert [one.step for one in followed.info().checkpoints] == [2, 3, 4]
     shutil.rmtree(run.path / "checkpoints" / "step-000003")
     assert [one.step for one in followed.info().checkpoints] == [2, 3, 4], "a list may not wait for a disk"
-    assert followed.apply(followed.look(probe=True)), "the list shows something else now"
+    assert look(followed), "the list shows something else now"
     assert [(one.step, one.best) for one in followed.info().checkpoints] == [(2, True), (4, False)]
-    assert not followed.apply(followed.look(probe=True))
+    assert not look(followed)
     # As many as before, but others: one more is saved and an old one dropped between two looks.
     (run.path / "checkpoints" / "step-000005").mkdir()
     shutil.rmtree(run.path / "checkpoints" / "step-000002")
     with run.events_path.open("a", encoding="utf-8") as file:
         file.write(lines(checkpoint(5)))
-    assert followed.apply(followed.look(probe=False))
+    assert look(followed, probe=False)
     assert [one.step for one in followed.info().checkpoints] == [4, 5]
 
 
@@ -290,15 +298,46 @@ def test_a_held_out_loss_comes_with_the_step_it_was_measured_at(tmp_path: Path) 
     def evaluation(step: int, loss: float) -> dict[str, object]:
         return {"t": 1.0, "kind": "eval", "step": step, "train_loss": loss, "val_loss": loss, "perplexity": 2.0}
 
-    def measured(name: str, *events: dict[str, object]) -> tuple[float | None, int | None]:
+    def measured(name: str, *events: dict[str, object]) -> tuple[float | None, int | None, int | None]:
         followed = FollowedRun(write_run(tmp_path / name, status(0), *events))
-        followed.apply(followed.look(probe=True))
+        look(followed)
         info = followed.info()
-        return info.val_loss, info.val_step
+        return info.val_loss, info.val_step, info.evaluations
 
-    assert measured("unmeasured") == (None, None)
-    assert measured("begun", evaluation(0, 5.5)) == (5.5, 0)
-    assert measured("learned", evaluation(0, 5.5), evaluation(250, 1.9)) == (1.9, 250)
+    assert measured("unmeasured") == (None, None, 0)
+    assert measured("begun", evaluation(0, 5.5)) == (5.5, 0, 1)
+    assert measured("learned", evaluation(0, 5.5), evaluation(250, 1.9)) == (1.9, 250, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("max_steps: 10000", [("Warm-up", 0, 1000), ("Main", 1000, 5000), ("Refinement", 5000, 10_000)]),
+        ("max_steps: 10\n  warmup_steps: 0\n", [("Main", 0, 5), ("Refinement", 5, 10)]),
+    ],
+)
+def test_the_phases_of_a_run_are_those_of_its_plan(
+    tmp_path: Path, text: str, expected: list[tuple[str, int, int]]
+) -> None:
+    run = write_run(tmp_path / "a-001", status(0))
+    run.config_path.write_text(f"training_config:\n  {text}\n", encoding="utf-8")
+    followed = FollowedRun(run)
+    look(followed)
+    assert followed.info().phases == [], "until there was time to look"
+    followed.take_plan(followed.check_plan())
+    assert [(phase.name, phase.begin, phase.end) for phase in followed.info().phases] == expected
+
+
+def test_what_a_run_has_come_to_is_sent_with_its_events(tmp_path: Path) -> None:
+    async def story(watched: Watched) -> None:
+        run = write_run(tmp_path / "runs" / "a-001", status(0), status(7, "stopped"))
+        await watched.until(lambda: bool(watched.events))
+        (sent,) = watched.events
+        assert (sent.run.next, sent.run.state, sent.run.step) == (run.events_path.stat().st_size, "stopped", 7)
+        (listed,) = watched.registry.infos()
+        assert vars(sent.run).items() <= vars(listed).items()
+
+    follow(tmp_path, story)
 
 
 def test_a_run_begins_until_its_first_step_and_again_when_it_is_resumed(tmp_path: Path) -> None:
@@ -309,7 +348,7 @@ def test_a_run_begins_until_its_first_step_and_again_when_it_is_resumed(tmp_path
     def begins(*events: dict[str, object]) -> bool:
         with run.events_path.open("a", encoding="utf-8") as file:
             file.write(lines(*events))
-        followed.apply(followed.look(probe=True))
+        look(followed)
         return followed.beginning
 
     assert not begins(), "nobody trains it"
@@ -331,7 +370,7 @@ def test_a_run_begins_until_its_first_step_and_again_when_it_is_resumed(tmp_path
 def test_of_many_runs_the_newest_are_listed_whole_at_once_and_the_others_soon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trickster_server.runs.registry.FIRST_SCREEN", 5)
+    monkeypatch.setattr("trickster_server.runs.reading.FIRST_SCREEN", 5)
     write_runs(tmp_path / "runs", 40, 400)
 
     async def story(watched: Watched) -> None:
@@ -357,7 +396,7 @@ def test_of_many_runs_the_newest_are_listed_whole_at_once_and_the_others_soon(
 
 
 def test_a_long_run_is_listed_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trickster_server.runs.registry.FIRST_LOOK", 0.0)
+    monkeypatch.setattr("trickster_server.runs.reading.FIRST_LOOK", 0.0)
     monkeypatch.setattr("trickster_server.runs.registry.QUIET_SLICE", 0.0)
     run = write_run(tmp_path / "runs" / "a-001", config_path=tmp_path / "a.yaml")
     write_events(run.events_path, 30_000)

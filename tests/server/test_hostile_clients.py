@@ -250,16 +250,14 @@ def test_a_stray_print_does_not_break_the_stream(tmp_path: Path) -> None:
     """Code that prints, in the server's own process and in a child of it, reaches standard error."""
     program = (
         "import sys, subprocess\n"
-        "from trickster_server import features\n"
-        "real = features.register_features\n"
-        "def noisy(server):\n"
+        "import trickster_server.server as app\n"
+        "real = app.answers\n"
+        "def noisy(*arguments):\n"
         "    print('stray print')\n"
         "    subprocess.run([sys.executable, '-c', 'print(\"stray child\")'])\n"
         "    import os; os.write(1, b'stray bytes')\n"
-        "    real(server)\n"
-        "features.register_features = noisy\n"
-        "import trickster_server.server as app\n"
-        "app.register_features = noisy\n"
+        "    return real(*arguments)\n"
+        "app.answers = noisy\n"
         "app.main()\n"
     )
     with RawClient([sys.executable, "-c", program]) as client:
@@ -274,8 +272,8 @@ def test_the_log_goes_to_the_client_and_to_nobody_else(tmp_path: Path) -> None:
     """An editor shows standard error too, and as errors: what was sent as a message must not be there again."""
     program = (
         "import logging\n"
-        "from trickster_server import app\n"
-        "app.warm_up = lambda server: saying()\n"
+        "import trickster_server.server as app\n"
+        "app.warm_up = lambda *_: saying()\n"
         "async def saying():\n"
         "    logging.getLogger('trickster_server.test').info('something of interest')\n"
         "    logging.getLogger('elsewhere').warning('something odd')\n"

@@ -145,7 +145,7 @@ def test_the_command_that_the_extension_puts_into_the_terminal(hostile: Path, ma
     node, esbuild = shutil.which("node"), REPOSITORY / "node_modules" / ".bin" / "esbuild"
     if node is None or not esbuild.exists() or os.name != "posix":
         pytest.skip("takes Node.js and the extension's packages")
-    source = REPOSITORY / "extension" / "src" / "common" / "terminalScript.ts"
+    source = REPOSITORY / "extension" / "src" / "python" / "terminalScript.ts"
     program = subprocess.run([esbuild, source, "--format=esm"], capture_output=True, text=True, check=True).stdout
     values = json.dumps([[sys.executable, str(LAUNCHER), "trickster_engine"], [str(REPOSITORY)], str(tmp_path / "pyc")])
     program += f"\nconsole.log(shellCommand(...{values}));"

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from trickster_server.handlers.commands import params_of
 from trickster_server.lsp import messages
+from trickster_server.lsp.messages.fields import item
+from trickster_server.lsp.messages.notifications import EventParams
+from trickster_server.lsp.messages.runs import ListRunsParams, RunProgress, RunStarted, StartRunParams
 from trickster_server.lsp.wire import WireError, from_wire, to_wire
 
 from tools import protocol_types
@@ -24,7 +27,7 @@ def test_a_changed_message_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     class ListRunsParams:
         """Changed."""
 
-        more: int = messages.item("A new field.", 1)
+        more: int = item("A new field.", 1)
 
     requests = tuple(
         one._replace(params=ListRunsParams) if one.method == "trickster/listRuns" else one for one in messages.REQUESTS
@@ -40,20 +43,21 @@ def test_every_message_is_answered_by_someone() -> None:
     server = TricksterServer()
     for request in messages.REQUESTS:
         assert request.method in server.protocol.fm.features
-        assert request.command is None or request.command in server.protocol.commands
+        assert request.command is None or request.command in server.protocol.fm.commands
     for notification in messages.NOTIFICATIONS:
         assert (notification.method in server.protocol.fm.features) == (notification.sender == "client")
 
 
 def test_names_on_the_wire_are_camel_case() -> None:
-    run = messages.RunStarted(run_id="/r", run_directory="/r", pid=1)
+    run = RunStarted(run_id="/r", run_directory="/r", pid=1)
     assert to_wire(run) == {"runId": "/r", "runDirectory": "/r", "pid": 1}
-    assert from_wire(messages.RunStarted, to_wire(run)) == run
+    assert from_wire(RunStarted, to_wire(run)) == run
 
 
 def test_events_are_sent_as_they_stand_in_the_file() -> None:
     event = {"t": 1.5, "kind": "step", "tokens_per_s": 10, "future_field": {"x": [1]}}
-    assert to_wire(messages.EventParams("/r", 0, 9, [event]))["events"] == [event]
+    progress = RunProgress(next=9, state="training", live=True)
+    assert to_wire(EventParams("/r", 0, 9, [event], progress))["events"] == [event]
 
 
 @pytest.mark.parametrize("message", list(messages.message_types()), ids=lambda one: one.__name__)
@@ -93,17 +97,17 @@ def _example_of(hint: Any) -> Any:
 )
 def test_a_wrong_field_is_named(value: Any, words: str) -> None:
     with pytest.raises(WireError, match=words.replace(".", r"\.")):
-        from_wire(messages.StartRunParams, value)
+        from_wire(StartRunParams, value)
 
 
 def test_unknown_fields_are_passed_over() -> None:
-    assert from_wire(messages.ListRunsParams, {"new": 1}) == messages.ListRunsParams()
+    assert from_wire(ListRunsParams, {"new": 1}) == ListRunsParams()
 
 
 def test_a_command_takes_a_text_for_its_first_field() -> None:
     (train,) = [one for one in messages.REQUESTS if one.command == "trickster.server.train"]
-    assert params_of(train, ["file:///a.yaml"]) == messages.StartRunParams("file:///a.yaml")
-    assert params_of(train, [{"configUri": "file:///a.yaml"}]) == messages.StartRunParams("file:///a.yaml")
+    assert params_of(train, ["file:///a.yaml"]) == StartRunParams("file:///a.yaml")
+    assert params_of(train, [{"configUri": "file:///a.yaml"}]) == StartRunParams("file:///a.yaml")
     with pytest.raises(Exception, match="configUri is missing"):
         params_of(train, [])
 
@@ -119,12 +123,14 @@ def test_every_code_has_a_page() -> None:
     import re
 
     from trickster_server.features.diagnostics import _explanation
+    from trickster_server.hints import CODES
 
     from tools.machine_docs import MACHINE_DOCS
     from trickster_engine.config.problem_docs import PROBLEM_DOCS
 
-    source = (protocol_types.REPOSITORY / "server" / "trickster_server" / "environment.py").read_text(encoding="utf-8")
-    assert set(re.findall(r'Problem\(\s*"([a-z-]+)"', source)) == set(MACHINE_DOCS)
+    folder = protocol_types.REPOSITORY / "server" / "trickster_server" / "hints"
+    source = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+    assert set(re.findall(r'Problem\(\s*"([a-z-]+)"', source)) == set(MACHINE_DOCS) == CODES
     for code in (*MACHINE_DOCS, *PROBLEM_DOCS):
         explanation = _explanation(code)
         assert explanation is not None

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from trickster_server.handlers.runs import Runs
 from trickster_server.server import TricksterServer
 
 from tests.server.raw_client import RawClient
@@ -97,6 +98,6 @@ def test_runs_in_a_folder_beside_the_configs_are_listed_once(tmp_path: Path) -> 
 
 def test_a_new_run_is_named_without_dots(tmp_path: Path) -> None:
     (tmp_path / "configs").mkdir()
-    service = TricksterServer().runs
-    made = asyncio.run(service._free_run_directory(tmp_path / "configs" / ".." / "runs", "a"))
+    runs = Runs(TricksterServer().services)
+    made = asyncio.run(runs._free_run_directory(tmp_path / "configs" / ".." / "runs", "a"))
     assert made == tmp_path / "runs" / "a-001"

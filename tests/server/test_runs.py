@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trickster_server.runs.reports import report
+from trickster_server.runs.pages import report
 
 from tests.server.raw_client import RawClient
 from trickster_engine.runs import RunDirectory, find_runs, read_events

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trickster_server.lsp.messages import InitializationOptions
+from trickster_server.lsp.messages.options import InitializationOptions
 from trickster_server.lsp.wire import options_from_wire
 from trickster_server.private_folder import PrivateFolder
 

@@ -25,6 +25,7 @@ TESTS = (
     "tests/engine/model", "tests/engine/config", "tests/engine/data", "tests/engine/test_sampling.py",
     "tests/engine/training/test_loop.py", "tests/engine/training/test_resume.py", "tests/engine/training/test_muon.py",
     "tests/engine/training/test_precision.py", "tests/engine/test_cli.py", "tests/server/test_messages.py",
+    "tests/server/test_pygls.py", "tests/server/test_hostile_clients.py",
 )  # fmt: skip
 #: Of the tools that test, no end of a range is wanted.
 TOOLS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "pytest-lsp", "tensorboard", "transformers")

@@ -58,8 +58,9 @@ export function journey(
       );
     });
     after(async () => {
-      await at.workbench?.close();
-      await at.server?.stop();
+      const opened: Partial<Journey> = at; // Where the first of them did not start, there is nothing to end.
+      await opened.workbench?.close();
+      await opened.server?.stop();
     });
   });
 }

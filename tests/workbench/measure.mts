@@ -274,11 +274,11 @@ function residentMegabytes(pid: number): number {
 /** The JavaScript heap of the dashboard's page after a collection. */
 async function heap(workbench: Workbench): Promise<number> {
   const body = await workbench.dashboard().locator('body').elementHandle();
-  const bytes = await body?.evaluate(() => {
+  const bytes = await body.evaluate(() => {
     (globalThis as unknown as { gc?: () => void }).gc?.();
     return (performance as unknown as { memory: { usedJSHeapSize: number } }).memory.usedJSHeapSize;
   });
-  return Math.round((bytes ?? NaN) / 1e5) / 10;
+  return Math.round(bytes / 1e5) / 10;
 }
 
 const figures = { activation, 'first-step': firstStep, memory, speed };

@@ -312,7 +312,11 @@ export class Workbench {
 
   /** The inside of the newest webview: a page in a page in the page. */
   dashboard(): FrameLocator {
-    return this.page.frameLocator('iframe.webview.ready').last().frameLocator('iframe#active-frame');
+    return this.page
+      .locator('iframe.webview.ready')
+      .last()
+      .contentFrame()
+      .frameLocator('iframe#active-frame');
   }
 
   // Looks

@@ -11,7 +11,7 @@ from trickster_engine.cli.terminal import json_text
 from trickster_engine.config.plan import Plan
 from trickster_engine.evaluation.report.names import has_long_tokens, predictors
 from trickster_engine.runs import RunDirectory, RunIdentity
-from trickster_engine.runs.event_types import Event, StepEvent
+from trickster_engine.runs.event_types import FINAL_STATUSES, Event, StepEvent
 from trickster_engine.system.printable import line_ends
 from trickster_engine.system.progress_bar import tqdm
 
@@ -78,7 +78,7 @@ class ConsoleWatcher:
             )  # fmt: skip
         elif status == "stopping":
             self._write("Stopping: saving a checkpoint first.")
-        elif status in ("finished", "stopped", "failed"):
+        elif status in FINAL_STATUSES:
             self.close()
 
     def _log_progress(self, event: StepEvent) -> None:

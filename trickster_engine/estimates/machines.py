@@ -6,11 +6,13 @@ Peaks are for dense products of bfloat16 (or 16-bit floating point, where the ma
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from trickster_engine.system.programs import find_program
@@ -192,13 +194,16 @@ def this_processor() -> Machine:
 
 
 def main_memory() -> int | None:
-    """Return the bytes of main memory; None where the system does not say."""
+    """Return the bytes of main memory, or of its container where that is less; None where the system does not say."""
     if sys.platform == "win32":
         return _windows_memory()
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return None
+    sizes: list[int] = []
+    with contextlib.suppress(ValueError, OSError):
+        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(ValueError, OSError):
+            sizes.append(int(Path(limit).read_text(encoding="ascii")))
+    return min(sizes, default=None)
 
 
 def _windows_memory() -> int | None:

@@ -28,7 +28,7 @@ from trickster_engine.runs.directory import (
     is_run_directory,
     new_uid,
 )
-from trickster_engine.runs.events import EventLog, Piece, drop_torn_line, pieces, read_ends, read_events, read_piece
+from trickster_engine.runs.events import EventLog, Piece, pieces, read_ends, read_events, read_piece
 from trickster_engine.runs.hold import EVENTS_FILE, LOCK_FILE, LOSSES, Loss, RunHold
 from trickster_engine.runs.lock import RunLock, link_in_run, owner_of, read_lock_holder, read_lock_uid
 from trickster_engine.runs.state import RunState, RunSummary, summarize
@@ -55,7 +55,6 @@ __all__ = [
     "config_name",
     "config_unreadable",
     "create_run",
-    "drop_torn_line",
     "find_runs",
     "is_run_directory",
     "link_in_run",

@@ -18,6 +18,7 @@ from trickster_engine.errors import TricksterError
 from trickster_engine.runs.hold import EVENTS_FILE, LOCK_FILE
 from trickster_engine.runs.lock import Liveness, another_users, link_in_run, liveness, read_lock_holder, read_lock_uid
 from trickster_engine.runs.origin import config_origin
+from trickster_engine.runs.planned import CONFIG_LIMIT
 from trickster_engine.runs.state import RunSummary, summarize
 from trickster_engine.system.files import (
     NotAPlainFileError,
@@ -49,7 +50,6 @@ FOLDERS = ("checkpoints", "final", "tensorboard", "wandb")
 _BESIDE_EVENTS = (CONFIG_FILE, IDENTITY_FILE)
 _RUN_NAME = re.compile(r"(?P<name>.+)-(?P<number>\d{3,})")
 _IDENTITY_BYTES = 1 << 20
-_CONFIG_BYTES = 16 << 20
 
 
 def new_uid() -> str:
@@ -159,14 +159,14 @@ class RunDirectory:
     def plan(self) -> Plan | None:
         """The config that is trained, or None where it cannot be read."""
         try:
-            return check(read_text(self.config_path, _CONFIG_BYTES)).plan
+            return check(read_text(self.config_path, CONFIG_LIMIT)).plan
         except (OSError, UnicodeDecodeError):
             return None
 
     def readable_plan(self) -> Plan | None:
         """The same, or None where there is no config. Raises TricksterError where it is there and cannot be used."""
         try:
-            text = read_text(self.config_path, _CONFIG_BYTES)
+            text = read_text(self.config_path, CONFIG_LIMIT)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except NotAPlainFileError as error:

@@ -49,17 +49,6 @@ class EventLog:
         self._file.close()
 
 
-def drop_torn_line(path: Path) -> None:
-    """Cut off a last line without a newline, left by a process that was killed while it wrote."""
-    try:
-        with open_plain(path):
-            pass
-    except FileNotFoundError:
-        return
-    with open_to_append(path) as file:
-        _drop_torn_line(path, file)
-
-
 def _drop_torn_line(path: Path, appended: BinaryIO) -> None:
     with open_plain(path) as file:
         end = file.seek(0, os.SEEK_END)

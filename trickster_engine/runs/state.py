@@ -1,9 +1,8 @@
-"""What a run has come to: its events, folded one by one into a state of bounded size. The only such fold."""
+"""The state of a run: its events, folded one by one. The only such fold: lists, the dashboard and reports ask it."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,7 +16,9 @@ from trickster_engine.runs.event_types import (
     Event,
     Status,
     StepEvent,
+    WarningEvent,
 )
+from trickster_engine.runs.events import Piece
 from trickster_engine.runs.hold import LOCK_FILE
 from trickster_engine.runs.planned import planned_steps
 from trickster_engine.runs.skim import skim
@@ -26,66 +27,85 @@ if TYPE_CHECKING:
     from trickster_engine.runs.directory import RunDirectory
 
 #: An event's status, or `interrupted` where the trainer is gone and did not say goodbye.
-Standing = Literal[
-    "starting",
-    "preparing",
-    "training",
-    "evaluating",
-    "stopping",
-    "stopped",
-    "finished",
-    "failed",
-    "interrupted",
-]
+Standing = Literal[Status, "interrupted"]
 #: Of a run that saves every few steps for days, the newest checkpoints are known, and the best.
 CHECKPOINTS_KNOWN = 500
 SPEEDS_KNOWN = 200
+NOTICES_KNOWN = 3
 
 
 class RunState:
-    """A run up to the last event that was fed. Events come checked, from `runs.events`."""
+    """A run up to the last event that was fed. Events come checked, from `runs.events`. Its size is bounded."""
 
     def __init__(self) -> None:
+        self.read = 0  # bytes of events.jsonl that were taken in
+        self.left_out = 0  # lines of them that were not understood
         self.status: Status = "starting"
-        self.step = 0
+        self.step = 0  # that the last event speaks of
         self.created = 0.0  # when the first event was written; 0 before
         self.updated = 0.0  # when the last one was
         self.stepped = False  # whether it has taken a step since it was last started
+        self.seconds = 0.0  # of training and evaluating, lost steps included; pauses between sittings are not
+        self.sittings = 0  # times that a process trained
         self.last_step: StepEvent | None = None
         self.last_eval: EvalEvent | None = None
+        self.times_evaluated = 0
         self.best_val_loss: float | None = None
         self.error: ErrorEvent | None = None  # why it ended; None while it goes on
+        self.notices: deque[WarningEvent | ErrorEvent] = deque(maxlen=NOTICES_KNOWN)  # the newest, oldest first
         self.saved_step: int | None = None  # of the newest checkpoint
         self.speeds: deque[float] = deque(maxlen=SPEEDS_KNOWN)  # tokens a second, lately
         self.checkpoints: dict[str, CheckpointEvent] = {}  # by path, oldest first
+        self._training = False  # since the status `training` of this sitting
+
+    def take(self, piece: Piece) -> None:
+        """Take in what one read of the file has found."""
+        self.read = piece.after
+        self.left_out += piece.left_out
+        for event in piece.events:
+            self.feed(event)
 
     def feed(self, event: Event) -> None:
         """Take in one event."""
+        if event["kind"] == "status" and event["status"] == "starting":
+            self._training = self.stepped = False
+            self.go_back(event["step"])
+        if self._training:
+            self.seconds += max(0.0, event["t"] - self.updated)
         self.updated = event["t"]
         self.created = self.created or event["t"]
+        if event["kind"] == "warning":
+            self.notices.append(event)
+        elif event["kind"] == "error":
+            self.notices.append(event)
+            self.error = event
+        else:
+            self.step = event["step"]
         if event["kind"] == "status":
-            self.status, self.step = event["status"], event["step"]
-            if self.status == "starting":
-                self.stepped = False
-            if not self.ended:
-                self.error = None
+            self._enter(event["status"])
         elif event["kind"] == "step":
-            self.step, self.last_step, self.stepped = event["step"], event, True
+            self.last_step, self.stepped = event, True
             if event["tokens_per_s"] > 0:
                 self.speeds.append(event["tokens_per_s"])
         elif event["kind"] == "eval":
             self.last_eval, loss = event, event["val_loss"]
+            self.times_evaluated += 1
             self.best_val_loss = loss if self.best_val_loss is None else min(self.best_val_loss, loss)
         elif event["kind"] == "checkpoint":
             self.saved_step = event["step"]
             self._add_checkpoint(event)
-        elif event["kind"] == "error":
-            self.error = event
 
-    def feed_all(self, events: Iterable[Event]) -> None:
-        """Take in events in their order."""
-        for event in events:
-            self.feed(event)
+    def go_back(self, step: int) -> None:
+        """Training starts from a checkpoint of this step: what came after it is made again. Figures need no change."""
+
+    def _enter(self, status: Status) -> None:
+        self.status = status
+        if status == "training" and not self._training:
+            self._training = True
+            self.sittings += 1
+        if not self.ended and self.error is not None:  # it was resumed: what ended the sitting before is over
+            self.error = None
+            self.notices = deque((one for one in self.notices if one["kind"] == "warning"), NOTICES_KNOWN)
 
     @property
     def ended(self) -> bool:
@@ -109,6 +129,14 @@ class RunState:
         self.checkpoints[event["path"]] = event
         if len(self.checkpoints) > CHECKPOINTS_KNOWN:
             del self.checkpoints[next(path for path, one in self.checkpoints.items() if not one["best"])]
+
+
+def state_at(path: Path) -> RunState:
+    """The state that the events at `path` come to."""
+    state = RunState()
+    for piece in skim(path):
+        state.take(piece)
+    return state
 
 
 @dataclass(frozen=True)
@@ -136,12 +164,11 @@ def summarize(run: RunDirectory) -> RunSummary:
     """Read a run's events and fold them into one line of a list. Never raises for what its files hold."""
     liveness = run.liveness()  # asked before reading: what a trainer wrote before it ended is then read
     live = liveness != "idle"
-    state, left_out, troubles = RunState(), 0, []
+    state, troubles = RunState(), []
     if liveness == "unknown":
         troubles.append(f"{run.path / LOCK_FILE} cannot be read: whether this run is being trained is not known.")
     for piece in skim(run.events_path):
-        state.feed_all(piece.events)
-        left_out += piece.left_out
+        state.take(piece)
         if piece.trouble:
             troubles.append(f"{run.events_path} {piece.trouble}.")
     identity, max_step = None, planned_steps(run)
@@ -165,6 +192,6 @@ def summarize(run: RunDirectory) -> RunSummary:
         eta_s=state.last_step["eta_s"] if state.last_step and live else None,
         created=state.created,
         updated=state.updated,
-        left_out=left_out,
+        left_out=state.left_out,
         troubles=tuple(troubles),
     )

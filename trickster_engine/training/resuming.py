@@ -18,8 +18,8 @@ from trickster_engine.config.overrides import find_key, with_fitting_warmup
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.resumable import FIXED, PLACES, Change, changes
 from trickster_engine.errors import TricksterError
-from trickster_engine.runs import RunDirectory, RunState
-from trickster_engine.runs.skim import skim
+from trickster_engine.runs import RunDirectory
+from trickster_engine.runs.state import state_at
 from trickster_engine.system.files import in_command, read_text
 from trickster_engine.training.checkpoint_files import TrainerState, checkpoint_folders, read_state, step_of
 from trickster_engine.training.run_config import plan_of
@@ -183,10 +183,7 @@ def _first_config(run: RunDirectory) -> Path:
 
 def _has_finished(run: RunDirectory) -> bool:
     """Whether the last that its trainer said is that it has come to the end. The run may be held by this process."""
-    state = RunState()
-    for piece in skim(run.events_path):
-        state.feed_all(piece.events)
-    return state.status == "finished"
+    return state_at(run.events_path).status == "finished"
 
 
 def _refuse_invalid(run: RunDirectory, changed: str, given: Mapping[str, str]) -> None:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from trickster_engine.backends.select import check_torch_device, chosen_device
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.runs import RunDirectory, RunHold, pieces
-from trickster_engine.runs.state import RunState
+from trickster_engine.runs.state import state_at
 from trickster_engine.system.files import open_to_append
 from trickster_engine.system.processes import this_process
 from trickster_engine.system.programs import LAUNCHER, safe_environment
@@ -120,10 +120,7 @@ def train_with_other_machines(
 
 def _outcome(run: RunDirectory) -> Outcome:
     """The last word of the processes that have trained. The run may still be held, by this process or by another."""
-    state = RunState()
-    for piece in pieces(run.events_path):
-        state.feed_all(piece.events)
-    return "stopped" if state.status == "stopped" else "finished"
+    return "stopped" if state_at(run.events_path).status == "stopped" else "finished"
 
 
 def run_torchrun(

@@ -1,13 +1,13 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { App } from '../app';
-import * as text from '../common/text';
+import * as text from '../ui/text';
 import type { RunInfo } from '../protocol';
 import { describe } from '../runs/statusBar';
 import { newConfig } from './newConfig';
 
 /** What menus, code lenses, tree nodes and links hand to a command: all of it may be missing. */
-export interface Target {
+interface Target {
   configUri?: string;
   runId?: string;
   checkpoint?: string;

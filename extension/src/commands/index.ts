@@ -1,11 +1,11 @@
 import * as vscode from 'vscode';
 import type { App } from '../app';
-import { engineCode, errorCode, errorText } from '../common/logger';
-import { ServerUnavailable } from '../common/server';
-import { withTrust } from '../common/trust';
+import { engineCode, errorCode, errorText } from '../ui/log';
+import { ServerUnavailable } from '../server/server';
+import { withTrust } from '../ui/trust';
 import { explanation, openTroubleshooting } from '../lesson/troubleshooting';
 import { ErrorCode } from '../protocol';
-import { explainNoPython, selectInterpreter, setUpEnvironment } from './environment';
+import { explainNoPython, selectInterpreter, setUpEnvironment } from './interpreter';
 import { tryExperiment } from './experiment';
 import { checkHardware, inspect, prepare, restartServer } from './inspection';
 import { openConfig, openLesson } from './lesson';
@@ -16,7 +16,7 @@ import * as runs from './runs';
 /** Buttons under a message, and what they do. */
 type Ways = Record<string, () => unknown>;
 
-type Action = (app: App, argument: unknown) => Promise<unknown>;
+type Action = (app: App, argument: unknown) => unknown;
 
 /** Every command of package.json, by its name without the prefix. */
 export const COMMANDS: Readonly<Record<string, Action>> = {
@@ -41,10 +41,7 @@ export const COMMANDS: Readonly<Record<string, Action>> = {
   setUpEnvironment: (app) => setUpEnvironment(app),
   selectInterpreter,
   restartServer,
-  showLogs: (app) => {
-    app.log.show();
-    return Promise.resolve();
-  },
+  showLogs: (app) => app.log.show(),
 };
 
 /**
@@ -59,7 +56,7 @@ const WITHOUT_TRUST = new Set([
 export function registerCommands(app: App): vscode.Disposable {
   const perform = (name: string, action: Action, argument: unknown): Promise<void> =>
     guard(app, () => {
-      const wanted = (): Promise<unknown> => action(app, argument);
+      const wanted = (): unknown => action(app, argument);
       return WITHOUT_TRUST.has(name) ? wanted() : withTrust(titleOf(name), () => guard(app, wanted));
     });
   return vscode.Disposable.from(
@@ -79,7 +76,7 @@ function titleOf(name: string): string {
 }
 
 /** Run an action; what goes wrong becomes one message with a way out. */
-export async function guard(app: App, action: () => Promise<unknown>): Promise<void> {
+async function guard(app: App, action: () => unknown): Promise<void> {
   try {
     await action();
   } catch (error) {

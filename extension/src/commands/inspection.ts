@@ -1,12 +1,12 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { App } from '../app';
-import { describeInterpreter } from '../common/python';
-import * as text from '../common/text';
+import { describeInterpreter } from '../python/interpreters';
+import * as text from '../ui/text';
 import { dataFact } from '../lesson/evidence';
 import { configFor } from './arguments';
-import { ensureTraining } from './environment';
-import { withServerProgress } from './progress';
+import { ensureTraining } from './interpreter';
+import { withServerProgress } from '../server/longRequest';
 
 /** The untrained model of a config: parameters by part, shapes, first loss, noise. */
 export async function inspect(app: App, argument: unknown): Promise<void> {
@@ -26,7 +26,7 @@ export async function inspect(app: App, argument: unknown): Promise<void> {
   if (answer.page) {
     app.pages.showModel(name, answer.page, config);
   } else {
-    await app.reports.show(vscode.l10n.t('{0} inspected', name), answer.report);
+    await app.pages.showMarkdown(vscode.l10n.t('{0} inspected', name), answer.report);
   }
   const parameters = numberAt(answer.data, 'parameters', 'total');
   const loss = numberAt(answer.data, 'random_loss');
@@ -55,7 +55,7 @@ export async function prepare(app: App, argument: unknown): Promise<void> {
   if (!answer) {
     return;
   }
-  await app.reports.show(vscode.l10n.t('{0} dataset', path.basename(config.fsPath)), answer.report);
+  await app.pages.showMarkdown(vscode.l10n.t('{0} dataset', path.basename(config.fsPath)), answer.report);
   const train = numberAt(answer.data, 'train_characters');
   const held = numberAt(answer.data, 'val_characters');
   app.lesson.done(
@@ -74,13 +74,13 @@ export async function checkHardware(app: App): Promise<void> {
     python: python.path,
   });
   if (answer) {
-    await app.reports.show(vscode.l10n.t('This machine'), answer.report);
+    await app.pages.showMarkdown(vscode.l10n.t('This machine'), answer.report);
     app.lesson.done('setup', describeInterpreter(python));
   }
 }
 
 /** Number at a path in a JSON value. */
-export function numberAt(value: unknown, ...keys: string[]): number | undefined {
+function numberAt(value: unknown, ...keys: string[]): number | undefined {
   let current = value;
   for (const key of keys) {
     current =

@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
 import type { App } from '../app';
-import * as text from '../common/text';
+import * as text from '../ui/text';
 import type { PresetInfo } from '../protocol';
 
 const READY = /^(?:hardware|experiments)\/([\w-]+)$/;

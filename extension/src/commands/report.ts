@@ -1,10 +1,10 @@
 import * as vscode from 'vscode';
 import type { App } from '../app';
-import type { RunInfo } from '../protocol';
-import { hasCheckpoint } from '../runs/store';
+import type { ReportResult, RunInfo } from '../protocol';
+import { hasCheckpoint } from '../runs/measures';
 import { runFor } from './arguments';
-import { ensureTraining } from './environment';
-import { withServerProgress } from './progress';
+import { ensureTraining } from './interpreter';
+import { withServerProgress } from '../server/longRequest';
 
 /** What a run has learned and what not: the report, made where it is out of date. */
 export async function report(app: App, argument: unknown): Promise<void> {
@@ -15,24 +15,23 @@ export async function report(app: App, argument: unknown): Promise<void> {
     hasCheckpoint,
     vscode.l10n.t('Nothing to measure yet: a run saves its first checkpoint while it trains.'),
   );
-  const python = run && (await ensureTraining(app));
-  if (!python) {
-    return;
+  const answer = run && (await made(app, run));
+  if (answer) {
+    await app.pages.showReport(run, answer.path);
+    tick(app, run, answer.data as Measured | null);
   }
-  const answer = await withServerProgress(
-    app,
-    vscode.l10n.t('Measuring what {0} learned', run.name),
-    'trickster/report',
-    {
+}
+
+/** The report of a run, made where it is out of date; undefined where the person does not want to wait. */
+async function made(app: App, run: Pick<RunInfo, 'runId' | 'name'>): Promise<ReportResult | undefined> {
+  const python = await ensureTraining(app);
+  return (
+    python &&
+    withServerProgress(app, vscode.l10n.t('Measuring what {0} learned', run.name), 'trickster/report', {
       runId: run.runId,
       python: python.path,
-    },
+    })
   );
-  if (!answer) {
-    return;
-  }
-  await app.pages.showReport(run, answer.path);
-  await tick(app, run, answer.data as Measured | null);
 }
 
 /** What `trickster report --json` prints, as far as it is used here. */
@@ -40,12 +39,9 @@ interface Measured {
   verdict: { near: number; of: number };
 }
 
-async function tick(app: App, run: RunInfo, measured: Measured | null): Promise<void> {
-  let evaluations = 0;
-  await app.runs.history(run.runId, (events) => {
-    evaluations += events.filter((event) => event.kind === 'eval').length;
-  });
-  if (evaluations < 2) {
+function tick(app: App, run: RunInfo, measured: Measured | null): void {
+  const { evaluations } = app.runs.get(run.runId) ?? run;
+  if (evaluations !== null && evaluations < 2) {
     app.lesson.note(
       'learned',
       evaluations === 1
@@ -69,22 +65,11 @@ export async function openReport(app: App): Promise<void> {
   if (!shown) {
     return report(app, undefined);
   }
-  const python = await ensureTraining(app);
-  const made =
-    python &&
-    (await withServerProgress(
-      app,
-      vscode.l10n.t('Measuring what {0} learned', shown.name),
-      'trickster/report',
-      {
-        runId: shown.runId,
-        python: python.path,
-      },
-    ));
-  if (!made) {
+  const answer = await made(app, shown);
+  if (!answer) {
     return;
   }
-  const file = vscode.Uri.file(made.path);
+  const file = vscode.Uri.file(answer.path);
   if (vscode.env.remoteName !== undefined || vscode.env.uiKind === vscode.UIKind.Web) {
     // The browser runs on another machine than the file lies on.
     await vscode.commands.executeCommand('revealInExplorer', file);

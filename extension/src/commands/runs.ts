@@ -2,9 +2,9 @@ import * as vscode from 'vscode';
 import type { App } from '../app';
 import type { DeleteRunResult, RunInfo, RunStarted } from '../protocol';
 import { showRunProgress, type Before } from '../runs/progress';
-import { hasCheckpoint, isResumable } from '../runs/store';
+import { hasCheckpoint, isResumable } from '../runs/measures';
 import { configFor, runFor, targetOf } from './arguments';
-import { ensureTraining } from './environment';
+import { ensureTraining } from './interpreter';
 
 /** Configs and runs that are being started: an impatient second click starts no second trainer. */
 const starting = new Set<string>();
@@ -23,7 +23,7 @@ export async function train(app: App, argument: unknown): Promise<void> {
   starting.add(configUri);
   try {
     const started = await app.server.request('trickster/startRun', { configUri, python: python.path });
-    await showStarted(app, started, undefined);
+    showStarted(app, started, undefined);
   } finally {
     starting.delete(configUri);
   }
@@ -42,7 +42,7 @@ export async function resume(app: App, argument: unknown): Promise<void> {
     return;
   }
   const { runId } = run;
-  const before = { next: run.next, valStep: run.valStep };
+  const before = { next: run.next, evaluations: run.evaluations };
   const python = await ensureTraining(app);
   if (!python || starting.has(runId)) {
     return;
@@ -50,13 +50,13 @@ export async function resume(app: App, argument: unknown): Promise<void> {
   starting.add(runId);
   try {
     const started = await app.server.request('trickster/resumeRun', { runId, python: python.path });
-    await showStarted(app, started, before);
+    showStarted(app, started, before);
   } finally {
     starting.delete(runId);
   }
 }
 
-async function showStarted(app: App, started: RunStarted, before: Before): Promise<void> {
+function showStarted(app: App, started: RunStarted, before: Before): void {
   const name = vscode.Uri.file(started.runDirectory).path.split('/').at(-1) ?? 'a model';
   showRunProgress(app.runs, app.server, started.runId, name, before);
   const show = vscode.workspace.getConfiguration('trickster.train').get<string>('show', 'dashboard');
@@ -64,7 +64,7 @@ async function showStarted(app: App, started: RunStarted, before: Before): Promi
     app.samples.show(started.runId);
   }
   if (show === 'dashboard' || show === 'both') {
-    await app.dashboard.show({ runId: started.runId, tab: 'learning' }, { preserveFocus: true });
+    app.dashboard.show({ runId: started.runId, tab: 'learning' }, { preserveFocus: true });
   }
 }
 
@@ -93,7 +93,7 @@ export async function generate(app: App, argument: unknown): Promise<void> {
     vscode.l10n.t('No checkpoint yet: a run saves the first one while it trains.'),
   );
   if (run) {
-    await app.dashboard.show({ runId: run.runId, tab: 'playground', ...(checkpoint ? { checkpoint } : {}) });
+    app.dashboard.show({ runId: run.runId, tab: 'playground', ...(checkpoint ? { checkpoint } : {}) });
   }
 }
 
@@ -107,14 +107,14 @@ export async function compare(app: App, argument: unknown): Promise<void> {
     vscode.l10n.t('No checkpoint to compare yet: a run saves the first one while it trains.'),
   );
   if (run) {
-    await app.dashboard.show({ runId: run.runId, tab: 'proof', act: true });
+    app.dashboard.show({ runId: run.runId, tab: 'proof', act: true });
   }
 }
 
 /** The dashboard of a run: the one named, else the newest. */
-export async function openDashboard(app: App, argument: unknown): Promise<void> {
+export function openDashboard(app: App, argument: unknown): void {
   const { runId } = targetOf(argument);
-  await app.dashboard.show(runId === undefined ? {} : { runId, tab: 'learning' });
+  app.dashboard.show(runId === undefined ? {} : { runId, tab: 'learning' });
 }
 
 /** The samples of a run in the Output panel. */

@@ -5,24 +5,13 @@ import type {
   NextTokensResult,
   RunEvent,
   RunInfo,
+  RunProgress,
   SamplingOptions,
 } from '../protocol';
 
 /** What the extension host and the dashboard say to each other. Both halves import these types and nothing else. */
 
 export type Tab = 'learning' | 'playground' | 'proof';
-
-/** A stretch of training with a name, in steps. */
-export interface Phase {
-  name: string;
-  meaning: string;
-  from: number;
-  to: number;
-}
-
-export interface RunView extends RunInfo {
-  phases: Phase[];
-}
 
 /** What somebody wants to see: all of it may be left as it is. */
 export interface Focus {
@@ -45,10 +34,16 @@ export interface Comparison {
 }
 
 export type ToDashboard =
-  | { type: 'runs'; runs: RunView[] }
+  | { type: 'runs'; runs: RunInfo[] }
   | { type: 'focus'; focus: Focus }
-  /** With the offsets in the run's event file before and after them. */
-  | { type: 'events'; runId: string; after: number; next: number; events: readonly RunEvent[] }
+  /** With the offset in the run's event file before them, and what the run has come to since the list, if anything. */
+  | {
+      type: 'events';
+      runId: string;
+      after: number;
+      events: readonly RunEvent[];
+      run: RunProgress | undefined;
+    }
   | { type: 'generatePart'; id: number; part: GeneratePart }
   | { type: 'generated'; id: number; result?: GenerateResult; error?: string }
   | { type: 'nextTokens'; id: number; result?: NextTokensResult; error?: string }

@@ -1,21 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import * as fs from 'node:fs/promises';
-import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { errorCode, errorText } from '../common/logger';
-import type { Interpreters } from '../common/python';
-import type { Server } from '../common/server';
-import * as text from '../common/text';
+import { errorCode, errorText } from '../ui/log';
+import type { Interpreters } from '../python/interpreters';
+import type { Server } from '../server/server';
+import * as text from '../ui/text';
 import type { LessonProgress } from '../lesson/progress';
 import { ErrorCode, type GeneratePart, type RunInfo } from '../protocol';
 import type { RunStore } from '../runs/store';
-import { besideColumn } from '../views/columns';
-import type { Comparison, Focus, FromDashboard, GenerateRequest, RunView, ToDashboard } from './contract';
-import { phasesOf, warmupIn } from './phases';
+import { besideColumn, panelIcon } from '../ui/panels';
+import type { Comparison, Focus, FromDashboard, GenerateRequest, ToDashboard } from './contract';
 
 const VIEW_TYPE = 'trickster.dashboard';
-/** The engine's default, for a config that does not say. */
-const DEFAULT_WARMUP = 1000;
 /** How many alternatives are asked for with each token written. */
 const ALTERNATIVES = 8;
 
@@ -29,7 +24,6 @@ export class Dashboard implements vscode.Disposable {
   private pending: Focus | undefined;
   private readonly following = new Map<string, vscode.Disposable>();
   private readonly generating = new Map<number, vscode.CancellationTokenSource>();
-  private readonly warmups = new Map<string, Promise<number>>();
   private readonly comparisons = new Map<string, Comparison>();
   private readonly subscriptions: vscode.Disposable[];
 
@@ -49,7 +43,7 @@ export class Dashboard implements vscode.Disposable {
         },
       }),
       // How the runs in sight go on, the page takes from their events.
-      runs.onDidChange(() => void this.sendRuns()),
+      runs.onDidChange(() => this.sendRuns()),
     ];
   }
 
@@ -59,7 +53,7 @@ export class Dashboard implements vscode.Disposable {
   }
 
   /** Bring the dashboard up and show this in it. */
-  async show(focus: Focus, { preserveFocus = false } = {}): Promise<void> {
+  show(focus: Focus, { preserveFocus = false } = {}): void {
     if (this.panel) {
       this.panel.reveal(undefined, preserveFocus);
     } else {
@@ -72,7 +66,7 @@ export class Dashboard implements vscode.Disposable {
       this.adopt(panel);
     }
     this.pending = focus;
-    await this.sendRuns();
+    this.sendRuns();
   }
 
   private adopt(panel: vscode.WebviewPanel): void {
@@ -80,11 +74,7 @@ export class Dashboard implements vscode.Disposable {
     this.panel?.dispose();
     this.panel = panel;
     this.ready = false;
-    const media = vscode.Uri.joinPath(this.extensionUri, 'extension', 'media');
-    panel.iconPath = {
-      light: vscode.Uri.joinPath(media, 'dashboard-light.svg'),
-      dark: vscode.Uri.joinPath(media, 'dashboard-dark.svg'),
-    };
+    panel.iconPath = panelIcon(this.extensionUri);
     panel.webview.options = {
       enableScripts: true,
       localResourceRoots: [vscode.Uri.joinPath(this.extensionUri, 'dist')],
@@ -142,7 +132,7 @@ export class Dashboard implements vscode.Disposable {
         this.leave();
         this.ready = true;
         this.comparisons.forEach((comparison) => this.send({ type: 'comparison', comparison }));
-        await this.sendRuns();
+        this.sendRuns();
         break;
       case 'follow':
         this.follow(message.runIds);
@@ -179,8 +169,8 @@ export class Dashboard implements vscode.Disposable {
       if (!this.following.has(runId)) {
         this.following.set(
           runId,
-          this.runs.follow(runId, (events, after, next) =>
-            this.send({ type: 'events', runId, after, next, events }),
+          this.runs.follow(runId, (events, after) =>
+            this.send({ type: 'events', runId, after, events, run: this.runs.progressOf(runId) }),
           ),
         );
       }
@@ -199,35 +189,17 @@ export class Dashboard implements vscode.Disposable {
     this.generating.forEach((source) => source.cancel());
   }
 
-  private async sendRuns(): Promise<void> {
+  private sendRuns(): void {
     // Until the first list has come, nobody knows that there are no runs.
     if (!this.ready || !this.runs.loaded) {
       return;
     }
     const focus = this.pending;
     this.pending = undefined;
-    const runs: RunView[] = await Promise.all(
-      this.runs
-        .all()
-        .map(async (run) => ({ ...run, phases: phasesOf(await this.warmup(run), run.maxSteps) })),
-    );
-    this.send({ type: 'runs', runs });
+    this.send({ type: 'runs', runs: this.runs.all() });
     if (focus) {
       this.send({ type: 'focus', focus });
     }
-  }
-
-  private warmup(run: RunInfo): Promise<number> {
-    // A deleted run's id is given again.
-    const key = `${run.runId} ${run.created}`;
-    const known =
-      this.warmups.get(key) ??
-      fs
-        .readFile(path.join(run.runDirectory, 'config.yaml'), 'utf8')
-        .then((config) => warmupIn(config) ?? DEFAULT_WARMUP)
-        .catch(() => 0);
-    this.warmups.set(key, known);
-    return known;
   }
 
   private async generate(id: number, request: GenerateRequest): Promise<void> {

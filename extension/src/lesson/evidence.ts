@@ -1,9 +1,9 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import type { Configs } from '../common/configs';
-import { describeInterpreter } from '../common/python';
-import type { Server } from '../common/server';
-import * as text from '../common/text';
+import type { Configs } from '../ui/configs';
+import { describeInterpreter } from '../python/interpreters';
+import type { Server } from '../server/server';
+import * as text from '../ui/text';
 import type { DescribeConfigResult, RunInfo } from '../protocol';
 import {
   charactersPerToken,

@@ -1,6 +1,7 @@
 import type * as vscode from 'vscode';
-import { setContext } from '../common/context';
-import { hasCheckpoint, isResumable, type RunStore } from './store';
+import { setContext } from '../ui/context';
+import { hasCheckpoint, isResumable } from './measures';
+import type { RunStore } from './store';
 
 /** Keep the context keys about runs true, so that menus and the palette offer what can be done. */
 export function publishRunContext(runs: RunStore): vscode.Disposable {

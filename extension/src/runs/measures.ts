@@ -1,5 +1,13 @@
 import type { RunInfo } from '../protocol';
 
+export function isResumable(run: RunInfo): boolean {
+  return !run.live && run.state !== 'finished';
+}
+
+export function hasCheckpoint(run: RunInfo): boolean {
+  return run.checkpoints.length > 0;
+}
+
 /** A run whose model was measured on held-out text after it had learned something. */
 export type MeasuredRun = RunInfo & { valLoss: number; valStep: number; bestValLoss: number };
 

@@ -1,17 +1,15 @@
 import * as vscode from 'vscode';
-import { errorText } from '../common/logger';
-import type { Server } from '../common/server';
-import * as text from '../common/text';
-import type { RunInfo, RunState } from '../protocol';
+import { errorText } from '../ui/log';
+import type { Server } from '../server/server';
+import * as text from '../ui/text';
+import type { RunInfo } from '../protocol';
 import { isMeasured } from './measures';
 import { describe } from './statusBar';
 import type { RunStore } from './store';
 import { explanation } from '../lesson/troubleshooting';
 
-const ENDED: ReadonlySet<RunState> = new Set(['finished', 'stopped', 'failed', 'interrupted']);
-
 /** What was known of a run before it was started or resumed; a new one has no past. */
-export type Before = Pick<RunInfo, 'next' | 'valStep'> | undefined;
+export type Before = Pick<RunInfo, 'next' | 'evaluations'> | undefined;
 
 /**
  * Tell of a run that was just started or resumed from this window: progress and a way to stop it until its model is
@@ -98,12 +96,6 @@ class RunWatch {
   ) {
     this.subscriptions = [
       this.progressed,
-      runs.onEvents((message) => {
-        const fresh = message.runId === runId && message.after >= (before?.next ?? 0);
-        if (fresh && message.events.some((event) => event.kind === 'eval' && event.step > 0)) {
-          this.tellMeasured();
-        }
-      }),
       runs.onProgress((progressed) => {
         if (progressed.has(runId)) {
           this.look();
@@ -117,12 +109,11 @@ class RunWatch {
     const run = this.runs.get(this.runId);
     this.begun ||= run !== undefined && (run.live || run.next > (this.before?.next ?? -1));
     if (run?.live) {
-      // Its events may have come with the list.
-      if ((run.valStep ?? 0) > (this.before?.valStep ?? 0)) {
+      if (isMeasured(run) && (run.evaluations ?? 0) > (this.before?.evaluations ?? 0)) {
         this.tellMeasured();
       }
       this.progressed.fire(run);
-    } else if (this.begun && (run === undefined || ENDED.has(run.state))) {
+    } else if (this.begun) {
       this.subscriptions.forEach((subscription) => void subscription.dispose());
       this.tellEnded(run);
     }

@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import * as text from '../common/text';
+import * as text from '../ui/text';
 import type { EvalEvent, RunEvent, SampleEvent } from '../protocol';
 import type { RunStore } from './store';
 

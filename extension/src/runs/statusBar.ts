@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import * as text from '../common/text';
+import * as text from '../ui/text';
 import type { RunInfo } from '../protocol';
 import { isMeasured } from './measures';
 import type { RunStore } from './store';
@@ -73,7 +73,7 @@ export class RunStatusBar implements vscode.Disposable {
 export function describe(run: RunInfo): string {
   const parts: string[] = [];
   switch (run.state) {
-    case vscode.l10n.t('starting'):
+    case 'starting':
       return vscode.l10n.t('starting');
     case 'preparing':
       return vscode.l10n.t('preparing the data');

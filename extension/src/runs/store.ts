@@ -1,37 +1,15 @@
 import * as vscode from 'vscode';
-import { errorText } from '../common/logger';
-import type { Server } from '../common/server';
-import type { EventParams, RunEvent, RunInfo } from '../protocol';
-import { apply } from './applying';
+import { errorText } from '../ui/log';
+import type { Server } from '../server/server';
+import type { EventParams, RunEvent, RunInfo, RunProgress } from '../protocol';
 
 /** Nobody reads faster than this. */
 const PROGRESS_INTERVAL_MS = 1000;
 /** Every renewal of words takes the processor from the training that they tell of, where it trains on the processor. */
 const PROGRESS_INTERVAL_ON_CPU_MS = 5000;
-/** How many events are asked for at once when a history is read. */
-const PAGE = 5000;
-
-export interface RunEvents {
-  runId: string;
-  /** Offset in the run's event file before and after these events. */
-  after: number;
-  next: number;
-  events: readonly RunEvent[];
-  /** The run as it is after them. */
-  run: RunInfo | undefined;
-}
 
 /** Takes events, and the offsets in the run's event file before and after them. */
 type TakePage = (events: readonly RunEvent[], after: number, next: number) => void;
-
-/** What the context menu and the commands can do with a run. */
-export function isResumable(run: RunInfo): boolean {
-  return !run.live && (run.state === 'stopped' || run.state === 'interrupted' || run.state === 'failed');
-}
-
-export function hasCheckpoint(run: RunInfo): boolean {
-  return run.checkpoints.length > 0;
-}
 
 /**
  * The runs of this window as the server tells them, and the stream of their events with nothing lost and nothing twice.
@@ -39,10 +17,11 @@ export function hasCheckpoint(run: RunInfo): boolean {
  */
 export class RunStore implements vscode.Disposable {
   private readonly byId = new Map<string, RunInfo>();
-  private readonly seen = new Map<string, number>();
-  private readonly catchingUp = new Map<string, Promise<void>>();
+  /** The newest that the server has said of runs that go on. */
+  private readonly progress = new Map<string, RunProgress>();
+  private readonly heard = new Map<string, number>();
   private readonly runsChanged = new vscode.EventEmitter<void>();
-  private readonly eventsCame = new vscode.EventEmitter<RunEvents>();
+  private readonly eventsCame = new vscode.EventEmitter<EventParams>();
   private readonly progressed = new vscode.EventEmitter<ReadonlySet<string>>();
   /** A run is gone, or another has come under its id: a deleted run's number is given again. */
   private readonly gone = new vscode.EventEmitter<string>();
@@ -63,7 +42,7 @@ export class RunStore implements vscode.Disposable {
     log: vscode.LogOutputChannel,
   ) {
     server.on('trickster/runsChanged', ({ runs }) => this.take(runs));
-    server.on('trickster/event', (message) => void this.receive(message));
+    server.on('trickster/event', (message) => this.receive(message));
     server.onDidStart(() => {
       this.refresh().catch((error: unknown) =>
         log.error(`The runs could not be listed: ${errorText(error)}`),
@@ -88,35 +67,23 @@ export class RunStore implements vscode.Disposable {
     return runId === undefined ? undefined : this.byId.get(runId);
   }
 
+  /** What has come of a run since the list; undefined where nothing has. */
+  progressOf(runId: string): RunProgress | undefined {
+    return this.progress.get(runId);
+  }
+
   live(): RunInfo[] {
     return this.all().filter((run) => run.live);
   }
 
-  /** How far each live run has been seen, for a server that starts again. */
+  /** How far each live run has been heard, for a server that starts again. */
   following(): Record<string, number> {
-    return Object.fromEntries(this.seen);
+    return Object.fromEntries(this.heard);
   }
 
   async refresh(): Promise<void> {
     const { runs } = await this.server.request('trickster/listRuns', {});
     this.take(runs);
-  }
-
-  /** All events of a run so far, a page at a time. Returns the offset after the last. */
-  async history(runId: string, page: TakePage, after = 0, token?: vscode.CancellationToken): Promise<number> {
-    let position = after;
-    for (;;) {
-      const answer = await this.server.request(
-        'trickster/runEvents',
-        { runId, after: position, limit: PAGE },
-        token,
-      );
-      page(answer.events, position, answer.next);
-      position = answer.next;
-      if (!answer.more || token?.isCancellationRequested) {
-        return position;
-      }
-    }
   }
 
   /**
@@ -152,18 +119,15 @@ export class RunStore implements vscode.Disposable {
       try {
         do {
           more = false;
-          await this.history(
-            runId,
-            (events, after, next) => {
-              if (!ended.token.isCancellationRequested) {
-                position = next;
-                page(events, after, next);
-              }
-            },
-            position,
-            ended.token,
-          );
-        } while (more as boolean);
+          const after = position;
+          const answer = await this.server.request('trickster/runEvents', { runId, after }, ended.token);
+          if (ended.token.isCancellationRequested) {
+            return;
+          }
+          position = answer.next;
+          page(answer.events, after, answer.next);
+          more = answer.more || more;
+        } while (more);
       } catch {
         // The server is away; it is read on when it is back.
       } finally {
@@ -197,60 +161,33 @@ export class RunStore implements vscode.Disposable {
     for (const [runId, before] of this.byId) {
       if (created.get(runId) !== before.created) {
         this.byId.delete(runId);
-        this.seen.delete(runId);
+        this.progress.delete(runId);
+        this.heard.delete(runId);
         this.gone.fire(runId);
       }
     }
     for (const run of runs) {
-      const before = this.byId.get(run.runId);
-      // Events may have told more than a list that was on its way at the same time; only that somebody has asked the
-      // trainer to stop is in no event.
-      this.byId.set(
-        run.runId,
-        before && before.next > run.next ? { ...run, ...progress(before, run) } : { ...run },
-      );
-      if (run.live && !this.seen.has(run.runId)) {
-        this.seen.set(run.runId, run.next);
+      // Events may have told more than a list that was on its way at the same time.
+      const news = this.progress.get(run.runId);
+      this.byId.set(run.runId, news && news.next > run.next ? { ...run, ...news } : run);
+      if (run.live && !this.heard.has(run.runId)) {
+        this.heard.set(run.runId, run.next);
       }
     }
     this.loaded = true;
     this.runsChanged.fire();
   }
 
-  private async receive(message: EventParams): Promise<void> {
-    const seen = this.seen.get(message.runId);
-    if (seen !== undefined && message.next <= seen) {
-      return;
-    }
-    if (seen !== undefined && message.after > seen) {
-      await this.catchUp(message.runId, seen);
-      return;
-    }
-    this.emit(message.runId, message.after, message.next, message.events);
-  }
-
-  /** Something is missing: read it. Messages that come meanwhile are covered by the reading, or leave another gap. */
-  private async catchUp(runId: string, from: number): Promise<void> {
-    if (this.catchingUp.has(runId)) {
-      return;
-    }
-    const reading = this.history(runId, (events, after, next) => this.emit(runId, after, next, events), from)
-      .then(() => undefined)
-      .catch(() => undefined)
-      .finally(() => this.catchingUp.delete(runId));
-    this.catchingUp.set(runId, reading);
-    await reading;
-  }
-
-  private emit(runId: string, after: number, next: number, events: readonly RunEvent[]): void {
-    this.seen.set(runId, next);
+  private receive(message: EventParams): void {
+    const { runId, next, events, run: news } = message;
+    this.heard.set(runId, next);
+    this.progress.set(runId, news);
     const run = this.byId.get(runId);
     if (run) {
-      run.next = next;
-      events.forEach((event) => apply(run, event));
+      Object.assign(run, news);
     }
     if (events.length > 0) {
-      this.eventsCame.fire({ runId, after, next, events, run });
+      this.eventsCame.fire(message);
       if (events.some((event) => event.kind !== 'step')) {
         this.runsChanged.fire();
       } else {
@@ -275,12 +212,4 @@ export class RunStore implements vscode.Disposable {
       this.progressed.fire(runs);
     }
   }
-}
-
-/** The fields that events change. */
-function progress(run: RunInfo, listed: RunInfo): Partial<RunInfo> {
-  const { next, step, trainLoss, valLoss, valStep, bestValLoss, tokensPerSecond, etaSeconds } = run;
-  const asked = listed.state === 'stopping' && (run.state === 'training' || run.state === 'evaluating');
-  const state = asked ? listed.state : run.state;
-  return { next, state, step, trainLoss, valLoss, valStep, bestValLoss, tokensPerSecond, etaSeconds };
 }

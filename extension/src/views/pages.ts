@@ -1,9 +1,10 @@
 import * as vscode from 'vscode';
 import type { RunInfo } from '../protocol';
-import { besideColumn } from './columns';
+import { besideColumn, panelIcon } from '../ui/panels';
 
 const REPORT = 'trickster.report';
 const MODEL = 'trickster.model';
+const MARKDOWN = 'trickster-report';
 const REMEMBERED = 'trickster.report.shown';
 
 /** What a page may do: nothing but be looked at, whoever may have changed its file. */
@@ -27,32 +28,41 @@ interface ShownReport {
 }
 
 /**
- * Pages of HTML that the engine has made, in webviews that run no script and load nothing: what a run learned, and a
- * model before training. One panel of each; asking again renews it.
+ * Pages that the engine has made. HTML, in webviews that run no script and load nothing: what a run learned, and a model
+ * before training. Markdown, in VS Code's own preview: what a command found out. Asking again renews the page.
  */
 export class Pages implements vscode.Disposable {
   private readonly panels = new Map<string, vscode.WebviewPanel>();
-  private readonly subscription: vscode.Disposable;
+  private readonly texts = new Map<string, string>();
+  private readonly textChanged = new vscode.EventEmitter<vscode.Uri>();
+  private readonly subscriptions: { dispose(): unknown }[];
 
   constructor(
     private readonly extensionUri: vscode.Uri,
     private readonly memory: vscode.Memento,
   ) {
-    this.subscription = vscode.window.registerWebviewPanelSerializer(REPORT, {
-      deserializeWebviewPanel: async (panel) => {
-        const shown = this.shownReport();
-        if (!shown || !vscode.workspace.isTrusted) {
-          panel.dispose();
-          return;
-        }
-        this.adopt(REPORT, panel);
-        await this.fillReport(panel, shown);
-      },
-    });
+    this.subscriptions = [
+      vscode.window.registerWebviewPanelSerializer(REPORT, {
+        deserializeWebviewPanel: async (panel) => {
+          const shown = this.shownReport();
+          if (!shown || !vscode.workspace.isTrusted) {
+            panel.dispose();
+            return;
+          }
+          this.adopt(REPORT, panel);
+          await this.fillReport(panel, shown);
+        },
+      }),
+      this.textChanged,
+      vscode.workspace.registerTextDocumentContentProvider(MARKDOWN, {
+        onDidChange: this.textChanged.event,
+        provideTextDocumentContent: (uri) => this.texts.get(uri.path) ?? '',
+      }),
+    ];
   }
 
   dispose(): void {
-    this.subscription.dispose();
+    this.subscriptions.forEach((subscription) => void subscription.dispose());
   }
 
   /** What a run has learned: the page in its directory. */
@@ -60,6 +70,20 @@ export class Pages implements vscode.Disposable {
     const shown = { runId: run.runId, name: run.name, path };
     await this.memory.update(REMEMBERED, shown);
     await this.fillReport(this.panel(REPORT, vscode.l10n.t('What Was Learned')), shown);
+  }
+
+  /** A read-only page of Markdown. */
+  async showMarkdown(title: string, text: string): Promise<void> {
+    const uri = vscode.Uri.from({ scheme: MARKDOWN, path: `/${title}.md` });
+    const where = { preview: true, viewColumn: besideColumn() };
+    this.texts.set(uri.path, text);
+    this.textChanged.fire(uri);
+    try {
+      await vscode.commands.executeCommand('vscode.openWith', uri, 'vscode.markdown.preview.editor', where);
+    } catch {
+      // VS Code's own Markdown extension is turned off: the text can be read without it.
+      await vscode.window.showTextDocument(uri, where);
+    }
   }
 
   /** The report that is shown, or was shown last. */
@@ -108,11 +132,7 @@ export class Pages implements vscode.Disposable {
   private adopt(kind: string, panel: vscode.WebviewPanel): void {
     this.panels.get(kind)?.dispose();
     this.panels.set(kind, panel);
-    const media = vscode.Uri.joinPath(this.extensionUri, 'extension', 'media');
-    panel.iconPath = {
-      light: vscode.Uri.joinPath(media, 'dashboard-light.svg'),
-      dark: vscode.Uri.joinPath(media, 'dashboard-dark.svg'),
-    };
+    panel.iconPath = panelIcon(this.extensionUri);
     panel.onDidDispose(() => {
       if (this.panels.get(kind) === panel) {
         this.panels.delete(kind);

@@ -1,9 +1,10 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import * as text from '../common/text';
+import * as text from '../ui/text';
 import type { CheckpointInfo, RunInfo } from '../protocol';
 import { describe } from '../runs/statusBar';
-import { hasCheckpoint, isResumable, type RunStore } from '../runs/store';
+import { hasCheckpoint, isResumable } from '../runs/measures';
+import type { RunStore } from '../runs/store';
 import { clickCommand } from './click';
 
 export const RUNS_VIEW = 'trickster.runs';
@@ -14,7 +15,7 @@ export interface RunNode {
   runId: string;
 }
 
-export interface CheckpointNode {
+interface CheckpointNode {
   kind: 'checkpoint';
   runId: string;
   checkpoint: string;

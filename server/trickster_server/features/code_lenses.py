@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lsprotocol import types
 
 from trickster_engine.config.problems import Position, Range
+from trickster_engine.estimates import count_parameters
 from trickster_engine.system.units import duration_text, short_count_text
 from trickster_server.documents import Document
-from trickster_server.features import figures
-from trickster_server.lsp.messages import CLIENT_COMMANDS
 from trickster_server.runs.followed import FollowedRun
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.services import Services
 
 
 def lens_line(document: Document) -> Range:
@@ -24,82 +19,62 @@ def lens_line(document: Document) -> Range:
     return Range(Position(line, 0), Position(line, 0))
 
 
-def lenses(
-    document: Document, runs: list[FollowedRun], facts: str, client_commands: bool
-) -> list[tuple[str, str, list[object]]]:
-    """(title, command, arguments) of each lens. `runs` are those of this file, newest first."""
+def lenses(document: Document, runs: list[FollowedRun], facts: str, client_commands: bool) -> list[types.Command]:
+    """What each lens says and does. `runs` are those of this file, newest first."""
+    found: list[types.Command] = []
 
-    def command(name: str) -> str:
-        return CLIENT_COMMANDS[name] if client_commands else f"trickster.server.{name}"
+    def offer(name: str, icon: str, words: str, **argument: str) -> None:
+        # Only VS Code draws icons; it is also the client that has commands of its own.
+        title = f"$({icon}) {words}" if client_commands else words
+        command = f"trickster.{name}" if client_commands else f"trickster.server.{name}"
+        found.append(types.Command(title=title, command=command, arguments=[argument]))
 
-    uri = document.uri
-    found: list[tuple[str, str, list[object]]] = []
+    valid = document.checked.plan is not None
     live = next((run for run in runs if run.live), None)
-    if document.checked.plan is not None:
-        found.append(
-            (f"$(play) Train{facts}" if client_commands else f"▶ Train{facts}", command("train"), [{"configUri": uri}])
-        )
+    if valid:
+        offer("train", "play", f"{'' if client_commands else '▶ '}Train{facts}", configUri=document.uri)
     if live is not None and live.state != "stopping":
-        found.append((_title("debug-stop", "Stop", client_commands), command("stop"), [{"runId": live.run_id}]))
+        offer("stop", "debug-stop", "Stop", runId=live.run_id)
     waiting = next((run for run in runs if run.state in ("interrupted", "stopped") and run.checkpoints()), None)
     if waiting is not None and live is None:
-        title = f"Resume {waiting.directory.path.name}"
-        found.append((_title("debug-continue", title, client_commands), command("resume"), [{"runId": waiting.run_id}]))
+        offer("resume", "debug-continue", f"Resume {waiting.directory.path.name}", runId=waiting.run_id)
     usable = next((run for run in runs if run.checkpoints()), None)
     if usable is not None:
-        found.append((_title("edit", "Generate", client_commands), command("generate"), [{"runId": usable.run_id}]))
-    if document.checked.plan is not None:
-        found.append((_title("search", "Inspect", client_commands), command("inspect"), [{"configUri": uri}]))
+        offer("generate", "edit", "Generate", runId=usable.run_id)
+    if valid:
+        offer("inspect", "search", "Inspect", configUri=document.uri)
     return found
 
 
-def _title(icon: str, words: str, client_commands: bool) -> str:
-    # Only VS Code draws icons; it is also the client that has commands of its own.
-    return f"$({icon}) {words}" if client_commands else words
-
-
-def lenses_of(server: TricksterServer, document: Document) -> list[types.CodeLens]:
+def code_lenses(document: Document, services: Services, _: types.CodeLensParams) -> list[types.CodeLens]:
     """The lenses of a config."""
     where = document.columns.range_to_client(lens_line(document))
-    return [
-        types.CodeLens(range=where, command=types.Command(title=title, command=command, arguments=arguments))
-        for title, command, arguments in commands_of(server, document)
-    ]
+    return [types.CodeLens(range=where, command=command) for command in commands_of(document, services)]
 
 
-def commands_of(server: TricksterServer, document: Document) -> list[tuple[str, str, list[object]]]:
-    """(title, command, arguments) of what can be done with a config now."""
-    facts = training_facts(server, document)
-    return lenses(document, runs_of(server, document), facts, server.options.client_commands)
+def commands_of(document: Document, services: Services) -> list[types.Command]:
+    """What can be done with a config now."""
+    facts = training_facts(document, services)
+    return lenses(document, runs_of(document, services), facts, services.options.client_commands)
 
 
-def runs_of(server: TricksterServer, document: Document) -> list[FollowedRun]:
+def runs_of(document: Document, services: Services) -> list[FollowedRun]:
     """The runs started from a file, newest first."""
     key = document.file_key
     if key is None:
         return []
-    runs = [run for run in server.registry.runs() if run.config_file == key]
+    runs = [run for run in services.registry.runs() if run.config_file == key]
     return sorted(runs, key=lambda run: run.created, reverse=True)
 
 
-def training_facts(server: TricksterServer, document: Document) -> str:
+def training_facts(document: Document, services: Services) -> str:
     """Parameters and expected time, for the lens."""
     plan = document.checked.plan
     if plan is None:
         return ""
-    parts = [f"{short_count_text(figures.parameters(plan).total)} parameters"]
-    expected = server.timing.training_time(plan)
+    parts = [f"{short_count_text(count_parameters(plan.model).total)} parameters"]
+    expected = services.timing.training_time(plan)
     if expected is not None:
         about = "" if expected.source == "measured" else "about "
         parts.append(f"{about}{duration_text(expected.seconds)} here")
     return f" ({', '.join(parts)})"
-
-
-def register(server: TricksterServer) -> None:
-    """Offer code lenses."""
-
-    def code_lenses(params: types.CodeLensParams) -> list[types.CodeLens] | None:
-        document = server.documents.config(params.text_document.uri)
-        return lenses_of(server, document) if document is not None else None
-
-    server.feature(types.TEXT_DOCUMENT_CODE_LENS, types.CodeLensOptions(resolve_provider=False))(code_lenses)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 from lsprotocol import types
 
 from trickster_engine.config.keys import SECTIONS, Key, Section
@@ -12,11 +9,9 @@ from trickster_engine.config.places import Place
 from trickster_engine.config.presets import preset_names, preset_text
 from trickster_engine.config.yaml.scalars import as_yaml
 from trickster_server.documents import Document
-from trickster_server.features.explain import default_text, key_text, section_text, value_text
-from trickster_server.lsp.client import Client
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.features.explain import default_text, key_text, value_text
+from trickster_server.lsp.client import Client, content
+from trickster_server.services import Services
 
 
 def complete(document: Document, position: types.Position) -> list[types.CompletionItem]:
@@ -66,7 +61,7 @@ def _has_colon(document: Document, place: Place) -> bool:
 def _sections(document: Document, place: Place, span: types.Range) -> list[types.CompletionItem]:
     ending = "" if _has_colon(document, place) else ":\n  "
     return [
-        _item(name, span, name + ending, number, types.CompletionItemKind.Module, None, section_text(section))
+        _item(name, span, name + ending, number, types.CompletionItemKind.Module, None, section.doc.strip())
         for number, (name, section) in enumerate(SECTIONS.items())
         if name not in place.present
     ]
@@ -74,7 +69,7 @@ def _sections(document: Document, place: Place, span: types.Range) -> list[types
 
 def _presets(document: Document, span: types.Range) -> list[types.CompletionItem]:
     """In an empty file: whole configs to start from."""
-    if document.text.strip() and len(document.text.strip().split()) > 1:
+    if len(document.text.split()) > 1:
         return []
     return [
         _item(
@@ -91,84 +86,45 @@ def _presets(document: Document, span: types.Range) -> list[types.CompletionItem
 
 
 def _keys(document: Document, section: Section, place: Place, span: types.Range) -> list[types.CompletionItem]:
-    line = document.lines.line(place.range.start.line)
     has_colon = _has_colon(document, place)
+    # At the margin of a section's empty line, the keys' own indentation is put in front.
+    at_margin = not document.lines.line(place.range.start.line)[: place.range.start.character]
     items = []
     for number, (name, key) in enumerate(section.keys.items()):
         if name in place.present or any(alias.name in place.present for alias in key.aliases):
             continue
         # The default stands there already, for those who only want to see the key written down.
-        new_text = name if has_colon else f"{name}: {_starting_value(key)}".rstrip() + ("" if _has_start(key) else " ")
-        items.append(
-            _item(
-                name,
-                span,
-                _indented(new_text, place, line),
-                number,
-                types.CompletionItemKind.Property,
-                default_text(key),
-                key_text(key),
-            )
-        )
+        new_text = name if has_colon else f"{name}: {as_yaml(key.default) if key.default is not None else ''}"
+        new_text = (place.indent or "") + new_text if at_margin else new_text
+        kind = types.CompletionItemKind.Property
+        items.append(_item(name, span, new_text, number, kind, default_text(key), key_text(key)))
     return items
-
-
-def _has_start(key: Key) -> bool:
-    return key.default is not None
-
-
-def _starting_value(key: Key) -> str:
-    return as_yaml(key.default) if key.default is not None else ""
-
-
-def _indented(text: str, place: Place, line: str) -> str:
-    """At the margin of a section's empty line, the keys' own indentation is put in front."""
-    return place.indent + text if not line[: place.range.start.character] and place.indent else text
 
 
 def _values(key: Key, span: types.Range) -> list[types.CompletionItem]:
-    items: list[types.CompletionItem] = []
-    seen: set[str] = set()
-
-    def add(value: object, documentation: str, kind: types.CompletionItemKind) -> None:
+    values: list[object] = [*key.named_values, *((True, False) if key.type == "boolean" else ())]
+    values += [*(() if key.default is None else (key.default,)), *key.examples]
+    items: dict[str, types.CompletionItem] = {}
+    for value in values:
         written = as_yaml(value)
-        if written in seen:
-            return
-        seen.add(written)
-        detail = "default" if value == key.default and type(value) is type(key.default) else None
-        items.append(_item(written, span, written, len(items), kind, detail, documentation))
-
-    named: Mapping[str, str] = key.named_values
-    for value, documentation in named.items():
-        add(value, documentation, types.CompletionItemKind.EnumMember)
-    if key.type == "boolean":
-        for truth in (True, False):
-            add(truth, value_text(key, truth), types.CompletionItemKind.Value)
-    if key.default is not None:
-        add(key.default, value_text(key, key.default), types.CompletionItemKind.Value)
-    for example in key.examples:
-        add(example, value_text(key, example), types.CompletionItemKind.Value)
-    return items
+        if written not in items:
+            named = isinstance(value, str) and value in key.named_values
+            kind = types.CompletionItemKind.EnumMember if named else types.CompletionItemKind.Value
+            detail = "default" if value == key.default and type(value) is type(key.default) else None
+            items[written] = _item(written, span, written, len(items), kind, detail, value_text(key, value))
+    return list(items.values())
 
 
 def _understood(item: types.CompletionItem, client: Client) -> types.CompletionItem:
     """An item as this client reads it."""
     if isinstance(item.documentation, str):
-        item.documentation = client.documentation(item.documentation)
+        item.documentation = content(item.documentation, client.markdown_completion)
     if item.kind is not None and int(item.kind) not in client.completion_kinds:
         item.kind = types.CompletionItemKind.Value
     return item
 
 
-def register(server: TricksterServer) -> None:
-    """Offer completion."""
-
-    def completion(params: types.CompletionParams) -> types.CompletionList | None:
-        document = server.documents.config(params.text_document.uri)
-        if document is None:
-            return None
-        items = [_understood(item, server.client) for item in complete(document, params.position)]
-        return types.CompletionList(is_incomplete=False, items=items)
-
-    options = types.CompletionOptions(trigger_characters=[":", " "], resolve_provider=False)
-    server.feature(types.TEXT_DOCUMENT_COMPLETION, options)(completion)
+def completion(document: Document, services: Services, params: types.CompletionParams) -> types.CompletionList:
+    """What could be written at a place of a config."""
+    items = [_understood(item, services.client) for item in complete(document, params.position)]
+    return types.CompletionList(is_incomplete=False, items=items)

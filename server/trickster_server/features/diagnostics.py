@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import TYPE_CHECKING
+import json
 
+import attrs
 from lsprotocol import types
 
-from tools.machine_docs import MACHINE_DOCS
 from trickster_engine.config.problems import Problem, Severity
 from trickster_server.documents import Document
+from trickster_server.hints import CODES
 from trickster_server.lsp.client import Client
 from trickster_server.runs.interpreter import ENGINE_FOLDER
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.services import Services
 
 SOURCE = "trickster"
 LONGEST_WAIT = 3.0
@@ -58,125 +57,105 @@ def to_diagnostic(problem: Problem, document: Document, client: Client) -> types
 
 
 def _explanation(code: str) -> types.CodeDescription | None:
-    page = _PAGES.get("machine.md" if code in MACHINE_DOCS else "problems.md")
+    page = _PAGES.get("machine.md" if code in CODES else "problems.md")
     return types.CodeDescription(href=f"{page}#{code}") if page is not None else None
+
+
+def diagnostics(document: Document | None, services: Services) -> list[types.Diagnostic]:
+    """Everything that can be said of a text now; what is not known yet is asked for, and shown when it comes."""
+    if document is None or not document.is_config:
+        return []
+    found = [*document.checked.problems, *services.environment.problems(document)]
+    return [to_diagnostic(problem, document, services.client) for problem in found]
 
 
 class Diagnostics:
     """Keeps the client's list of problems true."""
 
-    def __init__(self, server: TricksterServer) -> None:
-        self._server = server
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        services.when_figures_change.append(self._environment_changed)
         self._waiting: dict[str, asyncio.TimerHandle] = {}
         self._published: set[str] = set()
         self._answered: dict[str, list[types.Diagnostic]] = {}
         """What clients that cannot be asked to pull again were last told of each text."""
 
-    # ---- what happens -----------------------------------------------------------------------------------------------
-
     def document_changed(self, document: Document, at_once: bool) -> None:
         """A text was opened or changed."""
-        waiting = self._waiting.pop(document.uri, None)
-        if waiting is not None:
-            waiting.cancel()
-        if self._server.client.pulls:
+        self._stop_waiting(document.uri)
+        if self._services.client.pulls:
             return
         if at_once:
             self._publish_current(document.uri)
             return
-        delay = max(0, self._server.options.debounce_ms) / 1000
+        delay = max(0, self._services.options.debounce_ms) / 1000
         self._waiting[document.uri] = asyncio.get_running_loop().call_later(delay, self._publish_current, document.uri)
 
     def document_closed(self, uri: str) -> None:
         """A text is no longer shown, so neither are its problems."""
-        waiting = self._waiting.pop(uri, None)
-        if waiting is not None:
-            waiting.cancel()
+        self._stop_waiting(uri)
         self._answered.pop(uri, None)
         self._withdraw(uri)
 
-    def environment_changed(self) -> None:
-        """The machine may say something else now."""
-        if self._server.client.refreshes_diagnostics:
-            self._server.workspace_diagnostic_refresh(None)
-            return
-        if self._server.client.pulls:
-            for uri, told in self._answered.items():
-                self._push_news(uri, told)
-            return
-        for document in self._server.documents.configs():
-            if document.uri not in self._waiting:
-                self._publish_current(document.uri)
-
-    # ---- what is answered -------------------------------------------------------------------------------------------
-
-    def problems(self, document: Document) -> list[types.Diagnostic]:
-        """Everything that can be said now; asks for what is not known yet, and says so when it comes."""
-        if not document.is_config:
-            return []
-        found = [*document.checked.problems, *self._server.environment.problems(document)]
-        return [to_diagnostic(problem, document, self._server.client) for problem in found]
-
     async def pull(self, params: types.DocumentDiagnosticParams) -> types.DocumentDiagnosticReport:
         """Answer a client that asks by itself."""
-        uri = params.text_document.uri
-        document = self._server.documents.get(uri)
-        again = self._server.client.refreshes_diagnostics
+        uri, services = params.text_document.uri, self._services
+        document = services.documents.get(uri)
+        again = services.client.refreshes_diagnostics
         if document is not None and document.is_config and not again:
-            await self._server.environment.looked(document, LONGEST_WAIT)
-            document = self._server.documents.get(uri)
-        found = self.problems(document) if document is not None else []
+            await services.environment.looked(document, LONGEST_WAIT)
+            document = services.documents.get(uri)
+        found = diagnostics(document, services)
         if document is not None and not again:
             self._answered[uri] = found
             self._withdraw(uri)
-        result_id = hashlib.sha256(self._server.protocol.to_json(found).encode("ascii")).hexdigest()[:16]
+        told = json.dumps([attrs.asdict(one) for one in found])
+        result_id = hashlib.sha256(told.encode("ascii")).hexdigest()[:16]
         if params.previous_result_id == result_id:
             return types.RelatedUnchangedDocumentDiagnosticReport(result_id=result_id)
         return types.RelatedFullDocumentDiagnosticReport(items=found, result_id=result_id)
 
+    def _stop_waiting(self, uri: str) -> None:
+        if (waiting := self._waiting.pop(uri, None)) is not None:
+            waiting.cancel()
+
+    def _environment_changed(self) -> None:
+        """The machine may say something else now."""
+        if self._services.client.refreshes_diagnostics:
+            self._services.server.workspace_diagnostic_refresh(None)
+        elif self._services.client.pulls:
+            for uri, told in self._answered.items():
+                self._push_news(uri, told)
+        else:
+            for document in self._services.documents.configs():
+                if document.uri not in self._waiting:
+                    self._publish_current(document.uri)
+
     def _push_news(self, uri: str, told: list[types.Diagnostic]) -> None:
         """Push what has come since a text's last pull, and nothing that the client shows already."""
-        document = self._server.documents.get(uri)
+        document = self._services.documents.get(uri)
         known = {(one.code, one.message) for one in told}
-        found = self.problems(document) if document is not None else []
-        news = [one for one in found if (one.code, one.message) not in known]
-        if not news:
+        news = [one for one in diagnostics(document, self._services) if (one.code, one.message) not in known]
+        if document is not None and news:
+            self._send(uri, news, document.version)
+        else:
             self._withdraw(uri)
-            return
-        self._published.add(uri)
-        self._send(uri, news, document)
-
-    def _withdraw(self, uri: str) -> None:
-        if uri in self._published:
-            self._published.discard(uri)
-            self._send(uri, [], None)
-
-    def _send(self, uri: str, found: list[types.Diagnostic], document: Document | None) -> None:
-        version = document.version if document is not None and self._server.client.diagnostic_versions else None
-        self._server.text_document_publish_diagnostics(
-            types.PublishDiagnosticsParams(uri=uri, diagnostics=found, version=version)
-        )
 
     def _publish_current(self, uri: str) -> None:
         self._waiting.pop(uri, None)
-        document = self._server.documents.get(uri)
-        if document is None:
-            return
-        found = self.problems(document)
-        if not found and uri not in self._published and not document.is_config:
-            return  # not ours, and never was
-        if document.is_config:
-            self._published.add(uri)
-        else:
+        document = self._services.documents.get(uri)
+        if document is not None and document.is_config:
+            self._send(uri, diagnostics(document, self._services), document.version)
+        elif document is not None:
+            self._withdraw(uri, document.version)
+
+    def _withdraw(self, uri: str, version: int | None = None) -> None:
+        if uri in self._published:
+            self._send(uri, [], version)
             self._published.discard(uri)
-        self._send(uri, found, document)
 
-
-def register(server: TricksterServer) -> None:
-    """Offer diagnostics to clients that ask for them; to the others they are sent."""
-    options = types.DiagnosticOptions(identifier=SOURCE, inter_file_dependencies=False, workspace_diagnostics=False)
-
-    async def pull(params: types.DocumentDiagnosticParams) -> types.DocumentDiagnosticReport:
-        return await server.diagnostics.pull(params)
-
-    server.feature(types.TEXT_DOCUMENT_DIAGNOSTIC, options)(pull)
+    def _send(self, uri: str, found: list[types.Diagnostic], version: int | None) -> None:
+        self._published.add(uri)
+        told = version if self._services.client.diagnostic_versions else None
+        params = types.PublishDiagnosticsParams(uri=uri, diagnostics=found, version=told)
+        self._services.server.text_document_publish_diagnostics(params)

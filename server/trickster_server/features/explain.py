@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trickster_engine.config.keys import Key, Section
+from trickster_engine.config.keys import Key
 from trickster_engine.config.yaml.scalars import as_yaml, number_text
 
 _TYPE_WORDS = {
@@ -13,11 +13,6 @@ _TYPE_WORDS = {
     "path": "a path",
     "mesh": "two whole numbers",
 }
-
-
-def section_text(section: Section) -> str:
-    """A section in a sentence or two."""
-    return section.doc.strip()
 
 
 def key_text(key: Key) -> str:
@@ -48,28 +43,20 @@ def range_text(key: Key) -> str:
     """What a key may be: its choices, its bounds, or its type."""
     if key.choices:
         return " or ".join(f"`{name}`" for name in key.choices)
-    low = _bound(key.minimum) or (f"more than {_bound(key.above)}" if key.above is not None else "")
-    high = _bound(key.maximum) or (f"less than {_bound(key.below)}" if key.below is not None else "")
-    if low and high:
-        joined = f"{low} to {high}" if key.minimum is not None and key.maximum is not None else f"{low}, {high}"
-        return joined if key.minimum is not None and key.maximum is not None else _open_range(key)
-    if low:
-        return low if key.above is not None else f"{low} or more"
-    if high:
-        return f"up to {high}" if key.maximum is not None else high
-    named = [f"`{name}`" for name in key.suggestions]
-    return ", ".join([*named, _TYPE_WORDS.get(key.type, "")])
+    if key.minimum is not None and key.maximum is not None:
+        return f"{_bound(key.minimum)} to {_bound(key.maximum)}"
+    bounds = (
+        ("more than {}", key.above),
+        ("{} or more", key.minimum),
+        ("less than {}", key.below),
+        ("up to {}", key.maximum),
+    )
+    if found := [words.format(_bound(bound)) for words, bound in bounds if bound is not None]:
+        return ", ".join(found)
+    return ", ".join([*(f"`{name}`" for name in key.suggestions), _TYPE_WORDS.get(key.type, "")])
 
 
-def _open_range(key: Key) -> str:
-    low = f"more than {_bound(key.above)}" if key.above is not None else f"from {_bound(key.minimum)}"
-    high = f"less than {_bound(key.below)}" if key.below is not None else f"at most {_bound(key.maximum)}"
-    return f"{low}, {high}"
-
-
-def _bound(bound: float | None) -> str:
-    if bound is None:
-        return ""
+def _bound(bound: float) -> str:
     if float(bound).is_integer() and abs(bound) <= 1e12:
         return f"{int(bound):,}"
     return number_text(float(bound))
@@ -77,7 +64,4 @@ def _bound(bound: float | None) -> str:
 
 def value_text(key: Key, value: object) -> str:
     """What one value of a key means, where it has a meaning of its own."""
-    for name, documentation in key.named_values.items():
-        if name == value:
-            return documentation
-    return ""
+    return key.named_values.get(value, "") if isinstance(value, str) else ""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lsprotocol import types
 
-from trickster_engine.config.keys import KEYS, SECTIONS, Key
+from trickster_engine.config.keys import KEYS, SECTIONS
 from trickster_engine.config.walk import alias_of
 from trickster_engine.config.yaml.document import Located, Scalar
 from trickster_server.documents import Document
 from trickster_server.features import hover_figures
-from trickster_server.features.explain import facts_line, section_text, value_text
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.features.explain import facts_line, value_text
+from trickster_server.lsp.client import content
+from trickster_server.services import Services
 
 
 def hover_text(document: Document, located: Located, context: hover_figures.Context) -> str | None:
@@ -24,15 +21,16 @@ def hover_text(document: Document, located: Located, context: hover_figures.Cont
         if section is None:
             return None
         summary = hover_figures.section_summary(section.name, context)
-        return "\n\n".join(part for part in (f"**{section.name}**", section_text(section), summary) if part)
+        return "\n\n".join(part for part in (f"**{section.name}**", section.doc.strip(), summary) if part)
     path = f"{located.section}.{located.name}"
     key = KEYS.get(path) or (alias_of(located.section, located.name) if located.name else None)
     if key is None:
         return None
-    blocks = [f"**{key.name}**{_written_as(key, located)}", key.doc]
-    chosen = _value_meaning(key, located)
-    if chosen:
-        blocks.append(chosen)
+    written_as = f" (written here as `{located.name}`)" if located.name != key.name else ""
+    blocks = [f"**{key.name}**{written_as}", key.doc]
+    value = located.entry.value
+    if isinstance(value, Scalar) and (meaning := value_text(key, value.value)):
+        blocks.append(f"`{value.text}`: {meaning}")
     if key.effect:
         blocks.append(key.effect)
     blocks.append(facts_line(key))
@@ -42,41 +40,18 @@ def hover_text(document: Document, located: Located, context: hover_figures.Cont
     return "\n\n".join(blocks)
 
 
-def _written_as(key: Key, located: Located) -> str:
-    return f" (written here as `{located.name}`)" if located.name != key.name else ""
-
-
-def _value_meaning(key: Key, located: Located) -> str:
-    """The meaning of the value that is written, where it has one of its own."""
-    value = located.entry.value
-    if not isinstance(value, Scalar):
-        return ""
-    meaning = value_text(key, value.value)
-    return f"`{value.text}`: {meaning}" if meaning else ""
-
-
-def hover_at(server: TricksterServer, document: Document, position: types.Position) -> types.Hover | None:
+def hover(document: Document, services: Services, params: types.HoverParams) -> types.Hover | None:
     """The hover for a place of a config."""
-    located = document.parsed.key_at(document.columns.from_client(position))
+    located = document.parsed.key_at(document.columns.from_client(params.position))
     if located is None:
         return None
-    corpus = server.environment.corpus(document)
-    images = server.options.images and server.client.markdown_hover
-    context = hover_figures.Context(document.nearest_plan, corpus, server.timing, images)
+    client = services.client
+    images = services.options.images and client.markdown_hover
+    corpus = services.environment.corpus(document)
+    context = hover_figures.Context(document.nearest_plan, corpus, services.timing, images)
     text = hover_text(document, located, context)
     if text is None:
         return None
     return types.Hover(
-        contents=server.client.hover(text),
-        range=document.columns.range_to_client(located.range),
+        contents=content(text, client.markdown_hover), range=document.columns.range_to_client(located.range)
     )
-
-
-def register(server: TricksterServer) -> None:
-    """Offer hovers."""
-
-    def hover(params: types.HoverParams) -> types.Hover | None:
-        document = server.documents.config(params.text_document.uri)
-        return hover_at(server, document, params.position) if document is not None else None
-
-    server.feature(types.TEXT_DOCUMENT_HOVER)(hover)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from trickster_engine.config.keys import Key
-from trickster_engine.config.plan import ModelConfig, Plan
+from trickster_engine.config.plan import Plan
 from trickster_engine.config.yaml.scalars import number_text
-from trickster_engine.estimates import MACHINES, compute, fit
+from trickster_engine.estimates import MACHINES, compute, count_parameters, fit, training_memory
 from trickster_engine.estimates.estimate import OPTIMAL_TOKENS_PER_PARAMETER
 from trickster_engine.estimates.fitting import ASSUMED_UTILISATION
 from trickster_engine.estimates.machines import this_processor
 from trickster_engine.system.units import duration_text, short_count_text, size_text, times_text
-from trickster_server.features import figures
 from trickster_server.features.lr_curve import picture
-from trickster_server.hints.corpus import UNREAD
-from trickster_server.hints.machine import Corpus
+from trickster_server.features.model_figures import model_figures, model_summary, table
+from trickster_server.hints.corpus import UNREAD, Corpus, training_tokens
+from trickster_server.timing.boards import boards, training_time
 from trickster_server.timing.speeds import Timing
 
 
@@ -31,185 +30,20 @@ class Context:
     images: bool
 
 
-_TEXT_KEYS = tuple(
-    f"data_config.{name}" for name in ("corpus", "val_fraction", "tokenizer", "line_ends", "train_data", "val_data")
-)
+_TIME_UNKNOWN = "known after a run of about this size here"
+_TEXT_KEYS = ("corpus", "val_fraction", "tokenizer", "line_ends", "train_data", "val_data")
 
 
 def for_key(key: Key, context: Context) -> str:
     """The figures of a key; empty where it has none."""
-    plan = context.plan
     if key.section == "model_config":
-        if key.name in _SHAPE:
-            return _shape_table(key.name, context)
-        if key.name == "tie_embeddings":
-            return _table(
-                "tie_embeddings",
-                [(str(value).lower(), _with(plan, "tie_embeddings", value)) for value in (True, False)],
-                str(plan.model.tie_embeddings).lower(),
-            )
-        return ""
-    if key.path in _SCHEDULE:
-        return _SCHEDULE[key.path](context)
-    if key.path in _TEXT_KEYS:
-        return _text_figures(context)
-    if key.path == "device_config.device_type":
-        return _machines(context)
-    return ""
+        return model_figures(key.name, context.plan)
+    return _KEYS[key.path](context) if key.path in _KEYS else ""
 
 
 def section_summary(name: str, context: Context) -> str:
-    """One line about a section of this file."""
-    plan = context.plan
-    if name == "model_config":
-        parts = figures.parameters(plan)
-        rows = [
-            ("embedding", parts.embedding),
-            ("attention", parts.attention),
-            ("feed-forward", parts.mlp),
-            ("norms", parts.norms),
-            ("output", parts.output),
-        ]
-        lines = [
-            f"{parts.total:,} parameters, {parts.per_block:,} a block:",
-            "",
-            "| part | parameters | share |",
-            "|:--|--:|--:|",
-        ]
-        lines += [f"| {part} | {number:,} | {number / parts.total:.1%} |" for part, number in rows if number]
-        return "\n".join(lines) + "\n\n" + _memory_line(plan)
-    if name == "training_config":
-        return _schedule(context)
-    if name == "data_config":
-        return _text_figures(context)
-    if name == "device_config":
-        return _machines(context)
-    return ""
-
-
-def _memory_line(plan: Plan) -> str:
-    """Where the memory goes while training."""
-    needed = figures.training_memory(plan)
-    state = needed.weights + needed.gradients + needed.optimizer
-    each = f" on each of {plan.device.devices} devices" if plan.device.devices > 1 else ""
-    return (
-        f"Training takes about **{size_text(needed.total)}**{each}: {size_text(state)} for weights, gradients and "
-        f"optimizer, {size_text(needed.activations + needed.logits + needed.workspace)} for what passes through, "
-        f"{size_text(needed.interpreter)} for torch itself."
-    )
-
-
-# ---- the shape ------------------------------------------------------------------------------------------------------
-
-
-def _with(plan: Plan, name: str, value: object) -> Plan:
-    return replace(plan, model=replace(plan.model, **{name: value}))  # type: ignore[arg-type]
-
-
-def _rounded(value: float, unit: int) -> int:
-    return max(unit, round(value / unit) * unit)
-
-
-def _around(value: int, unit: int) -> list[int]:
-    """The value with a quarter less, a quarter more and half as much again, in multiples of `unit`."""
-    step = _rounded(value / 4, unit)
-    near = value if value % unit == 0 else value // unit * unit  # the value itself may be one that does not fit
-    return sorted({value, near - step, near, near + step, near + 2 * step})
-
-
-def _widths(model: ModelConfig) -> list[int]:
-    # Head width must stay whole and even; multiples of 32 suit every device.
-    return _around(model.hidden_dim, math.lcm(2 * max(model.num_heads, 1), 32))
-
-
-def _heads(model: ModelConfig) -> list[int]:
-    share = 1 if model.num_kv_heads == model.num_heads else model.num_kv_heads
-    fitting = [
-        n
-        for n in range(1, model.hidden_dim // 2 + 1)
-        if model.hidden_dim % n == 0 and model.hidden_dim // n % 2 == 0 and n % share == 0
-    ]
-    return _nearest(fitting, model.num_heads)
-
-
-def _kv_heads(model: ModelConfig) -> list[int]:
-    return [n for n in range(1, model.num_heads + 1) if model.num_heads % n == 0][-4:]
-
-
-def _nearest(values: Sequence[int], value: int) -> list[int]:
-    return sorted(sorted(set(values) | {value}, key=lambda other: (abs(math.log(other / value)), -other))[:4])
-
-
-_SHAPE: dict[str, Callable[[ModelConfig], list[int]]] = {
-    "hidden_dim": _widths,
-    "num_layers": lambda model: _around(model.num_layers, 1),
-    "num_heads": _heads,
-    "num_kv_heads": _kv_heads,
-    "mlp_dim": lambda model: _around(model.mlp_dim, 32),
-    "vocab_size": lambda model: [model.vocab_size, model.vocab_size * 2, model.vocab_size * 4, model.vocab_size * 32],
-    "max_seq_len": lambda model: [
-        model.max_seq_len // 2,
-        model.max_seq_len,
-        model.max_seq_len * 2,
-        model.max_seq_len * 4,
-    ],
-}
-
-
-def _shape_table(name: str, context: Context) -> str:
-    plan = context.plan
-    current = int(getattr(plan.model, name))
-    rows = []
-    for value in dict.fromkeys(_SHAPE[name](plan.model)):
-        if value < 1:
-            continue
-        changed = _with(plan, name, value)
-        if name == "num_heads" and plan.model.num_kv_heads == plan.model.num_heads:
-            changed = _with(changed, "num_kv_heads", value)
-        rows.append((str(value), changed))
-    lines = [_table(name, rows, str(current), heads=name in ("hidden_dim", "num_heads"))]
-    parts = figures.parameters(plan)
-    if name in ("hidden_dim", "num_layers", "mlp_dim"):
-        lines.append(
-            f"This model: **{parts.total:,}** parameters, {parts.per_block:,} in each of "
-            f"{plan.model.num_layers} blocks "
-            f"(attention {parts.attention / parts.total:.0%}, feed-forward {parts.mlp / parts.total:.0%}, "
-            f"embedding {(parts.embedding + parts.output) / parts.total:.0%})."
-        )
-    if name == "vocab_size":
-        lines.append(f"Knowing nothing means a loss of ln {current:,} = {figures.uniform_loss(plan):.3f} nats a token.")
-    return "\n\n".join(lines)
-
-
-def _head_width(model: ModelConfig) -> str:
-    """The width of a head; a dash where the heads do not share the width out evenly."""
-    return str(model.head_dim) if model.hidden_dim % model.num_heads == 0 else "\N{EM DASH}"
-
-
-def _table(name: str, rows: Sequence[tuple[str, Plan]], current: str, heads: bool = False) -> str:
-    """One line for each value: what the model would be with it. A column that says the same everywhere is left out."""
-    columns: dict[str, Callable[[Plan], str]] = {
-        "head_dim": lambda plan: _head_width(plan.model) if heads else "",
-        "parameters": lambda plan: short_count_text(figures.parameters(plan).total),
-        "memory": lambda plan: size_text(figures.memory_on_device(plan)),
-        "FLOPs a step": lambda plan: short_count_text(figures.flops_per_step(plan)),
-    }
-    cells: dict[str, list[str]] = {}
-    for value, plan in rows:
-        try:
-            cells[value] = [column(plan) for column in columns.values()]
-        except (ArithmeticError, ValueError):  # a neighbour that is no model
-            continue
-    shown = [index for index in range(len(columns)) if len({row[index] for row in cells.values()}) > 1]
-    titles = list(columns)
-    lines = [
-        "| " + " | ".join([name, *(titles[index] for index in shown)]) + " |",
-        "|" + "--:|" * (len(shown) + 1),
-    ]
-    for value, row in cells.items():
-        texts = [value, *(row[index] for index in shown)]
-        lines.append("| " + " | ".join(f"**{text}**" if value == current else text for text in texts) + " |")
-    return "\n".join(lines)
+    """A few lines about a section of this file; empty where there is nothing to reckon."""
+    return _SECTIONS[name](context) if name in _SECTIONS else ""
 
 
 # ---- the schedule ---------------------------------------------------------------------------------------------------
@@ -217,13 +51,13 @@ def _table(name: str, rows: Sequence[tuple[str, Plan]], current: str, heads: boo
 
 def _tokens_line(context: Context) -> str:
     plan = context.plan
-    per_step = figures.tokens_per_step(plan)
+    per_step = compute.tokens_per_step(plan)
     steps = plan.training.max_steps
     words = f"**{per_step:,}** tokens a step, {short_count_text(per_step * steps)} in {steps:,} steps"
-    text = figures.training_tokens(plan, context.corpus.characters if context.corpus is not None else None)
+    text = training_tokens(plan, context.corpus)
     if text is not None:
         words += (
-            f": {times_text(figures.epochs(plan, text))} times over the training text ({short_count_text(text)} tokens)"
+            f": {times_text(compute.epochs(plan, text))} times over the training text ({short_count_text(text)} tokens)"
         )
     return words + "."
 
@@ -241,11 +75,12 @@ def _steps(context: Context) -> str:
 
 def _time_table(context: Context) -> str:
     """How long the run takes, and where each figure comes from."""
-    rows = context.timing.table(context.plan)
-    lines = ["| where | time for this run | |", "|:--|--:|:--|"]
-    if not any(row.where == "this machine" for row in rows):
-        lines.append("| this machine | ? | known after a run of about this size here |")
-    lines += [f"| {row.where} | {duration_text(row.seconds)} | {row.source}{row.note} |" for row in rows]
+    here = context.timing.training_time(context.plan)
+    time, source = (duration_text(here.seconds), here.as_words()) if here else ("?", _TIME_UNKNOWN)
+    lines = ["| where | time for this run | |", "|:--|--:|:--|", f"| this machine | {time} | {source} |"]
+    for board in boards():
+        seconds, source = training_time(board, context.plan)
+        lines.append(f"| {board.name} | {duration_text(seconds)} | {source} |")
     return "\n".join(lines)
 
 
@@ -256,9 +91,9 @@ def _batch(context: Context) -> str:
     for value in (size // 2, size, size * 2, size * 4):
         if value >= 1:
             rows.append((str(value), replace(plan, training=replace(plan.training, batch_size=value))))
-    needed = figures.training_memory(plan)
+    needed = training_memory(plan)
     share = f"Of {size_text(needed.total)}, {size_text(needed.activations + needed.logits)} grow with the batch."
-    return "\n\n".join([_table("batch_size", rows, str(size)), f"{_tokens_line(context)} {share}"])
+    return "\n\n".join([table("batch_size", rows, str(size)), f"{_tokens_line(context)} {share}"])
 
 
 def _rate(context: Context) -> str:
@@ -285,22 +120,6 @@ def _every(name: str) -> Callable[[Context], str]:
         return f"{training.max_steps // interval:,} times in {training.max_steps:,} steps."
 
     return words
-
-
-_SCHEDULE: dict[str, Callable[[Context], str]] = {
-    "training_config.max_steps": _steps,
-    "training_config.warmup_steps": _rate,
-    "training_config.learning_rate": _rate,
-    "training_config.min_learning_rate": _rate,
-    "training_config.lr_schedule": _rate,
-    "training_config.lr_decay_steps": _rate,
-    "training_config.lr_restart_step": _rate,
-    "training_config.batch_size": _batch,
-    "training_config.gradient_accumulation_steps": _tokens_line,
-    "training_config.log_interval": _every("log_interval"),
-    "training_config.eval_interval": _every("eval_interval"),
-    "training_config.save_interval": _every("save_interval"),
-}
 
 
 # ---- machines -------------------------------------------------------------------------------------------------------
@@ -352,13 +171,40 @@ def _text_words(context: Context) -> str:
         f"{corpus.characters:,} characters: {train:,} to train on, {corpus.characters - train:,} held out "
         f"({held_out:.0%}). Found at `{corpus.path}`."
     )
-    tokens = figures.training_tokens(plan, corpus.characters)
+    tokens = training_tokens(plan, corpus)
     if tokens is None:
         return words
-    optimal = OPTIMAL_TOKENS_PER_PARAMETER * figures.parameters(plan).total
+    optimal = OPTIMAL_TOKENS_PER_PARAMETER * count_parameters(plan.model).total
     return (
         f"{words}\n\nA model of this size makes the best use of its computation with about {short_count_text(optimal)} "
         f"different tokens ({OPTIMAL_TOKENS_PER_PARAMETER} a parameter, Hoffmann and others, 2022); this text has "
         f"{short_count_text(tokens)}, enough by that rule for "
         f"{short_count_text(tokens / OPTIMAL_TOKENS_PER_PARAMETER)} parameters."
     )
+
+
+# ---- the tables -----------------------------------------------------------------------------------------------------
+
+
+_KEYS: dict[str, Callable[[Context], str]] = {
+    "training_config.max_steps": _steps,
+    "training_config.warmup_steps": _rate,
+    "training_config.learning_rate": _rate,
+    "training_config.min_learning_rate": _rate,
+    "training_config.lr_schedule": _rate,
+    "training_config.lr_decay_steps": _rate,
+    "training_config.lr_restart_step": _rate,
+    "training_config.batch_size": _batch,
+    "training_config.gradient_accumulation_steps": _tokens_line,
+    "training_config.log_interval": _every("log_interval"),
+    "training_config.eval_interval": _every("eval_interval"),
+    "training_config.save_interval": _every("save_interval"),
+    **dict.fromkeys((f"data_config.{name}" for name in _TEXT_KEYS), _text_figures),
+    "device_config.device_type": _machines,
+}
+_SECTIONS: dict[str, Callable[[Context], str]] = {
+    "model_config": lambda context: model_summary(context.plan),
+    "training_config": _schedule,
+    "data_config": _text_figures,
+    "device_config": _machines,
+}

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lsprotocol import types
 
+from trickster_engine.estimates import epochs, tokens_per_step
 from trickster_engine.system.units import short_count_text, times_text
 from trickster_server.documents import Document
-from trickster_server.features import figures
-from trickster_server.hints.machine import Corpus
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.hints.corpus import Corpus, training_tokens
+from trickster_server.services import Services
 
 
 def hints(document: Document, corpus: Corpus | None) -> list[tuple[str, str, str]]:
@@ -34,7 +30,7 @@ def hints(document: Document, corpus: Corpus | None) -> list[tuple[str, str, str
         )
     sizes = ("training_config.batch_size", "training_config.gradient_accumulation_steps", "model_config.max_seq_len")
     if settings.knows(*sizes):
-        tokens = figures.tokens_per_step(plan)
+        tokens = tokens_per_step(plan)
         found.append(
             (
                 sizes[0],
@@ -43,38 +39,28 @@ def hints(document: Document, corpus: Corpus | None) -> list[tuple[str, str, str
                 f"{model.max_seq_len} tokens = {tokens:,} tokens behind each update of the weights.",
             )
         )
-        text = figures.training_tokens(plan, corpus.characters if corpus is not None else None)
+        text = training_tokens(plan, corpus)
         if settings.knows("training_config.max_steps") and text is not None:
-            epochs = figures.epochs(plan, text)
+            times = times_text(epochs(plan, text))
             found.append(
                 (
                     "training_config.max_steps",
-                    f"{times_text(epochs)} x the text",
+                    f"{times} x the text",
                     f"{training.max_steps:,} steps x {tokens:,} tokens, about {text:,} tokens of training text: "
-                    f"it is read {times_text(epochs)} times (so many epochs).",
+                    f"it is read {times} times (so many epochs).",
                 )
             )
     return found
 
 
-def hints_in(server: TricksterServer, document: Document, span: types.Range) -> list[types.InlayHint]:
+def inlay_hints(document: Document, services: Services, params: types.InlayHintParams) -> list[types.InlayHint]:
     """The hints of the lines that the client shows."""
-    shown = document.columns.range_from_client(span)
+    shown = document.columns.range_from_client(params.range)
     answer = []
-    for key, label, tooltip in hints(document, server.environment.corpus(document)):
+    for key, label, tooltip in hints(document, services.environment.corpus(document)):
         given = document.settings.given.get(key)
         if given is None or not shown.start.line <= given.where.end.line <= shown.end.line:
             continue
         position = document.columns.to_client(given.where.end)
         answer.append(types.InlayHint(position=position, label=label, tooltip=tooltip, padding_left=True))
     return answer
-
-
-def register(server: TricksterServer) -> None:
-    """Offer inlay hints."""
-
-    def inlay_hints(params: types.InlayHintParams) -> list[types.InlayHint] | None:
-        document = server.documents.config(params.text_document.uri)
-        return hints_in(server, document, params.range) if document is not None else None
-
-    server.feature(types.TEXT_DOCUMENT_INLAY_HINT)(inlay_hints)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
 from trickster_engine.config.yaml.document import Entry, Mapping, Scalar, Sequence
 from trickster_server.documents import Document
 from trickster_server.lsp.client import Client
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.services import Services
 
 _DEEPEST = 6
 
@@ -77,16 +74,9 @@ def _flat(found: Iterable[types.DocumentSymbol], uri: str, container: str | None
         yield from _flat(symbol.children or [], uri, symbol.name)
 
 
-def register(server: TricksterServer) -> None:
-    """Offer the outline."""
-
-    def document_symbols(
-        params: types.DocumentSymbolParams,
-    ) -> list[types.DocumentSymbol] | list[types.SymbolInformation] | None:
-        document = server.documents.config(params.text_document.uri)
-        if document is None:
-            return None
-        found = [_understood(symbol, server.client) for symbol in symbols(document)]
-        return found if server.client.symbol_tree else list(_flat(found, document.uri, None))
-
-    server.feature(types.TEXT_DOCUMENT_DOCUMENT_SYMBOL)(document_symbols)
+def document_symbols(
+    document: Document, services: Services, _: types.DocumentSymbolParams
+) -> list[types.DocumentSymbol] | list[types.SymbolInformation]:
+    """The outline, as a tree where the client takes one."""
+    found = [_understood(symbol, services.client) for symbol in symbols(document)]
+    return found if services.client.symbol_tree else list(_flat(found, document.uri, None))

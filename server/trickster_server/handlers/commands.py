@@ -1,4 +1,4 @@
-"""The requests of `messages.py` as commands, for editors that only know those.
+"""The requests of `lsp/messages` as commands, for editors that only know those.
 
 A command is a request with a voice: an editor that sends `workspace/executeCommand` shows no result, so whatever comes
 of it is said with `window/showMessage` or shown as a page. Such an editor often sends no argument either: then the only
@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
@@ -20,18 +20,23 @@ from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 from trickster_engine.config.presets import preset_names
 from trickster_engine.system.printable import printable
 from trickster_engine.system.units import short_count_text
-from trickster_server.documents import path_of, uri_of
 from trickster_server.features.code_lenses import runs_of
 from trickster_server.lsp import messages
 from trickster_server.lsp.dispatch import RequestError
+from trickster_server.lsp.messages.configs import CreateConfigResult, PresetInfo, PresetsResult
+from trickster_server.lsp.messages.errors import ErrorCode
+from trickster_server.lsp.messages.fields import wire_name
+from trickster_server.lsp.messages.models import (
+    GenerateResult,
+    ReportResult,
+)
+from trickster_server.lsp.messages.runs import DeleteRunResult, ListRunsResult, RunInfo, RunStarted, StopRunResult
 from trickster_server.lsp.wire import WireError, from_wire
+from trickster_server.paths import path_of, uri_of
 from trickster_server.runs.followed import FollowedRun
+from trickster_server.services import Services
 
-if TYPE_CHECKING:
-    from trickster_server.lsp.dispatch import CommandHandler
-    from trickster_server.server import TricksterServer
-
-Handler = Callable[[Any], Awaitable[Any]]
+Handler = Callable[[Any], Coroutine[Any, Any, Any]]
 
 _MESSAGE_LENGTH = 200
 _STARTING = {
@@ -45,24 +50,25 @@ _WANTED: dict[str, tuple[str, Callable[[FollowedRun], bool]]] = {
         "can be resumed",
         lambda run: not run.live and run.state in ("interrupted", "stopped") and bool(run.checkpoints()),
     ),
-    "trickster/generate": ("has a checkpoint", lambda run: bool(run.checkpoints())),
-    "trickster/compare": ("has a checkpoint", lambda run: bool(run.checkpoints())),
-    "trickster/report": ("has a checkpoint", lambda run: bool(run.checkpoints())),
+    **dict.fromkeys(
+        ("trickster/generate", "trickster/compare", "trickster/report"),
+        ("has a checkpoint", lambda run: bool(run.checkpoints())),
+    ),
 }
 
 
-def command(server: TricksterServer, request: messages.Request, handler: Handler) -> CommandHandler:
+def command(services: Services, request: messages.Request, handler: Handler) -> Handler:
     """The command that does what a request does, and says what has come of it."""
 
     async def run(arguments: list[Any]) -> Any:
         try:
-            params = params_of(request, await _completed(server, request, arguments))
-            result = await _with_sign_of_life(server, request.method, lambda: handler(params))
+            params = params_of(request, await _completed(services, request, arguments))
+            result = await _with_sign_of_life(services, request.method, lambda: handler(params))
         except JsonRpcException as error:
             if error.code != types.LSPErrorCodes.RequestCancelled:
-                server.window_show_message(types.ShowMessageParams(types.MessageType.Error, error.message))
+                services.show_message(types.MessageType.Error, error.message)
             raise
-        await _tell(server, request.method, result)
+        await _tell(services, request.method, result)
         return result
 
     return run
@@ -83,23 +89,23 @@ def _given(request: messages.Request, arguments: list[Any]) -> Any:
     given = arguments[0] if arguments else None
     if isinstance(given, str):
         parts = dataclasses.fields(request.params)
-        return {messages.wire_name(parts[0].name): given} if parts else {}
+        return {wire_name(parts[0].name): given} if parts else {}
     return {} if given is None else given
 
 
-async def _completed(server: TricksterServer, request: messages.Request, arguments: list[Any]) -> list[Any]:
+async def _completed(services: Services, request: messages.Request, arguments: list[Any]) -> list[Any]:
     """The arguments, with what an editor cannot say filled in where only one thing can be meant."""
     given = _given(request, arguments)
     if not isinstance(given, dict):
         return arguments
     names = {part.name for part in dataclasses.fields(request.params)}
     if "config_uri" in names and not given.get("configUri"):
-        return [{**given, "configUri": _only_config(server)}]
+        return [{**given, "configUri": _only_config(services)}]
     if request.method in _WANTED and not given.get("runId") and not given.get("checkpoint"):
-        await server.registry.ready()
-        return [{**given, "runId": _run_meant(server, request.method)}]
+        await services.registry.ready()
+        return [{**given, "runId": _run_meant(services, request.method)}]
     if request.method == "trickster/createConfig":
-        folders = server.folders()
+        folders = services.folders()
         if not given.get("preset"):
             raise JsonRpcInvalidParams(f"Say which config to write: {', '.join(preset_names())}.")
         if not given.get("folderUri") and len(folders) == 1:
@@ -109,8 +115,8 @@ async def _completed(server: TricksterServer, request: messages.Request, argumen
     return [given]
 
 
-def _only_config(server: TricksterServer) -> str:
-    configs = server.documents.configs()
+def _only_config(services: Services) -> str:
+    configs = services.documents.configs()
     if len(configs) == 1:
         return configs[0].uri
     if not configs:
@@ -119,14 +125,14 @@ def _only_config(server: TricksterServer) -> str:
     raise JsonRpcInvalidParams(f"Several configs are open: {names}. Name the one that is meant.")
 
 
-def _run_meant(server: TricksterServer, method: str) -> str:
+def _run_meant(services: Services, method: str) -> str:
     words, fits = _WANTED[method]
-    configs = server.documents.configs()
-    runs = runs_of(server, configs[0]) if len(configs) == 1 else server.registry.runs()
+    configs = services.documents.configs()
+    runs = runs_of(configs[0], services) if len(configs) == 1 else services.registry.runs()
     fitting = sorted(filter(fits, runs), key=lambda run: run.created, reverse=True)
     if not fitting:
         where = f"of {configs[0].path.name} " if len(configs) == 1 and configs[0].path is not None else ""
-        raise RequestError(messages.ErrorCode.UNKNOWN_RUN, f"No run {where}{words}.")
+        raise RequestError(ErrorCode.UNKNOWN_RUN, f"No run {where}{words}.")
     if method == "trickster/stopRun" and len(fitting) > 1:
         names = ", ".join(sorted(run.directory.path.name for run in fitting))
         raise JsonRpcInvalidParams(f"Several runs are training: {names}. Name the one that is meant.")
@@ -136,51 +142,43 @@ def _run_meant(server: TricksterServer, method: str) -> str:
 # ---- what is said ---------------------------------------------------------------------------------------------------
 
 
-async def _with_sign_of_life(server: TricksterServer, method: str, work: Callable[[], Awaitable[Any]]) -> Any:
+async def _with_sign_of_life(services: Services, method: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     """Do what a command asks for; where that is to start training, say at once that it has been heard."""
     words = _STARTING.get(method)
     if words is None:
         return await work()
-    _say(server, words)
+    services.say(words)
     title = words.partition(".")[0]
-    return await server.progress_bars.show(title, None, lambda report: work(), cancellable=False)
+    return await services.progress_bars.show(title, None, lambda report: work(), cancellable=False)
 
 
-def _say(server: TricksterServer, words: str) -> None:
-    server.window_show_message(types.ShowMessageParams(types.MessageType.Info, words))
-
-
-async def _tell(server: TricksterServer, method: str, result: Any) -> None:
+async def _tell(services: Services, method: str, result: Any) -> None:
     """Say what has come of a command."""
-    if isinstance(result, messages.RunStarted):
-        _say(
-            server,
-            f"Training {Path(result.run_directory).name} as process {result.pid}. It goes on without the editor.",
-        )
-    elif isinstance(result, messages.StopRunResult):
-        _say(server, "It saves and stops." if result.state == "stopping" else f"The run is {result.state}.")
-    elif isinstance(result, messages.DeleteRunResult):
+    if isinstance(result, RunStarted):
+        name = Path(result.run_directory).name
+        services.say(f"Training {name} as process {result.pid}. It goes on without the editor.")
+    elif isinstance(result, StopRunResult):
+        services.say("It saves and stops." if result.state == "stopping" else f"The run is {result.state}.")
+    elif isinstance(result, DeleteRunResult):
         words = f"Deleted: {', '.join(result.removed) or 'nothing'}."
         if result.kept:
             words += f" Not deleted, because nothing says that it is the run's: {', '.join(result.kept)}."
-        _say(server, words)
-    elif isinstance(result, messages.GenerateResult):
-        await _show_text(server, "generated", printable(result.prompt + result.text))
-    elif isinstance(result, messages.CreateConfigResult):
-        await _show(server, result.uri)
-    elif isinstance(result, messages.ReportResult):
-        await _show(server, uri_of(Path(result.path)), external=True)
-    elif isinstance(result, messages.ListRunsResult):
-        await _show_text(server, "runs", _runs_text(result.runs))
-    elif isinstance(result, messages.PresetsResult):
-        await _show_text(server, "presets", _presets_text(result.presets))
-    elif isinstance(
-        result, (messages.CompareResult, messages.InspectResult, messages.PrepareResult, messages.DoctorResult)
-    ):
-        await _show_page(server, method.removeprefix("trickster/"), result.report)
+        services.say(words)
+    elif isinstance(result, GenerateResult):
+        await _show_text(services, "generated", printable(result.prompt + result.text))
+    elif isinstance(result, CreateConfigResult):
+        await _show(services, result.uri)
+    elif isinstance(result, ReportResult):
+        await _show(services, uri_of(Path(result.path)), external=True)
+    elif isinstance(result, ListRunsResult):
+        await _show_text(services, "runs", _runs_text(result.runs))
+    elif isinstance(result, PresetsResult):
+        await _show_text(services, "presets", _presets_text(result.presets))
+    elif (report := getattr(result, "report", None)) is not None:
+        await _show_page(services, method.removeprefix("trickster/"), report)
 
 
-def _runs_text(runs: list[messages.RunInfo]) -> str:
+def _runs_text(runs: list[RunInfo]) -> str:
     if not runs:
         return "There are no runs in this workspace."
     rows = ["| run | state | step | validation loss |", "|:--|:--|--:|--:|"]
@@ -191,42 +189,42 @@ def _runs_text(runs: list[messages.RunInfo]) -> str:
     return "\n".join(["# Runs", "", *rows])
 
 
-def _presets_text(presets: list[messages.PresetInfo]) -> str:
+def _presets_text(presets: list[PresetInfo]) -> str:
     rows = [f"- **{one.name}** ({short_count_text(one.parameters)} parameters): {one.description}" for one in presets]
     return "\n".join(["# Presets", "", *rows])
 
 
-async def _show_text(server: TricksterServer, name: str, text: str) -> None:
+async def _show_text(services: Services, name: str, text: str) -> None:
     """Say what fits on a line, and show the rest as a page."""
     if "\n" not in text and len(text) <= _MESSAGE_LENGTH:
-        _say(server, text)
+        services.say(text)
     else:
-        await _show_page(server, name, text)
+        await _show_page(services, name, text)
 
 
-async def _show_page(server: TricksterServer, name: str, text: str) -> None:
+async def _show_page(services: Services, name: str, text: str) -> None:
     """Write a text into a file of ours and show that, because an editor's message is often one line.
 
     In a folder that is not trusted nothing is written, and the message has to do.
     """
-    if not server.trusted:
-        _say(server, text)
+    if not services.trusted:
+        services.say(text)
         return
     try:
-        path = await asyncio.get_running_loop().run_in_executor(None, server.private.write, f"{name}.md", text)
+        path = await asyncio.to_thread(services.private.write, f"{name}.md", text)
     except OSError:
-        _say(server, text)
+        services.say(text)
         return
-    await _show(server, uri_of(path))
+    await _show(services, uri_of(path))
 
 
-async def _show(server: TricksterServer, uri: str, *, external: bool = False) -> None:
+async def _show(services: Services, uri: str, *, external: bool = False) -> None:
     """Show a file, in the editor or with what the system has for it; where the client cannot, say where it is."""
-    if server.client.shows_documents:
+    if services.client.shows_documents:
         params = types.ShowDocumentParams(uri=uri, external=external, take_focus=True)
         with contextlib.suppress(JsonRpcException, asyncio.TimeoutError):
-            answer = await asyncio.wait_for(server.window_show_document_async(params), 5.0)
+            answer = await asyncio.wait_for(services.server.window_show_document_async(params), 5.0)
             if answer is not None and answer.success:
-                _say(server, f"Opened {path_of(uri) or uri}")
+                services.say(f"Opened {path_of(uri) or uri}")
                 return
-    _say(server, f"Written: {path_of(uri) or uri}")
+    services.say(f"Written: {path_of(uri) or uri}")

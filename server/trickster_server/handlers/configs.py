@@ -3,67 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from trickster_engine.config.presets import preset_names, preset_plan, preset_text
+from trickster_engine.estimates import count_parameters, epochs, initial_loss, tokens_per_step
 from trickster_engine.system.files import path_meant
-from trickster_server.documents import path_of, uri_of
-from trickster_server.features import figures
 from trickster_server.features.code_lenses import runs_of
+from trickster_server.handlers.models import Models
+from trickster_server.hints.corpus import training_tokens
 from trickster_server.lsp.dispatch import RequestError
-from trickster_server.lsp.messages import (
-    CreateConfigParams,
-    CreateConfigResult,
-    DescribeConfigParams,
-    DescribeConfigResult,
-    ErrorCode,
-    PresetInfo,
-    PresetsParams,
-    PresetsResult,
-)
-from trickster_server.paths import without_dots
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.lsp.messages import configs as messages
+from trickster_server.lsp.messages.errors import ErrorCode
+from trickster_server.paths import path_of, uri_of, without_dots
+from trickster_server.services import Services
 
 
 def describe_preset(text: str) -> str:
-    """The first sentence of the comment that a preset begins with."""
-    lines = []
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.lstrip("# ").strip())
-    return " ".join(lines)
+    """The comment that a preset begins with."""
+    comment = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return " ".join(line.lstrip("# ").strip() for line in comment)
 
 
 class Configs:
     """Answers requests about configs."""
 
-    def __init__(self, server: TricksterServer) -> None:
-        self._server = server
+    def __init__(self, services: Services, models: Models) -> None:
+        self._services = services
+        self._models = models
 
-    async def presets(self, _: PresetsParams) -> PresetsResult:
+    async def presets(self, _: messages.PresetsParams) -> messages.PresetsResult:
         """The configs that come with Trickster."""
         found = []
         for name in preset_names():
             plan, text = preset_plan(name), preset_text(name)
-            expected = self._server.timing.training_time(plan)
+            expected = self._services.timing.training_time(plan)
             found.append(
-                PresetInfo(
+                messages.PresetInfo(
                     name,
                     describe_preset(text),
-                    figures.parameters(plan).total,
+                    count_parameters(plan.model).total,
                     text,
                     expected.seconds if expected else None,
                     expected.source if expected else None,
                 )
             )
-        return PresetsResult(found)
+        return messages.PresetsResult(found)
 
-    async def create_config(self, params: CreateConfigParams) -> CreateConfigResult:
+    async def create_config(self, params: messages.CreateConfigParams) -> messages.CreateConfigResult:
         """Write a preset into a new file; a file that is there is never touched."""
         folder = path_of(params.folder_uri)
         if folder is None:
@@ -73,49 +61,45 @@ class Configs:
             raise RequestError(ErrorCode.ENGINE_FAILED, f"There is no preset {params.preset}. There are: {names}.")
         names_given = [params.file_name] if params.file_name is not None else _free_names(params.preset)
         text = preset_text(params.preset)
-        path = await asyncio.get_running_loop().run_in_executor(None, _write_new, folder, names_given, text)
-        return CreateConfigResult(uri_of(path))
+        path = await asyncio.to_thread(_write_new, folder, names_given, text)
+        return messages.CreateConfigResult(uri_of(path))
 
-    async def describe(self, params: DescribeConfigParams) -> DescribeConfigResult:
+    async def describe(self, params: messages.DescribeConfigParams) -> messages.DescribeConfigResult:
         """The figures of a file."""
-        server, loop = self._server, asyncio.get_running_loop()
-        document = server.documents.get(params.config_uri)
-        if document is None:
-            document = await loop.run_in_executor(None, server.documents.read, params.config_uri)
+        services = self._services
+        document = await asyncio.to_thread(services.documents.read, params.config_uri)
         if document is None:
             raise RequestError(ErrorCode.CONFIG_HAS_ERRORS, f"Cannot read {params.config_uri}.")
-        await loop.run_in_executor(None, document.locate)
-        await server.registry.ready()
-        runs = runs_of(server, document)
-        await server.registry.check_plans(runs)  # whether its text was encoded is told by what its runs train
+        await asyncio.to_thread(document.locate)
+        await services.registry.ready()
+        runs = runs_of(document, services)
+        await services.registry.check_plans(runs)  # whether its text was encoded is told by what its runs train
         checked = document.checked
         errors = sum(problem.severity == "error" for problem in checked.problems)
         warnings = sum(problem.severity == "warning" for problem in checked.problems)
         plan = checked.plan
         if plan is None:
-            return DescribeConfigResult(False, errors, warnings, run_ids=[run.run_id for run in runs])
-        corpus = await server.environment.corpus_now(document)
-        text = figures.training_tokens(plan, corpus.characters if corpus is not None else None)
-        expected = server.timing.training_time(plan)
+            return messages.DescribeConfigResult(False, errors, warnings, run_ids=[run.run_id for run in runs])
+        corpus = await services.environment.corpus_now(document)
+        text = training_tokens(plan, corpus)
+        expected = services.timing.training_time(plan)
         folder = None
         if document.path is not None:
-            folder = await loop.run_in_executor(
-                None, without_dots, path_meant(document.path.parent, plan.output.output_dir)
-            )
-        return DescribeConfigResult(
+            folder = await asyncio.to_thread(without_dots, path_meant(document.path.parent, plan.output.output_dir))
+        return messages.DescribeConfigResult(
             valid=True,
             errors=0,
             warnings=warnings,
-            parameters=figures.parameters(plan).total,
+            parameters=count_parameters(plan.model).total,
             max_steps=plan.training.max_steps,
-            tokens_per_step=figures.tokens_per_step(plan),
-            epochs=figures.epochs(plan, text) if text is not None else None,
+            tokens_per_step=tokens_per_step(plan),
+            epochs=epochs(plan, text) if text is not None else None,
             train_tokens=text,
             val_tokens=corpus.characters - text if text is not None and corpus and corpus.characters else None,
             corpus_present=corpus.present if corpus is not None else None,
             corpus=plan.data.corpus if plan.data.train_data is None else plan.data.train_data,
-            prepared=server.runs.is_prepared(document.file_key, plan) if document.file_key is not None else None,
-            uniform_loss=figures.uniform_loss(plan),
+            prepared=self._models.is_prepared(document.file_key, plan) if document.file_key is not None else None,
+            uniform_loss=initial_loss(plan.model),
             estimated_seconds=expected.seconds if expected else None,
             estimate_source=expected.source if expected else None,
             output_directory=str(folder) if folder is not None else None,

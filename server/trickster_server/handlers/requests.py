@@ -1,60 +1,53 @@
-"""Every request of `messages.py`: who answers it, and the one door that asks for trust."""
+"""Every request of `lsp/messages`: who answers it, and the one door that asks for trust."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
-from trickster_server.handlers.commands import Handler, command
+from trickster_server.handlers.commands import Handler
 from trickster_server.handlers.configs import Configs
+from trickster_server.handlers.models import Models
+from trickster_server.handlers.runs import Runs
 from trickster_server.lsp import messages
 from trickster_server.lsp.dispatch import RequestError
+from trickster_server.lsp.messages.errors import ErrorCode
+from trickster_server.services import Services
 
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
 
-
-def handlers(server: TricksterServer) -> dict[str, Handler]:
-    """Who answers which request."""
-    runs, configs = server.runs, Configs(server)
-    return {
+def answers(services: Services, models: Models) -> Iterator[tuple[messages.Request, Handler]]:
+    """Each request with what answers it."""
+    runs, configs = Runs(services), Configs(services, models)
+    handlers: dict[str, Handler] = {
         "trickster/listRuns": runs.list_runs,
         "trickster/startRun": runs.start_run,
         "trickster/resumeRun": runs.resume_run,
         "trickster/stopRun": runs.stop_run,
         "trickster/deleteRun": runs.delete_run,
         "trickster/runEvents": runs.run_events,
-        "trickster/generate": runs.generate,
-        "trickster/nextTokens": runs.next_tokens,
-        "trickster/compare": runs.compare,
-        "trickster/report": runs.report,
-        "trickster/inspect": runs.inspect,
-        "trickster/prepare": runs.prepare,
-        "trickster/doctor": runs.doctor,
+        "trickster/generate": models.generate,
+        "trickster/nextTokens": models.next_tokens,
+        "trickster/compare": models.compare,
+        "trickster/report": models.report,
+        "trickster/inspect": models.inspect,
+        "trickster/prepare": models.prepare,
+        "trickster/doctor": models.doctor,
         "trickster/presets": configs.presets,
         "trickster/createConfig": configs.create_config,
         "trickster/describeConfig": configs.describe,
     }
-
-
-def register(server: TricksterServer) -> None:
-    """Register the requests and the commands."""
-    answering = handlers(server)
     for request in messages.REQUESTS:
-        answer = _with_trust(server, request, answering[request.method])
-        server.feature(request.method)(answer)
-        if request.command is not None:
-            handler = command(server, request, answer)
-            server.protocol.commands[request.command] = handler
-            server.command(request.command)(handler)  # so that it is announced
+        handler = handlers[request.method]
+        yield request, handler if request.does == "only reads" else _with_trust(services, handler)
 
 
-def _with_trust(server: TricksterServer, request: messages.Request, handler: Handler) -> Handler:
+def _with_trust(services: Services, handler: Handler) -> Handler:
     """The one door to everything that a client can have done: only what reads is open without trust."""
 
     async def answer(params: Any) -> Any:
-        if request.does != "only reads" and not server.trusted:
+        if not services.trusted:
             raise RequestError(
-                messages.ErrorCode.NOT_TRUSTED,
+                ErrorCode.NOT_TRUSTED,
                 "This folder is not trusted, so nothing is started, written or removed. Trust it first.",
                 {"errorCode": "not-trusted"},
             )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lsprotocol import types
+from pygls.capabilities import get_capability
 
-from trickster_server.lsp.messages import InitializationOptions
+from trickster_server.lsp.messages.options import InitializationOptions
 from trickster_server.lsp.plain_text import plain_text
 
 EXPERIMENTAL = "trickster"
@@ -50,50 +50,44 @@ class Client:
     @classmethod
     def of(cls, declared: types.ClientCapabilities, options: InitializationOptions) -> Client:
         """The abilities of one client."""
-        workspace = declared.workspace or types.WorkspaceClientCapabilities()
-        text = declared.text_document or types.TextDocumentClientCapabilities()
-        window = declared.window or types.WindowClientCapabilities()
-        pulled = text.diagnostic
-        pushed = text.publish_diagnostics or types.PublishDiagnosticsClientCapabilities()
-        completion = text.completion or types.CompletionClientCapabilities()
-        item = completion.completion_item or types.ClientCompletionItemOptions()
-        kinds = completion.completion_item_kind and completion.completion_item_kind.value_set
-        symbol = text.document_symbol or types.DocumentSymbolClientCapabilities()
-        symbol_kinds = symbol.symbol_kind and symbol.symbol_kind.value_set
-        action = text.code_action or types.CodeActionClientCapabilities()
-        edit = workspace.workspace_edit
+
+        def given(*fields: str, default: Any = None) -> Any:
+            """The first of these that is declared."""
+            return next((found for field in fields if (found := get_capability(declared, field))), default)
+
+        def has(*fields: str) -> bool:
+            return bool(given(*fields))
+
+        def markdown(field: str) -> bool:
+            return types.MarkupKind.Markdown in given(field, default=())
+
+        pushed, pulled = "text_document.publish_diagnostics", "text_document.diagnostic"
+        item, symbol, action = (f"text_document.{name}" for name in ("completion", "document_symbol", "code_action"))
+        completion_kinds = given(f"{item}.completion_item_kind.value_set", default=_FIRST_COMPLETION_KINDS)
+        symbol_kinds = given(f"{symbol}.symbol_kind.value_set", default=_FIRST_SYMBOL_KINDS)
+        ours = (declared.experimental or {}).get(EXPERIMENTAL) if isinstance(declared.experimental, dict) else None
         return cls(
-            notifications=options.notifications or _opted_in(declared.experimental),
+            notifications=options.notifications or (isinstance(ours, dict) and ours.get("notifications") is True),
             commands=options.client_commands,
-            pulls=pulled is not None,
-            refreshes_diagnostics=_refresh(workspace.diagnostics),
-            refreshes_lenses=_refresh(workspace.code_lens),
-            refreshes_hints=_refresh(workspace.inlay_hint),
-            related_information=bool(pushed.related_information or (pulled and pulled.related_information)),
-            explained_codes=bool(pushed.code_description_support or (pulled and pulled.code_description_support)),
-            diagnostic_versions=bool(pushed.version_support),
-            markdown_hover=_markdown(text.hover.content_format if text.hover else None),
-            markdown_completion=_markdown(item.documentation_format),
-            completion_kinds=frozenset(map(int, kinds or _FIRST_COMPLETION_KINDS)),
-            symbol_kinds=frozenset(map(int, symbol_kinds or _FIRST_SYMBOL_KINDS)),
-            symbol_tree=bool(symbol.hierarchical_document_symbol_support),
-            action_literals=action.code_action_literal_support is not None,
-            preferred_actions=bool(action.is_preferred_support),
-            document_changes=bool(edit and edit.document_changes),
-            shows_documents=bool(window.show_document and window.show_document.support),
-            shows_progress=bool(window.work_done_progress),
-            registers_watched_files=bool(
-                workspace.did_change_watched_files and workspace.did_change_watched_files.dynamic_registration
-            ),
+            pulls=get_capability(declared, pulled) is not None,
+            refreshes_diagnostics=has("workspace.diagnostics.refresh_support"),
+            refreshes_lenses=has("workspace.code_lens.refresh_support"),
+            refreshes_hints=has("workspace.inlay_hint.refresh_support"),
+            related_information=has(f"{pushed}.related_information", f"{pulled}.related_information"),
+            explained_codes=has(f"{pushed}.code_description_support", f"{pulled}.code_description_support"),
+            diagnostic_versions=has(f"{pushed}.version_support"),
+            markdown_hover=markdown("text_document.hover.content_format"),
+            markdown_completion=markdown(f"{item}.completion_item.documentation_format"),
+            completion_kinds=frozenset(map(int, completion_kinds)),
+            symbol_kinds=frozenset(map(int, symbol_kinds)),
+            symbol_tree=has(f"{symbol}.hierarchical_document_symbol_support"),
+            action_literals=get_capability(declared, f"{action}.code_action_literal_support") is not None,
+            preferred_actions=has(f"{action}.is_preferred_support"),
+            document_changes=has("workspace.workspace_edit.document_changes"),
+            shows_documents=has("window.show_document.support"),
+            shows_progress=has("window.work_done_progress"),
+            registers_watched_files=has("workspace.did_change_watched_files.dynamic_registration"),
         )
-
-    def hover(self, markdown: str) -> types.MarkupContent:
-        """Markdown for a hover, as this client reads it."""
-        return _content(markdown, self.markdown_hover)
-
-    def documentation(self, markdown: str) -> types.MarkupContent:
-        """Markdown beside a completion, as this client reads it."""
-        return _content(markdown, self.markdown_completion)
 
 
 def both_spellings(capabilities: Any) -> None:
@@ -103,24 +97,8 @@ def both_spellings(capabilities: Any) -> None:
         workspace.setdefault("diagnostics", workspace["diagnostic"])
 
 
-def _content(markdown: str, understood: bool) -> types.MarkupContent:
+def content(markdown: str, understood: bool) -> types.MarkupContent:
+    """Markdown as it is, or as plain text for a client that does not understand it."""
     if understood:
         return types.MarkupContent(types.MarkupKind.Markdown, markdown)
     return types.MarkupContent(types.MarkupKind.PlainText, plain_text(markdown))
-
-
-def _markdown(formats: Sequence[types.MarkupKind] | None) -> bool:
-    return types.MarkupKind.Markdown in (formats or ())
-
-
-def _refresh(part: Any) -> bool:
-    return bool(part is not None and part.refresh_support)
-
-
-def _opted_in(experimental: Any) -> bool:
-    # pygls reads what it does not know as objects with attributes.
-    ours = (
-        experimental.get(EXPERIMENTAL) if isinstance(experimental, dict) else getattr(experimental, EXPERIMENTAL, None)
-    )
-    wants = ours.get("notifications") if isinstance(ours, dict) else getattr(ours, "notifications", None)
-    return wants is True

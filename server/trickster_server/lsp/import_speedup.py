@@ -8,8 +8,7 @@ it. Tests and tools that import the types in the ordinary way get them whole.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import attrs
 
@@ -19,15 +18,7 @@ def load_protocol_types() -> None:
     if "lsprotocol.types" in sys.modules:
         return
     define = attrs.define
-
-    def define_briefly(cls: type[Any] | None = None, **options: Any) -> Any:
-        options = {"eq": False, "repr": False, **options}
-        if cls is None:
-            later: Callable[[type[Any]], type[Any]] = define(**options)
-            return later
-        return define(cls, **options)
-
-    attrs.define = define_briefly  # type: ignore[assignment]
+    attrs.define = partial(define, eq=False, repr=False)
     try:
         import lsprotocol.types  # noqa: F401
     finally:

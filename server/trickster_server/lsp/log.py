@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING
 
 from lsprotocol import types
+from pygls.lsp.server import LanguageServer
 
 from trickster_engine.system.printable import printable
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
 
 _LEVELS = (
     (logging.ERROR, types.MessageType.Error),
@@ -27,7 +24,7 @@ class ClientLog(logging.Handler):
     Never to both: an editor shows what comes on standard error as well, and takes each line there for an error.
     """
 
-    def __init__(self, server: TricksterServer) -> None:
+    def __init__(self, server: LanguageServer) -> None:
         super().__init__(level=logging.INFO)
         self._server = server
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 from collections.abc import Callable
 
-from trickster_engine.system.processes import process_started
+from trickster_engine.system.processes import ProcessIdentity, is_running, process_started
 
 _SECONDS = 2.0
 
@@ -15,13 +16,10 @@ async def watch_parent(pid: int, gone: Callable[[], None]) -> None:
 
     A client in another container names a process that cannot be seen from here: then there is nothing to watch.
     """
-    loop = asyncio.get_running_loop()
-    started = await loop.run_in_executor(None, process_started, pid)
+    started = await asyncio.to_thread(process_started, pid)
     if started is None:
         return
-    while True:
+    parent = ProcessIdentity(pid, started, platform.node())
+    while await asyncio.to_thread(is_running, parent):
         await asyncio.sleep(_SECONDS)
-        now = await loop.run_in_executor(None, process_started, pid)
-        if now is None or abs(now - started) > 2.0:
-            gone()
-            return
+    gone()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.lsp.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +23,8 @@ Report = Callable[[str, "int | None"], None]
 class ProgressTokens:
     """The progress bars that the client shows for us."""
 
-    def __init__(self, server: TricksterServer) -> None:
-        self._server = server
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._numbers = itertools.count(1)
         self._work: dict[types.ProgressToken, asyncio.Task[object]] = {}
 
@@ -33,7 +32,7 @@ class ProgressTokens:
         self,
         title: str,
         token: types.ProgressToken | None,
-        work: Callable[[Report], Awaitable[Result]],
+        work: Callable[[Report], Coroutine[Any, Any, Result]],
         *,
         ask_client: bool = True,
         cancellable: bool = True,
@@ -49,13 +48,13 @@ class ProgressTokens:
             return await work(lambda message, percentage: None)
 
         def report(message: str, percentage: int | None) -> None:
-            self._send(
+            self._session.send_partial(
                 shown,
                 types.WorkDoneProgressReport(message=message[:200], percentage=percentage, cancellable=cancellable),
             )
 
-        self._send(shown, types.WorkDoneProgressBegin(title=title, cancellable=cancellable))
-        task: asyncio.Task[Result] = asyncio.ensure_future(_as_coroutine(work(report)))
+        self._session.send_partial(shown, types.WorkDoneProgressBegin(title=title, cancellable=cancellable))
+        task = asyncio.get_running_loop().create_task(work(report))
         if cancellable:
             self._work[shown] = task
         ending = ""
@@ -70,7 +69,7 @@ class ProgressTokens:
             raise JsonRpcException("Cancelled.", code=int(types.LSPErrorCodes.RequestCancelled)) from None
         finally:
             self._work.pop(shown, None)
-            self._send(shown, types.WorkDoneProgressEnd(message=ending or None))
+            self._session.send_partial(shown, types.WorkDoneProgressEnd(message=ending or None))
 
     def cancel(self, token: types.ProgressToken) -> None:
         """The person has pressed cancel on a progress bar."""
@@ -81,26 +80,13 @@ class ProgressTokens:
     async def _token(self, given: types.ProgressToken | None) -> types.ProgressToken | None:
         if given is not None:
             return given
-        if not self._server.client.shows_progress:
+        if not self._session.client.shows_progress:
             return None
         token = f"trickster-{next(self._numbers)}"
         try:
             params = types.WorkDoneProgressCreateParams(token=token)
-            await asyncio.wait_for(self._server.window_work_done_progress_create_async(params), 2.0)
+            await asyncio.wait_for(self._session.server.window_work_done_progress_create_async(params), 2.0)
         except (JsonRpcException, asyncio.TimeoutError):
             logger.info("The client shows no progress bar.")
             return None
         return token
-
-    def _send(
-        self,
-        token: types.ProgressToken,
-        value: types.WorkDoneProgressBegin | types.WorkDoneProgressReport | types.WorkDoneProgressEnd,
-    ) -> None:
-        # A value of any type is allowed there, so pygls would send its Python names.
-        plain = self._server.protocol._converter.unstructure(value)
-        self._server.protocol.notify(types.PROGRESS, types.ProgressParams(token=token, value=plain))
-
-
-async def _as_coroutine(work: Awaitable[Result]) -> Result:
-    return await work

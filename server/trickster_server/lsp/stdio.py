@@ -59,8 +59,8 @@ def frames(stream: BinaryIO) -> Iterator[Frame]:
             if not _skip(stream, length):
                 return
             continue
-        body = _read_exactly(stream, length)
-        if body is None:
+        body = stream.read(length)
+        if len(body) < length:
             return
         yield _decode(body)
 
@@ -92,17 +92,6 @@ def _read_headers(stream: BinaryIO) -> int | None:
             length = int(digits) if digits.isdigit() and len(digits) < 19 else -1
 
 
-def _read_exactly(stream: BinaryIO, length: int) -> bytes | None:
-    parts: list[bytes] = []
-    while length > 0:
-        part = stream.read(length)
-        if not part:
-            return None
-        parts.append(part)
-        length -= len(part)
-    return b"".join(parts)
-
-
 def _skip(stream: BinaryIO, length: int) -> bool:
     while length > 0:
         part = stream.read(min(length, 1 << 20))
@@ -113,14 +102,13 @@ def _skip(stream: BinaryIO, length: int) -> bool:
 
 
 class FrameReader:
-    """Reads frames in a thread of its own and hands each to `deliver`; calls `ended` when the client is gone."""
+    """Reads frames in a thread of its own and hands each to `deliver`, and None when the client is gone."""
 
-    def __init__(self, stream: BinaryIO, deliver: Callable[[Frame], None], ended: Callable[[], None]) -> None:
+    def __init__(self, stream: BinaryIO, deliver: Callable[[Frame | None], None]) -> None:
         self._stream = stream
         self._deliver = deliver
-        self._ended = ended
         # A client that sends faster than we answer is held back by the pipe instead of filling our memory.
-        self._room = threading.BoundedSemaphore(MAX_WAITING)
+        self._room = threading.Semaphore(MAX_WAITING)
         # A daemon: it sits in a read that nothing can interrupt, and must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="read-client", daemon=True)
 
@@ -140,11 +128,11 @@ class FrameReader:
         except (OSError, ValueError):
             pass  # the stream was closed under us; the same as its end
         finally:
-            self._ended()
+            self._deliver(None)
 
 
 class FrameWriter:
-    """Writes frames in a thread of its own, in the order given. Has the form pygls asks of a writer."""
+    """Writes messages in a thread of its own, in the order given. Has the form that pygls asks of a writer."""
 
     def __init__(self, stream: BinaryIO, failed: Callable[[], None]) -> None:
         self._stream = stream
@@ -154,8 +142,8 @@ class FrameWriter:
         self._thread.start()
 
     def write(self, data: bytes) -> None:
-        """Put one whole frame in line."""
-        self._waiting.put(data)
+        """Put one message in line."""
+        self._waiting.put(b"Content-Length: %d\r\n\r\n" % len(data) + data)
 
     def close(self) -> None:
         """Write what waits, for two seconds at most: a client that does not read cannot keep us."""

@@ -1,4 +1,4 @@
-"""JSON values to the dataclasses of `messages.py` and back, strictly, with errors that name the field."""
+"""JSON values to the dataclasses of `lsp/messages` and back, strictly, with errors that name the field."""
 
 from __future__ import annotations
 
@@ -6,11 +6,22 @@ import dataclasses
 import types
 import typing
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
-from trickster_server.lsp.messages import wire_name
+from trickster_server.lsp.messages.fields import wire_name
 
 Message = TypeVar("Message")
+
+
+_KINDS: dict[Any, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+    type(None): "null",
+}
 
 
 class WireError(ValueError):
@@ -57,7 +68,7 @@ def to_wire(value: Any) -> Any:
 @cache
 def _parts(message: Any) -> tuple[tuple[str, str, Any, bool], ...]:
     """(name, name on the wire, type, required) of every field."""
-    hints = typing.get_type_hints(message, include_extras=True)
+    hints = typing.get_type_hints(message)
     return tuple(
         (
             part.name,
@@ -83,8 +94,6 @@ def _dataclass_from(message: type[Any], value: Any, where: str) -> Any:
 
 def _value_from(hint: Any, value: Any, where: str) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return _value_from(arguments[0], value, where)
     if hint is Any:
         return value
     if origin in (Union, types.UnionType):
@@ -127,14 +136,8 @@ def _plain_from(hint: Any, value: Any, where: str) -> Any:
 
 
 def _kind_name(hint: Any) -> str:
-    return {str: "text", int: "a whole number", float: "a number", bool: "true or false"}.get(hint, str(hint))
+    return _KINDS.get(hint, str(hint))
 
 
 def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, list):
-        return "a list"
     return _kind_name(type(value))

@@ -17,24 +17,23 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
+from trickster_engine.model.checksums import MANIFEST_FILE, TRAINER_FOLDER
 from trickster_engine.runs import (
     CONFIG_FILE,
     EVENTS_FILE,
     IDENTITY_FILE,
     LOCK_FILE,
-    REPORT_FILE,
-    STOP_FILE,
+    LOG_FILE,
     RunDirectory,
     is_run_directory,
 )
+from trickster_engine.runs.directory import FILES
 from trickster_engine.system.files import open_plain, path_meant, read_json
 from trickster_server.paths import file_key, without_dots
-from trickster_server.runs.followed import plan_of
 
-_LOG = "log.txt"
-#: In the order in which they go: while the last three are there, the rest can be asked for again.
-_FILES = ("samples.md", "latest.json", "best.json", REPORT_FILE, _LOG, STOP_FILE)
+#: In the order in which they go, last of all files: while they are there, the rest can be asked for again.
 _LAST = (LOCK_FILE, IDENTITY_FILE, CONFIG_FILE, EVENTS_FILE)
+_FILES = frozenset(FILES) - {*_LAST}
 _TEMPORARY = re.compile(r"\..+\.tmp")
 _EARLIER_CONFIG = re.compile(r"config-until-step-\d+\.yaml")
 _STEP = re.compile(r"step-[0-9]{6,18}")
@@ -44,7 +43,7 @@ _PIECE = re.compile(
     r"|(?:checksums|manifest|plan|state|tokenizer)\.json"
 )
 _CURVES = re.compile(r"events\.out\.tfevents\..+")
-_MANIFEST = PurePath("trainer", "manifest.json")
+_MANIFEST = PurePath(TRAINER_FOLDER, MANIFEST_FILE)
 _MANIFEST_BYTES = 16 << 20
 _FIRST_LOGGED = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO (?:starting|preparing) at step \d+")
 _MOST_ENTRIES = 100_000
@@ -159,7 +158,7 @@ def _elsewhere(folder: Path, uid: str) -> Part | None:
         name = PurePath(entry.name)
         if _is_folder(entry) and _STEP.fullmatch(entry.name):
             _take_model(part, name, uid)
-        elif entry.name == _LOG and _is_file(entry) and _is_a_log(folder / _LOG):
+        elif entry.name == LOG_FILE and _is_file(entry) and _is_a_log(folder / LOG_FILE):
             part.files.append(name)
         else:
             part.kept.append(name)
@@ -235,7 +234,7 @@ def _is_a_log(path: Path) -> bool:
 def _named_elsewhere(run: RunDirectory) -> list[Path]:
     """The folders outside its directory that a run's files name, where they are there and are no links."""
     identity = run.identity_if_readable()
-    plan = plan_of(run) if identity is not None else None
+    plan = run.plan() if identity is not None else None
     if plan is None or identity is None:
         return []
     base = run.origin(identity).parent

@@ -19,8 +19,8 @@ from typing import Any
 
 from trickster_engine.system.programs import python_command
 from trickster_server.lsp.dispatch import RequestError
-from trickster_server.lsp.messages import ErrorCode
-from trickster_server.runs.interpreter import ENGINE_FOLDER, engine_environment
+from trickster_server.lsp.messages.errors import ErrorCode
+from trickster_server.runs.interpreter import ENGINE_FOLDER, start_python
 
 _LINE_LIMIT = 1 << 20
 _KEPT_LINES = 40
@@ -54,19 +54,12 @@ async def run_engine(
     write to its standard error too: such lines are kept for the case that it fails, and are no progress.
     Raises RequestError with ENGINE_FAILED or NO_INTERPRETER.
     """
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *python_command("trickster_engine.system.attached", *arguments, python=python),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=engine_environment(),
-            cwd=str(folder or ENGINE_FOLDER),
-            limit=_LINE_LIMIT,
-            creationflags=_BELOW_NORMAL if gently and sys.platform == "win32" else 0,
-        )
-    except (OSError, ValueError) as error:
-        raise RequestError(ErrorCode.NO_INTERPRETER, f"{python} does not start: {error}. Choose another.") from error
+    process = await start_python(
+        python_command("trickster_engine.system.attached", *arguments, python=python),
+        cwd=folder or ENGINE_FOLDER,
+        limit=_LINE_LIMIT,
+        creationflags=_BELOW_NORMAL if gently and sys.platform == "win32" else 0,
+    )
     assert process.stdout is not None
     assert process.stderr is not None
     if gently and sys.platform != "win32":
@@ -80,7 +73,7 @@ async def run_engine(
         await end(process)
     text = output.decode("utf-8", "replace")
     if code != 0:
-        raise _failure(arguments, code, complaints)
+        raise engine_failed(complaints, code, {"command": arguments[0]})
     return Answer(_json(text), text)
 
 
@@ -112,11 +105,6 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return None
-
-
-def _failure(arguments: Sequence[str], code: int, complaints: list[str]) -> RequestError:
-    """What to tell people: the engine's own words where it has found any, else the end of what it printed."""
-    return engine_failed(complaints, code, {"command": arguments[0]})
 
 
 _ERROR = re.compile(r"error: (?P<message>.*?)(?: \[(?P<code>[a-z0-9-]+)\])?")

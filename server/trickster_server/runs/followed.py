@@ -2,84 +2,42 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import platform
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from trickster_engine.config.check import check
 from trickster_engine.config.plan import Plan
-from trickster_engine.runs import (
-    IDENTITY_FILE,
-    Piece,
-    RunDirectory,
-    RunIdentity,
-    RunState,
-    read_ends,
-    read_piece,
-)
+from trickster_engine.runs import Piece, RunDirectory, RunIdentity, RunState, read_ends, read_piece
 from trickster_engine.runs.event_types import Event
-from trickster_engine.runs.planned import CONFIG_LIMIT, planned_steps
 from trickster_engine.runs.skim import skim
 from trickster_engine.runs.state import Standing
-from trickster_engine.system.files import read_bytes
 from trickster_engine.system.processes import is_running
-from trickster_server.lsp.messages import CheckpointInfo, RunInfo
-from trickster_server.paths import file_key
-
-logger = logging.getLogger(__name__)
+from trickster_server.lsp.messages.notifications import EventParams
+from trickster_server.lsp.messages.runs import CheckpointInfo, Notice, RunInfo, RunProgress
+from trickster_server.runs.metadata import Identified, Planned, identify, look_at_plan, phases_of
 
 READ_AT_ONCE = 256 * 1024
 """Bytes of events read in one go, so that no single message is huge and no single read is long."""
-
-
 GLANCE = 1_024
 """Bytes at the end of a run's events that say where it stands, until there is time to read them all."""
-TAIL = 48 * 1024
-"""Bytes at the end in which every event counts: enough for `RunState.speeds`."""
-PAGE_BYTES = 4 << 20
-PAGE = 5_000
-"""Events in one answer: few enough that putting them into JSON holds nobody up."""
-
-
-class Identified(NamedTuple):
-    """What `run.json` says, and by what it is known that it says it still."""
-
-    stamp: tuple[int, ...] | None = None
-    identity: RunIdentity | None = None
-    config_path: str | None = None
-    config_file: str | None = None
-
-
-class Planned(NamedTuple):
-    """What `config.yaml` plans, and by what it is known that it does still."""
-
-    stamp: tuple[int, ...] | None = None
-    steps: int | None = None
-    plan: Plan | None = None
-    checked: bool = False
-    """Whether the whole config was checked, or only its number of steps was read."""
 
 
 class Reading(NamedTuple):
     """What one look at a run's directory has found. Made in a thread, applied on the loop."""
 
-    events: list[Event]
-    after: int
-    next: int
-    left_out: int
-    """Lines that were not understood."""
+    piece: Piece
+    """New events for the state."""
+    unsent: Piece
+    """New events for the client; the same, unless it lags behind."""
     live: bool
     identified: Identified
     planned: Planned
     pid: int | None
     pruned: frozenset[str]
     """Checkpoints that are no longer there."""
-    gone: bool
-    """The run is not there any more, or it is another one that has its name now."""
 
 
 def is_live(directory: RunDirectory) -> bool:
@@ -88,35 +46,6 @@ def is_live(directory: RunDirectory) -> bool:
         return False
     holder = directory.trainer()
     return holder is None or holder.host != platform.node() or is_running(holder)
-
-
-def read_page(path: Path, after: int, limit: int) -> tuple[list[dict[str, Any]], int, bool]:
-    """At most `limit` events from byte `after` on, the offset after them, and whether there are more."""
-    piece = read_piece(path, after, PAGE_BYTES, limit)
-    return [dict(event) for event in piece.events], piece.after, piece.more
-
-
-def plan_of(directory: RunDirectory) -> Plan | None:
-    """What the run trains, from the text in its directory."""
-    try:
-        text = read_bytes(directory.config_path, CONFIG_LIMIT).decode("utf-8", "replace")
-    except OSError:
-        return None
-    try:
-        return check(text, None).plan
-    except Exception:
-        # The text was trained, so it is good; whatever is wrong with the look at it, the run goes on being followed.
-        logger.debug("The config of %s cannot be checked", directory.path, exc_info=True)
-        return None
-
-
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    """By what it is known that a file is still the same."""
-    try:
-        found = os.stat(path, follow_symlinks=False)  # noqa: PTH116
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _is_missing(path: str | Path) -> bool:
@@ -130,11 +59,6 @@ def _is_missing(path: str | Path) -> bool:
     return False
 
 
-def _number(value: object) -> float | None:
-    """A number from a file that anyone may have written."""
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
 class FollowedRun:
     """One run: its state, kept up to date, and how far the client has heard of it.
 
@@ -143,28 +67,22 @@ class FollowedRun:
 
     def __init__(self, directory: RunDirectory) -> None:
         self.directory = directory
-        self.next = 0
-        """Offset up to which the events have been folded."""
         self.sent: int | None = None
         """Offset up to which the client has been told; None: nothing has been sent and nothing is to be."""
         self.caught_up = True
-        """Whether the state is that of all events up to `next`, and not only of the first and the last of them."""
+        """Whether the state is that of all events, and not only of the first and the last of them."""
         self.live = False
-        self.live_seen = False
         self.stop_asked = False
         """Somebody has asked the trainer to stop; it says so itself after the step that it is in."""
-        self.gone = False
         self.troubled = False
         """Following it has failed, which is logged once."""
-        self.left_out = 0
-        """Lines of its events that were not understood."""
         self.said_left_out = False
         self._pid: int | None = None
         self._identified = Identified()
         self._planned = Planned()
         self._state = RunState()
         self._catching_up: Iterator[Piece] | None = None
-        self._caught, self._caught_next, self._caught_left_out = RunState(), 0, 0
+        self._caught = RunState()
 
     @property
     def run_id(self) -> str:
@@ -172,11 +90,19 @@ class FollowedRun:
         return str(self.directory.path)
 
     @property
+    def next(self) -> int:
+        """Offset up to which the events have been folded."""
+        return self._state.read
+
+    @property
+    def left_out(self) -> int:
+        """Lines of its events that were not understood."""
+        return self._state.left_out
+
+    @property
     def created(self) -> float:
         """When the run began, in seconds since 1970; 0 where nothing is known yet."""
-        if not self._state.created and self.identity is not None:
-            return _number(self.identity.created) or 0.0
-        return self._state.created
+        return self._state.created or (self.identity.created if self.identity is not None else 0.0)
 
     @property
     def identity(self) -> RunIdentity | None:
@@ -213,19 +139,13 @@ class FollowedRun:
         """Whether somebody waits for its first step."""
         return self.live and not self._state.stepped and not self._state.ended
 
-    @property
-    def settled(self) -> bool:
-        """Whether nothing is going on here: looked at seldom."""
-        return not self.live
-
     # ---- in a thread -------------------------------------------------------------------------------------------------
 
     def glance(self) -> None:
         """Take from a run's first and last events what a list shows. Only for a run that nobody else holds yet."""
         self._find_trainer(is_live(self.directory))
-        ends = read_ends(self.directory.events_path, GLANCE)
-        self._state.feed_all(ends.events)
-        self.next, self.caught_up = ends.after, False
+        self._state.take(read_ends(self.directory.events_path, GLANCE)._replace(left_out=0))
+        self.caught_up = False
         for pruned in self._pruned((), probe=True):
             del self._state.checkpoints[pruned]
 
@@ -236,13 +156,11 @@ class FollowedRun:
         Returns whether the end was reached: what was found can be taken over then.
         """
         if self._catching_up is None:
-            self._identified, self._planned = self._identify(), self._plan(check=False)
-            self._catching_up = skim(self.directory.events_path, tail)
-            self._caught, self._caught_next, self._caught_left_out = RunState(), 0, 0
+            self._identified = identify(self.directory, self._identified)
+            self._planned = look_at_plan(self.directory, self._planned, check=False)
+            self._catching_up, self._caught = skim(self.directory.events_path, tail), RunState()
         for piece in self._catching_up:
-            self._caught.feed_all(piece.events)
-            self._caught_next = piece.after
-            self._caught_left_out += piece.left_out
+            self._caught.take(piece)
             if time.monotonic() > until:
                 return False
         self._catching_up = None
@@ -252,31 +170,28 @@ class FollowedRun:
 
     def take_over(self) -> None:
         """Make what `catch_up` has found the state of the run."""
-        self._state, self.next, self.left_out = self._caught, self._caught_next, self._caught_left_out
-        self._caught = RunState()
+        self._state, self._caught = self._caught, RunState()
         self.caught_up = True
 
-    def look(self, probe: bool) -> Reading:
-        """Read what is new. `probe` also asks whether a trainer is alive."""
+    def look(self, probe: bool) -> Reading | None:
+        """Read what is new; None where the run is gone. `probe` also asks whether a trainer is alive."""
         live = is_live(self.directory) if probe else self.live
         # Asked before reading: what a trainer wrote before it ended is then read in the same look.
         piece = read_piece(self.directory.events_path, self.next, READ_AT_ONCE)
         # And after it: whose events these are, should another run have taken the name meanwhile.
-        identified = self._identify()
+        identified = identify(self.directory, self._identified)
         if self._is_gone(identified.identity):
-            nothing = frozenset[str]()
-            return Reading([], self.next, self.next, 0, False, self._identified, self._planned, None, nothing, True)
+            return None
+        lags = self.sent is not None and self.sent != self.next
+        unsent = read_piece(self.directory.events_path, self.sent or 0, READ_AT_ONCE) if lags else piece
         holder = self.directory.trainer() if live and self._pid is None else None
-        pid = holder.pid if holder else None
+        planned = look_at_plan(self.directory, self._planned, check=self._planned.checked)
         pruned = self._pruned(piece.events, probe)
-        planned = self._plan(check=self._planned.checked)
-        return Reading(
-            piece.events, self.next, piece.after, piece.left_out, live, identified, planned, pid, pruned, False
-        )
+        return Reading(piece, unsent, live, identified, planned, holder.pid if holder else None, pruned)
 
     def check_plan(self) -> Planned:
         """Look at what the run trains, which takes a moment."""
-        return self._plan(check=True)
+        return look_at_plan(self.directory, self._planned, check=True)
 
     def has_changed(self) -> bool:
         """Whether there may be something new of a run that nobody trained at the last look; costs next to nothing."""
@@ -284,27 +199,6 @@ class FollowedRun:
             return os.stat(self.directory.events_path).st_size != self.next  # noqa: PTH116
         except OSError:
             return True
-
-    def _identify(self) -> Identified:
-        """`run.json`, read again only where it is another file than the one that was read."""
-        stamp = _stamp(self.directory.path / IDENTITY_FILE)
-        if stamp is None or stamp == self._identified.stamp:
-            return self._identified
-        identity = self.directory.identity_if_readable()
-        if identity is None:
-            return self._identified
-        origin = str(self.directory.origin(identity))
-        return Identified(stamp, identity, origin, file_key(origin))
-
-    def _plan(self, check: bool) -> Planned:
-        """What `config.yaml` plans, read again only where it is another file; a resume may have changed it."""
-        before, stamp = self._planned, _stamp(self.directory.config_path)
-        if stamp == before.stamp and before.checked >= check:
-            return before
-        if check:
-            plan = plan_of(self.directory)
-            return Planned(stamp, plan.training.max_steps if plan else None, plan, True)
-        return Planned(stamp, planned_steps(self.directory))
 
     def _is_gone(self, identity: RunIdentity | None) -> bool:
         known = self.identity
@@ -330,25 +224,33 @@ class FollowedRun:
     def apply(self, reading: Reading) -> bool:
         """Take over what a look has found. Returns whether a list of runs would show something else now."""
         before = self._shown()
-        self._state.feed_all(reading.events)
+        self._state.take(reading.piece)
         for path in reading.pruned:
             self._state.checkpoints.pop(path, None)
-        self.next = reading.next
-        self.left_out += reading.left_out
-        self.gone = reading.gone
         self._identified = reading.identified
         self._planned = reading.planned
         self._find_trainer(reading.live, reading.pid)
         return before != self._shown()
 
+    def lose(self) -> None:
+        """The run is not there any more, or another one has its name now."""
+        self._find_trainer(False)
+
     def take_plan(self, planned: Planned) -> None:
         """Take over what a look at the config has found."""
         self._planned = planned
 
+    def message(self, reading: Reading) -> EventParams | None:
+        """What the client is to hear of a look that was applied; None where there is nothing."""
+        after, unsent = self.sent, reading.unsent
+        if after is None or unsent.after <= after:
+            return None
+        self.sent = unsent.after
+        return EventParams(self.run_id, after, unsent.after, list(map(dict, unsent.events)), self.progress())
+
     def _find_trainer(self, live: bool, pid: int | None = None) -> None:
         self.live = live
         if live:
-            self.live_seen = True
             self._pid = pid or self._pid
         else:
             self._pid = None
@@ -359,7 +261,7 @@ class FollowedRun:
         state = self._state
         evaluated = state.last_eval["step"] if state.last_eval else None
         checkpoints = list(state.checkpoints.values())
-        return self.state, self.live, self.identity is None, checkpoints, evaluated, self._planned.steps
+        return self.state, self.live, self.identity is None, checkpoints, evaluated, self._planned
 
     def checkpoints(self) -> list[CheckpointInfo]:
         """Complete checkpoints that were still on disk at the last look, oldest first."""
@@ -369,27 +271,41 @@ class FollowedRun:
             if (path := self.directory.path / one["path"])
         ]
 
-    def info(self) -> RunInfo:
-        """The run as a list shows it."""
-        identity, state = self.identity, self._state
+    def progress(self) -> RunProgress:
+        """What its events have come to."""
+        state = self._state
         step, evaluation, error = state.last_step, state.last_eval, state.error
-        return RunInfo(
-            run_id=self.run_id,
-            name=self.directory.path.name,
-            run_directory=str(self.directory.path),
-            config_path=self._identified.config_path,
+        return RunProgress(
+            next=self.next,
             state=self.state,
             live=self.live,
-            created=self.created,
-            next=self.next,
             step=state.step,
-            max_steps=self._planned.steps,
             train_loss=step["loss"] if step else None,
             val_loss=evaluation["val_loss"] if evaluation else None,
             val_step=evaluation["step"] if evaluation else None,
             best_val_loss=state.best_val_loss if self.caught_up else None,
+            evaluations=state.times_evaluated if self.caught_up else None,
             tokens_per_second=step["tokens_per_s"] if step else None,
             eta_seconds=step["eta_s"] if step and self.live else None,
+            seconds=state.seconds if self.caught_up else None,
+            error=error["message"] if error else None,
+            advice=error["advice"] if error else None,
+            error_code=error["code"] if error else None,
+            notices=[Notice(one["kind"], one["code"], one["message"], one["advice"]) for one in state.notices],
+        )
+
+    def info(self) -> RunInfo:
+        """The run as a list shows it."""
+        identity = self.identity
+        return RunInfo(
+            **vars(self.progress()),
+            run_id=self.run_id,
+            name=self.directory.id,
+            run_directory=self.run_id,
+            config_path=self._identified.config_path,
+            created=self.created,
+            max_steps=self._planned.steps,
+            phases=phases_of(self.plan) if self.plan else [],
             parameters=identity.parameters if identity else None,
             backend=identity.backend if identity else None,
             device=identity.device if identity else None,
@@ -397,8 +313,5 @@ class FollowedRun:
             baselines=identity.baselines if identity else {},
             data=identity.data if identity else {},
             pid=self._pid,
-            error=error["message"] if error else None,
-            advice=error["advice"] if error else None,
-            error_code=error["code"] if error else None,
             checkpoints=self.checkpoints(),
         )

@@ -7,14 +7,15 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import trickster_engine
 from trickster_engine.system.programs import absolute_folders, find_program, safe_environment
 from trickster_server.lsp.dispatch import RequestError
-from trickster_server.lsp.messages import ErrorCode
+from trickster_server.lsp.messages.errors import ErrorCode
 
 ENGINE_FOLDER = Path(trickster_engine.__file__).resolve().parents[1]
 """The folder this server's engine was imported from: the same one trains, whatever the interpreter has installed."""
@@ -58,13 +59,31 @@ def engine_environment() -> dict[str, str]:
     }
 
 
+async def start_python(command: Sequence[str], **options: Any) -> asyncio.subprocess.Process:
+    """Start an interpreter that is heard through pipes, in the engine's folder unless `options` name another.
+
+    Raises RequestError with NO_INTERPRETER.
+    """
+    pipe = asyncio.subprocess.PIPE
+    surroundings = {"stdin": pipe, "stdout": pipe, "stderr": pipe, "env": engine_environment(), "cwd": ENGINE_FOLDER}
+    try:
+        return await asyncio.create_subprocess_exec(*command, **{**surroundings, **options})
+    except (OSError, ValueError) as error:
+        raise does_not_start(command[0], error) from error
+
+
+def does_not_start(python: str, error: Exception) -> RequestError:
+    """The error for an interpreter that the system cannot start."""
+    return RequestError(ErrorCode.NO_INTERPRETER, f"{python} does not start: {error}. Choose another.")
+
+
 class Interpreters:
     """Interpreters that have been asked what they have, each once."""
 
-    def __init__(self) -> None:
+    def __init__(self, folders: Callable[[], Iterable[Path]]) -> None:
         self.chosen: str | None = None
         """The one the person has chosen; None: the server's own."""
-        self.folders: Callable[[], Iterable[Path]] = tuple
+        self._folders = folders
         """Where a path that is not absolute is looked for: the folders of the workspace."""
         self._known: dict[str, Interpreter] = {}
 
@@ -74,7 +93,7 @@ class Interpreters:
         A bare name is looked for in the PATH, a relative path below the folders of the workspace.
         """
         given = named or self.chosen
-        return resolved(given, self.folders()) if given else sys.executable
+        return resolved(given, self._folders()) if given else sys.executable
 
     async def able_to_train(self, named: str | None) -> str:
         """The interpreter to use, after making sure that it starts and has torch.
@@ -114,20 +133,7 @@ def resolved(named: str, folders: Iterable[Path]) -> str:
 
 async def ask(path: str) -> Interpreter:
     """Start an interpreter and ask what it has. Raises RequestError with NO_INTERPRETER."""
-    environment = engine_environment()
-    try:
-        process = await asyncio.create_subprocess_exec(
-            path,
-            "-c",
-            _QUESTION,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment,
-            cwd=str(ENGINE_FOLDER),
-        )
-    except (OSError, ValueError) as error:
-        raise RequestError(ErrorCode.NO_INTERPRETER, f"{path} does not start: {error}. Choose another.") from error
+    process = await start_python([path, "-c", _QUESTION], stdin=asyncio.subprocess.DEVNULL)
     try:
         output, complaint = await asyncio.wait_for(process.communicate(), _QUESTION_SECONDS)
     except asyncio.TimeoutError as error:

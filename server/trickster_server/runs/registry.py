@@ -13,20 +13,32 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import os
 import time
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
-from trickster_engine.runs import EVENTS_FILE, RunDirectory, is_run_directory, read_piece
-from trickster_engine.runs.events import left_out_words
-from trickster_server.documents import path_of
-from trickster_server.lsp.messages import EventParams, RunInfo, RunsChangedParams
-from trickster_server.paths import without_dots
-from trickster_server.runs.followed import READ_AT_ONCE, TAIL, FollowedRun, Planned, Reading
+from trickster_engine.runs import RunDirectory, is_run_directory
+from trickster_server.lsp.messages.notifications import EventParams, RunsChangedParams
+from trickster_server.lsp.messages.runs import RunInfo
+from trickster_server.paths import path_of, without_dots
+from trickster_server.runs.followed import FollowedRun, Reading
+from trickster_server.runs.metadata import Planned
+from trickster_server.runs.reading import (
+    FIRST_SCREEN,
+    catch_up_safely,
+    first_look,
+    look_safely,
+    newest_first,
+    say_left_out,
+    tell_trouble,
+)
+from trickster_server.runs.search import runs_of_outputs, search
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 TICK = 0.1
 """Seconds between looks at live runs that have just said something: at most ten notifications a second a run."""
@@ -40,74 +52,16 @@ KNOWN_FOLDERS = 0.4
 """Seconds between looks into folders that are known to hold runs."""
 WHOLE_SEARCH = 10.0
 """Seconds between searches of the whole workspace; each may take up to a tenth of that."""
-SEARCH_DEPTH = 5
-SEARCH_LIMIT = 20_000
 CHANGES = 0.25
 """Seconds between two `trickster/runsChanged`."""
 CHANGES_MEANWHILE = 1.0
 """The same while runs are still read for the first time."""
-FIRST_SCREEN = 50
-"""Runs that are read whole before the first list is sent, the newest, and looked at whole each time."""
-FIRST_LOOK = 0.4
-"""Seconds that this may take."""
 SLICE = 0.05
 """Seconds of reading what is left for later, before live runs are looked at again."""
 QUIET_SLICE = 0.25
 """The same where nobody trains."""
 SETTLED_ROUNDS = 8
 """Of older runs that nobody trains and whose events are as long as before, so many looks pass until a whole one."""
-
-_NOT_SEARCHED = frozenset(
-    {"node_modules", "__pycache__", "site-packages", "checkpoints", "venv", "target", "build", "dist"}
-)
-
-
-def search(folder: Path, depth: int = SEARCH_DEPTH) -> list[Path]:
-    """Run directories at or below a folder. Looks breadth first and gives up on a workspace that is too large."""
-    found: list[Path] = []
-    level = [folder]
-    seen = 0
-    for _ in range(depth):
-        below: list[Path] = []
-        for current in level:
-            if is_run_directory(current):
-                found.append(current)
-                continue
-            try:
-                with os.scandir(current) as children:
-                    for child in children:
-                        seen += 1
-                        if seen > SEARCH_LIMIT:
-                            return found
-                        if not child.name.startswith(".") and child.name not in _NOT_SEARCHED and _is_folder(child):
-                            below.append(Path(child.path))
-            except (OSError, ValueError):
-                continue
-        level = below
-    found.extend(path for path in level if is_run_directory(path))
-    return found
-
-
-def _is_folder(child: os.DirEntry[str]) -> bool:
-    try:
-        return child.is_dir(follow_symlinks=False)
-    except OSError:  # some file systems say what it is only when asked for each one
-        return False
-
-
-def runs_below(folder: Path, known: Container[str] = ()) -> list[Path]:
-    """Run directories directly below a folder but for known ones; of a folder that cannot be read, none."""
-    try:
-        with os.scandir(folder) as children:
-            new = [Path(child.path) for child in children if child.path not in known]
-        return [path for path in new if is_run_directory(path)]
-    except (OSError, ValueError):  # a config may name a folder that no system has, such as one with a zero in its name
-        return []
-
-
-def _runs_of_outputs(folders: Iterable[Path], known: Container[str] = ()) -> list[Path]:
-    """Run directories in the folders that configs name, `..` and all, but for known ones."""
-    return [path for folder in {without_dots(folder) for folder in folders} for path in runs_below(folder, known)]
 
 
 class RunRegistry:
@@ -170,7 +124,7 @@ class RunRegistry:
 
     def infos(self) -> list[RunInfo]:
         """Every run, newest first."""
-        return [run.info() for run in _newest_first(self._runs.values())]
+        return [run.info() for run in newest_first(self._runs.values())]
 
     def runs(self) -> list[FollowedRun]:
         """Every run, in no order."""
@@ -203,7 +157,7 @@ class RunRegistry:
         """Whether a file is in a run's directory."""
         return any(str(parent) in self._runs for parent in path.parents)
 
-    async def in_thread(self, work: Callable[[], object]) -> object:
+    async def in_thread(self, work: Callable[[], T]) -> T:
         """Do something with the files of runs, in the thread that is there for it."""
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
 
@@ -228,8 +182,7 @@ class RunRegistry:
         unchecked = [run for run in runs if not run.planned]
         if not unchecked:
             return
-        loop = asyncio.get_running_loop()
-        plans = await loop.run_in_executor(self._files, lambda: [run.check_plan() for run in unchecked])
+        plans = await self.in_thread(lambda: [run.check_plan() for run in unchecked])
         for run, plan in zip(unchecked, plans, strict=True):
             run.take_plan(plan)
 
@@ -313,26 +266,21 @@ class RunRegistry:
 
         def look() -> list[Path]:
             found = [path for folder in folders for path in search(folder)]
-            return found + _runs_of_outputs(outputs)
+            return found + runs_of_outputs(outputs)
 
-        await self._take_in(await asyncio.get_running_loop().run_in_executor(self._files, look))
+        await self._take_in(await self.in_thread(look))
 
     async def _search_known(self) -> None:
         folders = {run.directory.path.parent for run in self._runs.values()}
         folders |= {folder / "runs" for folder in self._workspace} | set(self._output_folders())
-
         known = frozenset(self._runs)
-
-        def look() -> list[Path]:
-            return _runs_of_outputs(folders, known)
-
-        await self._take_in(await asyncio.get_running_loop().run_in_executor(self._files, look))
+        await self._take_in(await self.in_thread(lambda: runs_of_outputs(folders, known)))
 
     async def _take_in(self, paths: Iterable[Path]) -> None:
         new = [FollowedRun(RunDirectory(path)) for path in dict.fromkeys(paths) if str(path) not in self._runs]
         if not new:
             return
-        await asyncio.get_running_loop().run_in_executor(self._files, _first_look, new)
+        await self.in_thread(lambda: first_look(new))
         for run in new:
             if run.run_id in self._runs:
                 continue
@@ -345,11 +293,11 @@ class RunRegistry:
                 run.sent = run.next
             self._runs[run.run_id] = run
             self._left_for_later = self._changed = True
-            _say_left_out(run)
+            say_left_out(run)
 
     async def _read_on(self) -> None:
         """Read a piece of what was left for later: the live runs' events, the newer runs', and then the configs."""
-        runs = _newest_first(self._runs.values())
+        runs = newest_first(self._runs.values())
         unread = sorted((run for run in runs if not run.caught_up), key=lambda run: not run.live)
         unplanned = [run for run in runs if not run.planned]
         if not unread and not unplanned:
@@ -360,7 +308,7 @@ class RunRegistry:
 
         def read() -> tuple[list[FollowedRun], list[tuple[FollowedRun, Planned]]]:
             until = time.monotonic() + length
-            caught_up = list(itertools.takewhile(lambda run: _catch_up_safely(run, until), unread))
+            caught_up = list(itertools.takewhile(lambda run: catch_up_safely(run, until), unread))
             planned = []
             for run in unplanned if len(caught_up) == len(unread) else ():
                 if time.monotonic() > until:
@@ -368,21 +316,21 @@ class RunRegistry:
                 planned.append((run, run.check_plan()))
             return caught_up, planned
 
-        caught_up, planned = await asyncio.get_running_loop().run_in_executor(self._files, read)
+        caught_up, planned = await self.in_thread(read)
         for run in caught_up:
             run.take_over()
-            _say_left_out(run)
+            say_left_out(run)
         for run, plan in planned:
             run.take_plan(plan)
         self._changed = True
 
     async def _look(self, settled_too: bool, probe: bool) -> bool:
         """Read what is new of the runs and send it; returns whether there was anything."""
-        targets = [run for run in self._runs.values() if run.caught_up and (not run.settled or run.sent != run.next)]
+        targets = [run for run in self._runs.values() if run.caught_up and (run.live or run.sent != run.next)]
         only_if_changed: list[FollowedRun] = []
         if settled_too:
             self._rounds += 1
-            settled = [run for run in _newest_first(self._runs.values()) if run.caught_up and run.settled]
+            settled = [run for run in newest_first(self._runs.values()) if run.caught_up and not run.live]
             for index, run in enumerate(settled):
                 whole = index < FIRST_SCREEN or (index + self._rounds) % SETTLED_ROUNDS == 0 or run.sent != run.next
                 (targets if whole else only_if_changed).append(run)
@@ -390,42 +338,33 @@ class RunRegistry:
         if not targets and not only_if_changed:
             return False
 
-        def look() -> list[tuple[FollowedRun, Reading, Reading | None]]:
+        def look() -> list[tuple[FollowedRun, Reading | None]]:
             runs = targets + [run for run in only_if_changed if run.has_changed()]
-            return [seen for run in runs if (seen := _look_safely_at(run, probe or run.settled)) is not None]
+            return [(run, found[0]) for run in runs if (found := look_safely(run, probe or not run.live))]
 
         lost = []
         news = False
-        for run, reading, unsent in await asyncio.get_running_loop().run_in_executor(self._files, look):
+        for run, reading in await self.in_thread(look):
             if self._runs.get(run.run_id) is not run:
                 continue
-            try:
-                news |= bool(reading.events)
-                self._changed |= run.apply(reading)
-                _say_left_out(run)
-                if not reading.gone:
-                    self._send(run, unsent or reading)
-            except Exception:
-                _tell_trouble(run)
-            if reading.gone:
-                # Applied all the same: whoever waits for its end hears of it.
+            if reading is None:
+                run.lose()
                 del self._runs[run.run_id]
                 self._changed = True
                 lost.append(run.directory.path)
+                continue
+            try:
+                news |= bool(reading.piece.events)
+                self._changed |= run.apply(reading)
+                say_left_out(run)
+                if (message := run.message(reading)) is not None:
+                    self._send_events(message)
+            except Exception:
+                tell_trouble(run)
         if lost:
             # Deleted and trained again under its name: another run, heard from its first event.
-            await self._take_in(
-                await asyncio.get_running_loop().run_in_executor(
-                    self._files, lambda: [path for path in lost if is_run_directory(path)]
-                )
-            )
+            await self._take_in(await self.in_thread(lambda: [path for path in lost if is_run_directory(path)]))
         return news
-
-    def _send(self, run: FollowedRun, reading: Reading) -> None:
-        if run.sent is None or reading.next <= run.sent:
-            return
-        self._send_events(EventParams(run.run_id, reading.after, reading.next, list(map(dict, reading.events))))
-        run.sent = reading.next
 
     def _tell(self) -> None:
         for condition, waiter in self._waiters:
@@ -437,62 +376,3 @@ class RunRegistry:
             self._changed = False
             self._list_sent = now
             self._send_list(RunsChangedParams(self.infos()))
-
-
-def _tell_trouble(run: FollowedRun) -> None:
-    """Log that a run cannot be followed, once: it is tried again, and the other runs are followed meanwhile."""
-    if not run.troubled:
-        run.troubled = True
-        logger.exception("%s cannot be followed", run.run_id)
-
-
-def _say_left_out(run: FollowedRun) -> None:
-    """Log, once, that lines of a run were not understood."""
-    if run.left_out and not run.said_left_out:
-        run.said_left_out = True
-        logger.warning("%s: in %s, %s", run.run_id, EVENTS_FILE, left_out_words(run.left_out))
-
-
-def _newest_first(runs: Iterable[FollowedRun]) -> list[FollowedRun]:
-    return sorted(runs, key=lambda run: (run.created, run.run_id), reverse=True)
-
-
-def _first_look(runs: Sequence[FollowedRun]) -> None:
-    """Read what the first list shows of runs. Only for those that nobody else holds yet."""
-    for run in runs:
-        try:
-            run.glance()
-        except Exception:
-            _tell_trouble(run)
-    until = time.monotonic() + FIRST_LOOK
-    for run in _newest_first(runs)[:FIRST_SCREEN]:
-        if not _catch_up_safely(run, until, TAIL):
-            return
-        run.take_over()
-        if (seen := _look_safely_at(run, probe=True)) is not None:
-            run.apply(seen[1])
-
-
-def _catch_up_safely(run: FollowedRun, until: float, tail: int = 0) -> bool:
-    try:
-        return run.catch_up(until, tail)
-    except Exception:
-        _tell_trouble(run)
-        return True
-
-
-def _look_safely_at(run: FollowedRun, probe: bool) -> tuple[FollowedRun, Reading, Reading | None] | None:
-    try:
-        return _look_at(run, probe)
-    except Exception:
-        _tell_trouble(run)
-        return None
-
-
-def _look_at(run: FollowedRun, probe: bool) -> tuple[FollowedRun, Reading, Reading | None]:
-    """What is new of a run; and, where the client lags behind what is known, what it is to hear next."""
-    reading = run.look(probe)
-    if reading.gone or run.sent is None or run.sent == reading.after:
-        return run, reading, None
-    unsent = read_piece(run.directory.events_path, run.sent, READ_AT_ONCE)
-    return run, reading, reading._replace(events=unsent.events, after=run.sent, next=unsent.after)

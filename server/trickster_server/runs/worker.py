@@ -12,9 +12,9 @@ from typing import Any
 
 from trickster_engine.system.programs import python_command
 from trickster_server.lsp.dispatch import RequestError
-from trickster_server.lsp.messages import ErrorCode
-from trickster_server.runs.engine_process import end
-from trickster_server.runs.interpreter import ENGINE_FOLDER, engine_environment
+from trickster_server.lsp.messages.errors import ErrorCode
+from trickster_server.runs.engine_process import end, listen
+from trickster_server.runs.interpreter import start_python
 
 logger = logging.getLogger(__name__)
 
@@ -80,20 +80,8 @@ class GenerationWorker:
         async with self._starting:
             if self._process is not None and self._process.returncode is None:
                 return
-            try:
-                self._process = await asyncio.create_subprocess_exec(
-                    *python_command("trickster_engine.inference.worker", python=self.python),
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.PIPE,
-                    env=engine_environment(),
-                    cwd=str(ENGINE_FOLDER),
-                    limit=_LINE_LIMIT,
-                )
-            except (OSError, ValueError) as error:
-                raise RequestError(
-                    ErrorCode.NO_INTERPRETER, f"{self.python} does not start: {error}. Choose another."
-                ) from error
+            command = python_command("trickster_engine.inference.worker", python=self.python)
+            self._process = await start_python(command, limit=_LINE_LIMIT)
             self._listening = asyncio.get_running_loop().create_task(self._listen(self._process))
 
     async def _send(self, message: dict[str, Any]) -> None:
@@ -109,17 +97,18 @@ class GenerationWorker:
     async def _listen(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
-        complaints = asyncio.get_running_loop().create_task(_tail(process.stderr))
+        complaints: list[str] = []
+        complaining = asyncio.get_running_loop().create_task(listen(process.stderr, complaints, None))
         while line := await process.stdout.readline():
             try:
                 self._take(json.loads(line))
             except ValueError:
                 logger.warning("The process that writes text has printed something else: %s", line[:200])
         await process.wait()
-        words = await complaints
+        await complaining
         for answer, _ in list(self._waiting.values()):
             if not answer.done():
-                why = words.splitlines()[-1] if words else f"exit code {process.returncode}"
+                why = complaints[-1] if complaints else f"exit code {process.returncode}"
                 answer.set_exception(
                     RequestError(ErrorCode.ENGINE_FAILED, f"The process that writes text has ended ({why}). Try again.")
                 )
@@ -137,11 +126,3 @@ class GenerationWorker:
             answer.set_exception(RequestError(code, words, error))
         else:
             answer.set_result(message["result"])
-
-
-async def _tail(stream: asyncio.StreamReader) -> str:
-    """Read a stream to its end and keep the last of it."""
-    kept = b""
-    while data := await stream.read(4096):
-        kept = (kept + data)[-4000:]
-    return kept.decode("utf-8", "replace").strip()

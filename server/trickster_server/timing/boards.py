@@ -2,40 +2,21 @@
 
 One board has a published run of known shape and length: 3,000 steps of ttml's character model (9,810,816 parameters,
 64 sequences of 256 tokens) took 200.74 s on one chip of a p300c. A run of that very shape is a measurement. Everything
-else is scaled from it: by the computation a step takes, and for other chips by their peak speed (1.0 TFLOPS a Wormhole
-core, 1.35 a Blackhole core: 120 cores of a p100a, 140 of a p150, and of QuietBox 2's chips the 110 that a program gets,
-as on the one that was measured). Small models may be slower, because starting work on a chip takes time of its own.
+else is scaled from it, by the computation of a step and by the chips' peak speeds as `estimates/machines.py` has them.
+Small models may be slower, because starting work on a chip takes time of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from trickster_engine.config.plan import ModelConfig, Plan, TrainingConfig
-from trickster_server.features import figures
-from trickster_server.lsp.messages import EstimateSource
-
-
-@dataclass(frozen=True)
-class Board:
-    """A board, by what it can do at best."""
-
-    name: str
-    chips: int
-    peak: float
-    """Peak of one chip, in operations a second."""
-
+from trickster_engine.estimates import Machine, count_compute, find_machine, tokens_per_step
+from trickster_server.lsp.messages.fields import EstimateSource
 
 MEASURED_ON = "p300c (one chip)"
-BOARDS = (
-    Board("N150", 1, 72e12),
-    Board("N300", 2, 64e12),
-    Board("T3K", 8, 64e12),
-    Board("P100a", 1, 162e12),
-    Board("P150", 1, 189e12),
-    Board("QuietBox 2", 4, 148.5e12),
-    Board(MEASURED_ON, 1, 148.5e12),
-)
+#: The 110 cores of a chip that a program gets there, at 1.35 TFLOPS.
+_MEASURED_PEAK = 148.5e12
 _MEASURED_SECONDS_A_STEP = 200.74 / 3000
 _MEASURED = Plan(
     model=ModelConfig(
@@ -51,27 +32,26 @@ _MEASURED = Plan(
     ),
     training=TrainingConfig(batch_size=64, gradient_accumulation_steps=1),
 )
-_TWO_CHIPS = 0.975
+_SEVERAL_CHIPS = 0.975
 """Share of the ideal speed that several chips reach together; 1.95 and 3.98 times were measured on 2 and 4."""
 
 
-def training_time(board: Board, plan: Plan) -> tuple[float, EstimateSource]:
+def boards() -> Iterator[Machine]:
+    """The boards, the measured one last."""
+    for name in ("n150", "n300", "t3k", "p100a", "p150", "quietbox-2"):
+        yield find_machine(name)
+    yield Machine(MEASURED_ON, "tt", 1, None, _MEASURED_PEAK, "tt-metal's published run")
+
+
+def training_time(board: Machine, plan: Plan) -> tuple[float, EstimateSource]:
     """Seconds for a run on a board, and whether they are a measurement."""
-    measured_peak = next(one.peak for one in BOARDS if one.name == MEASURED_ON)
-    speed = figures.flops_per_step(_MEASURED) / _MEASURED_SECONDS_A_STEP * board.peak / measured_peak
-    speed *= board.chips * (_TWO_CHIPS if board.chips > 1 else 1.0)
-    seconds = figures.flops_per_step(plan) * plan.training.max_steps / speed
+    speed = count_compute(_MEASURED).per_step / _MEASURED_SECONDS_A_STEP * (board.peak or 0.0) / _MEASURED_PEAK
+    speed *= board.chips * (_SEVERAL_CHIPS if board.chips > 1 else 1.0)
     same = board.name == MEASURED_ON and _shape(plan) == _shape(_MEASURED)
-    return seconds, "measured" if same else "estimated"
+    return count_compute(plan).total / speed, "measured" if same else "estimated"
 
 
 def _shape(plan: Plan) -> tuple[object, ...]:
     model = plan.model
-    return (
-        model.vocab_size,
-        model.hidden_dim,
-        model.num_layers,
-        model.num_kv_heads,
-        model.mlp_dim,
-        figures.tokens_per_step(plan),
-    )
+    widths = (model.vocab_size, model.hidden_dim, model.num_layers, model.num_kv_heads, model.mlp_dim)
+    return *widths, tokens_per_step(plan)

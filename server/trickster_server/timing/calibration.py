@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
+from trickster_server.documents import Documents
 from trickster_server.lsp.dispatch import RequestError
+from trickster_server.lsp.session import Session
 from trickster_server.runs.engine_process import run_engine
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.runs.interpreter import Interpreters
+from trickster_server.runs.registry import RunRegistry
+from trickster_server.timing.speeds import Timing
 
 logger = logging.getLogger(__name__)
 
@@ -22,12 +24,16 @@ _LONGEST_SECONDS = 180.0
 _LONG = 1e6
 
 
+@dataclass(eq=False)
 class Calibrating:
     """Waits until somebody looks at a config, may run code and trains nothing; then calibrates, once."""
 
-    def __init__(self, server: TricksterServer) -> None:
-        self._server = server
-        self._changed = asyncio.Event()
+    session: Session
+    documents: Documents
+    registry: RunRegistry
+    interpreters: Interpreters
+    timing: Timing
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def look_again(self) -> None:
         """A config was opened, trust was granted, or another interpreter was chosen."""
@@ -35,34 +41,32 @@ class Calibrating:
 
     async def run_once(self) -> None:
         """Calibrate as soon as it may be done. A failure is logged, and not tried again by this server."""
-        server = self._server
-        await server.registry.ready()
+        await self.registry.ready()
         while True:
             self._changed.clear()
-            if server.trusted and server.documents.configs() and (python := await self._interpreter()):
+            if self.session.trusted and self.documents.configs() and (python := await self._interpreter()):
                 await asyncio.sleep(_SETTLING_SECONDS)
-                await server.registry.wait_for(lambda: not self._training(), _LONG)
-                if await server.timing.is_calibrated() or await self._calibrate(python):
+                await self.registry.wait_for(lambda: not self._training(), _LONG)
+                if await self.timing.is_calibrated() or await self._calibrate(python):
                     return
             else:
                 await self._changed.wait()
 
     def _training(self) -> bool:
-        return any(run.live for run in self._server.registry.runs())
+        return any(run.live for run in self.registry.runs())
 
     async def _interpreter(self) -> str | None:
         try:
-            return await self._server.interpreters.able_to_train(None)
+            return await self.interpreters.able_to_train(None)
         except RequestError as error:
             logger.debug("Nothing to calibrate with: %s", error)
             return None
 
     async def _calibrate(self, python: str) -> bool:
         """Whether it is done, for better or worse; no where training began meanwhile."""
-        server = self._server
         loop = asyncio.get_running_loop()
         work = loop.create_task(run_engine(python, _COMMAND, gently=True))
-        training = loop.create_task(server.registry.wait_for(self._training, _LONG))
+        training = loop.create_task(self.registry.wait_for(self._training, _LONG))
         try:
             await asyncio.wait((work, training), timeout=_LONGEST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -78,7 +82,7 @@ class Calibrating:
         elif (error := work.exception()) is not None:
             logger.warning("This machine was not calibrated: %s", error)
         else:
-            await server.timing.is_calibrated()
-            server.refresh_figures()
+            await self.timing.is_calibrated()
+            self.session.refresh_figures()
             logger.info("This machine was calibrated: from now on times are known for any config.")
         return True

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import platform
 import statistics
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.cache import known_cache_directory
@@ -22,30 +23,20 @@ from trickster_engine.estimates.speeds import (
     speed_of,
 )
 from trickster_engine.system.substitutes import is_substitute
-from trickster_server.lsp.messages import EstimateSource
-from trickster_server.timing import boards
-
-if TYPE_CHECKING:
-    from trickster_server.server import TricksterServer
+from trickster_server.lsp.session import Session
+from trickster_server.runs.registry import RunRegistry
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table in a hover."""
-
-    where: str
-    seconds: float
-    source: EstimateSource
-    note: str
+Kept = TypeVar("Kept")
 
 
 class Timing:
     """Speeds measured on this machine."""
 
-    def __init__(self, server: TricksterServer) -> None:
-        self._server = server
+    def __init__(self, session: Session, registry: RunRegistry) -> None:
+        self._session = session
+        self._registry = registry
         self._speeds: dict[tuple[str, str], Speed] = {}
         self._calibrations: list[Calibration] = []
         self._dirty = asyncio.Event()
@@ -56,19 +47,8 @@ class Timing:
 
     async def is_calibrated(self) -> bool:
         """Whether this machine is calibrated, after looking; what was found is used from now on."""
-        self._calibrations = await asyncio.get_running_loop().run_in_executor(None, _read_calibrations)
+        self._calibrations = await asyncio.to_thread(_from_cache, read_calibrations)
         return bool(self._calibrations)
-
-    def table(self, plan: Plan) -> list[Row]:
-        """Expected times on this machine and on the boards that the lesson names."""
-        rows: list[Row] = []
-        here = self.training_time(plan)
-        if here is not None:
-            rows.append(Row("this machine", here.seconds, here.source, here.as_words().removeprefix(here.source)))
-        for board in boards.BOARDS:
-            seconds, source = boards.training_time(board, plan)
-            rows.append(Row(board.name, seconds, source, ""))
-        return rows
 
     def runs_changed(self) -> None:
         """Look at the runs again when there is time."""
@@ -76,19 +56,18 @@ class Timing:
 
     async def keep_current(self) -> None:
         """Learn from runs for as long as the server lives."""
-        loop = asyncio.get_running_loop()
-        self._take(await loop.run_in_executor(None, _read_kept))
+        self._take(await asyncio.to_thread(_from_cache, read_speeds))
         await self.is_calibrated()
-        await self._server.registry.ready()
+        await self._registry.ready()
         while True:
             before = dict(self._speeds)
             self._take(self._measured())
             if self._speeds != before:
-                self._server.refresh_figures()
+                self._session.refresh_figures()
                 # Only what is new here: the terminal may have kept newer ones of the rest.
                 learned = [speed for key, speed in self._speeds.items() if before.get(key) != speed]
-                if self._server.trusted:
-                    await loop.run_in_executor(None, _keep, learned)
+                if self._session.trusted:
+                    await asyncio.to_thread(_keep, learned)
             self._dirty.clear()
             await self._dirty.wait()
             await asyncio.sleep(2.0)
@@ -99,7 +78,7 @@ class Timing:
 
     def _measured(self) -> list[Speed]:
         found = []
-        for run in self._server.registry.runs():
+        for run in self._registry.runs():
             identity, plan = run.identity, run.plan
             if (
                 identity is None
@@ -113,14 +92,9 @@ class Timing:
         return found
 
 
-def _read_kept() -> list[Speed]:
+def _from_cache(read: Callable[[Path], list[Kept]]) -> list[Kept]:
     cache = known_cache_directory()
-    return read_speeds(cache) if cache is not None else []
-
-
-def _read_calibrations() -> list[Calibration]:
-    cache = known_cache_directory()
-    return read_calibrations(cache) if cache is not None else []
+    return read(cache) if cache is not None else []
 
 
 def _keep(speeds: list[Speed]) -> None:

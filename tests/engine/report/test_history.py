@@ -64,7 +64,7 @@ def test_an_unbroken_run_takes_as_long_as_it_trained(past: Past) -> None:
     found = past(events)
     assert (found.saved_step, found.seconds, found.sittings) == (10, 11, 1)
     assert found.steps == [made(15, 5)]
-    assert (found.last_step, found.left_out) == (10, 0)
+    assert (found.step, found.left_out) == (10, 0)
 
 
 def test_pauses_are_not_training(past: Past) -> None:

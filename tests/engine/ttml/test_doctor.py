@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trickster_server.runs.reports import report as report_page
+from trickster_server.runs.pages import report as report_page
 
 from tests.engine.ttml.conftest import BUILD, DOUBLE
 from trickster_engine import doctor

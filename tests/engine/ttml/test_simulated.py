@@ -142,7 +142,7 @@ def test_an_editor_learns_no_speed_from_it() -> None:
         return SimpleNamespace(identity=identity, plan=plan(), speeds=[1.0, 2.0, 3.0], directory=folder)
 
     runs = [run(SIMULATED), run(BOARD)]
-    timing = Timing(SimpleNamespace(registry=SimpleNamespace(runs=lambda: runs)))  # type: ignore[arg-type]
+    timing = Timing(None, SimpleNamespace(runs=lambda: runs))  # type: ignore[arg-type]
     assert [speed.device for speed in timing._measured()] == ["tt"]
 
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
-import { isConfig } from '../../../extension/src/common/configs';
+import { isConfig } from '../../../extension/src/ui/configs';
 import { suites } from './suites';
 
 function inFolder(name: string): vscode.Uri {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import * as path from 'node:path';
-import { coalesce } from '../../../extension/src/common/coalesce';
-import { explainFailure, installerNews } from '../../../extension/src/common/environment';
-import { Cancelled, runProcess } from '../../../extension/src/common/processes';
+import { coalesce } from '../../../extension/src/server/coalesce';
+import { explainFailure, installerNews } from '../../../extension/src/python/managedEnvironment';
+import { Cancelled, runProcess } from '../../../extension/src/python/processes';
 import {
   canServe,
   canTrain,
@@ -11,7 +11,7 @@ import {
   programsOnPath,
   resolveInterpreter,
   type Interpreter,
-} from '../../../extension/src/common/python';
+} from '../../../extension/src/python/interpreters';
 import { CancellationTokenSource } from 'vscode';
 import { suites } from './suites';
 

@@ -4,7 +4,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { asOnPage } from '../../../extension/src/commands/experiment';
-import { Configs } from '../../../extension/src/common/configs';
+import { Configs } from '../../../extension/src/ui/configs';
 import { comparisonOf, trainFact } from '../../../extension/src/lesson/evidence';
 import type { RunInfo } from '../../../extension/src/protocol';
 import {
@@ -34,12 +34,15 @@ function run(name: string, fields: Partial<RunInfo> = {}): RunInfo {
     next: 0,
     step: 1500,
     maxSteps: 1500,
+    phases: [],
     trainLoss: 1.29,
     valLoss: 1.485,
     valStep: 1500,
+    evaluations: 7,
     bestValLoss: 1.485,
     tokensPerSecond: 20_000,
     etaSeconds: null,
+    seconds: null,
     parameters: 885_888,
     backend: 'torch',
     device: 'cpu',
@@ -50,6 +53,7 @@ function run(name: string, fields: Partial<RunInfo> = {}): RunInfo {
     error: null,
     advice: null,
     errorCode: null,
+    notices: [],
     checkpoints: [],
     ...fields,
   };

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { phasesOf, warmupIn } from '../../../extension/src/dashboard/phases';
 import type { RunEvent } from '../../../extension/src/protocol';
 import { BlockWriter } from '../../../extension/src/runs/samples';
 import { suites } from './suites';
@@ -23,7 +22,7 @@ function written(...events: RunEvent[]): string {
 }
 
 suites.push(() =>
-  describe('Samples and phases', () => {
+  describe('Samples', () => {
     it('joins an evaluation and its sample in one block', () => {
       const lines = written(evaluation(1200), sample(1200)).split('\n');
       assert.match(lines[0] ?? '', /^--- pico-001 · step 1,200 -+$/);
@@ -48,24 +47,6 @@ suites.push(() =>
       assert.match(written(evaluation(10), status), /held-out loss/);
       assert.doesNotMatch(written(sample(10)), /held-out/);
       assert.equal(written(evaluation(10), evaluation(20), status).match(/---+ pico/g)?.length, 2);
-    });
-
-    it('divides a run into the phases of the lesson', () => {
-      assert.deepEqual(
-        phasesOf(1000, 10_000).map(({ name, from, to }) => [name, from, to]),
-        [
-          ['Warm-up', 0, 1000],
-          ['Main', 1000, 5000],
-          ['Refinement', 5000, 10_000],
-        ],
-      );
-      assert.deepEqual(
-        phasesOf(0, 10).map(({ name }) => name),
-        ['Main', 'Refinement'],
-      );
-      assert.deepEqual(phasesOf(100, null), []);
-      assert.equal(warmupIn('training_config:\n  warmup_steps: 1_000  # slow\n'), 1000);
-      assert.equal(warmupIn('# warmup_steps: 3\n'), undefined);
     });
   }),
 );

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import * as text from '../../../extension/src/common/text';
+import * as text from '../../../extension/src/ui/text';
 import { suites } from './suites';
 
 suites.push(() =>

@@ -190,7 +190,8 @@ function trainInTerminal(userFolder: string, steps: number): Promise<number | nu
     .map((window) => path.join(storage, window, 'trickster.trickster/bin'))
     .find((bin) => fs.existsSync(bin));
   assert.ok(commands, 'the extension has written the command');
-  const { PYTHONPATH: _, ...env } = process.env;
+  const env = { ...process.env };
+  delete env['PYTHONPATH'];
   const trainer = spawn(`trickster train small.yaml --set training_config.max_steps=${steps}`, {
     shell: true,
     cwd: folder,

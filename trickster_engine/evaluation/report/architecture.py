@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from xml.sax.saxutils import escape
 
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.estimates import count_parameters
-from trickster_engine.evaluation.report.picture import document
 
+#: Every picture of the lesson carries this style.
+_STYLE = Path(__file__).parent / "picture.css"
 _WIDTH, _HEIGHT = 560, 520
 _LINE = {"": 19, "title": 19, "soft": 17}
 
@@ -99,3 +101,16 @@ def _sign(value: float) -> int:
 def _text(x: float, y: float, text: str, style: str = "") -> str:
     named = f' class="{style}"' if style else ""
     return f'<text x="{x:g}" y="{y:g}"{named} text-anchor="middle">{escape(text)}</text>'
+
+
+def document(title: str, about: str, width: int, height: int, parts: Sequence[str]) -> str:
+    """A picture of the lesson: its parts on a card, with the style that all share."""
+    style = "".join(f"    {line}\n" for line in _STYLE.read_text(encoding="utf-8").splitlines())
+    body = "\n".join(f"  {part}" for part in parts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="picture" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" role="img"\n  aria-labelledby="title about">\n'
+        f'  <title id="title">{escape(title)}</title>\n  <desc id="about">{escape(about)}</desc>\n'
+        f"  <style>\n{style}  </style>\n"
+        f'  <rect class="card" x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="10"/>\n{body}\n</svg>\n'
+    )

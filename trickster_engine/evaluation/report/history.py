@@ -6,11 +6,10 @@ they grow.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from trickster_engine.runs import pieces
+from trickster_engine.runs import RunState, pieces
 from trickster_engine.runs.event_types import EvalEvent, Event, SampleEvent, StepEvent
 
 #: Up to so many, every point is kept; of more, at least half as many, evenly spread.
@@ -21,41 +20,78 @@ SAMPLES = 200
 One = TypeVar("One")
 
 
-@dataclass(frozen=True)
-class History:
-    """What led to the weights that there are, in the order of steps, without what a killed process lost.
+class History(RunState):
+    """The state of a run with what led to it: what made the weights that there are, without what a killed process lost.
 
-    Of two of a step, the later one is of the weights that training went on with. The evaluation with the lowest
-    held-out loss and the last of each are always among them.
+    Of two events of a step, the later one is of the weights that training went on with. The evaluation with the lowest
+    validation loss and the last of each are always among them.
     """
 
-    evaluations: list[EvalEvent]
-    steps: list[StepEvent]
-    samples: list[SampleEvent]
-    saved_step: int  # of the newest checkpoint; 0 before the first
-    last_step: int  # that an event speaks of
-    seconds: float  # of training and evaluating, lost steps included; pauses between sittings are not
-    sittings: int  # times that a process trained
-    read: int  # bytes of the run's events that this tells of
-    left_out: int  # lines that were not understood
+    def __init__(self, prompt: str | None = None) -> None:
+        """Only samples of `prompt` are kept, where it is given."""
+        super().__init__()
+        self._prompt = prompt
+        self._evaluations: Thinned[EvalEvent] = Thinned(EVALUATIONS)
+        self._best: EvalEvent | None = None
+        self._steps: Thinned[StepEvent] = Thinned(STEPS)
+        self._samples: Thinned[SampleEvent] = Thinned(SAMPLES)
+
+    @property
+    def evaluations(self) -> list[EvalEvent]:
+        """In the order of their steps, as the other two."""
+        evaluations = {event["step"]: event for event in self._evaluations.values()}
+        if self._best is not None:
+            evaluations.setdefault(self._best["step"], self._best)
+        return [event for _, event in sorted(evaluations.items())]
+
+    @property
+    def steps(self) -> list[StepEvent]:
+        """Step events."""
+        return self._steps.values()
+
+    @property
+    def samples(self) -> list[SampleEvent]:
+        """Samples of the prompt."""
+        return self._samples.values()
+
+    def feed(self, event: Event) -> None:
+        """Take in one event."""
+        super().feed(event)
+        if event["kind"] == "eval":
+            self._evaluations.put(event["step"], event)
+            if self._best is None or event["val_loss"] < self._best["val_loss"] or event["step"] == self._best["step"]:
+                self._best = event
+        elif event["kind"] == "step":
+            self._steps.put(event["step"], event)
+        elif event["kind"] == "sample" and self._prompt in (None, event["prompt"]):
+            self._samples.put(event["step"], event)
+
+    def go_back(self, step: int) -> None:
+        """Forget what came after the checkpoint that training starts from."""
+        for curve in (self._evaluations, self._steps, self._samples):
+            curve.drop_after(step)
+        if self._best is not None and self._best["step"] > step:
+            self._best = min(self._evaluations.values(), key=lambda event: event["val_loss"], default=None)
 
 
 def history(path: Path, *, prompt: str | None = None, saved_only: bool = False) -> History:
-    """Fold the events of a run. Only samples of `prompt`, where it is given.
+    """Fold the events of a run.
 
     `saved_only` leaves out what came after the newest checkpoint: it led to no weights.
     """
-    fold = _Fold(prompt)
+    past = History(prompt)
     saved, saved_step = _newest_checkpoint(path) if saved_only else (None, 0)
-    number, read, left_out = 0, 0, 0
+    number = 0
     for piece in pieces(path):
-        read, left_out = piece.after, left_out + piece.left_out
+        if saved is None:
+            past.take(piece)
+            continue
         for event in piece.events:
-            if saved is not None and number > saved and (_starts(event) or _step(event) > saved_step):
-                return fold.history(read, left_out)
-            fold.feed(event)
+            if number > saved and (_starts(event) or _step(event) > saved_step):
+                return past
+            past.feed(event)
             number += 1
-    return fold.history(read, left_out)
+    return past
 
 
 def _newest_checkpoint(path: Path) -> tuple[int, int]:
@@ -67,62 +103,6 @@ def _newest_checkpoint(path: Path) -> tuple[int, int]:
                 newest = number, event["step"]
             number += 1
     return newest
-
-
-class _Fold:
-    def __init__(self, prompt: str | None) -> None:
-        self._prompt = prompt
-        self._evaluations: Thinned[EvalEvent] = Thinned(EVALUATIONS)
-        self._best: EvalEvent | None = None
-        self._steps: Thinned[StepEvent] = Thinned(STEPS)
-        self._samples: Thinned[SampleEvent] = Thinned(SAMPLES)
-        self._saved_step, self._last_step, self._sittings = 0, 0, 0
-        self._seconds = 0.0
-        self._seen: float | None = None  # when this sitting's training was last heard of; None before it began
-
-    def feed(self, event: Event) -> None:
-        if _starts(event):
-            self._seen = None
-            self._go_back(_step(event))
-        if self._seen is not None:
-            self._seconds += event["t"] - self._seen
-            self._seen = event["t"]
-        elif event["kind"] == "status" and event["status"] == "training":
-            self._seen, self._sittings = event["t"], self._sittings + 1
-        self._last_step = _step(event) or self._last_step
-        if event["kind"] == "eval":
-            self._evaluations.put(event["step"], event)
-            if self._best is None or event["val_loss"] < self._best["val_loss"] or event["step"] == self._best["step"]:
-                self._best = event
-        elif event["kind"] == "step":
-            self._steps.put(event["step"], event)
-        elif event["kind"] == "checkpoint":
-            self._saved_step = event["step"]
-        elif event["kind"] == "sample" and self._prompt in (None, event["prompt"]):
-            self._samples.put(event["step"], event)
-
-    def history(self, read: int, left_out: int) -> History:
-        evaluations = {event["step"]: event for event in self._evaluations.values()}
-        if self._best is not None:
-            evaluations.setdefault(self._best["step"], self._best)
-        return History(
-            [event for _, event in sorted(evaluations.items())],
-            self._steps.values(),
-            self._samples.values(),
-            self._saved_step,
-            self._last_step,
-            self._seconds,
-            self._sittings,
-            read,
-            left_out,
-        )
-
-    def _go_back(self, step: int) -> None:
-        """Training goes on from a checkpoint of this step: what came after it is made again."""
-        for curve in (self._evaluations, self._steps, self._samples):
-            curve.drop_after(step)
-        if self._best is not None and self._best["step"] > step:
-            self._best = min(self._evaluations.values(), key=lambda event: event["val_loss"], default=None)
 
 
 class Thinned(Generic[One]):

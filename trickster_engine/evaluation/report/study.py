@@ -201,7 +201,7 @@ class _Studying:
         copying = [_copying(name, written, training_text) for name, written in own.items()]
         self.say("Looking at what the model finds hard")
         difficulty = find_difficulty(self.model, self.tokenizer, self.dataset)
-        steps_done = self.past.last_step
+        steps_done = self.past.step
         context = self.plan.model.max_seq_len
         tokens = self.plan.training.batch_size * self.plan.training.gradient_accumulation_steps
         tokens *= context * steps_done

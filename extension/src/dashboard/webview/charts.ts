@@ -1,5 +1,5 @@
 import uPlot from 'uplot';
-import type { Phase } from '../contract';
+import type { Phase } from '../../protocol';
 import { h, setText, themeColor } from './dom';
 import { thin, type Measure, type RunSeries } from './series';
 
@@ -282,8 +282,8 @@ export class StepChart {
     ctx.textBaseline = 'top';
     ctx.textAlign = 'left';
     this.phases.forEach((phase, index) => {
-      const left = plot.valToPos(phase.from, 'x', true);
-      const right = plot.valToPos(phase.to, 'x', true);
+      const left = plot.valToPos(phase.begin, 'x', true);
+      const right = plot.valToPos(phase.end, 'x', true);
       if (index % 2 === 0) {
         ctx.fillStyle = faded(themeColor('foreground', '#888'), 0.045);
         ctx.fillRect(left, bbox.top, right - left, bbox.height);

@@ -1,11 +1,17 @@
-import * as text from '../../common/text';
-import { charactersPerToken, hasLongTokens, textTable } from '../../runs/measures';
-import type { RunView } from '../contract';
+import * as text from '../../ui/text';
+import {
+  charactersPerToken,
+  hasCheckpoint,
+  hasLongTokens,
+  isResumable,
+  textTable,
+} from '../../runs/measures';
+import type { RunInfo } from '../../protocol';
 import { fill, h, setText } from './dom';
 import { send } from './host';
 import type { RunSeries } from './series';
 
-export const STATE_WORDS: Readonly<Record<RunView['state'], string>> = {
+export const STATE_WORDS: Readonly<Record<RunInfo['state'], string>> = {
   starting: 'Starting',
   preparing: 'Preparing the data',
   training: 'Training',
@@ -54,16 +60,16 @@ export class RunHeader {
     ];
   }
 
-  show(run: RunView, runs: readonly RunView[], series: RunSeries | undefined): void {
+  show(run: RunInfo, runs: readonly RunInfo[], series: RunSeries | undefined): void {
     this.showChoice(run, runs);
     this.showActions(run);
     this.showFacts(run);
     this.showText(run);
     this.showTiles(run, series);
-    this.showNotices(run, series);
+    this.showNotices(run);
   }
 
-  private showChoice(run: RunView, runs: readonly RunView[]): void {
+  private showChoice(run: RunInfo, runs: readonly RunInfo[]): void {
     const names = runs.map((other) => `${other.runId} ${other.name}`).join('|');
     if (this.runSelect.dataset['names'] !== names) {
       this.runSelect.dataset['names'] = names;
@@ -74,9 +80,9 @@ export class RunHeader {
     this.badge.className = `badge ${run.state} ${run.live ? 'live' : ''}`;
   }
 
-  private showActions(run: RunView): void {
-    const resumable = !run.live && run.state !== 'finished';
-    const measurable = run.checkpoints.length > 0;
+  private showActions(run: RunInfo): void {
+    const resumable = isResumable(run);
+    const measurable = hasCheckpoint(run);
     const key = `${run.runId} ${run.live} ${run.state === 'stopping'} ${resumable} ${measurable}`;
     if (this.actions.dataset['key'] !== key) {
       this.actions.dataset['key'] = key;
@@ -105,7 +111,7 @@ export class RunHeader {
     }
   }
 
-  private showFacts(run: RunView): void {
+  private showFacts(run: RunInfo): void {
     const { train_characters: train, val_characters: held } = run.data as {
       train_characters?: number;
       val_characters?: number;
@@ -123,7 +129,7 @@ export class RunHeader {
   }
 
   /** The engine's own table of the text; absent in runs of earlier versions. */
-  private showText(run: RunView): void {
+  private showText(run: RunInfo): void {
     const rows = textTable(run.data);
     this.textDetails.hidden = rows.length === 0;
     const key = JSON.stringify(rows);
@@ -138,7 +144,7 @@ export class RunHeader {
     }
   }
 
-  private showTiles(run: RunView, series: RunSeries | undefined): void {
+  private showTiles(run: RunInfo, series: RunSeries | undefined): void {
     const evaluation = series?.evals.at(-1);
     const speed = (run.live ? undefined : series?.meanSpeed()) ?? run.tokensPerSecond;
     const perplexity = evaluation?.perplexity ?? (run.valLoss === null ? null : Math.exp(run.valLoss));
@@ -154,7 +160,11 @@ export class RunHeader {
       [run.live ? 'Speed' : 'Mean speed', speed === null ? '–' : text.short(speed), 'tokens a second'],
       run.live
         ? ['Time left', run.etaSeconds === null ? '–' : text.duration(run.etaSeconds), 'at this speed']
-        : ['Took', series ? text.duration(series.seconds) : '–', `started ${text.ago(run.created)}`],
+        : [
+            'Training time',
+            run.seconds === null ? '–' : text.duration(run.seconds),
+            `started ${text.ago(run.created)}`,
+          ],
     ];
     if (this.tiles.children.length !== tiles.length) {
       fill(
@@ -174,18 +184,13 @@ export class RunHeader {
     });
   }
 
-  private showNotices(run: RunView, series: RunSeries | undefined): void {
-    const notices = (series?.notices ?? []).slice(-3).map((notice) => ({ ...notice }));
-    const shown =
-      notices.length === 0 && run.error
-        ? [{ kind: 'error', message: run.error, advice: run.advice ?? '', code: '' }]
-        : notices;
-    const key = shown.map((notice) => `${notice.kind} ${notice.message}`).join('|');
+  private showNotices({ notices }: RunInfo): void {
+    const key = notices.map((notice) => `${notice.kind} ${notice.message}`).join('|');
     if (this.notices.dataset['key'] !== key) {
       this.notices.dataset['key'] = key;
       fill(
         this.notices,
-        ...shown.map((notice) =>
+        ...notices.map((notice) =>
           h(
             'div',
             { class: `notice ${notice.kind}`, role: notice.kind === 'error' ? 'alert' : 'note' },
@@ -200,7 +205,7 @@ export class RunHeader {
 }
 
 /** When the held-out loss was measured, and the best so far where that was another time. */
-function measurement(run: RunView): string {
+function measurement(run: RunInfo): string {
   if (run.valLoss === null) {
     return 'soon';
   }

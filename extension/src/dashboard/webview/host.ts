@@ -1,7 +1,7 @@
 import type { FromDashboard, Tab, ToDashboard } from '../contract';
 
 /** What survives the page being hidden or the window being reloaded. */
-export interface SavedState {
+interface SavedState {
   runId?: string;
   compared?: string[];
   tab?: Tab;

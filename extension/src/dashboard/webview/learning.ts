@@ -1,6 +1,6 @@
-import * as text from '../../common/text';
+import * as text from '../../ui/text';
 import { charactersPerToken, hasLongTokens, readsOtherTokens } from '../../runs/measures';
-import type { RunView } from '../contract';
+import type { RunInfo } from '../../protocol';
 import { StepChart, curveColor, type Baseline, type Curve } from './charts';
 import { fill, h, setText } from './dom';
 import { SampleTimeline } from './samples';
@@ -59,7 +59,7 @@ export class Learning {
   }
 
   /** Show `run`, with the curves of others over its own. */
-  show(run: RunView, over: readonly RunView[], series: ReadonlyMap<string, RunSeries>): void {
+  show(run: RunInfo, over: readonly RunInfo[], series: ReadonlyMap<string, RunSeries>): void {
     const shown = [run, ...over];
     const curves = shown.map((one, index): Curve => ({
       name: one.name,
@@ -70,7 +70,9 @@ export class Learning {
     this.showLosses(run, shown, curves, planned);
     this.smallCharts.forEach((chart) => chart.setCurves(curves, [], run.phases, planned));
     this.timeline.setSeries(series.get(run.runId));
-    const phase = run.live ? run.phases.find(({ from, to }) => run.step >= from && run.step < to) : undefined;
+    const phase = run.live
+      ? run.phases.find(({ begin, end }) => run.step >= begin && run.step < end)
+      : undefined;
     setText(this.phase, phase ? `${phase.name}: ${phase.meaning}.` : '');
     this.showCheckpoints(run);
   }
@@ -80,8 +82,8 @@ export class Learning {
   }
 
   private showLosses(
-    run: RunView,
-    shown: readonly RunView[],
+    run: RunInfo,
+    shown: readonly RunInfo[],
     curves: readonly Curve[],
     planned: number | undefined,
   ): void {
@@ -100,7 +102,7 @@ export class Learning {
     );
   }
 
-  private showCheckpoints(run: RunView): void {
+  private showCheckpoints(run: RunInfo): void {
     const key = `${run.runId} ${run.checkpoints.map(({ path, best }) => `${path} ${best}`).join('|')}`;
     if (this.checkpoints.dataset['key'] === key) {
       return;

@@ -1,8 +1,8 @@
 import 'uplot/dist/uPlot.min.css';
 import './styles.css';
-import { apply } from '../../runs/applying';
 import { isMeasured } from '../../runs/measures';
-import type { Focus, RunView, Tab, ToDashboard } from '../contract';
+import type { RunInfo } from '../../protocol';
+import type { Focus, Tab, ToDashboard } from '../contract';
 import { h, setText } from './dom';
 import { RunHeader, STATE_WORDS } from './header';
 import { onMessage, savedState, saveState, send } from './host';
@@ -25,7 +25,7 @@ const DRAW_PATIENCE_MS = 100;
 
 /** The page: one run in front, others beside it in the charts. */
 class Page {
-  private runs: RunView[] = [];
+  private runs: RunInfo[] = [];
   private readonly series = new Map<string, RunSeries>();
   private runId = savedState().runId;
   private tab: Tab = savedState().tab ?? 'learning';
@@ -119,10 +119,8 @@ class Page {
         this.series.set(message.runId, series);
         series.append(message.events);
         const run = this.runs.find(({ runId }) => runId === message.runId);
-        if (run && message.next > run.next) {
-          // The list of runs comes only when it shows something else.
-          run.next = message.next;
-          message.events.forEach((event) => apply(run, event));
+        if (run && message.run && message.run.next > run.next) {
+          Object.assign(run, message.run); // The list of runs comes only when it shows something else.
         }
         if (message.after === 0) {
           this.update();
@@ -159,7 +157,7 @@ class Page {
     }
   }
 
-  private run(): RunView | undefined {
+  private run(): RunInfo | undefined {
     return this.runs.find((run) => run.runId === this.runId) ?? this.runs[0];
   }
 
@@ -248,7 +246,7 @@ class Page {
   }
 
   /** An evaluation is news for somebody who cannot see the chart; a step is not. */
-  private announce(run: RunView): void {
+  private announce(run: RunInfo): void {
     const news = isMeasured(run)
       ? `${STATE_WORDS[run.state]}, held-out loss ${run.valLoss.toFixed(2)}`
       : STATE_WORDS[run.state];

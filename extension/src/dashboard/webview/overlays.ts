@@ -1,5 +1,5 @@
 import { charactersPerToken, isMeasured, readsAnother, readsOtherTokens } from '../../runs/measures';
-import type { RunView } from '../contract';
+import type { RunInfo } from '../../protocol';
 import { curveColor } from './charts';
 import { fill, h, setText } from './dom';
 import { savedState, saveState } from './host';
@@ -12,7 +12,7 @@ export class Overlays {
   constructor(private readonly changed: () => void) {}
 
   /** The chosen runs whose curves can be laid over those of this one: the ones on the same text. */
-  over(run: RunView, runs: readonly RunView[]): RunView[] {
+  over(run: RunInfo, runs: readonly RunInfo[]): RunInfo[] {
     return [...this.chosen].flatMap(
       (runId) =>
         runs.find((other) => other.runId === runId && runId !== run.runId && !readsAnother(run, other)) ?? [],
@@ -34,7 +34,7 @@ export class Overlays {
   }
 
   /** Draw the chips, in the colours of the curves of `over`; runs that are gone are forgotten. */
-  show(run: RunView, runs: readonly RunView[], over: readonly RunView[]): void {
+  show(run: RunInfo, runs: readonly RunInfo[], over: readonly RunInfo[]): void {
     this.chosen = new Set([...this.chosen].filter((runId) => runs.some((other) => other.runId === runId)));
     const all = runs.filter((other) => other.runId !== run.runId);
     const others = all.filter((other) => !readsAnother(run, other));
@@ -80,7 +80,7 @@ export class Overlays {
 }
 
 /** A run to compare with, and the lowest loss of it: in the unit that can be compared with the run in front. */
-function chipLabel(run: RunView, other: RunView): string {
+function chipLabel(run: RunInfo, other: RunInfo): string {
   if (!isMeasured(other)) {
     return other.name;
   }

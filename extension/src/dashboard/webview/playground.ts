@@ -1,6 +1,6 @@
-import * as text from '../../common/text';
-import type { GeneratedToken, SamplingOptions, TokenProbability } from '../../protocol';
-import type { GenerateRequest, RunView, ToDashboard } from '../contract';
+import * as text from '../../ui/text';
+import type { GeneratedToken, SamplingOptions, TokenProbability, RunInfo } from '../../protocol';
+import type { GenerateRequest, ToDashboard } from '../contract';
 import { fill, h, setText } from './dom';
 import { saveState, savedState, send } from './host';
 
@@ -33,7 +33,7 @@ export class Playground {
   private readonly barsTitle: HTMLElement;
   private readonly empty: HTMLElement;
   private readonly body: HTMLElement;
-  private run: RunView | undefined;
+  private run: RunInfo | undefined;
   private written: Written[] = [];
   private selected: number | undefined;
   /** A page that was hidden and made again does not take the answers to the one before for its own. */
@@ -185,7 +185,7 @@ export class Playground {
   }
 
   /** The run whose checkpoints can be chosen. */
-  setRun(run: RunView | undefined, checkpoint?: string): void {
+  setRun(run: RunInfo | undefined, checkpoint?: string): void {
     const changed = run?.runId !== this.run?.runId || run?.created !== this.run?.created;
     this.run = run;
     const checkpoints = run?.checkpoints ?? [];

@@ -1,7 +1,7 @@
-import * as text from '../../common/text';
+import * as text from '../../ui/text';
 import { hasLongTokens } from '../../runs/measures';
-import type { CompareResult } from '../../protocol';
-import type { Comparison, RunView } from '../contract';
+import type { CompareResult, RunInfo } from '../../protocol';
+import type { Comparison } from '../contract';
 import { fill, h, setText } from './dom';
 import { send } from './host';
 
@@ -11,7 +11,7 @@ export class Proof {
   private readonly status: HTMLElement;
   private readonly button: HTMLButtonElement;
   private readonly result: HTMLElement;
-  private run: RunView | undefined;
+  private run: RunInfo | undefined;
   private readonly comparisons = new Map<string, Comparison>();
   private drawn: CompareResult | undefined;
 
@@ -37,7 +37,7 @@ export class Proof {
     );
   }
 
-  setRun(run: RunView | undefined): void {
+  setRun(run: RunInfo | undefined): void {
     this.run = run;
     this.draw();
   }
@@ -95,7 +95,7 @@ const TOKEN_ROW_WORDS: typeof ROW_WORDS = {
   bigram: ['Pairs', 'counting what follows each token'],
 };
 
-function comparison(result: CompareResult, run: RunView): HTMLElement {
+function comparison(result: CompareResult, run: RunInfo): HTMLElement {
   const data = result.data as Partial<Figures> | null;
   if (!data?.rows || !data.samples) {
     return h('pre', { class: 'card output' }, result.report);

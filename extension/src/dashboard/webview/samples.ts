@@ -1,4 +1,4 @@
-import * as text from '../../common/text';
+import * as text from '../../ui/text';
 import type { RunSeries } from './series';
 import { fill, h, setText } from './dom';
 

@@ -1,11 +1,4 @@
-import type {
-  CheckpointEvent,
-  ErrorEvent,
-  EvalEvent,
-  RunEvent,
-  SampleEvent,
-  WarningEvent,
-} from '../../protocol';
+import type { EvalEvent, RunEvent, SampleEvent } from '../../protocol';
 
 /** A growing column of numbers, eight bytes each. */
 class Column {
@@ -41,12 +34,9 @@ class Column {
   }
 }
 
-/** The last words of a trainer. */
-const ENDED: ReadonlySet<string> = new Set(['stopped', 'finished', 'failed']);
-
 export type Measure = 'loss' | 'lr' | 'gradNorm' | 'tokensPerS';
 
-/** What the dashboard holds of one run: the curves as numbers, the rest as events. */
+/** What the charts draw of one run: the curves as numbers, evaluations and samples as events. */
 export class RunSeries {
   readonly steps = new Column();
   readonly measures: Readonly<Record<Measure, Column>> = {
@@ -57,17 +47,10 @@ export class RunSeries {
   };
   evals: EvalEvent[] = [];
   samples: SampleEvent[] = [];
-  checkpoints: CheckpointEvent[] = [];
-  notices: (WarningEvent | ErrorEvent)[] = [];
-  /** How long it has been at work, in seconds: preparing, training and measuring, without the time between attempts. */
-  seconds = 0;
-  /** When the last event came, in seconds since 1970; undefined before an attempt. */
-  private latest: number | undefined;
 
   /** Take events in the order of the file. */
   append(events: readonly RunEvent[]): void {
     for (const event of events) {
-      this.count(event);
       switch (event.kind) {
         case 'step':
           this.rewind(event.step);
@@ -83,30 +66,13 @@ export class RunSeries {
         case 'sample':
           this.samples = [...this.samples.filter((sample) => sample.step < event.step), event];
           break;
+        case 'status':
         case 'checkpoint':
-          this.checkpoints = [...this.checkpoints.filter((other) => other.path !== event.path), event];
-          break;
         case 'warning':
         case 'error':
-          this.notices.push(event);
-          break;
-        case 'status':
-          // It was resumed: what ended the attempt before is over.
-          if (!ENDED.has(event.status)) {
-            this.notices = this.notices.filter((notice) => notice.kind !== 'error');
-          }
           break;
       }
     }
-  }
-
-  /** A run that was killed says nothing of its end: what begins is told from what goes on by its first word. */
-  private count(event: RunEvent): void {
-    const begins = event.kind === 'status' && event.status === 'starting';
-    if (this.latest !== undefined && !begins) {
-      this.seconds += Math.max(0, event.t - this.latest);
-    }
-    this.latest = event.kind === 'status' && ENDED.has(event.status) ? undefined : event.t;
   }
 
   /** Tokens a second over all steps: all of their tokens by all of their time. Undefined before the first. */

@@ -7,7 +7,7 @@ import * as vscode from 'vscode';
  * The API that asks for trust is only proposed, and not for published extensions. Listing tasks asks in the same dialog.
  * No task can have the version that is asked for here, so once trust is given nothing is looked for and nothing starts.
  */
-export async function ensureTrust(): Promise<boolean> {
+async function ensureTrust(): Promise<boolean> {
   if (!vscode.workspace.isTrusted) {
     await vscode.tasks.fetchTasks({ version: '0.1.0', type: 'trickster' });
   }

@@ -1,16 +1,14 @@
-"""Pictures of the lesson that are drawn from figures, in the style of its other pictures; a kept run's curve."""
+"""The picture of a recorded run: its losses and the baselines."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+from trickster_engine.evaluation.report.architecture import document
 from trickster_engine.evaluation.report.names import PREDICTORS
 
-#: Every picture of the lesson carries this style.
-_STYLE = Path(__file__).parent / "picture.css"
 _WIDTH, _HEIGHT = 560, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 536, 40, 268
 
@@ -48,19 +46,6 @@ def curve_picture(kept: Mapping[str, Any]) -> str:
     first, final = points[0]["val_loss"], points[-1]["val_loss"]
     about = f"The held-out loss falls from {first:.3f} to {final:.3f} over {last:,} steps."
     return document(f"The kept run of {kept['name']}", about, _WIDTH, _HEIGHT, parts)
-
-
-def document(title: str, about: str, width: int, height: int, parts: Sequence[str]) -> str:
-    """A picture of the lesson: its parts on a card, with the style that all share."""
-    style = "".join(f"    {line}\n" for line in _STYLE.read_text(encoding="utf-8").splitlines())
-    body = "\n".join(f"  {part}" for part in parts)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="picture" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" role="img"\n  aria-labelledby="title about">\n'
-        f'  <title id="title">{escape(title)}</title>\n  <desc id="about">{escape(about)}</desc>\n'
-        f"  <style>\n{style}  </style>\n"
-        f'  <rect class="card" x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="10"/>\n{body}\n</svg>\n'
-    )
 
 
 def _curve(places: Sequence[tuple[float, float]], hue: str) -> str:

@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process';
 import type * as vscode from 'vscode';
 
-export interface ProcessResult {
+interface ProcessResult {
   /** Exit code; null when the process was ended by a signal. */
   code: number | null;
   stdout: string;
   stderr: string;
 }
 
-export interface ProcessOptions {
+interface ProcessOptions {
   cwd?: string;
   env?: NodeJS.ProcessEnv;
   /** Ends the process and everything that it started. */

@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import { describeInterpreter } from './python';
+import { describeInterpreter } from '../python/interpreters';
 import type { Server, ServerState } from './server';
 
 /** How the language server is, in the language status of YAML files: quiet while all is well. */
@@ -23,11 +23,11 @@ export class ServerStatus implements vscode.Disposable {
     }
     this.item ??= this.made();
     const { item } = this;
-    item.busy = state.kind === vscode.l10n.t('starting');
+    item.busy = state.kind === 'starting';
     item.severity = vscode.LanguageStatusSeverity.Information;
     item.text = 'Trickster';
     switch (state.kind) {
-      case vscode.l10n.t('starting'):
+      case 'starting':
         item.detail = vscode.l10n.t('starting');
         item.command = { title: vscode.l10n.t('Show Logs'), command: 'trickster.showLogs' };
         break;

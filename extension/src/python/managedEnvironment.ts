@@ -1,7 +1,7 @@
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { errorText } from './logger';
+import { errorText } from '../ui/log';
 import { Cancelled, runProcess } from './processes';
 import {
   canServe,
@@ -11,7 +11,7 @@ import {
   type Interpreter,
   type Interpreters,
   programsOnPath,
-} from './python';
+} from './interpreters';
 
 /** Free space below which PyTorch's CPU build and its companions do not fit, in bytes. */
 const SPACE_NEEDED = 2e9;
@@ -24,7 +24,7 @@ export function pythonIn(folder: string): string {
 }
 
 /** A failure that says what to do about it. */
-export class SetUpError extends Error {}
+class SetUpError extends Error {}
 
 type Report = (message: string) => void;
 

@@ -7,10 +7,10 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from tools.recorded_picture import curve_picture
 from trickster_engine.config import check
 from trickster_engine.evaluation.report.measures import LONG, MEASURES, nearness
 from trickster_engine.evaluation.report.names import PREDICTORS
-from trickster_engine.evaluation.report.picture import curve_picture
 from trickster_engine.evaluation.report.verdict import judge
 from trickster_engine.system.printable import printable_text
 

@@ -1,9 +1,9 @@
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { errorText } from './logger';
-import { launcherIn } from './python';
-import type { Server } from './server';
+import { errorText } from '../ui/log';
+import { launcherIn } from './interpreters';
+import type { Server } from '../server/server';
 import { shellCommand, windowsCommand } from './terminalScript';
 
 /**

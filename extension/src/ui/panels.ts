@@ -10,3 +10,12 @@ export function besideColumn(): vscode.ViewColumn {
   }
   return vscode.window.activeTextEditor ? vscode.ViewColumn.Beside : vscode.ViewColumn.Active;
 }
+
+/** The icon of our panels' tabs. */
+export function panelIcon(extensionUri: vscode.Uri): { light: vscode.Uri; dark: vscode.Uri } {
+  const media = vscode.Uri.joinPath(extensionUri, 'extension', 'media');
+  return {
+    light: vscode.Uri.joinPath(media, 'dashboard-light.svg'),
+    dark: vscode.Uri.joinPath(media, 'dashboard-dark.svg'),
+  };
+}

@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import type { Configs } from './configs';
+import type { Configs } from '../ui/configs';
 import type { Server } from './server';
 
 /**

@@ -2,10 +2,10 @@ import * as fs from 'node:fs/promises';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { errorText } from './logger';
+import { errorText } from '../ui/log';
 import { runProcess } from './processes';
 
-export type InterpreterSource = 'setting' | 'pythonExtension' | 'managed' | 'path';
+type InterpreterSource = 'setting' | 'pythonExtension' | 'managed' | 'path';
 
 export interface Interpreter {
   /** What is started: the path as it was found, so that a virtual environment stays one. */
@@ -17,7 +17,7 @@ export interface Interpreter {
 }
 
 /** The oldest Python that the language server and the engine run on. */
-export const OLDEST_PYTHON = [3, 10] as const;
+const OLDEST_PYTHON = [3, 10] as const;
 
 const SOURCE_WORDS: Record<InterpreterSource, string> = {
   setting: 'from the setting trickster.interpreter',
@@ -85,11 +85,6 @@ export function cleanEnvironment(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessE
 /** What starts our Python modules: unlike `python -m`, without the current folder as the first place to import from. */
 export function launcherIn(extensionPath: string): string {
   return path.join(extensionPath, 'trickster_engine', 'system', 'launcher.py');
-}
-
-/** What a command like `python3` on the PATH stands for, in the order of the PATH. */
-export async function pythonsOnPath(): Promise<string[]> {
-  return programsOnPath(process.platform === 'win32' ? ['python.exe', 'python3.exe'] : ['python3', 'python']);
 }
 
 /** The programs of these names in the folders of the PATH, and in others. Relative entries are passed over. */
@@ -233,7 +228,8 @@ export class Interpreters implements vscode.Disposable {
       add(await this.fromPythonExtension(), 'pythonExtension');
     }
     add(this.managedPython, 'managed');
-    (await pythonsOnPath()).forEach((candidate) => add(candidate, 'path'));
+    const names = process.platform === 'win32' ? ['python.exe', 'python3.exe'] : ['python3', 'python'];
+    (await programsOnPath(names)).forEach((candidate) => add(candidate, 'path'));
     return found;
   }
 

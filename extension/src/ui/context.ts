@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 /** Facts that `when` clauses in package.json read. Setting the same value twice costs nothing. */
 const known = new Map<string, unknown>();
 
-export type ContextKey =
+type ContextKey =
   | 'active'
   | 'configOpen'
   | 'runsKnown'

@@ -11,14 +11,14 @@ import type {
 } from 'vscode-languageclient/node';
 import type { ClientNotifications, InitializationOptions, Requests, ServerNotifications } from '../protocol';
 import { coalesce } from './coalesce';
-import { errorText } from './logger';
+import { errorText } from '../ui/log';
 import {
   cleanEnvironment,
   describeInterpreter,
   launcherIn,
   type Interpreter,
   type Interpreters,
-} from './python';
+} from '../python/interpreters';
 
 /** More crashes than this within the window below, and the server is left alone until somebody asks for it. */
 const CRASHES_ALLOWED = 5;

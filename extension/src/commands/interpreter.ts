@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import type { App } from '../app';
-import { errorText } from '../common/logger';
-import { Cancelled } from '../common/processes';
+import { errorText } from '../ui/log';
+import { Cancelled } from '../python/processes';
 import {
   canServe,
   canTrain,
@@ -9,7 +9,7 @@ import {
   describeSource,
   missingPackages,
   type Interpreter,
-} from '../common/python';
+} from '../python/interpreters';
 
 const PYTHON_DOWNLOADS = 'https://www.python.org/downloads/';
 
