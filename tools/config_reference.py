@@ -45,7 +45,7 @@ def config_page() -> str:
 
 
 def _preset_table() -> list[str]:
-    from trickster_engine.estimates.parameters import count_parameters
+    from trickster_engine.config.shapes import count_parameters
 
     lines = [
         "`trickster presets NAME` prints a ready-made config:",

@@ -140,7 +140,7 @@ def train(preset: str, name: str, seed: int, text: Path, cache: Path) -> dict[st
     from trickster_engine.data.batches import TrainingBatches, validation_windows
     from trickster_engine.data.prepare import prepare
     from trickster_engine.estimates.compute import tokens_per_step
-    from trickster_engine.training.schedule import learning_rate_factor
+    from trickster_engine.estimates.learning_rate import learning_rate_factor
 
     variant = VARIANTS[preset][name]
     changes = {

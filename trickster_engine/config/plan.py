@@ -130,6 +130,11 @@ class ModelConfig:
         """Width of one attention head."""
         return self.hidden_dim // self.num_heads
 
+    @property
+    def kv_dim(self) -> int:
+        """Width of all key/value heads together."""
+        return self.num_kv_heads * self.head_dim
+
 
 @dataclass(frozen=True)
 class TrainingConfig:

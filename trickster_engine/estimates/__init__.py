@@ -1,5 +1,6 @@
 """What a config costs, worked out without running it: parameters, memory, computation, text. No torch here."""
 
+from trickster_engine.config.shapes import ParameterCount, count_parameters
 from trickster_engine.estimates.compute import (
     Compute,
     count_compute,
@@ -18,7 +19,6 @@ from trickster_engine.estimates.fitting import Change, Fit, fit
 from trickster_engine.estimates.learning_rate import learning_rate_at
 from trickster_engine.estimates.machines import MACHINES, Machine, find_machine, machine_keys
 from trickster_engine.estimates.memory import SamplingMemory, TrainingMemory, sampling_memory, training_memory
-from trickster_engine.estimates.parameters import ParameterCount, count_parameters
 
 __all__ = [
     "MACHINES",

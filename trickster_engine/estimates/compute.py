@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 
 from trickster_engine.config.plan import ModelConfig, Plan
+from trickster_engine.config.shapes import count_parameters
 
 # Tiny Shakespeare, in characters, all of them single bytes.
 SHAKESPEARE_CHARACTERS = 1_115_394
@@ -40,9 +41,8 @@ def forward_flops_per_token(model: ModelConfig) -> int:
 
 def _matrix_flops(model: ModelConfig) -> int:
     """Every weight of a matrix is used once a token; the output layer counts also when its weights are shared."""
-    kv_width = model.num_kv_heads * model.head_dim
-    block = 2 * model.hidden_dim**2 + 2 * model.hidden_dim * kv_width + 3 * model.hidden_dim * model.mlp_dim
-    return 2 * (model.num_layers * block + model.vocab_size * model.hidden_dim)
+    counts = count_parameters(model)
+    return 2 * (counts.matrices + counts.embedding)
 
 
 def _attention_flops(model: ModelConfig) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.shapes import ParameterCount, count_parameters
 from trickster_engine.estimates.compute import (
     Compute,
     count_compute,
@@ -23,7 +24,6 @@ from trickster_engine.estimates.memory import (
     sampling_memory,
     training_memory,
 )
-from trickster_engine.estimates.parameters import ParameterCount, count_parameters
 from trickster_engine.system.units import count_text, flops_text, size_text
 
 # How much text makes the best use of a given amount of computation, in tokens for each parameter. Source: Hoffmann and

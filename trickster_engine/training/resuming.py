@@ -18,12 +18,12 @@ from trickster_engine.config.overrides import find_key, with_fitting_warmup
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.resumable import FIXED, PLACES, Change, changes
 from trickster_engine.errors import TricksterError
+from trickster_engine.estimates.learning_rate import learning_rate_factor
 from trickster_engine.runs import RunDirectory, RunState
 from trickster_engine.runs.skim import skim
 from trickster_engine.system.files import in_command, read_text
 from trickster_engine.training.checkpoint_files import TrainerState, checkpoint_folders, read_state, step_of
 from trickster_engine.training.run_config import plan_of
-from trickster_engine.training.schedule import learning_rate_factor
 from trickster_engine.training.trained_plan import require_unchanged, trained_values
 
 #: How the learning rate goes on: the curve laid out anew, down and staying at its floor, or a second warm-up.

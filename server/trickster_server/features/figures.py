@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.shapes import ParameterCount, count_parameters
 from trickster_engine.estimates import compute, memory
-from trickster_engine.estimates.parameters import ParameterCount, count_parameters
 
 
 def parameters(plan: Plan) -> ParameterCount:

@@ -24,10 +24,10 @@ from trickster_engine.data.cache import cache_directory
 from trickster_engine.data.prepare import prepare
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.compute import tokens_per_step
+from trickster_engine.estimates.learning_rate import learning_rate_factor
 from trickster_engine.estimates.speeds import expected_time, read_speeds
 from trickster_engine.runs import RunDirectory, RunIdentity, read_events
 from trickster_engine.runs.event_types import Event
-from trickster_engine.training.schedule import learning_rate_factor
 from trickster_engine.training.session import start
 
 Config = Callable[..., Path]

@@ -25,6 +25,7 @@ from trickster_engine.config.keys import KEYS
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.config.problems import Fix, Problem
 from trickster_engine.config.settings import Settings
+from trickster_engine.config.shapes import count_parameters
 from trickster_engine.config.yaml.scalars import shown
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import read_bytes
@@ -184,8 +185,6 @@ def corpus_is_more_than_can_be_memorised(settings: Settings) -> Iterator[Problem
 
 
 def _parameters(settings: Settings) -> int:
-    from trickster_engine.estimates.parameters import count_parameters  # builds on this package
-
     values = {path.partition(".")[2]: settings.value(path) for path in _MODEL_KEYS}
     return count_parameters(ModelConfig(**values)).total  # type: ignore[arg-type]
 
