@@ -249,7 +249,7 @@ class TricksterServer(LanguageServer):
 
     async def _watch_files(self) -> None:
         """Have the client say when a file comes or goes that may be somebody's text."""
-        from trickster_engine.data.folder import TEXT_SUFFIXES
+        from trickster_engine.config.corpus_files import TEXT_SUFFIXES
 
         endings = ",".join(sorted(suffix.removeprefix(".") for suffix in TEXT_SUFFIXES))
         kind = types.WatchKind.Create | types.WatchKind.Delete

@@ -196,8 +196,8 @@ def _text_tokens(plan: Plan, folder: Path) -> int | None:
     """Return the length of the text in tokens, as far as the size of its files tells it."""
     if plan.data.train_data is not None or plan.data.tokenizer != "byte" or plan.data.corpus == "shakespeare":
         return None
+    from trickster_engine.config.own_output import own_output
     from trickster_engine.data.corpus import describe_corpus
-    from trickster_engine.data.own_output import own_output
 
     return describe_corpus(plan.data.corpus, folder, own_output(plan.output, folder)).bytes or None
 

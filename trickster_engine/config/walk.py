@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from trickster_engine.config.keys import KEYS, OTHER_NAMES, OTHER_SECTION_NAMES, RETIRED_KEYS, SECTIONS, Key, Section
+from trickster_engine.config.keys import KEYS, SECTIONS, Key, Section
+from trickster_engine.config.keys.names import OTHER_NAMES, OTHER_SECTION_NAMES, RETIRED_KEYS
+from trickster_engine.config.keys.spec import Alias
 from trickster_engine.config.problems import Edit, Fix, Problem, Range, Related
 from trickster_engine.config.settings import Given
-from trickster_engine.config.spec import Alias
 from trickster_engine.config.suggestions import nearest
 from trickster_engine.config.values import Reading, read_value
 from trickster_engine.config.yaml.document import Document

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from trickster_engine.config.corpus_files import left_out_text
 from trickster_engine.config.plan import Plan
+from trickster_engine.data.amounts import epochs
 from trickster_engine.data.corpus import Corpus
 from trickster_engine.data.description import Part, read_description
-from trickster_engine.data.folder import left_out_text
-from trickster_engine.estimates.compute import epochs
 from trickster_engine.system.files import read_json
 from trickster_engine.system.json_checksum import unseal
 from trickster_engine.system.printable import printable

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from trickster_engine.config.corpus_files import CorpusFile, file_now
+from trickster_engine.config.own_output import OwnOutput
 from trickster_engine.config.plan import DataConfig, Plan
 from trickster_engine.data.cache import make_folder
 from trickster_engine.data.corpus import Corpus, resolve_corpus, text_files
 from trickster_engine.data.description import FORMAT
-from trickster_engine.data.folder import CorpusFile, file_now
-from trickster_engine.data.own_output import OwnOutput
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import read_json, write_json_atomically
 from trickster_engine.system.json_checksum import seal, unseal

@@ -12,19 +12,20 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from trickster_engine.config.corpus_files import CorpusFile, file_now
+from trickster_engine.config.own_output import own_output
 from trickster_engine.config.plan import Plan
+from trickster_engine.data import lesson_token_files
+from trickster_engine.data.amounts import held_out
 from trickster_engine.data.batches import too_short
 from trickster_engine.data.cache import building, cache_directory, discard
 from trickster_engine.data.corpus import Corpus, file_sha256
 from trickster_engine.data.dataset import Dataset, Labels, open_dataset, write_dataset
 from trickster_engine.data.facts import Source, source_of
-from trickster_engine.data.folder import CorpusFile, file_now
 from trickster_engine.data.index import Index, Recipe, corpora_of, files_of, identity, plain_tokenizer, text_recipe
-from trickster_engine.data.own_output import own_output
 from trickster_engine.data.sharded import prepare_shards
 from trickster_engine.data.tokenizer import (
     Tokenizer,
@@ -35,7 +36,6 @@ from trickster_engine.data.tokenizer import (
     train_bpe,
 )
 from trickster_engine.errors import TricksterError
-from trickster_engine.interop import lesson_files
 from trickster_engine.system.files import path_meant
 from trickster_engine.system.progress_bar import tqdm
 
@@ -139,7 +139,7 @@ def _are_tensors(plan: Plan) -> bool:
             f"data_config has {given} but no {missing}.",
             f"Add data_config.{missing}, or remove {given} and name a corpus, which is split by itself.",
         )
-    tensors = [Path(name).suffix.lower() in lesson_files.SUFFIXES for name in (data.train_data, data.val_data)]
+    tensors = [Path(name).suffix.lower() in lesson_token_files.SUFFIXES for name in (data.train_data, data.val_data)]
     if all(tensors):
         return True
     if any(tensors):
@@ -272,7 +272,7 @@ class _Text:
             share = BPE_TRAINING_CHARACTERS / max(1, train_characters)
             pieces = _portion(cut_safely(train_text, _BPE_PIECE), share)
             return train_bpe(pieces, recipe.tokenizer["vocab_size"], progress=self._shows_merges(train_characters))
-        return lesson_files.read_tokenizer(path_meant(self.folder, self.plan.data.tokenizer))
+        return lesson_token_files.read_tokenizer(path_meant(self.folder, self.plan.data.tokenizer))
 
     def _shows_merges(self, characters: int) -> bool:
         """Whether learning takes so long that the library shows how far it is: its bars do not wait, as ours do."""
@@ -297,14 +297,6 @@ class _Scan:
     sha256: str  # of the text as UTF-8
     characters: int
     alphabet: frozenset[str]  # empty unless asked for
-
-
-def held_out(characters: int, fraction: float) -> int:
-    """Return how many characters at the end of a text are held out: the fraction of it, rounded up.
-
-    Tiny Shakespeare's 1,115,394 at 0.1 give 111,540. The fraction is taken as it is written in the config.
-    """
-    return -int(-characters * Fraction(str(fraction)) // 1)
 
 
 def _split(chunks: Iterable[str], boundary: int) -> tuple[Iterator[str], Iterator[str]]:
@@ -345,13 +337,13 @@ def _tokenizer_recipe(plan: Plan, folder: Path) -> dict[str, Any]:
     if (plain := plain_tokenizer(plan)) is not None:
         return plain
     path = path_meant(folder, name)
-    if path.suffix.lower() not in lesson_files.SUFFIXES:
+    if path.suffix.lower() not in lesson_token_files.SUFFIXES:
         raise TricksterError(
             "tokenizer-unknown",
             f"data_config.tokenizer is {name!r}.",
             "It is byte, char, bpe, or the path of a tokenizer.pt.",
         )
-    lesson_files.require_file(path)
+    lesson_token_files.require_file(path)
     return {"kind": "file", "sha256": file_sha256(path)}
 
 
@@ -362,16 +354,18 @@ def _prepare_tensors(plan: Plan, folder: Path, cache: Path) -> Dataset:
     assert plan.data.train_data is not None and plan.data.val_data is not None
     train, val = (path_meant(folder, name) for name in (plan.data.train_data, plan.data.val_data))
     for path in (train, val):
-        lesson_files.require_file(path)
-    tokenizer_path = lesson_files.find_tokenizer(plan.data.tokenizer, folder, train)
+        lesson_token_files.require_file(path)
+    tokenizer_path = lesson_token_files.find_tokenizer(plan.data.tokenizer, folder, train)
     recipe = Recipe({"kind": "file"} if tokenizer_path else {"kind": "byte"}, "files")
     paths = (train, val, *((tokenizer_path,) if tokenizer_path else ()))
 
     def content() -> tuple[object, Callable[[Path], None]]:
         def build(directory: Path) -> None:
-            tokenizer = lesson_files.read_tokenizer(tokenizer_path) if tokenizer_path else byte_tokenizer()
-            parts = [lesson_files.read_tokens(path, tokenizer.vocab_size) for path in (train, val)]
-            write_dataset(directory, tokenizer, lesson_files.blocks(parts[0]), lesson_files.blocks(parts[1]))
+            tokenizer = lesson_token_files.read_tokenizer(tokenizer_path) if tokenizer_path else byte_tokenizer()
+            parts = [lesson_token_files.read_tokens(path, tokenizer.vocab_size) for path in (train, val)]
+            write_dataset(
+                directory, tokenizer, lesson_token_files.blocks(parts[0]), lesson_token_files.blocks(parts[1])
+            )
 
         return [file_sha256(path) for path in paths], build
 

@@ -1,15 +1,8 @@
 """What a config costs, worked out without running it: parameters, memory, computation, text. No torch here."""
 
 from trickster_engine.config.shapes import ParameterCount, count_parameters
-from trickster_engine.estimates.compute import (
-    Compute,
-    count_compute,
-    epochs,
-    initial_loss,
-    tokens_per_epoch,
-    tokens_per_step,
-    training_tokens,
-)
+from trickster_engine.data.amounts import epochs, tokens_per_epoch, tokens_per_step, training_tokens
+from trickster_engine.estimates.compute import Compute, count_compute, initial_loss
 from trickster_engine.estimates.estimate import (
     Estimate,
     TextUse,

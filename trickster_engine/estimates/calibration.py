@@ -14,7 +14,8 @@ from typing import Final
 
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.config.shapes import block_matrices, count_parameters
-from trickster_engine.estimates.compute import forward_flops_per_token, tokens_per_step, worth_compiling
+from trickster_engine.data.amounts import tokens_per_step
+from trickster_engine.estimates.compute import forward_flops_per_token, worth_compiling
 from trickster_engine.estimates.memory import block_activations, output_activations
 from trickster_engine.system.files import read_json, write_json_atomically
 

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.config.shapes import count_parameters
+from trickster_engine.data.amounts import tokens_per_step
 
-# Tiny Shakespeare, in characters, all of them single bytes.
-SHAKESPEARE_CHARACTERS = 1_115_394
 #: Compiling takes from seconds (when this shape was compiled before) to a minute. Runs shorter than this many
 #: floating-point operations are over before a faster step has earned that back: about ten minutes of two CPU cores.
 WORTH_COMPILING_FROM = {"cpu": 1e14, "cuda": 1e16}
@@ -50,11 +49,6 @@ def _attention_flops(model: ModelConfig) -> int:
     return 4 * model.num_layers * model.hidden_dim * model.max_seq_len
 
 
-def tokens_per_step(plan: Plan) -> int:
-    """Return how many tokens stand behind one update: batch x accumulation x context, over all devices."""
-    return plan.training.batch_size * plan.training.gradient_accumulation_steps * plan.model.max_seq_len
-
-
 def count_compute(plan: Plan) -> Compute:
     """Count the arithmetic of a plan. A backward pass costs two forward passes."""
     forward = forward_flops_per_token(plan.model)
@@ -71,31 +65,6 @@ def count_compute(plan: Plan) -> Compute:
 def worth_compiling(plan: Plan, device: str) -> bool:
     """Whether `compile: auto` has the blocks compiled for this plan on a kind of device (cpu, cuda or mps)."""
     return count_compute(plan).total >= WORTH_COMPILING_FROM.get(device, float("inf"))
-
-
-def training_tokens(plan: Plan, text_tokens: int | None = None) -> int | None:
-    """Return how many tokens there are to train on, after the held-out part is taken off.
-
-    `text_tokens` counts the whole text. Left out, it is known for Tiny Shakespeare by bytes or characters, and None
-    is returned for anything else: other text has to be read (or at least its size looked up) first.
-    """
-    if text_tokens is None:
-        if plan.data.train_data or plan.data.corpus != "shakespeare" or plan.data.tokenizer not in ("byte", "char"):
-            return None
-        text_tokens = SHAKESPEARE_CHARACTERS
-    # Rounded up for the held-out part, as data/prepare.py splits: 1,003,854 and 111,540 of Tiny Shakespeare.
-    return text_tokens - math.ceil(round(text_tokens * plan.data.val_fraction, 6))
-
-
-def tokens_per_epoch(plan: Plan, training_text_tokens: int) -> int:
-    """Return how many tokens one pass over the training text feeds to the model: whole windows of max_seq_len."""
-    length = plan.model.max_seq_len
-    return max(1, (training_text_tokens - 1) // length - 1) * length
-
-
-def epochs(plan: Plan, training_text_tokens: int) -> float:
-    """Return how many times the run reads the training text."""
-    return plan.training.max_steps * tokens_per_step(plan) / tokens_per_epoch(plan, training_text_tokens)
 
 
 def initial_loss(model: ModelConfig) -> float:

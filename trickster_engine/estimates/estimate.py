@@ -7,15 +7,8 @@ from typing import Any
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.shapes import ParameterCount, count_parameters
-from trickster_engine.estimates.compute import (
-    Compute,
-    count_compute,
-    epochs,
-    initial_loss,
-    tokens_per_epoch,
-    tokens_per_step,
-    training_tokens,
-)
+from trickster_engine.data.amounts import epochs, tokens_per_epoch, tokens_per_step, training_tokens
+from trickster_engine.estimates.compute import Compute, count_compute, initial_loss
 from trickster_engine.estimates.memory import (
     Precision,
     SamplingMemory,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.shapes import ParameterCount, count_parameters
+from trickster_engine.data import amounts
 from trickster_engine.estimates import compute, memory
 
 
@@ -14,19 +15,19 @@ def parameters(plan: Plan) -> ParameterCount:
 
 def tokens_per_step(plan: Plan) -> int:
     """Tokens behind one update of the weights."""
-    return compute.tokens_per_step(plan)
+    return amounts.tokens_per_step(plan)
 
 
 def training_tokens(plan: Plan, characters: int | None) -> int | None:
     """Tokens of training text; None where only reading the text would tell."""
     if characters is None or plan.data.tokenizer not in ("byte", "char"):
         return None
-    return compute.training_tokens(plan, characters)
+    return amounts.training_tokens(plan, characters)
 
 
 def epochs(plan: Plan, train_tokens: int) -> float:
     """How often the run reads the training text."""
-    return compute.epochs(plan, train_tokens)
+    return amounts.epochs(plan, train_tokens)
 
 
 def uniform_loss(plan: Plan) -> float:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from trickster_engine.config.keys import Key
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.config.yaml.scalars import number_text
-from trickster_engine.estimates import MACHINES, compute, fit
+from trickster_engine.data import amounts
+from trickster_engine.estimates import MACHINES, fit
 from trickster_engine.estimates.estimate import OPTIMAL_TOKENS_PER_PARAMETER
 from trickster_engine.estimates.fitting import ASSUMED_UTILISATION
 from trickster_engine.estimates.machines import this_processor
@@ -347,7 +348,7 @@ def _text_words(context: Context) -> str:
     held_out = plan.data.val_fraction
     if corpus.characters is None:
         return f"Found at `{corpus.path}`."
-    train = compute.training_tokens(plan, corpus.characters) or 0
+    train = amounts.training_tokens(plan, corpus.characters) or 0
     words = (
         f"{corpus.characters:,} characters: {train:,} to train on, {corpus.characters - train:,} held out "
         f"({held_out:.0%}). Found at `{corpus.path}`."

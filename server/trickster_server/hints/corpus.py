@@ -9,12 +9,12 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+from trickster_engine.config.own_output import own_output
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.cache import known_cache_directory
 from trickster_engine.data.corpus import MOST_FILES_DESCRIBED, CorpusFile, read_text_chunks
 from trickster_engine.data.facts import LineEnds, TextFacts, kept_facts, source_of, unread_facts
 from trickster_engine.data.index import files_of, known_dataset, resolved_text
-from trickster_engine.data.own_output import own_output
 from trickster_engine.errors import TricksterError
 
 #: Texts up to this size are looked at where they were not prepared.

@@ -12,7 +12,6 @@ import logging
 import math
 import os
 import platform
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -21,18 +20,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trickster_engine.config.check import check_document
+from trickster_engine.config.corpus_files import SHAKESPEARE_BYTES
+from trickster_engine.config.own_output import NOTHING, own_output
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Position, Problem, Range
 from trickster_engine.config.yaml.scalars import shown
 from trickster_engine.data.cache import known_cache_directory
 from trickster_engine.data.facts import TextFacts
 from trickster_engine.data.findings import findings
-from trickster_engine.data.own_output import NOTHING, own_output
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.fitting import Fit, fit
 from trickster_engine.estimates.machines import Machine
 from trickster_engine.system.files import path_meant
-from trickster_engine.system.programs import find_program
+from trickster_engine.system.machine import has_nvidia_driver, main_memory, nvidia_gpus
 from trickster_engine.system.units import size_text
 from trickster_server.documents import Document
 from trickster_server.features import figures
@@ -46,7 +46,6 @@ logger = logging.getLogger(__name__)
 
 _AFTER_TYPING = 0.3
 _FRESH_SECONDS = 15.0
-_SMI_SECONDS = 5.0
 
 CORPUS = "data_config.corpus"
 DEVICE = "device_config.device_type"
@@ -241,7 +240,7 @@ def look_at_corpus(plan: Plan, folder: Path | None, config: Path | None = None) 
 
 
 def _find_corpus(plan: Plan, folder: Path | None, config: Path | None) -> Corpus | None:
-    from trickster_engine.data.corpus import SHAKESPEARE_BYTES, describe_corpus
+    from trickster_engine.data.corpus import describe_corpus
 
     if plan.data.train_data is not None or (folder is None and plan.data.corpus not in ("shakespeare", "python")):
         return None
@@ -257,7 +256,7 @@ def _find_corpus(plan: Plan, folder: Path | None, config: Path | None) -> Corpus
 
 def _shakespeare() -> Path | None:
     """The copy of Tiny Shakespeare on this machine."""
-    from trickster_engine.data.corpus import SHAKESPEARE_BYTES, SHAKESPEARE_FILE
+    from trickster_engine.data.corpus import SHAKESPEARE_FILE
 
     cache = known_cache_directory()
     candidates = [cache / SHAKESPEARE_FILE] if cache is not None else []
@@ -349,7 +348,7 @@ def _device_problems(plan: Plan, document: Document, may_run: bool) -> list[Prob
     device = plan.device.device_type
     missing = {
         "tt": not any(Path("/dev/tenstorrent").glob("*")) if Path("/dev/tenstorrent").is_dir() else True,
-        "cuda": not has_nvidia(),
+        "cuda": not has_nvidia_driver(),
         "mps": not (sys.platform == "darwin" and platform.machine() == "arm64"),
     }.get(device, False)
     where = _place(document, DEVICE)
@@ -403,71 +402,14 @@ def _what_would_fit(there: Fit) -> str:
 
 def _available_memory(device: str, may_run: bool) -> tuple[float | None, str, bool]:
     """Bytes there are, whose they are, and whether they are a GPU's own."""
-    if device in ("auto", "cuda") and may_run and has_nvidia() and (size := nvidia_memory()) is not None:
+    if device in ("auto", "cuda") and may_run and has_nvidia_driver() and (size := _gpu_memory()) is not None:
         return size, "the GPU", True
     if device in ("auto", "cpu", "mps"):
         return main_memory(), "this machine", False
     return None, "", False
 
 
-def has_nvidia() -> bool:
-    """Whether an NVIDIA driver is loaded."""
-    if sys.platform == "win32":
-        return (Path(os.environ.get("SYSTEMROOT", "C:\\Windows")) / "System32" / "nvcuda.dll").exists()
-    return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
-
-
 @lru_cache(maxsize=1)
-def nvidia_memory() -> float | None:
+def _gpu_memory() -> int | None:
     """Memory of the largest GPU in bytes, asked once."""
-    program = find_program("nvidia-smi")
-    if program is None:
-        return None
-    try:
-        answer = subprocess.run(
-            [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=_SMI_SECONDS,
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
-        return max(float(line) for line in answer.stdout.split()) * 1024 * 1024
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
-
-
-@lru_cache(maxsize=1)
-def main_memory() -> float | None:
-    """Memory of this machine in bytes; of its container where that is less."""
-    sizes: list[float] = []
-    if sys.platform == "win32":
-        sizes += _windows_memory()
-    else:
-        with contextlib.suppress(ValueError, OSError):
-            sizes.append(float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE"))
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            sizes.append(float(Path(limit).read_text(encoding="ascii")))
-        except (OSError, ValueError):
-            continue
-    return min(sizes, default=None)
-
-
-def _windows_memory() -> list[float]:
-    import ctypes
-
-    class Status(ctypes.Structure):
-        _fields_ = (
-            ("length", ctypes.c_ulong),
-            ("load", ctypes.c_ulong),
-            ("total", ctypes.c_ulonglong),
-            ("others", ctypes.c_ulonglong * 6),
-        )
-
-    status = Status()
-    status.length = ctypes.sizeof(Status)
-    windll = getattr(ctypes, "windll", None)
-    if windll is not None and windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
-        return [float(status.total)]
-    return []
+    return max((gpu.memory for gpu in nvidia_gpus()), default=None)

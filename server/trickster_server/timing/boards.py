@@ -2,9 +2,9 @@
 
 One board has a published run of known shape and length: 3,000 steps of ttml's character model (9,810,816 parameters,
 64 sequences of 256 tokens) took 200.74 s on one chip of a p300c. A run of that very shape is a measurement. Everything
-else is scaled from it: by the computation a step takes, and for other chips by their peak speed (1.0 TFLOPS a Wormhole
-core, 1.35 a Blackhole core: 120 cores of a p100a, 140 of a p150, and of QuietBox 2's chips the 110 that a program gets,
-as on the one that was measured). Small models may be slower, because starting work on a chip takes time of its own.
+else is scaled from it: by the computation a step takes, and for other chips by their peak speed, as the estimates have
+it (of QuietBox 2's chips that of the cores that a program gets, as on the one that was measured). Small models may be
+slower, because starting work on a chip takes time of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trickster_engine.config.plan import ModelConfig, Plan, TrainingConfig
+from trickster_engine.estimates.machines import PEAK_OF_A_P300_PROGRAM, find_machine
 from trickster_server.features import figures
 from trickster_server.lsp.messages import EstimateSource
 
@@ -27,14 +28,11 @@ class Board:
 
 
 MEASURED_ON = "p300c (one chip)"
+_NAMED = ("n150", "n300", "t3k", "p100a", "p150")
 BOARDS = (
-    Board("N150", 1, 72e12),
-    Board("N300", 2, 64e12),
-    Board("T3K", 8, 64e12),
-    Board("P100a", 1, 162e12),
-    Board("P150", 1, 189e12),
-    Board("QuietBox 2", 4, 148.5e12),
-    Board(MEASURED_ON, 1, 148.5e12),
+    *(Board(machine.name, machine.chips, machine.peak or 0.0) for machine in map(find_machine, _NAMED)),
+    Board("QuietBox 2", 4, PEAK_OF_A_P300_PROGRAM),
+    Board(MEASURED_ON, 1, PEAK_OF_A_P300_PROGRAM),
 )
 _MEASURED_SECONDS_A_STEP = 200.74 / 3000
 _MEASURED = Plan(

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trickster_engine.config.corpus_files import SHAKESPEARE_BYTES
 from trickster_engine.data import corpus as corpus_module
 from trickster_engine.data.corpus import describe_corpus, read_text_chunks, resolve_corpus
 from trickster_engine.errors import TricksterError
@@ -188,7 +189,7 @@ def test_unreadable(tmp_path: Path) -> None:
 def test_shakespeare_from_the_corpus_folder(shakespeare: str, tmp_path: Path) -> None:
     corpus = resolve_corpus("shakespeare", tmp_path, allow_download=False)
     assert "".join(corpus.text_chunks()) == shakespeare
-    assert len(shakespeare) == corpus_module.SHAKESPEARE_BYTES
+    assert len(shakespeare) == SHAKESPEARE_BYTES
 
 
 def test_shakespeare_from_the_cache(

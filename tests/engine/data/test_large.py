@@ -19,10 +19,11 @@ import pytest
 from trickster_engine.config.plan import Plan
 from trickster_engine.data import index as index_module
 from trickster_engine.data import prepare as prepare_module
+from trickster_engine.data.amounts import held_out
 from trickster_engine.data.batches import TrainingBatches, even_portions
 from trickster_engine.data.corpus import text_files
 from trickster_engine.data.dataset import MEASURED_TOKENS
-from trickster_engine.data.prepare import Dataset, held_out, prepare
+from trickster_engine.data.prepare import Dataset, prepare
 from trickster_engine.data.sharded import prepare_shards
 from trickster_engine.data.sharded.layout import cut_into_shards, read_portion, read_shard_bytes, read_shard_text
 from trickster_engine.data.sharded.shards import ShardedTokens

@@ -24,9 +24,10 @@ from hypothesis import strategies as st
 from trickster_engine.config.plan import Plan
 from trickster_engine.data import index as index_module
 from trickster_engine.data import prepare as prepare_module
+from trickster_engine.data.amounts import held_out
 from trickster_engine.data.corpus import Corpus
 from trickster_engine.data.dataset import storage_type
-from trickster_engine.data.prepare import Dataset, held_out, prepare
+from trickster_engine.data.prepare import Dataset, prepare
 from trickster_engine.data.tokenizer import Tokenizer, byte_tokenizer, train_bpe
 from trickster_engine.errors import TricksterError
 

@@ -21,7 +21,9 @@ from trickster_engine.config.checks.data import (
 from trickster_engine.config.checks.model import LENGTH
 from trickster_engine.config.checks.rule import rule
 from trickster_engine.config.checks.training import ACCUMULATION, BATCH, STEPS
+from trickster_engine.config.corpus_files import SHAKESPEARE_BYTES, find_text_files
 from trickster_engine.config.keys import KEYS
+from trickster_engine.config.own_output import own_folders
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.config.problems import Fix, Problem
 from trickster_engine.config.settings import Settings
@@ -38,7 +40,6 @@ _MOST_READINGS = 40
 _ROOMY = 10
 _COUNTED_BYTES = 4 << 20  # files up to this size are read, to tell characters from bytes
 _MOST_HELD_OUT = 0.3  # a larger share for validation is not proposed
-_SHAKESPEARE_BYTES = 1_115_394
 _HOLDS_NONE = ("corpus-no-text-files", "corpus-is-the-config", "corpus-is-a-run")
 _OUTPUTS = (OUTPUT, "output_config.checkpoint_dir", "output_config.log_dir")
 
@@ -89,7 +90,7 @@ def corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
     if settings.text(TRAIN):
         return
     length, fraction = settings.integer(LENGTH), settings.number(FRACTION)
-    size = _SHAKESPEARE_BYTES if corpus == "shakespeare" else _size(settings, corpus)  # a token is at least a byte
+    size = SHAKESPEARE_BYTES if corpus == "shakespeare" else _size(settings, corpus)  # a token is at least a byte
     if not size:
         return
     held_out = ceil(size * fraction)
@@ -219,14 +220,11 @@ def _size(settings: Settings, corpus: str) -> int | None:
 
 def _text_of(settings: Settings, corpus: str) -> int | TricksterError | None:
     """Return how many bytes of text a corpus has, or why it has none; None where that is not quickly told."""
-    from trickster_engine.data.corpus import text_files  # builds on this package
-    from trickster_engine.data.own_output import own_folders
-
     if settings.folder is None or resolved(settings, corpus) is None:
         return None
     own = own_folders(tuple(settings.text(path) for path in _OUTPUTS if settings.knows(path)), settings.folder)
     try:
-        return text_files(corpus, settings.folder, _MOST_FILES_LOOKED_AT, own=own).size
+        return find_text_files(corpus, settings.folder, _MOST_FILES_LOOKED_AT, own=own).size
     except TricksterError as error:
         return 0 if error.code == "corpus-empty" else error
     except (OSError, ValueError):

@@ -8,7 +8,7 @@ from typing import Final
 
 import yaml
 
-from trickster_engine.config.known_names import KNOWN_NAMES, SECTION_NAMES, TEXT_NAMES
+from trickster_engine.config.keys.names import KNOWN_NAMES, SECTION_NAMES, TEXT_NAMES
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range
 from trickster_engine.config.yaml.scalars import shown
 from trickster_engine.config.yaml.text import Lines

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from trickster_engine.config.known_names import KNOWN_NAMES
+from trickster_engine.config.keys.names import KNOWN_NAMES
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range
 from trickster_engine.config.yaml.nodes import Mapping, Node, Scalar, Sequence
 

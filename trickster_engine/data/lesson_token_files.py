@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trickster_engine.data.folder import unreadable
+from trickster_engine.config.corpus_files import unreadable
 from trickster_engine.data.index import TENSOR_SUFFIXES
 from trickster_engine.data.tokenizer import Tokenizer, mapped_tokenizer
 from trickster_engine.errors import TricksterError
