@@ -11,7 +11,6 @@ from trickster_engine.config.yaml.text import Lines
 
 _HEAD = re.compile(r"([A-Za-z_][\w.-]*)[ \t]*(?::|$)")
 _KEY = re.compile(r"([ \t]+)([^\s:#][^:#]*?)[ \t]*:(?:[ \t]|$)")
-_BLANK_OR_COMMENT = re.compile(r"[ \t]*(#.*)?$")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import prod
 
 from trickster_engine.config.plan import ModelConfig
@@ -62,10 +62,6 @@ class ParameterCount:
     output: int  # 0 when the output layer shares the embedding's weights
     per_block: int
     matrices: int  # in the matrices inside the blocks: what Muon trains
-
-    def as_json(self) -> dict[str, int]:
-        """Return the counts as plain JSON."""
-        return asdict(self)
 
 
 def count_parameters(model: ModelConfig) -> ParameterCount:

@@ -69,10 +69,6 @@ class TrainingBatches:
             y[row] = window[1:]
         return x, y
 
-    def epoch_at(self, step: int, accumulation: int = 1) -> float:
-        """Return how many times the training text has been seen when `step` steps are done."""
-        return step * accumulation * self._batch_size / self.windows_per_epoch
-
     def _order(self, epoch: int) -> tuple[int, npt.NDArray[np.int64] | Permutation]:
         """Return where the first window of an epoch begins, and the windows' numbers in the order they are dealt."""
         known = self._order_of.get(epoch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.config.shapes import count_parameters
@@ -27,10 +27,6 @@ class Compute:
     attention_share: float  # of the forward pass, the part that grows with max_seq_len
     per_step: int
     total: int  # over all steps, evaluations not counted
-
-    def as_json(self) -> dict[str, float]:
-        """Return the figures as plain JSON."""
-        return asdict(self)
 
 
 def forward_flops_per_token(model: ModelConfig) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from trickster_engine.config.plan import Plan
@@ -55,11 +55,11 @@ class Estimate:
     def as_json(self) -> dict[str, Any]:
         """Return the estimate as plain JSON: counts, bytes, operations, nats."""
         return {
-            "parameters": self.parameters.as_json(),
+            "parameters": asdict(self.parameters),
             "head_dim": self.head_dim,
             "precision": self.precision,
-            "memory": {"training": self.training_memory.as_json(), "sampling": self.sampling_memory.as_json()},
-            "compute": self.compute.as_json(),
+            "memory": {"training": self.training_memory.as_json(), "sampling": asdict(self.sampling_memory)},
+            "compute": asdict(self.compute),
             "text": vars(self.text),
             "initial_loss": self.initial_loss,
         }

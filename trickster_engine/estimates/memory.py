@@ -64,10 +64,6 @@ class SamplingMemory:
     cache: int  # keys and values of the tokens so far
     workspace: int
 
-    def as_json(self) -> dict[str, int]:
-        """Return the parts as plain JSON."""
-        return asdict(self)
-
 
 def planned_precision(plan: Plan) -> Precision:
     """Return the precision to reckon with: bf16 where it is asked for or to be expected, else fp32."""

@@ -14,7 +14,7 @@ from trickster_engine import __version__
 from trickster_engine.backends.base import Backend
 from trickster_engine.backends.processes import Team
 from trickster_engine.backends.select import chosen_device, open_backend
-from trickster_engine.config.canonical import Values
+from trickster_engine.config.plan_values import Values
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.facts import TextFacts
 from trickster_engine.data.findings import require_trainable

@@ -75,7 +75,7 @@ def test_epochs_are_those_of_the_batches() -> None:
     plan = replace(preset_plan("pico"), training=TrainingConfig(max_steps=700, batch_size=8, warmup_steps=10))
     tokens = np.zeros(50_000, dtype=np.uint8)
     batches = TrainingBatches(tokens, plan.model.max_seq_len, 8, 1)
-    assert epochs(plan, 50_000) == pytest.approx(batches.epoch_at(700, 2))
+    assert epochs(plan, 50_000) == pytest.approx(700 * 2 * 8 / batches.windows_per_epoch)
     assert tokens_per_epoch(plan, 50_000) == batches.windows_per_epoch * plan.model.max_seq_len
 
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
@@ -102,7 +102,7 @@ def test_parts_add_up() -> None:
         total, device = parts.pop("total"), parts.pop("device")
         assert sum(parts.values()) == total
         assert device == total - memory.interpreter - memory.allocator
-        sampling = sampling_memory(preset_plan(name).model).as_json()
+        sampling = asdict(sampling_memory(preset_plan(name).model))
         total = sampling.pop("total")
         assert sum(sampling.values()) == total
 

@@ -1,6 +1,5 @@
 """Rules about keys that are valid alone but do not go together. Importing this package registers them all."""
 
 from trickster_engine.config.checks import corpus, data, device, model, training
-from trickster_engine.config.checks.rule import problems_of
 
-__all__ = ["corpus", "data", "device", "model", "problems_of", "training"]
+__all__ = ["corpus", "data", "device", "model", "training"]

@@ -19,14 +19,13 @@ from trickster_engine.config.checks.data import (
     resolved,
 )
 from trickster_engine.config.checks.model import LENGTH
-from trickster_engine.config.checks.rule import rule
 from trickster_engine.config.checks.training import ACCUMULATION, BATCH, STEPS
 from trickster_engine.config.corpus_files import SHAKESPEARE_BYTES, find_text_files
 from trickster_engine.config.keys import KEYS
 from trickster_engine.config.own_output import own_folders
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.config.problems import Fix, Problem
-from trickster_engine.config.settings import Settings
+from trickster_engine.config.settings import Settings, rule
 from trickster_engine.config.shapes import count_parameters
 from trickster_engine.config.yaml.scalars import shown
 from trickster_engine.errors import TricksterError

@@ -8,10 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 from trickster_engine.config.checks.model import VOCABULARY
-from trickster_engine.config.checks.rule import rule
 from trickster_engine.config.keys import KEYS
 from trickster_engine.config.problems import Problem
-from trickster_engine.config.settings import Settings
+from trickster_engine.config.settings import Settings, rule
 from trickster_engine.config.suggestions import nearest
 from trickster_engine.config.yaml.scalars import shown
 from trickster_engine.system.files import path_meant

@@ -16,10 +16,9 @@ from trickster_engine.config.checks.model import (
     multiples_around,
     nearest_numbers,
 )
-from trickster_engine.config.checks.rule import rule
 from trickster_engine.config.checks.training import BATCH
 from trickster_engine.config.problems import Problem
-from trickster_engine.config.settings import Settings
+from trickster_engine.config.settings import Settings, rule
 
 MESH = "device_config.mesh_shape"
 DDP = "device_config.enable_ddp"

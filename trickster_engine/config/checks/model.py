@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import log
 
-from trickster_engine.config.checks.rule import rule
 from trickster_engine.config.problems import Fix, Problem
-from trickster_engine.config.settings import Settings
+from trickster_engine.config.settings import Settings, rule
 
 DIM = "model_config.hidden_dim"
 HEADS = "model_config.num_heads"
