@@ -184,7 +184,7 @@ def _as_trained(folder: Path, plan: Plan) -> Plan:
 
 
 def _import_checkpoint(options: argparse.Namespace) -> int:
-    from trickster_engine.data.tokenizer import byte_tokenizer, load_tokenizer, require_vocabulary
+    from trickster_engine.data.make_tokenizer import byte_tokenizer, load_tokenizer, require_vocabulary
     from trickster_engine.interop.ttml_pickle import read
     from trickster_engine.model.checksums import seal_model
     from trickster_engine.model.huggingface import write_model

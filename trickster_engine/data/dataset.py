@@ -19,8 +19,9 @@ import numpy.typing as npt
 from trickster_engine.data.batches import Tokens, even_portions, too_short
 from trickster_engine.data.description import FORMAT, Description, Part, TokenFile, read_description, write_description
 from trickster_engine.data.facts import Source
+from trickster_engine.data.make_tokenizer import load_tokenizer
 from trickster_engine.data.sharded.shards import ShardedTokens
-from trickster_engine.data.tokenizer import TOKENIZER_FILE, Tokenizer, load_tokenizer
+from trickster_engine.data.tokenizer import TOKENIZER_FILE, Tokenizer
 from trickster_engine.data.verification import Tick, Verification
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import SMALL_FILE_BYTES, create_file, open_plain, read_bytes

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from trickster_engine.config.corpus_files import unreadable
 from trickster_engine.data.index import TENSOR_SUFFIXES
-from trickster_engine.data.tokenizer import Tokenizer, mapped_tokenizer
+from trickster_engine.data.make_tokenizer import mapped_tokenizer
+from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import SMALL_FILE_BYTES, kind_of, open_plain, path_meant
 

@@ -26,15 +26,9 @@ from trickster_engine.data.corpus import Corpus, file_sha256
 from trickster_engine.data.dataset import Dataset, Labels, open_dataset, write_dataset
 from trickster_engine.data.facts import Source, source_of
 from trickster_engine.data.index import Index, Recipe, corpora_of, files_of, identity, plain_tokenizer, text_recipe
+from trickster_engine.data.make_tokenizer import byte_tokenizer, char_tokenizer, require_vocabulary, train_bpe
 from trickster_engine.data.sharded import prepare_shards
-from trickster_engine.data.tokenizer import (
-    Tokenizer,
-    byte_tokenizer,
-    char_tokenizer,
-    cut_safely,
-    require_vocabulary,
-    train_bpe,
-)
+from trickster_engine.data.tokenizer import Tokenizer, cut_safely
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import path_meant
 from trickster_engine.system.progress_bar import tqdm

@@ -27,8 +27,9 @@ from trickster_engine.data import prepare as prepare_module
 from trickster_engine.data.amounts import held_out
 from trickster_engine.data.corpus import Corpus
 from trickster_engine.data.dataset import storage_type
+from trickster_engine.data.make_tokenizer import byte_tokenizer, train_bpe
 from trickster_engine.data.prepare import Dataset, prepare
-from trickster_engine.data.tokenizer import Tokenizer, byte_tokenizer, train_bpe
+from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
 
 MakePlan = Callable[..., Plan]

@@ -17,7 +17,7 @@ from tests.engine.ttml.plans import MODEL
 from tests.engine.ttml.test_layouts import shapes
 from trickster_engine.backends.ttml.weights import TtmlLayout, round_to_bf16
 from trickster_engine.cli import main
-from trickster_engine.data.tokenizer import char_tokenizer
+from trickster_engine.data.make_tokenizer import char_tokenizer
 from trickster_engine.doctor.parity import telling_weights
 from trickster_engine.errors import TricksterError
 from trickster_engine.interop.pickle_data import Named

@@ -23,6 +23,7 @@ from trickster_engine.data.cache import make_folder, publish, storage_error
 from trickster_engine.data.corpus import Corpus, with_lf
 from trickster_engine.data.dataset import finish_sharded_dataset
 from trickster_engine.data.description import TokenFile, token_file
+from trickster_engine.data.make_tokenizer import load_tokenizer, require_vocabulary
 from trickster_engine.data.sharded.layout import (
     Shard,
     cut_into_shards,
@@ -30,8 +31,8 @@ from trickster_engine.data.sharded.layout import (
     read_shard_text,
     shard_size,
 )
-from trickster_engine.data.sharded.workers import Workers
-from trickster_engine.data.tokenizer import TOKENIZER_FILE, Tokenizer, load_tokenizer, require_vocabulary
+from trickster_engine.data.sharded.worker_pool import Workers
+from trickster_engine.data.tokenizer import TOKENIZER_FILE, Tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import NotAPlainFileError, open_to_append, read_bytes, sweep_temporaries
 from trickster_engine.system.json_checksum import seal, unseal
