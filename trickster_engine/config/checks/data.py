@@ -8,7 +8,6 @@ from itertools import islice
 from pathlib import Path
 
 from trickster_engine.config.checks.model import VOCABULARY
-from trickster_engine.config.keys import KEYS
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.settings import Settings, rule
 from trickster_engine.config.suggestions import nearest
@@ -28,12 +27,6 @@ TOKENIZERS = ("byte", "char", "bpe")
 TENSOR_FILES = (".pt", ".pth")
 BYTES = 256
 _MOST_FILES_LOOKED_AT = 2_000
-_MODEL_KEYS = tuple(path for path, key in KEYS.items() if key.section == "model_config")
-# A text that is read more often than this teaches nothing more (Muennighoff and others, 2023), and a model with so many
-# parameters for each of its characters has room to learn it by heart instead.
-_MOST_READINGS = 40
-_ROOMY = 10
-_COUNTED_BYTES = 4 << 20  # files up to this size are read, to tell characters from bytes
 
 
 @rule(TOKENIZER, VOCABULARY)

@@ -101,31 +101,22 @@ def muon_rate_is_usual(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def _interval(settings: Settings, path: str, what: str) -> Iterator[Problem]:
-    every, steps = settings.integer(path), settings.integer(STEPS)
-    if every > steps:
-        name = path.split(".")[1]
-        message = f"{name} {every} is longer than the whole training (max_steps {steps}): {what}"
-        fixes = (settings.write(path, max(1, steps // 5), why="five times in the run"),)
-        yield settings.problem("interval-longer-than-run", "information", message, path, STEPS, fixes=fixes)
+def _on_the_way(path: str, otherwise: str) -> None:
+    """Make a rule of something that should happen before the end, every so many steps."""
+
+    @rule(path, STEPS)
+    def on_the_way(settings: Settings) -> Iterator[Problem]:
+        every, steps = settings.integer(path), settings.integer(STEPS)
+        if every > steps:
+            name = path.split(".")[1]
+            message = f"{name} {every} is longer than the whole training (max_steps {steps}): {otherwise}"
+            fixes = (settings.write(path, max(1, steps // 5), why="five times in the run"),)
+            yield settings.problem("interval-longer-than-run", "information", message, path, STEPS, fixes=fixes)
 
 
-@rule(EVAL, STEPS)
-def evaluates_on_the_way(settings: Settings) -> Iterator[Problem]:
-    """There should be something to see before the end."""
-    yield from _interval(settings, EVAL, "held-out text is only measured at the end.")
-
-
-@rule(SAVE, STEPS)
-def saves_on_the_way(settings: Settings) -> Iterator[Problem]:
-    """There should be something to go on from after a crash."""
-    yield from _interval(settings, SAVE, "only the end is saved, and a crash loses everything.")
-
-
-@rule(LOG, STEPS)
-def logs_on_the_way(settings: Settings) -> Iterator[Problem]:
-    """There should be a curve to look at."""
-    yield from _interval(settings, LOG, "the training loss is never shown on the way.")
+_on_the_way(EVAL, "held-out text is only measured at the end.")
+_on_the_way(SAVE, "only the end is saved, and a crash loses everything.")
+_on_the_way(LOG, "the training loss is never shown on the way.")
 
 
 @rule(PATIENCE, EVAL, STEPS)
