@@ -31,6 +31,9 @@ _BINARY_SUFFIXES = frozenset(f"{_MEDIA} {_DOCUMENTS} {_PROGRAMS} {_ARRAYS}".spli
 # Folders that hold other people's files or none of the user's text.
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 CorpusKind = Literal["shakespeare", "python", "file", "folder"]
+BUILT_IN_CORPORA = ("shakespeare", "python")
+#: Endings of files that torch saved: tokens, or the table that made them.
+TENSOR_SUFFIXES = (".pt", ".pth")
 #: Tiny Shakespeare: pure ASCII, so as many characters.
 SHAKESPEARE_BYTES = 1_115_394
 _EXAMPLES = 3  # names shown for each reason
@@ -257,7 +260,7 @@ def unreadable(path: Path, error: Exception) -> TricksterError:
 
 
 def _missing(name: str, folder: Path) -> TricksterError:
-    close = difflib.get_close_matches(name, ["shakespeare", "python", *_names_in(folder)], n=1, cutoff=0.75)
+    close = difflib.get_close_matches(name, [*BUILT_IN_CORPORA, *_names_in(folder)], n=1, cutoff=0.75)
     hint = f"Did you mean {close[0]}? " if close else ""
     return TricksterError(
         "corpus-missing",

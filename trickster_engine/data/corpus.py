@@ -26,6 +26,7 @@ from trickster_engine.config.corpus_files import (
     walk,
 )
 from trickster_engine.config.own_output import NOTHING, OwnOutput
+from trickster_engine.data.cache import cache_directory
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import in_command, open_plain, path_meant
 
@@ -150,21 +151,19 @@ def resolve_corpus(
     name: str,
     folder: Path,
     *,
-    allow_download: bool = True,
-    progress: bool = True,
     own: OwnOutput = NOTHING,
     most: int | None = None,
 ) -> Corpus:
     """Find the corpus that `data_config.corpus` names; paths are relative to `folder`.
 
-    `shakespeare` is taken from the folder in TRICKSTER_CORPUS_DIR, else from the user's cache, else downloaded when
-    `allow_download`. The names `shakespeare` and `python` win over files called so; write `./python` for such a file.
+    `shakespeare` is taken from the folder in TRICKSTER_CORPUS_DIR, else from the user's cache; `download.py` fetches it
+    there. The names `shakespeare` and `python` win over files called so; write `./python` for such a file.
     `own` is left out of a folder, of which `most` files are looked at. Raises TricksterError: corpus-missing,
     corpus-unreadable, corpus-empty, corpus-not-a-file, corpus-no-text-files, corpus-is-the-config, corpus-is-a-run,
     corpus-wrong-sum, corpus-unavailable.
     """
     if name == "shakespeare":
-        return _shakespeare(allow_download=allow_download, progress=progress)
+        return _shakespeare()
     if name == "python":
         return _python()
     return text_files(name, folder, most, own=own)
@@ -204,9 +203,7 @@ def describe_corpus(name: str, folder: Path, own: OwnOutput = NOTHING) -> Corpus
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _shakespeare(*, allow_download: bool, progress: bool) -> Corpus:
-    from trickster_engine.data.cache import cache_directory
-
+def _shakespeare() -> Corpus:
     given = os.environ.get("TRICKSTER_CORPUS_DIR")
     if given:
         own = path_meant(Path(), given) / SHAKESPEARE_FILE
@@ -222,24 +219,11 @@ def _shakespeare(*, allow_download: bool, progress: bool) -> Corpus:
     cached = cache_directory() / SHAKESPEARE_FILE
     if cached.is_file() and _is_shakespeare(cached):
         return Corpus("shakespeare", "shakespeare", cached, (file_now(cached),))
-    if not allow_download:
-        raise TricksterError(
-            "corpus-unavailable",
-            f"Tiny Shakespeare is not on this machine (looked in {cached.parent}"
-            + (f" and {given})." if given else ")."),
-            shakespeare_advice(),
-        )
-    from trickster_engine.data.download import download  # only now: brings urllib and tqdm
-
-    download(
-        SHAKESPEARE_URL,
-        cached,
-        SHAKESPEARE_SHA256,
-        size=SHAKESPEARE_BYTES,
-        title="Tiny Shakespeare",
-        progress=progress,
+    raise TricksterError(
+        "corpus-unavailable",
+        f"Tiny Shakespeare is not on this machine (looked in {cached.parent}" + (f" and {given})." if given else ")."),
+        shakespeare_advice(),
     )
-    return Corpus("shakespeare", "shakespeare", cached, (file_now(cached),))
 
 
 def _is_shakespeare(path: Path) -> bool:

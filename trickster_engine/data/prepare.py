@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.config.corpus_files import CorpusFile, file_now
+from trickster_engine.config.corpus_files import TENSOR_SUFFIXES, CorpusFile, file_now
 from trickster_engine.config.own_output import own_output
 from trickster_engine.config.plan import Plan
 from trickster_engine.data import lesson_token_files
@@ -24,6 +24,7 @@ from trickster_engine.data.batches import too_short
 from trickster_engine.data.cache import building, cache_directory, discard
 from trickster_engine.data.corpus import Corpus, file_sha256
 from trickster_engine.data.dataset import Dataset, Labels, open_dataset, write_dataset
+from trickster_engine.data.download import require_shakespeare
 from trickster_engine.data.facts import Source, source_of
 from trickster_engine.data.index import Index, Recipe, corpora_of, files_of, identity, plain_tokenizer, text_recipe
 from trickster_engine.data.make_tokenizer import byte_tokenizer, char_tokenizer, require_vocabulary, train_bpe
@@ -78,7 +79,9 @@ def prepare(
     def found_or_built() -> Dataset:
         if _are_tensors(plan):
             return _prepare_tensors(plan, folder, cache)
-        corpora = corpora_of(plan, folder, own, allow_download=allow_download, progress=progress)
+        if allow_download and plan.data.train_data is None and plan.data.corpus == "shakespeare":
+            require_shakespeare(progress=progress)
+        corpora = corpora_of(plan, folder, own)
         return _Text(plan, folder, corpora, manner).dataset(cache)
 
     dataset = found_or_built()
@@ -133,7 +136,7 @@ def _are_tensors(plan: Plan) -> bool:
             f"data_config has {given} but no {missing}.",
             f"Add data_config.{missing}, or remove {given} and name a corpus, which is split by itself.",
         )
-    tensors = [Path(name).suffix.lower() in lesson_token_files.SUFFIXES for name in (data.train_data, data.val_data)]
+    tensors = [Path(name).suffix.lower() in TENSOR_SUFFIXES for name in (data.train_data, data.val_data)]
     if all(tensors):
         return True
     if any(tensors):
@@ -331,7 +334,7 @@ def _tokenizer_recipe(plan: Plan, folder: Path) -> dict[str, Any]:
     if (plain := plain_tokenizer(plan)) is not None:
         return plain
     path = path_meant(folder, name)
-    if path.suffix.lower() not in lesson_token_files.SUFFIXES:
+    if path.suffix.lower() not in TENSOR_SUFFIXES:
         raise TricksterError(
             "tokenizer-unknown",
             f"data_config.tokenizer is {name!r}.",

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trickster_engine.config.check import check_document
-from trickster_engine.config.corpus_files import SHAKESPEARE_BYTES
+from trickster_engine.config.corpus_files import BUILT_IN_CORPORA, SHAKESPEARE_BYTES
 from trickster_engine.config.own_output import NOTHING, own_output
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Position, Problem, Range
@@ -242,7 +242,7 @@ def look_at_corpus(plan: Plan, folder: Path | None, config: Path | None = None) 
 def _find_corpus(plan: Plan, folder: Path | None, config: Path | None) -> Corpus | None:
     from trickster_engine.data.corpus import describe_corpus
 
-    if plan.data.train_data is not None or (folder is None and plan.data.corpus not in ("shakespeare", "python")):
+    if plan.data.train_data is not None or (folder is None and plan.data.corpus not in BUILT_IN_CORPORA):
         return None
     if plan.data.corpus == "shakespeare":
         path = _shakespeare()

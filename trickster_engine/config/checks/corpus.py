@@ -8,11 +8,9 @@ from math import ceil, floor, log10
 from pathlib import Path
 
 from trickster_engine.config.checks.data import (
-    BUILT_IN_CORPORA,
     CORPUS,
     FRACTION,
     OUTPUT,
-    TENSOR_FILES,
     TRAIN,
     VALIDATION,
     exists,
@@ -20,7 +18,7 @@ from trickster_engine.config.checks.data import (
 )
 from trickster_engine.config.checks.model import LENGTH
 from trickster_engine.config.checks.training import ACCUMULATION, BATCH, STEPS
-from trickster_engine.config.corpus_files import SHAKESPEARE_BYTES, find_text_files
+from trickster_engine.config.corpus_files import BUILT_IN_CORPORA, SHAKESPEARE_BYTES, TENSOR_SUFFIXES, find_text_files
 from trickster_engine.config.keys import KEYS
 from trickster_engine.config.own_output import own_folders
 from trickster_engine.config.plan import ModelConfig
@@ -140,7 +138,7 @@ def validation_is_other_text(settings: Settings) -> Iterator[Problem]:
         yield settings.problem("validation-in-training", "error", message, VALIDATION, TRAIN)
         return
     size, length = _text_of(settings, validation), settings.integer(LENGTH)
-    if validation.lower().endswith(TENSOR_FILES) or not isinstance(size, int) or size > length:
+    if validation.lower().endswith(TENSOR_SUFFIXES) or not isinstance(size, int) or size > length:
         return
     message = (
         f"val_data {shown(validation)} has {size:,} bytes, less than one sequence of max_seq_len {length} and the "

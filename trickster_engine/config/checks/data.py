@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from trickster_engine.config.checks.model import VOCABULARY
+from trickster_engine.config.corpus_files import BUILT_IN_CORPORA, TENSOR_SUFFIXES
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.settings import Settings, rule
 from trickster_engine.config.suggestions import nearest
@@ -22,9 +23,7 @@ VALIDATION = "data_config.val_data"
 PROMPT = "sampling_config.prompt"
 OUTPUT = "output_config.output_dir"
 
-BUILT_IN_CORPORA = ("shakespeare", "python")
 TOKENIZERS = ("byte", "char", "bpe")
-TENSOR_FILES = (".pt", ".pth")
 BYTES = 256
 _MOST_FILES_LOOKED_AT = 2_000
 
@@ -80,7 +79,7 @@ def prepared_text_has_two_halves(settings: Settings) -> Iterator[Problem]:
 def tokenizer_is_known(settings: Settings) -> Iterator[Problem]:
     """A tokenizer is one of three names, or a file that the lesson's scripts made."""
     tokenizer = settings.text(TOKENIZER)
-    if tokenizer in TOKENIZERS or tokenizer.lower().endswith(TENSOR_FILES):
+    if tokenizer in TOKENIZERS or tokenizer.lower().endswith(TENSOR_SUFFIXES):
         return
     meant = nearest(tokenizer, TOKENIZERS)
     hint = f" Did you mean {meant}?" if meant else ""
@@ -94,7 +93,7 @@ def tokenizer_is_known(settings: Settings) -> Iterator[Problem]:
 def tensors_have_a_tokenizer(settings: Settings) -> Iterator[Problem]:
     """Prepared tensors are tokens already; the table that made them lies beside them."""
     train, tokenizer = settings.text(TRAIN), settings.text(TOKENIZER)
-    if train.lower().endswith(TENSOR_FILES) and tokenizer in ("char", "bpe"):
+    if train.lower().endswith(TENSOR_SUFFIXES) and tokenizer in ("char", "bpe"):
         message = (
             f"tokenizer {shown(tokenizer)} changes nothing here: train_data is tokens already, and tokenizer.pt beside "
             "it says what they stand for."
