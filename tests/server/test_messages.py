@@ -121,7 +121,7 @@ def test_every_code_has_a_page() -> None:
     from trickster_server.features.diagnostics import _explanation
 
     from tools.machine_docs import MACHINE_DOCS
-    from trickster_engine.config.problem_docs import PROBLEM_DOCS
+    from tools.problem_docs import PROBLEM_DOCS
 
     source = (protocol_types.REPOSITORY / "server" / "trickster_server" / "environment.py").read_text(encoding="utf-8")
     assert set(re.findall(r'Problem\(\s*"([a-z-]+)"', source)) == set(MACHINE_DOCS)

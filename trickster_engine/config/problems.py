@@ -55,7 +55,7 @@ class Related:
 class Problem:
     """Something to tell about a config: what, where, how bad, and what to do."""
 
-    code: str  # a name in problem_docs.PROBLEM_DOCS
+    code: str  # described in docs/problems.md
     severity: Severity
     message: str
     range: Range

@@ -10,8 +10,8 @@ import pytest
 
 from tests.engine.config.cases import CASES, Case
 from tests.engine.config.support import problems_of, underlined
+from tools.problem_docs import PROBLEM_DOCS, PROBLEM_GROUPS, READ
 from trickster_engine.config import KEYS, Problem, apply_edits, check
-from trickster_engine.config.problem_docs import PROBLEM_DOCS, PROBLEM_GROUPS, READ
 
 CONFIG = Path(__file__).parents[3] / "trickster_engine" / "config"
 
