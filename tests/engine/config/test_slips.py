@@ -73,10 +73,16 @@ def test_the_commonest_slip_is_named() -> None:
     assert codes_of(HEAD + "  hidden_dim:251\n  num_heads: 5\n") == ["yaml-missing-space", "heads-divide-dim"]
 
 
-def test_a_conflict_is_one_problem_and_its_first_side_is_read() -> None:
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_conflict_is_one_problem_and_either_side_can_be_kept(index: int) -> None:
     [problem] = check(CONFLICT).problems
-    assert problem.code == "yaml-conflict"
-    assert problem.message.startswith("A merge has left both versions here")
+    fix = problem.fixes[index]
+    assert fix.title == ("Keep the first version", "Keep the second version")[index]
+    kept = ("  num_heads: 8  # wide\n", "  num_heads: 4\n")[index]
+    assert apply_edits(CONFLICT, fix.edits) == HEAD + "  num_layers: 2\n" + kept
+
+
+def test_of_a_conflict_the_first_side_is_read() -> None:
     assert codes_of(CONFLICT.replace("num_heads: 8", "num_heads: 0")) == ["yaml-conflict", "out-of-range"]
     assert codes_of(CONFLICT.replace("num_heads: 4", "num_heads: 0")) == ["yaml-conflict"]
 

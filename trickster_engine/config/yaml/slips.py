@@ -218,12 +218,15 @@ class Slips:
             numbers = [number for number, _ in marks[: len(shapes[0]) if shapes else 1]]
             del marks[: len(numbers)]
             first, last = numbers[0], numbers[-1]
+            fixes: tuple[Fix, ...]
             if shapes:
                 message = (
                     "A merge has left both versions here: one above =======, one below. Keep one of them, or write "
                     "what both mean, and remove the lines of signs. Until then the first is looked at."
                 )
-                fixes: tuple[Fix, ...] = ()
+                first_side = (Edit(self._lines_of(first, first), ""), Edit(self._lines_of(numbers[1], last), ""))
+                second_side = (Edit(self._lines_of(first, numbers[-2]), ""), Edit(self._lines_of(last, last), ""))
+                fixes = (Fix("Keep the first version", first_side), Fix("Keep the second version", second_side))
                 left_out = {first, *range(numbers[1], last + 1)}
             else:
                 mark = self._lines[first][:7]
