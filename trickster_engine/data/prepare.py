@@ -29,6 +29,7 @@ from trickster_engine.data.facts import Source, source_of
 from trickster_engine.data.index import Index, Recipe, corpora_of, files_of, identity, plain_tokenizer, text_recipe
 from trickster_engine.data.make_tokenizer import byte_tokenizer, char_tokenizer, require_vocabulary, train_bpe
 from trickster_engine.data.sharded import prepare_shards
+from trickster_engine.data.sharded.prepare_shards import Manner
 from trickster_engine.data.tokenizer import Tokenizer, cut_safely
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import path_meant
@@ -71,7 +72,7 @@ def prepare(
     Raises TricksterError: whatever `resolve_corpus` and the tokenizers raise, corpus-too-short, corpus-changed,
     data-files-incomplete, data-files-mixed, vocabulary-too-small, disk-full, cache-unwritable, preparing-failed.
     """
-    manner = _Manner(progress, interrupt, report, processes)
+    manner = Manner(progress, interrupt, report, processes)
     cache = cache_dir if cache_dir is not None else cache_directory()
 
     own = own_output(plan.output, folder, config)
@@ -99,17 +100,7 @@ def prepare(
     return dataset
 
 
-@dataclass(frozen=True)
-class _Manner:
-    """How to go about preparing: nothing here changes the tokens."""
-
-    progress: bool
-    interrupt: Callable[[], None] | None
-    report: Callable[[str], None] | None
-    processes: int | None
-
-
-def _verify(dataset: Dataset, manner: _Manner) -> None:
+def _verify(dataset: Dataset, manner: Manner) -> None:
     """Read all of it again, under a progress bar that shows itself only when that takes a while."""
     verification = dataset.verification
     with tqdm(
@@ -159,7 +150,7 @@ class _Text:
     plan: Plan
     folder: Path
     corpora: tuple[Corpus, ...]
-    manner: _Manner
+    manner: Manner
 
     def dataset(self, cache: Path) -> Dataset:
         recipe = text_recipe(self.plan, _tokenizer_recipe(self.plan, self.folder))
@@ -183,14 +174,7 @@ class _Text:
         with prepare_shards.work_folder(cache / "datasets", key, manner.interrupt) as folder:
             if (dataset := _open_known(index, labels)) is not None:  # made by whoever was at work until now
                 return dataset
-            with prepare_shards.resumable(
-                folder,
-                self.corpora,
-                progress=manner.progress,
-                interrupt=manner.interrupt,
-                report=manner.report,
-                processes=manner.processes,
-            ) as text:
+            with prepare_shards.resumable(folder, self.corpora, manner) as text:
                 sums = text.scan(recipe.tokenizer["kind"] == "char")
                 characters = [text.characters(number) for number in range(len(self.corpora))]
                 self._require_text(characters)

@@ -42,8 +42,7 @@ _OUTPUTS = (OUTPUT, "output_config.checkpoint_dir", "output_config.log_dir")
 
 
 @rule(CORPUS, TRAIN)
-def built_in_name_is_meant(settings: Settings) -> Iterator[Problem]:
-    """The built-in corpora win over a file or folder of the same name, and nobody would see it."""
+def _built_in_name_is_meant(settings: Settings) -> Iterator[Problem]:
     corpus = settings.text(CORPUS)
     if settings.text(TRAIN) or corpus not in BUILT_IN_CORPORA:
         return
@@ -61,8 +60,7 @@ def built_in_name_is_meant(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(CORPUS, TRAIN)
-def corpus_holds_text(settings: Settings) -> Iterator[Problem]:
-    """A corpus has some text: what a folder holds instead is listed."""
+def _corpus_holds_text(settings: Settings) -> Iterator[Problem]:
     corpus = settings.text(CORPUS)
     if settings.text(TRAIN) or corpus in BUILT_IN_CORPORA:
         return
@@ -81,8 +79,7 @@ def corpus_holds_text(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(CORPUS, TRAIN, LENGTH, FRACTION)
-def corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
-    """The training part and the validation part must each hold one sequence and the token after it."""
+def _corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
     corpus = settings.text(CORPUS)
     if settings.text(TRAIN):
         return
@@ -124,8 +121,7 @@ def _longer(settings: Settings, size: int, held_out: int) -> tuple[Fix | None, .
 
 
 @rule(TRAIN, VALIDATION, LENGTH)
-def validation_is_other_text(settings: Settings) -> Iterator[Problem]:
-    """A file of validation text holds one sequence, and is not the file that is trained on."""
+def _validation_is_other_text(settings: Settings) -> Iterator[Problem]:
     train, validation = settings.text(TRAIN), settings.text(VALIDATION)
     paths = [resolved(settings, name) for name in (train, validation) if name]
     if len(paths) != 2 or any(path is None or not exists(path) for path in paths):
@@ -156,8 +152,7 @@ def _same(first: Path, second: Path) -> bool:
 
 
 @rule(CORPUS, TRAIN, FRACTION, STEPS, BATCH, ACCUMULATION, *_MODEL_KEYS)
-def corpus_is_more_than_can_be_memorised(settings: Settings) -> Iterator[Problem]:
-    """A text far smaller than the model, read over and over, is learned by heart."""
+def _corpus_is_more_than_can_be_memorised(settings: Settings) -> Iterator[Problem]:
     corpus = settings.text(CORPUS)
     if settings.text(TRAIN) or corpus in BUILT_IN_CORPORA:
         return
@@ -171,7 +166,7 @@ def corpus_is_more_than_can_be_memorised(settings: Settings) -> Iterator[Problem
         return
     held_out = ceil(size * fraction)
     training = size - held_out
-    if training <= length or held_out <= length:  # `corpus_is_long_enough` has said so
+    if training <= length or held_out <= length:  # `_corpus_is_long_enough` has said so
         return
     counted, unit = _counted(settings, corpus, size)
     message = (

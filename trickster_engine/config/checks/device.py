@@ -51,8 +51,7 @@ def _on_board(settings: Settings) -> bool:
 
 
 @rule(MESH, DDP)
-def mesh_needs_ddp(settings: Settings) -> Iterator[Problem]:
-    """Several devices without data-parallel training would be opened and not used."""
+def _mesh_needs_ddp(settings: Settings) -> Iterator[Problem]:
     count = devices(settings)
     if count > 1 and not settings.truth(DDP):
         message = (
@@ -64,8 +63,7 @@ def mesh_needs_ddp(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(MESH, DDP)
-def ddp_needs_mesh(settings: Settings) -> Iterator[Problem]:
-    """Data-parallel training on one device does nothing."""
+def _ddp_needs_mesh(settings: Settings) -> Iterator[Problem]:
     if settings.truth(DDP) and devices(settings) == 1:
         message = "enable_ddp is true, but mesh_shape [1, 1] is a single device: there is nothing to share out."
         fixes = (settings.write(DDP, False), settings.write(MESH, (1, 2), why="two devices"))
@@ -73,8 +71,7 @@ def ddp_needs_mesh(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(MESH, DDP, BATCH)
-def batch_is_shared_out(settings: Settings) -> Iterator[Problem]:
-    """Each device gets the same number of sequences."""
+def _batch_is_shared_out(settings: Settings) -> Iterator[Problem]:
     count, batch = devices(settings), settings.integer(BATCH)
     if settings.truth(DDP) and count > 1 and batch % count:
         message = (
@@ -86,8 +83,7 @@ def batch_is_shared_out(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(MESH, DEVICE)
-def one_row(settings: Settings) -> Iterator[Problem]:
-    """Data-parallel training runs on a line of devices."""
+def _one_row(settings: Settings) -> Iterator[Problem]:
     rows, columns = cast("tuple[int, int]", settings.value(MESH))
     if rows > 1:
         severity_reason = (
@@ -101,8 +97,7 @@ def one_row(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(MESH, DEVICE)
-def device_comes_in_numbers(settings: Settings) -> Iterator[Problem]:
-    """An Apple computer has one GPU. Any number of processes share a processor's cores."""
+def _device_comes_in_numbers(settings: Settings) -> Iterator[Problem]:
     device, count = settings.text(DEVICE), devices(settings)
     if device == "mps" and count > 1:
         message = f"device_type {device} is a single device, but mesh_shape {shown_mesh(settings)} names {count}."
@@ -111,8 +106,7 @@ def device_comes_in_numbers(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(SHARDING, MESH, DDP, DEVICE)
-def sharding_needs_devices(settings: Settings) -> Iterator[Problem]:
-    """One device has nobody to share the model with."""
+def _sharding_needs_devices(settings: Settings) -> Iterator[Problem]:
     if settings.text(SHARDING) == "full" and devices(settings) == 1 and not _on_board(settings):
         message = "sharding is full, but mesh_shape [1, 1] is a single device: it holds the whole model."
         fixes = (settings.write(SHARDING, "none"), settings.write(MESH, (1, 2), why="two devices"))
@@ -120,8 +114,7 @@ def sharding_needs_devices(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(SHARDING, OPTIMIZER)
-def sharding_needs_adamw(settings: Settings) -> Iterator[Problem]:
-    """Muon works on whole matrices, and no device has one."""
+def _sharding_needs_adamw(settings: Settings) -> Iterator[Problem]:
     if settings.text(SHARDING) == "full" and settings.text(OPTIMIZER) == "muon":
         message = (
             "optimizer muon works on whole matrices, and with sharding full no device holds one. Train with adamw, or "
@@ -189,8 +182,7 @@ _only(
 
 
 @rule(DEVICE, DIM, HEADS)
-def tt_head_dim(settings: Settings) -> Iterator[Problem]:
-    """A head is one or more tiles wide, and not too many."""
+def _tt_head_dim(settings: Settings) -> Iterator[Problem]:
     dim, heads = settings.integer(DIM), settings.integer(HEADS)
     if not _on_board(settings) or dim % heads:
         return

@@ -56,8 +56,7 @@ def head_fixes(settings: Settings) -> tuple[Fix | None, ...]:
 
 
 @rule(DIM, HEADS)
-def heads_divide_dim(settings: Settings) -> Iterator[Problem]:
-    """Each head gets an equal slice of the width."""
+def _heads_divide_dim(settings: Settings) -> Iterator[Problem]:
     dim, heads = settings.integer(DIM), settings.integer(HEADS)
     if dim % heads:
         message = (
@@ -68,8 +67,7 @@ def heads_divide_dim(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(DIM, HEADS)
-def head_dim_even(settings: Settings) -> Iterator[Problem]:
-    """Rotary positions turn pairs of numbers."""
+def _head_dim_even(settings: Settings) -> Iterator[Problem]:
     dim, heads = settings.integer(DIM), settings.integer(HEADS)
     if dim % heads == 0 and dim // heads % 2:
         message = (
@@ -80,8 +78,7 @@ def head_dim_even(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(HEADS, KV_HEADS)
-def kv_heads_divide_heads(settings: Settings) -> Iterator[Problem]:
-    """Each key/value head serves the same number of query heads."""
+def _kv_heads_divide_heads(settings: Settings) -> Iterator[Problem]:
     heads, kv_heads = settings.integer(HEADS), settings.integer(KV_HEADS)
     if heads % kv_heads:
         said = "more than" if kv_heads > heads else "no divisor of"
