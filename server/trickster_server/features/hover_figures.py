@@ -10,10 +10,9 @@ from trickster_engine.config.keys import Key
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.config.yaml.scalars import number_text
 from trickster_engine.data import amounts
-from trickster_engine.estimates import MACHINES, fit
 from trickster_engine.estimates.estimate import OPTIMAL_TOKENS_PER_PARAMETER
-from trickster_engine.estimates.fitting import ASSUMED_UTILISATION
-from trickster_engine.estimates.machines import this_processor
+from trickster_engine.estimates.fitting import ASSUMED_UTILISATION, fit
+from trickster_engine.estimates.machines import MACHINES, this_processor
 from trickster_engine.system.units import duration_text, short_count_text, size_text, times_text
 from trickster_server.features import figures
 from trickster_server.features.lr_curve import picture

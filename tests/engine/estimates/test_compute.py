@@ -11,16 +11,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from trickster_engine.config import DataConfig, ModelConfig, Plan, TrainingConfig, preset_plan
-from trickster_engine.estimates import (
-    count_compute,
-    epochs,
-    estimate,
-    initial_loss,
-    learning_rate_at,
-    tokens_per_epoch,
-    tokens_per_step,
-    training_tokens,
-)
+from trickster_engine.data.amounts import epochs, tokens_per_epoch, tokens_per_step, training_tokens
+from trickster_engine.estimates.compute import count_compute, initial_loss
+from trickster_engine.estimates.estimate import estimate
+from trickster_engine.estimates.learning_rate import learning_rate_at
 from trickster_engine.model.llama import Llama
 from trickster_engine.system.units import flops_text, size_text
 

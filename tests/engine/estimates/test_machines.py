@@ -13,8 +13,10 @@ import pytest
 from trickster_engine.cli import main
 from trickster_engine.config import preset_names, preset_plan, preset_text
 from trickster_engine.config.plan import Plan
-from trickster_engine.estimates import MACHINES, Machine, estimate, find_machine, fit, machine_keys, training_memory
-from trickster_engine.estimates.fitting import ASSUMED_UTILISATION, USABLE_SHARE
+from trickster_engine.estimates.estimate import estimate
+from trickster_engine.estimates.fitting import ASSUMED_UTILISATION, USABLE_SHARE, fit
+from trickster_engine.estimates.machines import MACHINES, Machine, find_machine, machine_keys
+from trickster_engine.estimates.memory import training_memory
 from trickster_engine.system import machine as machine_module
 
 

@@ -17,8 +17,8 @@ from tests.engine.conftest import dialogue
 from trickster_engine.backends.torch.losses import training_loss
 from trickster_engine.backends.torch.optimizers import Optimizers
 from trickster_engine.config import DeviceConfig, ModelConfig, Plan, TrainingConfig, preset_plan
-from trickster_engine.estimates import count_parameters, sampling_memory, training_memory
-from trickster_engine.estimates.memory import block_activations, output_activations
+from trickster_engine.config.shapes import count_parameters
+from trickster_engine.estimates.memory import block_activations, output_activations, sampling_memory, training_memory
 from trickster_engine.model.attention import _as_products
 from trickster_engine.model.llama import KeyValueCache, Llama
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
 from trickster_engine.config.plan import ModelConfig
-from trickster_engine.estimates import count_parameters
+from trickster_engine.config.shapes import count_parameters
 from trickster_engine.evaluation.report.picture import document
 
 _WIDTH, _HEIGHT = 560, 520
