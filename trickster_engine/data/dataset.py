@@ -68,10 +68,6 @@ class Dataset:
         """Return the held-out text, or its first `limit` characters."""
         return _text(self.tokenizer, self.val, limit)
 
-    def train_text_chunks(self) -> Iterator[str]:
-        """Yield the training text in pieces, for a corpus that is larger than memory."""
-        return text_chunks(self.tokenizer, self.train)
-
 
 @dataclass(frozen=True)
 class Labels:
