@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from tools.config_schema import SCHEMA_FILE, schema_text
-from trickster_engine.config.keys import RETIRED_KEYS, SECTIONS, Key
+from tools.problem_docs import PROBLEM_GROUPS
+from trickster_engine.config.keys import SECTIONS, Key
+from trickster_engine.config.keys.names import RETIRED_KEYS
 from trickster_engine.config.presets import preset_names, preset_plan
-from trickster_engine.config.problem_docs import PROBLEM_GROUPS
 from trickster_engine.config.values import expected
 from trickster_engine.config.yaml.scalars import as_yaml
 
@@ -45,7 +46,7 @@ def config_page() -> str:
 
 
 def _preset_table() -> list[str]:
-    from trickster_engine.estimates.parameters import count_parameters
+    from trickster_engine.config.shapes import count_parameters
 
     lines = [
         "`trickster presets NAME` prints a ready-made config:",

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import trickster_engine.config
-from trickster_engine.config.keys import RETIRED_KEYS, SECTIONS, Key, Section
-from trickster_engine.config.spec import Alias
+from trickster_engine.config.keys import SECTIONS, Key, Section
+from trickster_engine.config.keys.names import RETIRED_KEYS
+from trickster_engine.config.keys.spec import Alias
 
 SCHEMA_FILE: Final = Path(trickster_engine.config.__file__).with_name("trickster.schema.json")
 

@@ -37,11 +37,11 @@ _BLOCK = re.compile(
 
 def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
     """What is worth keeping of a run up to its newest checkpoint: config, machine, curve, samples, time, proof."""
-    from trickster_engine.data.trained_text import trained_text
     from trickster_engine.evaluation.compare import compare
     from trickster_engine.evaluation.report.study import study
     from trickster_engine.inference.load import load_model
     from trickster_engine.inference.sampling import SamplingOptions, sample
+    from trickster_engine.runs.trained_text import trained_text
     from trickster_engine.training.checkpoints import checkpoint_name
     from trickster_engine.training.trained_plan import plan_as_trained
 

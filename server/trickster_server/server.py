@@ -18,7 +18,7 @@ from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from trickster_engine import __version__
-from trickster_engine.data.folder import TEXT_SUFFIXES
+from trickster_engine.config.corpus_files import TEXT_SUFFIXES
 from trickster_server.documents import Document
 from trickster_server.features.code_actions import FIX_ALL, RUN, code_actions
 from trickster_server.features.code_lenses import code_lenses

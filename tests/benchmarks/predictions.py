@@ -18,8 +18,8 @@ from typing import Any
 
 from trickster_engine.config import check, preset_text, set_values
 from trickster_engine.config.plan import Plan
-from trickster_engine.estimates.compute import tokens_per_step
-from trickster_engine.estimates.parameters import count_parameters
+from trickster_engine.config.shapes import count_parameters
+from trickster_engine.data.amounts import tokens_per_step
 from trickster_engine.runs import read_events
 
 # Name, preset, and what is changed. About half a minute each on two cores, nano a whole one.

@@ -137,10 +137,10 @@ def train(preset: str, name: str, seed: int, text: Path, cache: Path) -> dict[st
 
     from trickster_engine.backends.torch.backend import TorchBackend
     from trickster_engine.config import check, preset_text, set_values
+    from trickster_engine.data.amounts import tokens_per_step
     from trickster_engine.data.batches import TrainingBatches, validation_windows
     from trickster_engine.data.prepare import prepare
-    from trickster_engine.estimates.compute import tokens_per_step
-    from trickster_engine.training.schedule import learning_rate_factor
+    from trickster_engine.estimates.learning_rate import learning_rate_factor
 
     variant = VARIANTS[preset][name]
     changes = {

@@ -21,7 +21,7 @@ from trickster_engine.bench.measure import Spread
 from trickster_engine.bench.updates import Updates
 from trickster_engine.config import preset_plan
 from trickster_engine.config.plan import ModelConfig, Plan
-from trickster_engine.estimates.compute import tokens_per_step
+from trickster_engine.data.amounts import tokens_per_step
 from trickster_engine.model.huggingface import write_model
 from trickster_engine.model.llama import Llama
 

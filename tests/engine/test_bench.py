@@ -18,9 +18,10 @@ from trickster_engine.bench.peak import matrix_peak
 from trickster_engine.bench.race import Reading, Result, lead, run_nanogpt, run_ours
 from trickster_engine.config import check, preset_text, set_values
 from trickster_engine.config.plan import Plan
+from trickster_engine.data.amounts import tokens_per_step
 from trickster_engine.data.prepare import prepare
 from trickster_engine.errors import TricksterError
-from trickster_engine.estimates.compute import count_compute, tokens_per_step
+from trickster_engine.estimates.compute import count_compute
 
 SMALL = {
     "model_config.hidden_dim": "32",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from trickster_engine.config.plan import ModelConfig
-from trickster_engine.data.tokenizer import byte_tokenizer
+from trickster_engine.data.make_tokenizer import byte_tokenizer
 from trickster_engine.model.huggingface import write_model
 from trickster_engine.model.llama import Llama
 

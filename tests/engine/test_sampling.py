@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trickster_engine.config.plan import ModelConfig
-from trickster_engine.data.tokenizer import byte_tokenizer, char_tokenizer
+from trickster_engine.data.make_tokenizer import byte_tokenizer, char_tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.inference.sampling import (
     SamplingOptions,

@@ -13,7 +13,7 @@ from trickster_server.timing.speeds import Timing
 
 from trickster_engine.config import KEYS, preset_names, preset_plan
 from trickster_engine.config.plan import Plan
-from trickster_engine.estimates import count_parameters
+from trickster_engine.config.shapes import count_parameters
 from trickster_engine.estimates.speeds import speed_of
 from trickster_engine.system import units
 

@@ -126,7 +126,7 @@ def test_every_code_has_a_page() -> None:
     from trickster_server.hints import CODES
 
     from tools.machine_docs import MACHINE_DOCS
-    from trickster_engine.config.problem_docs import PROBLEM_DOCS
+    from tools.problem_docs import PROBLEM_DOCS
 
     folder = protocol_types.REPOSITORY / "server" / "trickster_server" / "hints"
     source = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))

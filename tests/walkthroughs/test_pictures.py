@@ -10,7 +10,7 @@ import pytest
 
 from tests.walkthroughs.pages import FOLDER, STEPS
 from trickster_engine.config import preset_names, preset_plan
-from trickster_engine.estimates import count_parameters
+from trickster_engine.config.shapes import count_parameters
 from trickster_engine.evaluation.report.architecture import architecture_picture
 
 PICTURES = sorted((FOLDER / "pictures").glob("*.svg"))

@@ -74,7 +74,7 @@ class Backend(Protocol):
         """A torch model with the present weights, to generate text with. It is read, never changed."""
 
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
-        """All weights under their canonical names and shapes (`model.huggingface.weight_shapes`)."""
+        """All weights under their canonical names and shapes (`config.shapes.weight_shapes`)."""
 
     def optimizer_state(self) -> Mapping[str, NDArray[np.generic]]:
         """The optimizer's memory; empty where the backend cannot give it."""

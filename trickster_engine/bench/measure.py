@@ -17,8 +17,9 @@ from trickster_engine.bench.nanogpt import NanoGPT, same_shape
 from trickster_engine.bench.peak import matrix_peak
 from trickster_engine.bench.updates import PHASES, Updates
 from trickster_engine.config.plan import Plan
-from trickster_engine.estimates.compute import count_compute, tokens_per_step
-from trickster_engine.estimates.parameters import count_parameters
+from trickster_engine.config.shapes import count_parameters
+from trickster_engine.data.amounts import tokens_per_step
+from trickster_engine.estimates.compute import count_compute
 from trickster_engine.inference.sampling import SamplingOptions, generate
 from trickster_engine.system.processes import peak_memory
 

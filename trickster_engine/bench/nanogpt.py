@@ -23,7 +23,7 @@ from torch import Tensor
 from trickster_engine.backends.torch.losses import summed_cross_entropy
 from trickster_engine.config.plan import ModelConfig, TrainingConfig
 from trickster_engine.errors import TricksterError
-from trickster_engine.training.schedule import learning_rate_factor
+from trickster_engine.estimates.learning_rate import learning_rate_factor
 
 #: The shape and the settings of its README's recipe for a computer without a GPU, and what its
 #: `config/train_shakespeare_char.py` adds to it.

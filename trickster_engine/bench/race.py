@@ -19,12 +19,12 @@ import torch
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.bench.nanogpt import CPU_RECIPE, CPU_RECIPE_SHAPE, NanoGPT
 from trickster_engine.config.plan import Plan
+from trickster_engine.data.amounts import tokens_per_step
 from trickster_engine.data.batches import TrainingBatches, validation_windows
 from trickster_engine.data.dataset import Dataset
+from trickster_engine.data.make_tokenizer import train_bpe
 from trickster_engine.data.prepare import BPE_TRAINING_CHARACTERS
-from trickster_engine.data.tokenizer import train_bpe
-from trickster_engine.estimates.compute import tokens_per_step
-from trickster_engine.training.schedule import learning_rate_factor
+from trickster_engine.estimates.learning_rate import learning_rate_factor
 
 _EVALUATED_TOKENS_AT_ONCE = 4096
 #: How often nanoGPT is measured: a twentieth of its run.

@@ -15,8 +15,8 @@ from torch import Tensor
 from trickster_engine.backends.base import Batch, StepResult
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.config.plan import Plan
+from trickster_engine.data.amounts import tokens_per_step
 from trickster_engine.data.batches import TrainingBatches
-from trickster_engine.estimates.compute import tokens_per_step
 
 PHASES = ("data", "forward", "backward", "optimizer")
 

@@ -22,11 +22,13 @@ from trickster_engine.cli.arguments import (
 from trickster_engine.cli.terminal import write_exactly
 from trickster_engine.config import check, preset_names, preset_plan, preset_text
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.shapes import count_parameters
 from trickster_engine.data.cache import cache_directory, known_cache_directory, storage_error
 from trickster_engine.errors import TricksterError
-from trickster_engine.estimates import count_parameters, estimate, find_machine, fit, machine_keys
 from trickster_engine.estimates.calibration import keep_calibration, read_calibrations
-from trickster_engine.estimates.machines import THIS_MACHINE
+from trickster_engine.estimates.estimate import estimate
+from trickster_engine.estimates.fitting import fit
+from trickster_engine.estimates.machines import THIS_MACHINE, find_machine, machine_keys
 from trickster_engine.estimates.speeds import Expected, expected_time, keep_speeds, read_speeds, speed_of
 from trickster_engine.system.files import write_text_atomically
 from trickster_engine.system.units import duration_text
@@ -196,8 +198,8 @@ def _text_tokens(plan: Plan, folder: Path) -> int | None:
     """Return the length of the text in tokens, as far as the size of its files tells it."""
     if plan.data.train_data is not None or plan.data.tokenizer != "byte" or plan.data.corpus == "shakespeare":
         return None
+    from trickster_engine.config.own_output import own_output
     from trickster_engine.data.corpus import describe_corpus
-    from trickster_engine.data.own_output import own_output
 
     return describe_corpus(plan.data.corpus, folder, own_output(plan.output, folder)).bytes or None
 

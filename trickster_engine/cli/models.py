@@ -184,7 +184,7 @@ def _as_trained(folder: Path, plan: Plan) -> Plan:
 
 
 def _import_checkpoint(options: argparse.Namespace) -> int:
-    from trickster_engine.data.tokenizer import byte_tokenizer, load_tokenizer, require_vocabulary
+    from trickster_engine.data.make_tokenizer import byte_tokenizer, load_tokenizer, require_vocabulary
     from trickster_engine.interop.ttml_pickle import read
     from trickster_engine.model.checksums import seal_model
     from trickster_engine.model.huggingface import write_model
@@ -220,11 +220,11 @@ def print_comparison(
     as_json: bool = False,
 ) -> None:
     """Print the proof of learning of a run. Raises TricksterError."""
-    from trickster_engine.data.trained_text import trained_text
     from trickster_engine.evaluation.compare import compare
     from trickster_engine.inference.load import load_model
     from trickster_engine.inference.sampling import SamplingOptions
     from trickster_engine.runs import RunDirectory
+    from trickster_engine.runs.trained_text import trained_text
 
     run = RunDirectory(path)
     plan, identity = run.plan(), run.identity()

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trickster_engine.config.check import settings_of
+from trickster_engine.config.own_output import own_output
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem
 from trickster_engine.data.cache import known_cache_directory
 from trickster_engine.data.facts import TextFacts, kept_facts, source_of, unread_facts
 from trickster_engine.data.findings import CORPUS, VOCABULARY, findings
 from trickster_engine.data.index import files_of, known_dataset, resolved_text
-from trickster_engine.data.own_output import own_output
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.units import size_text
 

@@ -162,12 +162,12 @@ def _stop(options: argparse.Namespace) -> int:
 
 def _quickstart(options: argparse.Namespace) -> int:
     from trickster_engine.cli.models import print_comparison
-    from trickster_engine.data.corpus import resolve_corpus
+    from trickster_engine.data.download import require_shakespeare
     from trickster_engine.training.session import start
 
     text = preset_text("pico")
     try:
-        resolve_corpus("shakespeare", Path.cwd())
+        require_shakespeare()
     except TricksterError as error:
         if error.code != "corpus-unavailable":
             raise

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# The rules register themselves where they are imported.
-from trickster_engine.config import checks
+import trickster_engine.config.checks  # noqa: F401 - the rules register themselves
 from trickster_engine.config.keys import KEYS, SECTIONS
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem
-from trickster_engine.config.settings import Settings
+from trickster_engine.config.settings import Settings, problems_of
 from trickster_engine.config.walk import Walk, unused_keys
 from trickster_engine.config.yaml.document import Document, parse
 
@@ -45,7 +44,7 @@ def check_document(document: Document, folder: Path | None = None) -> CheckResul
     walk = Walk(document)
     walk.run()
     settings = Settings(document, walk.given, folder)
-    problems = [*document.problems, *walk.problems, *checks.problems_of(settings)]
+    problems = [*document.problems, *walk.problems, *problems_of(settings)]
     known = {path: settings.value(path) for path in KEYS if settings.knows(path)}
     problems.extend(unused_keys(walk.given, known, document))
     problems.sort(key=lambda problem: (problem.range, _ORDER[problem.severity], problem.code))

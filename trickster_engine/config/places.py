@@ -11,7 +11,6 @@ from trickster_engine.config.yaml.text import Lines
 
 _HEAD = re.compile(r"([A-Za-z_][\w.-]*)[ \t]*(?::|$)")
 _KEY = re.compile(r"([ \t]+)([^\s:#][^:#]*?)[ \t]*:(?:[ \t]|$)")
-_BLANK_OR_COMMENT = re.compile(r"[ \t]*(#.*)?$")
 
 
 @dataclass(frozen=True)
@@ -39,33 +38,18 @@ def place_at(lines: Lines, position: Position) -> Place:
         here = Range(Position(position.line, character), Position(position.line, character))
         return Place("comment", section, None, here, "", present, indent)
 
-    if not line[:1].isspace() and before == before.lstrip() and (before or not head or not line):
-        name, _, after_colon = before.partition(":")
-        if before != name:  # a value directly behind a section's name
-            return Place("value", None, name.strip(), *_word(line, position.line, character, after_colon), present, "")
-        if before or not indent:
-            return Place(
-                "section",
-                None,
-                None,
-                *_word(line, position.line, character, before),
-                _sections_of(lines, position.line),
-                "",
-            )
-    if head is None:
-        return Place(
-            "section",
-            None,
-            None,
-            *_word(line, position.line, character, before),
-            _sections_of(lines, position.line),
-            "",
-        )
+    word = _word(line, position.line, character, before)
+    at_margin = not line[:1].isspace() and before == before.lstrip() and (before or not head or not line)
+    name, colon, after_colon = before.partition(":")
+    if at_margin and colon:  # a value directly behind a section's name
+        return Place("value", None, name.strip(), *_word(line, position.line, character, after_colon), present, "")
+    if head is None or (at_margin and (before or not indent)):
+        return Place("section", None, None, *word, _sections_of(lines, position.line), "")
     match = _KEY.match(before)
     if match:
         after = before[match.end() :]
         return Place("value", section, match.group(2), *_word(line, position.line, character, after), present, indent)
-    return Place("key", section, None, *_word(line, position.line, character, before), present, indent)
+    return Place("key", section, None, *word, present, indent)
 
 
 def _word(line: str, number: int, character: int, before: str) -> tuple[Range, str]:

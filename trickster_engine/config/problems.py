@@ -15,10 +15,6 @@ class Position(NamedTuple):
     line: int
     character: int
 
-    def as_json(self) -> dict[str, int]:
-        """Return the position in the shape of the language server protocol."""
-        return {"line": self.line, "character": self.character}
-
 
 class Range(NamedTuple):
     """The text from `start` up to, not including, `end`."""
@@ -30,20 +26,12 @@ class Range(NamedTuple):
         """Return whether a cursor at `position` touches this text (both ends count)."""
         return self.start <= position <= self.end
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the range in the shape of the language server protocol."""
-        return {"start": self.start.as_json(), "end": self.end.as_json()}
-
 
 class Edit(NamedTuple):
     """Replace the text of `range` by `new_text`."""
 
     range: Range
     new_text: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the edit in the shape of the language server protocol."""
-        return {"range": self.range.as_json(), "newText": self.new_text}
 
 
 @dataclass(frozen=True)
@@ -54,14 +42,6 @@ class Fix:
     edits: tuple[Edit, ...]
     preferred: bool = False
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the fix as plain JSON."""
-        return {
-            "title": self.title,
-            "edits": [edit.as_json() for edit in self.edits],
-            "preferred": self.preferred,
-        }
-
 
 @dataclass(frozen=True)
 class Related:
@@ -70,16 +50,12 @@ class Related:
     range: Range
     message: str
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the place as plain JSON."""
-        return {"range": self.range.as_json(), "message": self.message}
-
 
 @dataclass(frozen=True)
 class Problem:
     """Something to tell about a config: what, where, how bad, and what to do."""
 
-    code: str  # a name in problem_docs.PROBLEM_DOCS
+    code: str  # described in docs/problems.md
     severity: Severity
     message: str
     range: Range
@@ -103,16 +79,4 @@ class Problem:
             "severity": self.severity,
             "message": self.message,
             "range": {"start": utf_16(self.range.start), "end": utf_16(self.range.end)},
-        }
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the problem as plain JSON, with positions in code points."""
-        return {
-            "code": self.code,
-            "severity": self.severity,
-            "message": self.message,
-            "range": self.range.as_json(),
-            "key": self.key,
-            "fixes": [fix.as_json() for fix in self.fixes],
-            "related": [related.as_json() for related in self.related],
         }

@@ -1,11 +1,14 @@
-"""The keys of one file with their values, as the rules see them."""
+"""The keys of one file with their values, and the rules about values that are good alone and do not go together.
+
+A rule is a generator of problems. It is only asked when every key that it names has a value that can be relied on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 from trickster_engine.config.keys import KEYS
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range, Related, Severity
@@ -136,3 +139,25 @@ class Settings:
         """Return the fix that removes a key."""
         edit = remove_entry(self.document, self.given[path].entry) if path in self.given else None
         return Fix(f"Remove {path.split('.')[1]}", (edit,), preferred) if edit else None
+
+
+Rule = Callable[[Settings], Iterator[Problem]]
+
+RULES: Final[list[tuple[tuple[str, ...], Rule]]] = []
+
+
+def rule(*paths: str) -> Callable[[Rule], Rule]:
+    """Register a rule that looks at these keys."""
+
+    def register(function: Rule) -> Rule:
+        RULES.append((paths, function))
+        return function
+
+    return register
+
+
+def problems_of(settings: Settings) -> Iterator[Problem]:
+    """Yield what all rules have to say."""
+    for paths, function in RULES:
+        if settings.knows(*paths):
+            yield from function(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 def nearest(word: str, candidates: Iterable[str], *, cutoff: float = 0.6) -> str | None:
@@ -14,8 +15,6 @@ def nearest(word: str, candidates: Iterable[str], *, cutoff: float = 0.6) -> str
             return name
     if not plain or len(word) > 80:
         return None
-    from difflib import get_close_matches
-
     by_plain = {_plain(name): name for name in reversed(names)}
     close = get_close_matches(plain, by_plain, n=1, cutoff=cutoff)
     return by_plain[close[0]] if close else None

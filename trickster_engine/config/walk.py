@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from trickster_engine.config.keys import KEYS, OTHER_NAMES, OTHER_SECTION_NAMES, RETIRED_KEYS, SECTIONS, Key, Section
+from trickster_engine.config.keys import KEYS, SECTIONS, Key, Section
+from trickster_engine.config.keys.names import OTHER_NAMES, OTHER_SECTION_NAMES, RETIRED_KEYS
+from trickster_engine.config.keys.spec import Alias
 from trickster_engine.config.problems import Edit, Fix, Problem, Range, Related
 from trickster_engine.config.settings import Given
-from trickster_engine.config.spec import Alias
 from trickster_engine.config.suggestions import nearest
 from trickster_engine.config.values import Reading, read_value
 from trickster_engine.config.yaml.document import Document
@@ -43,6 +44,7 @@ class _Mention:
     entry: Entry
     reading: Reading
     where: Range
+    written: str  # the value, as the file has it
     wrong_name: Problem | None = None  # what to say about its name, when this key is only what it probably meant
 
     @property
@@ -51,9 +53,9 @@ class _Mention:
         return self.wrong_name is not None
 
     def agrees(self, other: _Mention) -> bool:
-        """Return whether both are good and say the same; what stands in one place only cannot be spared."""
+        """Return whether both are good and written alike; what stands in one place only cannot be spared."""
         same = self.reading.valid and other.reading.valid and self.reading.value == other.reading.value
-        return same and self.entry is not other.entry
+        return same and self.written == other.written and self.entry is not other.entry
 
 
 class Walk:
@@ -236,7 +238,11 @@ class Walk:
         where = _where(entry)
         reading = read_value(key, entry.value, where)
         self.problems.extend(reading.problems)
-        self._mentions.setdefault(key.path, []).append(_Mention(entry, reading, where, wrong_name))
+        self._mention(key, entry, reading, wrong_name)
+
+    def _mention(self, key: Key, entry: Entry, reading: Reading, wrong_name: Problem | None = None) -> None:
+        written = self.document.lines.slice(entry.value.range)
+        self._mentions.setdefault(key.path, []).append(_Mention(entry, reading, _where(entry), written, wrong_name))
 
     def _read_alias(self, entry: Entry, key: Key, alias: Alias) -> None:
         where = _where(entry)
@@ -255,7 +261,7 @@ class Walk:
             )
             message = f"{alias.name} is {allowed}. Better write {key.name} itself: {alias.note}"
             self.problems.append(Problem("wrong-type", "error", message, where, fixes, (), key.path))
-        self._mentions.setdefault(key.path, []).append(_Mention(entry, reading, where))
+        self._mention(key, entry, reading)
 
     def _retired(self, entry: Entry, path: str) -> None:
         retired = RETIRED_KEYS[path]
@@ -382,10 +388,10 @@ def unused_keys(given: dict[str, Given], known: dict[str, object], document: Doc
 
 
 def _same(first: Node, second: Node) -> bool:
-    """Return whether two values are single ones and the same."""
+    """Return whether two values are single ones and written alike."""
     if not isinstance(first, Scalar) or not isinstance(second, Scalar):
         return False
-    return (type(first.value), first.value) == (type(second.value), second.value)
+    return (first.text, first.plain) == (second.text, second.plain)
 
 
 def _where(entry: Entry) -> Range:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from trickster_engine.data.amounts import windows_per_epoch
 from trickster_engine.data.permutation import Permutation
 from trickster_engine.errors import TricksterError
 
@@ -46,8 +47,7 @@ class TrainingBatches:
         self._sequence_length = sequence_length
         self._batch_size = batch_size
         self._seed = seed
-        # One window fewer than would fit leaves room for the offset to take every value.
-        self.windows_per_epoch = max(1, (len(tokens) - 1) // sequence_length - 1)
+        self.windows_per_epoch = windows_per_epoch(len(tokens), sequence_length)
         self._largest_offset = min(sequence_length - 1, len(tokens) - 1 - self.windows_per_epoch * sequence_length)
         self._order_of: dict[int, tuple[int, npt.NDArray[np.int64] | Permutation]] = {}
 
@@ -68,10 +68,6 @@ class TrainingBatches:
             x[row] = window[:-1]
             y[row] = window[1:]
         return x, y
-
-    def epoch_at(self, step: int, accumulation: int = 1) -> float:
-        """Return how many times the training text has been seen when `step` steps are done."""
-        return step * accumulation * self._batch_size / self.windows_per_epoch
 
     def _order(self, epoch: int) -> tuple[int, npt.NDArray[np.int64] | Permutation]:
         """Return where the first window of an epoch begins, and the windows' numbers in the order they are dealt."""

@@ -7,39 +7,34 @@ folder of such files. Whatever it is, it is read in chunks: nothing here ever ho
 from __future__ import annotations
 
 import codecs
-import difflib
 import hashlib
 import os
-import stat
 import sysconfig
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from trickster_engine.data.folder import (
-    TEXT_SUFFIXES,
+from trickster_engine.config.corpus_files import (
+    SHAKESPEARE_BYTES,
     CorpusFile,
+    CorpusKind,
     LeftOut,
+    TextFiles,
     file_now,
-    file_of,
-    not_a_file,
-    nothing_taken,
+    find_text_files,
     unreadable,
     walk,
 )
-from trickster_engine.data.own_output import NOTHING, RUN, OwnOutput, kind_of_output
+from trickster_engine.config.own_output import NOTHING, OwnOutput
+from trickster_engine.data.cache import cache_directory
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import in_command, open_plain, path_meant
 
 __all__ = ["Corpus", "CorpusDescription", "CorpusFile", "describe_corpus", "file_now", "resolve_corpus", "text_files"]
 
-CorpusKind = Literal["shakespeare", "python", "file", "folder"]
-
 SHAKESPEARE_FILE = "tinyshakespeare.txt"
 SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-SHAKESPEARE_BYTES = 1_115_394  # pure ASCII, so as many characters
 
 # Parts of the standard library's folder that are not the library: what was installed later, and the test suites.
 _NOT_STANDARD_LIBRARY = frozenset(
@@ -57,20 +52,10 @@ _OTHER_BOMS = (
 
 
 @dataclass(frozen=True)
-class Corpus:
+class Corpus(TextFiles):
     """A resolved corpus: which files, in which order. Reading it is `text_chunks`."""
 
-    name: str  # as the config names it
-    kind: CorpusKind
-    path: Path  # the file, or the folder that holds the files
-    files: tuple[CorpusFile, ...]
-    left_out: LeftOut = field(default_factory=LeftOut, compare=False)
     lf: bool = False  # every line end is read as one LF
-
-    @property
-    def size(self) -> int:
-        """Bytes on disk, all files together."""
-        return sum(file.size for file in self.files)
 
     @property
     def title(self) -> str:
@@ -166,21 +151,19 @@ def resolve_corpus(
     name: str,
     folder: Path,
     *,
-    allow_download: bool = True,
-    progress: bool = True,
     own: OwnOutput = NOTHING,
     most: int | None = None,
 ) -> Corpus:
     """Find the corpus that `data_config.corpus` names; paths are relative to `folder`.
 
-    `shakespeare` is taken from the folder in TRICKSTER_CORPUS_DIR, else from the user's cache, else downloaded when
-    `allow_download`. The names `shakespeare` and `python` win over files called so; write `./python` for such a file.
+    `shakespeare` is taken from the folder in TRICKSTER_CORPUS_DIR, else from the user's cache; `download.py` fetches it
+    there. The names `shakespeare` and `python` win over files called so; write `./python` for such a file.
     `own` is left out of a folder, of which `most` files are looked at. Raises TricksterError: corpus-missing,
     corpus-unreadable, corpus-empty, corpus-not-a-file, corpus-no-text-files, corpus-is-the-config, corpus-is-a-run,
     corpus-wrong-sum, corpus-unavailable.
     """
     if name == "shakespeare":
-        return _shakespeare(allow_download=allow_download, progress=progress)
+        return _shakespeare()
     if name == "python":
         return _python()
     return text_files(name, folder, most, own=own)
@@ -220,9 +203,7 @@ def describe_corpus(name: str, folder: Path, own: OwnOutput = NOTHING) -> Corpus
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _shakespeare(*, allow_download: bool, progress: bool) -> Corpus:
-    from trickster_engine.data.cache import cache_directory
-
+def _shakespeare() -> Corpus:
     given = os.environ.get("TRICKSTER_CORPUS_DIR")
     if given:
         own = path_meant(Path(), given) / SHAKESPEARE_FILE
@@ -238,24 +219,11 @@ def _shakespeare(*, allow_download: bool, progress: bool) -> Corpus:
     cached = cache_directory() / SHAKESPEARE_FILE
     if cached.is_file() and _is_shakespeare(cached):
         return Corpus("shakespeare", "shakespeare", cached, (file_now(cached),))
-    if not allow_download:
-        raise TricksterError(
-            "corpus-unavailable",
-            f"Tiny Shakespeare is not on this machine (looked in {cached.parent}"
-            + (f" and {given})." if given else ")."),
-            shakespeare_advice(),
-        )
-    from trickster_engine.data.download import download  # only now: brings urllib and tqdm
-
-    download(
-        SHAKESPEARE_URL,
-        cached,
-        SHAKESPEARE_SHA256,
-        size=SHAKESPEARE_BYTES,
-        title="Tiny Shakespeare",
-        progress=progress,
+    raise TricksterError(
+        "corpus-unavailable",
+        f"Tiny Shakespeare is not on this machine (looked in {cached.parent}" + (f" and {given})." if given else ")."),
+        shakespeare_advice(),
     )
-    return Corpus("shakespeare", "shakespeare", cached, (file_now(cached),))
 
 
 def _is_shakespeare(path: Path) -> bool:
@@ -286,43 +254,8 @@ def _python() -> Corpus:
 
 
 def text_files(name: str, folder: Path, most: int | None = None, *, own: OwnOutput = NOTHING) -> Corpus:
-    """Find the file or folder of text called `name`, relative to `folder`; errors as `resolve_corpus`.
-
-    `most`: how much of a folder is looked at, for whoever only wants to say something about it. See `walk`.
-    """
-    try:
-        path = path_meant(folder, name)
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a zero character in the name
-        raise _missing(name, folder) from None
-    except OSError as error:
-        raise unreadable(Path(name), error) from error
-    if stat.S_ISDIR(status.st_mode):
-        if kind_of_output(path) == RUN:
-            raise TricksterError(
-                "corpus-is-a-run",
-                f"{path} is the folder of a run: what Trickster has written is not read as text.",
-                "Name a text file, or a folder of text files.",
-            )
-        files, left_out = walk(path, lambda file: file.suffix.lower() in TEXT_SUFFIXES, own=own, most=most)
-        if not any(file.size for file in files):
-            raise nothing_taken(path, left_out)
-        return Corpus(name, "folder", path, files, left_out)
-    if not stat.S_ISREG(status.st_mode):
-        raise not_a_file(path, status)
-    if own.is_config(path):
-        raise TricksterError(
-            "corpus-is-the-config",
-            f"data_config.corpus names the config itself, {path}.",
-            "Name a text file, or a folder of text files.",
-        )
-    if status.st_size == 0:
-        raise TricksterError(
-            "corpus-empty",
-            f"The corpus {path} is empty.",
-            "Put text into it: a model needs at least a few thousand characters, and learns well from a million.",
-        )
-    return Corpus(name, "file", path, (file_of(path, status),))
+    """Find the file or folder of text called `name`, relative to `folder`; see `find_text_files`."""
+    return Corpus(**vars(find_text_files(name, folder, most, own=own)))
 
 
 def _text_or_none(file: CorpusFile) -> str | None:
@@ -344,24 +277,6 @@ def file_sha256(path: Path) -> str:
     except OSError as error:
         raise unreadable(path, error) from error
     return digest.hexdigest()
-
-
-def _missing(name: str, folder: Path) -> TricksterError:
-    close = difflib.get_close_matches(name, ["shakespeare", "python", *_names_in(folder)], n=1, cutoff=0.75)
-    hint = f"Did you mean {close[0]}? " if close else ""
-    return TricksterError(
-        "corpus-missing",
-        f"There is no corpus {name!r} in {folder}.",
-        f"{hint}data_config.corpus is shakespeare, python, or the path of a text file or a folder of text files,"
-        " relative to the config's folder.",
-    )
-
-
-def _names_in(folder: Path) -> list[str]:
-    try:
-        return [path.name for path in folder.iterdir()]
-    except OSError:
-        return []
 
 
 def binary(path: Path, offset: int) -> TricksterError:

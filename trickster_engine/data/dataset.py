@@ -19,8 +19,9 @@ import numpy.typing as npt
 from trickster_engine.data.batches import Tokens, even_portions, too_short
 from trickster_engine.data.description import FORMAT, Description, Part, TokenFile, read_description, write_description
 from trickster_engine.data.facts import Source
+from trickster_engine.data.make_tokenizer import load_tokenizer
 from trickster_engine.data.sharded.shards import ShardedTokens
-from trickster_engine.data.tokenizer import TOKENIZER_FILE, Tokenizer, load_tokenizer
+from trickster_engine.data.tokenizer import TOKENIZER_FILE, Tokenizer
 from trickster_engine.data.verification import Tick, Verification
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import SMALL_FILE_BYTES, create_file, open_plain, read_bytes
@@ -66,10 +67,6 @@ class Dataset:
     def val_text(self, limit: int | None = None) -> str:
         """Return the held-out text, or its first `limit` characters."""
         return _text(self.tokenizer, self.val, limit)
-
-    def train_text_chunks(self) -> Iterator[str]:
-        """Yield the training text in pieces, for a corpus that is larger than memory."""
-        return text_chunks(self.tokenizer, self.train)
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,39 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.data.cache import make_folder, storage_error
-from trickster_engine.data.corpus import shakespeare_advice
+from trickster_engine.config.corpus_files import SHAKESPEARE_BYTES
+from trickster_engine.data.cache import cache_directory, make_folder, storage_error
+from trickster_engine.data.corpus import (
+    SHAKESPEARE_FILE,
+    SHAKESPEARE_SHA256,
+    SHAKESPEARE_URL,
+    resolve_corpus,
+    shakespeare_advice,
+)
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import create_file, temporary_name
 from trickster_engine.system.progress_bar import tqdm
 
 CONNECT_TIMEOUT_S = 5.0  # for each step on the network: connecting, and every silence after it
 ANSWER_TIMEOUT_S = 10.0  # until the server answers at all; looking up its name does not heed the limit above
+
+
+def require_shakespeare(*, progress: bool = True) -> None:
+    """Download Tiny Shakespeare into the user's cache, unless it is on this machine. Raises TricksterError."""
+    try:
+        resolve_corpus("shakespeare", Path())
+    except TricksterError as error:
+        if error.code != "corpus-unavailable":
+            raise
+        cached = cache_directory() / SHAKESPEARE_FILE
+        download(
+            SHAKESPEARE_URL,
+            cached,
+            SHAKESPEARE_SHA256,
+            size=SHAKESPEARE_BYTES,
+            title="Tiny Shakespeare",
+            progress=progress,
+        )
 
 
 def download(url: str, destination: Path, sha256: str, *, size: int, title: str, progress: bool = True) -> None:

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from trickster_engine.config.corpus_files import BUILT_IN_CORPORA, left_out_text
 from trickster_engine.config.plan import Plan
+from trickster_engine.data.amounts import epochs
 from trickster_engine.data.corpus import Corpus
 from trickster_engine.data.description import Part, read_description
-from trickster_engine.data.folder import left_out_text
-from trickster_engine.estimates.compute import epochs
 from trickster_engine.system.files import read_json
 from trickster_engine.system.json_checksum import unseal
 from trickster_engine.system.printable import printable
@@ -170,7 +170,7 @@ def source_of(corpora: Sequence[Corpus]) -> Source:
     """Which files some corpora are made of: one that is split, or one to train on and one for validation."""
     left_out = corpora[0].left_out.joined(corpus.left_out for corpus in corpora[1:])
     files = [file for corpus in corpora for file in corpus.files if file.size]
-    built_in = corpora[0].kind in ("shakespeare", "python")
+    built_in = corpora[0].kind in BUILT_IN_CORPORA
     return Source(
         name=corpora[0].name,
         title=" and ".join(dict.fromkeys(map(_title, corpora))),

@@ -15,18 +15,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from trickster_engine.config.corpus_files import TENSOR_SUFFIXES, CorpusFile, file_now
+from trickster_engine.config.own_output import OwnOutput
 from trickster_engine.config.plan import DataConfig, Plan
 from trickster_engine.data.cache import make_folder
 from trickster_engine.data.corpus import Corpus, resolve_corpus, text_files
 from trickster_engine.data.description import FORMAT
-from trickster_engine.data.folder import CorpusFile, file_now
-from trickster_engine.data.own_output import OwnOutput
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import read_json, write_json_atomically
 from trickster_engine.system.json_checksum import seal, unseal
 
-#: Endings of files that torch saved: tokens, or the table that made them.
-TENSOR_SUFFIXES = frozenset({".pt", ".pth"})
 _KEY = re.compile(r"[0-9a-f]{32}")
 _INDEX_BYTES = 1 << 12
 _SETTLED_NS = 2_000_000_000  # a file changed more recently than this may change again without its time changing
@@ -72,24 +70,14 @@ def are_tensors(data: DataConfig) -> bool:
     return data.train_data is not None and Path(data.train_data).suffix.lower() in TENSOR_SUFFIXES
 
 
-def corpora_of(
-    plan: Plan,
-    folder: Path,
-    own: OwnOutput,
-    *,
-    allow_download: bool = True,
-    progress: bool = True,
-    most: int | None = None,
-) -> tuple[Corpus, ...]:
+def corpora_of(plan: Plan, folder: Path, own: OwnOutput, most: int | None = None) -> tuple[Corpus, ...]:
     """Find a plan's text: one corpus that is split, or one to train on and one held out. Raises TricksterError.
 
     `most`: how many files of a folder are looked at, see `text_files`.
     """
     data, corpora = plan.data, []
     if data.train_data is None or data.val_data is None:
-        corpora.append(
-            resolve_corpus(data.corpus, folder, allow_download=allow_download, progress=progress, own=own, most=most)
-        )
+        corpora.append(resolve_corpus(data.corpus, folder, own=own, most=most))
     else:
         corpora += [text_files(name, folder, most, own=own) for name in (data.train_data, data.val_data)]
     return tuple(replace(corpus, lf=data.line_ends == "lf") for corpus in corpora)
@@ -151,6 +139,6 @@ def resolved_text(plan: Plan, folder: Path, own: OwnOutput, most: int | None = N
     if are_tensors(plan.data) or (plan.data.train_data is None) != (plan.data.val_data is None):
         return ()
     try:
-        return corpora_of(plan, folder, own, allow_download=False, progress=False, most=most)
+        return corpora_of(plan, folder, own, most)
     except (TricksterError, OSError):
         return ()

@@ -12,30 +12,26 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from trickster_engine.config.corpus_files import TENSOR_SUFFIXES, CorpusFile, file_now
+from trickster_engine.config.own_output import own_output
 from trickster_engine.config.plan import Plan
+from trickster_engine.data import lesson_token_files
+from trickster_engine.data.amounts import held_out
 from trickster_engine.data.batches import too_short
 from trickster_engine.data.cache import building, cache_directory, discard
 from trickster_engine.data.corpus import Corpus, file_sha256
 from trickster_engine.data.dataset import Dataset, Labels, open_dataset, write_dataset
+from trickster_engine.data.download import require_shakespeare
 from trickster_engine.data.facts import Source, source_of
-from trickster_engine.data.folder import CorpusFile, file_now
 from trickster_engine.data.index import Index, Recipe, corpora_of, files_of, identity, plain_tokenizer, text_recipe
-from trickster_engine.data.own_output import own_output
+from trickster_engine.data.make_tokenizer import byte_tokenizer, char_tokenizer, require_vocabulary, train_bpe
 from trickster_engine.data.sharded import prepare_shards
-from trickster_engine.data.tokenizer import (
-    Tokenizer,
-    byte_tokenizer,
-    char_tokenizer,
-    cut_safely,
-    require_vocabulary,
-    train_bpe,
-)
+from trickster_engine.data.sharded.prepare_shards import Manner
+from trickster_engine.data.tokenizer import Tokenizer, cut_safely
 from trickster_engine.errors import TricksterError
-from trickster_engine.interop import lesson_files
 from trickster_engine.system.files import path_meant
 from trickster_engine.system.progress_bar import tqdm
 
@@ -76,7 +72,7 @@ def prepare(
     Raises TricksterError: whatever `resolve_corpus` and the tokenizers raise, corpus-too-short, corpus-changed,
     data-files-incomplete, data-files-mixed, vocabulary-too-small, disk-full, cache-unwritable, preparing-failed.
     """
-    manner = _Manner(progress, interrupt, report, processes)
+    manner = Manner(progress, interrupt, report, processes)
     cache = cache_dir if cache_dir is not None else cache_directory()
 
     own = own_output(plan.output, folder, config)
@@ -84,7 +80,9 @@ def prepare(
     def found_or_built() -> Dataset:
         if _are_tensors(plan):
             return _prepare_tensors(plan, folder, cache)
-        corpora = corpora_of(plan, folder, own, allow_download=allow_download, progress=progress)
+        if allow_download and plan.data.train_data is None and plan.data.corpus == "shakespeare":
+            require_shakespeare(progress=progress)
+        corpora = corpora_of(plan, folder, own)
         return _Text(plan, folder, corpora, manner).dataset(cache)
 
     dataset = found_or_built()
@@ -102,17 +100,7 @@ def prepare(
     return dataset
 
 
-@dataclass(frozen=True)
-class _Manner:
-    """How to go about preparing: nothing here changes the tokens."""
-
-    progress: bool
-    interrupt: Callable[[], None] | None
-    report: Callable[[str], None] | None
-    processes: int | None
-
-
-def _verify(dataset: Dataset, manner: _Manner) -> None:
+def _verify(dataset: Dataset, manner: Manner) -> None:
     """Read all of it again, under a progress bar that shows itself only when that takes a while."""
     verification = dataset.verification
     with tqdm(
@@ -139,7 +127,7 @@ def _are_tensors(plan: Plan) -> bool:
             f"data_config has {given} but no {missing}.",
             f"Add data_config.{missing}, or remove {given} and name a corpus, which is split by itself.",
         )
-    tensors = [Path(name).suffix.lower() in lesson_files.SUFFIXES for name in (data.train_data, data.val_data)]
+    tensors = [Path(name).suffix.lower() in TENSOR_SUFFIXES for name in (data.train_data, data.val_data)]
     if all(tensors):
         return True
     if any(tensors):
@@ -162,7 +150,7 @@ class _Text:
     plan: Plan
     folder: Path
     corpora: tuple[Corpus, ...]
-    manner: _Manner
+    manner: Manner
 
     def dataset(self, cache: Path) -> Dataset:
         recipe = text_recipe(self.plan, _tokenizer_recipe(self.plan, self.folder))
@@ -186,14 +174,7 @@ class _Text:
         with prepare_shards.work_folder(cache / "datasets", key, manner.interrupt) as folder:
             if (dataset := _open_known(index, labels)) is not None:  # made by whoever was at work until now
                 return dataset
-            with prepare_shards.resumable(
-                folder,
-                self.corpora,
-                progress=manner.progress,
-                interrupt=manner.interrupt,
-                report=manner.report,
-                processes=manner.processes,
-            ) as text:
+            with prepare_shards.resumable(folder, self.corpora, manner) as text:
                 sums = text.scan(recipe.tokenizer["kind"] == "char")
                 characters = [text.characters(number) for number in range(len(self.corpora))]
                 self._require_text(characters)
@@ -272,7 +253,7 @@ class _Text:
             share = BPE_TRAINING_CHARACTERS / max(1, train_characters)
             pieces = _portion(cut_safely(train_text, _BPE_PIECE), share)
             return train_bpe(pieces, recipe.tokenizer["vocab_size"], progress=self._shows_merges(train_characters))
-        return lesson_files.read_tokenizer(path_meant(self.folder, self.plan.data.tokenizer))
+        return lesson_token_files.read_tokenizer(path_meant(self.folder, self.plan.data.tokenizer))
 
     def _shows_merges(self, characters: int) -> bool:
         """Whether learning takes so long that the library shows how far it is: its bars do not wait, as ours do."""
@@ -297,14 +278,6 @@ class _Scan:
     sha256: str  # of the text as UTF-8
     characters: int
     alphabet: frozenset[str]  # empty unless asked for
-
-
-def held_out(characters: int, fraction: float) -> int:
-    """Return how many characters at the end of a text are held out: the fraction of it, rounded up.
-
-    Tiny Shakespeare's 1,115,394 at 0.1 give 111,540. The fraction is taken as it is written in the config.
-    """
-    return -int(-characters * Fraction(str(fraction)) // 1)
 
 
 def _split(chunks: Iterable[str], boundary: int) -> tuple[Iterator[str], Iterator[str]]:
@@ -345,13 +318,13 @@ def _tokenizer_recipe(plan: Plan, folder: Path) -> dict[str, Any]:
     if (plain := plain_tokenizer(plan)) is not None:
         return plain
     path = path_meant(folder, name)
-    if path.suffix.lower() not in lesson_files.SUFFIXES:
+    if path.suffix.lower() not in TENSOR_SUFFIXES:
         raise TricksterError(
             "tokenizer-unknown",
             f"data_config.tokenizer is {name!r}.",
             "It is byte, char, bpe, or the path of a tokenizer.pt.",
         )
-    lesson_files.require_file(path)
+    lesson_token_files.require_file(path)
     return {"kind": "file", "sha256": file_sha256(path)}
 
 
@@ -362,16 +335,18 @@ def _prepare_tensors(plan: Plan, folder: Path, cache: Path) -> Dataset:
     assert plan.data.train_data is not None and plan.data.val_data is not None
     train, val = (path_meant(folder, name) for name in (plan.data.train_data, plan.data.val_data))
     for path in (train, val):
-        lesson_files.require_file(path)
-    tokenizer_path = lesson_files.find_tokenizer(plan.data.tokenizer, folder, train)
+        lesson_token_files.require_file(path)
+    tokenizer_path = lesson_token_files.find_tokenizer(plan.data.tokenizer, folder, train)
     recipe = Recipe({"kind": "file"} if tokenizer_path else {"kind": "byte"}, "files")
     paths = (train, val, *((tokenizer_path,) if tokenizer_path else ()))
 
     def content() -> tuple[object, Callable[[Path], None]]:
         def build(directory: Path) -> None:
-            tokenizer = lesson_files.read_tokenizer(tokenizer_path) if tokenizer_path else byte_tokenizer()
-            parts = [lesson_files.read_tokens(path, tokenizer.vocab_size) for path in (train, val)]
-            write_dataset(directory, tokenizer, lesson_files.blocks(parts[0]), lesson_files.blocks(parts[1]))
+            tokenizer = lesson_token_files.read_tokenizer(tokenizer_path) if tokenizer_path else byte_tokenizer()
+            parts = [lesson_token_files.read_tokens(path, tokenizer.vocab_size) for path in (train, val)]
+            write_dataset(
+                directory, tokenizer, lesson_token_files.blocks(parts[0]), lesson_token_files.blocks(parts[1])
+            )
 
         return [file_sha256(path) for path in paths], build
 

@@ -8,24 +8,29 @@ made elsewhere is decoded by the library itself, whole or as a stream.
 from __future__ import annotations
 
 import codecs
-import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as LibraryTokenizer
-from tokenizers.decoders import DecodeStream
+from tokenizers import pre_tokenizers
 
+from trickster_engine.data.token_streams import (
+    NO_BYTES,
+    StreamDecoder,
+    added,
+    panics_in_words,
+    stream_decoder,
+)
 from trickster_engine.errors import TricksterError
-from trickster_engine.system.files import read_text, write_text_atomically
+from trickster_engine.system.files import write_text_atomically
 
 TokenizerKind = Literal["byte", "char", "bpe", "other"]
 Ids = npt.NDArray[np.int64]
@@ -35,21 +40,10 @@ CutInWord = Callable[[str], int]
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 _BYTES = 256
-# No tokenizer comes near, and a table of every id is kept in memory.
-_MOST_IDS = 1 << 22
-_NO_BYTES = b"\xff"  # shown for an id that no token has: never part of UTF-8, so it decodes to one U+FFFD
 _BYTE_FALLBACK = re.compile(r"<0x[0-9A-Fa-f]{2}>")  # one byte of a character that the vocabulary does not have
 # BPE encodes pieces of this size. Measured with tokenizers 0.23 on one core: pieces of 1 to 4 thousand characters take
 # two thirds of the time of 32 thousand, and encode_batch takes less than encode_batch_fast.
 _PIECE_CHARACTERS = 1 << 11
-# No token is longer than this many characters, and none runs over from one such piece of a long word into the next:
-# learning merges takes the square of a word's length, and a text without blanks is one word.
-LONGEST_WORD = 256
-# GPT-2's pattern, with that limit.
-_MANY = f"{{1,{LONGEST_WORD}}}"
-_WORDS = (
-    rf"'(?:[sdmt]|ll|ve|re)| ?\p{{L}}{_MANY}| ?\p{{N}}{_MANY}| ?[^\s\p{{L}}\p{{N}}]{_MANY}|\s{_MANY}(?!\S)|\s{_MANY}"
-)
 _LOOK_AHEAD = 4  # characters; what follows a piece decides where it ends, no further than this
 
 
@@ -68,7 +62,7 @@ _BYTE_OF_CHARACTER = {character: value for value, character in enumerate(BYTE_CH
 
 
 class Tokenizer:
-    """A tokenizer of any kind; make one with `byte_tokenizer`, `char_tokenizer`, `train_bpe` or `load_tokenizer`."""
+    """A tokenizer of any kind; made or loaded by `make_tokenizer.py`."""
 
     def __init__(self, library: LibraryTokenizer, kind: TokenizerKind) -> None:
         self.library = library
@@ -81,7 +75,7 @@ class Tokenizer:
     @cached_property
     def token_bytes(self) -> list[bytes]:
         """The bytes of every id, [vocab_size]; UTF-8 pieces that join to text. Empty for special tokens."""
-        table = [_NO_BYTES] * self.vocab_size
+        table = [NO_BYTES] * self.vocab_size
         byte_level = self.kind in ("byte", "bpe")
         for token, index in self.library.get_vocab(with_added_tokens=True).items():
             if byte_level and all(character in _BYTE_OF_CHARACTER for character in token):
@@ -131,7 +125,7 @@ class Tokenizer:
         if self.kind == "char":
             return self._encode_characters(text)
         _utf8(text)  # the library would fail with a TypeError on a lone surrogate
-        with _panics_in_words():
+        with panics_in_words():
             if self.kind == "bpe":
                 pieces = list(cut_safely([text], _PIECE_CHARACTERS, self._cut_in_word))
                 encoded = self.library.encode_batch(pieces, add_special_tokens=False)
@@ -191,7 +185,7 @@ class Tokenizer:
         """Decode ids [tokens] to text; bytes that are no whole character, and ids without a token, become U+FFFD."""
         array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype=np.int64).reshape(-1)
         if self.kind == "other":
-            with _panics_in_words():
+            with panics_in_words():
                 return str(self.library.decode(array.tolist(), skip_special_tokens=False))
         return self.to_bytes(array).decode("utf-8", "replace")
 
@@ -205,7 +199,7 @@ class Tokenizer:
             joined: bytes = code_points[ids].astype("<u4").tobytes()
             return joined.decode("utf-32-le").encode("utf-8")
         table, size = self.token_bytes, self.vocab_size
-        return b"".join(table[index] if 0 <= index < size else _NO_BYTES for index in ids.tolist())
+        return b"".join(table[index] if 0 <= index < size else NO_BYTES for index in ids.tolist())
 
     def count_characters(self, ids: npt.NDArray[Any]) -> int:
         """Return how many characters ids [tokens] stand for, each counted where its first byte is."""
@@ -229,11 +223,11 @@ class Tokenizer:
     def decode_after(self, prompt: Sequence[int], ids: Iterable[int]) -> str:
         """Return what ids [tokens] add to the text of a prompt's ids, with the space that they alone would lose."""
         context = self._context(prompt)
-        return _added(self.decode([*context, *ids]), self.decode(context))
+        return added(self.decode([*context, *ids]), self.decode(context))
 
     def stream_decoder(self, prompt: Sequence[int] = ()) -> StreamDecoder:
         """Return a decoder for ids that arrive one at a time, behind those of a prompt."""
-        return _LibraryStream(self, self._context(prompt)) if self.kind == "other" else _ByteStream(self)
+        return stream_decoder(self, self._context(prompt))
 
     def piece(self, index: int) -> str:
         """Return what an id adds to a text that has begun."""
@@ -283,169 +277,6 @@ class Tokenizer:
         return digest.hexdigest()
 
 
-class StreamDecoder(Protocol):
-    """Turns ids into text as they arrive; all that it returns, joined, is what `Tokenizer.decode` makes of them all."""
-
-    def feed(self, index: int) -> str:
-        """Return the text that this id completes, perhaps none."""
-
-    def finish(self) -> str:
-        """Return what is left: U+FFFD for a character that never became whole."""
-
-
-class _ByteStream:
-    """For ids that stand for bytes; a character spread over several ids appears once it is whole."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._table = tokenizer.token_bytes
-        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def feed(self, index: int) -> str:
-        known = 0 <= index < len(self._table)
-        return self._utf8.decode(self._table[index] if known else _NO_BYTES)
-
-    def finish(self) -> str:
-        return self._utf8.decode(b"", final=True)
-
-
-class _LibraryStream:
-    """For tokenizers made elsewhere, whose decoder alone knows what their tokens stand for."""
-
-    def __init__(self, tokenizer: Tokenizer, context: Sequence[int]) -> None:
-        self._tokenizer = tokenizer
-        self._stream = DecodeStream(skip_special_tokens=False)
-        self._ids = list(context)
-        self._waiting = list(context)
-        self._given = tokenizer.decode(context)
-        self._past = len(self._given)  # characters of the context, which are not given out
-        self._lost = False
-
-    def feed(self, index: int) -> str:
-        self._ids.append(index)
-        self._waiting.append(index)
-        if self._lost or self._tokenizer.is_half_done(index):
-            return ""  # whether a run of bytes is text, its last one decides
-        waiting, self._waiting = self._waiting, []
-        try:
-            with _panics_in_words():
-                piece = self._stream.step(self._tokenizer.library, waiting) or ""
-        except TricksterError:
-            raise
-        except Exception:  # bare from the library, where more ids change text that has been given
-            self._lost = True
-            return ""
-        past, self._past = self._past, max(0, self._past - len(piece))
-        self._given += piece[past:]
-        return piece[past:]
-
-    def finish(self) -> str:
-        return _added(self._tokenizer.decode(self._ids), self._given)
-
-
-def _added(whole: str, before: str) -> str:
-    if whole.startswith(before):
-        return whole[len(before) :]
-    pairs = enumerate(zip(whole, before, strict=False))
-    return whole[next((at for at, (one, other) in pairs if one != other), len(whole)) :]
-
-
-# ------------------------------------------------------------------------------------------------------- making one
-
-
-def byte_tokenizer() -> Tokenizer:
-    """256 ids, the values of UTF-8's bytes: byte-level BPE without a single merge."""
-    vocabulary = {character: value for value, character in enumerate(BYTE_CHARACTERS)}
-    library = LibraryTokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    library.decoder = decoders.ByteLevel()
-    return Tokenizer(library, "byte")
-
-
-def char_tokenizer(characters: Iterable[str]) -> Tokenizer:
-    """One id for each character, in the order of their code points. There is no unknown token."""
-    return mapped_tokenizer({character: index for index, character in enumerate(sorted(set(characters)))})
-
-
-def mapped_tokenizer(vocabulary: Mapping[str, int]) -> Tokenizer:
-    """Build a char tokenizer with ids of its own; entries of several characters are decoded, never produced.
-
-    Raises ValueError for an id that would need a table of gigabytes.
-    """
-    if max(vocabulary.values(), default=0) >= _MOST_IDS:
-        raise ValueError(_too_many_ids(max(vocabulary.values())))
-    library = LibraryTokenizer(models.BPE(vocab=dict(vocabulary), merges=[]))
-    library.decoder = decoders.Fuse()
-    return Tokenizer(library, "char")
-
-
-def train_bpe(chunks: Iterable[str], vocab_size: int, *, progress: bool = False) -> Tokenizer:
-    """Train byte-level BPE on text: the 256 bytes, then the most frequent pairs, up to `vocab_size` ids.
-
-    The same text gives the same tokenizer. Pairs seen only once are not merged, so that a small text can give fewer
-    ids than asked for. `progress` shows the library's own bars on standard error. Raises TricksterError
-    `vocabulary-too-small` below 256.
-    """
-    if vocab_size < _BYTES:
-        raise _too_small(vocab_size, _BYTES, "bpe")
-    library = LibraryTokenizer(models.BPE())
-    library.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    library.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        min_frequency=2,
-        show_progress=progress,
-        special_tokens=[],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )
-    library.train_from_iterator(chunks, trainer)
-    return Tokenizer(library, "bpe")
-
-
-def load_tokenizer(directory: Path) -> Tokenizer:
-    """Open a directory's tokenizer.json, whoever wrote it.
-
-    Raises TricksterError: tokenizer-missing, tokenizer-damaged.
-    """
-    path = directory / TOKENIZER_FILE
-    try:
-        # The folder of a model on this machine's hub cache is full of links, and a person has named it.
-        text = read_text(path, follow_links=True)
-    except FileNotFoundError:
-        raise TricksterError(
-            "tokenizer-missing",
-            f"There is no {TOKENIZER_FILE} in {directory}.",
-            "A checkpoint carries its tokenizer; use another checkpoint of the run.",
-        ) from None
-    except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from error
-    except UnicodeDecodeError as error:
-        raise _damaged(path, str(error)) from error
-    try:
-        with _panics_in_words():
-            library = LibraryTokenizer.from_str(text)
-            library.no_truncation()  # a prompt is encoded whole, and to no more ids than it has
-            library.no_padding()
-            tokenizer = Tokenizer(library, _recognise(json.loads(text), library))
-            if tokenizer.vocab_size > _MOST_IDS:
-                raise ValueError(_too_many_ids(tokenizer.vocab_size - 1))
-            return tokenizer
-    except RecursionError as error:
-        raise _damaged(path, "it is nested too deeply") from error
-    except Exception as error:  # the library raises bare Exception for whatever it does not like
-        raise _damaged(path, error.message if isinstance(error, TricksterError) else str(error)) from error
-
-
-def require_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:
-    """Raise TricksterError `vocabulary-too-small` when the model has fewer ids than the tokenizer."""
-    if tokenizer.vocab_size > vocab_size:
-        raise _too_small(vocab_size, tokenizer.vocab_size, tokenizer.kind)
-
-
 def readable_alphabet(characters: Iterable[str]) -> str:
     """Show an alphabet on one line, runs shortened: `a-z`."""
     ordered = sorted(characters)
@@ -459,38 +290,6 @@ def readable_alphabet(characters: Iterable[str]) -> str:
         parts.append(f"{shown[0]}-{shown[-1]}" if len(run) > 3 else " ".join(shown))
         start = position
     return " ".join(part if part != " " else "' '" for part in parts)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def _recognise(document: dict[str, Any], library: LibraryTokenizer) -> TokenizerKind:
-    """Tell which kind a tokenizer.json is from what it does; anything not built here is `other`."""
-    if document.get("normalizer") or document.get("added_tokens") or document["model"].get("type") != "BPE":
-        return "other"
-    pre, decoder = document.get("pre_tokenizer"), document.get("decoder") or {}
-    merges = document["model"].get("merges")
-    if pre is None and not merges and decoder.get("type") == "Fuse":
-        return "char"
-    if _is_limited(pre) and decoder.get("type") == "ByteLevel":
-        return "bpe"
-    if not pre or pre.get("type") != "ByteLevel" or pre.get("add_prefix_space") or decoder.get("type") != "ByteLevel":
-        return "other"
-    if merges or pre.get("use_regex", True):
-        return "bpe"
-    same = library.get_vocab() == {character: value for value, character in enumerate(BYTE_CHARACTERS)}
-    return "byte" if same else "other"
-
-
-def _is_limited(pre: dict[str, Any] | None) -> bool:
-    """Whether a text is cut into words as `train_bpe` has it cut, byte level."""
-    parts = (pre or {}).get("pretokenizers") or []
-    if (pre or {}).get("type") != "Sequence" or [part.get("type") for part in parts] != ["Split", "ByteLevel"]:
-        return False
-    split, level = parts
-    if split.get("pattern") != {"Regex": _WORDS} or split.get("behavior") != "Isolated" or split.get("invert"):
-        return False
-    return not level.get("add_prefix_space") and not level.get("use_regex", True)
 
 
 def cut_safely(chunks: Iterable[str], size: int = 1 << 20, cut_in_word: CutInWord | None = None) -> Iterator[str]:
@@ -540,40 +339,3 @@ def _utf8(text: str) -> bytes:
             f"The text has half a character (a lone surrogate) at position {error.start}.",
             "Type it again, or paste it from a program that keeps Unicode whole.",
         ) from None
-
-
-def _too_small(vocab_size: int, needed: int, kind: str) -> TricksterError:
-    return TricksterError(
-        "vocabulary-too-small",
-        f"model_config.vocab_size is {vocab_size:,}, but the {kind} tokenizer of this corpus needs {needed:,}.",
-        f"Set model_config.vocab_size to {needed:,} or more"
-        + (", or use data_config.tokenizer: byte, which always needs 256." if needed > _BYTES else "."),
-    )
-
-
-def _too_many_ids(largest: int) -> str:
-    return f"it has an id {largest:,}, and the largest that is taken is {_MOST_IDS - 1:,}"
-
-
-@contextlib.contextmanager
-def _panics_in_words() -> Iterator[None]:
-    """The library's own failures are no Exception, and would pass through every handler and end the program.
-
-    A pattern that goes back and forth without end on some text is given up by the library, in this way too.
-    """
-    try:
-        yield
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        raise TricksterError(
-            "tokenizer-damaged",
-            f"The tokenizer cannot deal with this text: {error}.",
-            "Use the tokenizer.json that the model was published with, or another model.",
-        ) from error
-
-
-def _damaged(path: Path, reason: str) -> TricksterError:
-    return TricksterError(
-        "tokenizer-damaged", f"{path} cannot be read as a tokenizer: {reason}.", "Use another checkpoint of the run."
-    )

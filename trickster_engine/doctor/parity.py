@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from trickster_engine.config.plan import ModelConfig
-from trickster_engine.model.huggingface import weight_shapes
+from trickster_engine.config.shapes import weight_shapes
 from trickster_engine.model.llama import Llama
 
 Floats = NDArray[np.float32]

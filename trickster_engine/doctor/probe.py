@@ -91,7 +91,7 @@ def machine() -> Facts:
     """The computer and the interpreter."""
     from trickster_engine import __version__
     from trickster_engine.backends.ttml.package import checkout_of
-    from trickster_engine.estimates.machines import main_memory
+    from trickster_engine.system.machine import main_memory
     from trickster_engine.system.tenstorrent import driver_version, pci_devices
 
     known = (

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from trickster_engine.config.plan import ModelConfig, Plan
-from trickster_engine.estimates.compute import forward_flops_per_token, tokens_per_step, worth_compiling
+from trickster_engine.config.shapes import block_matrices, count_parameters
+from trickster_engine.data.amounts import tokens_per_step
+from trickster_engine.estimates.compute import forward_flops_per_token, worth_compiling
 from trickster_engine.estimates.memory import block_activations, output_activations
-from trickster_engine.estimates.parameters import count_parameters
 from trickster_engine.system.files import read_json, write_json_atomically
 
 FILE: Final = "calibration.2.json"  # the number is that of the form of its contents
@@ -89,10 +90,8 @@ def update_work(model: ModelConfig, optimizer: str, precision: str, device: str)
 
 def _muon_flops(model: ModelConfig) -> float:
     """Three products for each iteration and matrix, of r rows and c columns: r x c by c x r, r x r by r x r and x c."""
-    width, kv_width, inner = model.hidden_dim, model.num_kv_heads * model.head_dim, model.mlp_dim
-    shapes = [(width, width)] * 2 + [(kv_width, width)] * 2 + [(inner, width)] * 3
     flops = 0.0
-    for rows, columns in ((min(shape), max(shape)) for shape in shapes):
+    for rows, columns in map(sorted, block_matrices(model)):
         flops += 2.0 * rows * rows * (2 * columns + rows)
     return _ITERATIONS * model.num_layers * flops
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from trickster_engine.config.plan import Plan
-from trickster_engine.estimates.compute import (
-    Compute,
-    count_compute,
-    epochs,
-    initial_loss,
-    tokens_per_epoch,
-    tokens_per_step,
-    training_tokens,
-)
+from trickster_engine.config.shapes import ParameterCount, count_parameters
+from trickster_engine.data.amounts import epochs, tokens_per_epoch, tokens_per_step, training_tokens
+from trickster_engine.estimates.compute import Compute, count_compute, initial_loss
 from trickster_engine.estimates.memory import (
     Precision,
     SamplingMemory,
@@ -23,7 +17,6 @@ from trickster_engine.estimates.memory import (
     sampling_memory,
     training_memory,
 )
-from trickster_engine.estimates.parameters import ParameterCount, count_parameters
 from trickster_engine.system.units import count_text, flops_text, size_text
 
 # How much text makes the best use of a given amount of computation, in tokens for each parameter. Source: Hoffmann and
@@ -62,11 +55,11 @@ class Estimate:
     def as_json(self) -> dict[str, Any]:
         """Return the estimate as plain JSON: counts, bytes, operations, nats."""
         return {
-            "parameters": self.parameters.as_json(),
+            "parameters": asdict(self.parameters),
             "head_dim": self.head_dim,
             "precision": self.precision,
-            "memory": {"training": self.training_memory.as_json(), "sampling": self.sampling_memory.as_json()},
-            "compute": self.compute.as_json(),
+            "memory": {"training": self.training_memory.as_json(), "sampling": asdict(self.sampling_memory)},
+            "compute": asdict(self.compute),
             "text": vars(self.text),
             "initial_loss": self.initial_loss,
         }

@@ -6,20 +6,13 @@ Peaks are for dense products of bfloat16 (or 16-bit floating point, where the ma
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from trickster_engine.system.programs import find_program
+from trickster_engine.system.machine import main_memory, nvidia_gpus
 
 _GB = 10**9
 _TERA = 10**12
-_PROBE_S = 5.0
 
 _WORMHOLE = 'Tenstorrent, "Wormhole Tensix Processor: Specifications/Requirements", docs.tenstorrent.com/aibs/wormhole'
 _LOUDBOX = 'Tenstorrent, "TT-LoudBox (T3000) Specifications", docs.tenstorrent.com/systems/t3000'
@@ -28,6 +21,8 @@ _BLACKHOLE = 'Tenstorrent, "Blackhole PCIe Cards: Specifications", docs.tenstorr
 _QUIETBOX = 'Tenstorrent, "TT-QuietBox 2 Guide: The TT-Metal Architecture", docs.tenstorrent.com/tt-quietbox2-guide'
 #: What tt-train reckons its share of the peak with, in TFLOPS of bfloat16 a core at 1.35 GHz.
 _BLACKHOLE_CORE = 1.35
+#: Of the 120 enabled cores of a p300's chip a program gets 110: the peak that what was measured on one compares with.
+PEAK_OF_A_P300_PROGRAM = 110 * _BLACKHOLE_CORE * _TERA
 _RECKONED = "1.35 TFLOPS BF16 a core, as tt-train reckons it"
 _GA102 = 'NVIDIA, "Ampere GA102 GPU Architecture", appendix A'
 _RTX_3060 = 'NVIDIA, "GeForce RTX 3060 Family", nvidia.com'
@@ -185,62 +180,15 @@ def find_machine(key: str) -> Machine:
 
 def this_machine() -> Machine:
     """Return what this machine would train on, as far as can be seen without torch: an NVIDIA GPU, or the processor."""
-    return _nvidia_gpu() or this_processor()
+    gpus = nvidia_gpus()
+    if not gpus:
+        return this_processor()
+    known = next((machine for machine in MACHINES if gpus[0].name in machine.reported_as), None)
+    source = "nvidia-smi" + (f"; {known.source}" if known is not None else "")
+    peak = known.peak if known is not None else None
+    return Machine(f"This machine's {gpus[0].name}", "cuda", 1, gpus[0].memory, peak, source)
 
 
 def this_processor() -> Machine:
     """Return this machine's processor and main memory, which is known at once."""
     return Machine("This machine's processor", "cpu", 1, main_memory(), None, "the operating system's own count")
-
-
-def main_memory() -> int | None:
-    """Return the bytes of main memory, or of its container where that is less; None where the system does not say."""
-    if sys.platform == "win32":
-        return _windows_memory()
-    sizes: list[int] = []
-    with contextlib.suppress(ValueError, OSError):
-        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(ValueError, OSError):
-            sizes.append(int(Path(limit).read_text(encoding="ascii")))
-    return min(sizes, default=None)
-
-
-def _windows_memory() -> int | None:
-    class Status(ctypes.Structure):
-        """Windows' MEMORYSTATUSEX."""
-
-        _fields_ = [
-            ("length", ctypes.c_ulong),
-            ("load", ctypes.c_ulong),
-            *((name, ctypes.c_ulonglong) for name in ("total", "free", "page", "page_free", "own", "own_free", "more")),
-        ]
-
-    status = Status()
-    status.length = ctypes.sizeof(Status)
-    if sys.platform != "win32" or not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
-        return None
-    return int(status.total)
-
-
-def _nvidia_gpu() -> Machine | None:
-    command = find_program("nvidia-smi")
-    if command is None:
-        return None
-    try:
-        answer = subprocess.run(
-            [command, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=_PROBE_S,
-            check=True,
-        )
-        name, mebibytes = answer.stdout.splitlines()[0].rsplit(",", 1)
-        memory = int(mebibytes) << 20
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
-    name = name.strip()
-    known = next((machine for machine in MACHINES if name in machine.reported_as), None)
-    peak = known.peak if known is not None else None
-    source = "nvidia-smi" + (f"; {known.source}" if known is not None else "")
-    return Machine(f"This machine's {name}", "cuda", 1, memory, peak, source)

@@ -8,10 +8,11 @@ interpreter take was measured. All figures are bytes; B is the batch, T the cont
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Final, Literal
 
 from trickster_engine.config.plan import ModelConfig, Plan
-from trickster_engine.estimates.parameters import count_parameters
+from trickster_engine.config.shapes import count_parameters, outer_shapes
 from trickster_engine.model.query_blocks import query_blocks
 from trickster_engine.system.files import MAX_ARRAYS_FILE_BYTES
 
@@ -63,10 +64,6 @@ class SamplingMemory:
     cache: int  # keys and values of the tokens so far
     workspace: int
 
-    def as_json(self) -> dict[str, int]:
-        """Return the parts as plain JSON."""
-        return asdict(self)
-
 
 def planned_precision(plan: Plan) -> Precision:
     """Return the precision to reckon with: bf16 where it is asked for or to be expected, else fp32."""
@@ -97,7 +94,7 @@ def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingM
     kept = model.num_layers * 4 * tokens * model.hidden_dim + block if recomputed else model.num_layers * block
     if precision == "bf16":  # the matrices' copies in bf16, kept for the backward pass
         copied = parameters.matrices // model.num_layers if recomputed else parameters.matrices
-        kept += 2 * (copied + model.vocab_size * model.hidden_dim)
+        kept += 2 * (copied + parameters.embedding)
     logits = output_activations(model, tokens, precision)
     # The loss's gradient, twice over, or the widest gradients of the last block: they come one after the other.
     loss_gradients = 8 * tokens * model.vocab_size
@@ -135,7 +132,7 @@ def block_activations(model: ModelConfig, tokens: int, precision: Precision, dev
     Where attention is plain products (`model/attention.py`: on a CPU in bf16, on Apple's GPU always) it keeps its
     weights too, and keys and values for every head.
     """
-    width, kv_width = model.hidden_dim, model.num_kv_heads * model.head_dim
+    width, kv_width = model.hidden_dim, model.kv_dim
     dropout = 2 * width if model.dropout > 0 else 0
     keys = mean_keys(model.max_seq_len)
     if precision == "fp32":
@@ -160,10 +157,8 @@ def gathered_weights(model: ModelConfig) -> int:
     where their gradients join them. Of the blocks there are the one at work, its gradients on their way out, and the
     next one on its way in, which is copied once.
     """
-    parameters = count_parameters(model)
-    block = parameters.per_block
-    outermost = parameters.total - model.num_layers * block
-    return 4 * (2 * outermost + 4 * block)
+    outermost = sum(prod(shape) for shape in outer_shapes(model).values())
+    return 4 * (2 * outermost + 4 * count_parameters(model).per_block)
 
 
 def output_activations(model: ModelConfig, tokens: int, precision: Precision) -> int:
@@ -174,8 +169,7 @@ def output_activations(model: ModelConfig, tokens: int, precision: Precision) ->
 
 def sampling_memory(model: ModelConfig, batch_size: int = 1) -> SamplingMemory:
     """Estimate the memory of generating `batch_size` texts at once, in fp32."""
-    kv_width = model.num_kv_heads * model.head_dim
-    cache = 2 * model.num_layers * batch_size * model.max_seq_len * kv_width * 4
+    cache = 2 * model.num_layers * batch_size * model.max_seq_len * model.kv_dim * 4
     # Reading the prompt is the widest moment: the window at full length through one block, and its logits.
     window = batch_size * model.max_seq_len
     workspace = 4 * window * (6 * model.hidden_dim + 3 * model.mlp_dim + model.vocab_size)

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from trickster_engine.config.plan import Plan
+from trickster_engine.data.amounts import tokens_per_step
 from trickster_engine.estimates.calibration import Calibration
-from trickster_engine.estimates.compute import forward_flops_per_token, tokens_per_step, worth_compiling
+from trickster_engine.estimates.compute import forward_flops_per_token, worth_compiling
 from trickster_engine.system.files import read_json, write_json_atomically
 
 FILE = "speeds.json"

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.shapes import ParameterCount
 from trickster_engine.data.prepare import prepare
-from trickster_engine.estimates import ParameterCount, estimate
+from trickster_engine.estimates.estimate import estimate
 from trickster_engine.evaluation.compare import held_out_loss
 from trickster_engine.inference.sampling import SamplingOptions, sample
 from trickster_engine.model.llama import Llama

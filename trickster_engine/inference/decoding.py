@@ -74,13 +74,12 @@ class _OneToken:
         self._cos = _array(model.model.rotary.cos).reshape(halves)
         self._sin = _array(model.model.rotary.sin).reshape(halves)
         # Where results go, so that no token asks for memory. Queries and keys lie together, to be rotated at once.
-        kv_dim = config.num_kv_heads * config.head_dim
-        joint = np.empty(config.hidden_dim + kv_dim, np.float32)
+        joint = np.empty(config.hidden_dim + config.kv_dim, np.float32)
         self._q, self._k = np.split(joint, [config.hidden_dim])
         self._pairs = joint.reshape(halves)  # [H + K, 2, C / 2]
         self._swapped = self._pairs[:, ::-1]
         self._turned = np.empty_like(self._pairs)
-        self._v = np.empty(kv_dim, np.float32)
+        self._v = np.empty(config.kv_dim, np.float32)
         self._normed, self._added = np.empty((2, config.hidden_dim), np.float32)
         self._gate, self._up = np.empty((2, config.mlp_dim), np.float32)
         # The same, by heads.

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from trickster_engine.data.tokenizer import Tokenizer, load_tokenizer, require_vocabulary
+from trickster_engine.data.make_tokenizer import load_tokenizer, require_vocabulary
+from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.checksums import verify, verify_model
 from trickster_engine.model.config_file import CONFIG_FILE

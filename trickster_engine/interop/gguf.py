@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.data.tokenizer import BYTE_CHARACTERS, load_tokenizer
+from trickster_engine.data.make_tokenizer import load_tokenizer
+from trickster_engine.data.tokenizer import BYTE_CHARACTERS
 from trickster_engine.errors import TricksterError
 
 #: How a byte-level vocabulary spells byte 255, which no text in UTF-8 contains.

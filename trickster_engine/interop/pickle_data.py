@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import os
 import pickletools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -115,24 +115,6 @@ def whole_number(value: Any) -> int | None:
         if kind.kind in "iu" and raw.nbytes == kind.itemsize:
             return int(np.frombuffer(raw, dtype=kind)[0])
     return None
-
-
-def named_objects(value: Any) -> Iterator[Named]:
-    """Every class, function and object in a record that was not carried out, each once."""
-    seen: set[int] = set()
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        if isinstance(one, Named):
-            yield one
-            waiting += [one.arguments, one.state]
-        elif isinstance(one, dict):
-            waiting += [*one.keys(), *one.values()]
-        elif isinstance(one, (list, tuple, set, frozenset)):
-            waiting += one
 
 
 class _Bounded:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trickster_engine.config.plan import ModelConfig
+from trickster_engine.config.shapes import weight_shapes
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.checksums import no_checkpoint
 from trickster_engine.model.config_file import CONFIG_FILE, model_config_in
@@ -21,28 +22,6 @@ WEIGHTS_STEM = "model"  # model.safetensors, or several files and an index
 GENERATION_FILE = "generation_config.json"
 
 Weights = dict[str, NDArray[np.float32]]
-
-
-def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """The canonical names of the weights and their shapes, in the order of the forward pass."""
-    hidden, mlp = config.hidden_dim, config.mlp_dim
-    kv_dim = config.num_kv_heads * config.head_dim
-    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (config.vocab_size, hidden)}
-    for layer in range(config.num_layers):
-        block = f"model.layers.{layer}"
-        shapes[f"{block}.input_layernorm.weight"] = (hidden,)
-        shapes[f"{block}.self_attn.q_proj.weight"] = (hidden, hidden)
-        shapes[f"{block}.self_attn.k_proj.weight"] = (kv_dim, hidden)
-        shapes[f"{block}.self_attn.v_proj.weight"] = (kv_dim, hidden)
-        shapes[f"{block}.self_attn.o_proj.weight"] = (hidden, hidden)
-        shapes[f"{block}.post_attention_layernorm.weight"] = (hidden,)
-        shapes[f"{block}.mlp.gate_proj.weight"] = (mlp, hidden)
-        shapes[f"{block}.mlp.up_proj.weight"] = (mlp, hidden)
-        shapes[f"{block}.mlp.down_proj.weight"] = (hidden, mlp)
-    shapes["model.norm.weight"] = (hidden,)
-    if not config.tie_embeddings:
-        shapes["lm_head.weight"] = (config.vocab_size, hidden)
-    return shapes
 
 
 def write_model(folder: Path, config: ModelConfig, weights: Mapping[str, NDArray[np.float32]]) -> None:

@@ -62,10 +62,9 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.head_dim = config.head_dim
-        kv_dim = config.num_kv_heads * config.head_dim
         self.q_proj = nn.Linear(config.hidden_dim, config.hidden_dim, bias=False)
-        self.k_proj = nn.Linear(config.hidden_dim, kv_dim, bias=False)
-        self.v_proj = nn.Linear(config.hidden_dim, kv_dim, bias=False)
+        self.k_proj = nn.Linear(config.hidden_dim, config.kv_dim, bias=False)
+        self.v_proj = nn.Linear(config.hidden_dim, config.kv_dim, bias=False)
         self.o_proj = nn.Linear(config.hidden_dim, config.hidden_dim, bias=False)
 
     def forward(self, x: Tensor, rotary: RotaryEmbedding, cache: KeyValueCache | None, layer: int) -> Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from trickster_engine.backends.base import Backend
-from trickster_engine.config.canonical import Values
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.plan_values import Values
 from trickster_engine.errors import TricksterError
 from trickster_engine.training.checkpoint_files import TrainerState
 

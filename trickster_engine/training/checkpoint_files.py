@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
-from trickster_engine.config.canonical import canonical
 from trickster_engine.config.plan import ModelConfig, Plan
+from trickster_engine.config.plan_values import canonical
 from trickster_engine.model.checksums import TRAINER_FOLDER, damaged, no_checkpoint, seal, verify
 from trickster_engine.model.huggingface import open_model, write_model
 from trickster_engine.model.stored_arrays import UNREADABLE, Array, StoredArrays, save_arrays

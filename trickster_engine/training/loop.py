@@ -12,13 +12,13 @@ from trickster_engine.backends.base import Backend, Batch, NonFiniteError
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.batches import TrainingBatches, evenly_spaced_windows, validation_windows
 from trickster_engine.data.dataset import Dataset
+from trickster_engine.estimates.learning_rate import learning_rate_factor
 from trickster_engine.inference.sampling import SamplingOptions, sample
 from trickster_engine.training import guards
 from trickster_engine.training.checkpoints import CheckpointStore, TrainerState, checkpoint_name
 from trickster_engine.training.meter import Meter
 from trickster_engine.training.recorder import Recorder
 from trickster_engine.training.rescue import RunTakenAwayError, Watch
-from trickster_engine.training.schedule import learning_rate_factor
 
 #: Tokens of training text evaluated in the same way as the validation text, so that one sees when the two part.
 TRAIN_PROBE_TOKENS = 16384

@@ -14,19 +14,19 @@ from trickster_engine import __version__
 from trickster_engine.backends.base import Backend
 from trickster_engine.backends.processes import Team
 from trickster_engine.backends.select import chosen_device, open_backend
-from trickster_engine.config.canonical import Values
+from trickster_engine.config.plan_values import Values
+from trickster_engine.config.shapes import count_parameters
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.facts import TextFacts
 from trickster_engine.data.findings import require_trainable
 from trickster_engine.data.prepare import prepare
 from trickster_engine.data.survey import text_facts
-from trickster_engine.data.trained_text import place_asked_for
 from trickster_engine.errors import TricksterError
-from trickster_engine.estimates import count_parameters
 from trickster_engine.evaluation.baselines import ngram_baselines
 from trickster_engine.inference.sampling import encode_prompt
 from trickster_engine.runs import RunDirectory, RunHold, RunIdentity, pieces
 from trickster_engine.runs.origin import from_run
+from trickster_engine.runs.trained_text import place_asked_for
 from trickster_engine.system.files import in_command
 from trickster_engine.system.os_errors import cannot_write
 from trickster_engine.system.processes import this_process

@@ -1,6 +1,6 @@
 """Going on with a run: what its config becomes, what is refused and why, and what the person is told.
 
-Nothing is written here. Whatever is accepted is done from the next update on; `config/resumable.py` says what may
+Nothing is written here. Whatever is accepted is done from the next update on; `config/plan_values.py` says what may
 change.
 """
 
@@ -13,17 +13,16 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from trickster_engine.config import check, set_values
-from trickster_engine.config.canonical import plan_from, values_of
 from trickster_engine.config.overrides import find_key, with_fitting_warmup
 from trickster_engine.config.plan import Plan
-from trickster_engine.config.resumable import FIXED, PLACES, Change, changes
+from trickster_engine.config.plan_values import FIXED, PLACES, Change, changes, plan_from, values_of
 from trickster_engine.errors import TricksterError
+from trickster_engine.estimates.learning_rate import learning_rate_factor
 from trickster_engine.runs import RunDirectory
 from trickster_engine.runs.state import state_at
 from trickster_engine.system.files import in_command, read_text
 from trickster_engine.training.checkpoint_files import TrainerState, checkpoint_folders, read_state, step_of
 from trickster_engine.training.run_config import plan_of
-from trickster_engine.training.schedule import learning_rate_factor
 from trickster_engine.training.trained_plan import require_unchanged, trained_values
 
 #: How the learning rate goes on: the curve laid out anew, down and staying at its floor, or a second warm-up.

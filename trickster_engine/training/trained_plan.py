@@ -9,9 +9,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from trickster_engine.config.canonical import Values, parse_values, plan_from, values_of
 from trickster_engine.config.plan import Plan
-from trickster_engine.config.resumable import Change, fixed_changes
+from trickster_engine.config.plan_values import Change, Values, fixed_changes, parse_values, plan_from, values_of
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.checksums import TRAINER_FOLDER, damaged, no_checkpoint
 from trickster_engine.model.huggingface import read_model_config

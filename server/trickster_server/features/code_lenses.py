@@ -5,7 +5,7 @@ from __future__ import annotations
 from lsprotocol import types
 
 from trickster_engine.config.problems import Position, Range
-from trickster_engine.estimates import count_parameters
+from trickster_engine.config.shapes import count_parameters
 from trickster_engine.system.units import duration_text, short_count_text
 from trickster_server.documents import Document
 from trickster_server.runs.followed import FollowedRun

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 from trickster_engine.config.keys import Key
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.shapes import count_parameters
 from trickster_engine.config.yaml.scalars import number_text
-from trickster_engine.estimates import MACHINES, compute, count_parameters, fit, training_memory
+from trickster_engine.data import amounts
 from trickster_engine.estimates.estimate import OPTIMAL_TOKENS_PER_PARAMETER
-from trickster_engine.estimates.fitting import ASSUMED_UTILISATION
-from trickster_engine.estimates.machines import this_processor
+from trickster_engine.estimates.fitting import ASSUMED_UTILISATION, fit
+from trickster_engine.estimates.machines import MACHINES, this_processor
+from trickster_engine.estimates.memory import training_memory
 from trickster_engine.system.units import duration_text, short_count_text, size_text, times_text
 from trickster_server.features.lr_curve import picture
 from trickster_server.features.model_figures import model_figures, model_summary, table
@@ -51,13 +53,13 @@ def section_summary(name: str, context: Context) -> str:
 
 def _tokens_line(context: Context) -> str:
     plan = context.plan
-    per_step = compute.tokens_per_step(plan)
+    per_step = amounts.tokens_per_step(plan)
     steps = plan.training.max_steps
     words = f"**{per_step:,}** tokens a step, {short_count_text(per_step * steps)} in {steps:,} steps"
     text = training_tokens(plan, context.corpus)
     if text is not None:
         words += (
-            f": {times_text(compute.epochs(plan, text))} times over the training text ({short_count_text(text)} tokens)"
+            f": {times_text(amounts.epochs(plan, text))} times over the training text ({short_count_text(text)} tokens)"
         )
     return words + "."
 
@@ -166,7 +168,7 @@ def _text_words(context: Context) -> str:
     held_out = plan.data.val_fraction
     if corpus.characters is None:
         return f"Found at `{corpus.path}`."
-    train = compute.training_tokens(plan, corpus.characters) or 0
+    train = amounts.training_tokens(plan, corpus.characters) or 0
     words = (
         f"{corpus.characters:,} characters: {train:,} to train on, {corpus.characters - train:,} held out "
         f"({held_out:.0%}). Found at `{corpus.path}`."

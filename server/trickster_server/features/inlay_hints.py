@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lsprotocol import types
 
-from trickster_engine.estimates import epochs, tokens_per_step
+from trickster_engine.data.amounts import epochs, tokens_per_step
 from trickster_engine.system.units import short_count_text, times_text
 from trickster_server.documents import Document
 from trickster_server.hints.corpus import Corpus, training_tokens

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from trickster_engine.config.plan import TrainingConfig
 from trickster_engine.config.yaml.scalars import number_text
-from trickster_engine.training.schedule import learning_rate_factor
+from trickster_engine.estimates.learning_rate import learning_rate_factor
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _WIDTH, _HEIGHT = 300, 84

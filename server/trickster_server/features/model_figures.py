@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from trickster_engine.config.plan import ModelConfig, Plan
-from trickster_engine.estimates import count_compute, count_parameters, initial_loss, training_memory
+from trickster_engine.config.shapes import count_parameters
+from trickster_engine.estimates.compute import count_compute, initial_loss
+from trickster_engine.estimates.memory import training_memory
 from trickster_engine.system.units import short_count_text, size_text
 
 

@@ -8,7 +8,9 @@ import os
 from pathlib import Path
 
 from trickster_engine.config.presets import preset_names, preset_plan, preset_text
-from trickster_engine.estimates import count_parameters, epochs, initial_loss, tokens_per_step
+from trickster_engine.config.shapes import count_parameters
+from trickster_engine.data.amounts import epochs, tokens_per_step
+from trickster_engine.estimates.compute import initial_loss
 from trickster_engine.system.files import path_meant
 from trickster_server.features.code_lenses import runs_of
 from trickster_server.handlers.models import Models

@@ -11,13 +11,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from trickster_engine.config.corpus_files import SHAKESPEARE_BYTES
+from trickster_engine.config.own_output import own_output
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.yaml.scalars import shown
+from trickster_engine.data import amounts
 from trickster_engine.data.cache import known_cache_directory
 from trickster_engine.data.corpus import (
     MOST_FILES_DESCRIBED,
-    SHAKESPEARE_BYTES,
     SHAKESPEARE_FILE,
     CorpusFile,
     describe_corpus,
@@ -28,9 +30,7 @@ from trickster_engine.data.corpus import (
 from trickster_engine.data.facts import LineEnds, TextFacts, kept_facts, source_of, unread_facts
 from trickster_engine.data.findings import findings
 from trickster_engine.data.index import files_of, known_dataset, resolved_text
-from trickster_engine.data.own_output import own_output
 from trickster_engine.errors import TricksterError
-from trickster_engine.estimates import compute
 from trickster_engine.system.files import path_meant
 from trickster_server.documents import Document
 
@@ -56,7 +56,7 @@ def training_tokens(plan: Plan, corpus: Corpus | None) -> int | None:
     """Tokens of training text; None where only reading the text would tell."""
     if corpus is None or corpus.characters is None or plan.data.tokenizer not in ("byte", "char"):
         return None
-    return compute.training_tokens(plan, corpus.characters)
+    return amounts.training_tokens(plan, corpus.characters)
 
 
 # ---- finding it -----------------------------------------------------------------------------------------------------

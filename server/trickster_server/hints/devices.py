@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from functools import lru_cache
@@ -10,8 +9,10 @@ from pathlib import Path
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem
-from trickster_engine.estimates import Fit, Machine, fit, training_memory
-from trickster_engine.estimates.machines import main_memory, this_machine
+from trickster_engine.estimates.fitting import Fit, fit
+from trickster_engine.estimates.machines import Machine
+from trickster_engine.estimates.memory import training_memory
+from trickster_engine.system.machine import has_nvidia_driver, main_memory, nvidia_gpus
 from trickster_engine.system.units import size_text
 from trickster_server.documents import Document
 
@@ -82,14 +83,10 @@ def _is_here(device: str) -> bool:
         return any(Path("/dev/tenstorrent").glob("*"))
     if device == "mps":
         return sys.platform == "darwin" and platform.machine() == "arm64"
-    # An NVIDIA driver is loaded.
-    if sys.platform == "win32":
-        return (Path(os.environ.get("SYSTEMROOT", "C:\\Windows")) / "System32" / "nvcuda.dll").exists()
-    return any(map(os.path.exists, ("/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/dxg")))
+    return has_nvidia_driver()
 
 
 @lru_cache(maxsize=1)
 def _gpu_memory() -> int | None:
-    """Memory of the GPU in bytes, asked once."""
-    machine = this_machine()
-    return machine.memory if machine.device_type == "cuda" else None
+    """Memory of the first GPU in bytes, asked once."""
+    return next((gpu.memory for gpu in nvidia_gpus()), None)

@@ -10,12 +10,14 @@ SCRIPT = """
 import json, sys, time
 started = time.perf_counter()
 cpu = time.process_time()
-import trickster_engine.config, trickster_engine.estimates
+import trickster_engine.config
+from trickster_engine.estimates.estimate import estimate
+from trickster_engine.estimates.learning_rate import learning_rate_at
 seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
 from pathlib import Path
 plan = trickster_engine.config.check(trickster_engine.config.preset_text("nano"), Path(".")).plan
-trickster_engine.estimates.estimate(plan).as_json()
-trickster_engine.estimates.learning_rate_at(10, plan)
+estimate(plan).as_json()
+learning_rate_at(10, plan)
 print(json.dumps({"seconds": seconds, "cpu": cpu, "modules": sorted({name.split(".")[0] for name in sys.modules})}))
 """
 

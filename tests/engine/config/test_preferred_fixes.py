@@ -42,7 +42,8 @@ def test_a_key_given_twice_alike_is_given_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [("4", "8"), ("4", '"4"'), ("1", "true"), ("[4]", "[4]"), ("4", "&four 4"), ("4", "4  # four")]
+    "values",
+    [("4", "8"), ("4", '"4"'), ("1", "true"), ("08", "8"), ("[4]", "[4]"), ("4", "&four 4"), ("4", "4  # four")],
 )
 def test_a_key_given_twice_differently_is_for_its_writer_to_decide(values: tuple[str, str]) -> None:
     text = "model_config:\n  num_heads: {}\n  num_heads: {}\n".format(*values)
@@ -120,6 +121,25 @@ def test_a_key_is_not_moved_to_where_it_is_already() -> None:
     assert _titles(text.format(5000), "misplaced-key") == [("Remove max_steps", True)]
     at_margin = "max_steps: 9000\ntraining_config:\n  max_steps: 5000\n"
     assert _titles(at_margin, "misplaced-key") == [("Remove max_steps", False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("model_config:\n  num_heads: 08\ndata_config:\n  num_heads: 8\n", "misplaced-key"),
+        ("model_config:\n  num_heads: 08\n  num_head: 8\n", "unknown-key"),
+        ("training_config:\n  save_interval: 5e2\n  checkpoint_frequency: 500\n", "doubled-key"),
+    ],
+)
+def test_of_one_value_written_in_two_ways_neither_is_removed_without_a_look(text: str, code: str) -> None:
+    name = text.split("\n")[-2].partition(":")[0].strip()
+    assert _titles(text, code) == [(f"Remove {name}", False)]
+
+
+def test_two_sections_that_write_one_value_in_two_ways_are_not_joined() -> None:
+    text = "model_config:\n  num_heads: 08\nmodel_config:\n  num_heads: 8\n  num_layers: 2\n"
+    titles = _titles(text, "duplicate-key")
+    assert titles == [("Remove this model_config", False), ("Remove the first model_config", False)]
 
 
 def test_a_line_that_two_sections_share_is_not_removed() -> None:

@@ -11,8 +11,8 @@ import pytest
 from tests.engine.config.support import LESSON
 from tools.config_reference import ROOT, pages
 from tools.config_schema import schema
+from tools.problem_docs import PROBLEM_DOCS
 from trickster_engine.config import KEYS, SECTIONS, check
-from trickster_engine.config.problem_docs import PROBLEM_DOCS
 
 
 @pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)

@@ -77,19 +77,22 @@ def test_the_commonest_slip_is_named() -> None:
 def test_a_conflict_is_one_problem_and_either_side_can_be_kept(index: int) -> None:
     [problem] = check(CONFLICT).problems
     fix = problem.fixes[index]
-    assert fix.title == ("Keep HEAD", "Keep small")[index]
+    assert fix.title == ("Keep the first version", "Keep the second version")[index]
     kept = ("  num_heads: 8  # wide\n", "  num_heads: 4\n")[index]
     assert apply_edits(CONFLICT, fix.edits) == HEAD + "  num_layers: 2\n" + kept
 
 
-def test_the_second_line_of_a_text_can_join_it() -> None:
+def test_of_a_conflict_the_first_side_is_read() -> None:
+    assert codes_of(CONFLICT.replace("num_heads: 8", "num_heads: 0")) == ["yaml-conflict", "out-of-range"]
+    assert codes_of(CONFLICT.replace("num_heads: 4", "num_heads: 0")) == ["yaml-conflict"]
+
+
+def test_the_second_line_of_a_text_is_told_apart_from_a_missing_colon() -> None:
     text = "sampling_config:\n  prompt: {}\n  Speak again\n  seed: 5\n"
     for written in ("ROMEO says", '"ROMEO says"'):
         [problem] = check(text.format(written)).problems
-        assert [fix.title for fix in problem.fixes] == ["Make it the second line of prompt", "Write `Speak:`"]
-        plan = check(apply_edits(text.format(written), problem.fixes[0].edits)).plan
-        assert plan is not None
-        assert plan.sampling.prompt == "ROMEO says\nSpeak again"
+        assert "Is it the second line of the text above? That text then needs quotes." in problem.message
+        assert [(fix.title, fix.preferred) for fix in problem.fixes] == [("Write `Speak:`", False)]
 
 
 @pytest.mark.parametrize(

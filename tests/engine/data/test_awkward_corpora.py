@@ -22,9 +22,9 @@ from tokenizers import Tokenizer as LibraryTokenizer
 from tokenizers import models, pre_tokenizers, trainers
 
 from tests.engine.conftest import dialogue, trickster
+from tools.problem_docs import PROBLEM_DOCS
 from trickster_engine.cli.text import TextCheck, check_text
 from trickster_engine.config import check
-from trickster_engine.config.problem_docs import PROBLEM_DOCS
 from trickster_engine.config.problems import Problem
 
 WINDOW = 32  # max_seq_len

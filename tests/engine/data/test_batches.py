@@ -146,14 +146,6 @@ def test_a_text_of_gigabytes_needs_no_list_of_its_windows() -> None:
     assert peak < 16 << 20
 
 
-def test_epoch_at() -> None:
-    batches = TrainingBatches(_tokens(1001), 10, 9, 0)
-    assert batches.windows_per_epoch == 99
-    assert batches.epoch_at(0) == 0
-    assert batches.epoch_at(11) == 1
-    assert batches.epoch_at(11, accumulation=2) == 2
-
-
 def test_a_step_allocates_little_beyond_its_batch(tmp_path: Path) -> None:
     np.zeros(50_000_000, dtype=np.uint8).tofile(tmp_path / "train.bin")
     batches = TrainingBatches(np.memmap(tmp_path / "train.bin", dtype=np.uint8, mode="r"), 512, 16, 0)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trickster_engine.config.corpus_files import SHAKESPEARE_BYTES
 from trickster_engine.data import corpus as corpus_module
 from trickster_engine.data.corpus import describe_corpus, read_text_chunks, resolve_corpus
 from trickster_engine.errors import TricksterError
@@ -186,9 +187,9 @@ def test_unreadable(tmp_path: Path) -> None:
 
 
 def test_shakespeare_from_the_corpus_folder(shakespeare: str, tmp_path: Path) -> None:
-    corpus = resolve_corpus("shakespeare", tmp_path, allow_download=False)
+    corpus = resolve_corpus("shakespeare", tmp_path)
     assert "".join(corpus.text_chunks()) == shakespeare
-    assert len(shakespeare) == corpus_module.SHAKESPEARE_BYTES
+    assert len(shakespeare) == SHAKESPEARE_BYTES
 
 
 def test_shakespeare_from_the_cache(
@@ -197,7 +198,7 @@ def test_shakespeare_from_the_cache(
     monkeypatch.setenv("TRICKSTER_CORPUS_DIR", str(tmp_path))  # a folder without it is no obstacle
     cache.mkdir()
     (cache / "tinyshakespeare.txt").write_bytes(shakespeare.encode())
-    assert resolve_corpus("shakespeare", tmp_path, allow_download=False).path == cache / "tinyshakespeare.txt"
+    assert resolve_corpus("shakespeare", tmp_path).path == cache / "tinyshakespeare.txt"
     (cache / "tinyshakespeare.txt").write_bytes(shakespeare.encode()[:-1])  # damaged: as good as missing
     assert _error_without_download(tmp_path).code == "corpus-unavailable"
 
@@ -220,7 +221,7 @@ def test_shakespeare_nowhere_says_how_to_get_it(tmp_path: Path, monkeypatch: pyt
 
 def _error_without_download(folder: Path) -> TricksterError:
     with pytest.raises(TricksterError) as caught:
-        resolve_corpus("shakespeare", folder, allow_download=False)
+        resolve_corpus("shakespeare", folder)
     return caught.value
 
 

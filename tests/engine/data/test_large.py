@@ -19,10 +19,11 @@ import pytest
 from trickster_engine.config.plan import Plan
 from trickster_engine.data import index as index_module
 from trickster_engine.data import prepare as prepare_module
+from trickster_engine.data.amounts import held_out
 from trickster_engine.data.batches import TrainingBatches, even_portions
 from trickster_engine.data.corpus import text_files
 from trickster_engine.data.dataset import MEASURED_TOKENS
-from trickster_engine.data.prepare import Dataset, held_out, prepare
+from trickster_engine.data.prepare import Dataset, prepare
 from trickster_engine.data.sharded import prepare_shards
 from trickster_engine.data.sharded.layout import cut_into_shards, read_portion, read_shard_bytes, read_shard_text
 from trickster_engine.data.sharded.shards import ShardedTokens
@@ -396,16 +397,16 @@ def test_a_worker_that_dies_is_an_error_and_not_a_wait(
     plan_for: MakePlan, tmp_path: Path, prose: str, monkeypatch: pytest.MonkeyPatch, small_shards: None
 ) -> None:
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
-    from trickster_engine.data.sharded import workers
+    from trickster_engine.data.sharded import worker_pool
 
-    start = workers.Workers._start
+    start = worker_pool.Workers._start
 
-    def start_and_kill(self: workers.Workers) -> None:
+    def start_and_kill(self: worker_pool.Workers) -> None:
         start(self)
         self._processes[-1].kill()
 
     with monkeypatch.context() as patch, pytest.raises(TricksterError) as caught:
-        patch.setattr(workers.Workers, "_start", start_and_kill)
+        patch.setattr(worker_pool.Workers, "_start", start_and_kill)
         _prepare(plan_for(), tmp_path)
     assert caught.value.code == "preparing-failed"
     assert _text(_prepare(plan_for(), tmp_path)) == prose

@@ -24,10 +24,12 @@ from hypothesis import strategies as st
 from trickster_engine.config.plan import Plan
 from trickster_engine.data import index as index_module
 from trickster_engine.data import prepare as prepare_module
+from trickster_engine.data.amounts import held_out
 from trickster_engine.data.corpus import Corpus
-from trickster_engine.data.dataset import storage_type
-from trickster_engine.data.prepare import Dataset, held_out, prepare
-from trickster_engine.data.tokenizer import Tokenizer, byte_tokenizer, train_bpe
+from trickster_engine.data.dataset import storage_type, text_chunks
+from trickster_engine.data.make_tokenizer import byte_tokenizer, train_bpe
+from trickster_engine.data.prepare import Dataset, prepare
+from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
 
 MakePlan = Callable[..., Plan]
@@ -105,7 +107,7 @@ def test_the_tokens_are_the_text(
     assert dataset.train_text() == prose[:boundary]
     assert dataset.val_text() == prose[boundary:]
     assert dataset.train_text(100) == prose[:100]
-    assert "".join(dataset.train_text_chunks()) == prose[:boundary]
+    assert "".join(text_chunks(dataset.tokenizer, dataset.train)) == prose[:boundary]
     assert (dataset.train_characters, dataset.val_characters) == (boundary, len(prose) - boundary)
     assert dataset.train.tolist() == dataset.tokenizer.encode(prose[:boundary]).tolist()
     assert dataset.val.tolist() == dataset.tokenizer.encode(prose[boundary:]).tolist()

@@ -167,7 +167,7 @@ def test_what_is_known_is_found_without_numpy(
         "from trickster_engine.config.plan import Plan, ModelConfig, DataConfig\n"
         "from trickster_engine.data.facts import kept_facts, source_of\n"
         "from trickster_engine.data.index import known_dataset, resolved_text\n"
-        "from trickster_engine.data.own_output import NOTHING\n"
+        "from trickster_engine.config.own_output import NOTHING\n"
         "plan = Plan(model=ModelConfig(max_seq_len=16), data=DataConfig(corpus='corpus.txt'))\n"
         "text = resolved_text(plan, pathlib.Path(sys.argv[1]), NOTHING)\n"
         "known = known_dataset(pathlib.Path(sys.argv[2]), plan, text)\n"

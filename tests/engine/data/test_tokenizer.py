@@ -14,17 +14,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from trickster_engine.data.tokenizer import (
-    Tokenizer,
+from trickster_engine.data.make_tokenizer import (
     byte_tokenizer,
     char_tokenizer,
-    cut_safely,
     load_tokenizer,
     mapped_tokenizer,
-    readable_alphabet,
     require_vocabulary,
     train_bpe,
 )
+from trickster_engine.data.tokenizer import Tokenizer, cut_safely, readable_alphabet
 from trickster_engine.errors import TricksterError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -242,7 +240,7 @@ def test_bpe_is_the_same_in_every_process(prose: str, tmp_path: Path, bpe: Token
     (tmp_path / "prose.txt").write_bytes("|".join(bpe_text(prose)).encode())
     script = (
         "import sys, pathlib\n"
-        "from trickster_engine.data.tokenizer import train_bpe\n"
+        "from trickster_engine.data.make_tokenizer import train_bpe\n"
         "text = pathlib.Path(sys.argv[1]).read_bytes().decode()\n"
         "sys.stdout.buffer.write(train_bpe(text.split('|'), 600).files()['tokenizer.json'].encode())"
     )

@@ -11,16 +11,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from trickster_engine.config import DataConfig, ModelConfig, Plan, TrainingConfig, preset_plan
-from trickster_engine.estimates import (
-    count_compute,
-    epochs,
-    estimate,
-    initial_loss,
-    learning_rate_at,
-    tokens_per_epoch,
-    tokens_per_step,
-    training_tokens,
-)
+from trickster_engine.data.amounts import epochs, tokens_per_epoch, tokens_per_step, training_tokens
+from trickster_engine.estimates.compute import count_compute, initial_loss
+from trickster_engine.estimates.estimate import estimate
+from trickster_engine.estimates.learning_rate import learning_rate_at
 from trickster_engine.model.llama import Llama
 from trickster_engine.system.units import flops_text, size_text
 
@@ -75,7 +69,7 @@ def test_epochs_are_those_of_the_batches() -> None:
     plan = replace(preset_plan("pico"), training=TrainingConfig(max_steps=700, batch_size=8, warmup_steps=10))
     tokens = np.zeros(50_000, dtype=np.uint8)
     batches = TrainingBatches(tokens, plan.model.max_seq_len, 8, 1)
-    assert epochs(plan, 50_000) == pytest.approx(batches.epoch_at(700, 2))
+    assert epochs(plan, 50_000) == pytest.approx(700 * 2 * 8 / batches.windows_per_epoch)
     assert tokens_per_epoch(plan, 50_000) == batches.windows_per_epoch * plan.model.max_seq_len
 
 

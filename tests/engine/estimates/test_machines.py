@@ -13,9 +13,11 @@ import pytest
 from trickster_engine.cli import main
 from trickster_engine.config import preset_names, preset_plan, preset_text
 from trickster_engine.config.plan import Plan
-from trickster_engine.estimates import MACHINES, Machine, estimate, find_machine, fit, machine_keys, training_memory
-from trickster_engine.estimates import machines as machines_module
-from trickster_engine.estimates.fitting import ASSUMED_UTILISATION, USABLE_SHARE
+from trickster_engine.estimates.estimate import estimate
+from trickster_engine.estimates.fitting import ASSUMED_UTILISATION, USABLE_SHARE, fit
+from trickster_engine.estimates.machines import MACHINES, Machine, find_machine, machine_keys
+from trickster_engine.estimates.memory import training_memory
+from trickster_engine.system import machine as machine_module
 
 
 def with_values(plan: Plan, values: dict[str, int | bool | str]) -> Plan:
@@ -119,13 +121,13 @@ def test_a_speed_never_passes_for_a_measurement() -> None:
 
 
 def test_this_machine_is_seen_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machines_module, "find_program", lambda name: None)
+    monkeypatch.setattr(machine_module, "find_program", lambda name: None)
     here = find_machine("this")
     assert here.device_type == "cpu" and here.memory is not None and here.memory > 1 << 28
 
     def answers(output: str) -> None:
-        monkeypatch.setattr(machines_module, "find_program", lambda name: "/usr/bin/nvidia-smi")
-        monkeypatch.setattr(machines_module.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=output))
+        monkeypatch.setattr(machine_module, "find_program", lambda name: "/usr/bin/nvidia-smi")
+        monkeypatch.setattr(machine_module.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=output))
 
     answers("NVIDIA GeForce RTX 4090, 24564\nNVIDIA GeForce RTX 3090, 24576\n")
     here = find_machine("this")
@@ -137,7 +139,7 @@ def test_this_machine_is_seen_without_torch(monkeypatch: pytest.MonkeyPatch) -> 
     def fails(*_: object, **__: object) -> None:
         raise subprocess.TimeoutExpired("nvidia-smi", 5)
 
-    monkeypatch.setattr(machines_module.subprocess, "run", fails)
+    monkeypatch.setattr(machine_module.subprocess, "run", fails)
     assert find_machine("this").device_type == "cpu"
 
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +17,8 @@ from tests.engine.conftest import dialogue
 from trickster_engine.backends.torch.losses import training_loss
 from trickster_engine.backends.torch.optimizers import Optimizers
 from trickster_engine.config import DeviceConfig, ModelConfig, Plan, TrainingConfig, preset_plan
-from trickster_engine.estimates import count_parameters, sampling_memory, training_memory
-from trickster_engine.estimates.memory import block_activations, output_activations
+from trickster_engine.config.shapes import count_parameters
+from trickster_engine.estimates.memory import block_activations, output_activations, sampling_memory, training_memory
 from trickster_engine.model.attention import _as_products
 from trickster_engine.model.llama import KeyValueCache, Llama
 
@@ -102,7 +102,7 @@ def test_parts_add_up() -> None:
         total, device = parts.pop("total"), parts.pop("device")
         assert sum(parts.values()) == total
         assert device == total - memory.interpreter - memory.allocator
-        sampling = sampling_memory(preset_plan(name).model).as_json()
+        sampling = asdict(sampling_memory(preset_plan(name).model))
         total = sampling.pop("total")
         assert sum(sampling.values()) == total
 

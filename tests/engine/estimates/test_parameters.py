@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from trickster_engine.config import ModelConfig, preset_names, preset_plan
-from trickster_engine.estimates import count_parameters
+from trickster_engine.config.shapes import count_parameters
 
 CHAR = ModelConfig(vocab_size=96, hidden_dim=384, num_layers=6, num_heads=6, num_kv_heads=3, mlp_dim=1024)
 

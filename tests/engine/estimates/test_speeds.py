@@ -12,9 +12,10 @@ from tests.benchmarks.predictions import RUNS
 from tests.engine.conftest import trickster
 from trickster_engine.bench.calibrate import costs
 from trickster_engine.config import check, preset_plan, preset_text, set_values
+from trickster_engine.data.amounts import tokens_per_step
 from trickster_engine.estimates.calibration import FILE as CALIBRATION
 from trickster_engine.estimates.calibration import Calibration, gradient_work, read_calibrations
-from trickster_engine.estimates.compute import count_compute, tokens_per_step
+from trickster_engine.estimates.compute import count_compute
 from trickster_engine.estimates.speeds import (
     CALIBRATED_WITHIN,
     CARRIED_WITHIN,

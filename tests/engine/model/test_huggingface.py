@@ -16,10 +16,11 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from tests.engine.conftest import dialogue
 from trickster_engine.config.plan import ModelConfig
-from trickster_engine.data.tokenizer import byte_tokenizer, char_tokenizer
+from trickster_engine.config.shapes import weight_shapes
+from trickster_engine.data.make_tokenizer import byte_tokenizer, char_tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.inference.sampling import SamplingOptions, generate
-from trickster_engine.model.huggingface import read_model, weight_shapes, write_model
+from trickster_engine.model.huggingface import read_model, write_model
 from trickster_engine.model.llama import Llama
 
 SHAPES = {

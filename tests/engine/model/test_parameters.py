@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trickster_engine.config.plan import ModelConfig
-from trickster_engine.estimates import count_parameters
+from trickster_engine.config.shapes import count_parameters
 from trickster_engine.model.llama import Llama
 
 

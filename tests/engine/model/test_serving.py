@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 from tests.engine.conftest import dialogue
 from trickster_engine.cli import main
-from trickster_engine.data.tokenizer import load_tokenizer
+from trickster_engine.data.make_tokenizer import load_tokenizer
 from trickster_engine.inference.load import load_model
 from trickster_engine.inference.sampling import SamplingOptions, generate
 from trickster_engine.model.huggingface import read_model

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from trickster_engine.data.tokenizer import Tokenizer, byte_tokenizer
+from trickster_engine.data.make_tokenizer import byte_tokenizer
+from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.evaluation.report.beginning import beginning
 
 TEXT = "  TERMS AND CONDITIONS\n\nThe state of the text\nis plain enough here.\n17. Of sections.\n"

@@ -19,8 +19,8 @@ from tests.engine.training.test_resume import begin, same_checkpoint, stop_at
 from trickster_engine.cli import main
 from trickster_engine.config.plan import TrainingConfig
 from trickster_engine.errors import TricksterError
+from trickster_engine.estimates.learning_rate import learning_rate_factor
 from trickster_engine.runs import RunDirectory, read_events
-from trickster_engine.training.schedule import learning_rate_factor
 from trickster_engine.training.session import resume
 
 Config = Callable[..., Path]

@@ -19,15 +19,15 @@ from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.backends.torch.losses import training_loss
 from trickster_engine.config import check
 from trickster_engine.config.plan import Plan, TrainingConfig
+from trickster_engine.data.amounts import tokens_per_step
 from trickster_engine.data.batches import TrainingBatches, validation_windows
 from trickster_engine.data.cache import cache_directory
 from trickster_engine.data.prepare import prepare
 from trickster_engine.errors import TricksterError
-from trickster_engine.estimates.compute import tokens_per_step
+from trickster_engine.estimates.learning_rate import learning_rate_factor
 from trickster_engine.estimates.speeds import expected_time, read_speeds
 from trickster_engine.runs import RunDirectory, RunIdentity, read_events
 from trickster_engine.runs.event_types import Event
-from trickster_engine.training.schedule import learning_rate_factor
 from trickster_engine.training.session import start
 
 Config = Callable[..., Path]

@@ -18,8 +18,8 @@ from tests.engine.conftest import TINY, dialogue
 from tests.engine.training import test_compile, test_processes, test_sharding
 from tests.engine.training.test_resume import stop_at
 from trickster_engine.config import check
-from trickster_engine.config.canonical import values_of
 from trickster_engine.config.keys import KEYS
+from trickster_engine.config.plan_values import values_of
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import RunDirectory, read_events
 from trickster_engine.training import one_process

@@ -15,7 +15,7 @@ import pytest
 from tests.engine.training.test_resume import begin
 from trickster_engine.cli import main
 from trickster_engine.config import check
-from trickster_engine.config.canonical import canonical, parse_values, plan_from
+from trickster_engine.config.plan_values import canonical, parse_values, plan_from
 from trickster_engine.errors import TricksterError
 from trickster_engine.inference.load import checkpoint_folder, load_model
 from trickster_engine.model.checksums import read_manifest, seal, verify

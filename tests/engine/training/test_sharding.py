@@ -15,7 +15,7 @@ from tests.engine.conftest import dialogue
 from tests.engine.training.test_processes import AtStep, Config, begin_watched, ranks_of, same_curve, several
 from tests.engine.training.test_resume import begin, same_checkpoint
 from trickster_engine.config import check, preset_text, set_values
-from trickster_engine.estimates import training_memory
+from trickster_engine.estimates.memory import training_memory
 from trickster_engine.model.huggingface import read_model
 from trickster_engine.runs import RunDirectory
 from trickster_engine.runs.event_types import Event

@@ -12,8 +12,7 @@ import pytest
 from tests.engine.conftest import dialogue
 from trickster_engine.cli import main
 from trickster_engine.cli.console import banner
-from trickster_engine.config import check
-from trickster_engine.data import own_output
+from trickster_engine.config import check, own_output
 from trickster_engine.runs import CONFIG_FILE, EVENTS_FILE, RunDirectory
 
 Config = Callable[..., Path]

@@ -19,7 +19,7 @@ from trickster_engine.backends.ttml.backend import TtmlBackend
 from trickster_engine.config.plan import Plan
 from trickster_engine.doctor.parity import TOLERANCE, relative_error, some_tokens, telling_weights, torch_logits
 from trickster_engine.errors import TricksterError
-from trickster_engine.training.schedule import learning_rate_factor
+from trickster_engine.estimates.learning_rate import learning_rate_factor
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "newest": {},

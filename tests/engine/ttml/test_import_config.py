@@ -10,9 +10,10 @@ import yaml
 
 from trickster_engine.config.check import check
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.shapes import count_parameters
 from trickster_engine.errors import TricksterError
-from trickster_engine.estimates.parameters import count_parameters
-from trickster_engine.interop.tt_train_config import convert, default_intermediate_dim, is_tt_train, quick_fix
+from trickster_engine.interop.tt_train_config import convert, is_tt_train, quick_fix
+from trickster_engine.interop.tt_train_sections import default_intermediate_dim
 
 TRAINING = """
 training_config:

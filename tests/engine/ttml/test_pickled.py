@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.engine.ttml.named_objects import named_objects
 from trickster_engine.errors import TricksterError
-from trickster_engine.interop.pickle_data import PickleError, PickleFile, named_objects
+from trickster_engine.interop.pickle_data import PickleError, PickleFile
 from trickster_engine.interop.ttml_pickle import read
 
 

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.engine.ttml.named_objects import named_objects
 from tests.engine.ttml.plans import MODEL
 from tests.engine.ttml.test_layouts import shapes
 from trickster_engine.backends.ttml.weights import TtmlLayout, round_to_bf16
 from trickster_engine.cli import main
-from trickster_engine.data.tokenizer import char_tokenizer
+from trickster_engine.data.make_tokenizer import char_tokenizer
 from trickster_engine.doctor.parity import telling_weights
 from trickster_engine.errors import TricksterError
-from trickster_engine.interop.pickle_data import Named, named_objects
+from trickster_engine.interop.pickle_data import Named
 from trickster_engine.interop.ttml_pickle import read
 from trickster_engine.model.huggingface import read_model
 

@@ -18,13 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trickster_engine.config.plan import ModelConfig
+from trickster_engine.config.shapes import EMBEDDING, FINAL_NORM, OUTPUT, weight_shapes
 from trickster_engine.errors import TricksterError
-from trickster_engine.model.huggingface import weight_shapes
 
 Weights = dict[str, NDArray[np.float32]]
 
-EMBEDDING = "model.embed_tokens.weight"
-OUTPUT = "lm_head.weight"
 
 # <root>/blocks/3/attention/q_linear/weight (Python) or <root>/llama_block_3/attention/q_linear/weight (C++)
 _BLOCK_NAME = re.compile(r"^[^/]+/(?:blocks/|llama_block_)(\d+)/(.+)$")
@@ -101,7 +99,7 @@ class TtmlLayout:
         if match := _TOP_NAME.match(name):
             kind = match.group(1)
             if kind == "ln_fc/gamma":
-                return ("model.norm.weight",)
+                return (FINAL_NORM,)
             return (EMBEDDING,) if tied or kind == "tok_emb/weight" else (OUTPUT,)
         match = _BLOCK_NAME.match(name)
         if not match or match.group(2) not in _BLOCK_PARTS:

@@ -1,6 +1,8 @@
-"""Rules about keys that are valid alone but do not go together. Importing this package registers them all."""
+"""Rules about keys that are valid alone but do not go together. Importing this package registers them all.
+
+A rule is named after what should hold; why it should is said under the code of its problem, in docs/problems.md.
+"""
 
 from trickster_engine.config.checks import corpus, data, device, model, training
-from trickster_engine.config.checks.rule import problems_of
 
-__all__ = ["corpus", "data", "device", "model", "problems_of", "training"]
+__all__ = ["corpus", "data", "device", "model", "training"]

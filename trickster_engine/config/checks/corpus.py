@@ -8,23 +8,23 @@ from math import ceil, floor, log10
 from pathlib import Path
 
 from trickster_engine.config.checks.data import (
-    BUILT_IN_CORPORA,
     CORPUS,
     FRACTION,
     OUTPUT,
-    TENSOR_FILES,
     TRAIN,
     VALIDATION,
     exists,
     resolved,
 )
 from trickster_engine.config.checks.model import LENGTH
-from trickster_engine.config.checks.rule import rule
 from trickster_engine.config.checks.training import ACCUMULATION, BATCH, STEPS
+from trickster_engine.config.corpus_files import BUILT_IN_CORPORA, SHAKESPEARE_BYTES, TENSOR_SUFFIXES, find_text_files
 from trickster_engine.config.keys import KEYS
+from trickster_engine.config.own_output import own_folders
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.config.problems import Fix, Problem
-from trickster_engine.config.settings import Settings
+from trickster_engine.config.settings import Settings, rule
+from trickster_engine.config.shapes import count_parameters
 from trickster_engine.config.yaml.scalars import shown
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import read_bytes
@@ -37,14 +37,12 @@ _MOST_READINGS = 40
 _ROOMY = 10
 _COUNTED_BYTES = 4 << 20  # files up to this size are read, to tell characters from bytes
 _MOST_HELD_OUT = 0.3  # a larger share for validation is not proposed
-_SHAKESPEARE_BYTES = 1_115_394
 _HOLDS_NONE = ("corpus-no-text-files", "corpus-is-the-config", "corpus-is-a-run")
 _OUTPUTS = (OUTPUT, "output_config.checkpoint_dir", "output_config.log_dir")
 
 
 @rule(CORPUS, TRAIN)
-def built_in_name_is_meant(settings: Settings) -> Iterator[Problem]:
-    """The built-in corpora win over a file or folder of the same name, and nobody would see it."""
+def _built_in_name_is_meant(settings: Settings) -> Iterator[Problem]:
     corpus = settings.text(CORPUS)
     if settings.text(TRAIN) or corpus not in BUILT_IN_CORPORA:
         return
@@ -62,8 +60,7 @@ def built_in_name_is_meant(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(CORPUS, TRAIN)
-def corpus_holds_text(settings: Settings) -> Iterator[Problem]:
-    """A corpus has some text: what a folder holds instead is listed."""
+def _corpus_holds_text(settings: Settings) -> Iterator[Problem]:
     corpus = settings.text(CORPUS)
     if settings.text(TRAIN) or corpus in BUILT_IN_CORPORA:
         return
@@ -82,13 +79,12 @@ def corpus_holds_text(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(CORPUS, TRAIN, LENGTH, FRACTION)
-def corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
-    """The training part and the validation part must each hold one sequence and the token after it."""
+def _corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
     corpus = settings.text(CORPUS)
     if settings.text(TRAIN):
         return
     length, fraction = settings.integer(LENGTH), settings.number(FRACTION)
-    size = _SHAKESPEARE_BYTES if corpus == "shakespeare" else _size(settings, corpus)  # a token is at least a byte
+    size = SHAKESPEARE_BYTES if corpus == "shakespeare" else _size(settings, corpus)  # a token is at least a byte
     if not size:
         return
     held_out = ceil(size * fraction)
@@ -125,8 +121,7 @@ def _longer(settings: Settings, size: int, held_out: int) -> tuple[Fix | None, .
 
 
 @rule(TRAIN, VALIDATION, LENGTH)
-def validation_is_other_text(settings: Settings) -> Iterator[Problem]:
-    """A file of validation text holds one sequence, and is not the file that is trained on."""
+def _validation_is_other_text(settings: Settings) -> Iterator[Problem]:
     train, validation = settings.text(TRAIN), settings.text(VALIDATION)
     paths = [resolved(settings, name) for name in (train, validation) if name]
     if len(paths) != 2 or any(path is None or not exists(path) for path in paths):
@@ -139,7 +134,7 @@ def validation_is_other_text(settings: Settings) -> Iterator[Problem]:
         yield settings.problem("validation-in-training", "error", message, VALIDATION, TRAIN)
         return
     size, length = _text_of(settings, validation), settings.integer(LENGTH)
-    if validation.lower().endswith(TENSOR_FILES) or not isinstance(size, int) or size > length:
+    if validation.lower().endswith(TENSOR_SUFFIXES) or not isinstance(size, int) or size > length:
         return
     message = (
         f"val_data {shown(validation)} has {size:,} bytes, less than one sequence of max_seq_len {length} and the "
@@ -157,8 +152,7 @@ def _same(first: Path, second: Path) -> bool:
 
 
 @rule(CORPUS, TRAIN, FRACTION, STEPS, BATCH, ACCUMULATION, *_MODEL_KEYS)
-def corpus_is_more_than_can_be_memorised(settings: Settings) -> Iterator[Problem]:
-    """A text far smaller than the model, read over and over, is learned by heart."""
+def _corpus_is_more_than_can_be_memorised(settings: Settings) -> Iterator[Problem]:
     corpus = settings.text(CORPUS)
     if settings.text(TRAIN) or corpus in BUILT_IN_CORPORA:
         return
@@ -172,7 +166,7 @@ def corpus_is_more_than_can_be_memorised(settings: Settings) -> Iterator[Problem
         return
     held_out = ceil(size * fraction)
     training = size - held_out
-    if training <= length or held_out <= length:  # `corpus_is_long_enough` has said so
+    if training <= length or held_out <= length:  # `_corpus_is_long_enough` has said so
         return
     counted, unit = _counted(settings, corpus, size)
     message = (
@@ -184,8 +178,6 @@ def corpus_is_more_than_can_be_memorised(settings: Settings) -> Iterator[Problem
 
 
 def _parameters(settings: Settings) -> int:
-    from trickster_engine.estimates.parameters import count_parameters  # builds on this package
-
     values = {path.partition(".")[2]: settings.value(path) for path in _MODEL_KEYS}
     return count_parameters(ModelConfig(**values)).total  # type: ignore[arg-type]
 
@@ -220,14 +212,11 @@ def _size(settings: Settings, corpus: str) -> int | None:
 
 def _text_of(settings: Settings, corpus: str) -> int | TricksterError | None:
     """Return how many bytes of text a corpus has, or why it has none; None where that is not quickly told."""
-    from trickster_engine.data.corpus import text_files  # builds on this package
-    from trickster_engine.data.own_output import own_folders
-
     if settings.folder is None or resolved(settings, corpus) is None:
         return None
     own = own_folders(tuple(settings.text(path) for path in _OUTPUTS if settings.knows(path)), settings.folder)
     try:
-        return text_files(corpus, settings.folder, _MOST_FILES_LOOKED_AT, own=own).size
+        return find_text_files(corpus, settings.folder, _MOST_FILES_LOOKED_AT, own=own).size
     except TricksterError as error:
         return 0 if error.code == "corpus-empty" else error
     except (OSError, ValueError):

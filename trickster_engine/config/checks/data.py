@@ -8,10 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 from trickster_engine.config.checks.model import VOCABULARY
-from trickster_engine.config.checks.rule import rule
-from trickster_engine.config.keys import KEYS
+from trickster_engine.config.corpus_files import BUILT_IN_CORPORA, TENSOR_SUFFIXES
 from trickster_engine.config.problems import Problem
-from trickster_engine.config.settings import Settings
+from trickster_engine.config.settings import Settings, rule
 from trickster_engine.config.suggestions import nearest
 from trickster_engine.config.yaml.scalars import shown
 from trickster_engine.system.files import path_meant
@@ -24,22 +23,13 @@ VALIDATION = "data_config.val_data"
 PROMPT = "sampling_config.prompt"
 OUTPUT = "output_config.output_dir"
 
-BUILT_IN_CORPORA = ("shakespeare", "python")
 TOKENIZERS = ("byte", "char", "bpe")
-TENSOR_FILES = (".pt", ".pth")
 BYTES = 256
 _MOST_FILES_LOOKED_AT = 2_000
-_MODEL_KEYS = tuple(path for path, key in KEYS.items() if key.section == "model_config")
-# A text that is read more often than this teaches nothing more (Muennighoff and others, 2023), and a model with so many
-# parameters for each of its characters has room to learn it by heart instead.
-_MOST_READINGS = 40
-_ROOMY = 10
-_COUNTED_BYTES = 4 << 20  # files up to this size are read, to tell characters from bytes
 
 
 @rule(TOKENIZER, VOCABULARY)
-def vocabulary_holds_bytes(settings: Settings) -> Iterator[Problem]:
-    """Every byte needs a row."""
+def _vocabulary_holds_bytes(settings: Settings) -> Iterator[Problem]:
     size = settings.integer(VOCABULARY)
     if settings.text(TOKENIZER) == "byte" and size < BYTES:
         message = f"vocab_size {size} is too small for tokenizer byte: text can hold any of {BYTES} bytes."
@@ -48,8 +38,7 @@ def vocabulary_holds_bytes(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(TOKENIZER, VOCABULARY)
-def vocabulary_holds_pieces(settings: Settings) -> Iterator[Problem]:
-    """BPE starts from the bytes, and adds."""
+def _vocabulary_holds_pieces(settings: Settings) -> Iterator[Problem]:
     size = settings.integer(VOCABULARY)
     if settings.text(TOKENIZER) == "bpe" and size <= BYTES:
         message = (
@@ -61,8 +50,7 @@ def vocabulary_holds_pieces(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(TOKENIZER, VOCABULARY)
-def vocabulary_is_used(settings: Settings) -> Iterator[Problem]:
-    """Rows beyond the bytes are never read."""
+def _vocabulary_is_used(settings: Settings) -> Iterator[Problem]:
     size = settings.integer(VOCABULARY)
     if settings.text(TOKENIZER) == "byte" and size > BYTES:
         message = f"tokenizer byte has {BYTES} tokens, so {size - BYTES} of vocab_size {size} are never used."
@@ -71,8 +59,7 @@ def vocabulary_is_used(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(TRAIN, VALIDATION)
-def prepared_text_has_two_halves(settings: Settings) -> Iterator[Problem]:
-    """train_data without val_data could not be measured; val_data without train_data could not be learned."""
+def _prepared_text_has_two_halves(settings: Settings) -> Iterator[Problem]:
     train, validation = settings.text(TRAIN), settings.text(VALIDATION)
     if bool(train) != bool(validation):
         there, missing = (TRAIN, VALIDATION) if train else (VALIDATION, TRAIN)
@@ -85,10 +72,9 @@ def prepared_text_has_two_halves(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(TOKENIZER)
-def tokenizer_is_known(settings: Settings) -> Iterator[Problem]:
-    """A tokenizer is one of three names, or a file that the lesson's scripts made."""
+def _tokenizer_is_known(settings: Settings) -> Iterator[Problem]:
     tokenizer = settings.text(TOKENIZER)
-    if tokenizer in TOKENIZERS or tokenizer.lower().endswith(TENSOR_FILES):
+    if tokenizer in TOKENIZERS or tokenizer.lower().endswith(TENSOR_SUFFIXES):
         return
     meant = nearest(tokenizer, TOKENIZERS)
     hint = f" Did you mean {meant}?" if meant else ""
@@ -99,10 +85,9 @@ def tokenizer_is_known(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(TOKENIZER, TRAIN)
-def tensors_have_a_tokenizer(settings: Settings) -> Iterator[Problem]:
-    """Prepared tensors are tokens already; the table that made them lies beside them."""
+def _tensors_have_a_tokenizer(settings: Settings) -> Iterator[Problem]:
     train, tokenizer = settings.text(TRAIN), settings.text(TOKENIZER)
-    if train.lower().endswith(TENSOR_FILES) and tokenizer in ("char", "bpe"):
+    if train.lower().endswith(TENSOR_SUFFIXES) and tokenizer in ("char", "bpe"):
         message = (
             f"tokenizer {shown(tokenizer)} changes nothing here: train_data is tokens already, and tokenizer.pt beside "
             "it says what they stand for."
@@ -112,8 +97,7 @@ def tensors_have_a_tokenizer(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(PROMPT)
-def prompt_is_not_empty(settings: Settings) -> Iterator[Problem]:
-    """A model that continues text needs some."""
+def _prompt_is_not_empty(settings: Settings) -> Iterator[Problem]:
     if not settings.text(PROMPT):
         message = "prompt is empty. The model continues a text, so give it at least one character."
         yield settings.problem("empty-prompt", "error", message, PROMPT, fixes=(settings.write(PROMPT, "ROMEO:"),))
@@ -135,8 +119,7 @@ def exists(path: Path) -> bool:
 
 
 @rule(CORPUS, TRAIN)
-def corpus_is_there(settings: Settings) -> Iterator[Problem]:
-    """The corpus is a name that is built in, or a path that exists."""
+def _corpus_is_there(settings: Settings) -> Iterator[Problem]:
     corpus = settings.text(CORPUS)
     if settings.text(TRAIN) or corpus in BUILT_IN_CORPORA:
         return
@@ -167,8 +150,7 @@ def _similar_file(path: Path, written: str) -> str | None:
 
 
 @rule(TRAIN, VALIDATION, TOKENIZER)
-def prepared_text_is_there(settings: Settings) -> Iterator[Problem]:
-    """The files of prepared text exist."""
+def _prepared_text_is_there(settings: Settings) -> Iterator[Problem]:
     paths = [path for path in (TRAIN, VALIDATION) if settings.text(path)]
     if settings.text(TRAIN) and settings.text(TOKENIZER) not in TOKENIZERS:
         paths.append(TOKENIZER)
@@ -184,8 +166,7 @@ def prepared_text_is_there(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(OUTPUT)
-def output_is_a_folder(settings: Settings) -> Iterator[Problem]:
-    """Runs are written into a folder."""
+def _output_is_a_folder(settings: Settings) -> Iterator[Problem]:
     for path in (OUTPUT, "output_config.checkpoint_dir", "output_config.log_dir"):
         if not settings.knows(path) or not settings.text(path):
             continue

@@ -16,10 +16,9 @@ from trickster_engine.config.checks.model import (
     multiples_around,
     nearest_numbers,
 )
-from trickster_engine.config.checks.rule import rule
 from trickster_engine.config.checks.training import BATCH
-from trickster_engine.config.problems import Problem
-from trickster_engine.config.settings import Settings
+from trickster_engine.config.problems import Problem, Severity
+from trickster_engine.config.settings import Settings, rule
 
 MESH = "device_config.mesh_shape"
 DDP = "device_config.enable_ddp"
@@ -52,8 +51,7 @@ def _on_board(settings: Settings) -> bool:
 
 
 @rule(MESH, DDP)
-def mesh_needs_ddp(settings: Settings) -> Iterator[Problem]:
-    """Several devices without data-parallel training would be opened and not used."""
+def _mesh_needs_ddp(settings: Settings) -> Iterator[Problem]:
     count = devices(settings)
     if count > 1 and not settings.truth(DDP):
         message = (
@@ -65,8 +63,7 @@ def mesh_needs_ddp(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(MESH, DDP)
-def ddp_needs_mesh(settings: Settings) -> Iterator[Problem]:
-    """Data-parallel training on one device does nothing."""
+def _ddp_needs_mesh(settings: Settings) -> Iterator[Problem]:
     if settings.truth(DDP) and devices(settings) == 1:
         message = "enable_ddp is true, but mesh_shape [1, 1] is a single device: there is nothing to share out."
         fixes = (settings.write(DDP, False), settings.write(MESH, (1, 2), why="two devices"))
@@ -74,8 +71,7 @@ def ddp_needs_mesh(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(MESH, DDP, BATCH)
-def batch_is_shared_out(settings: Settings) -> Iterator[Problem]:
-    """Each device gets the same number of sequences."""
+def _batch_is_shared_out(settings: Settings) -> Iterator[Problem]:
     count, batch = devices(settings), settings.integer(BATCH)
     if settings.truth(DDP) and count > 1 and batch % count:
         message = (
@@ -87,8 +83,7 @@ def batch_is_shared_out(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(MESH, DEVICE)
-def one_row(settings: Settings) -> Iterator[Problem]:
-    """Data-parallel training runs on a line of devices."""
+def _one_row(settings: Settings) -> Iterator[Problem]:
     rows, columns = cast("tuple[int, int]", settings.value(MESH))
     if rows > 1:
         severity_reason = (
@@ -102,8 +97,7 @@ def one_row(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(MESH, DEVICE)
-def device_comes_in_numbers(settings: Settings) -> Iterator[Problem]:
-    """An Apple computer has one GPU. Any number of processes share a processor's cores."""
+def _device_comes_in_numbers(settings: Settings) -> Iterator[Problem]:
     device, count = settings.text(DEVICE), devices(settings)
     if device == "mps" and count > 1:
         message = f"device_type {device} is a single device, but mesh_shape {shown_mesh(settings)} names {count}."
@@ -112,8 +106,7 @@ def device_comes_in_numbers(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(SHARDING, MESH, DDP, DEVICE)
-def sharding_needs_devices(settings: Settings) -> Iterator[Problem]:
-    """One device has nobody to share the model with."""
+def _sharding_needs_devices(settings: Settings) -> Iterator[Problem]:
     if settings.text(SHARDING) == "full" and devices(settings) == 1 and not _on_board(settings):
         message = "sharding is full, but mesh_shape [1, 1] is a single device: it holds the whole model."
         fixes = (settings.write(SHARDING, "none"), settings.write(MESH, (1, 2), why="two devices"))
@@ -121,8 +114,7 @@ def sharding_needs_devices(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(SHARDING, OPTIMIZER)
-def sharding_needs_adamw(settings: Settings) -> Iterator[Problem]:
-    """Muon works on whole matrices, and no device has one."""
+def _sharding_needs_adamw(settings: Settings) -> Iterator[Problem]:
     if settings.text(SHARDING) == "full" and settings.text(OPTIMIZER) == "muon":
         message = (
             "optimizer muon works on whole matrices, and with sharding full no device holds one. Train with adamw, or "
@@ -132,65 +124,65 @@ def sharding_needs_adamw(settings: Settings) -> Iterator[Problem]:
         yield settings.problem("sharding-needs-adamw", "error", message, SHARDING, OPTIMIZER, fixes=fixes)
 
 
-@rule(SHARDING, DEVICE)
-def tt_sharding(settings: Settings) -> Iterator[Problem]:
-    """Sharding is torch's."""
-    if _on_board(settings) and settings.text(SHARDING) != "none":
-        message = "sharding full is not there on Tenstorrent boards: each chip holds the whole model."
-        fixes = (settings.write(SHARDING, "none", preferred=True),)
-        yield settings.problem("tt-sharding", "error", message, SHARDING, DEVICE, fixes=fixes)
+def _in_tiles(path: str, why: str) -> None:
+    """Make a rule of a size that a Tenstorrent board takes in whole tiles only."""
+
+    @rule(DEVICE, path)
+    def in_tiles(settings: Settings) -> Iterator[Problem]:
+        value = settings.integer(path)
+        if _on_board(settings) and value % TILE:
+            name = path.split(".")[1]
+            message = f"{name} {value} must be a multiple of {TILE} on a Tenstorrent board: {why}"
+            # A width is shared out among the heads, each of whole tiles.
+            heads = settings.integer(HEADS) if path == DIM and settings.knows(HEADS) else 1
+            around = nearest_numbers(value, multiples_around(value, TILE * heads))
+            if path == VOCABULARY:  # fewer rows than tokens would not do
+                around = [number for number in around if number > value]
+            fixes = [settings.write(path, number, preferred=index == 0) for index, number in enumerate(around)]
+            yield settings.problem("tt-multiple-of-32", "error", message, path, DEVICE, fixes=tuple(fixes))
 
 
-@rule(RECOMPUTING, DEVICE)
-def tt_recomputing(settings: Settings) -> Iterator[Problem]:
-    """Recomputing is torch's."""
-    if _on_board(settings) and settings.truth(RECOMPUTING):
-        message = "activation_checkpointing is not there on Tenstorrent boards. Lower batch_size to save memory."
-        fixes = (settings.write(RECOMPUTING, False, preferred=True),)
-        yield settings.problem("tt-activation-checkpointing", "error", message, RECOMPUTING, DEVICE, fixes=fixes)
+_in_tiles(DIM, "it computes on tiles of 32 x 32 numbers.")
+_in_tiles(MLP, "it computes on tiles of 32 x 32 numbers.")
+_in_tiles(VOCABULARY, "the output layer is laid out in tiles. Unused tokens do no harm.")
+_in_tiles(LENGTH, "attention's backward pass stops the program on other lengths.")
 
 
-def _tile(settings: Settings, path: str, why: str) -> Iterator[Problem]:
-    value = settings.integer(path)
-    if _on_board(settings) and value % TILE:
-        name = path.split(".")[1]
-        message = f"{name} {value} must be a multiple of {TILE} on a Tenstorrent board: {why}"
-        # A width is shared out among the heads, each of whole tiles.
-        heads = settings.integer(HEADS) if path == DIM and settings.knows(HEADS) else 1
-        around = nearest_numbers(value, multiples_around(value, TILE * heads))
-        if path == VOCABULARY:  # fewer rows than tokens would not do
-            around = [number for number in around if number > value]
-        fixes = [settings.write(path, number, preferred=index == 0) for index, number in enumerate(around)]
-        yield settings.problem("tt-multiple-of-32", "error", message, path, DEVICE, fixes=tuple(fixes))
+def _only(path: str, allowed: tuple[object, ...], code: str, severity: Severity, message: str) -> None:
+    """Make a rule of the values that a key may have on a Tenstorrent board, the one to write first."""
+
+    @rule(DEVICE, path)
+    def only(settings: Settings) -> Iterator[Problem]:
+        value = settings.value(path)
+        if _on_board(settings) and value not in allowed:
+            fixes = (settings.write(path, allowed[0], preferred=True),)
+            yield settings.problem(code, severity, message.format(value), path, DEVICE, fixes=fixes)
 
 
-@rule(DEVICE, DIM)
-def tt_width(settings: Settings) -> Iterator[Problem]:
-    """The width is laid out in tiles."""
-    yield from _tile(settings, DIM, "it computes on tiles of 32 x 32 numbers.")
-
-
-@rule(DEVICE, MLP)
-def tt_mlp(settings: Settings) -> Iterator[Problem]:
-    """The feed-forward width is laid out in tiles."""
-    yield from _tile(settings, MLP, "it computes on tiles of 32 x 32 numbers.")
-
-
-@rule(DEVICE, VOCABULARY)
-def tt_vocabulary(settings: Settings) -> Iterator[Problem]:
-    """The output layer is laid out in tiles."""
-    yield from _tile(settings, VOCABULARY, "the output layer is laid out in tiles. Unused tokens do no harm.")
-
-
-@rule(DEVICE, LENGTH)
-def tt_length(settings: Settings) -> Iterator[Problem]:
-    """Attention's backward pass stops the program on other lengths."""
-    yield from _tile(settings, LENGTH, "attention's backward pass stops the program on other lengths.")
+_only(
+    SHARDING, ("none",), "tt-sharding", "error",
+    "sharding full is not there on Tenstorrent boards: each chip holds the whole model.",
+)  # fmt: skip
+_only(
+    RECOMPUTING, (False,), "tt-activation-checkpointing", "error",
+    "activation_checkpointing is not there on Tenstorrent boards. Lower batch_size to save memory.",
+)  # fmt: skip
+_only(
+    LOSS, ("cross_entropy",), "tt-loss", "error",
+    "loss {} is not there on a Tenstorrent board: ttml has plain cross-entropy only.",
+)  # fmt: skip
+_only(
+    NORM_EPS, (BOARD_NORM_EPS,), "tt-norm-eps", "error",
+    "norm_eps {:g} cannot be had on a Tenstorrent board: ttml's norm always adds 1e-5.",
+)  # fmt: skip
+_only(
+    PRECISION, ("auto", "bf16"), "tt-precision", "warning",
+    "A Tenstorrent board keeps weights and computes in bf16, so precision fp32 cannot be had there.",
+)  # fmt: skip
 
 
 @rule(DEVICE, DIM, HEADS)
-def tt_head_dim(settings: Settings) -> Iterator[Problem]:
-    """A head is one or more tiles wide, and not too many."""
+def _tt_head_dim(settings: Settings) -> Iterator[Problem]:
     dim, heads = settings.integer(DIM), settings.integer(HEADS)
     if not _on_board(settings) or dim % heads:
         return
@@ -207,31 +199,3 @@ def tt_head_dim(settings: Settings) -> Iterator[Problem]:
             f"{WIDEST_HEAD} will do: use more heads."
         )
         yield settings.problem("tt-head-dim", "error", message, HEADS, DIM, DEVICE, fixes=head_fixes(settings))
-
-
-@rule(DEVICE, LOSS)
-def tt_loss(settings: Settings) -> Iterator[Problem]:
-    """The board's library has one loss for language models."""
-    if _on_board(settings) and settings.text(LOSS) != "cross_entropy":
-        message = f"loss {settings.text(LOSS)} is not there on a Tenstorrent board: ttml has plain cross-entropy only."
-        fixes = (settings.write(LOSS, "cross_entropy", preferred=True),)
-        yield settings.problem("tt-loss", "error", message, LOSS, DEVICE, fixes=fixes)
-
-
-@rule(DEVICE, NORM_EPS)
-def tt_norm_eps(settings: Settings) -> Iterator[Problem]:
-    """The board's library does not ask what its norm should add."""
-    value = settings.number(NORM_EPS)
-    if _on_board(settings) and value != BOARD_NORM_EPS:
-        message = f"norm_eps {value:g} cannot be had on a Tenstorrent board: ttml's norm always adds 1e-5."
-        fixes = (settings.write(NORM_EPS, BOARD_NORM_EPS, preferred=True),)
-        yield settings.problem("tt-norm-eps", "error", message, NORM_EPS, DEVICE, fixes=fixes)
-
-
-@rule(DEVICE, PRECISION)
-def tt_precision(settings: Settings) -> Iterator[Problem]:
-    """The board computes in bf16."""
-    if _on_board(settings) and settings.text(PRECISION) == "fp32":
-        message = "A Tenstorrent board keeps weights and computes in bf16, so precision fp32 cannot be had there."
-        fixes = (settings.write(PRECISION, "auto", preferred=True),)
-        yield settings.problem("tt-precision", "warning", message, PRECISION, DEVICE, fixes=fixes)

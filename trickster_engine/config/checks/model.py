@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import log
 
-from trickster_engine.config.checks.rule import rule
 from trickster_engine.config.problems import Fix, Problem
-from trickster_engine.config.settings import Settings
+from trickster_engine.config.settings import Settings, rule
 
 DIM = "model_config.hidden_dim"
 HEADS = "model_config.num_heads"
@@ -57,8 +56,7 @@ def head_fixes(settings: Settings) -> tuple[Fix | None, ...]:
 
 
 @rule(DIM, HEADS)
-def heads_divide_dim(settings: Settings) -> Iterator[Problem]:
-    """Each head gets an equal slice of the width."""
+def _heads_divide_dim(settings: Settings) -> Iterator[Problem]:
     dim, heads = settings.integer(DIM), settings.integer(HEADS)
     if dim % heads:
         message = (
@@ -69,8 +67,7 @@ def heads_divide_dim(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(DIM, HEADS)
-def head_dim_even(settings: Settings) -> Iterator[Problem]:
-    """Rotary positions turn pairs of numbers."""
+def _head_dim_even(settings: Settings) -> Iterator[Problem]:
     dim, heads = settings.integer(DIM), settings.integer(HEADS)
     if dim % heads == 0 and dim // heads % 2:
         message = (
@@ -81,8 +78,7 @@ def head_dim_even(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(HEADS, KV_HEADS)
-def kv_heads_divide_heads(settings: Settings) -> Iterator[Problem]:
-    """Each key/value head serves the same number of query heads."""
+def _kv_heads_divide_heads(settings: Settings) -> Iterator[Problem]:
     heads, kv_heads = settings.integer(HEADS), settings.integer(KV_HEADS)
     if heads % kv_heads:
         said = "more than" if kv_heads > heads else "no divisor of"

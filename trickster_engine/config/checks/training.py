@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trickster_engine.config.checks.rule import rule
 from trickster_engine.config.problems import Problem
-from trickster_engine.config.settings import Settings, tenth
+from trickster_engine.config.settings import Settings, rule, tenth
 from trickster_engine.config.values import number_or_int
 
 STEPS = "training_config.max_steps"
@@ -28,8 +27,7 @@ CLIP = "training_config.grad_clip"
 
 
 @rule(WARMUP, STEPS)
-def warmup_ends(settings: Settings) -> Iterator[Problem]:
-    """The warm-up must end before training does."""
+def _warmup_ends(settings: Settings) -> Iterator[Problem]:
     warmup, steps = settings.integer(WARMUP), settings.integer(STEPS)
     if warmup >= steps:
         shorter = steps // 10
@@ -45,8 +43,7 @@ def warmup_ends(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(DECAY, RESTART, WARMUP, STEPS)
-def curve_has_room(settings: Settings) -> Iterator[Problem]:
-    """After the last warm-up there is a way down."""
+def _curve_has_room(settings: Settings) -> Iterator[Problem]:
     decay, restart = settings.integer(DECAY), settings.integer(RESTART)
     warmup, end = settings.integer(WARMUP), decay or settings.integer(STEPS)
     if (decay or restart) and restart + warmup >= end and warmup < settings.integer(STEPS):
@@ -63,8 +60,7 @@ def curve_has_room(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(LEAST_RATE, RATE)
-def rate_falls(settings: Settings) -> Iterator[Problem]:
-    """The curve of the learning rate goes down, not up."""
+def _rate_falls(settings: Settings) -> Iterator[Problem]:
     least, rate = settings.number(LEAST_RATE), settings.number(RATE)
     if least > rate:
         message = (
@@ -79,8 +75,7 @@ def rate_falls(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(RATE, OPTIMIZER)
-def rate_is_usual(settings: Settings) -> Iterator[Problem]:
-    """A rate far above what transformers stand is usually a slip of a decimal."""
+def _rate_is_usual(settings: Settings) -> Iterator[Problem]:
     rate = settings.number(RATE)
     if rate > 0.01:
         message = (
@@ -92,8 +87,7 @@ def rate_is_usual(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(MUON_RATE, OPTIMIZER)
-def muon_rate_is_usual(settings: Settings) -> Iterator[Problem]:
-    """The same for Muon's own rate."""
+def _muon_rate_is_usual(settings: Settings) -> Iterator[Problem]:
     rate = settings.number(MUON_RATE)
     if settings.text(OPTIMIZER) == "muon" and rate > 0.2:
         message = f"muon_learning_rate {number_or_int(rate)} is very high. Between 0.01 and 0.05 is usual."
@@ -102,36 +96,26 @@ def muon_rate_is_usual(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def _interval(settings: Settings, path: str, what: str) -> Iterator[Problem]:
-    every, steps = settings.integer(path), settings.integer(STEPS)
-    if every > steps:
-        name = path.split(".")[1]
-        message = f"{name} {every} is longer than the whole training (max_steps {steps}): {what}"
-        fixes = (settings.write(path, max(1, steps // 5), why="five times in the run"),)
-        yield settings.problem("interval-longer-than-run", "information", message, path, STEPS, fixes=fixes)
+def _on_the_way(path: str, otherwise: str) -> None:
+    """Make a rule of something that should happen before the end, every so many steps."""
+
+    @rule(path, STEPS)
+    def on_the_way(settings: Settings) -> Iterator[Problem]:
+        every, steps = settings.integer(path), settings.integer(STEPS)
+        if every > steps:
+            name = path.split(".")[1]
+            message = f"{name} {every} is longer than the whole training (max_steps {steps}): {otherwise}"
+            fixes = (settings.write(path, max(1, steps // 5), why="five times in the run"),)
+            yield settings.problem("interval-longer-than-run", "information", message, path, STEPS, fixes=fixes)
 
 
-@rule(EVAL, STEPS)
-def evaluates_on_the_way(settings: Settings) -> Iterator[Problem]:
-    """There should be something to see before the end."""
-    yield from _interval(settings, EVAL, "held-out text is only measured at the end.")
-
-
-@rule(SAVE, STEPS)
-def saves_on_the_way(settings: Settings) -> Iterator[Problem]:
-    """There should be something to go on from after a crash."""
-    yield from _interval(settings, SAVE, "only the end is saved, and a crash loses everything.")
-
-
-@rule(LOG, STEPS)
-def logs_on_the_way(settings: Settings) -> Iterator[Problem]:
-    """There should be a curve to look at."""
-    yield from _interval(settings, LOG, "the training loss is never shown on the way.")
+_on_the_way(EVAL, "held-out text is only measured at the end.")
+_on_the_way(SAVE, "only the end is saved, and a crash loses everything.")
+_on_the_way(LOG, "the training loss is never shown on the way.")
 
 
 @rule(PATIENCE, EVAL, STEPS)
-def patience_can_end(settings: Settings) -> Iterator[Problem]:
-    """Early stopping needs enough evaluations to lose its patience."""
+def _patience_can_end(settings: Settings) -> Iterator[Problem]:
     patience, every, steps = settings.integer(PATIENCE), settings.integer(EVAL), settings.integer(STEPS)
     evaluations = steps // every
     if patience and patience >= evaluations:
@@ -144,8 +128,7 @@ def patience_can_end(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(BATCH, ACCUMULATION, LENGTH)
-def effective_batch(settings: Settings) -> Iterator[Problem]:
-    """How much text stands behind one update."""
+def _effective_batch(settings: Settings) -> Iterator[Problem]:
     batch, accumulation, length = settings.integer(BATCH), settings.integer(ACCUMULATION), settings.integer(LENGTH)
     sequences = batch * accumulation
     if sequences < 4:
@@ -164,8 +147,7 @@ def effective_batch(settings: Settings) -> Iterator[Problem]:
 
 
 @rule(CLIP)
-def gradients_are_clipped(settings: Settings) -> Iterator[Problem]:
-    """Without clipping one bad batch can undo a run."""
+def _gradients_are_clipped(settings: Settings) -> Iterator[Problem]:
     if settings.number(CLIP) == 0:
         message = "Gradient clipping is off: a single bad batch can throw the weights far off. 1.0 is usual."
         yield settings.problem("no-clipping", "hint", message, CLIP, fixes=(settings.write(CLIP, 1.0),))

@@ -267,7 +267,7 @@ def merge_section(document: Document, first: Entry, second: Entry) -> tuple[Edit
             return ()
         if "#" in lines.line(entry.range.end.line)[entry.range.end.character :]:
             return ()  # what it says behind the value would be lost
-        if (type(value.value), value.value) != (type(other.value), other.value):
+        if (value.text, value.plain) != (other.text, other.plain):
             return ()
         doubled.update(range(entry.range.start.line, entry.range.end.line + 1))
     kept = [lines.line(number) for number in numbers if number not in doubled]

@@ -8,7 +8,7 @@ from typing import Final
 
 import yaml
 
-from trickster_engine.config.known_names import KNOWN_NAMES, SECTION_NAMES, TEXT_NAMES
+from trickster_engine.config.keys.names import KNOWN_NAMES, SECTION_NAMES, TEXT_NAMES
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range
 from trickster_engine.config.yaml.scalars import shown
 from trickster_engine.config.yaml.text import Lines
@@ -53,7 +53,7 @@ def trouble_from(error: yaml.MarkedYAMLError, lines: Lines, position: Callable[[
         return _tab(at.line, lines)
     if "could not find expected ':'" in said:
         where = _rest_of_line(lines, start)
-        problem = missing_colon(where, lines.line(start.line), _second_line(lines, start.line))
+        problem = missing_colon(where, lines.line(start.line), second_line=_is_second_line(lines, start.line))
         return SyntaxTrouble(problem, (start.line, at.line))
     if "quoted scalar" in context and ("end of stream" in said or "document indicator" in said):
         where = _rest_of_line(lines, start)
@@ -111,10 +111,10 @@ def _tab(line_number: int, lines: Lines) -> SyntaxTrouble:
     return SyntaxTrouble(Problem("yaml-tab", "error", message, where, (fix,)), (line_number,))
 
 
-def missing_colon(where: Range, line: str, second_line: tuple[Fix, ...] = ()) -> Problem:
+def missing_colon(where: Range, line: str, *, second_line: bool = False) -> Problem:
     """Return the problem of a line without a colon. `where` starts at its first word, `line` is its text.
 
-    `second_line` is what joins it to the text above, where there is one.
+    `second_line`: it may belong to the text above.
     """
     content = line.strip()
     match = _WORD_AND_VALUE.match(content)
@@ -127,23 +127,13 @@ def missing_colon(where: Range, line: str, second_line: tuple[Fix, ...] = ()) ->
     message = "This line is neither `name: value` nor a comment. Is the colon missing?"
     if second_line and not known:
         message = "This line has no name. Is it the second line of the text above? That text then needs quotes."
-        fixes = (*second_line, *fixes)
     return Problem("yaml-missing-colon", "error", message, where, fixes)
 
 
-def _second_line(lines: Lines, number: int) -> tuple[Fix, ...]:
-    """Return the fix that makes a line the second one of the text above it; none where there is no such text."""
-    above = lines.line(number - 1)
-    match = _NAME_AND_TEXT.fullmatch(above)
-    content = lines.line(number).strip()
-    if match is None or match.group(1) not in TEXT_NAMES or "\\" in above + content or "#" in above + content:
-        return ()
-    value = match.group(2)
-    text = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
-    if '"' in text + content or "'" in text:
-        return ()
-    where = Range(Position(number - 1, match.start(2)), Position(number, len(lines.line(number).rstrip())))
-    return (Fix(f"Make it the second line of {match.group(1)}", (Edit(where, f'"{text}\\n{content}"'),)),)
+def _is_second_line(lines: Lines, number: int) -> bool:
+    """Return whether a line may be the second one of the text above it."""
+    above = _NAME_AND_TEXT.fullmatch(lines.line(number - 1))
+    return above is not None and above.group(1) in TEXT_NAMES
 
 
 def _indentation_or_colon(at: Position, lines: Lines, start: Position) -> SyntaxTrouble:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from trickster_engine.config.known_names import KNOWN_NAMES
+from trickster_engine.config.keys.names import KNOWN_NAMES
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.yaml.errors import SyntaxTrouble, missing_colon, usual_indent
 from trickster_engine.config.yaml.nodes import Node, Scalar

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from trickster_engine.config.known_names import KNOWN_NAMES
+from trickster_engine.config.keys.names import KNOWN_NAMES
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range
 from trickster_engine.config.yaml.nodes import Mapping, Node, Scalar, Sequence
 
@@ -28,7 +28,8 @@ _EQUALS: Final = re.compile(r"( *)([A-Za-z_]\w*)(\s*=\s*)(?=[^\s=#])")
 _NO_SPACE: Final = re.compile(r"( *(?:- +)?)([A-Za-z_]\w*):(?=[^\s:#])(?!//)")
 _NO_SPACE_IN_BRACKETS: Final = re.compile(r"[{,]\s*([A-Za-z_]\w*):(?=[^\s:,}\]#])(?!//)")
 _ITEM: Final = re.compile(r"( *)(- +)([A-Za-z_]\w*)\s*:(?=\s|$)")
-_OURS, _BASE, _MIDDLE, _THEIRS = "<<<<<<<", "|||||||", "=======", ">>>>>>>"
+_MIDDLE: Final = "======="
+_CONFLICTS: Final = (["<<<<<<<", _MIDDLE, ">>>>>>>"], ["<<<<<<<", "|||||||", _MIDDLE, ">>>>>>>"])
 _MARKS: Final = re.compile(r"(?:<{7}|\|{7}|>{7})(?: .*)?|={7}")
 
 
@@ -211,43 +212,32 @@ class Slips:
         marks = [(number, line[:7]) for number, line in enumerate(self._lines) if _MARKS.fullmatch(line.rstrip())]
         if all(mark == _MIDDLE for _, mark in marks):
             return done  # a line of equals signs alone is no conflict
-        index = 0
-        while index < len(marks):
-            number, mark = marks[index]
-            kinds = [kind for _, kind in marks[index : index + 4]]
-            for shape in ([_OURS, _MIDDLE, _THEIRS], [_OURS, _BASE, _MIDDLE, _THEIRS]):
-                if kinds[: len(shape)] == shape:
-                    numbers = [line for line, _ in marks[index : index + len(shape)]]
-                    self._conflict(numbers)
-                    done |= {numbers[0], *range(numbers[1], numbers[-1] + 1)}
-                    index += len(shape)
-                    break
+        while marks:
+            kinds = [kind for _, kind in marks[:4]]
+            shapes = [shape for shape in _CONFLICTS if kinds[: len(shape)] == shape]
+            numbers = [number for number, _ in marks[: len(shapes[0]) if shapes else 1]]
+            del marks[: len(numbers)]
+            first, last = numbers[0], numbers[-1]
+            fixes: tuple[Fix, ...]
+            if shapes:
+                message = (
+                    "A merge has left both versions here: one above =======, one below. Keep one of them, or write "
+                    "what both mean, and remove the lines of signs. Until then the first is looked at."
+                )
+                first_side = (Edit(self._lines_of(first, first), ""), Edit(self._lines_of(numbers[1], last), ""))
+                second_side = (Edit(self._lines_of(first, numbers[-2]), ""), Edit(self._lines_of(last, last), ""))
+                fixes = (Fix("Keep the first version", first_side), Fix("Keep the second version", second_side))
+                left_out = {first, *range(numbers[1], last + 1)}
             else:
+                mark = self._lines[first][:7]
                 message = f"The line {mark} is left over from a merge. Remove it once the rest is as it should be."
-                fix = Fix("Remove this line", (Edit(self._lines_of(number, number), ""),))
-                self.problems.append(Problem("yaml-conflict", "error", message, self._whole(number, number), (fix,)))
+                fixes = (Fix("Remove this line", (Edit(self._lines_of(first, first), ""),)),)
+                left_out = {first}
+            self.problems.append(Problem("yaml-conflict", "error", message, self._whole(first, last), fixes))
+            for number in left_out:
                 self._blank(number)
-                done.add(number)
-                index += 1
+            done |= left_out
         return done
-
-    def _conflict(self, numbers: list[int]) -> None:
-        first, after_ours, middle, last = numbers[0], numbers[1], numbers[-2], numbers[-1]
-        ours = self._lines[first][7:].strip() or "the first"
-        theirs = self._lines[last][7:].strip() or "the second"
-        message = (
-            "A merge has left both versions here: one above =======, one below. Keep one of them, or write what both "
-            "mean, and remove the three lines of signs. Until then the first is looked at."
-        )
-        keep_ours = (
-            Edit(self._lines_of(first, first), ""),
-            Edit(self._lines_of(after_ours, last), ""),
-        )
-        keep_theirs = (Edit(self._lines_of(first, middle), ""), Edit(self._lines_of(last, last), ""))
-        fixes = (Fix(f"Keep {_short(ours)}", keep_ours), Fix(f"Keep {_short(theirs)}", keep_theirs))
-        self.problems.append(Problem("yaml-conflict", "error", message, self._whole(first, last), fixes))
-        for number in (first, *range(after_ours, last + 1)):
-            self._blank(number)
 
     # ---- small things -----------------------------------------------------------------------------------------------
 
@@ -273,11 +263,6 @@ class Slips:
         if last + 1 < len(self._lines):
             return Range(Position(first, 0), Position(last + 1, 0))
         return self._whole(first, last)
-
-
-def _short(name: str) -> str:
-    shown = "".join(character if character.isprintable() else "?" for character in name)
-    return shown if len(shown) <= 40 else shown[:37] + "..."
 
 
 def may_hide_slips(text: str, root: Node | None) -> bool:

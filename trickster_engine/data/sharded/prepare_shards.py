@@ -23,6 +23,7 @@ from trickster_engine.data.cache import make_folder, publish, storage_error
 from trickster_engine.data.corpus import Corpus, with_lf
 from trickster_engine.data.dataset import finish_sharded_dataset
 from trickster_engine.data.description import TokenFile, token_file
+from trickster_engine.data.make_tokenizer import load_tokenizer, require_vocabulary
 from trickster_engine.data.sharded.layout import (
     Shard,
     cut_into_shards,
@@ -30,8 +31,8 @@ from trickster_engine.data.sharded.layout import (
     read_shard_text,
     shard_size,
 )
-from trickster_engine.data.sharded.workers import Workers
-from trickster_engine.data.tokenizer import TOKENIZER_FILE, Tokenizer, load_tokenizer, require_vocabulary
+from trickster_engine.data.sharded.worker_pool import Workers
+from trickster_engine.data.tokenizer import TOKENIZER_FILE, Tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import NotAPlainFileError, open_to_append, read_bytes, sweep_temporaries
 from trickster_engine.system.json_checksum import seal, unseal
@@ -51,8 +52,17 @@ _WAITING_S = 0.5  # how often to try for a lock that another process holds
 _REPORTED_S = 5.0
 _TOKENIZER_FOLDER = "tokenizer"
 
-Report = Callable[[str], None]
 MakeTokenizer = Callable[[], Tokenizer]
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How to go about preparing: nothing here changes the tokens."""
+
+    progress: bool
+    interrupt: Callable[[], None] | None
+    report: Callable[[str], None] | None
+    processes: int | None
 
 
 @dataclass(frozen=True)
@@ -70,10 +80,7 @@ class LargeText:
 
     corpora: Sequence[Corpus]
     folder: Path
-    progress: bool
-    interrupt: Callable[[], None] | None
-    report: Report | None
-    processes: int | None
+    manner: Manner
     shards: list[Shard] = field(default_factory=list)
     scans: list[Scan] = field(default_factory=list)
     first_shards: int = 0  # how many of the shards belong to the first corpus
@@ -193,8 +200,8 @@ class LargeText:
         return tokenizer
 
     def _asked_to_stop(self) -> None:
-        if self.interrupt is not None:
-            self.interrupt()
+        if self.manner.interrupt is not None:
+            self.manner.interrupt()
 
     def _encoding_jobs(self, train_characters: int) -> list[dict[str, Any]]:
         """Return one job for each file of tokens, in order: a shard each, but two where the split falls inside one."""
@@ -243,9 +250,9 @@ class LargeText:
         total = sum(map(shard_size, self.shards)) if sized else len(jobs)
         left = sum(span[2] - span[1] + span[3] for _, job in jobs for span in job["shard"]) if sized else total
         told = time.monotonic()
-        quiet = not self.progress
+        quiet = not self.manner.progress
         with (
-            Workers(self.processes, self.interrupt) as workers,
+            Workers(self.manner.processes, self.manner.interrupt) as workers,
             tqdm(
                 total=total,
                 initial=total - left,
@@ -262,9 +269,9 @@ class LargeText:
                 nonlocal told, seen
                 seen += count
                 bar.update(count)
-                if self.report is not None and time.monotonic() - told > _REPORTED_S:
+                if self.manner.report is not None and time.monotonic() - told > _REPORTED_S:
                     told = time.monotonic()
-                    self.report(f"{title}: {min(1.0, seen / total):.0%}")
+                    self.manner.report(f"{title}: {min(1.0, seen / total):.0%}")
 
             for number, answer in workers.run(jobs, advance):
                 if not sized:
@@ -290,7 +297,7 @@ class LargeText:
 
 
 @contextlib.contextmanager
-def resumable(folder: Path, corpora: Sequence[Corpus], **how: Any) -> Iterator[LargeText]:
+def resumable(folder: Path, corpora: Sequence[Corpus], manner: Manner) -> Iterator[LargeText]:
     """Give a large text to prepare in `folder`, which an earlier process may have begun.
 
     On success the caller has moved the folder away; after a failure that will come again, it is removed; when called
@@ -301,7 +308,7 @@ def resumable(folder: Path, corpora: Sequence[Corpus], **how: Any) -> Iterator[L
             folder.mkdir(exist_ok=True)
             if folder.is_symlink():
                 raise NotAPlainFileError(folder, "link")
-        yield LargeText(corpora, folder, **how)
+        yield LargeText(corpora, folder, manner)
     except TricksterError as error:
         if error.code.startswith(("corpus-", "vocabulary-", "unknown-", "disk-", "tokenizer-")):
             shutil.rmtree(folder, ignore_errors=True)

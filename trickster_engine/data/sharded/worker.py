@@ -1,7 +1,7 @@
 """A process that scans and encodes shards, one of several beside one another.
 
-It reads one job a line on its standard input and answers with one line each, JSON both ways; see `workers.py` for the
-other side. It ends when its input does, so that it does not outlive the process that started it.
+It reads one job a line on its standard input and answers with one line each, JSON both ways; the other side is
+`worker_pool.py`. It ends when its input does, so that it does not outlive the process that started it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import numpy as np
 
 from trickster_engine.data.cache import storage_error
 from trickster_engine.data.dataset import storage_type
+from trickster_engine.data.make_tokenizer import load_tokenizer
 from trickster_engine.data.sharded.layout import Shard, Span, read_shard_bytes, read_shard_text
-from trickster_engine.data.tokenizer import Tokenizer, load_tokenizer
+from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import create_file, open_plain, sync_file, temporary_name
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from trickster_engine.config.plan import ModelConfig
-from trickster_engine.estimates import count_parameters
+from trickster_engine.config.shapes import count_parameters
 
 #: Every picture of the lesson carries this style.
 _STYLE = Path(__file__).parent / "picture.css"

@@ -11,7 +11,6 @@ from typing import Any
 from trickster_engine.config.plan import Plan, SamplingConfig
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.tokenizer import Tokenizer
-from trickster_engine.data.trained_text import trained_text
 from trickster_engine.errors import TricksterError
 from trickster_engine.evaluation.report.beginning import beginning
 from trickster_engine.evaluation.report.curve import LossPoint, Parting, find_parting, loss_points
@@ -33,6 +32,7 @@ from trickster_engine.inference.sampling import SamplingOptions, sample_batch
 from trickster_engine.model.llama import Llama
 from trickster_engine.runs import RunDirectory, RunIdentity
 from trickster_engine.runs.events import left_out_words
+from trickster_engine.runs.trained_text import trained_text
 from trickster_engine.training.loop import TRAIN_PROBE_TOKENS
 from trickster_engine.training.trained_plan import plan_as_trained
 

@@ -1,17 +1,19 @@
-"""Which files of a folder are a text, and why the others are not. Standard library only."""
+"""Which files a config's corpus means, and why others of its folder are left out. Standard library only."""
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from trickster_engine.data.own_output import NOTHING, OwnOutput, is_config, kind_of_output
+from trickster_engine.config.own_output import NOTHING, RUN, OwnOutput, is_config, kind_of_output
 from trickster_engine.errors import TricksterError
-from trickster_engine.system.files import in_command, kind_of
+from trickster_engine.system.files import in_command, kind_of, path_meant
 
 # What counts as text inside a folder: prose and source code. A single file may have any name.
 _PROSE = ".txt .text .md .markdown .rst .org .adoc .tex .srt .html .htm .xml"
@@ -28,6 +30,12 @@ _ARRAYS = ".pt .pth .safetensors .npy .npz .parquet .sqlite .db"
 _BINARY_SUFFIXES = frozenset(f"{_MEDIA} {_DOCUMENTS} {_PROGRAMS} {_ARRAYS}".split())
 # Folders that hold other people's files or none of the user's text.
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
+CorpusKind = Literal["shakespeare", "python", "file", "folder"]
+BUILT_IN_CORPORA = ("shakespeare", "python")
+#: Endings of files that torch saved: tokens, or the table that made them.
+TENSOR_SUFFIXES = (".pt", ".pth")
+#: Tiny Shakespeare: pure ASCII, so as many characters.
+SHAKESPEARE_BYTES = 1_115_394
 _EXAMPLES = 3  # names shown for each reason
 _NAME_CHARACTERS = 80
 
@@ -80,6 +88,22 @@ class LeftOut:
         return left_out_text(self.counts, self.examples())
 
 
+@dataclass(frozen=True)
+class TextFiles:
+    """The files of a corpus, in order."""
+
+    name: str  # as the config names it
+    kind: CorpusKind
+    path: Path  # the file, or the folder that holds the files
+    files: tuple[CorpusFile, ...]
+    left_out: LeftOut = field(default_factory=LeftOut, compare=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk, all files together."""
+        return sum(file.size for file in self.files)
+
+
 def left_out_text(counts: Mapping[str, int], names: Mapping[str, Iterable[str]]) -> str:
     """Say what was left out and why, in one line; empty for nothing."""
     parts = []
@@ -88,6 +112,46 @@ def left_out_text(counts: Mapping[str, int], names: Mapping[str, Iterable[str]])
         more = counts[reason] - len(list(names.get(reason, ())))
         parts.append(f"{reason}: {shown}{f' and {more:,} more' if more > 0 else ''}")
     return "; ".join(parts)
+
+
+def find_text_files(name: str, folder: Path, most: int | None = None, *, own: OwnOutput = NOTHING) -> TextFiles:
+    """Find the file or folder of text called `name`, relative to `folder`; errors as `data.corpus.resolve_corpus`.
+
+    `most`: how much of a folder is looked at, for whoever only wants to say something about it. See `walk`.
+    """
+    try:
+        path = path_meant(folder, name)
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a zero character in the name
+        raise _missing(name, folder) from None
+    except OSError as error:
+        raise unreadable(Path(name), error) from error
+    if stat.S_ISDIR(status.st_mode):
+        if kind_of_output(path) == RUN:
+            raise TricksterError(
+                "corpus-is-a-run",
+                f"{path} is the folder of a run: what Trickster has written is not read as text.",
+                "Name a text file, or a folder of text files.",
+            )
+        files, left_out = walk(path, lambda file: file.suffix.lower() in TEXT_SUFFIXES, own=own, most=most)
+        if not any(file.size for file in files):
+            raise nothing_taken(path, left_out)
+        return TextFiles(name, "folder", path, files, left_out)
+    if not stat.S_ISREG(status.st_mode):
+        raise not_a_file(path, status)
+    if own.is_config(path):
+        raise TricksterError(
+            "corpus-is-the-config",
+            f"data_config.corpus names the config itself, {path}.",
+            "Name a text file, or a folder of text files.",
+        )
+    if status.st_size == 0:
+        raise TricksterError(
+            "corpus-empty",
+            f"The corpus {path} is empty.",
+            "Put text into it: a model needs at least a few thousand characters, and learns well from a million.",
+        )
+    return TextFiles(name, "file", path, (file_of(path, status),))
 
 
 def walk(
@@ -193,6 +257,24 @@ def unreadable(path: Path, error: Exception) -> TricksterError:
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
         advice = f"Give yourself the right to read it, for example: chmod u+r {in_command(path)}"
     return TricksterError("corpus-unreadable", f"{path} cannot be read: {reason}.", advice)
+
+
+def _missing(name: str, folder: Path) -> TricksterError:
+    close = difflib.get_close_matches(name, [*BUILT_IN_CORPORA, *_names_in(folder)], n=1, cutoff=0.75)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    return TricksterError(
+        "corpus-missing",
+        f"There is no corpus {name!r} in {folder}.",
+        f"{hint}data_config.corpus is shakespeare, python, or the path of a text file or a folder of text files,"
+        " relative to the config's folder.",
+    )
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except OSError:
+        return []
 
 
 def not_a_file(path: Path, status: os.stat_result) -> TricksterError:

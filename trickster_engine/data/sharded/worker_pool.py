@@ -1,7 +1,8 @@
 """Several processes that work on the shards of a large text side by side; what they do is in `worker.py`.
 
 They are plain child processes that speak JSON by lines: nothing is forked with locks held or with torch loaded, and
-when this process is killed, their input ends and so do they.
+when this process is killed, their input ends and so do they. The standard library's pools of spawned processes look for
+`multiprocessing` in the folder one stands in first, before Python 3.11; these are started by `system/launcher.py`.
 """
 
 from __future__ import annotations

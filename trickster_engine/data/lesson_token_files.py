@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trickster_engine.data.folder import unreadable
-from trickster_engine.data.index import TENSOR_SUFFIXES
-from trickster_engine.data.tokenizer import Tokenizer, mapped_tokenizer
+from trickster_engine.config.corpus_files import TENSOR_SUFFIXES, unreadable
+from trickster_engine.data.make_tokenizer import mapped_tokenizer
+from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import SMALL_FILE_BYTES, kind_of, open_plain, path_meant
 
-SUFFIXES = TENSOR_SUFFIXES
 _BEGINNINGS = (b"PK", b"\x80")  # of an archive, and of a pickle, which torch saved before it used them
 _BLOCK = 1 << 20  # tokens
 
@@ -53,7 +52,7 @@ def find_tokenizer(name: str, folder: Path, train: Path) -> Path | None:
 
     The lesson's configs often leave the tokenizer out, and its files always lie side by side.
     """
-    if Path(name).suffix.lower() in SUFFIXES:
+    if Path(name).suffix.lower() in TENSOR_SUFFIXES:
         path = path_meant(folder, name)
         require_file(path)
         return path

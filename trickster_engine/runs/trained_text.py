@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from trickster_engine.config.corpus_files import BUILT_IN_CORPORA
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.prepare import prepare
@@ -13,7 +14,7 @@ from trickster_engine.system.files import path_meant
 
 _NOT_THERE = ("corpus-missing", "data-file-missing")
 _PLACES = ("train_data", "val_data", "tokenizer", "corpus")
-_NAMES = ("shakespeare", "python", "byte", "char", "bpe")
+_NAMES = (*BUILT_IN_CORPORA, "byte", "char", "bpe")
 
 
 def trained_text(run: RunDirectory, plan: Plan, identity: RunIdentity, *, progress: bool = False) -> Dataset:

@@ -1,0 +1,150 @@
+"""The keys of `model_config`: the shape of the transformer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trickster_engine.config.keys.spec import key
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """`model_config`: the shape of the transformer.
+
+    A Llama-style decoder: token embedding, a stack of blocks (attention and a SwiGLU feed-forward, each behind an
+    RMSNorm), a final norm and an output layer. These numbers alone fix how many parameters there are.
+    """
+
+    vocab_size: int = key(
+        256,
+        doc="How many different tokens the model can read and write: the number of rows of the embedding.",
+        effect="Every token more costs hidden_dim parameters (twice that when the embeddings are not tied) and widens "
+        "the last layer. A model that knows nothing starts at a loss of ln(vocab_size): 5.545 for 256.",
+        unit="tokens",
+        minimum=2,
+        maximum=1_000_000,
+        examples=(256, 1024, 4096),
+        other_names=("vocabulary_size",),
+    )
+    hidden_dim: int = key(
+        256,
+        doc="The width of the model: how many numbers describe a token on its way through the blocks.",
+        effect="Wider learns more and costs more: parameters and computation grow about with its square. "
+        "It must be divisible by num_heads.",
+        unit="numbers a token",
+        minimum=2,
+        maximum=65_536,
+        examples=(128, 256, 384, 512, 768),
+        other_names=("d_model", "dim", "embedding_dim", "hidden_size", "n_embd"),
+    )
+    num_layers: int = key(
+        6,
+        doc="The depth: how many transformer blocks the text passes through, one after the other.",
+        effect="Parameters, memory and time grow in proportion. Deeper models combine more steps of reasoning, and "
+        "are harder to train without warm-up.",
+        unit="blocks",
+        minimum=1,
+        maximum=1_024,
+        examples=(4, 6, 8, 12),
+        other_names=("depth", "n_layer", "n_layers", "num_blocks", "num_hidden_layers"),
+    )
+    num_heads: int = key(
+        8,
+        doc="Attention heads in each block. Each head looks back over the text in its own way, in its own slice of "
+        "hidden_dim / num_heads numbers.",
+        effect="More heads look at more things at once, each with less width; the number of parameters stays the "
+        "same. 32 to 128 numbers a head work well.",
+        unit="heads",
+        minimum=1,
+        maximum=1_024,
+        examples=(4, 6, 8, 12),
+        other_names=("n_head", "n_heads", "num_attention_heads"),
+    )
+    num_kv_heads: int = key(
+        8,
+        doc="Heads for the keys and values (grouped-query attention). Several query heads share one of these.",
+        effect="Fewer than num_heads saves parameters and, above all, the memory of the cache while text is "
+        "generated; quality drops a little.",
+        unit="heads",
+        minimum=1,
+        maximum=1_024,
+        examples=(1, 2, 4, 8),
+        default_note="the same as num_heads",
+        other_names=("n_kv_heads", "num_groups", "num_key_value_heads"),
+    )
+    mlp_dim: int = key(
+        768,
+        doc="The inner width of the feed-forward part (SwiGLU) of each block.",
+        effect="Most parameters live here: 3 x hidden_dim x mlp_dim in every block. Between 2.7 and 4 times "
+        "hidden_dim is usual; the lesson takes 3 times.",
+        unit="numbers a token",
+        minimum=1,
+        maximum=262_144,
+        examples=(384, 768, 1152, 1536),
+        other_names=("d_ff", "ffn_dim", "intermediate_dim", "intermediate_size"),
+    )
+    max_seq_len: int = key(
+        512,
+        doc="The context: how many tokens the model sees at once, and the length of a training sequence.",
+        effect="Longer lets it use what was said further back; memory for activations grows in proportion, and "
+        "attention's time with the square.",
+        unit="tokens",
+        minimum=2,
+        maximum=1_048_576,
+        examples=(128, 256, 512, 1024),
+        other_names=(
+            "block_size",
+            "context_length",
+            "max_position_embeddings",
+            "max_sequence_length",
+            "seq_len",
+            "sequence_length",
+        ),
+    )
+    dropout: float = key(
+        0.1,
+        doc="The share of numbers set to zero at random, while training, in what each block adds to its input.",
+        effect="More works against memorising a small text and slows learning. 0 is right when the text is read only "
+        "a few times; 0.1 to 0.2 when it is read many times.",
+        minimum=0,
+        below=1,
+        examples=(0.0, 0.1, 0.2),
+        other_names=("dropout_prob",),
+    )
+    rope_theta: float = key(
+        10000.0,
+        doc="The base of the rotary position encoding: how slowly the slowest of its angles turns with distance.",
+        effect="Larger values suit longer contexts (500000 is used for many thousands of tokens). For up to 2048 "
+        "tokens 10000 is good.",
+        minimum=1,
+        limit_reason="Below 1 the angles would grow beyond what 32-bit numbers hold.",
+        maximum=1e12,
+        examples=(10000.0, 500000.0),
+        other_names=("theta",),
+    )
+    norm_eps: float = key(
+        1e-5,
+        doc="A small number added inside RMSNorm's square root so that it never divides by zero.",
+        effect="Leave it alone unless weights come from elsewhere: 1e-5 and 1e-6 are both common.",
+        minimum=1e-12,
+        limit_reason="A smaller one is lost in 32-bit arithmetic.",
+        maximum=0.1,
+        examples=(1e-5, 1e-6),
+        other_names=("rms_norm_eps",),
+    )
+    tie_embeddings: bool = key(
+        True,
+        doc="Whether the output layer reuses the embedding's weights instead of having its own.",
+        effect="Tied saves vocab_size x hidden_dim parameters, and small models usually learn better for it.",
+        other_names=("tie_word_embeddings", "weight_tying"),
+    )
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.hidden_dim // self.num_heads
+
+    @property
+    def kv_dim(self) -> int:
+        """Width of all key/value heads together."""
+        return self.num_kv_heads * self.head_dim

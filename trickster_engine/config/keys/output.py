@@ -1,0 +1,37 @@
+"""The keys of `output_config`: where runs are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trickster_engine.config.keys.spec import key
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """`output_config`: where runs are written.
+
+    Each run gets a directory of its own, `<output_dir>/<name of the config>-<number>`, and never overwrites another.
+    """
+
+    output_dir: str = key(
+        "runs",
+        doc="The folder in which each run gets its own directory.",
+        effect="A checkpoint needs about 12 bytes a parameter, and keep_best_n + 1 of them may be there at once.",
+        examples=("runs", "output/nano_trickster"),
+        type="path",
+        other_names=("out_dir",),
+    )
+    checkpoint_dir: str | None = key(
+        None,
+        doc="A folder for checkpoints outside the run's directory; each run gets its own folder in it.",
+        effect="Useful when checkpoints belong on a larger disk.",
+        default_note="`checkpoints` in the run's directory",
+        type="path",
+    )
+    log_dir: str | None = key(
+        None,
+        doc="A folder for log.txt outside the run's directory; each run gets its own folder in it.",
+        default_note="the run's directory",
+        type="path",
+    )

@@ -1,0 +1,170 @@
+"""Tokenizers made from text, and loaded from a `tokenizer.json`, whoever wrote it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer as LibraryTokenizer
+
+from trickster_engine.data.token_streams import panics_in_words
+from trickster_engine.data.tokenizer import BYTE_CHARACTERS, TOKENIZER_FILE, Tokenizer, TokenizerKind
+from trickster_engine.errors import TricksterError
+from trickster_engine.system.files import read_text
+
+_BYTES = len(BYTE_CHARACTERS)
+# No tokenizer comes near, and a table of every id is kept in memory.
+_MOST_IDS = 1 << 22
+# No token is longer than this many characters, and none runs over from one such piece of a long word into the next:
+# learning merges takes the square of a word's length, and a text without blanks is one word.
+LONGEST_WORD = 256
+# GPT-2's pattern, with that limit.
+_MANY = f"{{1,{LONGEST_WORD}}}"
+_WORDS = (
+    rf"'(?:[sdmt]|ll|ve|re)| ?\p{{L}}{_MANY}| ?\p{{N}}{_MANY}| ?[^\s\p{{L}}\p{{N}}]{_MANY}|\s{_MANY}(?!\S)|\s{_MANY}"
+)
+
+
+def byte_tokenizer() -> Tokenizer:
+    """256 ids, the values of UTF-8's bytes: byte-level BPE without a single merge."""
+    vocabulary = {character: value for value, character in enumerate(BYTE_CHARACTERS)}
+    library = LibraryTokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    library.decoder = decoders.ByteLevel()
+    return Tokenizer(library, "byte")
+
+
+def char_tokenizer(characters: Iterable[str]) -> Tokenizer:
+    """One id for each character, in the order of their code points. There is no unknown token."""
+    return mapped_tokenizer({character: index for index, character in enumerate(sorted(set(characters)))})
+
+
+def mapped_tokenizer(vocabulary: Mapping[str, int]) -> Tokenizer:
+    """Build a char tokenizer with ids of its own; entries of several characters are decoded, never produced.
+
+    Raises ValueError for an id that would need a table of gigabytes.
+    """
+    if max(vocabulary.values(), default=0) >= _MOST_IDS:
+        raise ValueError(_too_many_ids(max(vocabulary.values())))
+    library = LibraryTokenizer(models.BPE(vocab=dict(vocabulary), merges=[]))
+    library.decoder = decoders.Fuse()
+    return Tokenizer(library, "char")
+
+
+def train_bpe(chunks: Iterable[str], vocab_size: int, *, progress: bool = False) -> Tokenizer:
+    """Train byte-level BPE on text: the 256 bytes, then the most frequent pairs, up to `vocab_size` ids.
+
+    The same text gives the same tokenizer. Pairs seen only once are not merged, so that a small text can give fewer
+    ids than asked for. `progress` shows the library's own bars on standard error. Raises TricksterError
+    `vocabulary-too-small` below 256.
+    """
+    if vocab_size < _BYTES:
+        raise _too_small(vocab_size, _BYTES, "bpe")
+    library = LibraryTokenizer(models.BPE())
+    library.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    library.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        show_progress=progress,
+        special_tokens=[],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    library.train_from_iterator(chunks, trainer)
+    return Tokenizer(library, "bpe")
+
+
+def load_tokenizer(directory: Path) -> Tokenizer:
+    """Open a directory's tokenizer.json, whoever wrote it.
+
+    Raises TricksterError: tokenizer-missing, tokenizer-damaged.
+    """
+    path = directory / TOKENIZER_FILE
+    try:
+        # The folder of a model on this machine's hub cache is full of links, and a person has named it.
+        text = read_text(path, follow_links=True)
+    except FileNotFoundError:
+        raise TricksterError(
+            "tokenizer-missing",
+            f"There is no {TOKENIZER_FILE} in {directory}.",
+            "A checkpoint carries its tokenizer; use another checkpoint of the run.",
+        ) from None
+    except OSError as error:
+        raise _damaged(path, error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise _damaged(path, str(error)) from error
+    try:
+        with panics_in_words():
+            library = LibraryTokenizer.from_str(text)
+            library.no_truncation()  # a prompt is encoded whole, and to no more ids than it has
+            library.no_padding()
+            tokenizer = Tokenizer(library, _recognise(json.loads(text), library))
+            if tokenizer.vocab_size > _MOST_IDS:
+                raise ValueError(_too_many_ids(tokenizer.vocab_size - 1))
+            return tokenizer
+    except RecursionError as error:
+        raise _damaged(path, "it is nested too deeply") from error
+    except Exception as error:  # the library raises bare Exception for whatever it does not like
+        raise _damaged(path, error.message if isinstance(error, TricksterError) else str(error)) from error
+
+
+def require_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:
+    """Raise TricksterError `vocabulary-too-small` when the model has fewer ids than the tokenizer."""
+    if tokenizer.vocab_size > vocab_size:
+        raise _too_small(vocab_size, tokenizer.vocab_size, tokenizer.kind)
+
+
+def _recognise(document: dict[str, Any], library: LibraryTokenizer) -> TokenizerKind:
+    """Tell which kind a tokenizer.json is from what it does; anything not built here is `other`."""
+    if document.get("normalizer") or document.get("added_tokens") or document["model"].get("type") != "BPE":
+        return "other"
+    pre, decoder = document.get("pre_tokenizer"), document.get("decoder") or {}
+    merges = document["model"].get("merges")
+    if pre is None and not merges and decoder.get("type") == "Fuse":
+        return "char"
+    if _is_limited(pre) and decoder.get("type") == "ByteLevel":
+        return "bpe"
+    if not pre or pre.get("type") != "ByteLevel" or pre.get("add_prefix_space") or decoder.get("type") != "ByteLevel":
+        return "other"
+    if merges or pre.get("use_regex", True):
+        return "bpe"
+    same = library.get_vocab() == {character: value for value, character in enumerate(BYTE_CHARACTERS)}
+    return "byte" if same else "other"
+
+
+def _is_limited(pre: dict[str, Any] | None) -> bool:
+    """Whether a text is cut into words as `train_bpe` has it cut, byte level."""
+    parts = (pre or {}).get("pretokenizers") or []
+    if (pre or {}).get("type") != "Sequence" or [part.get("type") for part in parts] != ["Split", "ByteLevel"]:
+        return False
+    split, level = parts
+    if split.get("pattern") != {"Regex": _WORDS} or split.get("behavior") != "Isolated" or split.get("invert"):
+        return False
+    return not level.get("add_prefix_space") and not level.get("use_regex", True)
+
+
+def _too_small(vocab_size: int, needed: int, kind: str) -> TricksterError:
+    return TricksterError(
+        "vocabulary-too-small",
+        f"model_config.vocab_size is {vocab_size:,}, but the {kind} tokenizer of this corpus needs {needed:,}.",
+        f"Set model_config.vocab_size to {needed:,} or more"
+        + (", or use data_config.tokenizer: byte, which always needs 256." if needed > _BYTES else "."),
+    )
+
+
+def _too_many_ids(largest: int) -> str:
+    return f"it has an id {largest:,}, and the largest that is taken is {_MOST_IDS - 1:,}"
+
+
+def _damaged(path: Path, reason: str) -> TricksterError:
+    return TricksterError(
+        "tokenizer-damaged", f"{path} cannot be read as a tokenizer: {reason}.", "Use another checkpoint of the run."
+    )
