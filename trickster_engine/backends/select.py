@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trickster_engine.backends.base import Backend
-from trickster_engine.backends.processes import ALONE, Team
+from trickster_engine.backends.process_group import SINGLE_PROCESS, ProcessGroup
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 
@@ -17,7 +17,7 @@ def open_backend(
     compiled: bool | None = None,
     report: Callable[[str], None] = lambda _: None,
     events_path: Path | None = None,
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Backend:
     """Open the device a plan names, or this process's part of it. The caller closes the backend in a `finally`.
 
@@ -32,14 +32,20 @@ def open_backend(
 
         return TtmlBackend(plan, report, events_path)
     check_torch_device(device)
-    if team.size > 1:
+    if group.size > 1:
+        if plan.training.batch_size % group.size:
+            raise TricksterError(
+                "batch-divides-devices",
+                f"batch_size {plan.training.batch_size} cannot be shared out evenly among {group.size} processes.",
+                f"Set training_config.batch_size to a multiple of {group.size}, or start another number of processes.",
+            )
         if plan.device.sharding == "full":
             from trickster_engine.backends.torch.fsdp import ShardedBackend
 
-            return ShardedBackend(plan, device, precision, team)
+            return ShardedBackend(plan, device, precision, group)
         from trickster_engine.backends.torch.ddp import DataParallelBackend
 
-        return DataParallelBackend(plan, device, precision, team)
+        return DataParallelBackend(plan, device, precision, group)
     from trickster_engine.backends.torch.attention_check import require_attention
     from trickster_engine.backends.torch.backend import TorchBackend
 

@@ -22,7 +22,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from trickster_engine.backends.processes import ALONE, Team
+from trickster_engine.backends.process_group import SINGLE_PROCESS, ProcessGroup
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.checksums import is_sealed, read_manifest, verify
@@ -49,10 +49,10 @@ __all__ = (
     "TrainerState",
     "checkpoint_folders",
     "checkpoint_name",
+    "participate_in_save",
     "read_checkpoint",
     "read_state",
     "step_of",
-    "take_part",
     "verify",
     "write_final",
 )
@@ -66,18 +66,23 @@ class CheckpointStore:
     """The checkpoints of one run, below one folder. Whoever writes or looks for the newest holds the run's lock."""
 
     def __init__(
-        self, folder: Path, pointer_folder: Path, keep_best: int, team: Team = ALONE, run_uid: str = ""
+        self,
+        folder: Path,
+        pointer_folder: Path,
+        keep_best: int,
+        group: ProcessGroup = SINGLE_PROCESS,
+        run_uid: str = "",
     ) -> None:
         """`pointer_folder` receives `latest.json` and `best.json`; the best `keep_best` and the newest two are kept.
 
-        `run_uid` is the run's random id: checkpoints of another run are neither gone on from nor removed. In a team
-        only the leader touches the disk; the others call the same methods and hear what came of it.
+        `run_uid` is the run's random id: checkpoints of another run are neither gone on from nor removed. In a group
+        only the main process touches the disk; the others call the same methods and hear what came of it.
         """
         self.folder = folder
         self.run_uid = run_uid
         self._pointers = pointer_folder
         self._keep_best = keep_best
-        self._team = team
+        self._group = group
 
     def save(
         self,
@@ -94,9 +99,9 @@ class CheckpointStore:
         `refuse` looks at what was written before it is put in its place; where it raises, nothing has changed.
         """
         target = self.folder / checkpoint_name(state.step)
-        if not self._team.leads:
-            take_part(weights)
-            take_part(optimizer_state)
+        if not self._group.is_main:
+            participate_in_save(weights)
+            participate_in_save(optimizer_state)
             return target
         if self.folder.parent == self._pointers and self.folder.is_symlink():  # put there since training began
             raise NotAPlainFileError(self.folder, "link")
@@ -124,7 +129,7 @@ class CheckpointStore:
 
     def finish(self, state: TrainerState, path: Path) -> None:
         """Do what follows a save, for whoever was killed in between: pointers, and nothing that is no longer kept."""
-        if self._team.leads:
+        if self._group.is_main:
             self.sweep()
             self._write_pointers(state, path)
             self._drop_old(state, path)
@@ -155,7 +160,7 @@ class CheckpointStore:
 
         Raises TricksterError `checkpoint-unreadable` where a newer one may be whole and cannot be read.
         """
-        path = self._team.shared(self.newest_whole() if self._team.leads else None)
+        path = self._group.broadcast(self.newest_whole() if self._group.is_main else None)
         return None if path is None else read_verified(path)
 
     def newest_whole(self) -> Path | None:
@@ -247,11 +252,11 @@ def write_final(
     plan: Plan,
     weights: Mapping[str, Array],
     tokenizer: SavesItself,
-    team: Team,
+    group: ProcessGroup,
 ) -> None:
     """Write the last weights into `final/`, replaced as a whole. Raises OSError."""
-    if not team.leads:
-        take_part(weights)
+    if not group.is_main:
+        participate_in_save(weights)
         return
     for leftover in _temporaries(run_path, FINAL_FOLDER, run_uid):
         discard(leftover)
@@ -267,8 +272,8 @@ def write_final(
         raise
 
 
-def take_part(arrays: Mapping[str, object]) -> None:
-    """Ask for every array, as the leader does who writes them: some are put together from all processes' shares."""
+def participate_in_save(arrays: Mapping[str, object]) -> None:
+    """Ask for every array, as the main process does to write it: some are put together from the shares of all."""
     for name in arrays:
         arrays[name]
 

@@ -1,4 +1,4 @@
-"""Training in this process, by itself or as one of a team: data, device, loop, and an orderly end whatever happens."""
+"""Training in this process, by itself or as one of a group: data, device, loop, and an orderly end whatever happens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from trickster_engine import __version__
 from trickster_engine.backends.base import Backend
-from trickster_engine.backends.processes import Team
+from trickster_engine.backends.process_group import ProcessGroup
 from trickster_engine.backends.select import chosen_device, open_backend
 from trickster_engine.config.canonical import Values
 from trickster_engine.data.dataset import Dataset
@@ -47,20 +47,20 @@ if TYPE_CHECKING:
     from trickster_engine.training.session import Outcome, Session
 
 
-def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
-    """Train in this process, by itself or in a team. Raises TricksterError.
+def train_here(session: Session, group: ProcessGroup, *, resuming: bool) -> Outcome:
+    """Train in this process, by itself or in a group. Raises TricksterError.
 
     `resuming` goes on from the newest whole checkpoint, if there is one.
     """
     run, plan = session.run, session.plan
     text = read_config(run)
-    if team.leads:
+    if group.is_main:
         require_outputs(session)
-    tracker = make_tracker(plan) if team.leads else None
+    tracker = make_tracker(plan) if group.is_main else None
     watchers = [*session.watchers, SpeedKeeper(), *([tracker] if tracker else [])]
-    recorder = open_recorder(session, watchers) if team.leads else SilentRecorder(run)
-    hold = hold_of(session) if team.leads else None
-    watch = Watch(hold, team)
+    recorder = open_recorder(session, watchers) if group.is_main else SilentRecorder(run)
+    hold = hold_of(session) if group.is_main else None
+    watch = Watch(hold, group)
     switch = StopSwitch(run, watch.lost_here)
     backend: Backend | None = None
     trainer: Trainer | None = None
@@ -69,7 +69,7 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
     try:
         switch.heed_hang_up()
         folder = run.checkpoints_meant(plan, session.folder)
-        store = CheckpointStore(folder, run.path, plan.training.keep_best_n, team, session.uid)
+        store = CheckpointStore(folder, run.path, plan.training.keep_best_n, group, session.uid)
         checkpoint = store.newest() if resuming else None
         step = checkpoint.state.step if checkpoint else 0
         before: Values = {}
@@ -79,7 +79,7 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
             before = trained_values(checkpoint.path)
             require_unchanged(before, plan, run.config_path)
         if not session.overseen:
-            others = f", with {team.size - 1} others" if team.size > 1 else ""
+            others = f", with {group.size - 1} others" if group.size > 1 else ""
             recorder.status("starting", step, f"process {this_process().pid}{others}")
             recorder.status("preparing", step)
         for note in session.notes:
@@ -112,7 +112,7 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
         kind = chosen_device(plan)
         settled = settled_before(plan, before, checkpoint.state if checkpoint else None, kind)
         backend = open_backend(
-            plan, *settled, lambda message: recorder.status("preparing", step, message), run.events_path, team
+            plan, *settled, lambda message: recorder.status("preparing", step, message), run.events_path, group
         )
         require_done(plan, before, backend)
         state = TrainerState(0, dataset.fingerprint, kind, backend.precision, backend.compiled)
@@ -120,7 +120,7 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
             state = replace(checkpoint.state, device=kind, precision=backend.precision, compiled=backend.compiled)
             backend.load(checkpoint.weights, checkpoint.optimizer_state, checkpoint.random_state)
         watch.require()
-        if team.leads:
+        if group.is_main:
             identity = _identity(session, dataset, facts, backend)
             run.write_identity(identity)
             if tracker is not None and resuming:
@@ -130,24 +130,24 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
                 _finish_save(run, store, recorder, checkpoint)
         for notice in backend.notices():
             recorder.warning(*notice)
-        if team.leads or os.environ.get("LOCAL_RANK") == "0":  # once on each machine, which has a cache of its own
+        if group.is_main or os.environ.get("LOCAL_RANK") == "0":  # once on each machine, which has a cache of its own
             dataset.verification.begin()
         switch.arm()
-        stop_requested = (lambda: team.any(switch.requested())) if team.size > 1 else switch.requested
+        stop_requested = (lambda: group.any(switch.requested())) if group.size > 1 else switch.requested
         begun_from = checkpoint.path if checkpoint else None
         trainer = Trainer(plan, dataset, backend, store, recorder, stop_requested, state, watch, step, begun_from)
         outcome = trainer.train()
         step = trainer.state.step
         if outcome == "finished":
-            write_final(run.path, session.uid, step, plan, backend.weights(), dataset.tokenizer, team)
+            write_final(run.path, session.uid, step, plan, backend.weights(), dataset.tokenizer, group)
         watch.require()
         recorder.status(outcome, step)
         return outcome
     except Exception as error:
         if isinstance(error, RunTakenAwayError):
             step, save = (trainer.state.step, trainer.save_into) if trainer else (step, None)
-            error = saved_beside(session, hold, team, text, identity, save, step)
-        explained = team.explain(error) or guards.explain(error, plan, run)
+            error = saved_beside(session, hold, group, text, identity, save, step)
+        explained = group.explain(error) or guards.explain(error, plan, run)
         if not session.overseen:
             record_failure(recorder, error, explained, trainer.state.step if trainer else step)
         raise (explained or error) from error

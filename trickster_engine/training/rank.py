@@ -50,21 +50,21 @@ def train(path: Path, config_path: Path) -> None:
     `config_path` is where that config came from: what it names is found beside it.
     """
     from trickster_engine.backends.select import chosen_device
-    from trickster_engine.backends.torch.process_group import torchrun_team
+    from trickster_engine.backends.torch.process_group import torch_process_group
     from trickster_engine.runs import RunDirectory
     from trickster_engine.training.one_process import train_here
     from trickster_engine.training.session import session_of
 
     run = RunDirectory(path)
     session = session_of(run, config_path, overseen=True)
-    with torchrun_team(chosen_device(session.plan)) as team:
-        train_here(session, team, resuming=team.shared(run.identity() is not None))
+    with torch_process_group(chosen_device(session.plan)) as group:
+        train_here(session, group, resuming=group.broadcast(run.identity() is not None))
 
 
 def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
     """Take part in training a run that machines share through their file system. Raises TricksterError."""
     from trickster_engine.backends.select import chosen_device
-    from trickster_engine.backends.torch.process_group import patience_s, torchrun_team
+    from trickster_engine.backends.torch.process_group import patience_s, torch_process_group
     from trickster_engine.config import check
     from trickster_engine.runs import RunDirectory, RunLock, new_uid
     from trickster_engine.system.files import write_text_atomically
@@ -76,8 +76,8 @@ def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
     if plan is None:
         raise TricksterError("config-invalid", "The config has errors.", "Look at it with: trickster check CONFIG")
     with ExitStack() as stack:
-        team = stack.enter_context(torchrun_team(chosen_device(plan)))
-        if team.leads:
+        group = stack.enter_context(torch_process_group(chosen_device(plan)))
+        if group.is_main:
             path.mkdir(parents=True, exist_ok=True)
             # The one who led before may be on a machine that is cut off, and notices that a moment later.
             identity = run.identity()
@@ -87,14 +87,14 @@ def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
                 run.clear_stop_request()
             if not run.config_path.exists():
                 write_text_atomically(run.config_path, text)
-        resuming = team.shared(run.identity() is not None)
+        resuming = group.broadcast(run.identity() is not None)
         if run.config_path.read_text(encoding="utf-8") != text:
             raise TricksterError(
                 "another-config",
                 f"{path} was begun with another config.",
                 "Launch it with the config.yaml that lies in it, or name another --run-dir.",
             )
-        train_here(session_of(run, config_path, overseen=False), team, resuming=resuming)
+        train_here(session_of(run, config_path, overseen=False), group, resuming=resuming)
 
 
 def leave_word(error: Exception) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from trickster_engine.backends.processes import ALONE
+from trickster_engine.backends.process_group import SINGLE_PROCESS
 from trickster_engine.backends.select import process_count
 from trickster_engine.config import check, set_values
 from trickster_engine.config.overrides import find_key
@@ -179,7 +179,7 @@ def _train(session: Session, *, resuming: bool) -> Outcome:
     """Train in as many processes as the plan asks for. The run is locked by the caller."""
     processes = process_count(session.plan)
     if processes == 1:
-        return train_here(session, ALONE, resuming=resuming)
+        return train_here(session, SINGLE_PROCESS, resuming=resuming)
     from trickster_engine.training.torchrun import train_in_processes
 
     return train_in_processes(session, processes)
