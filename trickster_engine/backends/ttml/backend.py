@@ -20,9 +20,12 @@ import torch
 from numpy.typing import NDArray
 
 from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, SavedArrays, StepResult
-from trickster_engine.backends.ttml.device import TtmlDevice, TtmlModel, TtmlOptimizer
+from trickster_engine.backends.torch.losses import summed_cross_entropy
+from trickster_engine.backends.ttml.device import TtmlDevice
 from trickster_engine.backends.ttml.ending import EndingGuard
 from trickster_engine.backends.ttml.mesh import check_mesh
+from trickster_engine.backends.ttml.model import TtmlModel, create_model
+from trickster_engine.backends.ttml.optimizers import TtmlOptimizer, can_clip, clip_gradients, create_optimizer
 from trickster_engine.backends.ttml.package import import_ttml, prepare_environment
 from trickster_engine.backends.ttml.rules import check_rules
 from trickster_engine.backends.ttml.state import from_canonical, steps_of, to_canonical
@@ -61,7 +64,7 @@ class TtmlBackend:
         chips = check_mesh(plan)
         self._plan = plan
         self._notices: list[Notice] = []
-        self._told: set[str] = set()
+        self._notified: set[str] = set()
         self._watchdog = Watchdog(stall_events)
         self._host_model: Llama | None = None
         self._model: TtmlModel | None = None
@@ -83,7 +86,7 @@ class TtmlBackend:
                 "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
                 **self._device.versions,
             }  # fmt: skip
-            if plan.training.grad_clip > 0 and not self._device.can_clip():
+            if plan.training.grad_clip > 0 and not can_clip(self._device):
                 raise TricksterError(
                     "ttml-cannot-clip",
                     f"grad_clip is {plan.training.grad_clip:g}, and this ttml has no gradient clipping.",
@@ -95,7 +98,7 @@ class TtmlBackend:
                 "and 2. What is shown is the mean over the steps in between; evaluations are not rounded.",
                 "Nothing is to be done. Judge by the validation loss, or by a smoothed curve.",
             )
-            self._model = self._device.create_model(plan.model)
+            self._model = create_model(self._device, plan.model)
             self._layout = TtmlLayout(plan.model, self._model.shapes())
             self._start_weights()
             self._compile(report)
@@ -121,10 +124,7 @@ class TtmlBackend:
         total, count = 0.0, 0
         for inputs, targets in batches:
             for logits, wanted in self._logits(inputs, targets):
-                losses = torch.nn.functional.cross_entropy(
-                    torch.from_numpy(logits), torch.from_numpy(wanted), reduction="none"
-                )
-                total += losses.double().sum().item()
+                total += summed_cross_entropy(torch.from_numpy(logits)[None], torch.from_numpy(wanted))
                 count += wanted.size
         return total / count
 
@@ -225,12 +225,12 @@ class TtmlBackend:
         for inputs, targets in micro_batches:
             self._check_tokens(inputs, targets)
             logits = model.forward(inputs, training=True)
-            loss = device.loss(logits, device.upload_tokens(targets, targets.shape))
+            loss = device.loss(logits, device.tensors.upload_tokens(targets, targets.shape))
             device.backward(loss, 1.0 / len(micro_batches))
-            losses.append(float(device.download(loss).mean()))
+            losses.append(float(device.tensors.download(loss).mean()))
             del logits, loss
             device.forget_graph()
-        norm = device.clip(model, self._plan.training.grad_clip)
+        norm = clip_gradients(device, model, self._plan.training.grad_clip)
         result = StepResult(math.fsum(losses) / len(losses), norm)
         if not (math.isfinite(result.loss) and math.isfinite(result.grad_norm)):
             optimizer.zero_grad()
@@ -258,7 +258,7 @@ class TtmlBackend:
             filled = np.zeros((rows, length), dtype=np.int64)
             filled[: len(real), : real.shape[1]] = real
             with self._watchdog.watching(), device.gradients_off():
-                logits = device.download(model.forward(filled, training=False))
+                logits = device.tensors.download(model.forward(filled, training=False))
                 device.forget_graph()
             kept = logits.reshape(rows, length, config.vocab_size)[: len(real), : real.shape[1]]
             yield (
@@ -290,7 +290,7 @@ class TtmlBackend:
         self._optimizer = None
         self._host_model = None
         self._live_model.assign(self._layout.to_ttml(weights))
-        self._optimizer = self._live_device.create_optimizer(self._live_model, self._plan.training, self._notify)
+        self._optimizer = create_optimizer(self._live_device, self._live_model, self._plan.training, self._notify)
 
     def _compile(self, report: Callable[[str], None]) -> None:
         """Do one step on zeros, so that compiling kernels counts in no speed and its failure comes before training."""
@@ -332,8 +332,8 @@ class TtmlBackend:
             )
 
     def _notify(self, code: str, message: str, advice: str) -> None:
-        if code not in self._told:
-            self._told.add(code)
+        if code not in self._notified:
+            self._notified.add(code)
             self._notices.append((code, message, advice))
 
     @property

@@ -16,20 +16,17 @@ from trickster_engine.errors import TricksterError
 
 
 def check_rules(plan: Plan) -> None:
-    """Raise TricksterError for the first thing that a Tenstorrent board cannot do."""
-    for problem in board_problems(plan):
+    """Raise TricksterError for the first thing that a Tenstorrent board cannot do, and other devices can."""
+    elsewhere = {(problem.code, problem.key) for problem in _errors(plan, "cpu")}
+    for problem in _errors(plan, "tt"):
+        if (problem.code, problem.key) in elsewhere:
+            continue
         advice = " or ".join(fix.title[0].lower() + fix.title[1:] for fix in problem.fixes)
         raise TricksterError(
             problem.code,
             problem.message,
             f"{advice[0].upper() + advice[1:]}." if advice else "Change the config, or train on another device.",
         )
-
-
-def board_problems(plan: Plan) -> list[Problem]:
-    """The errors that this plan has on a Tenstorrent board and not elsewhere."""
-    elsewhere = {(problem.code, problem.key) for problem in _errors(plan, "cpu")}
-    return [problem for problem in _errors(plan, "tt") if (problem.code, problem.key) not in elsewhere]
 
 
 def _errors(plan: Plan, device: str) -> list[Problem]:
