@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trickster_engine.config.plan import DataConfig, ModelConfig, Plan
+from trickster_engine.data import baselines as baselines_module
 from trickster_engine.data import batches as batches_module
+from trickster_engine.data.baselines import Baseline, measure_baselines, ngram_baselines
 from trickster_engine.data.prepare import Dataset, prepare
-from trickster_engine.evaluation import baselines as baselines_module
-from trickster_engine.evaluation.baselines import Baseline, measure_baselines, ngram_baselines
 
 
 class _Slow:

@@ -16,10 +16,10 @@ import pytest
 from tests.walkthroughs.pages import FOLDER, PAGES, ROOT, STEPS, page, without_kept_blocks
 from tools import recorded_runs
 from trickster_engine.config import check, preset_names, preset_plan
+from trickster_engine.data.baselines import ngram_baselines
 from trickster_engine.data.findings import OVERLAP_REFUSED, OVERLAP_SAID
 from trickster_engine.data.prepare import held_out, prepare
 from trickster_engine.estimates import count_parameters
-from trickster_engine.evaluation.baselines import ngram_baselines
 from trickster_engine.evaluation.report.blocks import GOES_ON
 from trickster_engine.evaluation.report.untrained import untrained_loss
 from trickster_engine.system.printable import printable_text

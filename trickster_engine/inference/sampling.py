@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -39,14 +39,7 @@ class SamplingOptions:
     @classmethod
     def from_config(cls, sampling: SamplingConfig) -> SamplingOptions:
         """The options of a config's `sampling_config`."""
-        return cls(
-            max_new_tokens=sampling.max_new_tokens,
-            temperature=sampling.temperature,
-            top_k=sampling.top_k,
-            top_p=sampling.top_p,
-            repetition_penalty=sampling.repetition_penalty,
-            seed=sampling.seed,
-        )
+        return cls(**{field.name: getattr(sampling, field.name) for field in fields(cls)})
 
 
 def sample(

@@ -24,38 +24,22 @@ from pathlib import Path
 
 from trickster_engine.backends.process_group import SINGLE_PROCESS, ProcessGroup
 from trickster_engine.config.plan import Plan
+from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.checksums import is_sealed, read_manifest, verify
 from trickster_engine.model.stored_arrays import Array
-from trickster_engine.system.files import NotAPlainFileError, sweep_temporaries, sync_folder, write_json_atomically
-from trickster_engine.system.replace_folder import discard, replace_folder
-from trickster_engine.training.checkpoint_files import (
+from trickster_engine.runs.checkpoint_files import (
     Checkpoint,
-    SavesItself,
     TrainerState,
     checkpoint_folders,
     checkpoint_name,
-    read_checkpoint,
     read_state,
     read_verified,
     step_of,
     write_checkpoint,
-    write_finished_model,
 )
-
-__all__ = (
-    "Checkpoint",
-    "CheckpointStore",
-    "TrainerState",
-    "checkpoint_folders",
-    "checkpoint_name",
-    "participate_in_save",
-    "read_checkpoint",
-    "read_state",
-    "step_of",
-    "verify",
-    "write_final",
-)
+from trickster_engine.system.files import NotAPlainFileError, sweep_temporaries, sync_folder, write_json_atomically
+from trickster_engine.system.replace_folder import discard, replace_folder
 
 FINAL_FOLDER = "final"
 #: `.step-001000.<run>-<random>.tmp` is being written, `….old.tmp` goes; `.step-001000.<pid>.tmp` is of before.
@@ -91,7 +75,7 @@ class CheckpointStore:
         weights: Mapping[str, Array],
         optimizer_state: Mapping[str, Array],
         random_state: Mapping[str, Array],
-        tokenizer: SavesItself,
+        tokenizer: Tokenizer,
         refuse: Callable[[Path], None] = lambda _: None,
     ) -> Path:
         """Write one checkpoint and drop those that are no longer kept. Raises OSError, leaving nothing half-written.
@@ -110,7 +94,9 @@ class CheckpointStore:
         temporary = self._temporary(target)
         try:
             temporary.mkdir()
-            write_checkpoint(temporary, self.run_uid, state, plan, weights, optimizer_state, random_state, tokenizer)
+            write_checkpoint(
+                temporary, self.run_uid, state.step, plan, weights, tokenizer, state, optimizer_state, random_state
+            )
             try:
                 refuse(temporary)
             except BaseException:
@@ -251,7 +237,7 @@ def write_final(
     step: int,
     plan: Plan,
     weights: Mapping[str, Array],
-    tokenizer: SavesItself,
+    tokenizer: Tokenizer,
     group: ProcessGroup,
 ) -> None:
     """Write the last weights into `final/`, replaced as a whole. Raises OSError."""
@@ -264,7 +250,7 @@ def write_final(
     temporary = _temporary(target, run_uid)
     try:
         temporary.mkdir()
-        write_finished_model(temporary, run_uid, step, plan, weights, tokenizer)
+        write_checkpoint(temporary, run_uid, step, plan, weights, tokenizer)
         replace_folder(temporary, target, _temporary(target, run_uid, old=True))
         sync_folder(run_path)
     except BaseException:

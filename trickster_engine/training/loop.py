@@ -13,8 +13,9 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.data.batches import TrainingBatches, evenly_spaced_windows, validation_windows
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.inference.sampling import SamplingOptions, sample
+from trickster_engine.runs.checkpoint_files import TrainerState, checkpoint_name
 from trickster_engine.training import guards
-from trickster_engine.training.checkpoints import CheckpointStore, TrainerState, checkpoint_name
+from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.meter import Meter
 from trickster_engine.training.recorder import Recorder
 from trickster_engine.training.rescue import RunTakenAwayError, Watch

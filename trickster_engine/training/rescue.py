@@ -17,7 +17,7 @@ from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.recorder import Recorder
 
 if TYPE_CHECKING:
-    from trickster_engine.training.session import Session
+    from trickster_engine.training.context import TrainingContext
 
 
 class RunTakenAwayError(Exception):
@@ -51,7 +51,7 @@ class Watch:
 
 
 def saved_beside(
-    session: Session,
+    context: TrainingContext,
     hold: RunHold | None,
     group: ProcessGroup,
     text: str,
@@ -66,21 +66,21 @@ def saved_beside(
     """
     if hold is None:  # not the main process
         if save is not None:
-            save(CheckpointStore(session.run.path, session.run.path, 1, group))
+            save(CheckpointStore(context.run.path, context.run.path, 1, group))
         return TricksterError("run-lost", "The run was taken from its trainer.", "", EXIT_TRAINING_FAILED)
-    loss = hold.loss() or Loss("run-lost", f"{session.run.path} was taken from its trainer for a while", None)
+    loss = hold.loss() or Loss("run-lost", f"{context.run.path} was taken from its trainer for a while", None)
     if save is None or identity is None:
         advice = "No step had been taken yet, so there is nothing to save: begin again, and leave its folder alone."
         return TricksterError(loss.code, f"{loss.message}.", advice, EXIT_TRAINING_FAILED)
     uid = new_uid()
     try:
-        rescue = RunDirectory(_new_folder(session, loss))
+        rescue = RunDirectory(_new_folder(context, loss))
         write_text_atomically(rescue.config_path, text)
-        folder = rescue.checkpoints_meant(session.plan, session.folder)
-        store = CheckpointStore(folder, rescue.path, session.plan.training.keep_best_n, group, uid)
+        folder = rescue.checkpoints_meant(context.plan, context.folder)
+        store = CheckpointStore(folder, rescue.path, context.plan.training.keep_best_n, group, uid)
         path = save(store)
         rescue.write_identity(replace(identity, id=rescue.id, uid=uid))
-        _write_events(rescue, session.run, step, path)
+        _write_events(rescue, context.run, step, path)
     except OSError as error:
         return TricksterError(
             loss.code,
@@ -102,10 +102,10 @@ def _where_to_go_on(loss: Loss) -> str:
     return f"Go on from its last checkpoint with: trickster resume {in_command(loss.now)}"
 
 
-def _new_folder(session: Session, loss: Loss) -> Path:
+def _new_folder(context: TrainingContext, loss: Loss) -> Path:
     """A new folder beside the one where the run is now, or else beside where it was. Raises OSError."""
-    run = session.run
-    name = f"{run.id}-rescued-{session.uid[:8] or secrets.token_hex(4)}"
+    run = context.run
+    name = f"{run.id}-rescued-{context.uid[:8] or secrets.token_hex(4)}"
     parents = ([loss.now.parent] if loss.now else []) + [run.path.parent]
     for number, parent in enumerate(parents):
         try:

@@ -10,24 +10,31 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from trickster_engine.backends.base import Backend
 from trickster_engine.config import check, set_values
-from trickster_engine.config.canonical import plan_from, values_of
+from trickster_engine.config.canonical import Values, plan_from, values_of
 from trickster_engine.config.overrides import find_key, with_fitting_warmup
 from trickster_engine.config.plan import Plan
-from trickster_engine.config.resumable import FIXED, PLACES, Change, changes
+from trickster_engine.config.resumable import FIXED, PLACES, Change, changes, fixed_changes
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import RunDirectory, RunState
+from trickster_engine.runs.checkpoint_files import (
+    TrainerState,
+    checkpoint_folders,
+    read_state,
+    step_of,
+    trained_values,
+)
 from trickster_engine.runs.skim import skim
 from trickster_engine.system.files import in_command, read_text
-from trickster_engine.training.checkpoint_files import TrainerState, checkpoint_folders, read_state, step_of
-from trickster_engine.training.run_config import plan_of
+from trickster_engine.training.context import Note, plan_of
 from trickster_engine.training.schedule import learning_rate_factor
-from trickster_engine.training.trained_plan import require_unchanged, trained_values
 
 #: How the learning rate goes on: the curve laid out anew, down and staying at its floor, or a second warm-up.
 LearningRate = Literal["curve", "floor", "rewarm"]
+_PRECISION, _COMPILE = "training_config.precision", "training_config.compile"
 _MAX_STEPS, _PATIENCE = "training_config.max_steps", "training_config.early_stopping_patience"
 _DECAY, _RESTART = "training_config.lr_decay_steps", "training_config.lr_restart_step"
 #: What may be said of a run that has made all its steps: where its things lie.
@@ -35,14 +42,6 @@ _WHERE = (*PLACES, "data_config.tokenizer", "output_config.checkpoint_dir", "out
 _CONFIG_BYTES = 1 << 20
 #: A learning rate that differs by less from what was planned is no jump.
 _JUMP = 1.25
-
-
-class Note(NamedTuple):
-    """Something to say at the start, as a warning event says it."""
-
-    code: str
-    message: str
-    advice: str
 
 
 @dataclass(frozen=True)
@@ -171,6 +170,46 @@ def edited_beside(run: RunDirectory, config: Path, begun: float, plan: Plan) -> 
     )
 
 
+def require_unchanged(before: Values, plan: Plan, config_path: Path) -> None:
+    """Raise TricksterError `fixed-for-the-run` where a run would go on as another one."""
+    changes = fixed_changes(before, values_of(plan))
+    if changes:
+        old_values = ", ".join(f"{change.key}: {_shown(change.before)}" for change in changes)
+        why = " ".join(dict.fromkeys(change.why_not for change in changes))
+        raise TricksterError(
+            "fixed-for-the-run",
+            f"In {config_path} {'; '.join(map(str, changes))}. That cannot change in the middle of a run. {why}",
+            f"Go on with the value of before ({old_values}), or start a new run for another model, another "
+            "text or another way of learning.",
+        )
+
+
+def settled_before(
+    plan: Plan, before: Values, state: TrainerState | None, device: str
+) -> tuple[str | None, bool | None]:
+    """The precision, and whether it compiles, that a run keeps to; None for what its config decides from here on.
+
+    What `auto` has found once on a kind of device stays. `before` are the values that the checkpoint was trained by.
+    """
+    if state is None or state.device != device:
+        return None, None
+    stays = [
+        getattr(plan.training, key.partition(".")[2]) == "auto" == before.get(key, "auto")
+        for key in (_PRECISION, _COMPILE)
+    ]
+    return state.precision if stays[0] else None, state.compiled if stays[1] else None
+
+
+def require_done(plan: Plan, before: Values, backend: Backend) -> None:
+    """Raise TricksterError `change-not-done` where a run is to compute in another way and cannot here."""
+    training = plan.training
+    if training.precision not in ("auto", before.get(_PRECISION, training.precision), backend.precision):
+        raise _not_done(_PRECISION, training.precision, backend, f"computes in {backend.precision}")
+    if training.compile == "always" != before.get(_COMPILE, "always") and not backend.compiled:
+        why = "; ".join(message for _, message, _ in backend.notices()) or "does not compile the model with torch"
+        raise _not_done(_COMPILE, training.compile, backend, why)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -282,3 +321,11 @@ def _on_command_line(change: Change) -> str:
     """A value as `--set` takes it in a shell."""
     words = change.now if isinstance(change.now, str) else _shown(change.now).replace(" ", "")
     return in_command(words)
+
+
+def _not_done(key: str, value: str, backend: Backend, why: str) -> TricksterError:
+    return TricksterError(
+        "change-not-done",
+        f"{key} cannot become {value} here: {backend.device} {why}.",
+        "Go on without that; the run is as it was.",
+    )

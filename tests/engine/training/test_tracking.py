@@ -18,7 +18,7 @@ from tests.engine.training.test_resume import begin, stop_at
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.runs import RunDirectory, read_events
 from trickster_engine.runs.event_types import Event
-from trickster_engine.training.session import resume
+from trickster_engine.training.start import resume
 from trickster_engine.training.tracking import figures, told_events
 
 Config = Callable[..., Path]

@@ -15,6 +15,7 @@ from trickster_engine.backends.base import Backend
 from trickster_engine.backends.process_group import ProcessGroup
 from trickster_engine.backends.select import chosen_device, open_backend
 from trickster_engine.config.canonical import Values
+from trickster_engine.data.baselines import ngram_baselines
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.facts import TextFacts
 from trickster_engine.data.findings import require_trainable
@@ -23,66 +24,69 @@ from trickster_engine.data.survey import text_facts
 from trickster_engine.data.trained_text import place_asked_for
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates import count_parameters
-from trickster_engine.evaluation.baselines import ngram_baselines
 from trickster_engine.inference.sampling import encode_prompt
 from trickster_engine.runs import RunDirectory, RunHold, RunIdentity, pieces
+from trickster_engine.runs.checkpoint_files import Checkpoint, TrainerState, trained_values
 from trickster_engine.runs.origin import from_run
 from trickster_engine.system.files import in_command
 from trickster_engine.system.os_errors import cannot_write
 from trickster_engine.system.processes import this_process
 from trickster_engine.training import guards
-from trickster_engine.training.backend_settings import require_done, settled_before
-from trickster_engine.training.checkpoints import Checkpoint, CheckpointStore, TrainerState, write_final
+from trickster_engine.training.checkpoints import CheckpointStore, write_final
+from trickster_engine.training.context import read_config
 from trickster_engine.training.loop import Trainer, is_evaluated
 from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.recorder import Recorder, SilentRecorder
 from trickster_engine.training.rescue import RunTakenAwayError, Watch, saved_beside
-from trickster_engine.training.run_config import read_config
+from trickster_engine.training.resuming import require_done, require_unchanged, settled_before
 from trickster_engine.training.speed_history import SpeedKeeper
 from trickster_engine.training.stopping import StopSwitch, stopped_while_preparing
 from trickster_engine.training.tracking import make_tracker
-from trickster_engine.training.trained_plan import require_unchanged, trained_values
 
 if TYPE_CHECKING:
-    from trickster_engine.training.session import Outcome, Session
+    from trickster_engine.training.context import Outcome, TrainingContext
 
 
-def train_here(session: Session, group: ProcessGroup, *, resuming: bool) -> Outcome:
+def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool) -> Outcome:
     """Train in this process, by itself or in a group. Raises TricksterError.
 
     `resuming` goes on from the newest whole checkpoint, if there is one.
     """
-    run, plan = session.run, session.plan
+    run, plan = context.run, context.plan
     text = read_config(run)
     if group.is_main:
-        require_outputs(session)
+        require_outputs(context)
     tracker = make_tracker(plan) if group.is_main else None
-    watchers = [*session.watchers, SpeedKeeper(), *([tracker] if tracker else [])]
-    recorder = open_recorder(session, watchers) if group.is_main else SilentRecorder(run)
-    hold = hold_of(session) if group.is_main else None
+    watchers = [*context.watchers, SpeedKeeper(), *([tracker] if tracker else [])]
+    recorder = open_recorder(context, watchers) if group.is_main else SilentRecorder(run)
+    hold = hold_of(context) if group.is_main else None
     watch = Watch(hold, group)
     switch = StopSwitch(run, watch.lost_here)
     backend: Backend | None = None
     trainer: Trainer | None = None
     identity: RunIdentity | None = None
     step = 0
+
+    def report(message: str) -> None:
+        recorder.status("preparing", step, message)
+
     try:
         switch.heed_hang_up()
-        folder = run.checkpoints_meant(plan, session.folder)
-        store = CheckpointStore(folder, run.path, plan.training.keep_best_n, group, session.uid)
+        folder = run.checkpoints_meant(plan, context.folder)
+        store = CheckpointStore(folder, run.path, plan.training.keep_best_n, group, context.uid)
         checkpoint = store.newest() if resuming else None
         step = checkpoint.state.step if checkpoint else 0
         before: Values = {}
         if checkpoint is None:
-            _require_no_checkpoints(session, store, resuming=resuming)
+            _require_no_checkpoints(context, store, resuming=resuming)
         else:
             before = trained_values(checkpoint.path)
             require_unchanged(before, plan, run.config_path)
-        if not session.overseen:
+        if not context.overseen:
             others = f", with {group.size - 1} others" if group.size > 1 else ""
             recorder.status("starting", step, f"process {this_process().pid}{others}")
             recorder.status("preparing", step)
-        for note in session.notes:
+        for note in context.notes:
             recorder.warning(*note)
         if resuming and (others_checkpoints := store.foreign()):
             recorder.warning(
@@ -96,9 +100,7 @@ def train_here(session: Session, group: ProcessGroup, *, resuming: bool) -> Outc
                 f"The newest checkpoint, {store.steps()[-1]}, is damaged.",
                 f"The run goes on from {checkpoint.path.name}.",
             )
-        dataset = prepare_data(
-            session, lambda message: recorder.status("preparing", step, message), begins=checkpoint is None
-        )
+        dataset = prepare_data(context, report, begins=checkpoint is None)
         if checkpoint and checkpoint.state.data_fingerprint != dataset.fingerprint:
             raise TricksterError(
                 "data-changed",
@@ -110,10 +112,8 @@ def train_here(session: Session, group: ProcessGroup, *, resuming: bool) -> Outc
             for finding in require_trainable(plan, facts):
                 recorder.warning(finding.code, finding.message, finding.advice)
         kind = chosen_device(plan)
-        settled = settled_before(plan, before, checkpoint.state if checkpoint else None, kind)
-        backend = open_backend(
-            plan, *settled, lambda message: recorder.status("preparing", step, message), run.events_path, group
-        )
+        precision, compiled = settled_before(plan, before, checkpoint.state if checkpoint else None, kind)
+        backend = open_backend(plan, precision, compiled, report, run.events_path, group)
         require_done(plan, before, backend)
         state = TrainerState(0, dataset.fingerprint, kind, backend.precision, backend.compiled)
         if checkpoint:
@@ -121,7 +121,7 @@ def train_here(session: Session, group: ProcessGroup, *, resuming: bool) -> Outc
             backend.load(checkpoint.weights, checkpoint.optimizer_state, checkpoint.random_state)
         watch.require()
         if group.is_main:
-            identity = _identity(session, dataset, facts, backend)
+            identity = _identity(context, dataset, facts, backend)
             run.write_identity(identity)
             if tracker is not None and resuming:
                 tracker.go_on_from(step, measured=state.last_eval_step == step or not is_evaluated(step, plan))
@@ -139,16 +139,16 @@ def train_here(session: Session, group: ProcessGroup, *, resuming: bool) -> Outc
         outcome = trainer.train()
         step = trainer.state.step
         if outcome == "finished":
-            write_final(run.path, session.uid, step, plan, backend.weights(), dataset.tokenizer, group)
+            write_final(run.path, context.uid, step, plan, backend.weights(), dataset.tokenizer, group)
         watch.require()
         recorder.status(outcome, step)
         return outcome
     except Exception as error:
         if isinstance(error, RunTakenAwayError):
             step, save = (trainer.state.step, trainer.save_into) if trainer else (step, None)
-            error = saved_beside(session, hold, group, text, identity, save, step)
+            error = saved_beside(context, hold, group, text, identity, save, step)
         explained = group.explain(error) or guards.explain(error, plan, run)
-        if not session.overseen:
+        if not context.overseen:
             record_failure(recorder, error, explained, trainer.state.step if trainer else step)
         raise (explained or error) from error
     finally:
@@ -165,9 +165,9 @@ def train_here(session: Session, group: ProcessGroup, *, resuming: bool) -> Outc
             hold.close()
 
 
-def hold_of(session: Session) -> RunHold:
+def hold_of(context: TrainingContext) -> RunHold:
     """An eye on the directory and the lock of a run that is locked for this session. Raises TricksterError."""
-    path = session.run.path
+    path = context.run.path
     try:
         hold = RunHold(path)
         hold.watch_lock()
@@ -176,7 +176,7 @@ def hold_of(session: Session) -> RunHold:
     return hold
 
 
-def _require_no_checkpoints(session: Session, store: CheckpointStore, *, resuming: bool) -> None:
+def _require_no_checkpoints(context: TrainingContext, store: CheckpointStore, *, resuming: bool) -> None:
     """Training begins with random weights: say so where somebody would expect it to go on, or checkpoints be lost."""
     if not resuming:
         if not store.steps() and not store.foreign():
@@ -186,10 +186,10 @@ def _require_no_checkpoints(session: Session, store: CheckpointStore, *, resumin
             f"{store.folder} holds the checkpoints of an earlier run of this name.",
             "Move them away or delete them, or choose another folder with output_config.checkpoint_dir.",
         )
-    if store.steps() or _has_saved(session.run):
+    if store.steps() or _has_saved(context.run):
         raise TricksterError(
             "no-whole-checkpoint",
-            f"No whole checkpoint of {session.run.id} is in {store.folder}, though it has saved some.",
+            f"No whole checkpoint of {context.run.id} is in {store.folder}, though it has saved some.",
             "Put them back, or start a new run; going on from here would begin again with random weights.",
         )
 
@@ -210,32 +210,34 @@ def _has_saved(run: RunDirectory) -> bool:
     return any(event["kind"] == "checkpoint" for piece in pieces(run.events_path) for event in piece.events)
 
 
-def prepare_data(session: Session, report: Callable[[str], None] | None = None, *, begins: bool = False) -> Dataset:
+def prepare_data(
+    context: TrainingContext, report: Callable[[str], None] | None = None, *, begins: bool = False
+) -> Dataset:
     """The tokens to train on, and whether the prompt can be written in them. Raises TricksterError.
 
     A run that `begins` is refused where its validation text measures nothing. `report` is told how far it is, every
     few seconds, where that takes long.
     """
-    interrupt = _until_stopped(session.run)
+    interrupt = _until_stopped(context.run)
     try:
         dataset = prepare(
-            session.plan,
-            session.folder,
-            config=session.config_path,
-            progress=session.show_progress,
+            context.plan,
+            context.folder,
+            config=context.config_path,
+            progress=context.show_progress,
             interrupt=interrupt,
             report=report,
             verify=False,
         )
     except TricksterError as error:
-        if (identity := session.run.identity_if_readable()) is None:
+        if (identity := context.run.identity_if_readable()) is None:
             raise
-        ask = f"Say where it is: trickster resume {in_command(session.run.path)} --set {{key}}={{place}}"
-        raise place_asked_for(error, session.plan, identity, session.folder, ask) from None
-    facts = text_facts(session.plan, dataset, progress=session.show_progress, interrupt=interrupt)
+        ask = f"Say where it is: trickster resume {in_command(context.run.path)} --set {{key}}={{place}}"
+        raise place_asked_for(error, context.plan, identity, context.folder, ask) from None
+    facts = text_facts(context.plan, dataset, progress=context.show_progress, interrupt=interrupt)
     if begins:
-        require_trainable(session.plan, facts)
-    encode_prompt(dataset.tokenizer, session.plan.sampling.prompt)  # now, rather than at the first evaluation
+        require_trainable(context.plan, facts)
+    encode_prompt(dataset.tokenizer, context.plan.sampling.prompt)  # now, rather than at the first evaluation
     return dataset
 
 
@@ -263,11 +265,11 @@ def record_failure(recorder: Recorder, error: Exception, explained: TricksterErr
         pass
 
 
-def _identity(session: Session, dataset: Dataset, facts: TextFacts, backend: Backend) -> RunIdentity:
+def _identity(context: TrainingContext, dataset: Dataset, facts: TextFacts, backend: Backend) -> RunIdentity:
     process = this_process()
     return RunIdentity(
-        id=session.run.id,
-        config_path=str(session.config_path),
+        id=context.run.id,
+        config_path=str(context.config_path),
         created=time.time(),
         host=platform.node(),
         pid=process.pid,
@@ -285,10 +287,10 @@ def _identity(session: Session, dataset: Dataset, facts: TextFacts, backend: Bac
             "val_characters": dataset.val_characters,
             "text": facts.as_json(),
         },
-        parameters=count_parameters(session.plan.model).total,
+        parameters=count_parameters(context.plan.model).total,
         baselines={
-            baseline.name: baseline.nats for baseline in ngram_baselines(dataset, session.plan.model.vocab_size)
+            baseline.name: baseline.nats for baseline in ngram_baselines(dataset, context.plan.model.vocab_size)
         },
-        uid=session.uid,
-        config_from_run=from_run(session.run.path, session.config_path),
+        uid=context.uid,
+        config_from_run=from_run(context.run.path, context.config_path),
     )
