@@ -42,6 +42,16 @@ class TrainerState:
     best_val_losses: dict[str, float] = field(default_factory=dict)  # checkpoint folder name -> val_loss
     evaluations_without_improvement: int = 0
 
+    @property
+    def best_checkpoint(self) -> str | None:
+        """The name of the checkpoint with the lowest validation loss."""
+        return min(self.best_val_losses, key=lambda name: self.best_val_losses[name], default=None)
+
+    @property
+    def current_val_loss(self) -> float | None:
+        """The validation loss of this very step, if it was measured."""
+        return self.val_loss if self.last_eval_step == self.step else None
+
 
 @dataclass(frozen=True)
 class Checkpoint:

@@ -167,9 +167,7 @@ class Trainer:
             raise
         self.saved_step = state.step
         self._still.saved(state.step, path)
-        best = min(state.best_val_losses, key=lambda name: state.best_val_losses[name], default=None)
-        val_loss = state.val_loss if state.last_eval_step == state.step else None
-        self.recorder.checkpoint(state.step, path, val_loss, path.name == best)
+        self.recorder.checkpoint(state.step, path, state.current_val_loss, path.name == state.best_checkpoint)
 
     def save_into(self, checkpoints: CheckpointStore, refuse: Callable[[Path], None] = lambda _: None) -> Path:
         """Write a checkpoint of this step into a store, unless `refuse` raises at what was written."""

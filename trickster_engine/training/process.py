@@ -32,7 +32,7 @@ from trickster_engine.system.files import in_command
 from trickster_engine.system.os_errors import cannot_write
 from trickster_engine.system.processes import this_process
 from trickster_engine.training import guards
-from trickster_engine.training.checkpoints import CheckpointStore, write_final
+from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.context import read_config
 from trickster_engine.training.loop import Trainer, is_evaluated
 from trickster_engine.training.outputs import open_recorder, require_outputs
@@ -139,7 +139,7 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
         outcome = trainer.train()
         step = trainer.state.step
         if outcome == "finished":
-            write_final(run.path, context.uid, step, plan, backend.weights(), dataset.tokenizer, group)
+            store.write_final(step, plan, backend.weights(), dataset.tokenizer)
         watch.require()
         recorder.status(outcome, step)
         return outcome
@@ -197,13 +197,11 @@ def _require_no_checkpoints(context: TrainingContext, store: CheckpointStore, *,
 def _finish_save(run: RunDirectory, store: CheckpointStore, recorder: Recorder, checkpoint: Checkpoint) -> None:
     """What a trainer does once its checkpoint is whole, and had no time for if it was killed just then."""
     state, path = checkpoint.state, checkpoint.path
-    store.finish(state, path)
+    store.finish(state)
     saved = [event for piece in pieces(run.events_path) for event in piece.events if event["kind"] == "checkpoint"][-1:]
-    told = (saved[0]["step"], saved[0]["val_loss"]) if saved else (-1, None)
-    val_loss = state.val_loss if state.last_eval_step == state.step else None
-    if told[0] < state.step or (told[0] == state.step and told[1] != val_loss):
-        best = min(state.best_val_losses, key=lambda name: state.best_val_losses[name], default=None)
-        recorder.checkpoint(state.step, path, val_loss, path.name == best)
+    reported = (saved[0]["step"], saved[0]["val_loss"]) if saved else (-1, None)
+    if reported[0] < state.step or (reported[0] == state.step and reported[1] != state.current_val_loss):
+        recorder.checkpoint(state.step, path, state.current_val_loss, path.name == state.best_checkpoint)
 
 
 def _has_saved(run: RunDirectory) -> bool:

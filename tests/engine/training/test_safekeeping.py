@@ -23,7 +23,8 @@ from trickster_engine.cli import main
 from trickster_engine.config import check
 from trickster_engine.errors import EXIT_STOPPED, EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.runs import RunDirectory, RunHold
-from trickster_engine.training import guards, process
+from trickster_engine.training import guards
+from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.recorder import Recorder
 from trickster_engine.training.start import resume, start
 
@@ -40,11 +41,11 @@ def begin(path: Path) -> RunDirectory:
 def failing_after(monkeypatch: pytest.MonkeyPatch, damage: Callable[[RunDirectory], None]) -> None:
     """Damage the run when it comes to write its last weights, where every write fails from then on."""
 
-    def full(run_path: Path, *_: object, **__: object) -> None:
-        damage(RunDirectory(run_path))
+    def full(store: CheckpointStore, *_: object) -> None:
+        damage(RunDirectory(store._run_path))
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(process, "write_final", full)
+    monkeypatch.setattr(CheckpointStore, "write_final", full)
 
 
 def add_a_key(run: RunDirectory) -> None:
