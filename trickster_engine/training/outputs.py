@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import link_in_run
 from trickster_engine.system.files import NotAPlainFileError, create_file, temporary_name
 from trickster_engine.system.os_errors import cannot_write
+from trickster_engine.training.context import TrainingContext
 from trickster_engine.training.recorder import Recorder, Watcher
-
-if TYPE_CHECKING:
-    from trickster_engine.training.context import TrainingContext
 
 #: More than fits beside the names in a folder itself: a full disk shows.
 _PROBE = bytes(8192)

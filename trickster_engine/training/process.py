@@ -8,7 +8,6 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from trickster_engine import __version__
 from trickster_engine.backends.base import Backend
@@ -33,7 +32,7 @@ from trickster_engine.system.os_errors import cannot_write
 from trickster_engine.system.processes import this_process
 from trickster_engine.training import guards
 from trickster_engine.training.checkpoints import CheckpointStore
-from trickster_engine.training.context import read_config
+from trickster_engine.training.context import Outcome, TrainingContext, read_config
 from trickster_engine.training.loop import Trainer, is_evaluated
 from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.recorder import Recorder, SilentRecorder
@@ -42,9 +41,6 @@ from trickster_engine.training.resuming import require_done, require_unchanged, 
 from trickster_engine.training.speed_history import SpeedKeeper
 from trickster_engine.training.stopping import StopSwitch, stopped_while_preparing
 from trickster_engine.training.tracking import make_tracker
-
-if TYPE_CHECKING:
-    from trickster_engine.training.context import Outcome, TrainingContext
 
 
 def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool) -> Outcome:
@@ -100,17 +96,16 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
                 f"The newest checkpoint, {store.steps()[-1]}, is damaged.",
                 f"The run goes on from {checkpoint.path.name}.",
             )
-        dataset = prepare_data(context, report, begins=checkpoint is None)
+        dataset, facts = prepare_data(context, report)
+        if checkpoint is None:
+            for finding in require_trainable(plan, facts):
+                recorder.warning(finding.code, finding.message, finding.advice)
         if checkpoint and checkpoint.state.data_fingerprint != dataset.fingerprint:
             raise TricksterError(
                 "data-changed",
                 "The text has changed since this run began, so going on would not be the same training.",
                 "Put the old text back, or start a new run.",
             )
-        facts = text_facts(plan, dataset)
-        if checkpoint is None:
-            for finding in require_trainable(plan, facts):
-                recorder.warning(finding.code, finding.message, finding.advice)
         kind = chosen_device(plan)
         precision, compiled = settled_before(plan, before, checkpoint.state if checkpoint else None, kind)
         backend = open_backend(plan, precision, compiled, report, run.events_path, group)
@@ -124,7 +119,7 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
             identity = _identity(context, dataset, facts, backend)
             run.write_identity(identity)
             if tracker is not None and resuming:
-                tracker.go_on_from(step, measured=state.last_eval_step == step or not is_evaluated(step, plan))
+                tracker.resumed_from = step, state.last_eval_step == step or not is_evaluated(step, plan)
             recorder.ready(plan, identity)
             if checkpoint:
                 _finish_save(run, store, recorder, checkpoint)
@@ -208,18 +203,21 @@ def _has_saved(run: RunDirectory) -> bool:
     return any(event["kind"] == "checkpoint" for piece in pieces(run.events_path) for event in piece.events)
 
 
-def prepare_data(
-    context: TrainingContext, report: Callable[[str], None] | None = None, *, begins: bool = False
-) -> Dataset:
-    """The tokens to train on, and whether the prompt can be written in them. Raises TricksterError.
+def prepare_data(context: TrainingContext, report: Callable[[str], None] | None = None) -> tuple[Dataset, TextFacts]:
+    """The tokens to train on, in which the prompt can be written, and what is known of their text.
 
-    A run that `begins` is refused where its validation text measures nothing. `report` is told how far it is, every
-    few seconds, where that takes long.
+    `report` hears how far it is, every few seconds, where that takes long. A request to stop ends it, and nothing needs
+    saving yet. Raises TricksterError.
     """
-    interrupt = _until_stopped(context.run)
+    run, plan = context.run, context.plan
+
+    def interrupt() -> None:
+        if run.stop_requested():
+            raise stopped_while_preparing()
+
     try:
         dataset = prepare(
-            context.plan,
+            plan,
             context.folder,
             config=context.config_path,
             progress=context.show_progress,
@@ -228,25 +226,13 @@ def prepare_data(
             verify=False,
         )
     except TricksterError as error:
-        if (identity := context.run.identity_if_readable()) is None:
+        if (identity := run.identity_if_readable()) is None:
             raise
-        ask = f"Say where it is: trickster resume {in_command(context.run.path)} --set {{key}}={{place}}"
-        raise place_asked_for(error, context.plan, identity, context.folder, ask) from None
-    facts = text_facts(context.plan, dataset, progress=context.show_progress, interrupt=interrupt)
-    if begins:
-        require_trainable(context.plan, facts)
-    encode_prompt(dataset.tokenizer, context.plan.sampling.prompt)  # now, rather than at the first evaluation
-    return dataset
-
-
-def _until_stopped(run: RunDirectory) -> Callable[[], None]:
-    """Preparing gigabytes takes minutes; a request to stop ends it, and nothing needs saving yet."""
-
-    def check_for_stop() -> None:
-        if run.stop_requested():
-            raise stopped_while_preparing()
-
-    return check_for_stop
+        ask = f"Say where it is: trickster resume {in_command(run.path)} --set {{key}}={{place}}"
+        raise place_asked_for(error, plan, identity, context.folder, ask) from None
+    facts = text_facts(plan, dataset, progress=context.show_progress, interrupt=interrupt)
+    encode_prompt(dataset.tokenizer, plan.sampling.prompt)  # now, rather than at the first evaluation
+    return dataset, facts
 
 
 def record_failure(recorder: Recorder, error: Exception, explained: TricksterError | None, step: int) -> None:

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from trickster_engine.backends.process_group import ProcessGroup
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
@@ -14,10 +13,8 @@ from trickster_engine.runs import Loss, RunDirectory, RunHold, RunIdentity, new_
 from trickster_engine.system.files import in_command, write_text_atomically
 from trickster_engine.system.os_errors import reason
 from trickster_engine.training.checkpoints import CheckpointStore
+from trickster_engine.training.context import TrainingContext
 from trickster_engine.training.recorder import Recorder
-
-if TYPE_CHECKING:
-    from trickster_engine.training.context import TrainingContext
 
 
 class RunTakenAwayError(Exception):

@@ -33,6 +33,7 @@ from torch.distributed.run import run as torchrun
 
 from trickster_engine.backends.select import check_torch_device, chosen_device
 from trickster_engine.backends.torch.process_group import MEETING_FILE_VARIABLE, patience_s, started_by_torchrun
+from trickster_engine.data.findings import require_trainable
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.runs import RunDirectory, RunHold, pieces
 from trickster_engine.runs.state import RunState
@@ -70,7 +71,9 @@ def train_in_processes(context: TrainingContext, processes: int) -> Outcome:
         _refuse_here()
         check_torch_device(chosen_device(plan), processes)
         recorder.status("preparing", step)
-        prepare_data(context, lambda message: recorder.status("preparing", step, message), begins=step == 0)
+        _, facts = prepare_data(context, lambda message: recorder.status("preparing", step, message))
+        if step == 0:
+            require_trainable(plan, facts)
         with tempfile.TemporaryDirectory(prefix="trickster-meeting-") as private:
             run_torchrun(
                 ["--rdzv-backend", ONE_MACHINE, "--rdzv-endpoint", "nowhere", "--nproc-per-node", str(processes)],
