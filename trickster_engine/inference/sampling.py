@@ -188,18 +188,3 @@ def shaped_probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
         probabilities = torch.zeros_like(probabilities).scatter(1, order, ordered)
         probabilities /= probabilities.sum(dim=-1, keepdim=True)
     return probabilities
-
-
-def next_token_probabilities(
-    model: Llama, tokenizer: Tokenizer, prompt: str, temperature: float, count: int
-) -> list[tuple[str, float]]:
-    """The `count` likeliest next tokens after a prompt, as text, with their probabilities at a temperature."""
-    was_training = model.training
-    model.eval()
-    ids = torch.tensor([encode_prompt(tokenizer, prompt)[-model.config.max_seq_len :]], device=model.device)
-    with torch.no_grad():
-        logits = model(ids)[:, -1, : tokenizer.vocab_size].float().cpu()
-    model.train(was_training)
-    probabilities = (logits / max(temperature, GREEDY_BELOW)).softmax(dim=-1)[0]
-    top = probabilities.topk(min(count, len(probabilities)))
-    return [(tokenizer.piece(int(i)), float(p)) for p, i in zip(top.values, top.indices, strict=True)]

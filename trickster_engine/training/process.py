@@ -38,7 +38,7 @@ from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.recorder import Recorder, SilentRecorder
 from trickster_engine.training.rescue import RunTakenAwayError, Watch, saved_beside
 from trickster_engine.training.resuming import require_done, require_unchanged, settled_before
-from trickster_engine.training.speed_history import SpeedKeeper
+from trickster_engine.training.speed_history import SpeedHistory
 from trickster_engine.training.stopping import StopSwitch, stopped_while_preparing
 from trickster_engine.training.tracking import make_tracker
 
@@ -53,7 +53,7 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
     if group.is_main:
         require_outputs(context)
     tracker = make_tracker(plan) if group.is_main else None
-    watchers = [*context.watchers, SpeedKeeper(), *([tracker] if tracker else [])]
+    watchers = [*context.watchers, SpeedHistory(), *([tracker] if tracker else [])]
     recorder = open_recorder(context, watchers) if group.is_main else SilentRecorder(run)
     hold = hold_of(context) if group.is_main else None
     watch = Watch(hold, group)

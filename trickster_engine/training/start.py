@@ -40,11 +40,11 @@ from trickster_engine.training.process import train_here
 from trickster_engine.training.recorder import Watcher
 from trickster_engine.training.resuming import (
     LearningRate,
-    Made,
+    Progress,
     changed_config,
     edited_beside,
-    made_so_far,
     nothing_left,
+    progress_of,
 )
 
 #: What a trainer makes in a run's folder before it begins.
@@ -105,22 +105,22 @@ def resume(
         run.refuse_links()
         run.clear_stop_request()
         sweep_temporaries(run.path)
-        made = _made(run, text, overrides, identity)
-        going_on = changed_config(run, text, overrides, made, learning_rate)
-        edited = edited_beside(run, origin, identity.created, going_on.plan)
-        left = nothing_left(run, text, going_on, made) if made else None
+        progress = _progress(run, text, overrides, identity)
+        resumed = changed_config(run, text, overrides, progress, learning_rate)
+        edited = edited_beside(run, origin, identity.created, resumed.plan)
+        left = nothing_left(run, text, resumed, progress) if progress else None
         if left is not None:
             _tell(watchers, [left, *([edited] if edited else [])])
             return "nothing to do"
-        notes = [*going_on.notes, *([edited] if edited else [])]
-        context = TrainingContext(run, going_on.plan, origin, watchers, show_progress, uid=identity.uid, notes=notes)
-        if going_on.text == text:
+        notes = [*resumed.notes, *([edited] if edited else [])]
+        context = TrainingContext(run, resumed.plan, origin, watchers, show_progress, uid=identity.uid, notes=notes)
+        if resumed.text == text:
             return _train(context, resuming=True)
-        step = made.step if made else 0
+        step = progress.step if progress else 0
         kept = run.path / f"config-until-step-{step}.yaml"
         if not kept.exists():
             write_config(run, text, kept)
-        write_config(run, going_on.text)
+        write_config(run, resumed.text)
         try:
             return _train(context, resuming=True)
         except BaseException as error:
@@ -131,13 +131,13 @@ def resume(
             raise
 
 
-def _made(run: RunDirectory, text: str, overrides: Mapping[str, str], identity: RunIdentity) -> Made | None:
+def _progress(run: RunDirectory, text: str, overrides: Mapping[str, str], identity: RunIdentity) -> Progress | None:
     """What the run has come to, by its newest whole checkpoint, which may be looked for in another folder now."""
     places = {name: value for name, value in overrides.items() if find_key(name).section == "output_config"}
     plan = check(set_values(text, places)).plan
     folder = run.checkpoints_meant(plan, run.origin(identity).parent) if plan else run.checkpoints_folder()
     newest = CheckpointStore(folder, run.path, 2, run_uid=identity.uid).newest_whole()
-    return made_so_far(newest, plan) if newest else None
+    return progress_of(newest, plan) if newest else None
 
 
 def _tell(watchers: Sequence[Watcher], notes: Sequence[Note]) -> None:

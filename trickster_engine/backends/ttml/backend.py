@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 #: Logits that are brought to the host at once in an evaluation, in numbers (128 MiB).
 LOGITS_AT_ONCE = 2**25
 
+T = TypeVar("T")
 #: code, message, advice
 Notice = tuple[str, str, str]
 
@@ -338,21 +340,21 @@ class TtmlBackend:
 
     @property
     def _live_device(self) -> TtmlDevice:
-        if self._device is None:
-            raise RuntimeError("the backend is closed")
-        return self._device
+        return _live(self._device)
 
     @property
     def _live_model(self) -> TtmlModel:
-        if self._model is None:
-            raise RuntimeError("the backend is closed")
-        return self._model
+        return _live(self._model)
 
     @property
     def _live_optimizer(self) -> TtmlOptimizer:
-        if self._optimizer is None:
-            raise RuntimeError("the backend is closed")
-        return self._optimizer
+        return _live(self._optimizer)
+
+
+def _live(part: T | None) -> T:
+    if part is None:
+        raise RuntimeError("the backend is closed")
+    return part
 
 
 def _require_simulator() -> None:
