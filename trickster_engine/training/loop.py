@@ -87,7 +87,7 @@ class Trainer:
 
                 meter.add(result.loss, result.grad_norm)
                 if meter.due(step + 1):
-                    self.recorder.step(step + 1, factor * training.learning_rate, meter.lap(step + 1))
+                    self.recorder.step(meter.lap(step + 1, factor * training.learning_rate))
                 with meter.paused():
                     self._evaluate_if_due()
                     if (step + 1) % training.save_interval == 0:

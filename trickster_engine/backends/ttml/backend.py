@@ -61,7 +61,10 @@ class TtmlBackend:
         Raises TricksterError; the device is closed then.
         """
         check_rules(plan)
-        _require_simulator()
+        stands_in = substitute()
+        for lack in lacking(stands_in) if stands_in else ():
+            if lack.needed:  # ttnn would fail, and not say why
+                raise TricksterError(lack.code, lack.message, lack.advice)
         prepare_environment()
         chips = check_mesh(plan)
         self._plan = plan
@@ -73,14 +76,19 @@ class TtmlBackend:
         self._optimizer: TtmlOptimizer | None = None
         self._updates = 0
         self._seed = plan.training.seed
-        stands_in = substitute()
         self._simulated = stands_in is not None and stands_in.simulates
         self._device: TtmlDevice | None = None
         self._ending = EndingGuard()
         try:
             report("Opening the Tenstorrent device.")
             ttml, ttnn = import_ttml()
-            self._warn_where_no_board()
+            if stands_in:
+                self._notify(
+                    "not-a-board",
+                    f"{stands_in.variable} is set: this run computes in a program, not on a board. How fast it is says "
+                    "nothing about one.",
+                    f"Unset {stands_in.variable} to train on the board.",
+                )
             with self._watchdog.watching(first=True):
                 self._device = TtmlDevice(ttml, ttnn, chips, self._seed)
             self.device = self._device.describe()
@@ -324,15 +332,6 @@ class TtmlBackend:
                 "Nothing is to be done.",
             )
 
-    def _warn_where_no_board(self) -> None:
-        if stands_in := substitute():
-            self._notify(
-                "not-a-board",
-                f"{stands_in.variable} is set: this run computes in a program, not on a board. How fast it is says "
-                "nothing about one.",
-                f"Unset {stands_in.variable} to train on the board.",
-            )
-
     def _notify(self, code: str, message: str, advice: str) -> None:
         if code not in self._notified:
             self._notified.add(code)
@@ -355,11 +354,3 @@ def _live(part: T | None) -> T:
     if part is None:
         raise RuntimeError("the backend is closed")
     return part
-
-
-def _require_simulator() -> None:
-    """Raise TricksterError for a simulated chip that cannot start: ttnn would fail, and not say why."""
-    stands_in = substitute()
-    for lack in lacking(stands_in) if stands_in else ():
-        if lack.needed:
-            raise TricksterError(lack.code, lack.message, lack.advice)
