@@ -9,6 +9,7 @@ from trickster_engine.backends.base import Backend
 from trickster_engine.backends.process_group import SINGLE_PROCESS, ProcessGroup
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
+from trickster_engine.system.tenstorrent import board_present
 
 
 def open_backend(
@@ -83,8 +84,6 @@ def torch_device(plan: Plan) -> str:
 
 def best_device() -> str:
     """The fastest kind of device that this machine has and this Python can use."""
-    from trickster_engine.system.tenstorrent import board_present
-
     if board_present():
         return "tt"
     import torch

@@ -18,7 +18,7 @@ from trickster_engine.training import guards
 from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.meter import Meter
 from trickster_engine.training.recorder import Recorder
-from trickster_engine.training.rescue import RunTakenAwayError, Watch
+from trickster_engine.training.rescue import RunTakenAwayError, RunWatch
 from trickster_engine.training.schedule import learning_rate_factor
 
 #: Tokens of training text evaluated in the same way as the validation text, so that one sees when the two part.
@@ -47,13 +47,13 @@ class Trainer:
     recorder: Recorder
     stop_requested: Callable[[], bool]
     state: TrainerState
-    watch: Watch
+    watch: RunWatch
     saved_step: int = 0
     #: The checkpoint that training goes on from, if any.
-    begun_from: Path | None = None
+    resumed_from: Path | None = None
 
     def __post_init__(self) -> None:
-        before = guards.weight_sums(self.begun_from) if self.begun_from else {}
+        before = guards.weight_sums(self.resumed_from) if self.resumed_from else {}
         self._still = guards.StillWeights(self.plan, self.state.device, before, self.state.step)
 
     def train(self) -> Literal["finished", "stopped"]:

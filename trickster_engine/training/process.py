@@ -36,7 +36,7 @@ from trickster_engine.training.context import Outcome, TrainingContext, read_con
 from trickster_engine.training.loop import Trainer, is_evaluated
 from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.recorder import Recorder, SilentRecorder
-from trickster_engine.training.rescue import RunTakenAwayError, Watch, saved_beside
+from trickster_engine.training.rescue import RunTakenAwayError, RunWatch, saved_beside
 from trickster_engine.training.resuming import require_done, require_unchanged, settled_before
 from trickster_engine.training.speed_history import SpeedHistory
 from trickster_engine.training.stopping import StopSwitch, stopped_while_preparing
@@ -56,7 +56,7 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
     watchers = [*context.watchers, SpeedHistory(), *([tracker] if tracker else [])]
     recorder = open_recorder(context, watchers) if group.is_main else SilentRecorder(run)
     hold = hold_of(context) if group.is_main else None
-    watch = Watch(hold, group)
+    watch = RunWatch(hold, group)
     switch = StopSwitch(run, watch.lost_here)
     backend: Backend | None = None
     trainer: Trainer | None = None
@@ -129,8 +129,8 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
             dataset.verification.begin()
         switch.arm()
         stop_requested = (lambda: group.any(switch.requested())) if group.size > 1 else switch.requested
-        begun_from = checkpoint.path if checkpoint else None
-        trainer = Trainer(plan, dataset, backend, store, recorder, stop_requested, state, watch, step, begun_from)
+        resumed_from = checkpoint.path if checkpoint else None
+        trainer = Trainer(plan, dataset, backend, store, recorder, stop_requested, state, watch, step, resumed_from)
         outcome = trainer.train()
         step = trainer.state.step
         if outcome == "finished":

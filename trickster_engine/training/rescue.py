@@ -21,7 +21,7 @@ class RunTakenAwayError(Exception):
     """The run's folder or lock is gone, moved or replaced. All processes of a run raise it at the same point."""
 
 
-class Watch:
+class RunWatch:
     """Asks whether the run is still there, for all the processes that train it."""
 
     def __init__(self, hold: RunHold | None, group: ProcessGroup) -> None:
