@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from functools import partial
+from dataclasses import fields, replace
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import torch
 from torch import Tensor
@@ -39,35 +39,28 @@ PART_SECONDS = 0.03
 """Text is gathered for so long before it is sent on: thirty parts a second read as a stream."""
 
 
-@dataclass
-class Loaded:
-    """A model in memory."""
+class Loaded(NamedTuple):
+    """A model in memory, and the folder it came from."""
 
     model: Llama
     tokenizer: Tokenizer
     folder: Path
 
 
-class Models:
-    """The models used last."""
+@lru_cache(maxsize=MODELS_KEPT)
+def _load(folder: Path, modified_ns: int) -> Loaded:
+    """A model of this folder and time: a finished run is trained on, a checkpoint of the same name is written again."""
+    return Loaded(*load_model(folder))
 
-    def __init__(self) -> None:
-        self._loaded: OrderedDict[tuple[str, int], Loaded] = OrderedDict()
 
-    def get(self, path: Path) -> Loaded:
-        """The model of a checkpoint, or of a run's newest one. Raises TricksterError."""
-        folder = checkpoint_folder(path, "latest")
-        try:
-            # A finished run is trained on, a checkpoint of the same name is written again: the file's time tells.
-            key = (str(folder), (folder / CONFIG_FILE).stat().st_mtime_ns)
-        except OSError:
-            key = (str(folder), 0)
-        if key not in self._loaded:
-            self._loaded[key] = Loaded(*load_model(folder))
-            while len(self._loaded) > MODELS_KEPT:
-                self._loaded.popitem(last=False)
-        self._loaded.move_to_end(key)
-        return self._loaded[key]
+def _loaded(path: Path) -> Loaded:
+    """The model of a checkpoint, or of a run's newest one. Raises TricksterError."""
+    folder = checkpoint_folder(path, "latest")
+    try:
+        modified_ns = (folder / CONFIG_FILE).stat().st_mtime_ns
+    except OSError:
+        modified_ns = 0
+    return _load(folder, modified_ns)
 
 
 class Answers:
@@ -76,7 +69,6 @@ class Answers:
     def __init__(self, answers: TextIO, is_cancelled: Callable[[int], bool]) -> None:
         self._answers = answers
         self._is_cancelled = is_cancelled
-        self._models = Models()
 
     def answer(self, request: dict[str, Any]) -> None:
         """Do what a request asks for, and say how it went."""
@@ -98,27 +90,36 @@ class Answers:
 
     def _generate(self, request: dict[str, Any]) -> dict[str, Any]:
         request_id = int(request["id"])
-        path = Path(request["path"])
-        loaded = self._models.get(path)
-        options = _options(path, loaded.folder, request.get("options") or {})
+        loaded = _loaded(Path(request["path"]))
+        options = _options(loaded.folder, request.get("options") or {})
         prompt = request.get("prompt")
         if prompt is None:
             prompt = _sampling_config(loaded.folder).prompt
-        watched = _Watched(loaded.tokenizer, int(request.get("probabilities") or 0))
+        shown = int(request.get("probabilities") or 0)
+        logits: deque[Tensor] = deque(maxlen=1)  # [1, V], what the last token was drawn from
         began = last_sent = time.monotonic()
-        text, waiting, drawn, count = "", "", [], 0
+        text, waiting, count = "", "", 0
+        drawn: list[dict[str, Any]] = []
         ids = encode_prompt(loaded.tokenizer, prompt)
         decoder = loaded.tokenizer.stream_decoder(ids)
         cancelled = partial(self._is_cancelled, request_id)
         steps = generate(
-            loaded.model, [ids], options, cancelled, vocab_size=loaded.tokenizer.vocab_size, watch=watched.keep
+            loaded.model, [ids], options, cancelled, vocab_size=loaded.tokenizer.vocab_size, watch=logits.append
         )
         for step in steps:
             token = int(step[0])
             count += 1
             waiting += decoder.feed(token)
-            if watched.count:
-                drawn.append(watched.describe(token))
+            if shown:
+                probabilities = logits[0][0].softmax(dim=-1)
+                drawn.append(
+                    {
+                        "id": token,
+                        "text": loaded.tokenizer.piece(token),
+                        "probability": float(probabilities[token]),
+                        "alternatives": _likeliest(probabilities, shown, loaded.tokenizer),
+                    }
+                )
             if time.monotonic() - last_sent >= PART_SECONDS:
                 self._send({"id": request_id, "part": {"text": waiting, "tokens": drawn}})
                 text, waiting, drawn, last_sent = text + waiting, "", [], time.monotonic()
@@ -135,8 +136,7 @@ class Answers:
         }
 
     def _next_tokens(self, request: dict[str, Any]) -> dict[str, Any]:
-        path = Path(request["path"])
-        loaded = self._models.get(path)
+        loaded = _loaded(Path(request["path"]))
         model = loaded.model
         ids = encode_prompt(loaded.tokenizer, request["text"])[-model.config.max_seq_len :]
         with torch.no_grad():
@@ -145,7 +145,7 @@ class Answers:
         believed = logits.softmax(dim=-1)[0]
         shown = believed
         if request.get("options") is not None:
-            options = _options(path, loaded.folder, request["options"])
+            options = _options(loaded.folder, request["options"])
             options = replace(options, temperature=max(options.temperature, GREEDY_BELOW))
             shown = shaped_probabilities(logits, options)[0]
         logs = torch.where(believed > 0, believed.log(), torch.zeros_like(believed))
@@ -153,29 +153,6 @@ class Answers:
             "tokens": _likeliest(shown, int(request["count"]), loaded.tokenizer),
             "checkpoint": str(loaded.folder),
             "entropy": max(float(-(believed * logs).sum()), 0.0),
-        }
-
-
-class _Watched:
-    """Keeps the logits that each token was drawn from, while probabilities are asked for."""
-
-    def __init__(self, tokenizer: Tokenizer, count: int) -> None:
-        self.count = count
-        self._tokenizer = tokenizer
-        self._logits = torch.empty(0)
-
-    def keep(self, logits: Tensor) -> None:
-        """The logits [1, V] of the token that comes next."""
-        self._logits = logits[0]
-
-    def describe(self, token: int) -> dict[str, Any]:
-        """A drawn token, how likely the model held it, and what it held likelier."""
-        probabilities = self._logits.softmax(dim=-1)
-        return {
-            "id": token,
-            "text": self._tokenizer.piece(token),
-            "probability": float(probabilities[token]),
-            "alternatives": _likeliest(probabilities, self.count, self._tokenizer),
         }
 
 
@@ -198,7 +175,7 @@ def _sampling_config(folder: Path) -> SamplingConfig:
     return plan.sampling if plan is not None else SamplingConfig()
 
 
-def _options(path: Path, folder: Path, given: dict[str, Any]) -> SamplingOptions:
+def _options(folder: Path, given: dict[str, Any]) -> SamplingOptions:
     """The run's own sampling options with what the request changes. Raises TricksterError for a value out of range."""
     names = {field.name for field in fields(SamplingOptions)}
     changed = {name: value for name, value in given.items() if name in names and value is not None}

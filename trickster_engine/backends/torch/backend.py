@@ -177,11 +177,9 @@ class TorchBackend:
 
     def _own_rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Inputs and targets of this process, on its device. In the order of ranks, they are the batch."""
-        inputs, targets = (np.array_split(part, self._group.size)[self._group.rank] for part in batch)
-        return self._to_device(inputs), self._to_device(targets)
-
-    def _to_device(self, array: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(array).to(self._device, non_blocking=True)
+        rows = (np.array_split(part, self._group.size)[self._group.rank] for part in batch)
+        inputs, targets = (torch.from_numpy(part).to(self._device, non_blocking=True) for part in rows)
+        return inputs, targets
 
     def _own_random_state(self) -> Arrays:
         state: Arrays = {"cpu": torch.get_rng_state().numpy()}
