@@ -32,6 +32,7 @@ from torch.distributed.run import parse_args
 from torch.distributed.run import run as torchrun
 
 from trickster_engine.backends.select import check_torch_device, chosen_device
+from trickster_engine.backends.torch.compilation import silent_loggers
 from trickster_engine.backends.torch.process_group import MEETING_FILE_VARIABLE, patience_s, started_by_torchrun
 from trickster_engine.data.findings import require_trainable
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
@@ -144,6 +145,9 @@ def run_torchrun(
     with ExitStack() as stack:
         logs = stack.enter_context(tempfile.TemporaryDirectory(prefix="trickster-torchrun-"))
         stack.enter_context(_environment(environment, required or {}))
+        # What torchrun logs of a lost process is said in `failures.py`.
+        elastic = [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]
+        stack.enter_context(silent_loggers(elastic))
         stack.enter_context(_ending_with_this_process())
         stack.enter_context(_passing_on(run, context.watchers))
         stack.enter_context(_signals_ask_to_stop(run))
@@ -214,15 +218,9 @@ def _environment(values: Mapping[str, str], required: Mapping[str, str]) -> Iter
     """Variables for the processes to come. What the user has set is kept, but for what is `required`."""
     before = dict(os.environ)
     os.environ.update({**safe_environment({**values, **os.environ}), **required})
-    loggers = [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]
-    levels = {name: logging.getLogger(name).level for name in loggers}
-    for name in loggers:  # what torchrun tells of a lost process is told in words below
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ.update(before)
