@@ -48,17 +48,12 @@ class TorchProcessGroup(ProcessGroup):
 
     def broadcast(self, value: T) -> T:
         """The main process's value. Only that one has to be of a kind that can be sent."""
-        data = _bytes_of(encode(value)) if self.rank == 0 else torch.empty(0, dtype=torch.uint8)
-        size = torch.tensor([len(data)])
-        dist.broadcast(size, src=0)
-        if self.rank != 0:
-            data = torch.empty(int(size.item()), dtype=torch.uint8)
-        dist.broadcast(data, src=0)
-        return value if self.rank == 0 else cast(T, decode(data.numpy().tobytes()))
+        first = self.gather(value if self.rank == 0 else None)[0]
+        return value if self.rank == 0 else cast(T, first)
 
     def gather(self, value: T) -> list[T]:
         """Everybody's value, by rank."""
-        data = _bytes_of(encode(value))
+        data = torch.frombuffer(bytearray(encode(value)), dtype=torch.uint8)
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
         dist.all_gather(sizes, torch.tensor([len(data)]))
         longest = max(int(size.item()) for size in sizes)
@@ -127,10 +122,6 @@ def _meeting_file(size: int) -> FileStore | None:
     """Where the processes of one machine meet: in a folder that is the user's alone, so that nothing has to listen."""
     path = os.environ.get(MEETING_FILE_VARIABLE)
     return FileStore(path, size) if path else None
-
-
-def _bytes_of(data: bytes) -> torch.Tensor:
-    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 
 def _first_line(error: BaseException) -> str:
