@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from trickster_engine.backends.base import Backend
 from trickster_engine.backends.process_group import SINGLE_PROCESS, ProcessGroup
+from trickster_engine.backends.torch.attention_check import require_attention
+from trickster_engine.backends.torch.backend import TorchBackend
+from trickster_engine.backends.torch.ddp import DataParallelBackend
+from trickster_engine.backends.torch.fsdp import ShardedBackend
+from trickster_engine.backends.ttml.backend import TtmlBackend
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.tenstorrent import board_present
@@ -29,8 +36,6 @@ def open_backend(
     """
     device = chosen_device(plan)
     if device == "tt":
-        from trickster_engine.backends.ttml.backend import TtmlBackend
-
         return TtmlBackend(plan, report, events_path)
     check_torch_device(device)
     if group.size > 1:
@@ -41,15 +46,8 @@ def open_backend(
                 f"Set training_config.batch_size to a multiple of {group.size}, or start another number of processes.",
             )
         if plan.device.sharding == "full":
-            from trickster_engine.backends.torch.fsdp import ShardedBackend
-
             return ShardedBackend(plan, device, precision, group)
-        from trickster_engine.backends.torch.ddp import DataParallelBackend
-
         return DataParallelBackend(plan, device, precision, group)
-    from trickster_engine.backends.torch.attention_check import require_attention
-    from trickster_engine.backends.torch.backend import TorchBackend
-
     backend = TorchBackend(plan, device, precision, compiled, report)
     if device != "cpu":  # a processor's kernels are those that our tests run
         require_attention(plan.model, backend.model.device, backend.precision)
@@ -86,8 +84,6 @@ def best_device() -> str:
     """The fastest kind of device that this machine has and this Python can use."""
     if board_present():
         return "tt"
-    import torch
-
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
@@ -95,8 +91,6 @@ def best_device() -> str:
 
 def check_torch_device(device: str, count: int = 1) -> None:
     """Raise TricksterError unless torch has a kind of device here, and as many of them."""
-    import torch
-
     here = {
         "cpu": count,  # as many processes as one likes share it
         "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,

@@ -24,6 +24,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's, read when it is loaded
+
+import torch
+
+from trickster_engine.inference.answers import Answers
 from trickster_engine.system.lifeline import end_with_starter
 
 
@@ -67,18 +72,12 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)  # what anything else prints must not end up among the answers
     sys.stdout = sys.stderr
-    requests = os.fdopen(os.dup(0), "r", encoding="utf-8", newline="\n")
-    reading = Requests(requests)  # from here on the end of standard input is noticed
     end_with_starter()
     if sys.platform != "win32":
         with contextlib.suppress(OSError):
             os.nice(5)
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's, read when it is loaded
-    import torch
-
-    from trickster_engine.inference.answers import Answers
-
     torch.set_num_threads(1)
+    reading = Requests(os.fdopen(os.dup(0), "r", encoding="utf-8", newline="\n"))
     answering = Answers(answers, reading.is_cancelled)
     for request in reading:
         answering.answer(request)

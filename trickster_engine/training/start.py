@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from trickster_engine.backends.process_group import SINGLE_PROCESS
 from trickster_engine.backends.select import process_count
 from trickster_engine.config import check, set_values
@@ -46,6 +48,9 @@ from trickster_engine.training.resuming import (
     nothing_left,
     progress_of,
 )
+
+if torch.distributed.is_available():  # not every build of torch can speak to other processes
+    from trickster_engine.training.torchrun import train_in_processes
 
 #: What a trainer makes in a run's folder before it begins.
 _MADE = (CONFIG_FILE, EVENTS_FILE, LOG_FILE, SAMPLES_FILE, STOP_FILE, LOCK_FILE)
@@ -153,9 +158,12 @@ def _train(context: TrainingContext, *, resuming: bool) -> Outcome:
     processes = process_count(context.plan)
     if processes == 1:
         return train_here(context, SINGLE_PROCESS, resuming=resuming)
-    # Needs torch.distributed, which not every build of torch has.
-    from trickster_engine.training.torchrun import train_in_processes
-
+    if not torch.distributed.is_available():
+        raise TricksterError(
+            "several-processes-unavailable",
+            "This build of PyTorch cannot train in several processes.",
+            "Set device_config.enable_ddp: false and mesh_shape: [1, 1], or install another build.",
+        )
     return train_in_processes(context, processes)
 
 

@@ -1,7 +1,8 @@
 """Training with torch in several processes that hold the model together: torch's FSDP2.
 
 Each process keeps a share of every weight, gradient and optimizer tensor; a block's weights are brought together while
-it works. A checkpoint is put together tensor by tensor and is the same as that of one process.
+it works. A checkpoint is put together tensor by tensor and is the same as that of one process. What torch needs for it
+takes seconds to import, and is loaded only here.
 """
 
 from __future__ import annotations
@@ -12,9 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from trickster_engine.backends.base import SavedArrays
 from trickster_engine.backends.process_group import ProcessGroup
@@ -47,6 +45,9 @@ class ShardedBackend(TorchBackend):
         self._load_random_state(random_state)
 
     def _placed(self, model: Llama) -> Llama:
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+
         mesh = init_device_mesh(self._device.type, (self._group.size,))
         for block in model.model.layers:
             fully_shard(block, mesh=mesh)
@@ -55,6 +56,8 @@ class ShardedBackend(TorchBackend):
         return model
 
     def _shards(self) -> dict[str, Tensor]:
+        from torch.distributed.fsdp import FSDPModule
+
         for module in self.model.modules():
             if isinstance(module, FSDPModule):
                 module.reshard()  # an evaluation leaves the outermost weights together
@@ -74,7 +77,7 @@ class _Gathered(ArraysOnDemand):
 
     def __getitem__(self, name: str) -> Array:
         tensor = self._tensors[name]
-        whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
         array: Array = whole.cpu().numpy()
         return array
 
@@ -87,6 +90,8 @@ class _Gathered(ArraysOnDemand):
 
 def _share_like(whole: Tensor, like: Tensor) -> Tensor:
     """The share of a whole tensor that belongs beside another one's. Every process has read the whole from disk."""
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
     if not isinstance(like, DTensor):
         return whole
     return distribute_tensor(whole, like.device_mesh, like.placements, src_data_rank=None)
