@@ -18,7 +18,7 @@ from trickster_engine.data import dataset as dataset_module
 from trickster_engine.data import index as index_module
 from trickster_engine.data.baselines import ngram_baselines
 from trickster_engine.data.prepare import Dataset, prepare
-from trickster_engine.data.sharded import prepare as large_module
+from trickster_engine.data.sharded import prepare_shards as large_module
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import RunDirectory, read_events
 from trickster_engine.system.json_checksum import seal
