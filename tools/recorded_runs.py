@@ -41,9 +41,8 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
     from trickster_engine.evaluation.report.study import study
     from trickster_engine.inference.load import load_model
     from trickster_engine.inference.sampling import SamplingOptions, sample
+    from trickster_engine.runs.checkpoint_files import checkpoint_name, plan_as_trained
     from trickster_engine.runs.trained_text import trained_text
-    from trickster_engine.training.checkpoints import checkpoint_name
-    from trickster_engine.training.trained_plan import plan_as_trained
 
     identity, plan = run.identity(), run.plan()
     if identity is None or plan is None:

@@ -10,9 +10,9 @@ from typing import Any
 
 from trickster_engine.config import preset_plan
 from trickster_engine.config.plan import Plan
+from trickster_engine.data.baselines import ngram_baselines
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.prepare import prepare
-from trickster_engine.evaluation.baselines import ngram_baselines
 from trickster_engine.evaluation.compare import MEASURED_CHARACTERS, held_out_loss
 from trickster_engine.evaluation.report.measures import (
     LONG,

@@ -24,7 +24,7 @@ MEMORY = 8 << 30
 LOADED = (
     "torch",
     "trickster_engine.cli",
-    "trickster_engine.training.session",
+    "trickster_engine.training.start",
     "trickster_engine.evaluation.compare",
     "trickster_engine.evaluation.report.page",
     "trickster_engine.evaluation.report.study",

@@ -26,9 +26,9 @@ from tests.engine.training.test_processes import figures, ranks_of
 from tests.engine.training.test_resume import same_checkpoint
 from trickster_engine.config import check, preset_text, set_values
 from trickster_engine.errors import TricksterError
+from trickster_engine.model.checksums import verify
 from trickster_engine.runs import RunDirectory, read_events
-from trickster_engine.training.checkpoints import verify
-from trickster_engine.training.session import resume, start
+from trickster_engine.training.start import resume, start
 
 STEPS = 1000
 #: A process takes some seconds until it trains: a good part of the kills come before that.

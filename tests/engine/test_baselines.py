@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trickster_engine.config.plan import DataConfig, ModelConfig, Plan
+from trickster_engine.data import baselines as baselines_module
 from trickster_engine.data import batches as batches_module
+from trickster_engine.data.baselines import NAMES, Baseline, best_order, measure_baselines, ngram_baselines
+from trickster_engine.data.kneser_ney import negative_log_likelihoods
 from trickster_engine.data.prepare import Dataset, prepare
-from trickster_engine.evaluation import baselines as baselines_module
-from trickster_engine.evaluation.baselines import NAMES, Baseline, best_order, measure_baselines, ngram_baselines
-from trickster_engine.evaluation.kneser_ney import negative_log_likelihoods
 
 
 class _Slow:

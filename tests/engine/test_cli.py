@@ -384,7 +384,7 @@ def test_a_full_disk_stops_cleanly_with_the_last_checkpoint_whole(tiny_config: C
     assert "disk is full" in answer.stderr.lower()
     assert "Traceback" not in answer.stderr
     (run,) = find_runs(path.parent / "runs")
-    from trickster_engine.training.checkpoints import verify
+    from trickster_engine.model.checksums import verify
 
     folders = sorted((run.path / "checkpoints").glob("step-*"))
     assert folders

@@ -14,7 +14,6 @@ from trickster_engine.inference.sampling import (
     SamplingOptions,
     choose,
     generate,
-    next_token_probabilities,
     sample,
     sample_batch,
     shaped_probabilities,
@@ -140,11 +139,3 @@ def test_unknown_characters_are_named() -> None:
 def test_an_empty_prompt_is_refused(model: Llama) -> None:
     with pytest.raises(TricksterError, match="empty"):
         sample(model, byte_tokenizer(), "", SamplingOptions())
-
-
-def test_next_token_probabilities_are_the_models_own(model: Llama) -> None:
-    bars = next_token_probabilities(model, byte_tokenizer(), "ROMEO", 1.0, 256)
-    assert sum(probability for _, probability in bars) == pytest.approx(1, abs=1e-4)
-    assert bars == sorted(bars, key=lambda bar: -bar[1])
-    likeliest = tokens(model, [list(b"ROMEO")], max_new_tokens=1, temperature=0)[0][0]
-    assert bars[0][0] == byte_tokenizer().decode([likeliest])

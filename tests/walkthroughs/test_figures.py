@@ -20,9 +20,9 @@ from tools.untrained import untrained_loss
 from trickster_engine.config import check, preset_names, preset_plan
 from trickster_engine.config.shapes import count_parameters
 from trickster_engine.data.amounts import held_out
+from trickster_engine.data.baselines import ngram_baselines
 from trickster_engine.data.findings import OVERLAP_REFUSED, OVERLAP_SAID
 from trickster_engine.data.prepare import prepare
-from trickster_engine.evaluation.baselines import ngram_baselines
 from trickster_engine.system.printable import printable_text
 
 SHAKESPEARE = 1_115_394

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from trickster_engine.backends.base import Backend
-from trickster_engine.backends.processes import ALONE, Team
+from trickster_engine.backends.process_group import SINGLE_PROCESS, ProcessGroup
+from trickster_engine.backends.torch.attention_check import require_attention
+from trickster_engine.backends.torch.backend import TorchBackend
+from trickster_engine.backends.torch.ddp import DataParallelBackend
+from trickster_engine.backends.torch.fsdp import ShardedBackend
+from trickster_engine.backends.ttml.backend import TtmlBackend
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
+from trickster_engine.system.tenstorrent import board_present
 
 
 def open_backend(
@@ -17,7 +25,7 @@ def open_backend(
     compiled: bool | None = None,
     report: Callable[[str], None] = lambda _: None,
     events_path: Path | None = None,
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Backend:
     """Open the device a plan names, or this process's part of it. The caller closes the backend in a `finally`.
 
@@ -28,21 +36,18 @@ def open_backend(
     """
     device = chosen_device(plan)
     if device == "tt":
-        from trickster_engine.backends.ttml.backend import TtmlBackend
-
         return TtmlBackend(plan, report, events_path)
     check_torch_device(device)
-    if team.size > 1:
+    if group.size > 1:
+        if plan.training.batch_size % group.size:
+            raise TricksterError(
+                "batch-divides-devices",
+                f"batch_size {plan.training.batch_size} cannot be shared out evenly among {group.size} processes.",
+                f"Set training_config.batch_size to a multiple of {group.size}, or start another number of processes.",
+            )
         if plan.device.sharding == "full":
-            from trickster_engine.backends.torch.fsdp import ShardedBackend
-
-            return ShardedBackend(plan, device, precision, team)
-        from trickster_engine.backends.torch.ddp import DataParallelBackend
-
-        return DataParallelBackend(plan, device, precision, team)
-    from trickster_engine.backends.torch.attention_check import require_attention
-    from trickster_engine.backends.torch.backend import TorchBackend
-
+            return ShardedBackend(plan, device, precision, group)
+        return DataParallelBackend(plan, device, precision, group)
     backend = TorchBackend(plan, device, precision, compiled, report)
     if device != "cpu":  # a processor's kernels are those that our tests run
         require_attention(plan.model, backend.model.device, backend.precision)
@@ -77,12 +82,8 @@ def torch_device(plan: Plan) -> str:
 
 def best_device() -> str:
     """The fastest kind of device that this machine has and this Python can use."""
-    from trickster_engine.system.tenstorrent import board_present
-
     if board_present():
         return "tt"
-    import torch
-
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
@@ -90,8 +91,6 @@ def best_device() -> str:
 
 def check_torch_device(device: str, count: int = 1) -> None:
     """Raise TricksterError unless torch has a kind of device here, and as many of them."""
-    import torch
-
     here = {
         "cpu": count,  # as many processes as one likes share it
         "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,

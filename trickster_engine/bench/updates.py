@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,11 @@ class TimedBackend(TorchBackend):
 
     lap: Lap = Lap()
 
+    def __init__(self, plan: Plan, device: str) -> None:
+        super().__init__(plan, device)
+        for name in ("clip_gradients", "step", "zero_grad"):
+            setattr(self._optimizers, name, self._timed_call("optimizer", getattr(self._optimizers, name)))
+
     def step(self, micro_batches: Sequence[Batch], factor: float) -> StepResult:
         """Do one update, and note what of it was neither forward pass nor optimizer: that is the backward pass."""
         before = dict(self.lap.phases)
@@ -48,13 +54,12 @@ class TimedBackend(TorchBackend):
         with self.timed("forward"):
             return super()._loss(inputs, targets)
 
-    def _clipped_norm(self) -> float:
-        with self.timed("optimizer"):
-            return super()._clipped_norm()
+    def _timed_call(self, phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: object) -> object:
+            with self.timed(phase):
+                return function(*arguments)
 
-    def _update(self, factor: float) -> None:
-        with self.timed("optimizer"):
-            super()._update(factor)
+        return timed
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:

@@ -21,9 +21,9 @@ def add_commands(commands: Subcommands) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> int:
+    from trickster_engine.data.baselines import ngram_baselines
     from trickster_engine.data.prepare import prepare
     from trickster_engine.data.survey import text_facts
-    from trickster_engine.evaluation.baselines import ngram_baselines
 
     loaded = load_config(options)
     plan, path = loaded.plan, loaded.path.resolve()

@@ -47,7 +47,7 @@ def add_commands(commands: Subcommands) -> None:
 
 def _launch(options: argparse.Namespace) -> int:
     from trickster_engine.backends.torch.process_group import PATIENCE_VARIABLE
-    from trickster_engine.training.session import Session
+    from trickster_engine.training.context import TrainingContext
     from trickster_engine.training.torchrun import train_with_other_machines
 
     loaded = load_config(options)
@@ -60,8 +60,8 @@ def _launch(options: argparse.Namespace) -> int:
         os.environ[PATIENCE_VARIABLE] = str(options.patience)
     run = RunDirectory(options.run_dir.resolve())
     with closing(JsonWatcher() if options.json else ConsoleWatcher()) as watcher:
-        session = Session(run, loaded.plan, loaded.path.resolve(), [watcher], show_progress=not options.json)
-        outcome = train_with_other_machines(session, loaded.text, torchrun, processes, options.local_addr)
+        context = TrainingContext(run, loaded.plan, loaded.path.resolve(), [watcher], show_progress=not options.json)
+        outcome = train_with_other_machines(context, loaded.text, torchrun, processes, options.local_addr)
     if not options.json:
         with contextlib.suppress(OSError):
             print(f"\n{outcome.capitalize()}: {run.path}", flush=True)

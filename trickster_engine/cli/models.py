@@ -175,7 +175,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _as_trained(folder: Path, plan: Plan) -> Plan:
     """A run's plan with what its checkpoint knows better; where config.yaml says otherwise by now, that is said."""
-    from trickster_engine.training.trained_plan import plan_as_trained
+    from trickster_engine.runs.checkpoint_files import plan_as_trained
 
     trained, note = plan_as_trained(folder, plan)
     if note:

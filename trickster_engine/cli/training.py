@@ -68,7 +68,7 @@ def add_commands(commands: Subcommands) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from trickster_engine.training.session import start
+    from trickster_engine.training.start import start
 
     loaded = load_config(options)
     with closing(JsonWatcher() if options.json else ConsoleWatcher()) as watcher:
@@ -81,7 +81,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    from trickster_engine.training.session import resume
+    from trickster_engine.training.start import resume
 
     run = _run_at(options.path)
     with closing(JsonWatcher() if options.json else ConsoleWatcher()) as watcher:
@@ -163,7 +163,7 @@ def _stop(options: argparse.Namespace) -> int:
 def _quickstart(options: argparse.Namespace) -> int:
     from trickster_engine.cli.models import print_comparison
     from trickster_engine.data.download import require_shakespeare
-    from trickster_engine.training.session import start
+    from trickster_engine.training.start import start
 
     text = preset_text("pico")
     try:

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from trickster_engine.backends.torch.losses import summed_cross_entropy
+from trickster_engine.data.baselines import ngram_baselines
 from trickster_engine.data.batches import Batch, validation_windows
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.tokenizer import Tokenizer
-from trickster_engine.evaluation.baselines import ngram_baselines
 from trickster_engine.evaluation.text_measures import longest_copied_runs, real_word_share, vocabulary_of
 from trickster_engine.inference.sampling import SamplingOptions, sample_batch
 from trickster_engine.model.llama import Llama

@@ -16,8 +16,8 @@ from trickster_engine.model.config_file import CONFIG_FILE
 from trickster_engine.model.huggingface import read_model
 from trickster_engine.model.llama import Llama
 from trickster_engine.runs import RunDirectory, is_run_directory
+from trickster_engine.runs.checkpoint_files import NAME, checkpoint_folders, checkpoint_name, read_state
 from trickster_engine.system.files import read_json
-from trickster_engine.training.checkpoint_files import NAME, checkpoint_folders, checkpoint_name, read_state
 
 _FOLDER_NAME = re.compile(r"[^/\\]+")
 

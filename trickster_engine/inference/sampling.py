@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -39,14 +39,7 @@ class SamplingOptions:
     @classmethod
     def from_config(cls, sampling: SamplingConfig) -> SamplingOptions:
         """The options of a config's `sampling_config`."""
-        return cls(
-            max_new_tokens=sampling.max_new_tokens,
-            temperature=sampling.temperature,
-            top_k=sampling.top_k,
-            top_p=sampling.top_p,
-            repetition_penalty=sampling.repetition_penalty,
-            seed=sampling.seed,
-        )
+        return cls(**{field.name: getattr(sampling, field.name) for field in fields(cls)})
 
 
 def sample(
@@ -195,18 +188,3 @@ def shaped_probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
         probabilities = torch.zeros_like(probabilities).scatter(1, order, ordered)
         probabilities /= probabilities.sum(dim=-1, keepdim=True)
     return probabilities
-
-
-def next_token_probabilities(
-    model: Llama, tokenizer: Tokenizer, prompt: str, temperature: float, count: int
-) -> list[tuple[str, float]]:
-    """The `count` likeliest next tokens after a prompt, as text, with their probabilities at a temperature."""
-    was_training = model.training
-    model.eval()
-    ids = torch.tensor([encode_prompt(tokenizer, prompt)[-model.config.max_seq_len :]], device=model.device)
-    with torch.no_grad():
-        logits = model(ids)[:, -1, : tokenizer.vocab_size].float().cpu()
-    model.train(was_training)
-    probabilities = (logits / max(temperature, GREEDY_BELOW)).softmax(dim=-1)[0]
-    top = probabilities.topk(min(count, len(probabilities)))
-    return [(tokenizer.piece(int(i)), float(p)) for p, i in zip(top.values, top.indices, strict=True)]

@@ -22,40 +22,24 @@ import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from trickster_engine.backends.processes import ALONE, Team
+from trickster_engine.backends.process_group import SINGLE_PROCESS, ProcessGroup
 from trickster_engine.config.plan import Plan
+from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.checksums import is_sealed, read_manifest, verify
 from trickster_engine.model.stored_arrays import Array
-from trickster_engine.system.files import NotAPlainFileError, sweep_temporaries, sync_folder, write_json_atomically
-from trickster_engine.system.replace_folder import discard, replace_folder
-from trickster_engine.training.checkpoint_files import (
+from trickster_engine.runs.checkpoint_files import (
     Checkpoint,
-    SavesItself,
     TrainerState,
     checkpoint_folders,
     checkpoint_name,
-    read_checkpoint,
     read_state,
     read_verified,
     step_of,
     write_checkpoint,
-    write_finished_model,
 )
-
-__all__ = (
-    "Checkpoint",
-    "CheckpointStore",
-    "TrainerState",
-    "checkpoint_folders",
-    "checkpoint_name",
-    "read_checkpoint",
-    "read_state",
-    "step_of",
-    "take_part",
-    "verify",
-    "write_final",
-)
+from trickster_engine.system.files import NotAPlainFileError, sweep_temporaries, sync_folder, write_json_atomically
+from trickster_engine.system.replace_folder import discard, replace_folder
 
 FINAL_FOLDER = "final"
 #: `.step-001000.<run>-<random>.tmp` is being written, `….old.tmp` goes; `.step-001000.<pid>.tmp` is of before.
@@ -66,18 +50,23 @@ class CheckpointStore:
     """The checkpoints of one run, below one folder. Whoever writes or looks for the newest holds the run's lock."""
 
     def __init__(
-        self, folder: Path, pointer_folder: Path, keep_best: int, team: Team = ALONE, run_uid: str = ""
+        self,
+        folder: Path,
+        run_path: Path,
+        keep_best: int,
+        group: ProcessGroup = SINGLE_PROCESS,
+        run_uid: str = "",
     ) -> None:
-        """`pointer_folder` receives `latest.json` and `best.json`; the best `keep_best` and the newest two are kept.
+        """`run_path` receives `latest.json` and `best.json`; the best `keep_best` and the newest two are kept.
 
-        `run_uid` is the run's random id: checkpoints of another run are neither gone on from nor removed. In a team
-        only the leader touches the disk; the others call the same methods and hear what came of it.
+        `run_uid` is the run's random id: checkpoints of another run are neither gone on from nor removed. In a group
+        only the main process touches the disk; the others call the same methods and hear what came of it.
         """
         self.folder = folder
         self.run_uid = run_uid
-        self._pointers = pointer_folder
+        self._run_path = run_path
         self._keep_best = keep_best
-        self._team = team
+        self._group = group
 
     def save(
         self,
@@ -86,7 +75,7 @@ class CheckpointStore:
         weights: Mapping[str, Array],
         optimizer_state: Mapping[str, Array],
         random_state: Mapping[str, Array],
-        tokenizer: SavesItself,
+        tokenizer: Tokenizer,
         refuse: Callable[[Path], None] = lambda _: None,
     ) -> Path:
         """Write one checkpoint and drop those that are no longer kept. Raises OSError, leaving nothing half-written.
@@ -94,45 +83,65 @@ class CheckpointStore:
         `refuse` looks at what was written before it is put in its place; where it raises, nothing has changed.
         """
         target = self.folder / checkpoint_name(state.step)
-        if not self._team.leads:
-            take_part(weights)
-            take_part(optimizer_state)
+        if not self._group.is_main:
+            participate_in_save(weights)
+            participate_in_save(optimizer_state)
             return target
-        if self.folder.parent == self._pointers and self.folder.is_symlink():  # put there since training began
+        if self.folder.parent == self._run_path and self.folder.is_symlink():  # put there since training began
             raise NotAPlainFileError(self.folder, "link")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.sweep()
-        temporary = self._temporary(target)
+        temporary = _temporary(target, self.run_uid)
         try:
             temporary.mkdir()
-            write_checkpoint(temporary, self.run_uid, state, plan, weights, optimizer_state, random_state, tokenizer)
+            write_checkpoint(
+                temporary, self.run_uid, state.step, plan, weights, tokenizer, state, optimizer_state, random_state
+            )
             try:
                 refuse(temporary)
             except BaseException:
                 discard(temporary)
                 raise
             # What is there already are the same weights, before they were evaluated.
-            replace_folder(temporary, target, self._temporary(target, old=True))
+            replace_folder(temporary, target, _temporary(target, self.run_uid, old=True))
             sync_folder(self.folder)
         except BaseException:
             if target.is_dir() or not is_sealed(temporary):
                 discard(temporary)
             raise
-        self._write_pointers(state, target)
-        self._drop_old(state, target)
+        self._write_pointers(state)
+        self._drop_old(state)
         return target
 
-    def finish(self, state: TrainerState, path: Path) -> None:
+    def finish(self, state: TrainerState) -> None:
         """Do what follows a save, for whoever was killed in between: pointers, and nothing that is no longer kept."""
-        if self._team.leads:
+        if self._group.is_main:
             self.sweep()
-            self._write_pointers(state, path)
-            self._drop_old(state, path)
+            self._write_pointers(state)
+            self._drop_old(state)
+
+    def write_final(self, step: int, plan: Plan, weights: Mapping[str, Array], tokenizer: Tokenizer) -> None:
+        """Write the last weights into the run's `final/`, replaced as a whole. Raises OSError."""
+        if not self._group.is_main:
+            participate_in_save(weights)
+            return
+        for leftover in _temporaries(self._run_path, FINAL_FOLDER, self.run_uid):
+            discard(leftover)
+        target = self._run_path / FINAL_FOLDER
+        temporary = _temporary(target, self.run_uid)
+        try:
+            temporary.mkdir()
+            write_checkpoint(temporary, self.run_uid, step, plan, weights, tokenizer)
+            replace_folder(temporary, target, _temporary(target, self.run_uid, old=True))
+            sync_folder(self._run_path)
+        except BaseException:
+            discard(temporary)
+            raise
 
     def sweep(self) -> None:
         """Remove what earlier processes of this run left behind; a newest checkpoint among it is put in its place."""
         sweep_temporaries(self.folder)
-        leftovers = self._temporaries()
+        leftovers = _temporaries(self.folder, "step-", self.run_uid)
         if not leftovers:
             return
         try:
@@ -155,7 +164,7 @@ class CheckpointStore:
 
         Raises TricksterError `checkpoint-unreadable` where a newer one may be whole and cannot be read.
         """
-        path = self._team.shared(self.newest_whole() if self._team.leads else None)
+        path = self._group.broadcast(self.newest_whole() if self._group.is_main else None)
         return None if path is None else read_verified(path)
 
     def newest_whole(self) -> Path | None:
@@ -175,58 +184,40 @@ class CheckpointStore:
             if self._is_anothers(manifest.run) or _name_of(path) != target.name:
                 continue
             if path != target:
-                replace_folder(path, target, self._temporary(target, old=True))
+                replace_folder(path, target, _temporary(target, self.run_uid, old=True))
                 sync_folder(self.folder)
             return target
         return None
 
     def _candidates(self) -> list[Path]:
         """Everything that may be a whole checkpoint: newest first, and of one step what lies in its place first."""
-        found = [*checkpoint_folders(self.folder), *self._temporaries()]
+        found = [*checkpoint_folders(self.folder), *_temporaries(self.folder, "step-", self.run_uid)]
 
         def rank(path: Path) -> tuple[int, bool, bool]:
             return -step_of(_name_of(path)), path.name.startswith("."), path.name.endswith(".old.tmp")
 
         return sorted(found, key=rank)
 
-    def _temporaries(self) -> list[Path]:
-        return _temporaries(self.folder, "step-", self.run_uid)
-
-    def _temporary(self, target: Path, *, old: bool = False) -> Path:
-        return _temporary(target, self.run_uid, old=old)
-
     def _is_foreign(self, path: Path) -> bool:
         """Whether a checkpoint says that it is another run's. One that says nothing legible may be this one's."""
-        try:
-            return self._is_anothers(read_manifest(path).run)
-        except TricksterError:
-            return False
+        owner = _owner(path)
+        return owner is not None and self._is_anothers(owner)
 
     def _is_anothers(self, uid: str) -> bool:
         """Checkpoints of before there were ids are whoever's folder they lie in."""
         return bool(uid) and uid != self.run_uid
 
-    def _is_ours(self, path: Path) -> bool:
-        try:
-            return not self._is_anothers(read_manifest(path).run)
-        except TricksterError:
-            return False
+    def _write_pointers(self, state: TrainerState) -> None:
+        pointed = [("latest", checkpoint_name(state.step), state.val_loss)]
+        if (best := state.best_checkpoint) is not None:
+            pointed.append(("best", best, state.best_val_losses[best]))
+        for pointer, name, val_loss in pointed:
+            path = os.path.relpath(self.folder / name, self._run_path)
+            write_json_atomically(
+                self._run_path / f"{pointer}.json", {"step": step_of(name), "path": path, "val_loss": val_loss}
+            )
 
-    def _write_pointers(self, state: TrainerState, target: Path) -> None:
-        relative = os.path.relpath(target, self._pointers)
-        write_json_atomically(
-            self._pointers / "latest.json", {"step": state.step, "path": relative, "val_loss": state.val_loss}
-        )
-        if not state.best_val_losses:
-            return
-        best = min(state.best_val_losses, key=lambda name: state.best_val_losses[name])
-        path = os.path.relpath(self.folder / best, self._pointers)
-        write_json_atomically(
-            self._pointers / "best.json",
-            {"step": step_of(best), "path": path, "val_loss": state.best_val_losses[best]},
-        )
-
-    def _drop_old(self, state: TrainerState, saved: Path) -> None:
+    def _drop_old(self, state: TrainerState) -> None:
         """Drop what is neither among the best nor one of the newest two, and surely this run's.
 
         What is newer than the one just saved was passed over as damaged. It stays until training comes to its step.
@@ -234,41 +225,15 @@ class CheckpointStore:
         best = sorted(state.best_val_losses, key=lambda name: state.best_val_losses[name])[: self._keep_best]
         older = [path for path in self.steps() if step_of(path.name) < state.step]
         for path in older[:-1]:
-            if path.name not in best and self._is_ours(path):
+            owner = _owner(path)
+            if path.name not in best and owner is not None and not self._is_anothers(owner):
                 # Under another name first: killed in the middle, this leaves no half of it to trip over.
                 with contextlib.suppress(OSError):
-                    discard(path.replace(self._temporary(path, old=True)))
+                    discard(path.replace(_temporary(path, self.run_uid, old=True)))
 
 
-def write_final(
-    run_path: Path,
-    run_uid: str,
-    step: int,
-    plan: Plan,
-    weights: Mapping[str, Array],
-    tokenizer: SavesItself,
-    team: Team,
-) -> None:
-    """Write the last weights into `final/`, replaced as a whole. Raises OSError."""
-    if not team.leads:
-        take_part(weights)
-        return
-    for leftover in _temporaries(run_path, FINAL_FOLDER, run_uid):
-        discard(leftover)
-    target = run_path / FINAL_FOLDER
-    temporary = _temporary(target, run_uid)
-    try:
-        temporary.mkdir()
-        write_finished_model(temporary, run_uid, step, plan, weights, tokenizer)
-        replace_folder(temporary, target, _temporary(target, run_uid, old=True))
-        sync_folder(run_path)
-    except BaseException:
-        discard(temporary)
-        raise
-
-
-def take_part(arrays: Mapping[str, object]) -> None:
-    """Ask for every array, as the leader does who writes them: some are put together from all processes' shares."""
+def participate_in_save(arrays: Mapping[str, object]) -> None:
+    """Ask for every array, as the main process does to write it: some are put together from the shares of all."""
     for name in arrays:
         arrays[name]
 
@@ -285,6 +250,14 @@ def _temporaries(folder: Path, beginning: str, run_uid: str) -> list[Path]:
         if match and (match["owner"] or "").rpartition("-")[0] in ("", run_uid):
             found.append(path)
     return found
+
+
+def _owner(path: Path) -> str | None:
+    """The id of the run that a checkpoint says it is of; empty of before there were ids, None where it is illegible."""
+    try:
+        return read_manifest(path).run
+    except TricksterError:
+        return None
 
 
 def _name_of(path: Path) -> str:

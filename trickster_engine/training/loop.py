@@ -14,11 +14,12 @@ from trickster_engine.data.batches import TrainingBatches, evenly_spaced_windows
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.estimates.learning_rate import learning_rate_factor
 from trickster_engine.inference.sampling import SamplingOptions, sample
+from trickster_engine.runs.checkpoint_files import TrainerState, checkpoint_name
 from trickster_engine.training import guards
-from trickster_engine.training.checkpoints import CheckpointStore, TrainerState, checkpoint_name
+from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.meter import Meter
 from trickster_engine.training.recorder import Recorder
-from trickster_engine.training.rescue import RunTakenAwayError, Watch
+from trickster_engine.training.rescue import RunTakenAwayError, RunWatch
 
 #: Tokens of training text evaluated in the same way as the validation text, so that one sees when the two part.
 TRAIN_PROBE_TOKENS = 16384
@@ -46,13 +47,13 @@ class Trainer:
     recorder: Recorder
     stop_requested: Callable[[], bool]
     state: TrainerState
-    watch: Watch
+    watch: RunWatch
     saved_step: int = 0
     #: The checkpoint that training goes on from, if any.
-    begun_from: Path | None = None
+    resumed_from: Path | None = None
 
     def __post_init__(self) -> None:
-        before = guards.weight_sums(self.begun_from) if self.begun_from else {}
+        before = guards.weight_sums(self.resumed_from) if self.resumed_from else {}
         self._still = guards.StillWeights(self.plan, self.state.device, before, self.state.step)
 
     def train(self) -> Literal["finished", "stopped"]:
@@ -86,7 +87,7 @@ class Trainer:
 
                 meter.add(result.loss, result.grad_norm)
                 if meter.due(step + 1):
-                    self.recorder.step(step + 1, factor * training.learning_rate, meter.lap(step + 1))
+                    self.recorder.step(meter.lap(step + 1, factor * training.learning_rate))
                 with meter.paused():
                     self._evaluate_if_due()
                     if (step + 1) % training.save_interval == 0:
@@ -166,9 +167,7 @@ class Trainer:
             raise
         self.saved_step = state.step
         self._still.saved(state.step, path)
-        best = min(state.best_val_losses, key=lambda name: state.best_val_losses[name], default=None)
-        val_loss = state.val_loss if state.last_eval_step == state.step else None
-        self.recorder.checkpoint(state.step, path, val_loss, path.name == best)
+        self.recorder.checkpoint(state.step, path, state.current_val_loss, path.name == state.best_checkpoint)
 
     def save_into(self, checkpoints: CheckpointStore, refuse: Callable[[Path], None] = lambda _: None) -> Path:
         """Write a checkpoint of this step into a store, unless `refuse` raises at what was written."""

@@ -6,24 +6,14 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from trickster_engine.config.plan import Plan
+from trickster_engine.runs.event_types import StepEvent
 
 #: A step event comes at every `log_interval`, and for slow models also this often, so that nobody wonders.
 MAX_SECONDS_BETWEEN_EVENTS = 2.0
 #: Updates to time before saying how long the rest will take.
 ENOUGH_STEPS = 3
-
-
-@dataclass(frozen=True)
-class StepFigures:
-    """What a step event reports. `loss` and `grad_norm` are means over the updates since the one before."""
-
-    loss: float
-    grad_norm: float
-    tokens_per_s: float
-    eta_s: float | None  # None while too few updates have been timed
 
 
 class Meter:
@@ -52,21 +42,27 @@ class Meter:
         waited = time.perf_counter() - self._lap_started
         return step % self._interval == 0 or step == self._max_steps or waited > MAX_SECONDS_BETWEEN_EVENTS
 
-    def lap(self, step: int) -> StepFigures:
-        """The figures since the last lap; begins the next."""
+    def lap(self, step: int, learning_rate: float) -> StepEvent:
+        """The event of this step: loss and norm are means over the updates since the one before. Begins the next."""
         now = time.perf_counter()
         count = len(self._losses)
         timed = self._steps - 1
-        figures = StepFigures(
+        event = StepEvent(
+            t=time.time(),
+            kind="step",
+            step=step,
             loss=math.fsum(self._losses) / count,
+            lr=learning_rate,
             grad_norm=math.fsum(self._norms) / count,
             tokens_per_s=count * self._tokens / max(now - self._lap_started, 1e-9),
+            # Not while too few updates have been timed.
             eta_s=(now - self._started) / timed * (self._max_steps - step) if timed >= ENOUGH_STEPS else None,
+            mfu=None,
         )
         self._losses.clear()
         self._norms.clear()
         self._lap_started = now
-        return figures
+        return event
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -5,45 +5,42 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import link_in_run
 from trickster_engine.system.files import NotAPlainFileError, create_file, temporary_name
 from trickster_engine.system.os_errors import cannot_write
+from trickster_engine.training.context import TrainingContext
 from trickster_engine.training.recorder import Recorder, Watcher
-
-if TYPE_CHECKING:
-    from trickster_engine.training.session import Session
 
 #: More than fits beside the names in a folder itself: a full disk shows.
 _PROBE = bytes(8192)
 
 
-def require_outputs(session: Session) -> None:
+def require_outputs(context: TrainingContext) -> None:
     """Raise TricksterError where a folder of this run cannot be written, with the setting that names another."""
-    run, plan = session.run, session.plan
+    run, plan = context.run, context.plan
     run.refuse_links()
-    checkpoints = run.checkpoints_meant(plan, session.folder)
+    checkpoints = run.checkpoints_meant(plan, context.folder)
     choose = "choose another folder with output_config."
     _require(run.path, f"into the run's folder {run.path}", f"{choose}output_dir")
     where = "output_dir" if plan.output.checkpoint_dir is None else "checkpoint_dir"
     _require(checkpoints, f"checkpoints into {checkpoints}", choose + where)
     where = "output_dir" if plan.output.log_dir is None else "log_dir"
-    _require(session.log_path.parent, f"the log into {session.log_path.parent}", choose + where)
+    _require(context.log_path.parent, f"the log into {context.log_path.parent}", choose + where)
     if plan.training.tracking != "none":
         folder = run.path / plan.training.tracking
         _require(folder, f"{plan.training.tracking}'s files into {folder}", "set training_config.tracking: none")
 
 
-def open_recorder(session: Session, watchers: Sequence[Watcher]) -> Recorder:
+def open_recorder(context: TrainingContext, watchers: Sequence[Watcher]) -> Recorder:
     """The recorder of a run. Raises TricksterError where one of its files cannot be written."""
     try:
-        return Recorder(session.run, session.log_path, watchers)
+        return Recorder(context.run, context.log_path, watchers)
     except NotAPlainFileError as error:
         raise link_in_run(Path(error.filename), error) from error
     except OSError as error:
-        what = error.filename or session.log_path
+        what = error.filename or context.log_path
         raise cannot_write(error, what, "choose another folder with output_config.log_dir") from error
 
 

@@ -28,7 +28,6 @@ from trickster_engine.runs.event_types import (
 )
 from trickster_engine.system.files import open_to_append
 from trickster_engine.system.printable import printable_text
-from trickster_engine.training.meter import StepFigures
 
 
 class _LogFile(logging.Handler):
@@ -92,21 +91,9 @@ class Recorder:
         self._log.info("%s at step %d%s", status, step, f": {message}" if message else "")
         self._write(StatusEvent(t=time.time(), kind="status", status=status, step=step, message=message))
 
-    def step(self, step: int, learning_rate: float, figures: StepFigures) -> None:
+    def step(self, event: StepEvent) -> None:
         """Updates were made."""
-        self._write(
-            StepEvent(
-                t=time.time(),
-                kind="step",
-                step=step,
-                loss=figures.loss,
-                lr=learning_rate,
-                grad_norm=figures.grad_norm,
-                tokens_per_s=figures.tokens_per_s,
-                eta_s=figures.eta_s,
-                mfu=None,
-            )
-        )
+        self._write(event)
 
     def evaluation(self, step: int, train_loss: float, val_loss: float) -> None:
         """Both losses were measured."""

@@ -90,8 +90,8 @@ def _several_machines(params: RendezvousParameters) -> RendezvousHandler:
     """torch's c10d meeting point, but its servers listen at this machine's named address alone."""
     assert params.local_addr is not None
     host, port = parse_rendezvous_endpoint(params.endpoint, default_port=_PORT)
-    told = params.get_as_bool("is_host")
-    serves = is_here(host, params.local_addr) if told is None else told
+    is_host = params.get_as_bool("is_host")
+    serves = is_here(host, params.local_addr) if is_host is None else is_host
     timeout = timedelta(seconds=params.get_as_int("read_timeout") or 60)
     meeting = _meeting_server(host, params.local_addr, port, timeout) if serves else None
     meeting = meeting or TCPStore(host, port, timeout=timeout)

@@ -6,39 +6,36 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from trickster_engine.backends.processes import Team
+from trickster_engine.backends.process_group import ProcessGroup
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.runs import Loss, RunDirectory, RunHold, RunIdentity, new_uid
 from trickster_engine.system.files import in_command, write_text_atomically
 from trickster_engine.system.os_errors import reason
 from trickster_engine.training.checkpoints import CheckpointStore
+from trickster_engine.training.context import TrainingContext
 from trickster_engine.training.recorder import Recorder
-
-if TYPE_CHECKING:
-    from trickster_engine.training.session import Session
 
 
 class RunTakenAwayError(Exception):
     """The run's folder or lock is gone, moved or replaced. All processes of a run raise it at the same point."""
 
 
-class Watch:
+class RunWatch:
     """Asks whether the run is still there, for all the processes that train it."""
 
-    def __init__(self, hold: RunHold | None, team: Team) -> None:
-        """`hold` is the leader's."""
+    def __init__(self, hold: RunHold | None, group: ProcessGroup) -> None:
+        """`hold` is the main process's."""
         self._hold = hold
-        self._team = team
+        self._group = group
 
     def lost_here(self) -> bool:
-        """Whether this process sees it gone; only the leader looks."""
+        """Whether this process sees it gone; only the main process looks."""
         return self._hold is not None and self._hold.loss() is not None
 
     def lost(self) -> bool:
         """Whether it is gone. The same answer for all, who must all ask."""
-        return self._team.any(self.lost_here())
+        return self._group.any(self.lost_here())
 
     def require(self) -> None:
         """Raise RunTakenAwayError for all processes where the run is gone."""
@@ -47,13 +44,13 @@ class Watch:
 
     def explains(self, error: OSError) -> bool:
         """Whether a failed write failed because the run is gone. Of several processes, the others may not ask now."""
-        return self._team.size == 1 and self.lost_here()
+        return self._group.size == 1 and self.lost_here()
 
 
 def saved_beside(
-    session: Session,
+    context: TrainingContext,
     hold: RunHold | None,
-    team: Team,
+    group: ProcessGroup,
     text: str,
     identity: RunIdentity | None,
     save: Callable[[CheckpointStore], Path] | None,
@@ -61,26 +58,26 @@ def saved_beside(
 ) -> TricksterError:
     """Save what is in memory beside the lost run, and return the error that says so.
 
-    `text` is the config's, and `save` writes a checkpoint into a store; None where nothing is in memory yet. In a team,
-    all take part.
+    `text` is the config's, and `save` writes a checkpoint into a store; None where nothing is in memory yet. In a
+    group, all take part.
     """
-    if hold is None:  # not the leader
+    if hold is None:  # not the main process
         if save is not None:
-            save(CheckpointStore(session.run.path, session.run.path, 1, team))
+            save(CheckpointStore(context.run.path, context.run.path, 1, group))
         return TricksterError("run-lost", "The run was taken from its trainer.", "", EXIT_TRAINING_FAILED)
-    loss = hold.loss() or Loss("run-lost", f"{session.run.path} was taken from its trainer for a while", None)
+    loss = hold.loss() or Loss("run-lost", f"{context.run.path} was taken from its trainer for a while", None)
     if save is None or identity is None:
         advice = "No step had been taken yet, so there is nothing to save: begin again, and leave its folder alone."
         return TricksterError(loss.code, f"{loss.message}.", advice, EXIT_TRAINING_FAILED)
     uid = new_uid()
     try:
-        rescue = RunDirectory(_new_folder(session, loss))
+        rescue = RunDirectory(_new_folder(context, loss))
         write_text_atomically(rescue.config_path, text)
-        folder = rescue.checkpoints_meant(session.plan, session.folder)
-        store = CheckpointStore(folder, rescue.path, session.plan.training.keep_best_n, team, uid)
+        folder = rescue.checkpoints_meant(context.plan, context.folder)
+        store = CheckpointStore(folder, rescue.path, context.plan.training.keep_best_n, group, uid)
         path = save(store)
         rescue.write_identity(replace(identity, id=rescue.id, uid=uid))
-        _write_events(rescue, session.run, step, path)
+        _write_events(rescue, context.run, step, path)
     except OSError as error:
         return TricksterError(
             loss.code,
@@ -102,10 +99,10 @@ def _where_to_go_on(loss: Loss) -> str:
     return f"Go on from its last checkpoint with: trickster resume {in_command(loss.now)}"
 
 
-def _new_folder(session: Session, loss: Loss) -> Path:
+def _new_folder(context: TrainingContext, loss: Loss) -> Path:
     """A new folder beside the one where the run is now, or else beside where it was. Raises OSError."""
-    run = session.run
-    name = f"{run.id}-rescued-{session.uid[:8] or secrets.token_hex(4)}"
+    run = context.run
+    name = f"{run.id}-rescued-{context.uid[:8] or secrets.token_hex(4)}"
     parents = ([loss.now.parent] if loss.now else []) + [run.path.parent]
     for number, parent in enumerate(parents):
         try:

@@ -10,23 +10,39 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from trickster_engine.backends.base import Backend
 from trickster_engine.config import check, set_values
 from trickster_engine.config.overrides import find_key, with_fitting_warmup
 from trickster_engine.config.plan import Plan
-from trickster_engine.config.plan_values import FIXED, PLACES, Change, changes, plan_from, values_of
+from trickster_engine.config.plan_values import (
+    FIXED,
+    PLACES,
+    Change,
+    Values,
+    changes,
+    fixed_changes,
+    plan_from,
+    values_of,
+)
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.learning_rate import learning_rate_factor
 from trickster_engine.runs import RunDirectory
+from trickster_engine.runs.checkpoint_files import (
+    TrainerState,
+    checkpoint_folders,
+    read_state,
+    step_of,
+    trained_values,
+)
 from trickster_engine.runs.state import state_at
 from trickster_engine.system.files import in_command, read_text
-from trickster_engine.training.checkpoint_files import TrainerState, checkpoint_folders, read_state, step_of
-from trickster_engine.training.run_config import plan_of
-from trickster_engine.training.trained_plan import require_unchanged, trained_values
+from trickster_engine.training.context import Note, plan_of
 
 #: How the learning rate goes on: the curve laid out anew, down and staying at its floor, or a second warm-up.
 LearningRate = Literal["curve", "floor", "rewarm"]
+_PRECISION, _COMPILE = "training_config.precision", "training_config.compile"
 _MAX_STEPS, _PATIENCE = "training_config.max_steps", "training_config.early_stopping_patience"
 _DECAY, _RESTART = "training_config.lr_decay_steps", "training_config.lr_restart_step"
 #: What may be said of a run that has made all its steps: where its things lie.
@@ -36,16 +52,8 @@ _CONFIG_BYTES = 1 << 20
 _JUMP = 1.25
 
 
-class Note(NamedTuple):
-    """Something to say at the start, as a warning event says it."""
-
-    code: str
-    message: str
-    advice: str
-
-
 @dataclass(frozen=True)
-class Made:
+class Progress:
     """What the newest whole checkpoint says of the run so far."""
 
     path: Path
@@ -59,7 +67,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class GoingOn:
+class ResumedConfig:
     """The config from now on, and what there is to say."""
 
     text: str
@@ -67,19 +75,19 @@ class GoingOn:
     notes: tuple[Note, ...] = ()
 
 
-def made_so_far(checkpoint: Path, config: Plan | None) -> Made:
+def progress_of(checkpoint: Path, config: Plan | None) -> Progress:
     """What a checkpoint says, filled up from the run's config where it is of before. Raises TricksterError."""
     values = trained_values(checkpoint)
-    return Made(checkpoint, read_state(checkpoint), plan_from({**(values_of(config) if config else {}), **values}))
+    return Progress(checkpoint, read_state(checkpoint), plan_from({**(values_of(config) if config else {}), **values}))
 
 
 def changed_config(
     run: RunDirectory,
     text: str,
     overrides: Mapping[str, str],
-    made: Made | None,
+    progress: Progress | None,
     learning_rate: LearningRate | None,
-) -> GoingOn:
+) -> ResumedConfig:
     """A run's config with `overrides`, which are dotted or bare names and values as `--set` takes them.
 
     Raises TricksterError: fixed-for-the-run, steps-already-made, no-effect, and what is wrong with a value.
@@ -92,28 +100,28 @@ def changed_config(
         notes.append(Note("warmup-shortened", shortened[0].upper() + shortened[1:], ""))
     _refuse_invalid(run, changed, given)
     if learning_rate is not None:
-        changed = _with_learning_rate(run, changed, made, learning_rate)
+        changed = _with_learning_rate(run, changed, progress, learning_rate)
     plan = plan_of(run, changed)
     _refuse_fixed(run, text, plan, given)
     for problem in check(changed).problems:
         if problem.code == "unused-key" and problem.key in given:
             raise TricksterError("no-effect", f"--set {problem.key}: {problem.message}", "Leave it out.")
-    if made is not None:
-        if made.plan is not None:
-            require_unchanged(values_of(made.plan), plan, run.config_path)
-        if plan.training.max_steps < made.step:
-            raise _fewer_steps(run, plan, made)
-        jump = _jump(run, plan, made, overrides) if learning_rate is None else None
+    if progress is not None:
+        if progress.plan is not None:
+            require_unchanged(values_of(progress.plan), plan, run.config_path)
+        if plan.training.max_steps < progress.step:
+            raise _fewer_steps(run, plan, progress)
+        jump = _jump(run, plan, progress, overrides) if learning_rate is None else None
         notes += [jump] if jump else []
-    return GoingOn(changed, plan, tuple(notes))
+    return ResumedConfig(changed, plan, tuple(notes))
 
 
-def nothing_left(run: RunDirectory, text: str, going_on: GoingOn, made: Made) -> Note | None:
+def nothing_left(run: RunDirectory, text: str, resumed: ResumedConfig, progress: Progress) -> Note | None:
     """What to say of a run that has ended and has nothing to go on with; None where there is something to do.
 
     Raises TricksterError `already-finished` where something is to change that would count for nothing.
     """
-    training, state = going_on.plan.training, made.state
+    training, state = resumed.plan.training, progress.state
     name, resume = run.id, f"trickster resume {in_command(run.path)}"
     if training.max_steps <= state.step:
         all_made = f"{name} has made all of its {state.step:,} steps"
@@ -129,7 +137,7 @@ def nothing_left(run: RunDirectory, text: str, going_on: GoingOn, made: Made) ->
     if not _has_finished(run) or not (run.path / "final").is_dir():
         return None  # the last save, evaluation or copy may be missing
     before = check(text).plan
-    wanted = changes(values_of(before), values_of(going_on.plan)) if before else []
+    wanted = changes(values_of(before), values_of(resumed.plan)) if before else []
     idle = [change.key for change in wanted if change.key not in _WHERE]
     if idle:
         raise TricksterError("already-finished", f"{all_made}, so {', '.join(idle)} would change nothing.", advice)
@@ -168,6 +176,46 @@ def edited_beside(run: RunDirectory, config: Path, begun: float, plan: Plan) -> 
         f"{config} differs from this run by now: {listed}. A run goes on by its own copy, {run.config_path}.",
         "\n".join(ways),
     )
+
+
+def require_unchanged(before: Values, plan: Plan, config_path: Path) -> None:
+    """Raise TricksterError `fixed-for-the-run` where a run would go on as another one."""
+    changes = fixed_changes(before, values_of(plan))
+    if changes:
+        old_values = ", ".join(f"{change.key}: {_shown(change.before)}" for change in changes)
+        why = " ".join(dict.fromkeys(change.why_not for change in changes))
+        raise TricksterError(
+            "fixed-for-the-run",
+            f"In {config_path} {'; '.join(map(str, changes))}. That cannot change in the middle of a run. {why}",
+            f"Go on with the value of before ({old_values}), or start a new run for another model, another "
+            "text or another way of learning.",
+        )
+
+
+def settled_before(
+    plan: Plan, before: Values, state: TrainerState | None, device: str
+) -> tuple[str | None, bool | None]:
+    """The precision, and whether it compiles, that a run keeps to; None for what its config decides from here on.
+
+    What `auto` has found once on a kind of device stays. `before` are the values that the checkpoint was trained by.
+    """
+    if state is None or state.device != device:
+        return None, None
+    stays = [
+        getattr(plan.training, key.partition(".")[2]) == "auto" == before.get(key, "auto")
+        for key in (_PRECISION, _COMPILE)
+    ]
+    return state.precision if stays[0] else None, state.compiled if stays[1] else None
+
+
+def require_done(plan: Plan, before: Values, backend: Backend) -> None:
+    """Raise TricksterError `change-not-done` where a run is to compute in another way and cannot here."""
+    training = plan.training
+    if training.precision not in ("auto", before.get(_PRECISION, training.precision), backend.precision):
+        raise _not_done(_PRECISION, training.precision, backend, f"computes in {backend.precision}")
+    if training.compile == "always" != before.get(_COMPILE, "always") and not backend.compiled:
+        why = "; ".join(message for _, message, _ in backend.notices()) or "does not compile the model with torch"
+        raise _not_done(_COMPILE, training.compile, backend, why)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -215,25 +263,25 @@ def _fixed(key: str, why: str) -> TricksterError:
     )
 
 
-def _fewer_steps(run: RunDirectory, plan: Plan, made: Made) -> TricksterError:
+def _fewer_steps(run: RunDirectory, plan: Plan, progress: Progress) -> TricksterError:
     steps, path = plan.training.max_steps, in_command(run.path)
-    kept = [folder.name for folder in checkpoint_folders(made.path.parent) if step_of(folder.name) <= steps]
+    kept = [folder.name for folder in checkpoint_folders(progress.path.parent) if step_of(folder.name) <= steps]
     saved = (
         f"\nTo use the model that was saved nearest: trickster sample {path} --checkpoint {kept[-1]}" if kept else ""
     )
     return TricksterError(
         "steps-already-made",
-        f"{run.id} has made {made.step:,} steps. max_steps {steps:,} asks for fewer, and what is learned stays.",
-        f"To train for longer: trickster resume {path} --set {_MAX_STEPS}={made.step * 2}{saved}\n"
+        f"{run.id} has made {progress.step:,} steps. max_steps {steps:,} asks for fewer, and what is learned stays.",
+        f"To train for longer: trickster resume {path} --set {_MAX_STEPS}={progress.step * 2}{saved}\n"
         f"For a run of {steps:,} steps: trickster train CONFIG --set {_MAX_STEPS}={steps}",
     )
 
 
-def _with_learning_rate(run: RunDirectory, text: str, made: Made | None, how: LearningRate) -> str:
+def _with_learning_rate(run: RunDirectory, text: str, progress: Progress | None, how: LearningRate) -> str:
     """The text with the keys that say how the learning rate goes on."""
     plan = plan_of(run, text)
-    before = made.plan.training if made and made.plan else plan.training
-    step = made.step if made else 0
+    before = progress.plan.training if progress and progress.plan else plan.training
+    step = progress.step if progress else 0
     # More steps: what was planned is done first. Otherwise it changes here.
     end = max(step, before.lr_decay_steps or before.max_steps) if plan.training.max_steps > before.max_steps else step
     wanted = {
@@ -247,14 +295,14 @@ def _with_learning_rate(run: RunDirectory, text: str, made: Made | None, how: Le
     return changed
 
 
-def _jump(run: RunDirectory, plan: Plan, made: Made, overrides: Mapping[str, str]) -> Note | None:
+def _jump(run: RunDirectory, plan: Plan, progress: Progress, overrides: Mapping[str, str]) -> Note | None:
     """What to say where the next update uses quite another learning rate than was planned."""
-    if made.plan is None or made.step == 0 or made.step >= plan.training.max_steps:
+    if progress.plan is None or progress.step == 0 or progress.step >= plan.training.max_steps:
         return None
-    before, now = made.plan.training, plan.training
-    last = before.learning_rate * learning_rate_factor(made.step - 1, before)
-    planned = before.learning_rate * learning_rate_factor(made.step, before)
-    rate = now.learning_rate * learning_rate_factor(made.step, now)
+    before, now = progress.plan.training, plan.training
+    last = before.learning_rate * learning_rate_factor(progress.step - 1, before)
+    planned = before.learning_rate * learning_rate_factor(progress.step, before)
+    rate = now.learning_rate * learning_rate_factor(progress.step, now)
     if planned / _JUMP <= rate <= planned * _JUMP:
         return None
     why = f"with max_steps {now.max_steps:,} the curve is laid out anew over the whole run"
@@ -264,7 +312,8 @@ def _jump(run: RunDirectory, plan: Plan, made: Made, overrides: Mapping[str, str
     command = f"trickster resume {in_command(run.path)}{sets} --learning-rate"
     return Note(
         "learning-rate-jumps",
-        f"The learning rate goes from {last:.3g} at step {made.step:,} to {rate:.3g} at step {made.step + 1:,}: {why}.",
+        f"The learning rate goes from {last:.3g} at step {progress.step:,} to {rate:.3g} at step "
+        f"{progress.step + 1:,}: {why}.",
         f"It can stay at {now.min_learning_rate:g} instead: stop this, and {command} floor\n"
         f"Or warm up again: {command} rewarm",
     )
@@ -278,3 +327,11 @@ def _on_command_line(change: Change) -> str:
     """A value as `--set` takes it in a shell."""
     words = change.now if isinstance(change.now, str) else _shown(change.now).replace(" ", "")
     return in_command(words)
+
+
+def _not_done(key: str, value: str, backend: Backend, why: str) -> TricksterError:
+    return TricksterError(
+        "change-not-done",
+        f"{key} cannot become {value} here: {backend.device} {why}.",
+        "Go on without that; the run is as it was.",
+    )

@@ -14,7 +14,7 @@ from trickster_engine.runs.event_types import Event
 from trickster_engine.system.substitutes import is_substitute
 
 
-class SpeedKeeper:
+class SpeedHistory:
     """A watcher that keeps the middle speed of a run when the run has finished or was stopped."""
 
     def __init__(self) -> None:

@@ -22,25 +22,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+
+import torch
+from torch.distributed import DistError
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.elastic.rendezvous.api import RendezvousError
+from torch.distributed.run import parse_args
+from torch.distributed.run import run as torchrun
 
 from trickster_engine.backends.select import check_torch_device, chosen_device
+from trickster_engine.backends.torch.compilation import silent_loggers
+from trickster_engine.backends.torch.process_group import MEETING_FILE_VARIABLE, patience_s, started_by_torchrun
+from trickster_engine.data.findings import require_trainable
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.runs import RunDirectory, RunHold, pieces
 from trickster_engine.runs.state import state_at
-from trickster_engine.system.files import open_to_append
 from trickster_engine.system.processes import this_process
 from trickster_engine.system.programs import LAUNCHER, safe_environment
 from trickster_engine.training import guards
+from trickster_engine.training.context import Outcome, TrainingContext
+from trickster_engine.training.failures import cause_of
 from trickster_engine.training.outputs import open_recorder, require_outputs
-from trickster_engine.training.rank import ERROR_KEY
+from trickster_engine.training.process import prepare_data, record_failure
 from trickster_engine.training.recorder import Watcher
+from trickster_engine.training.rendezvous import ONE_MACHINE, SEVERAL_MACHINES, interface_of, register
 from trickster_engine.training.stopping import give_back, take_over
-
-if TYPE_CHECKING:
-    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
-
-    from trickster_engine.training.session import Outcome, Session
 
 #: How long the other processes may take to end when one is lost. One that is writing a checkpoint may finish it.
 _SHUTDOWN_S = 15
@@ -51,28 +58,27 @@ _AT_ONCE: signal.Signals = getattr(signal, "SIGKILL", signal.SIGTERM)
 _ALSO_TAKEN = [number for name in ("SIGQUIT",) if (number := getattr(signal, name, None)) is not None]
 
 
-def train_in_processes(session: Session, processes: int) -> Outcome:
+def train_in_processes(context: TrainingContext, processes: int) -> Outcome:
     """Train a run that this process holds in `processes` others, to its end. Raises TricksterError."""
-    from trickster_engine.training.one_process import prepare_data, record_failure
-    from trickster_engine.training.rendezvous import ONE_MACHINE
-
-    run, plan = session.run, session.plan
+    run, plan = context.run, context.plan
     step = run.summary().step
-    require_outputs(session)
-    recorder = open_recorder(session, session.watchers)
+    require_outputs(context)
+    recorder = open_recorder(context, context.watchers)
     hold = RunHold(run.path)
     try:
         recorder.status("starting", step, f"process {this_process().pid}, with {processes} others that train")
-        for note in session.notes:
+        for note in context.notes:
             recorder.warning(*note)
         _refuse_here()
         check_torch_device(chosen_device(plan), processes)
         recorder.status("preparing", step)
-        prepare_data(session, lambda message: recorder.status("preparing", step, message), begins=step == 0)
+        _, facts = prepare_data(context, lambda message: recorder.status("preparing", step, message))
+        if step == 0:
+            require_trainable(plan, facts)
         with tempfile.TemporaryDirectory(prefix="trickster-meeting-") as private:
             run_torchrun(
                 ["--rdzv-backend", ONE_MACHINE, "--rdzv-endpoint", "nowhere", "--nproc-per-node", str(processes)],
-                session,
+                context,
                 process_environment(processes, plan.device.sharding),
                 required=_one_machine(Path(private)),
             )
@@ -92,7 +98,7 @@ def train_in_processes(session: Session, processes: int) -> Outcome:
 
 
 def train_with_other_machines(
-    session: Session, text: str, options: Sequence[str], processes: int, local_address: str | None = None
+    context: TrainingContext, text: str, options: Sequence[str], processes: int, local_address: str | None = None
 ) -> Outcome:
     """Be this machine's part of a run that several train: torchrun with these options. Raises TricksterError.
 
@@ -100,13 +106,10 @@ def train_with_other_machines(
     already, they go on with it. `text` is the config's; `processes` are started here. With a `local_address` nothing
     here listens elsewhere.
     """
-    from trickster_engine.training.one_process import prepare_data
-    from trickster_engine.training.rendezvous import SEVERAL_MACHINES
-
     _refuse_here()
-    plan = session.plan
+    plan = context.plan
     check_torch_device(chosen_device(plan), processes)
-    prepare_data(session)
+    prepare_data(context)
     with tempfile.TemporaryDirectory(prefix="trickster-") as folder:
         config = Path(folder, "config.yaml")
         config.write_text(text, encoding="utf-8")
@@ -114,8 +117,8 @@ def train_with_other_machines(
         options = ["--rdzv-backend", *meeting, *options, "--nproc-per-node", str(processes)]
         environment = {**process_environment(processes, plan.device.sharding), **_network(local_address)}
         with _ending_when_cut_off():
-            run_torchrun(options, session, environment, [str(config)])
-    return _outcome(session.run)
+            run_torchrun(options, context, environment, [str(config)])
+    return _outcome(context.run)
 
 
 def _outcome(run: RunDirectory) -> Outcome:
@@ -125,7 +128,7 @@ def _outcome(run: RunDirectory) -> Outcome:
 
 def run_torchrun(
     options: Sequence[str],
-    session: Session,
+    context: TrainingContext,
     environment: Mapping[str, str],
     arguments: Sequence[str] = (),
     required: Mapping[str, str] | None = None,
@@ -134,30 +137,24 @@ def run_torchrun(
 
     They are given the variables of `environment` where the user has not set them, and those `required` in any case.
     """
-    from torch.distributed import DistError
-    from torch.distributed.elastic.multiprocessing import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.elastic.rendezvous.api import RendezvousError
-    from torch.distributed.run import parse_args
-    from torch.distributed.run import run as torchrun
-
-    from trickster_engine.training.rendezvous import register
-
     register()
-    run = session.run
+    run = context.run
     with ExitStack() as stack:
         logs = stack.enter_context(tempfile.TemporaryDirectory(prefix="trickster-torchrun-"))
         stack.enter_context(_environment(environment, required or {}))
+        # What torchrun logs of a lost process is said in `failures.py`.
+        elastic = [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]
+        stack.enter_context(silent_loggers(elastic))
         stack.enter_context(_ending_with_this_process())
-        stack.enter_context(_passing_on(run, session.watchers))
+        stack.enter_context(_passing_on(run, context.watchers))
         stack.enter_context(_signals_ask_to_stop(run))
         # Signals are ours; torchrun only has to have one to listen to.
         options = [*options, "--signals-to-handle", "SIGQUIT", "--shutdown-timeout", str(_SHUTDOWN_S)]
-        command = [str(LAUNCHER), "trickster_engine.training.rank", str(run.path), str(session.config_path), *arguments]
+        command = [str(LAUNCHER), "trickster_engine.training.rank", str(run.path), str(context.config_path), *arguments]
         try:
             torchrun(parse_args([*options, "--log-dir", logs, *command]))  # type: ignore[no-untyped-call]
         except ChildFailedError as error:
-            raise _cause(error.failures, session.log_path) from None
+            raise cause_of(error.failures, context.log_path) from None
         except (RendezvousError, DistError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise TricksterError(
@@ -172,8 +169,6 @@ def run_torchrun(
 
 
 def _refuse_here() -> None:
-    from trickster_engine.backends.torch.process_group import started_by_torchrun
-
     if sys.platform == "win32":
         raise TricksterError(
             "several-processes-unavailable",
@@ -190,8 +185,6 @@ def _refuse_here() -> None:
 
 def _one_machine(private: Path) -> dict[str, str]:
     """Where the processes of one machine meet, and that they talk over loopback: nothing of it is heard outside."""
-    from trickster_engine.backends.torch.process_group import MEETING_FILE_VARIABLE
-
     loopback = "lo0" if sys.platform == "darwin" else "lo"
     return {
         MEETING_FILE_VARIABLE: str(private / "store"),
@@ -202,16 +195,12 @@ def _one_machine(private: Path) -> dict[str, str]:
 
 def _network(local_address: str | None) -> dict[str, str]:
     """What has gloo and NCCL keep to the network with this machine's address, where that is known."""
-    from trickster_engine.training.rendezvous import interface_of
-
     name = interface_of(local_address) if local_address is not None else None
     return {"GLOO_SOCKET_IFNAME": name, "NCCL_SOCKET_IFNAME": f"={name}"} if name else {}
 
 
 def process_environment(processes: int, sharding: str) -> dict[str, str]:
     """What each of several processes on one machine needs to know before it starts."""
-    import torch
-
     values = {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // processes))}
     if sharding == "full":
         # glibc learns from the first large piece that is freed to keep such pieces, in case they are asked for again.
@@ -226,15 +215,9 @@ def _environment(values: Mapping[str, str], required: Mapping[str, str]) -> Iter
     """Variables for the processes to come. What the user has set is kept, but for what is `required`."""
     before = dict(os.environ)
     os.environ.update({**safe_environment({**values, **os.environ}), **required})
-    loggers = [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]
-    levels = {name: logging.getLogger(name).level for name in loggers}
-    for name in loggers:  # what torchrun tells of a lost process is told in words below
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ.update(before)
@@ -269,8 +252,6 @@ def _ending_when_cut_off() -> Iterator[None]:
     It asks the meeting point ten times a second how many machines wait. Cut off from it, it waits for the answer as
     long as TCP does, which is a quarter of an hour.
     """
-    from trickster_engine.backends.torch.process_group import patience_s
-
     limit = max(_SHUTDOWN_S + 15, min(300, patience_s()))
     over = threading.Event()
 
@@ -332,8 +313,6 @@ def _follow(run: RunDirectory, watchers: Sequence[Watcher], over: threading.Even
 @contextmanager
 def _signals_ask_to_stop(run: RunDirectory) -> Iterator[None]:
     """The first signal asks the run to stop, which saves; a second Ctrl-C ends the processes at once."""
-    from torch.distributed.elastic.multiprocessing import SignalException
-
     asked = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
@@ -352,46 +331,3 @@ def _signals_ask_to_stop(run: RunDirectory) -> Iterator[None]:
         yield
     finally:
         give_back({**previous, **others})
-
-
-def _cause(failures: Mapping[int, ProcessFailure], log_path: Path) -> TricksterError:
-    """Of everything that failed, what came first: the others only lost touch with it."""
-    from trickster_engine.backends.torch.process_group import PROCESS_LOST
-
-    def order(item: tuple[int, ProcessFailure]) -> tuple[int, int]:
-        rank, failure = item
-        told = _told(failure)
-        if told is not None:
-            return (2 if told.code == PROCESS_LOST else 0, rank)
-        # torchrun ends those that are left with SIGTERM, and with SIGKILL only those that do not heed it.
-        return (3 if failure.exitcode == -signal.SIGTERM else 1, rank)
-
-    rank, failure = min(failures.items(), key=order)
-    told = _told(failure)
-    if told is not None:
-        return told
-    data = failure.error_file_data.get("message")
-    if isinstance(data, dict):  # a defect of ours: keep its traceback
-        with contextlib.suppress(OSError), open_to_append(log_path) as log:
-            log.write(f"process {rank}:\n{data['extraInfo']['py_callstack']}\n".encode("utf-8", "replace"))
-        return TricksterError(
-            "unexpected",
-            f"Process {rank} failed: {data['message']}",
-            "log.txt in the run directory has the details.",
-            EXIT_TRAINING_FAILED,
-        )
-    how = (
-        f"was ended by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with exit code {failure.exitcode}"
-    )
-    memory = " SIGKILL is also what the system sends when memory runs out." if failure.exitcode == -9 else ""
-    return TricksterError(
-        PROCESS_LOST,
-        f"Process {rank} of the run (pid {failure.pid}) {how}, so the others were ended as well.{memory}",
-        "The last checkpoint is whole. Go on with: trickster resume <run>",
-        EXIT_TRAINING_FAILED,
-    )
-
-
-def _told(failure: ProcessFailure) -> TricksterError | None:
-    values = failure.error_file_data.get(ERROR_KEY)
-    return TricksterError(*values) if values else None

@@ -1,6 +1,6 @@
 """`training_config.tracking`: the same figures in TensorBoard or, without a network, in Weights & Biases.
 
-A killed run has told of more steps than it goes on from. Both trackers show one curve all the same: TensorBoard is told
+A killed run has reported more steps than it goes on from. Both trackers show one curve all the same: TensorBoard hears
 from where on it is written again, and W&B gets a new offline log of the same run, with the curve up to there.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
@@ -24,11 +24,11 @@ CURVES = {
 }
 
 
-class Tracker(Watcher, Protocol):
+class Tracker(Watcher):
     """A watcher that has files of its own to close."""
 
-    def go_on_from(self, step: int, *, measured: bool) -> None:
-        """Before `ready`: the run goes on after so many updates, `measured` where their evaluation is told already."""
+    #: After how many updates a resumed run goes on, and whether their evaluation is reported already.
+    resumed_from: tuple[int, bool] | None = None
 
     def close(self) -> None:
         """Write out what is left."""
@@ -49,7 +49,7 @@ def make_tracker(plan: Plan) -> Tracker | None:
         ) from error
 
 
-class TensorBoardTracker:
+class TensorBoardTracker(Tracker):
     """Writes `<run>/tensorboard`; look at it with `tensorboard --logdir runs`."""
 
     def __init__(self) -> None:
@@ -57,19 +57,14 @@ class TensorBoardTracker:
 
         self._make_writer: Any = SummaryWriter
         self._writer: Any = None
-        self._from: tuple[int, bool] | None = None
-
-    def go_on_from(self, step: int, *, measured: bool) -> None:
-        """Have what was written of later steps hidden."""
-        self._from = step, measured
 
     def ready(self, run: RunDirectory, plan: Plan, identity: RunIdentity) -> None:
         """Open the log and note the config."""
-        step, measured = self._from or (0, False)
-        purged = None if self._from is None else step + measured
+        step, measured = self.resumed_from or (0, False)
+        purged = None if self.resumed_from is None else step + measured
         self._writer = self._make_writer(str(run.path / "tensorboard"), purge_step=purged)
         if purged == step:  # hidden with the evaluation that is made up for
-            for event in told_events(run.events_path, step, measured=False):
+            for event in reported_events(run.events_path, step, measured=False):
                 if event_step(event) == step:
                     self.event(event)
         text = run.config_path.read_text(encoding="utf-8")
@@ -90,7 +85,7 @@ class TensorBoardTracker:
             self._writer.close()
 
 
-class WandbTracker:
+class WandbTracker(Tracker):
     """Writes `<run>/wandb` offline; `wandb sync` uploads it if and when the person wants that.
 
     W&B has a run overwritten by a later log under the same id, so the newest one holds the whole curve.
@@ -101,11 +96,6 @@ class WandbTracker:
 
         self._wandb: Any = wandb
         self._run: Any = None
-        self._from: tuple[int, bool] | None = None
-
-    def go_on_from(self, step: int, *, measured: bool) -> None:
-        """Have the curve up to here told again, in the log that replaces the one before."""
-        self._from = step, measured
 
     def ready(self, run: RunDirectory, plan: Plan, identity: RunIdentity) -> None:
         """Open the offline log and note the config."""
@@ -118,9 +108,9 @@ class WandbTracker:
             dir=str(run.path),
             config=asdict(plan),
         )
-        if self._from is not None:
-            step, measured = self._from
-            for event in told_events(run.events_path, step, measured=measured):
+        if self.resumed_from is not None:
+            step, measured = self.resumed_from
+            for event in reported_events(run.events_path, step, measured=measured):
                 self.event(event)
             for folder in before:
                 folder.rename(folder.with_name(f"replaced-{folder.name}"))  # `wandb sync` leaves it alone
@@ -139,20 +129,20 @@ class WandbTracker:
 _OFFLINE = "offline-run-"
 
 
-def told_events(path: Path, step: int, *, measured: bool) -> Iterator[Event]:
+def reported_events(path: Path, step: int, *, measured: bool) -> Iterator[Event]:
     """The events of a run's curves up to a step, each once, in order; without the evaluation there unless `measured`.
 
-    Where a run went on from an earlier step than it had come to, what it had told of later ones does not count.
+    Where a run went on from an earlier step than it had come to, what it had reported of later ones does not count.
     """
-    told: list[Event] = []
+    reported: list[Event] = []
     for piece in pieces(path):
         for event in piece.events:
             if event["kind"] == "status":
-                while told and event_step(told[-1]) > event["step"]:
-                    told.pop()
+                while reported and event_step(reported[-1]) > event["step"]:
+                    reported.pop()
             elif event["kind"] in CURVES:
-                told.append(event)
-    last: dict[tuple[str, int], Event] = {(event["kind"], event_step(event)): event for event in told}
+                reported.append(event)
+    last: dict[tuple[str, int], Event] = {(event["kind"], event_step(event)): event for event in reported}
     for (kind, at), event in sorted(last.items(), key=lambda item: item[0][1]):
         if at < step or (at == step and (measured or kind == "step")):
             yield event

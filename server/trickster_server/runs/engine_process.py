@@ -1,7 +1,7 @@
 """Runs a command of the engine to its end and reads its answer: prepare, inspect, compare, doctor.
 
 Unlike training, such a process is of no use to anyone once the server is gone. It holds the reading end of a pipe that
-closes when the server ends, however it ends, and then ends itself (`trickster_engine.system.attached`).
+closes when the server ends, however it ends, and then ends itself (`trickster_engine.cli.attached`).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ async def run_engine(
     Raises RequestError with ENGINE_FAILED or NO_INTERPRETER.
     """
     process = await start_python(
-        python_command("trickster_engine.system.attached", *arguments, python=python),
+        python_command("trickster_engine.cli.attached", *arguments, python=python),
         cwd=folder or ENGINE_FOLDER,
         limit=_LINE_LIMIT,
         creationflags=_BELOW_NORMAL if gently and sys.platform == "win32" else 0,

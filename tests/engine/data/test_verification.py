@@ -16,13 +16,13 @@ from trickster_engine.config import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.data import dataset as dataset_module
 from trickster_engine.data import index as index_module
+from trickster_engine.data.baselines import ngram_baselines
 from trickster_engine.data.prepare import Dataset, prepare
 from trickster_engine.data.sharded import prepare_shards as large_module
 from trickster_engine.errors import TricksterError
-from trickster_engine.evaluation.baselines import ngram_baselines
 from trickster_engine.runs import RunDirectory, read_events
 from trickster_engine.system.json_checksum import seal
-from trickster_engine.training import session
+from trickster_engine.training import start
 
 MakePlan = Callable[..., Plan]
 
@@ -186,7 +186,7 @@ def test_training_on_a_damaged_cache_stops_before_anything_is_saved(
         plan = check(text, config.parent).plan
         assert plan is not None
         path = tmp_path / "runs" / name
-        session.start(config, text, plan, run_path=path, show_progress=False)
+        start.start(config, text, plan, run_path=path, show_progress=False)
         return RunDirectory(path)
 
     first = train("first")

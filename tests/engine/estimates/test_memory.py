@@ -125,7 +125,7 @@ import sys
 from pathlib import Path
 from trickster_engine.config import check
 from trickster_engine.system.processes import peak_memory
-from trickster_engine.training.session import start
+from trickster_engine.training.start import start
 path = Path(sys.argv[1])
 text = path.read_text()
 start(path, text, check(text).plan, show_progress=False)

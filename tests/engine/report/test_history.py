@@ -15,7 +15,7 @@ from trickster_engine.evaluation.report import history as history_module
 from trickster_engine.evaluation.report.history import History, history
 from trickster_engine.runs import EventLog, RunDirectory, read_events
 from trickster_engine.runs.event_types import Event, Status
-from trickster_engine.training.session import resume
+from trickster_engine.training.start import resume
 
 Config = Callable[..., Path]
 

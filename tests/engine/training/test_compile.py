@@ -13,8 +13,8 @@ from trickster_engine.config import check, preset_plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.compute import WORTH_COMPILING_FROM, count_compute, worth_compiling
 from trickster_engine.runs import read_events
-from trickster_engine.training.checkpoints import read_checkpoint
-from trickster_engine.training.session import resume
+from trickster_engine.runs.checkpoint_files import read_checkpoint
+from trickster_engine.training.start import resume
 
 Config = Callable[..., Path]
 

@@ -21,7 +21,7 @@ from trickster_engine.config.plan import TrainingConfig
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.learning_rate import learning_rate_factor
 from trickster_engine.runs import RunDirectory, read_events
-from trickster_engine.training.session import resume
+from trickster_engine.training.start import resume
 
 Config = Callable[..., Path]
 SHORT = {"max_steps": 6, "eval_interval": 3, "save_interval": 3, "log_interval": 1}

@@ -15,7 +15,7 @@ import pytest
 from tests.engine.training.sockets import Listener, beyond_loopback, listeners
 from tests.engine.training.test_processes import Config, several
 from tests.engine.training.test_sharding import sharded
-from trickster_engine.backends.torch.messages import decode, encode
+from trickster_engine.backends.torch.process_group import decode, encode
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sockets are found through /proc")
 

@@ -28,7 +28,7 @@ from trickster_engine.estimates.learning_rate import learning_rate_factor
 from trickster_engine.estimates.speeds import expected_time, read_speeds
 from trickster_engine.runs import RunDirectory, RunIdentity, read_events
 from trickster_engine.runs.event_types import Event
-from trickster_engine.training.session import start
+from trickster_engine.training.start import start
 
 Config = Callable[..., Path]
 

@@ -16,8 +16,8 @@ import pytest
 from tests.engine.training.sockets import beyond_loopback, listeners
 from tests.engine.training.test_processes import Config, same_curve, several
 from tests.engine.training.test_resume import begin
+from trickster_engine.model.checksums import verify
 from trickster_engine.runs import RunDirectory, read_events
-from trickster_engine.training.checkpoints import verify
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux") or os.geteuid() != 0 or shutil.which("ip") is None,

@@ -19,8 +19,8 @@ from trickster_engine.cli import main
 from trickster_engine.config import check
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.runs import RunDirectory, read_events
-from trickster_engine.training.checkpoints import read_state
-from trickster_engine.training.session import resume, start
+from trickster_engine.runs.checkpoint_files import read_state
+from trickster_engine.training.start import resume, start
 
 Config = Callable[..., Path]
 

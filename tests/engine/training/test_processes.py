@@ -20,10 +20,10 @@ import pytest
 from tests.engine.training.test_resume import begin, same_checkpoint
 from trickster_engine.config import check
 from trickster_engine.errors import EXIT_STOPPED, EXIT_TRAINING_FAILED, TricksterError
+from trickster_engine.model.checksums import verify
 from trickster_engine.runs import RunDirectory, RunIdentity, read_events
 from trickster_engine.runs.event_types import Event
-from trickster_engine.training.checkpoints import verify
-from trickster_engine.training.session import resume, start
+from trickster_engine.training.start import resume, start
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found through /proc")
 

@@ -22,11 +22,17 @@ from tests.engine.conftest import trickster
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.config import check
 from trickster_engine.errors import TricksterError
+from trickster_engine.model.checksums import verify
 from trickster_engine.runs import RunDirectory, RunLock, read_events
-from trickster_engine.training.checkpoints import read_checkpoint, verify
-from trickster_engine.training.session import checkpoint_store, resume, start
+from trickster_engine.runs.checkpoint_files import read_checkpoint
+from trickster_engine.training.checkpoints import CheckpointStore
+from trickster_engine.training.start import resume, start
 
 Config = Callable[..., Path]
+
+
+def checkpoint_store(run: RunDirectory) -> CheckpointStore:
+    return CheckpointStore(run.checkpoints_folder(), run.path, 2, run_uid=run.uid())
 
 
 def begin(path: Path) -> tuple[RunDirectory, str]:
@@ -91,14 +97,14 @@ def test_without_the_random_state_a_resumed_run_is_another_run(
     with monkeypatch.context() as patched:
         stop_at(patched, 5)
         broken, _ = begin(path)
-    newest = type(checkpoint_store(broken, broken.plan())).newest  # type: ignore[arg-type]
+    newest = CheckpointStore.newest
 
-    def forgetful(self: object) -> object:
-        checkpoint = newest(self)  # type: ignore[arg-type]
+    def forgetful(self: CheckpointStore) -> object:
+        checkpoint = newest(self)
         assert checkpoint is not None
         return replace(checkpoint, random_state={})
 
-    monkeypatch.setattr("trickster_engine.training.checkpoints.CheckpointStore.newest", forgetful)
+    monkeypatch.setattr(CheckpointStore, "newest", forgetful)
     resume(broken, show_progress=False)
     with pytest.raises(AssertionError):
         same_checkpoint(straight.path / "checkpoints/step-000012", broken.path / "checkpoints/step-000012")
@@ -171,9 +177,7 @@ def test_a_damaged_checkpoint_is_passed_over(tiny_config: Config) -> None:
     weights = folders[-1] / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     (run.path / "latest.json").write_text('{"path": "checkpoints/step-999999"}')
-    plan = run.plan()
-    assert plan is not None
-    newest = checkpoint_store(run, plan).newest()
+    newest = checkpoint_store(run).newest()
     assert newest is not None and newest.path == folders[-2]
     assert resume(run, show_progress=False) == "finished"
     assert verify(run.path / "checkpoints" / "step-000012").step == 12
@@ -256,11 +260,9 @@ def test_kill_nine_at_thirty_random_moments_loses_next_to_nothing(tiny_config: C
                 shutil.rmtree(run.path, ignore_errors=True)  # killed before it began: nothing to resume
                 continue
             config = None
-            plan = run.plan()
-            assert plan is not None
-            for folder in checkpoint_store(run, plan).steps():
+            for folder in checkpoint_store(run).steps():
                 verify(folder)
-            newest = checkpoint_store(run, plan).newest()
+            newest = checkpoint_store(run).newest()
             step = newest.state.step if newest else 0
             events, _ = read_events(run.events_path)
             done = max((event["step"] for event in events if event["kind"] == "step"), default=0)

@@ -22,9 +22,9 @@ from trickster_engine.config.keys import KEYS
 from trickster_engine.config.plan_values import values_of
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import RunDirectory, read_events
-from trickster_engine.training import one_process
-from trickster_engine.training.checkpoints import checkpoint_folders
-from trickster_engine.training.session import resume, start
+from trickster_engine.runs.checkpoint_files import checkpoint_folders
+from trickster_engine.training import process
+from trickster_engine.training.start import resume, start
 
 STOPPED, LAST = 2, 6
 
@@ -225,13 +225,13 @@ class Copies:
                 shutil.copytree(run.path / "checkpoints", run.path.parents[1] / checkpoints / run.id)
             opened: list[Any] = []
             with pytest.MonkeyPatch.context() as patched:
-                real = one_process.open_backend
+                real = process.open_backend
 
                 def opening(*arguments: Any) -> Any:
                     opened.append(real(*arguments))
                     return opened[-1]
 
-                patched.setattr(one_process, "open_backend", opening)
+                patched.setattr(process, "open_backend", opening)
                 resume(run, overrides, show_progress=False)
             self._made[key] = run, opened[0]
         return self._made[key]

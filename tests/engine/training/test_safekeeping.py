@@ -23,9 +23,10 @@ from trickster_engine.cli import main
 from trickster_engine.config import check
 from trickster_engine.errors import EXIT_STOPPED, EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.runs import RunDirectory, RunHold
-from trickster_engine.training import guards, one_process
+from trickster_engine.training import guards
+from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.recorder import Recorder
-from trickster_engine.training.session import resume, start
+from trickster_engine.training.start import resume, start
 
 Config = Callable[..., Path]
 TRAIN = [sys.executable, "-m", "trickster_engine", "train"]
@@ -40,11 +41,11 @@ def begin(path: Path) -> RunDirectory:
 def failing_after(monkeypatch: pytest.MonkeyPatch, damage: Callable[[RunDirectory], None]) -> None:
     """Damage the run when it comes to write its last weights, where every write fails from then on."""
 
-    def full(run_path: Path, *_: object, **__: object) -> None:
-        damage(RunDirectory(run_path))
+    def full(store: CheckpointStore, *_: object) -> None:
+        damage(RunDirectory(store._run_path))
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(one_process, "write_final", full)
+    monkeypatch.setattr(CheckpointStore, "write_final", full)
 
 
 def add_a_key(run: RunDirectory) -> None:
@@ -106,7 +107,7 @@ def test_absent_unreadable_and_not_ours_are_three_answers(tmp_path: Path, tiny_c
 
 AS_NOBODY = """
 import os, sys
-import trickster_engine.inference.load, trickster_engine.training.session  # before there is no right to read them
+import trickster_engine.inference.load, trickster_engine.training.start  # before there is no right to read them
 from trickster_engine.cli import main
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)

@@ -22,7 +22,7 @@ from trickster_engine.model.checksums import read_manifest, seal, verify
 from trickster_engine.runs import RunDirectory
 from trickster_engine.system import replace_folder
 from trickster_engine.training.checkpoints import CheckpointStore
-from trickster_engine.training.session import resume
+from trickster_engine.training.start import resume
 
 Config = Callable[..., Path]
 

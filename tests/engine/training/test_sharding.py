@@ -19,7 +19,7 @@ from trickster_engine.estimates.memory import training_memory
 from trickster_engine.model.huggingface import read_model
 from trickster_engine.runs import RunDirectory
 from trickster_engine.runs.event_types import Event
-from trickster_engine.training.session import resume, start
+from trickster_engine.training.start import resume, start
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found through /proc")
 

@@ -13,8 +13,8 @@ from tests.engine.training.test_loop import of_kind, train
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.runs import RunDirectory
-from trickster_engine.training.checkpoints import checkpoint_folders
-from trickster_engine.training.session import resume
+from trickster_engine.runs.checkpoint_files import checkpoint_folders
+from trickster_engine.training.start import resume
 
 Config = Callable[..., Path]
 

@@ -15,9 +15,9 @@ from trickster_engine.config import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.runs import RunDirectory, RunIdentity, RunLock, read_events
+from trickster_engine.runs.checkpoint_files import read_checkpoint
 from trickster_engine.runs.event_types import Event
-from trickster_engine.training.checkpoints import read_checkpoint
-from trickster_engine.training.session import resume, start
+from trickster_engine.training.start import resume, start
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody move a folder that a process writes into")
 
@@ -136,14 +136,14 @@ def test_what_is_in_memory_is_saved_beside_a_run_that_is_taken_away(
 def test_a_run_that_goes_before_its_first_step_has_nothing_to_save(
     tiny_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trickster_engine.training import one_process
+    from trickster_engine.training import process
 
     def opened(*arguments: object) -> object:
         (config.parent / "runs/tiny-001").rename(config.parent / "elsewhere")
         return open_backend(*arguments)  # type: ignore[arg-type]
 
-    config, open_backend = tiny_config(), one_process.open_backend
-    monkeypatch.setattr(one_process, "open_backend", opened)
+    config, open_backend = tiny_config(), process.open_backend
+    monkeypatch.setattr(process, "open_backend", opened)
     error = train(config, deleted)
     assert error.code == "run-moved" and "begin again" in error.advice
     assert list((config.parent / "runs").iterdir()) == []

@@ -18,8 +18,8 @@ from tests.engine.training.test_resume import begin, stop_at
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.runs import RunDirectory, read_events
 from trickster_engine.runs.event_types import Event
-from trickster_engine.training.session import resume
-from trickster_engine.training.tracking import figures, told_events
+from trickster_engine.training.start import resume
+from trickster_engine.training.tracking import figures, reported_events
 
 Config = Callable[..., Path]
 #: It has come far beyond its newest checkpoint when it is killed.
@@ -118,7 +118,7 @@ def test_what_was_told_counts_once_and_up_to_where_it_goes_on(tmp_path: Path) ->
     path.write_text("".join(json.dumps(event) + "\n" for event in told), encoding="utf-8")
 
     def losses(at: int, measured: bool) -> list[float]:
-        return [next(iter(figures(event).values())) for event in told_events(path, at, measured=measured)]
+        return [next(iter(figures(event).values())) for event in reported_events(path, at, measured=measured)]
 
     assert losses(6, True) == [1.0, 2.0, 5.0, 6.0]
     assert losses(4, True) == [1.0, 2.0, 5.0]

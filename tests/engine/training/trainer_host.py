@@ -20,7 +20,7 @@ import torch
 from trickster_engine.config import check
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import RunDirectory
-from trickster_engine.training.session import resume, start
+from trickster_engine.training.start import resume, start
 
 
 def train(config: str | None, run: str) -> int:

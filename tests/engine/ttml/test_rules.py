@@ -83,11 +83,22 @@ def descriptor(folder: Path, dims: str, kinds: str = "") -> str:
     return str(path)
 
 
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (meshed(2, 2, True), "mesh-one-row"),
+        (meshed(1, 4, False), "mesh-without-ddp"),
+        (meshed(1, 4, True, batch_size=6), "batch-divides-devices"),
+    ],
+)
+def test_a_mesh_that_is_no_line_of_copies_is_refused(asked: Plan, code: str) -> None:
+    with pytest.raises(TricksterError) as refused:
+        TtmlBackend(asked)
+    assert refused.value.code == code
+
+
 def test_meshes_that_are_known_to_hang_are_refused(tmp_path: Path) -> None:
     cases: list[tuple[Plan, dict[str, str], str]] = [
-        (meshed(2, 2, True), {}, "mesh-not-a-line"),
-        (meshed(1, 4, False), {}, "mesh-without-ddp"),
-        (meshed(1, 4, True, batch_size=6), {}, "batch-not-divisible"),
         (meshed(1, 4, True), {}, "mesh-descriptor-missing"),
         (meshed(1, 4, True), {"TT_MESH_GRAPH_DESC_PATH": "/nowhere"}, "mesh-descriptor-unreadable"),
         (meshed(1, 4, True), {"TT_MESH_GRAPH_DESC_PATH": descriptor(tmp_path, "2, 2")}, "mesh-descriptor-mismatch"),

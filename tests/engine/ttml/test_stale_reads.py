@@ -15,7 +15,7 @@ import pytest
 from tests.engine.ttml.plans import plan
 from tests.engine.ttml.test_backend import batch, opened
 from tests.engine.ttml.test_runs import Workplace
-from trickster_engine.backends.ttml import device
+from trickster_engine.backends.ttml import tensors
 from trickster_engine.backends.ttml.backend import TtmlBackend
 from trickster_engine.doctor.parity import TOLERANCE, relative_error, some_tokens, torch_logits
 from trickster_engine.errors import EXIT_TRAINING_FAILED
@@ -36,9 +36,9 @@ def workplace(tmp_path: Path) -> Workplace:
     return Workplace(tmp_path)
 
 
-def old_reading(device: Any, tensor: Any, *, full_precision: bool = False) -> Any:
+def old_reading(tensors: Any, tensor: Any, *, full_precision: bool = False) -> Any:
     """How weights were read before: the view that `to_numpy` shows when it is asked for nothing."""
-    more = {"composer": device._gather()} if device.chips > 1 else {}
+    more = {"composer": tensors._gather()} if tensors._chips > 1 else {}
     return np.asarray(tensor.to_numpy(sys.modules["ttnn"].DataType.FLOAT32, **more), dtype=np.float32)
 
 
@@ -50,7 +50,7 @@ def test_the_double_is_stale_where_it_says_so(double: Callable[..., Any], monkey
     """What was read before, on this build: the loss falls, and every later read gives the first one's values."""
     double(**STALE)
     with opened(plan()) as backend:
-        monkeypatch.setattr(device.TtmlDevice, "download", old_reading)
+        monkeypatch.setattr(tensors.TtmlTensors, "download", old_reading)
         before = backend.weights()
         losses = trained(backend, range(30))
         after = backend.weights()

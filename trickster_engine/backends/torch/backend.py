@@ -1,8 +1,10 @@
-"""Training with torch on a CPU, a CUDA GPU or Apple's GPU."""
+"""Training with torch on a CPU, a CUDA GPU or Apple's GPU: `TorchBackend.step` is one update."""
 
 from __future__ import annotations
 
+import ctypes
 import math
+import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, SavedArrays, StepResult
+from trickster_engine.backends.process_group import SINGLE_PROCESS, ProcessGroup
 from trickster_engine.backends.torch.bf16 import bf16_slowdown, cpu_emulates_bf16
 from trickster_engine.backends.torch.compilation import compile_blocks
-from trickster_engine.backends.torch.freed_memory import keep_freed_memory
 from trickster_engine.backends.torch.losses import summed_cross_entropy, training_loss
 from trickster_engine.backends.torch.optimizers import Optimizers
 from trickster_engine.config.plan import Plan
@@ -25,7 +27,12 @@ from trickster_engine.model.llama import Llama
 
 
 class TorchBackend:
-    """The model, its optimizer and one torch device."""
+    """The model, its optimizer and one torch device.
+
+    In a group of processes each trains on its rows of every batch (`ddp.py`, `fsdp.py`), and draws its dropout from a
+    generator of its own. A checkpoint holds them all; with another number of processes each takes the one of its rank,
+    and those beyond begin with a fresh one.
+    """
 
     name = "torch"
 
@@ -36,6 +43,7 @@ class TorchBackend:
         precision: str | None = None,
         compiled: bool | None = None,
         report: Callable[[str], None] = lambda _: None,
+        group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         """Put a freshly initialised model on `device`.
 
@@ -43,17 +51,20 @@ class TorchBackend:
         `report` is told what takes long.
         """
         self._plan = plan
+        self._group = group
         self._notices: list[tuple[str, str, str]] = []
-        self._device = torch.device(device)
+        self._device = torch.device(f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device)
         if self._device.type == "cpu":
-            keep_freed_memory()
+            _keep_freed_memory()
         torch.manual_seed(plan.training.seed)
         self.model = self._placed(Llama(plan.model).initialize(plan.training.seed))
         self.model.model.recompute_blocks = plan.training.activation_checkpointing
-        self._network: nn.Module = self.model  # what training's forward pass goes through
+        #: What training's forward pass goes through, and what keeps gradients from being averaged over the processes.
+        self._network: nn.Module = self.model
+        self._no_sync: Callable[[], AbstractContextManager[None]] = nullcontext
         self.precision = precision or plan.training.precision
         if self.precision == "auto":
-            self.precision = self._faster_precision()
+            self.precision = "fp32" if self._emulates_bf16() else group.broadcast(self._faster_precision())
         elif self.precision == "bf16" and self._emulates_bf16():
             self._notices.append(_slow_bf16())
         muon_dtype = torch.float32 if self._device.type == "cpu" and self.precision == "fp32" else torch.bfloat16
@@ -62,13 +73,16 @@ class TorchBackend:
             wanted = plan.training.compile
             compiled = wanted == "always" or (wanted == "auto" and worth_compiling(plan, self._device.type))
         self.compiled = compiled and self._compile(report)
+        if group.size > 1:
+            torch.manual_seed(plan.training.seed + group.rank)
 
     @property
     def device(self) -> str:
-        """The device in words."""
-        if self._device.type == "cuda":
-            return torch.cuda.get_device_name(self._device)
-        return "Apple GPU (mps)" if self._device.type == "mps" else "cpu"
+        """The device in words, and how many of them."""
+        words = {"cpu": "cpu", "mps": "Apple GPU (mps)"}.get(self._device.type)
+        return (words or torch.cuda.get_device_name(self._device)) + (
+            f", {self._group.size} processes" if self._group.size > 1 else ""
+        )
 
     @property
     def versions(self) -> dict[str, str]:
@@ -85,19 +99,27 @@ class TorchBackend:
         self.model.train()
         loss = 0.0
         for number, batch in enumerate(micro_batches, start=1):
-            inputs, targets = self._share(batch)
-            with self._gradients_shared(last=number == len(micro_batches)):
-                micro_loss = self._loss(self._tensor(inputs), self._tensor(targets)) / len(micro_batches)
-                torch.autograd.backward(micro_loss)
+            inputs, targets = self._own_rows(batch)
+            last = number == len(micro_batches)
+            with nullcontext() if last else self._no_sync():  # processes average their gradients once an update
+                micro_loss = self._loss(inputs, targets) / len(micro_batches)
+                torch.autograd.backward(micro_loss)  # adds to the gradients that are there
             loss += micro_loss.item()
-        loss = self._mean_loss(loss)
-        norm = self._clipped_norm()
+        loss = self._group.sum([loss])[0] / self._group.size
+        norm = self._optimizers.clip_gradients(self._plan.training.grad_clip)
         result = StepResult(loss, norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._optimizers.zero_grad()
             raise NonFiniteError(result)
-        self._update(factor)
+        self._optimizers.step(factor)
+        self._optimizers.zero_grad()
         return result
+
+    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """The forward pass: mean training loss of inputs and targets [B, T]."""
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            logits = self._network(inputs)
+        return training_loss(logits, targets, self._plan.training)
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Batch]) -> float:
@@ -105,11 +127,14 @@ class TorchBackend:
         self.model.eval()
         total, count = 0.0, 0
         for batch in batches:
-            inputs, targets = self._share(batch)
-            total += self._summed_loss(inputs, targets)
-            count += targets.size
-        total, count = self._whole_sum(total, count)
-        return total / count
+            inputs, targets = self._own_rows(batch)
+            if len(inputs) == 0:  # fewer rows than processes; the others may need this one's share of the weights
+                self.model(inputs.new_zeros(1, inputs.shape[1]))
+                continue
+            total += summed_cross_entropy(self.model(inputs), targets)
+            count += targets.numel()
+        total, all_targets = self._group.sum([total, count])
+        return total / all_targets
 
     def sampling_model(self) -> Llama:
         """The model that is being trained."""
@@ -121,82 +146,59 @@ class TorchBackend:
 
     def optimizer_state(self) -> Mapping[str, NDArray[np.generic]]:
         """The optimizer's memory."""
-        return self._optimizers.state()
+        return {name: tensor.cpu().numpy() for name, tensor in self._optimizers.state().items()}
 
     def random_state(self) -> Arrays:
-        """The generators that dropout draws from."""
-        state: Arrays = {"cpu": torch.get_rng_state().numpy()}
-        if self._device.type == "cuda":
-            state["cuda"] = torch.cuda.get_rng_state(self._device).numpy()
-        elif self._device.type == "mps":
-            state["mps"] = torch.mps.get_rng_state().numpy()
-        return state
+        """The generators that dropout draws from: of several processes, those of others than the first as
+        `<kind>/<rank>`.
+        """
+        return {
+            kind if rank == 0 else f"{kind}/{rank}": state
+            for rank, own in enumerate(self._group.gather(self._own_random_state()))
+            for kind, state in own.items()
+        }
 
     def load(self, weights: SavedArrays, optimizer_state: SavedArrays, random_state: SavedArrays) -> None:
-        """Take the model back to a checkpoint."""
-        self._load_weights(weights)
+        """Take the model back to a checkpoint, written by any number of processes."""
+        self.model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         self._optimizers.load_state(optimizer_state)
-        self._set_random_state(random_state)
+        self._load_random_state(random_state)
 
     def close(self) -> None:
         """Give cached device memory back."""
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            logits = self._network(inputs)
-        return training_loss(logits, targets, self._plan.training)
-
-    def _clip(self) -> Tensor:
-        """Clip the gradients and return their norm before."""
-        limit = self._plan.training.grad_clip
-        return torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit if limit > 0 else math.inf)
-
-    def _update(self, factor: float) -> None:
-        self._optimizers.step(factor)
-        self._optimizers.zero_grad()
-
-    # What a backend that shares the work among processes does otherwise (`ddp.py`, `fsdp.py`).
+    # -----------------------------------------------------------------------------------------------------------------
 
     def _placed(self, model: Llama) -> Llama:
+        """The model on its device, or this process's share of it (`fsdp.py`)."""
         return model.to(self._device)
 
-    def _load_weights(self, weights: SavedArrays) -> None:
-        self.model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    def _own_rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of this process, on its device. In the order of ranks, they are the batch."""
+        rows = (np.array_split(part, self._group.size)[self._group.rank] for part in batch)
+        inputs, targets = (torch.from_numpy(part).to(self._device, non_blocking=True) for part in rows)
+        return inputs, targets
 
-    def _share(self, batch: Batch) -> Batch:
-        return batch
+    def _own_random_state(self) -> Arrays:
+        state: Arrays = {"cpu": torch.get_rng_state().numpy()}
+        if (kind := self._device.type) != "cpu":
+            state[kind] = getattr(torch, kind).get_rng_state().numpy()
+        return state
 
-    def _gradients_shared(self, last: bool) -> AbstractContextManager[None]:
-        return nullcontext()
+    def _load_random_state(self, every: SavedArrays) -> None:
+        """Take this process's part of what `random_state` returned."""
+        mine = f"/{self._group.rank}" if self._group.rank else ""
+        self._set_random_state({kind: every[kind + mine] for kind in ("cpu", "cuda", "mps") if kind + mine in every})
 
-    def _clipped_norm(self) -> float:
-        return self._clip().item()
-
-    def _mean_loss(self, loss: float) -> float:
-        return loss
-
-    def _whole_sum(self, total: float, count: int) -> tuple[float, int]:
-        return total, count
-
-    def _summed_loss(self, inputs: NDArray[np.int64], targets: NDArray[np.int64]) -> float:
-        if targets.size == 0:  # fewer rows than processes
-            return 0.0
-        return summed_cross_entropy(self.model(self._tensor(inputs)), self._tensor(targets))
-
-    def _tensor(self, array: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(array).to(self._device, non_blocking=True)
-
-    def _set_random_state(self, random_state: SavedArrays) -> None:
-        for kind, state in random_state.items():
-            generator_state = torch.from_numpy(state.copy())
+    def _set_random_state(self, state: SavedArrays) -> None:
+        for kind, array in state.items():
+            generator_state = torch.from_numpy(array.copy())
             if kind == "cpu":
                 torch.set_rng_state(generator_state)
-            elif kind == "cuda" and self._device.type == "cuda":
-                torch.cuda.set_rng_state(generator_state, self._device)
-            elif kind == "mps" and self._device.type == "mps":
-                torch.mps.set_rng_state(generator_state)
+            elif kind == self._device.type:
+                getattr(torch, kind).set_rng_state(generator_state)
 
     def _compile(self, report: Callable[[str], None]) -> bool:
         report("compiling the model for this device, up to a minute the first time")
@@ -211,10 +213,10 @@ class TorchBackend:
             )
         return problem is None
 
-    def _trial_pass(self, sequences: int) -> None:
-        """One forward and backward pass in the shapes of training that leaves no trace."""
-        tokens = torch.zeros((sequences, self._plan.model.max_seq_len), dtype=torch.long, device=self._device)
-        random_state = self.random_state()
+    def _trial_pass(self, sequences: int, length: int | None = None) -> None:
+        """One forward and backward pass, in the shapes of training, that leaves no trace."""
+        tokens = torch.zeros((sequences, length or self._plan.model.max_seq_len), dtype=torch.long, device=self._device)
+        random_state = self._own_random_state()
         self.model.train()
         loss = self._loss(tokens, tokens)
         torch.autograd.backward(loss)
@@ -228,8 +230,6 @@ class TorchBackend:
         Whether a model is large enough to gain from bf16 is best asked by trying; where a processor only emulates it,
         trying would take minutes.
         """
-        if self._emulates_bf16():
-            return "fp32"
         sequences = min(self._plan.training.batch_size, max(1, 2048 // self._plan.model.max_seq_len))
         seconds: dict[str, float] = {}
         for self.precision in ("fp32", "bf16"):
@@ -242,7 +242,8 @@ class TorchBackend:
         return min(seconds, key=lambda precision: seconds[precision])
 
     def _emulates_bf16(self) -> bool:
-        return self._device.type == "cpu" and cpu_emulates_bf16()
+        """Agreed upon among processes, because what follows from it they have to do together."""
+        return self._group.broadcast(self._device.type == "cpu" and cpu_emulates_bf16())
 
 
 def _slow_bf16() -> tuple[str, str, str]:
@@ -251,3 +252,17 @@ def _slow_bf16() -> tuple[str, str, str]:
         f"This processor has no bf16 instructions: its products take {bf16_slowdown():.0f} times as long as in fp32.",
         "Set training_config.precision: auto, which takes the faster one.",
     )
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep what is freed for the next request.
+
+    Every step of training asks for the same pieces of memory and frees them. glibc gives large ones back to the system,
+    which has to clear them page by page when they are asked for again: some 100,000 page faults a step of `nano`.
+    The process holds on to its highest need instead, until it ends. What the user has set for malloc is kept.
+    """
+    if platform.libc_ver()[0] == "glibc" and not any(name.startswith("MALLOC_") for name in os.environ):
+        trim_threshold, mmap_max, never = -1, -4, -1  # malloc.h
+        mallopt = ctypes.CDLL(None).mallopt
+        if mallopt(trim_threshold, never):
+            mallopt(mmap_max, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -24,7 +24,7 @@ def compile_blocks(model: Llama, try_out: Callable[[], None]) -> str | None:
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     model.model.run_block = torch.compile(run_block, dynamic=False)
     try:
-        with _compiler_silent():
+        with silent_loggers(("torch._dynamo", "torch._inductor")):
             try_out()
     except Exception as error:
         # Whatever is missing (a C++ compiler, its headers, room for the cache), the plain way remains.
@@ -34,8 +34,9 @@ def compile_blocks(model: Llama, try_out: Callable[[], None]) -> str | None:
 
 
 @contextmanager
-def _compiler_silent() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in ("torch._dynamo", "torch._inductor")]
+def silent_loggers(names: Iterable[str]) -> Iterator[None]:
+    """Have these loggers say nothing meanwhile."""
+    loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

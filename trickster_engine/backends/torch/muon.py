@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, overload
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +21,8 @@ class BatchedMuon(torch.optim.Muon):
         super().__init__(params, **settings)
         self._dtype = dtype
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-    @overload
-    def step(self, closure: Any) -> float: ...
     @torch.no_grad()
-    def step(self, closure: Any = None) -> float | None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Update every matrix that has a gradient. No closure is called: nothing here needs the loss again."""
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
@@ -42,7 +38,6 @@ class BatchedMuon(torch.optim.Muon):
                     rows, columns = parameters[index].shape
                     update = direction.mT if rows > columns else direction
                     parameters[index].add_(update, alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
-        return None
 
     def _momentum_buffer(self, parameter: Tensor) -> Tensor:
         state = self.state[parameter]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -55,6 +56,13 @@ class Optimizers:
             )
             self._optimizers.append((muon, training.muon_learning_rate))
 
+    def clip_gradients(self, limit: float) -> float:
+        """Scale the gradients to a norm of at most `limit` (0: leave them) and return their norm before that."""
+        norm = torch.nn.utils.clip_grad_norm_(self._names, limit if limit > 0 else math.inf)
+        if hasattr(norm, "full_tensor"):  # each process has a share of the gradients (fsdp.py)
+            norm = norm.full_tensor()
+        return float(norm.item())
+
     def step(self, factor: float) -> None:
         """Update the weights with every learning rate multiplied by `factor`."""
         for optimizer, full_rate in self._optimizers:
@@ -67,7 +75,7 @@ class Optimizers:
         for optimizer, _ in self._optimizers:
             optimizer.zero_grad(set_to_none=True)
 
-    def tensors(self) -> dict[str, torch.Tensor]:
+    def state(self) -> dict[str, torch.Tensor]:
         """The optimizers' memory as `<kind>/<weight name>` -> tensor, as it lies on the device."""
         return {
             f"{kind}/{self._names[parameter]}": value.detach()
@@ -76,16 +84,12 @@ class Optimizers:
             for kind, value in memory.items()
         }
 
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """The optimizers' memory as `<kind>/<weight name>` -> array."""
-        return {name: value.cpu().numpy() for name, value in self.tensors().items()}
-
     def load_state(
         self,
         arrays: Mapping[str, NDArray[np.generic]],
         share: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = lambda value, parameter: value,
     ) -> None:
-        """Take back what `state` returned. Raises KeyError for a name that the model does not have.
+        """Take back what `state` returned, as arrays. Raises KeyError for a name that the model does not have.
 
         `share(value, parameter)` is the part of a whole tensor that belongs to a parameter's part, where the weights
         are spread over several processes.

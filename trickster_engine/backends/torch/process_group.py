@@ -1,28 +1,32 @@
 """The processes of one run as torchrun started them, and what they say to each other.
 
 What training says (gradients, weights) goes through torch's own wrappers: NCCL between CUDA devices, gloo between
-processors. What is said here is small and lives in main memory: a request to stop, a loss, a choice.
+processors. What is said here is small and lives in main memory: a request to stop, a loss, a choice. torch's own way
+to send an object is pickle, which runs what it is sent; here it is JSON, with a form of its own for paths and arrays.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar, cast
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import FileStore
 
-from trickster_engine.backends.processes import Team
-from trickster_engine.backends.torch import messages
+from trickster_engine.backends.process_group import ProcessGroup
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 
 T = TypeVar("T")
 
-#: How long a process waits for the others, unless the launcher says otherwise: a leader may be writing a large
+#: How long a process waits for the others, unless the launcher says otherwise: the main one may be writing a large
 #: checkpoint to a slow disk. A process that has ended is noticed at once; this is for one that can no longer be heard.
 DEFAULT_PATIENCE_S = 1800
 PATIENCE_VARIABLE = "TRICKSTER_PATIENCE_S"
@@ -30,9 +34,10 @@ PATIENCE_VARIABLE = "TRICKSTER_PATIENCE_S"
 MEETING_FILE_VARIABLE = "TRICKSTER_MEETING_FILE"
 #: The code of the error that says another process is gone.
 PROCESS_LOST = "process-lost"
+_PATH, _ARRAY = "path", "array"
 
 
-class Torchrun(Team):
+class TorchProcessGroup(ProcessGroup):
     """One process among those that torchrun started, on this machine and on others."""
 
     def any(self, flag: bool) -> bool:
@@ -41,29 +46,22 @@ class Torchrun(Team):
         dist.all_reduce(votes, dist.ReduceOp.MAX)
         return bool(votes.item())
 
-    def shared(self, value: T) -> T:
-        """The leader's value. Only the leader's has to be of a kind that can be sent (messages.py)."""
-        data = _bytes_of(messages.encode(value)) if self.rank == 0 else torch.empty(0, dtype=torch.uint8)
-        size = torch.tensor([len(data)])
-        dist.broadcast(size, src=0)
-        if self.rank != 0:
-            data = torch.empty(int(size.item()), dtype=torch.uint8)
-        dist.broadcast(data, src=0)
-        return value if self.rank == 0 else cast(T, messages.decode(data.numpy().tobytes()))
+    def broadcast(self, value: T) -> T:
+        """The main process's value. Only that one has to be of a kind that can be sent."""
+        first = self.gather(value if self.rank == 0 else None)[0]
+        return value if self.rank == 0 else cast(T, first)
 
-    def gathered(self, value: T) -> list[T]:
+    def gather(self, value: T) -> list[T]:
         """Everybody's value, by rank."""
-        data = _bytes_of(messages.encode(value))
+        data = torch.frombuffer(bytearray(encode(value)), dtype=torch.uint8)
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
         dist.all_gather(sizes, torch.tensor([len(data)]))
         longest = max(int(size.item()) for size in sizes)
         boxes = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.size)]
         dist.all_gather(boxes, torch.nn.functional.pad(data, (0, longest - len(data))))
-        return [
-            messages.decode(box[: int(size.item())].numpy().tobytes()) for box, size in zip(boxes, sizes, strict=True)
-        ]
+        return [decode(box[: int(size.item())].numpy().tobytes()) for box, size in zip(boxes, sizes, strict=True)]
 
-    def summed(self, values: Sequence[float]) -> list[float]:
+    def sum(self, values: Sequence[float]) -> list[float]:
         """The sums over all."""
         total = torch.tensor(values, dtype=torch.float64)
         dist.all_reduce(total)
@@ -92,7 +90,7 @@ def patience_s() -> int:
 
 
 @contextmanager
-def torchrun_team(device: str) -> Iterator[Torchrun]:
+def torch_process_group(device: str) -> Iterator[TorchProcessGroup]:
     """Meet the other processes; `device` is the kind they train on, cuda or cpu."""
     place = None
     if device == "cuda":
@@ -108,7 +106,7 @@ def torchrun_team(device: str) -> Iterator[Torchrun]:
         world_size=size,
         device_id=place,
     )
-    yield Torchrun(rank, size)
+    yield TorchProcessGroup(rank, size)
     # Only after an orderly end: with a process missing, taking the group down could wait for it for ever.
     dist.destroy_process_group()
 
@@ -126,9 +124,35 @@ def _meeting_file(size: int) -> FileStore | None:
     return FileStore(path, size) if path else None
 
 
-def _bytes_of(data: bytes) -> torch.Tensor:
-    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
-
-
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def encode(value: Any) -> bytes:
+    """The value as bytes. Raises TypeError for what is neither plain JSON, nor a path, nor an array of numbers."""
+    return json.dumps(value, default=_in_words).encode("ascii")
+
+
+def decode(data: bytes) -> Any:
+    """The value that `encode` was given; tuples come back as lists. Raises ValueError."""
+    return json.loads(data, object_hook=_from_words)
+
+
+def _in_words(value: object) -> dict[str, Any]:
+    if isinstance(value, Path):
+        return {_PATH: str(value), "": True}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        words = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode("ascii")
+        return {_ARRAY: words, "type": value.dtype.str, "shape": list(value.shape), "": True}
+    raise TypeError(f"{type(value).__name__} cannot be sent to other processes")
+
+
+def _from_words(value: dict[str, Any]) -> Any:
+    if value.get("") is not True:
+        return value
+    if _PATH in value:
+        return Path(value[_PATH])
+    kind = np.dtype(value["type"])
+    if kind.kind not in "biuf":
+        raise ValueError(f"an array of {kind} was not to be expected")
+    return np.frombuffer(base64.b64decode(value[_ARRAY]), kind).reshape(value["shape"]).copy()

@@ -14,15 +14,19 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, SavedArrays, StepResult
-from trickster_engine.backends.ttml.device import TtmlDevice, TtmlModel, TtmlOptimizer
+from trickster_engine.backends.torch.losses import summed_cross_entropy
+from trickster_engine.backends.ttml.device import TtmlDevice
 from trickster_engine.backends.ttml.ending import EndingGuard
 from trickster_engine.backends.ttml.mesh import check_mesh
+from trickster_engine.backends.ttml.model import TtmlModel, create_model
+from trickster_engine.backends.ttml.optimizers import TtmlOptimizer, can_clip, clip_gradients, create_optimizer
 from trickster_engine.backends.ttml.package import import_ttml, prepare_environment
 from trickster_engine.backends.ttml.rules import check_rules
 from trickster_engine.backends.ttml.state import from_canonical, steps_of, to_canonical
@@ -38,6 +42,7 @@ log = logging.getLogger(__name__)
 #: Logits that are brought to the host at once in an evaluation, in numbers (128 MiB).
 LOGITS_AT_ONCE = 2**25
 
+T = TypeVar("T")
 #: code, message, advice
 Notice = tuple[str, str, str]
 
@@ -56,26 +61,34 @@ class TtmlBackend:
         Raises TricksterError; the device is closed then.
         """
         check_rules(plan)
-        _require_simulator()
+        stands_in = substitute()
+        for lack in lacking(stands_in) if stands_in else ():
+            if lack.needed:  # ttnn would fail, and not say why
+                raise TricksterError(lack.code, lack.message, lack.advice)
         prepare_environment()
         chips = check_mesh(plan)
         self._plan = plan
         self._notices: list[Notice] = []
-        self._told: set[str] = set()
+        self._notified: set[str] = set()
         self._watchdog = Watchdog(stall_events)
         self._host_model: Llama | None = None
         self._model: TtmlModel | None = None
         self._optimizer: TtmlOptimizer | None = None
         self._updates = 0
         self._seed = plan.training.seed
-        stands_in = substitute()
         self._simulated = stands_in is not None and stands_in.simulates
         self._device: TtmlDevice | None = None
         self._ending = EndingGuard()
         try:
             report("Opening the Tenstorrent device.")
             ttml, ttnn = import_ttml()
-            self._warn_where_no_board()
+            if stands_in:
+                self._notify(
+                    "not-a-board",
+                    f"{stands_in.variable} is set: this run computes in a program, not on a board. How fast it is says "
+                    "nothing about one.",
+                    f"Unset {stands_in.variable} to train on the board.",
+                )
             with self._watchdog.watching(first=True):
                 self._device = TtmlDevice(ttml, ttnn, chips, self._seed)
             self.device = self._device.describe()
@@ -83,7 +96,7 @@ class TtmlBackend:
                 "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
                 **self._device.versions,
             }  # fmt: skip
-            if plan.training.grad_clip > 0 and not self._device.can_clip():
+            if plan.training.grad_clip > 0 and not can_clip(self._device):
                 raise TricksterError(
                     "ttml-cannot-clip",
                     f"grad_clip is {plan.training.grad_clip:g}, and this ttml has no gradient clipping.",
@@ -95,7 +108,7 @@ class TtmlBackend:
                 "and 2. What is shown is the mean over the steps in between; evaluations are not rounded.",
                 "Nothing is to be done. Judge by the validation loss, or by a smoothed curve.",
             )
-            self._model = self._device.create_model(plan.model)
+            self._model = create_model(self._device, plan.model)
             self._layout = TtmlLayout(plan.model, self._model.shapes())
             self._start_weights()
             self._compile(report)
@@ -121,10 +134,7 @@ class TtmlBackend:
         total, count = 0.0, 0
         for inputs, targets in batches:
             for logits, wanted in self._logits(inputs, targets):
-                losses = torch.nn.functional.cross_entropy(
-                    torch.from_numpy(logits), torch.from_numpy(wanted), reduction="none"
-                )
-                total += losses.double().sum().item()
+                total += summed_cross_entropy(torch.from_numpy(logits)[None], torch.from_numpy(wanted))
                 count += wanted.size
         return total / count
 
@@ -225,12 +235,12 @@ class TtmlBackend:
         for inputs, targets in micro_batches:
             self._check_tokens(inputs, targets)
             logits = model.forward(inputs, training=True)
-            loss = device.loss(logits, device.upload_tokens(targets, targets.shape))
+            loss = device.loss(logits, device.tensors.upload_tokens(targets, targets.shape))
             device.backward(loss, 1.0 / len(micro_batches))
-            losses.append(float(device.download(loss).mean()))
+            losses.append(float(device.tensors.download(loss).mean()))
             del logits, loss
             device.forget_graph()
-        norm = device.clip(model, self._plan.training.grad_clip)
+        norm = clip_gradients(device, model, self._plan.training.grad_clip)
         result = StepResult(math.fsum(losses) / len(losses), norm)
         if not (math.isfinite(result.loss) and math.isfinite(result.grad_norm)):
             optimizer.zero_grad()
@@ -258,7 +268,7 @@ class TtmlBackend:
             filled = np.zeros((rows, length), dtype=np.int64)
             filled[: len(real), : real.shape[1]] = real
             with self._watchdog.watching(), device.gradients_off():
-                logits = device.download(model.forward(filled, training=False))
+                logits = device.tensors.download(model.forward(filled, training=False))
                 device.forget_graph()
             kept = logits.reshape(rows, length, config.vocab_size)[: len(real), : real.shape[1]]
             yield (
@@ -290,7 +300,7 @@ class TtmlBackend:
         self._optimizer = None
         self._host_model = None
         self._live_model.assign(self._layout.to_ttml(weights))
-        self._optimizer = self._live_device.create_optimizer(self._live_model, self._plan.training, self._notify)
+        self._optimizer = create_optimizer(self._live_device, self._live_model, self._plan.training, self._notify)
 
     def _compile(self, report: Callable[[str], None]) -> None:
         """Do one step on zeros, so that compiling kernels counts in no speed and its failure comes before training."""
@@ -322,42 +332,25 @@ class TtmlBackend:
                 "Nothing is to be done.",
             )
 
-    def _warn_where_no_board(self) -> None:
-        if stands_in := substitute():
-            self._notify(
-                "not-a-board",
-                f"{stands_in.variable} is set: this run computes in a program, not on a board. How fast it is says "
-                "nothing about one.",
-                f"Unset {stands_in.variable} to train on the board.",
-            )
-
     def _notify(self, code: str, message: str, advice: str) -> None:
-        if code not in self._told:
-            self._told.add(code)
+        if code not in self._notified:
+            self._notified.add(code)
             self._notices.append((code, message, advice))
 
     @property
     def _live_device(self) -> TtmlDevice:
-        if self._device is None:
-            raise RuntimeError("the backend is closed")
-        return self._device
+        return _live(self._device)
 
     @property
     def _live_model(self) -> TtmlModel:
-        if self._model is None:
-            raise RuntimeError("the backend is closed")
-        return self._model
+        return _live(self._model)
 
     @property
     def _live_optimizer(self) -> TtmlOptimizer:
-        if self._optimizer is None:
-            raise RuntimeError("the backend is closed")
-        return self._optimizer
+        return _live(self._optimizer)
 
 
-def _require_simulator() -> None:
-    """Raise TricksterError for a simulated chip that cannot start: ttnn would fail, and not say why."""
-    stands_in = substitute()
-    for lack in lacking(stands_in) if stands_in else ():
-        if lack.needed:
-            raise TricksterError(lack.code, lack.message, lack.advice)
+def _live(part: T | None) -> T:
+    if part is None:
+        raise RuntimeError("the backend is closed")
+    return part

@@ -7,16 +7,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
-
-Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
-
-_DEFAULTS: Mapping[signal.Signals, Handler] = {
-    signal.SIGTERM: signal.SIG_DFL,
-    signal.SIGINT: signal.default_int_handler,
-}
 
 
 class EndingGuard:
@@ -28,31 +20,27 @@ class EndingGuard:
 
     def __init__(self) -> None:
         self._received: int | None = None
-        self._mine: list[signal.Signals] = []
+        self._before: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
-            for number, default in _DEFAULTS.items():
+            for number, default in ((signal.SIGTERM, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
                 if signal.getsignal(number) == default:
-                    signal.signal(number, self._unwind)
-                    self._mine.append(number)
+                    self._before[number] = signal.signal(number, self._unwind)
 
     def check(self) -> None:
         """Raise what a signal raised before, if one came."""
+        if self._received == signal.SIGINT:
+            raise KeyboardInterrupt
         if self._received is not None:
-            self._raise()
+            raise SystemExit(128 + self._received)
 
     def release(self) -> None:
         """Put the handlers back."""
         if threading.current_thread() is threading.main_thread():
-            for number in self._mine:
+            for number, handler in self._before.items():
                 if signal.getsignal(number) == self._unwind:
-                    signal.signal(number, _DEFAULTS[number])
-        self._mine.clear()
+                    signal.signal(number, handler)
+        self._before.clear()
 
     def _unwind(self, number: int, _frame: FrameType | None) -> None:
         self._received = number
-        self._raise()
-
-    def _raise(self) -> None:
-        if self._received == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + int(self._received or 0))
+        self.check()

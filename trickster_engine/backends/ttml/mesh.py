@@ -31,31 +31,10 @@ _DIMENSIONS = re.compile(r"\bdevice_topology\s*:?\s*\{[^}]*\bdims\s*:\s*\[\s*([\
 
 
 def check_mesh(plan: Plan, environment: Mapping[str, str] | None = None) -> int:
-    """The number of chips of a plan. Raises TricksterError for a mesh that cannot be opened, or would hang."""
-    environment = os.environ if environment is None else environment
-    rows, chips = plan.device.mesh_shape
-    if rows != 1:
-        raise TricksterError(
-            "mesh-not-a-line",
-            f"mesh_shape [{rows}, {chips}] is not a line of chips. Data-parallel training in ttml runs on [1, N] only.",
-            f"Set device_config.mesh_shape: [1, {rows * chips}].",
-        )
-    if chips == 1:
-        return 1
-    if not plan.device.enable_ddp:
-        raise TricksterError(
-            "mesh-without-ddp",
-            f"mesh_shape [1, {chips}] asks for {chips} chips, but enable_ddp is false: the others would do nothing.",
-            "Set device_config.enable_ddp: true, or mesh_shape: [1, 1].",
-        )
-    if plan.training.batch_size % chips:
-        raise TricksterError(
-            "batch-not-divisible",
-            f"batch_size {plan.training.batch_size} is the total over {chips} chips and cannot be divided among them.",
-            f"Set training_config.batch_size to a multiple of {chips}, "
-            f"for instance {-(-plan.training.batch_size // chips) * chips}.",
-        )
-    _check_descriptor(chips, environment)
+    """The number of chips of a plan that `check_rules` has passed. Raises TricksterError for a mesh that would hang."""
+    _, chips = plan.device.mesh_shape
+    if chips > 1:
+        _check_descriptor(chips, os.environ if environment is None else environment)
     return chips
 
 

@@ -43,6 +43,8 @@ BUILD_ADVICE = (
     "trickster with it. No package registry has it; the package called ttml on PyPI is unrelated."
 )
 
+UPDATE_ADVICE = "Update tt-metal (v0.77 or later is best), build it with tt-train, and try again."
+
 
 @dataclass(frozen=True)
 class Found:
@@ -152,6 +154,11 @@ def unrelated_package(location: Path | None) -> TricksterError:
         "it has no autograd.AutoContext.",
         f"Remove it from this Python (pip uninstall ttml). {BUILD_ADVICE}",
     )
+
+
+def missing(what: str, advice: str = UPDATE_ADVICE) -> TricksterError:
+    """The error for a build that lacks something that training needs."""
+    return TricksterError("ttml-incomplete", f"This ttml does not have {what}.", advice)
 
 
 def import_failed(error: BaseException) -> TricksterError:

@@ -9,32 +9,29 @@ import dataclasses
 
 from trickster_engine.config.check import check
 from trickster_engine.config.keys import SECTIONS
-from trickster_engine.config.plan import Plan
+from trickster_engine.config.plan import DeviceConfig, Plan
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.yaml.scalars import as_yaml
 from trickster_engine.errors import TricksterError
 
 
 def check_rules(plan: Plan) -> None:
-    """Raise TricksterError for the first thing that a Tenstorrent board cannot do."""
-    for problem in board_problems(plan):
-        advice = " or ".join(fix.title[0].lower() + fix.title[1:] for fix in problem.fixes)
-        raise TricksterError(
-            problem.code,
-            problem.message,
-            f"{advice[0].upper() + advice[1:]}." if advice else "Change the config, or train on another device.",
-        )
+    """Raise TricksterError for the first thing that Tenstorrent boards cannot do, and one CPU can."""
+    on_board = dataclasses.replace(plan.device, device_type="tt")
+    elsewhere = {(problem.code, problem.key) for problem in _errors(plan, DeviceConfig("cpu"))}
+    for problem in _errors(plan, on_board):
+        if (problem.code, problem.key) not in elsewhere:
+            advice = " or ".join(fix.title[0].lower() + fix.title[1:] for fix in problem.fixes)
+            raise TricksterError(
+                problem.code,
+                problem.message,
+                f"{advice[0].upper() + advice[1:]}." if advice else "Change the config, or train on another device.",
+            )
 
 
-def board_problems(plan: Plan) -> list[Problem]:
-    """The errors that this plan has on a Tenstorrent board and not elsewhere."""
-    elsewhere = {(problem.code, problem.key) for problem in _errors(plan, "cpu")}
-    return [problem for problem in _errors(plan, "tt") if (problem.code, problem.key) not in elsewhere]
-
-
-def _errors(plan: Plan, device: str) -> list[Problem]:
-    there = dataclasses.replace(plan, device=dataclasses.replace(plan.device, device_type=device))
-    return [problem for problem in check(_as_text(there)).problems if problem.severity == "error"]
+def _errors(plan: Plan, device: DeviceConfig) -> list[Problem]:
+    text = _as_text(dataclasses.replace(plan, device=device))
+    return [problem for problem in check(text).problems if problem.severity == "error"]
 
 
 def _as_text(plan: Plan) -> str:

@@ -91,10 +91,6 @@ class TtmlLayout:
                 row += rows
         return {name: found[name] for name in self._shapes}
 
-    def holds_norm(self, slot: Slot) -> bool:
-        """Whether a tensor is a norm's scale."""
-        return len(self._shapes[slot.parts[0]]) == 1
-
     def _parts(self, name: str, tied: bool) -> tuple[str, ...]:
         if match := _TOP_NAME.match(name):
             kind = match.group(1)

@@ -31,10 +31,10 @@ from trickster_engine.inference.load import load_model
 from trickster_engine.inference.sampling import SamplingOptions, sample_batch
 from trickster_engine.model.llama import Llama
 from trickster_engine.runs import RunDirectory, RunIdentity
+from trickster_engine.runs.checkpoint_files import plan_as_trained
 from trickster_engine.runs.events import left_out_words
 from trickster_engine.runs.trained_text import trained_text
 from trickster_engine.training.loop import TRAIN_PROBE_TOKENS
-from trickster_engine.training.trained_plan import plan_as_trained
 
 #: Lengths of runs of characters that are looked for in the training text.
 COPIED_LENGTHS = (3, 5, 8, 10, 15, 20, 30, 50)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from trickster_engine.data.batches import Tokens, even_portions
 from trickster_engine.data.dataset import Dataset
-from trickster_engine.evaluation.kneser_ney import negative_log_likelihoods
+from trickster_engine.data.kneser_ney import negative_log_likelihoods
 from trickster_engine.system.files import read_json, write_json_atomically
 from trickster_engine.system.json_checksum import seal, unseal
 

@@ -1,4 +1,4 @@
-"""What one checkpoint holds, and reading it."""
+"""What one checkpoint holds: written, read, and compared with what the run's config.yaml says by now."""
 
 from __future__ import annotations
 
@@ -8,27 +8,22 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from trickster_engine.config.plan import ModelConfig, Plan
-from trickster_engine.config.plan_values import canonical
+from trickster_engine.config.plan_values import Values, canonical, fixed_changes, parse_values, plan_from, values_of
+from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.model.checksums import TRAINER_FOLDER, damaged, no_checkpoint, seal, verify
-from trickster_engine.model.huggingface import open_model, write_model
+from trickster_engine.model.huggingface import open_model, read_model_config, write_model
 from trickster_engine.model.stored_arrays import UNREADABLE, Array, StoredArrays, save_arrays
-from trickster_engine.system.files import read_json
-from trickster_engine.training.trained_plan import PLAN_FILE
+from trickster_engine.system.files import read_json, read_text
 
 STATE_FILE = "state.json"
+#: The plan that the checkpoint was trained by. Of one that has none, `config.json` tells the shape of the model.
+PLAN_FILE = "plan.json"
 OPTIMIZER_STEM = "optimizer"
 RANDOM_STEM = "random"
 NAME = re.compile(r"step-[0-9]{6,18}")
-
-
-class SavesItself(Protocol):
-    """A tokenizer, as far as a checkpoint is concerned."""
-
-    def save(self, directory: Path) -> None:
-        """Write `tokenizer.json` and what belongs to it into a folder."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +40,16 @@ class TrainerState:
     val_loss: float | None = None
     best_val_losses: dict[str, float] = field(default_factory=dict)  # checkpoint folder name -> val_loss
     evaluations_without_improvement: int = 0
+
+    @property
+    def best_checkpoint(self) -> str | None:
+        """The name of the checkpoint with the lowest validation loss."""
+        return min(self.best_val_losses, key=lambda name: self.best_val_losses[name], default=None)
+
+    @property
+    def current_val_loss(self) -> float | None:
+        """The validation loss of this very step, if it was measured."""
+        return self.val_loss if self.last_eval_step == self.step else None
 
 
 @dataclass(frozen=True)
@@ -78,33 +83,26 @@ def checkpoint_folders(folder: Path) -> list[Path]:
 def write_checkpoint(
     folder: Path,
     run_uid: str,
-    state: TrainerState,
+    step: int,
     plan: Plan,
     weights: Mapping[str, Array],
-    optimizer_state: Mapping[str, Array],
-    random_state: Mapping[str, Array],
-    tokenizer: SavesItself,
+    tokenizer: Tokenizer,
+    state: TrainerState | None = None,
+    optimizer_state: Mapping[str, Array] | None = None,
+    random_state: Mapping[str, Array] | None = None,
 ) -> None:
-    """Write a checkpoint into an empty folder and seal it. Raises OSError."""
+    """Write a checkpoint into an empty folder and seal it; without a `state`, a model that is done learning.
+
+    Raises OSError.
+    """
     trainer = folder / TRAINER_FOLDER
     trainer.mkdir()
     write_model(folder, plan.model, weights)
     tokenizer.save(folder)
-    save_arrays(trainer, OPTIMIZER_STEM, optimizer_state)
-    save_arrays(trainer, RANDOM_STEM, random_state)
-    (trainer / STATE_FILE).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
-    (trainer / PLAN_FILE).write_text(canonical(plan), encoding="utf-8")
-    seal(folder, run_uid, state.step)
-
-
-def write_finished_model(
-    folder: Path, run_uid: str, step: int, plan: Plan, weights: Mapping[str, Array], tokenizer: SavesItself
-) -> None:
-    """Write a model that is done learning into an empty folder and seal it. Raises OSError."""
-    trainer = folder / TRAINER_FOLDER
-    trainer.mkdir()
-    write_model(folder, plan.model, weights)
-    tokenizer.save(folder)
+    if state is not None:
+        save_arrays(trainer, OPTIMIZER_STEM, optimizer_state or {})
+        save_arrays(trainer, RANDOM_STEM, random_state or {})
+        (trainer / STATE_FILE).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
     (trainer / PLAN_FILE).write_text(canonical(plan), encoding="utf-8")
     seal(folder, run_uid, step)
 
@@ -142,6 +140,35 @@ def read_state(path: Path) -> TrainerState:
         raise no_checkpoint(path, error) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(path, f"{STATE_FILE}: {error}") from error
+
+
+def trained_values(folder: Path) -> Values:
+    """What is known of the plan that a checkpoint was trained by. Raises TricksterError."""
+    try:
+        return parse_values(read_text(folder / TRAINER_FOLDER / PLAN_FILE))
+    except FileNotFoundError:
+        shape = asdict(read_model_config(folder))
+        del shape["dropout"]  # no part of a model that is done learning
+        return {f"model_config.{name}": value for name, value in shape.items()}
+    except OSError as error:
+        raise no_checkpoint(folder, error) from error
+    except (ValueError, RecursionError) as error:
+        raise damaged(folder, f"{PLAN_FILE}: {error}") from error
+
+
+def plan_as_trained(folder: Path, plan: Plan) -> tuple[Plan, str | None]:
+    """A run's plan with what its checkpoint knows better, and a note where config.yaml says otherwise by now.
+
+    Raises TricksterError.
+    """
+    before = trained_values(folder)
+    changes = fixed_changes(before, values_of(plan))
+    if not changes:
+        return plan, None
+    changed = plan_from({**values_of(plan), **{change.key: change.before for change in changes}})
+    differing = "; ".join(map(str, changes))
+    note = f"In config.yaml {differing} when {folder.name} was trained. What the checkpoint says counts."
+    return changed or plan, note
 
 
 def _as_state(values: Mapping[str, Any]) -> TrainerState:

@@ -3,66 +3,57 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from trickster_engine.backends.processes import ALONE
+import torch
+
+from trickster_engine.backends.process_group import SINGLE_PROCESS
 from trickster_engine.backends.select import process_count
 from trickster_engine.config import check, set_values
 from trickster_engine.config.overrides import find_key
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
-from trickster_engine.runs import LOSSES, RunDirectory, RunIdentity, RunLock, config_name, create_run, new_uid
+from trickster_engine.runs import (
+    CONFIG_FILE,
+    EVENTS_FILE,
+    IDENTITY_FILE,
+    LOCK_FILE,
+    LOG_FILE,
+    LOSSES,
+    SAMPLES_FILE,
+    STOP_FILE,
+    RunDirectory,
+    RunIdentity,
+    RunLock,
+    config_name,
+    create_run,
+    new_uid,
+)
 from trickster_engine.runs.event_types import WarningEvent
 from trickster_engine.system.files import path_meant, sweep_temporaries, write_text_atomically
 from trickster_engine.system.os_errors import reason
 from trickster_engine.training.checkpoints import CheckpointStore
-from trickster_engine.training.one_process import train_here
+from trickster_engine.training.context import Note, Outcome, TrainingContext, read_config, write_config
+from trickster_engine.training.process import train_here
 from trickster_engine.training.recorder import Watcher
 from trickster_engine.training.resuming import (
     LearningRate,
-    Made,
-    Note,
+    Progress,
     changed_config,
     edited_beside,
-    made_so_far,
     nothing_left,
+    progress_of,
 )
-from trickster_engine.training.run_config import plan_of, read_config, write_config
-from trickster_engine.training.unbegun import remove_unbegun
 
-Outcome = Literal["finished", "stopped"]
+if torch.distributed.is_available():  # not every build of torch can speak to other processes
+    from trickster_engine.training.torchrun import train_in_processes
 
-
-@dataclass(frozen=True)
-class Session:
-    """One call to train: what to train, where it is written, and who watches."""
-
-    run: RunDirectory
-    plan: Plan
-    config_path: Path
-    watchers: Sequence[Watcher] = ()
-    show_progress: bool = True
-    #: Whether the process that has started this one writes down how the run begins, and why it fails.
-    overseen: bool = False
-    #: The run's random id; empty in runs of before 0.2.
-    uid: str = ""
-    #: What the person is told before training goes on.
-    notes: Sequence[Note] = ()
-
-    @property
-    def folder(self) -> Path:
-        """What relative paths in the config are relative to."""
-        return self.config_path.parent
-
-    @property
-    def log_path(self) -> Path:
-        """Where the log for people goes."""
-        log_dir = self.plan.output.log_dir
-        return (path_meant(self.folder, log_dir) / self.run.id if log_dir else self.run.path) / "log.txt"
+#: What a trainer makes in a run's folder before it begins.
+_MADE = (CONFIG_FILE, EVENTS_FILE, LOG_FILE, SAMPLES_FILE, STOP_FILE, LOCK_FILE)
 
 
 def start(
@@ -80,13 +71,13 @@ def start(
     """
     run = _new_run(config_path, plan, run_path)
     made = run.path.stat()
-    session = Session(run, plan, config_path.resolve(), watchers, show_progress, uid=new_uid())
+    context = TrainingContext(run, plan, config_path.resolve(), watchers, show_progress, uid=new_uid())
     try:
-        with RunLock(run.path, uid=session.uid):
+        with RunLock(run.path, uid=context.uid):
             write_config(run, text)
-            return run, _train(session, resuming=False)
+            return run, _train(context, resuming=False)
     except BaseException:
-        remove_unbegun(run, made)
+        _remove_unbegun(run, made)
         raise
 
 
@@ -119,24 +110,24 @@ def resume(
         run.refuse_links()
         run.clear_stop_request()
         sweep_temporaries(run.path)
-        made = _made(run, text, overrides, identity)
-        going_on = changed_config(run, text, overrides, made, learning_rate)
-        edited = edited_beside(run, origin, identity.created, going_on.plan)
-        left = nothing_left(run, text, going_on, made) if made else None
+        progress = _progress(run, text, overrides, identity)
+        resumed = changed_config(run, text, overrides, progress, learning_rate)
+        edited = edited_beside(run, origin, identity.created, resumed.plan)
+        left = nothing_left(run, text, resumed, progress) if progress else None
         if left is not None:
             _tell(watchers, [left, *([edited] if edited else [])])
             return "nothing to do"
-        notes = [*going_on.notes, *([edited] if edited else [])]
-        session = Session(run, going_on.plan, origin, watchers, show_progress, uid=identity.uid, notes=notes)
-        if going_on.text == text:
-            return _train(session, resuming=True)
-        step = made.step if made else 0
+        notes = [*resumed.notes, *([edited] if edited else [])]
+        context = TrainingContext(run, resumed.plan, origin, watchers, show_progress, uid=identity.uid, notes=notes)
+        if resumed.text == text:
+            return _train(context, resuming=True)
+        step = progress.step if progress else 0
         kept = run.path / f"config-until-step-{step}.yaml"
         if not kept.exists():
             write_config(run, text, kept)
-        write_config(run, going_on.text)
+        write_config(run, resumed.text)
         try:
-            return _train(session, resuming=True)
+            return _train(context, resuming=True)
         except BaseException as error:
             lost = isinstance(error, TricksterError) and error.code in LOSSES
             if not lost and run.summary().step <= step:  # not one update was made with the changed text
@@ -145,13 +136,13 @@ def resume(
             raise
 
 
-def _made(run: RunDirectory, text: str, overrides: Mapping[str, str], identity: RunIdentity) -> Made | None:
+def _progress(run: RunDirectory, text: str, overrides: Mapping[str, str], identity: RunIdentity) -> Progress | None:
     """What the run has come to, by its newest whole checkpoint, which may be looked for in another folder now."""
     places = {name: value for name, value in overrides.items() if find_key(name).section == "output_config"}
     plan = check(set_values(text, places)).plan
     folder = run.checkpoints_meant(plan, run.origin(identity).parent) if plan else run.checkpoints_folder()
     newest = CheckpointStore(folder, run.path, 2, run_uid=identity.uid).newest_whole()
-    return made_so_far(newest, plan) if newest else None
+    return progress_of(newest, plan) if newest else None
 
 
 def _tell(watchers: Sequence[Watcher], notes: Sequence[Note]) -> None:
@@ -162,27 +153,18 @@ def _tell(watchers: Sequence[Watcher], notes: Sequence[Note]) -> None:
                 watcher.event(event)
 
 
-def session_of(run: RunDirectory, config_path: Path, *, overseen: bool) -> Session:
-    """What one of several processes needs to train a run whose config is written. Raises TricksterError."""
-    plan = plan_of(run, read_config(run))
-    return Session(run, plan, config_path, show_progress=False, overseen=overseen, uid=run.uid())
-
-
-def checkpoint_store(run: RunDirectory, plan: Plan) -> CheckpointStore:
-    """The checkpoints of a run that has begun."""
-    identity = run.identity()
-    uid = identity.uid if identity else ""
-    return CheckpointStore(run.checkpoints_folder(), run.path, plan.training.keep_best_n, run_uid=uid)
-
-
-def _train(session: Session, *, resuming: bool) -> Outcome:
+def _train(context: TrainingContext, *, resuming: bool) -> Outcome:
     """Train in as many processes as the plan asks for. The run is locked by the caller."""
-    processes = process_count(session.plan)
+    processes = process_count(context.plan)
     if processes == 1:
-        return train_here(session, ALONE, resuming=resuming)
-    from trickster_engine.training.torchrun import train_in_processes
-
-    return train_in_processes(session, processes)
+        return train_here(context, SINGLE_PROCESS, resuming=resuming)
+    if not torch.distributed.is_available():
+        raise TricksterError(
+            "several-processes-unavailable",
+            "This build of PyTorch cannot train in several processes.",
+            "Set device_config.enable_ddp: false and mesh_shape: [1, 1], or install another build.",
+        )
+    return train_in_processes(context, processes)
 
 
 def _new_run(config_path: Path, plan: Plan, run_path: Path | None) -> RunDirectory:
@@ -196,3 +178,25 @@ def _new_run(config_path: Path, plan: Plan, run_path: Path | None) -> RunDirecto
             "output-not-writable", f"Cannot make {run_path}: {reason(error)}.", "Name a folder that does not exist yet."
         ) from error
     return RunDirectory(run_path.resolve())
+
+
+def _remove_unbegun(run: RunDirectory, made: os.stat_result) -> None:
+    """Remove the folder `made` of a run that has not begun.
+
+    Only the files that a trainer makes before it begins, by their names; the folder stays where anything else is in it,
+    where there is a `run.json` in whatever state, and where another folder has taken its place.
+    """
+    try:
+        if not os.path.samestat(run.path.stat(), made) or os.path.lexists(run.path / IDENTITY_FILE):
+            return
+        sweep_temporaries(run.path)
+        if not {*_MADE, "checkpoints"}.issuperset(path.name for path in run.path.iterdir()):
+            return
+        if os.path.lexists(run.path / "checkpoints"):
+            (run.path / "checkpoints").rmdir()  # raises where anything is in it
+        for name in _MADE:
+            with contextlib.suppress(FileNotFoundError):
+                (run.path / name).unlink()
+        run.path.rmdir()
+    except OSError:
+        return

@@ -1,4 +1,4 @@
-"""Training in this process, by itself or as one of a team: data, device, loop, and an orderly end whatever happens."""
+"""Training in this process, by itself or as one of a group: data, device, loop, and an orderly end whatever happens."""
 
 from __future__ import annotations
 
@@ -8,81 +8,81 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from trickster_engine import __version__
 from trickster_engine.backends.base import Backend
-from trickster_engine.backends.processes import Team
+from trickster_engine.backends.process_group import ProcessGroup
 from trickster_engine.backends.select import chosen_device, open_backend
 from trickster_engine.config.plan_values import Values
 from trickster_engine.config.shapes import count_parameters
+from trickster_engine.data.baselines import ngram_baselines
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.facts import TextFacts
 from trickster_engine.data.findings import require_trainable
 from trickster_engine.data.prepare import prepare
 from trickster_engine.data.survey import text_facts
 from trickster_engine.errors import TricksterError
-from trickster_engine.evaluation.baselines import ngram_baselines
 from trickster_engine.inference.sampling import encode_prompt
 from trickster_engine.runs import RunDirectory, RunHold, RunIdentity, pieces
+from trickster_engine.runs.checkpoint_files import Checkpoint, TrainerState, trained_values
 from trickster_engine.runs.origin import from_run
 from trickster_engine.runs.trained_text import place_asked_for
 from trickster_engine.system.files import in_command
 from trickster_engine.system.os_errors import cannot_write
 from trickster_engine.system.processes import this_process
 from trickster_engine.training import guards
-from trickster_engine.training.backend_settings import require_done, settled_before
-from trickster_engine.training.checkpoints import Checkpoint, CheckpointStore, TrainerState, write_final
+from trickster_engine.training.checkpoints import CheckpointStore
+from trickster_engine.training.context import Outcome, TrainingContext, read_config
 from trickster_engine.training.loop import Trainer, is_evaluated
 from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.recorder import Recorder, SilentRecorder
-from trickster_engine.training.rescue import RunTakenAwayError, Watch, saved_beside
-from trickster_engine.training.run_config import read_config
-from trickster_engine.training.speed_history import SpeedKeeper
+from trickster_engine.training.rescue import RunTakenAwayError, RunWatch, saved_beside
+from trickster_engine.training.resuming import require_done, require_unchanged, settled_before
+from trickster_engine.training.speed_history import SpeedHistory
 from trickster_engine.training.stopping import StopSwitch, stopped_while_preparing
 from trickster_engine.training.tracking import make_tracker
-from trickster_engine.training.trained_plan import require_unchanged, trained_values
-
-if TYPE_CHECKING:
-    from trickster_engine.training.session import Outcome, Session
 
 
-def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
-    """Train in this process, by itself or in a team. Raises TricksterError.
+def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool) -> Outcome:
+    """Train in this process, by itself or in a group. Raises TricksterError.
 
     `resuming` goes on from the newest whole checkpoint, if there is one.
     """
-    run, plan = session.run, session.plan
+    run, plan = context.run, context.plan
     text = read_config(run)
-    if team.leads:
-        require_outputs(session)
-    tracker = make_tracker(plan) if team.leads else None
-    watchers = [*session.watchers, SpeedKeeper(), *([tracker] if tracker else [])]
-    recorder = open_recorder(session, watchers) if team.leads else SilentRecorder(run)
-    hold = hold_of(session) if team.leads else None
-    watch = Watch(hold, team)
+    if group.is_main:
+        require_outputs(context)
+    tracker = make_tracker(plan) if group.is_main else None
+    watchers = [*context.watchers, SpeedHistory(), *([tracker] if tracker else [])]
+    recorder = open_recorder(context, watchers) if group.is_main else SilentRecorder(run)
+    hold = hold_of(context) if group.is_main else None
+    watch = RunWatch(hold, group)
     switch = StopSwitch(run, watch.lost_here)
     backend: Backend | None = None
     trainer: Trainer | None = None
     identity: RunIdentity | None = None
     step = 0
+
+    def report(message: str) -> None:
+        recorder.status("preparing", step, message)
+
     try:
         switch.heed_hang_up()
-        folder = run.checkpoints_meant(plan, session.folder)
-        store = CheckpointStore(folder, run.path, plan.training.keep_best_n, team, session.uid)
+        folder = run.checkpoints_meant(plan, context.folder)
+        store = CheckpointStore(folder, run.path, plan.training.keep_best_n, group, context.uid)
         checkpoint = store.newest() if resuming else None
         step = checkpoint.state.step if checkpoint else 0
         before: Values = {}
         if checkpoint is None:
-            _require_no_checkpoints(session, store, resuming=resuming)
+            _require_no_checkpoints(context, store, resuming=resuming)
         else:
             before = trained_values(checkpoint.path)
             require_unchanged(before, plan, run.config_path)
-        if not session.overseen:
-            others = f", with {team.size - 1} others" if team.size > 1 else ""
+        if not context.overseen:
+            others = f", with {group.size - 1} others" if group.size > 1 else ""
             recorder.status("starting", step, f"process {this_process().pid}{others}")
             recorder.status("preparing", step)
-        for note in session.notes:
+        for note in context.notes:
             recorder.warning(*note)
         if resuming and (others_checkpoints := store.foreign()):
             recorder.warning(
@@ -96,59 +96,54 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
                 f"The newest checkpoint, {store.steps()[-1]}, is damaged.",
                 f"The run goes on from {checkpoint.path.name}.",
             )
-        dataset = prepare_data(
-            session, lambda message: recorder.status("preparing", step, message), begins=checkpoint is None
-        )
+        dataset, facts = prepare_data(context, report)
+        if checkpoint is None:
+            for finding in require_trainable(plan, facts):
+                recorder.warning(finding.code, finding.message, finding.advice)
         if checkpoint and checkpoint.state.data_fingerprint != dataset.fingerprint:
             raise TricksterError(
                 "data-changed",
                 "The text has changed since this run began, so going on would not be the same training.",
                 "Put the old text back, or start a new run.",
             )
-        facts = text_facts(plan, dataset)
-        if checkpoint is None:
-            for finding in require_trainable(plan, facts):
-                recorder.warning(finding.code, finding.message, finding.advice)
         kind = chosen_device(plan)
-        settled = settled_before(plan, before, checkpoint.state if checkpoint else None, kind)
-        backend = open_backend(
-            plan, *settled, lambda message: recorder.status("preparing", step, message), run.events_path, team
-        )
+        precision, compiled = settled_before(plan, before, checkpoint.state if checkpoint else None, kind)
+        backend = open_backend(plan, precision, compiled, report, run.events_path, group)
         require_done(plan, before, backend)
         state = TrainerState(0, dataset.fingerprint, kind, backend.precision, backend.compiled)
         if checkpoint:
             state = replace(checkpoint.state, device=kind, precision=backend.precision, compiled=backend.compiled)
             backend.load(checkpoint.weights, checkpoint.optimizer_state, checkpoint.random_state)
         watch.require()
-        if team.leads:
-            identity = _identity(session, dataset, facts, backend)
+        if group.is_main:
+            identity = _identity(context, dataset, facts, backend)
             run.write_identity(identity)
             if tracker is not None and resuming:
-                tracker.go_on_from(step, measured=state.last_eval_step == step or not is_evaluated(step, plan))
+                tracker.resumed_from = step, state.last_eval_step == step or not is_evaluated(step, plan)
             recorder.ready(plan, identity)
             if checkpoint:
                 _finish_save(run, store, recorder, checkpoint)
         for notice in backend.notices():
             recorder.warning(*notice)
-        if team.leads or os.environ.get("LOCAL_RANK") == "0":  # once on each machine, which has a cache of its own
+        if group.is_main or os.environ.get("LOCAL_RANK") == "0":  # once on each machine, which has a cache of its own
             dataset.verification.begin()
         switch.arm()
-        stop_requested = (lambda: team.any(switch.requested())) if team.size > 1 else switch.requested
-        begun_from = checkpoint.path if checkpoint else None
-        trainer = Trainer(plan, dataset, backend, store, recorder, stop_requested, state, watch, step, begun_from)
+        stop_requested = (lambda: group.any(switch.requested())) if group.size > 1 else switch.requested
+        resumed_from = checkpoint.path if checkpoint else None
+        trainer = Trainer(plan, dataset, backend, store, recorder, stop_requested, state, watch, step, resumed_from)
         outcome = trainer.train()
         step = trainer.state.step
         if outcome == "finished":
-            write_final(run.path, session.uid, step, plan, backend.weights(), dataset.tokenizer, team)
+            store.write_final(step, plan, backend.weights(), dataset.tokenizer)
         watch.require()
         recorder.status(outcome, step)
         return outcome
     except Exception as error:
         if isinstance(error, RunTakenAwayError):
             step, save = (trainer.state.step, trainer.save_into) if trainer else (step, None)
-            error = saved_beside(session, hold, team, text, identity, save, step)
-        explained = team.explain(error) or guards.explain(error, plan, run)
-        if not session.overseen:
+            error = saved_beside(context, hold, group, text, identity, save, step)
+        explained = group.explain(error) or guards.explain(error, plan, run)
+        if not context.overseen:
             record_failure(recorder, error, explained, trainer.state.step if trainer else step)
         raise (explained or error) from error
     finally:
@@ -165,9 +160,9 @@ def train_here(session: Session, team: Team, *, resuming: bool) -> Outcome:
             hold.close()
 
 
-def hold_of(session: Session) -> RunHold:
+def hold_of(context: TrainingContext) -> RunHold:
     """An eye on the directory and the lock of a run that is locked for this session. Raises TricksterError."""
-    path = session.run.path
+    path = context.run.path
     try:
         hold = RunHold(path)
         hold.watch_lock()
@@ -176,7 +171,7 @@ def hold_of(session: Session) -> RunHold:
     return hold
 
 
-def _require_no_checkpoints(session: Session, store: CheckpointStore, *, resuming: bool) -> None:
+def _require_no_checkpoints(context: TrainingContext, store: CheckpointStore, *, resuming: bool) -> None:
     """Training begins with random weights: say so where somebody would expect it to go on, or checkpoints be lost."""
     if not resuming:
         if not store.steps() and not store.foreign():
@@ -186,10 +181,10 @@ def _require_no_checkpoints(session: Session, store: CheckpointStore, *, resumin
             f"{store.folder} holds the checkpoints of an earlier run of this name.",
             "Move them away or delete them, or choose another folder with output_config.checkpoint_dir.",
         )
-    if store.steps() or _has_saved(session.run):
+    if store.steps() or _has_saved(context.run):
         raise TricksterError(
             "no-whole-checkpoint",
-            f"No whole checkpoint of {session.run.id} is in {store.folder}, though it has saved some.",
+            f"No whole checkpoint of {context.run.id} is in {store.folder}, though it has saved some.",
             "Put them back, or start a new run; going on from here would begin again with random weights.",
         )
 
@@ -197,56 +192,47 @@ def _require_no_checkpoints(session: Session, store: CheckpointStore, *, resumin
 def _finish_save(run: RunDirectory, store: CheckpointStore, recorder: Recorder, checkpoint: Checkpoint) -> None:
     """What a trainer does once its checkpoint is whole, and had no time for if it was killed just then."""
     state, path = checkpoint.state, checkpoint.path
-    store.finish(state, path)
+    store.finish(state)
     saved = [event for piece in pieces(run.events_path) for event in piece.events if event["kind"] == "checkpoint"][-1:]
-    told = (saved[0]["step"], saved[0]["val_loss"]) if saved else (-1, None)
-    val_loss = state.val_loss if state.last_eval_step == state.step else None
-    if told[0] < state.step or (told[0] == state.step and told[1] != val_loss):
-        best = min(state.best_val_losses, key=lambda name: state.best_val_losses[name], default=None)
-        recorder.checkpoint(state.step, path, val_loss, path.name == best)
+    reported = (saved[0]["step"], saved[0]["val_loss"]) if saved else (-1, None)
+    if reported[0] < state.step or (reported[0] == state.step and reported[1] != state.current_val_loss):
+        recorder.checkpoint(state.step, path, state.current_val_loss, path.name == state.best_checkpoint)
 
 
 def _has_saved(run: RunDirectory) -> bool:
     return any(event["kind"] == "checkpoint" for piece in pieces(run.events_path) for event in piece.events)
 
 
-def prepare_data(session: Session, report: Callable[[str], None] | None = None, *, begins: bool = False) -> Dataset:
-    """The tokens to train on, and whether the prompt can be written in them. Raises TricksterError.
+def prepare_data(context: TrainingContext, report: Callable[[str], None] | None = None) -> tuple[Dataset, TextFacts]:
+    """The tokens to train on, in which the prompt can be written, and what is known of their text.
 
-    A run that `begins` is refused where its validation text measures nothing. `report` is told how far it is, every
-    few seconds, where that takes long.
+    `report` hears how far it is, every few seconds, where that takes long. A request to stop ends it, and nothing needs
+    saving yet. Raises TricksterError.
     """
-    interrupt = _until_stopped(session.run)
+    run, plan = context.run, context.plan
+
+    def interrupt() -> None:
+        if run.stop_requested():
+            raise stopped_while_preparing()
+
     try:
         dataset = prepare(
-            session.plan,
-            session.folder,
-            config=session.config_path,
-            progress=session.show_progress,
+            plan,
+            context.folder,
+            config=context.config_path,
+            progress=context.show_progress,
             interrupt=interrupt,
             report=report,
             verify=False,
         )
     except TricksterError as error:
-        if (identity := session.run.identity_if_readable()) is None:
+        if (identity := run.identity_if_readable()) is None:
             raise
-        ask = f"Say where it is: trickster resume {in_command(session.run.path)} --set {{key}}={{place}}"
-        raise place_asked_for(error, session.plan, identity, session.folder, ask) from None
-    facts = text_facts(session.plan, dataset, progress=session.show_progress, interrupt=interrupt)
-    if begins:
-        require_trainable(session.plan, facts)
-    encode_prompt(dataset.tokenizer, session.plan.sampling.prompt)  # now, rather than at the first evaluation
-    return dataset
-
-
-def _until_stopped(run: RunDirectory) -> Callable[[], None]:
-    """Preparing gigabytes takes minutes; a request to stop ends it, and nothing needs saving yet."""
-
-    def check_for_stop() -> None:
-        if run.stop_requested():
-            raise stopped_while_preparing()
-
-    return check_for_stop
+        ask = f"Say where it is: trickster resume {in_command(run.path)} --set {{key}}={{place}}"
+        raise place_asked_for(error, plan, identity, context.folder, ask) from None
+    facts = text_facts(plan, dataset, progress=context.show_progress, interrupt=interrupt)
+    encode_prompt(dataset.tokenizer, plan.sampling.prompt)  # now, rather than at the first evaluation
+    return dataset, facts
 
 
 def record_failure(recorder: Recorder, error: Exception, explained: TricksterError | None, step: int) -> None:
@@ -263,11 +249,11 @@ def record_failure(recorder: Recorder, error: Exception, explained: TricksterErr
         pass
 
 
-def _identity(session: Session, dataset: Dataset, facts: TextFacts, backend: Backend) -> RunIdentity:
+def _identity(context: TrainingContext, dataset: Dataset, facts: TextFacts, backend: Backend) -> RunIdentity:
     process = this_process()
     return RunIdentity(
-        id=session.run.id,
-        config_path=str(session.config_path),
+        id=context.run.id,
+        config_path=str(context.config_path),
         created=time.time(),
         host=platform.node(),
         pid=process.pid,
@@ -285,10 +271,10 @@ def _identity(session: Session, dataset: Dataset, facts: TextFacts, backend: Bac
             "val_characters": dataset.val_characters,
             "text": facts.as_json(),
         },
-        parameters=count_parameters(session.plan.model).total,
+        parameters=count_parameters(context.plan.model).total,
         baselines={
-            baseline.name: baseline.nats for baseline in ngram_baselines(dataset, session.plan.model.vocab_size)
+            baseline.name: baseline.nats for baseline in ngram_baselines(dataset, context.plan.model.vocab_size)
         },
-        uid=session.uid,
-        config_from_run=from_run(session.run.path, session.config_path),
+        uid=context.uid,
+        config_from_run=from_run(context.run.path, context.config_path),
     )

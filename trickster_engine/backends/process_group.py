@@ -1,4 +1,4 @@
-"""Who trains a run: one process by itself, or several that torchrun has started (`backends/torch/process_group.py`)."""
+"""The processes that train a run: one by itself, or several that torchrun has started (`torch/process_group.py`)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from trickster_engine.errors import TricksterError
 T = TypeVar("T")
 
 
-class Team:
+class ProcessGroup:
     """A process that trains by itself, and so agrees with everybody.
 
-    In a team of several, every method is called by all of them, in the same order: they wait for one another.
+    In a group of several, every method is called by all of them, in the same order: they wait for one another.
     """
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
@@ -21,7 +21,7 @@ class Team:
         self.size = size
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the one process that writes the run directory."""
         return self.rank == 0
 
@@ -29,15 +29,15 @@ class Team:
         """Whether the flag is up anywhere. The same answer for all."""
         return flag
 
-    def shared(self, value: T) -> T:
-        """The leader's value, which the others' gives way to."""
+    def broadcast(self, value: T) -> T:
+        """The main process's value, for all."""
         return value
 
-    def gathered(self, value: T) -> list[T]:
+    def gather(self, value: T) -> list[T]:
         """Everybody's value, by rank."""
         return [value]
 
-    def summed(self, values: Sequence[float]) -> list[float]:
+    def sum(self, values: Sequence[float]) -> list[float]:
         """The sums over all, bit for bit the same for all."""
         return list(values)
 
@@ -46,4 +46,4 @@ class Team:
         return None
 
 
-ALONE = Team()
+SINGLE_PROCESS = ProcessGroup()

@@ -1,13 +1,15 @@
-"""The command line for as long as the one who started it lives: `python -m trickster_engine.system.attached COMMAND …`.
+"""A process that ends with the one that started it, so that no work goes on for nobody.
 
-Standard input is not read for anything but its end. When the other end of the pipe is closed, also by a crash, this
-process ends at once, so that no work goes on for nobody.
+Standard input is not read for anything but its end: when the other end of the pipe is closed, also by a crash, the
+process ends at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import signal
 import sys
 import threading
 
@@ -38,22 +40,6 @@ def end_with_starter() -> None:
     The thread above needs Python's lock to notice anything, and loading torch can hold that for seconds.
     """
     if sys.platform.startswith("linux"):
-        import ctypes
-        import signal
-
         pr_set_pdeathsig = 1
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(pr_set_pdeathsig, int(signal.SIGKILL), 0, 0, 0)
-
-
-def main() -> int:
-    """Run the command line."""
-    end_with_stdin()
-    end_with_starter()
-    from trickster_engine.cli import main as command_line
-
-    return command_line(sys.argv[1:])
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

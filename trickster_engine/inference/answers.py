@@ -1,0 +1,194 @@
+"""What the generation worker answers: text as it is drawn, or the likeliest next tokens, from models in memory."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+import torch
+from torch import Tensor
+
+from trickster_engine.config import check, set_values
+from trickster_engine.config.plan import SamplingConfig
+from trickster_engine.data.tokenizer import Tokenizer
+from trickster_engine.errors import TricksterError
+from trickster_engine.inference.load import checkpoint_folder, load_model
+from trickster_engine.inference.sampling import (
+    GREEDY_BELOW,
+    SamplingOptions,
+    encode_prompt,
+    generate,
+    require_numbers,
+    shaped_probabilities,
+)
+from trickster_engine.model.config_file import CONFIG_FILE
+from trickster_engine.model.llama import Llama
+from trickster_engine.runs import RunDirectory, is_run_directory
+from trickster_engine.runs.checkpoint_files import read_state
+
+MODELS_KEPT = 2
+"""Models held in memory, so that two checkpoints can be compared without reading them over and over."""
+PART_SECONDS = 0.03
+"""Text is gathered for so long before it is sent on: thirty parts a second read as a stream."""
+
+
+class Loaded(NamedTuple):
+    """A model in memory, and the folder it came from."""
+
+    model: Llama
+    tokenizer: Tokenizer
+    folder: Path
+
+
+@lru_cache(maxsize=MODELS_KEPT)
+def _load(folder: Path, modified_ns: int) -> Loaded:
+    """A model of this folder and time: a finished run is trained on, a checkpoint of the same name is written again."""
+    return Loaded(*load_model(folder))
+
+
+def _loaded(path: Path) -> Loaded:
+    """The model of a checkpoint, or of a run's newest one. Raises TricksterError."""
+    folder = checkpoint_folder(path, "latest")
+    try:
+        modified_ns = (folder / CONFIG_FILE).stat().st_mtime_ns
+    except OSError:
+        modified_ns = 0
+    return _load(folder, modified_ns)
+
+
+class Answers:
+    """Answers one request after the other."""
+
+    def __init__(self, answers: TextIO, is_cancelled: Callable[[int], bool]) -> None:
+        self._answers = answers
+        self._is_cancelled = is_cancelled
+
+    def answer(self, request: dict[str, Any]) -> None:
+        """Do what a request asks for, and say how it went."""
+        methods = {"generate": self._generate, "next_tokens": self._next_tokens}
+        request_id = request.get("id")
+        try:
+            self._send({"id": request_id, "result": methods[request["method"]](request)})
+        except TricksterError as error:
+            self._send(
+                {"id": request_id, "error": {"code": error.code, "message": error.message, "advice": error.advice}}
+            )
+        except Exception as error:  # one request that fails must not take the loaded models with it
+            message = f"{type(error).__name__}: {error}"
+            self._send({"id": request_id, "error": {"code": "unexpected", "message": message, "advice": ""}})
+
+    def _send(self, answer: dict[str, Any]) -> None:
+        self._answers.write(json.dumps(answer) + "\n")
+        self._answers.flush()
+
+    def _generate(self, request: dict[str, Any]) -> dict[str, Any]:
+        request_id = int(request["id"])
+        loaded = _loaded(Path(request["path"]))
+        options = _options(loaded.folder, request.get("options") or {})
+        prompt = request.get("prompt")
+        if prompt is None:
+            prompt = _sampling_config(loaded.folder).prompt
+        shown = int(request.get("probabilities") or 0)
+        logits: deque[Tensor] = deque(maxlen=1)  # [1, V], what the last token was drawn from
+        began = last_sent = time.monotonic()
+        text, waiting, count = "", "", 0
+        drawn: list[dict[str, Any]] = []
+        ids = encode_prompt(loaded.tokenizer, prompt)
+        decoder = loaded.tokenizer.stream_decoder(ids)
+        cancelled = partial(self._is_cancelled, request_id)
+        steps = generate(
+            loaded.model, [ids], options, cancelled, vocab_size=loaded.tokenizer.vocab_size, watch=logits.append
+        )
+        for step in steps:
+            token = int(step[0])
+            count += 1
+            waiting += decoder.feed(token)
+            if shown:
+                probabilities = logits[0][0].softmax(dim=-1)
+                drawn.append(
+                    {
+                        "id": token,
+                        "text": loaded.tokenizer.piece(token),
+                        "probability": float(probabilities[token]),
+                        "alternatives": _likeliest(probabilities, shown, loaded.tokenizer),
+                    }
+                )
+            if time.monotonic() - last_sent >= PART_SECONDS:
+                self._send({"id": request_id, "part": {"text": waiting, "tokens": drawn}})
+                text, waiting, drawn, last_sent = text + waiting, "", [], time.monotonic()
+        waiting += decoder.finish()
+        if waiting or drawn:
+            self._send({"id": request_id, "part": {"text": waiting, "tokens": drawn}})
+        return {
+            "text": text + waiting,
+            "prompt": prompt,
+            "checkpoint": str(loaded.folder),
+            "step": _step_of(loaded.folder),
+            "tokens": count,
+            "seconds": time.monotonic() - began,
+        }
+
+    def _next_tokens(self, request: dict[str, Any]) -> dict[str, Any]:
+        loaded = _loaded(Path(request["path"]))
+        model = loaded.model
+        ids = encode_prompt(loaded.tokenizer, request["text"])[-model.config.max_seq_len :]
+        with torch.no_grad():
+            every = model(torch.tensor([ids], device=model.device))[:, -1, : loaded.tokenizer.vocab_size]
+        logits = require_numbers(every.float().cpu())
+        believed = logits.softmax(dim=-1)[0]
+        shown = believed
+        if request.get("options") is not None:
+            options = _options(loaded.folder, request["options"])
+            options = replace(options, temperature=max(options.temperature, GREEDY_BELOW))
+            shown = shaped_probabilities(logits, options)[0]
+        logs = torch.where(believed > 0, believed.log(), torch.zeros_like(believed))
+        return {
+            "tokens": _likeliest(shown, int(request["count"]), loaded.tokenizer),
+            "checkpoint": str(loaded.folder),
+            "entropy": max(float(-(believed * logs).sum()), 0.0),
+        }
+
+
+def _likeliest(probabilities: Tensor, count: int, tokenizer: Tokenizer) -> list[dict[str, Any]]:
+    top = probabilities.topk(max(1, min(count, len(probabilities))))
+    return [
+        {"id": int(index), "text": tokenizer.piece(int(index)), "probability": float(probability)}
+        for probability, index in zip(top.values, top.indices, strict=True)
+        if math.isfinite(float(probability))
+    ]
+
+
+def _sampling_config(folder: Path) -> SamplingConfig:
+    """The `sampling_config` of the run that a checkpoint belongs to; the defaults where it belongs to none.
+
+    Raises TricksterError where the run's config cannot be read.
+    """
+    run = next((parent for parent in (folder, *folder.parents[:3]) if is_run_directory(parent)), None)
+    plan = RunDirectory(run).readable_plan() if run else None
+    return plan.sampling if plan is not None else SamplingConfig()
+
+
+def _options(folder: Path, given: dict[str, Any]) -> SamplingOptions:
+    """The run's own sampling options with what the request changes. Raises TricksterError for a value out of range."""
+    names = {field.name for field in fields(SamplingOptions)}
+    changed = {name: value for name, value in given.items() if name in names and value is not None}
+    written = {f"sampling_config.{name}": repr(value) for name, value in changed.items()}
+    for problem in check(set_values("", written), None).problems if written else ():
+        if problem.severity == "error":
+            raise TricksterError(problem.code, problem.message, "Choose a value in the range it names.")
+    return replace(SamplingOptions.from_config(_sampling_config(folder)), **changed)
+
+
+def _step_of(folder: Path) -> int | None:
+    try:
+        return read_state(folder).step
+    except TricksterError:
+        digits = folder.name.removeprefix("step-")
+        return int(digits) if digits.isdigit() else None

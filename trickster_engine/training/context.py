@@ -1,0 +1,92 @@
+"""What a run is trained with: its directory, the exact text of its config and the plan that it means, its watchers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from trickster_engine.config import check
+from trickster_engine.config.plan import Plan
+from trickster_engine.errors import TricksterError
+from trickster_engine.runs import RunDirectory, config_unreadable, link_in_run
+from trickster_engine.system.files import NotAPlainFileError, path_meant, read_text, write_text_atomically
+from trickster_engine.system.os_errors import cannot_write
+from trickster_engine.training.recorder import Watcher
+
+Outcome = Literal["finished", "stopped"]
+
+
+class Note(NamedTuple):
+    """Something to say at the start, as a warning event says it."""
+
+    code: str
+    message: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class TrainingContext:
+    """One call to train: what to train, where it is written, and who watches."""
+
+    run: RunDirectory
+    plan: Plan
+    config_path: Path
+    watchers: Sequence[Watcher] = ()
+    show_progress: bool = True
+    #: Whether the process that has started this one writes down how the run begins, and why it fails.
+    overseen: bool = False
+    #: The run's random id; empty in runs of before 0.2.
+    uid: str = ""
+    #: What the person is told before training goes on.
+    notes: Sequence[Note] = ()
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths in the config are relative to."""
+        return self.config_path.parent
+
+    @property
+    def log_path(self) -> Path:
+        """Where the log for people goes."""
+        log_dir = self.plan.output.log_dir
+        return (path_meant(self.folder, log_dir) / self.run.id if log_dir else self.run.path) / "log.txt"
+
+
+def context_of(run: RunDirectory, config_path: Path, *, overseen: bool) -> TrainingContext:
+    """What one of several processes needs to train a run whose config is written. Raises TricksterError."""
+    plan = plan_of(run, read_config(run))
+    return TrainingContext(run, plan, config_path, show_progress=False, overseen=overseen, uid=run.uid())
+
+
+def write_config(run: RunDirectory, text: str, path: Path | None = None) -> None:
+    """Write the config of a run whose lock is held. Raises TricksterError."""
+    path = path or run.config_path
+    try:
+        write_text_atomically(path, text)
+    except OSError as error:
+        raise cannot_write(error, path, "choose another folder with output_config.output_dir") from error
+
+
+def plan_of(run: RunDirectory, text: str) -> Plan:
+    """The plan in a text of this run. Raises TricksterError."""
+    result = check(text)
+    if result.plan is None:
+        first = next(problem for problem in result.problems if problem.severity == "error")
+        raise TricksterError(first.code, f"{run.config_path}: {first.message}", "Mend the value and resume again.")
+    return result.plan
+
+
+def read_config(run: RunDirectory) -> str:
+    """The exact text that is trained. Raises TricksterError."""
+    try:
+        return read_text(run.config_path)
+    except FileNotFoundError as error:
+        raise TricksterError(
+            "not-a-run", f"{run.path} is not a run directory: it has no config.yaml.", "List runs with: trickster runs"
+        ) from error
+    except NotAPlainFileError as error:
+        raise link_in_run(run.config_path, error) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise config_unreadable(run.config_path, error) from error
