@@ -9,7 +9,7 @@ from typing import Any
 
 from trickster_engine.cli.terminal import json_text
 from trickster_engine.config.plan import Plan
-from trickster_engine.evaluation.report.names import has_long_tokens, predictors
+from trickster_engine.evaluation.report.names import NAMES, has_long_tokens
 from trickster_engine.runs import RunDirectory, RunIdentity
 from trickster_engine.runs.event_types import Event, StepEvent
 from trickster_engine.system.printable import line_ends
@@ -115,10 +115,9 @@ class JsonWatcher:
 
 
 def _baselines(identity: RunIdentity) -> Iterator[str]:
-    names = predictors(long_tokens=has_long_tokens(_characters_per_token(identity)))
     uniform = _uniform_over_text(identity.data)
     for name, value in identity.baselines.items():
-        yield f"{names.get(name, name)} {value:.3f}{uniform if name == 'uniform' else ''}"
+        yield f"{NAMES.get(name, name)} {value:.3f}{uniform if name == 'uniform' else ''}"
 
 
 def _characters_per_token(identity: RunIdentity) -> float:

@@ -19,7 +19,7 @@ from trickster_engine.cli.arguments import (
 from trickster_engine.cli.terminal import write_exactly
 from trickster_engine.config.plan import Plan, SamplingConfig
 from trickster_engine.errors import TricksterError
-from trickster_engine.evaluation.report.names import has_long_tokens, predictors
+from trickster_engine.evaluation.report.names import NAMES
 from trickster_engine.system.files import in_command
 from trickster_engine.system.printable import line_ends
 
@@ -238,15 +238,15 @@ def print_comparison(
     if as_json:
         print_json({"checkpoint": str(folder), **result.as_json()})
         return
-    rule, names = "-" * WIDTH, predictors(long_tokens=has_long_tokens(dataset.characters_per_token))
+    rule = "-" * WIDTH
     for pair in result.samples:
-        print(f"\n{'RANDOM WEIGHTS ':-<{WIDTH}}\n{line_ends(pair.prompt + pair.random)}")
-        print(f"\n{'TRAINED ':-<{WIDTH}}\n{line_ends(pair.prompt + pair.trained)}\n{rule}")
-    print(f"\n{'Loss on the held-out text':<28}{'nats a token':>14}{'bits a character':>20}")
+        print(f"\n{'UNTRAINED MODEL ':-<{WIDTH}}\n{line_ends(pair.prompt + pair.random)}")
+        print(f"\n{'TRAINED MODEL ':-<{WIDTH}}\n{line_ends(pair.prompt + pair.trained)}\n{rule}")
+    print(f"\n{'Validation loss':<28}{'nats/token':>14}{'bits/character':>20}")
     for row in result.rows:
-        print(f"  {names.get(row.name, row.name):<26}{row.nats:>14.4f}{row.bits_per_character:>20.4f}")
-    print(f"\nIn {result.characters:,} characters after the prompt, at temperature {result.temperature:g}")
+        print(f"  {NAMES.get(row.name, row.name):<26}{row.nats:>14.4f}{row.bits_per_character:>20.4f}")
+    print(f"\nIn {result.characters:,} characters generated after the prompt, at temperature {result.temperature:g}")
     print(f"{'':<28}{'real words':>14}{'longest copy':>20}")
     for name, figures in result.texts.items():
-        print(f"  {name:<26}{figures.real_word_share:>14.1%}{figures.longest_copied_run:>20}")
+        print(f"  {NAMES.get(name, name):<26}{figures.real_word_share:>14.1%}{figures.longest_copied_run:>20}")
     print(f"  The model's longest copy is {result.texts['this model'].copied!r}.")

@@ -11,7 +11,7 @@ from trickster_engine.evaluation.report.curve import APART, Parting, perplexity
 from trickster_engine.evaluation.report.difficulty import Hardness
 from trickster_engine.evaluation.report.html_page import document, safe
 from trickster_engine.evaluation.report.measures import LEVELS, LONG
-from trickster_engine.evaluation.report.names import predictors
+from trickster_engine.evaluation.report.names import NAMES
 from trickster_engine.evaluation.report.study import Copying, Course, Sample, Study
 from trickster_engine.evaluation.report.verdict import NEAR
 from trickster_engine.runs.events import left_out_words
@@ -79,15 +79,13 @@ def _losses(study: Study) -> str:
         Series("held-out text", "orange", [(point.step, point.val_loss) for point in study.points]),
         Series("training text", "blue", [(point.step, point.train_loss) for point in study.points]),
     ]
-    long_tokens = study.tokenizer == "bpe"
-    names = predictors(long_tokens=long_tokens)
     marks = {"they part": float(study.parting.step)} if study.parting and study.parting.step is not None else {}
     chart = charts.lines(
         series,
         x_name="steps",
         y_name="nats a token",
         title="Training and held-out loss over the run",
-        levels={names.get(name, name): nats for name, nats in study.baselines.items()},
+        levels={NAMES.get(name, name): nats for name, nats in study.baselines.items()},
         marks=marks,
     )
     rows = "".join(
@@ -96,12 +94,11 @@ def _losses(study: Study) -> str:
         for point in study.points
     )
     return (
-        "<h2>The loss, and whether the two part</h2>"
-        "<p>How surprised the model is by the next token, on average: over "
-        f"{study.held_out:,} tokens of held-out text, and over {study.trained_on:,} tokens spread evenly over the "
-        "training text. (While it trains, the dashboard shows the loss on the batches just learned from, which differs "
-        "a little.) The dashed lines are what guessing, and counting single "
-        f"{'tokens' if long_tokens else 'letters'}, pairs and triples, achieve on the same held-out text.</p>"
+        "<h2>Loss and generalisation gap</h2>"
+        f"<p>The validation loss is measured over {study.held_out:,} tokens of validation text, the training loss over "
+        f"{study.trained_on:,} tokens spread evenly over the training text. (During training the dashboard shows the "
+        "loss on training batches, which differs a little.) The dashed lines are the validation losses of a uniform "
+        "prediction and of n-grams, which predict a token from the tokens just before it.</p>"
         + charts.legend(series)
         + chart
         + (f"<p><strong>{safe(study.parting.words)}</strong></p>" if study.parting else "")
