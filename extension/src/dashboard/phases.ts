@@ -9,7 +9,7 @@ export function phasesOf(warmupSteps: number, maxSteps: number | null): Phase[] 
   const middle = Math.max(warm, Math.round(maxSteps / 2));
   const phases: Phase[] = [
     { name: 'Warm-up', meaning: 'the learning rate rises; the loss falls fast', from: 0, to: warm },
-    { name: 'Main', meaning: 'steady improvement: letters, words, line forms', from: warm, to: middle },
+    { name: 'Main', meaning: 'steady improvement: letters, words, lines', from: warm, to: middle },
     {
       name: 'Refinement',
       meaning: 'smaller gains while the learning rate falls',

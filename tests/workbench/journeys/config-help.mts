@@ -56,7 +56,7 @@ journey(
       await at.workbench.editor().locator('.codelens-decoration a').filter({ hasText: 'Train' }).waitFor();
     });
 
-    it('shows the model before it has learned, the dataset and the machine, and ticks their steps', async () => {
+    it('shows the model before training, the dataset and the machine, and ticks their steps', async () => {
       const { workbench } = at;
       await workbench.openSidebar();
       for (const [title, report, step, fact] of [

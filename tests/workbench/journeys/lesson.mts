@@ -101,7 +101,7 @@ journey(
       'command:trickster.openDashboard': () => page().locator('.chart-large canvas').waitFor(),
       'command:trickster.compare': () => page().locator('.losses tr').nth(5).waitFor({ timeout: 120_000 }),
       'command:trickster.generate': () => page().locator('#tab-playground[aria-selected="true"]').waitFor(),
-      'command:trickster.showSamples': () => at.workbench.outputShows('held-out loss'),
+      'command:trickster.showSamples': () => at.workbench.outputShows('validation loss'),
       'command:trickster.report': async () => {
         await page()
           .locator('h1')

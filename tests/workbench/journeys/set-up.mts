@@ -148,7 +148,7 @@ journey(
       const { workbench } = at;
       await workbench.command('Notifications: Clear All Notifications');
       await workbench.command('Trickster: Set Up Environment');
-      await workbench.toastButton('own environment is there', 'Make It Anew').click();
+      await workbench.toastButton('own environment is there', 'Recreate').click();
       await workbench.toast('Setting up an environment').waitFor();
       await until('the old one is set aside', () => fs.existsSync(`${environment()}.before`));
       await workbench.toastButton('Setting up an environment', 'Cancel').click();
