@@ -12,12 +12,12 @@ MACHINE_DOCS: Final[Mapping[str, str]] = MappingProxyType(
         "in the user's cache. It is not there yet; Prepare Dataset or Train downloads it. Without a network, put "
         "`tinyshakespeare.txt` into a folder and name that folder in the environment variable "
         "`TRICKSTER_CORPUS_DIR`, or train on `corpus: python`.",
-        "prompt-not-in-text": "The model continues `prompt`, and its last word does not occur in the training text. So "
-        "the model has never seen what follows it, and its samples begin with noise, which also lowers the measures of "
+        "prompt-not-in-text": "The model continues `prompt`, and its last word does not occur in the training text. "
+        "So the model has never seen what follows it, and its samples begin with noise, which also lowers the measures of "
         "the report. Choose a beginning that occurs in the text: of a letter, `def ` in Python, a speaker's name in "
         "plays. The fix uses the text's first words. Texts up to 8 MB are searched.",
-        "device-not-here": "The config names a device that this machine does not have: there is no `/dev/tenstorrent`, no "
-        "NVIDIA driver, or no Apple GPU. Training would stop with an error. `device_type: auto` uses the fastest "
+        "device-not-here": "The config names a device that this machine does not have: there is no `/dev/tenstorrent`, "
+        "no NVIDIA driver, or no Apple GPU. Training would stop with an error. `device_type: auto` uses the fastest "
         "device available. If you only edit here and train elsewhere, ignore this hint.",
         "memory-too-small": "The estimated peak memory of training is larger than the GPU's memory, or this machine's. "
         "Most of it usually grows with the batch: halve `batch_size` and double `gradient_accumulation_steps`, which "

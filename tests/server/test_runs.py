@@ -292,7 +292,7 @@ def test_reports(finished: tuple[RawClient, Path, str, Follower]) -> None:
     compared = client.request("trickster/compare", {"runId": run_id, "workDoneToken": "bar"}, 120)
     assert {"rows", "samples"} <= set(compared["data"])
     assert "# Proof of learning" in compared["report"]
-    assert "In 1,000 characters after the prompt" in compared["report"]
+    assert "In 1,000 characters generated after the prompt" in compared["report"]
     assert "The model's longest copy" in compared["report"]
     checked = client.request("trickster/doctor", {}, 120)
     assert checked["data"]["would_run"] in checked["report"]

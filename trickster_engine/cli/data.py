@@ -14,7 +14,7 @@ from trickster_engine.system.printable import line_ends
 
 def add_commands(commands: Subcommands) -> None:
     """Register the commands of this file."""
-    preparing = commands.add_parser("prepare", help="fetch the text and turn it into tokens, once")
+    preparing = commands.add_parser("prepare", help="download and tokenize the text")
     add_config(preparing)
     add_json(preparing)
     preparing.set_defaults(run=_prepare)

@@ -170,8 +170,8 @@ def open_dataset(directory: Path, labels: Labels) -> Dataset | None:
         tokenizer=tokenizer,
         fingerprint=description.fingerprint,
         name=labels.name,
-        description=f"{labels.title}: {train_characters:,} characters to train on, {val_characters:,} held out;"
-        f" {tokenizer.kind} tokenizer, {tokenizer.vocab_size:,} ids",
+        description=f"{labels.title}: {train_characters:,} training characters, {val_characters:,} validation "
+        f"characters; {tokenizer.kind} tokenizer, {tokenizer.vocab_size:,} ids",
         train_characters=train_characters,
         val_characters=val_characters,
         directory=directory,
@@ -181,15 +181,15 @@ def open_dataset(directory: Path, labels: Labels) -> Dataset | None:
 
 
 def _open_part(directory: Path, name: str, part: Part, dtype: np.dtype[Any]) -> npt.NDArray[Any] | ShardedTokens:
-    """Map the tokens of one part. Raises OSError, and ValueError where a file is not as long as it should be."""
+    """Map the tokens of one part. Raises OSError, and ValueError where a file has the wrong length."""
     if part.files:
         tokens = ShardedTokens([directory / file.name for file in part.files], dtype)
         if tokens.lengths != [file.tokens for file in part.files]:
-            raise ValueError("a file is not as long as it should be")
+            raise ValueError("a file has the wrong length")
         return tokens
     with open_plain(directory / f"{name}.bin") as stream:
         if os.fstat(stream.fileno()).st_size != part.tokens * dtype.itemsize:
-            raise ValueError("a file is not as long as it should be")
+            raise ValueError("a file has the wrong length")
         return np.memmap(stream, dtype=dtype, mode="r", shape=(part.tokens,))
 
 
@@ -207,15 +207,15 @@ def _damage(directory: Path, description: Description, tokenizer: Tokenizer, tic
                     try:
                         characters += tokenizer.count_characters(np.frombuffer(block, dtype))
                     except (ValueError, IndexError):  # half a token, or one that there is not
-                        return f"the sum of {file.name} differs"
+                        return f"the checksum of {file.name} differs"
                     tick(len(block))
             if part.files and digest.hexdigest() != file.sha256:
-                return f"the sum of {file.name} differs"
+                return f"the checksum of {file.name} differs"
         fingerprint.update(f" {name} {part.tokens}".encode())
         if not part.files and name == "val" and fingerprint.hexdigest() != description.fingerprint:
-            return "the sum of its tokens differs"
+            return "the checksum of its tokens differs"
         if characters != part.characters:
-            return f"its {'training' if name == 'train' else 'held-out'} text has {characters:,} characters"
+            return f"its {'training' if name == 'train' else 'validation'} text has {characters:,} characters"
     return None
 
 

@@ -181,8 +181,8 @@ class Tokenizer:
         return TricksterError(
             "unknown-characters",
             f"The text has characters that the tokenizer does not know: {shown}{more}.",
-            f"Its tokenizer knows {len(self.alphabet or ())} characters, those of its corpus. Use only these:"
-            f" {readable_alphabet(self.alphabet or ())}",
+            f"The tokenizer knows the {len(self.alphabet or ())} characters of its corpus. Use only these: "
+            f"{readable_alphabet(self.alphabet or ())}",
         )
 
     # ---------------------------------------------------------------- ids -> text
@@ -419,7 +419,7 @@ def load_tokenizer(directory: Path) -> Tokenizer:
         raise TricksterError(
             "tokenizer-missing",
             f"There is no {TOKENIZER_FILE} in {directory}.",
-            "A checkpoint carries its tokenizer; use another checkpoint of the run.",
+            "Every checkpoint includes its tokenizer; use another checkpoint of the run.",
         ) from None
     except OSError as error:
         raise _damaged(path, error.strerror or str(error)) from error
@@ -537,8 +537,8 @@ def _utf8(text: str) -> bytes:
     except UnicodeEncodeError as error:
         raise TricksterError(
             "not-text",
-            f"The text has half a character (a lone surrogate) at position {error.start}.",
-            "Type it again, or paste it from a program that keeps Unicode whole.",
+            f"The text has a lone surrogate (half a character) at position {error.start}.",
+            "Type it again, or paste it from a program that handles Unicode.",
         ) from None
 
 
@@ -552,7 +552,7 @@ def _too_small(vocab_size: int, needed: int, kind: str) -> TricksterError:
 
 
 def _too_many_ids(largest: int) -> str:
-    return f"it has an id {largest:,}, and the largest that is taken is {_MOST_IDS - 1:,}"
+    return f"it has an id {largest:,}, and the largest allowed is {_MOST_IDS - 1:,}"
 
 
 @contextlib.contextmanager
@@ -568,7 +568,7 @@ def _panics_in_words() -> Iterator[None]:
             raise
         raise TricksterError(
             "tokenizer-damaged",
-            f"The tokenizer cannot deal with this text: {error}.",
+            f"The tokenizer cannot encode this text: {error}.",
             "Use the tokenizer.json that the model was published with, or another model.",
         ) from error
 

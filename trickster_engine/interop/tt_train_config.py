@@ -35,7 +35,7 @@ CHARACTER_VOCABULARY = 96
 #: One of these is in every file of theirs, and in hardly any of ours: most texts need not be parsed.
 _THEIR_WORDS = ("transformer_config", "project_name", "use_clip_grad_norm", "model_save_interval", "scheduler_type")
 
-_OURS = "Trickster does this by itself."
+_OURS = "Trickster does this automatically."
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _parsed(text: str) -> Any:
         depth = 0
         for event in yaml.parse(text, yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                raise ValueError("it has aliases (*name), which are not taken here")
+                raise ValueError("it has aliases (*name), which are not supported here")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST_NESTING:
                 raise ValueError("it is nested too deeply")
@@ -197,13 +197,13 @@ def _model(conversion: _Conversion, model: Mapping[str, Any], training: Mapping[
             conversion.keep(name, value, f"model_config.{target}", _convert(name, value, type_))
         elif key == "vocab_size":
             whole = -(-int(value) // TILE) * TILE
-            note = "rounded up to whole tiles, as ttml does" if whole != value else ""
+            note = "rounded up to full tiles, as ttml does" if whole != value else ""
             conversion.keep(name, value, "model_config.vocab_size", whole, note)
         elif key == "intermediate_dim":
             if value is not None:
                 conversion.keep(name, value, "model_config.mlp_dim", int(value))
             else:
-                conversion.drop(name, value, f"mlp_dim is {default_intermediate_dim(hidden)}, ttml's own choice")
+                conversion.drop(name, value, f"mlp_dim is {default_intermediate_dim(hidden)}, ttml's default")
         elif key == "weight_tying":
             tied = value is True or str(value).lower() == "enabled"
             conversion.keep(name, value, "model_config.tie_embeddings", tied)
@@ -216,13 +216,13 @@ def _other_model_key(conversion: _Conversion, name: str, key: str, value: Any) -
         scaling = value if isinstance(value, dict) else {}
         if scaling.get("scaling_factor") and scaling.get("original_context_length"):
             raise _refused(name, value, "Trickster's rotary positions are not rescaled", "Remove rope_scaling")
-        conversion.drop(name, value, "it scales nothing with these values")
+        conversion.drop(name, value, "these values do not scale anything")
         return
     notes = {
-        "model_type": "every model of Trickster is a Llama",
-        "runner_type": "only the memory of training changes with it, not what is learned",
-        "model_path": "weights are taken from a run: trickster resume",
-        "embedding_placement": "only tensor-parallel training has use for it",
+        "model_type": "every Trickster model is a Llama",
+        "runner_type": "it changes only the memory of training, not the result",
+        "model_path": "Trickster takes weights from a run: trickster resume",
+        "embedding_placement": "only tensor-parallel training uses it",
         "positional_embedding_type": "a Llama has rotary positions",
         "bias": "a Llama has no biases",
         "experimental": "of GPT-2 models",
@@ -287,9 +287,9 @@ _TRAINING_READ_ELSEWHERE = frozenset(
     ("optimizer", "scheduler_type", "learning_rate", "weight_decay", "beta1", "beta2", "eps", "transformer_config")
 )
 _TRAINING_NOTES = {
-    "project_name": "runs are named after the config's file",
-    "model_config": "the model's file, converted together with this one",
-    "model_type": "every model of Trickster is a Llama",
+    "project_name": "runs are named after the config",
+    "model_config": "the model's file, converted along with this one",
+    "model_type": "every Trickster model is a Llama",
     "num_epochs": "Trickster counts steps: max_steps",
     "tokenizer_path": "Trickster trains its own BPE on the corpus",
     "validation_batch_size": "evaluation uses batch_size; the result does not depend on it",
@@ -362,8 +362,8 @@ def _account_for_optimizer(
             notes = {
                 "stochastic_rounding": f"on wherever ttml has it. {_OURS}",
                 "kahan_summation": f"it keeps small updates from being lost in bfloat16. {_OURS}",
-                "weight_decay_skip_1d": f"norms are left out of weight decay wherever ttml can. {_OURS}",
-                "adamw_modules": "which weights Muon leaves to AdamW is decided by what they are",
+                "weight_decay_skip_1d": f"weight decay excludes the norms wherever ttml can. {_OURS}",
+                "adamw_modules": "Muon leaves weights to AdamW by their kind",
                 "momentum": "muon_momentum",
                 "ns_steps": "always 5",
             }
@@ -381,7 +381,7 @@ def _account_for_nested(
         elif key == "epsilon":
             conversion.drop(f"{prefix}{key}", value, _epsilon_note(value))
         else:
-            conversion.drop(f"{prefix}{key}", value, "Trickster decides this by itself")
+            conversion.drop(f"{prefix}{key}", value, "Trickster decides this automatically")
 
 
 def _schedule(conversion: _Conversion, training: Mapping[str, Any], rate: float, steps: int) -> None:
@@ -458,7 +458,7 @@ def default_intermediate_dim(hidden_dim: int) -> int:
 def _corpus(conversion: _Conversion, name: str, value: str) -> None:
     path = os.path.expandvars(value)
     if path.endswith((".yaml", ".yml")):
-        raise _refused(name, value, "tokens that tt-train made beforehand", "Name the text itself")
+        raise _refused(name, value, "tokens that tt-train prepared", "Use the text itself")
     if Path(path).name == "shakespeare.txt":
         conversion.keep(name, value, "data_config.corpus", "shakespeare", "downloaded and checked by Trickster")
     else:
@@ -484,7 +484,7 @@ def _find_model(
     if found is None:
         raise TricksterError(
             "model-config-missing",
-            f"The model's file {named} is not where this file says.",
+            f"The model's file {named} is not at the path in this file.",
             "Set TT_METAL_RUNTIME_ROOT to the tt-metal folder, or give the model's file as well.",
         )
     return _section(_load(_text_of(found), found), "transformer_config")
@@ -522,7 +522,7 @@ def _load(text: str, path: Path | None) -> dict[str, Any]:
         document = _parsed(text)
     except ValueError as error:
         raise TricksterError(
-            "yaml-unreadable", f"The file{where} is not readable YAML: {error}", "Mend it, and convert it again."
+            "yaml-unreadable", f"The file{where} is not readable YAML: {error}", "Fix it, and convert it again."
         ) from error
     if not isinstance(document, dict):
         raise TricksterError(
@@ -536,9 +536,7 @@ def _load(text: str, path: Path | None) -> dict[str, Any]:
 def _section(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = document.get(name) or {}
     if not isinstance(value, dict):
-        raise TricksterError(
-            "not-a-tt-train-config", f"{name} has no keys below it.", "Give one of tt-train's own configs."
-        )
+        raise TricksterError("not-a-tt-train-config", f"{name} has no keys.", "Give one of tt-train's own configs.")
     return value
 
 
@@ -554,7 +552,7 @@ def _write(conversion: _Conversion, path: Path | None) -> str:
             lines += ["", f"{section.name}:", *written]
     left_out = [account for account in conversion.accounts if account.fate == "left out"]
     if left_out:
-        lines += ["", "# Not carried over:"]
+        lines += ["", "# Not converted:"]
         lines += [f"#   {account.key}: {as_comment(account.value)} ({account.note})" for account in left_out]
     return "\n".join(lines) + "\n"
 
@@ -574,7 +572,7 @@ def _convert(name: str, value: Any, kind: Callable[[Any], object]) -> object:
         return kind(value)
     except (TypeError, ValueError) as error:
         raise TricksterError(
-            "tt-train-value", f"{name} is {value!r}, which is not a number.", "Mend the value, and convert it again."
+            "tt-train-value", f"{name} is {value!r}, which is not a number.", "Fix the value, and convert it again."
         ) from error
 
 

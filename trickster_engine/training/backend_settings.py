@@ -40,6 +40,6 @@ def require_done(plan: Plan, before: Values, backend: Backend) -> None:
 def _not_done(key: str, value: str, backend: Backend, why: str) -> TricksterError:
     return TricksterError(
         "change-not-done",
-        f"{key} cannot become {value} here: {backend.device} {why}.",
-        "Go on without that; the run is as it was.",
+        f"{key} cannot become {value}: {backend.device} {why}.",
+        "Resume without it; the run is unchanged.",
     )

@@ -41,9 +41,9 @@ def require_unchanged(before: Values, plan: Plan, config_path: Path) -> None:
         why = " ".join(dict.fromkeys(change.why_not for change in changes))
         raise TricksterError(
             "fixed-for-the-run",
-            f"In {config_path} {_listed(changes)}. That cannot change in the middle of a run. {why}",
-            f"Go on with the value of before ({_old_values(changes)}), or start a new run for another model, another "
-            "text or another way of learning.",
+            f"In {config_path} {_listed(changes)}. That cannot change during a run. {why}",
+            f"Resume with the old value ({_old_values(changes)}), or start a new run for another model, text or "
+            "training method.",
         )
 
 
@@ -57,7 +57,7 @@ def plan_as_trained(folder: Path, plan: Plan) -> tuple[Plan, str | None]:
     if not changes:
         return plan, None
     changed = plan_from({**values_of(plan), **{change.key: change.before for change in changes}})
-    note = f"In config.yaml {_listed(changes)} when {folder.name} was trained. What the checkpoint says counts."
+    note = f"In config.yaml {_listed(changes)} when {folder.name} was trained. The checkpoint's values are used."
     return changed or plan, note
 
 

@@ -72,7 +72,7 @@ def fix_all(document: Document, problems: Sequence[Problem]) -> types.CodeAction
     if not edits:
         return None
     return types.CodeAction(
-        title="Fix everything that is safe to fix",
+        title="Apply all safe fixes",
         kind=types.CodeActionKind(FIX_ALL) if FIX_ALL in types.CodeActionKind._value2member_map_ else FIX_ALL,
         edit=workspace_edit(document, edits),
     )

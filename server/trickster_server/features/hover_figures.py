@@ -71,7 +71,7 @@ def section_summary(name: str, context: Context) -> str:
             ("output", parts.output),
         ]
         lines = [
-            f"{parts.total:,} parameters, {parts.per_block:,} a block:",
+            f"{parts.total:,} parameters, {parts.per_block:,} per block:",
             "",
             "| part | parameters | share |",
             "|:--|--:|--:|",
@@ -94,7 +94,7 @@ def _memory_line(plan: Plan) -> str:
     each = f" on each of {plan.device.devices} devices" if plan.device.devices > 1 else ""
     return (
         f"Training takes about **{size_text(needed.total)}**{each}: {size_text(state)} for weights, gradients and "
-        f"optimizer, {size_text(needed.activations + needed.logits + needed.workspace)} for what passes through, "
+        f"optimizer, {size_text(needed.activations + needed.logits + needed.workspace)} for activations, "
         f"{size_text(needed.interpreter)} for torch itself."
     )
 
@@ -177,7 +177,7 @@ def _shape_table(name: str, context: Context) -> str:
             f"embedding {(parts.embedding + parts.output) / parts.total:.0%})."
         )
     if name == "vocab_size":
-        lines.append(f"Knowing nothing means a loss of ln {current:,} = {figures.uniform_loss(plan):.3f} nats a token.")
+        lines.append(f"The uniform-prediction loss is ln {current:,} = {figures.uniform_loss(plan):.3f} nats/token.")
     return "\n\n".join(lines)
 
 
@@ -192,7 +192,7 @@ def _table(name: str, rows: Sequence[tuple[str, Plan]], current: str, heads: boo
         "head_dim": lambda plan: _head_width(plan.model) if heads else "",
         "parameters": lambda plan: short_count_text(figures.parameters(plan).total),
         "memory": lambda plan: size_text(figures.memory_on_device(plan)),
-        "FLOPs a step": lambda plan: short_count_text(figures.flops_per_step(plan)),
+        "FLOPs per step": lambda plan: short_count_text(figures.flops_per_step(plan)),
     }
     cells: dict[str, list[str]] = {}
     for value, plan in rows:
@@ -219,11 +219,11 @@ def _tokens_line(context: Context) -> str:
     plan = context.plan
     per_step = figures.tokens_per_step(plan)
     steps = plan.training.max_steps
-    words = f"**{per_step:,}** tokens a step, {short_count_text(per_step * steps)} in {steps:,} steps"
+    words = f"**{per_step:,}** tokens per step, {short_count_text(per_step * steps)} in {steps:,} steps"
     text = figures.training_tokens(plan, context.corpus.characters if context.corpus is not None else None)
     if text is not None:
         words += (
-            f": {times_text(figures.epochs(plan, text))} times over the training text ({short_count_text(text)} tokens)"
+            f": {times_text(figures.epochs(plan, text))} epochs of the training text ({short_count_text(text)} tokens)"
         )
     return words + "."
 
@@ -244,7 +244,7 @@ def _time_table(context: Context) -> str:
     rows = context.timing.table(context.plan)
     lines = ["| where | time for this run | |", "|:--|--:|:--|"]
     if not any(row.where == "this machine" for row in rows):
-        lines.append("| this machine | ? | known after a run of about this size here |")
+        lines.append("| this machine | ? | known after a run of about this size |")
     lines += [f"| {row.where} | {duration_text(row.seconds)} | {row.source}{row.note} |" for row in rows]
     return "\n".join(lines)
 
@@ -318,9 +318,9 @@ def _machines(context: Context) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
         "",
-        f"Memory is reckoned as torch uses it, for each chip. *At best* is {ASSUMED_UTILISATION:.0%} of the peak in "
-        "the maker's paper: assumed, measured nowhere, and out of reach for small models. "
-        "`trickster estimate --for` tells more.",
+        f"Memory is estimated for torch, per chip. *At best* assumes {ASSUMED_UTILISATION:.0%} of the peak in the "
+        "maker's specification, which nobody measured and small models do not reach. `trickster estimate --for` has "
+        "the details.",
     ]
     return "\n".join(lines)
 
@@ -349,7 +349,7 @@ def _text_words(context: Context) -> str:
         return f"Found at `{corpus.path}`."
     train = compute.training_tokens(plan, corpus.characters) or 0
     words = (
-        f"{corpus.characters:,} characters: {train:,} to train on, {corpus.characters - train:,} held out "
+        f"{corpus.characters:,} characters: {train:,} for training, {corpus.characters - train:,} for validation "
         f"({held_out:.0%}). Found at `{corpus.path}`."
     )
     tokens = figures.training_tokens(plan, corpus.characters)
@@ -357,8 +357,8 @@ def _text_words(context: Context) -> str:
         return words
     optimal = OPTIMAL_TOKENS_PER_PARAMETER * figures.parameters(plan).total
     return (
-        f"{words}\n\nA model of this size makes the best use of its computation with about {short_count_text(optimal)} "
-        f"different tokens ({OPTIMAL_TOKENS_PER_PARAMETER} a parameter, Hoffmann and others, 2022); this text has "
-        f"{short_count_text(tokens)}, enough by that rule for "
+        f"{words}\n\nCompute-optimal for this model are about {short_count_text(optimal)} tokens "
+        f"({OPTIMAL_TOKENS_PER_PARAMETER} per parameter, Hoffmann et al., 2022). This text has "
+        f"{short_count_text(tokens)}, which is compute-optimal for "
         f"{short_count_text(tokens / OPTIMAL_TOKENS_PER_PARAMETER)} parameters."
     )

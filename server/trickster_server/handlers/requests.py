@@ -55,7 +55,7 @@ def _with_trust(server: TricksterServer, request: messages.Request, handler: Han
         if request.does != "only reads" and not server.trusted:
             raise RequestError(
                 messages.ErrorCode.NOT_TRUSTED,
-                "This folder is not trusted, so nothing is started, written or removed. Trust it first.",
+                "This folder is not trusted, so Trickster starts, writes and deletes nothing. Trust it first.",
                 {"errorCode": "not-trusted"},
             )
         return await handler(params)

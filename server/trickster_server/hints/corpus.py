@@ -19,7 +19,7 @@ from trickster_engine.errors import TricksterError
 
 #: Texts up to this size are looked at where they were not prepared.
 _READ_BYTES = 8 << 20
-UNREAD = "The rest is known once the text is read: *Prepare Dataset*, *Train* or `trickster check` does that."
+UNREAD = "*Prepare Dataset*, *Train* or `trickster check` reads the text and shows the rest."
 
 
 def look_at_text(plan: Plan, config: Path) -> TextFacts | None:

@@ -167,8 +167,8 @@ class Environment:
                 if not checkpoints:
                     continue
                 message = (
-                    f"The run {run.directory.path.name} was interrupted after step {checkpoints[-1].step:,} was saved. "
-                    "Resume goes on from there."
+                    f"The run {run.directory.path.name} was interrupted; its last checkpoint is step "
+                    f"{checkpoints[-1].step:,}. Resume continues from there."
                 )
                 where = _place(document, "training_config.max_steps")
                 return [Problem("run-interrupted", "hint", message, where, key="training_config.max_steps")]
@@ -274,7 +274,7 @@ def _shakespeare() -> Path | None:
 
 def _corpus_problems(plan: Plan, corpus: Corpus | None, document: Document) -> list[Problem]:
     if plan.data.corpus == "shakespeare" and corpus is not None and not corpus.present:
-        message = "Tiny Shakespeare (1.1 MB) is not on this machine yet. Preparing or training fetches it."
+        message = "Tiny Shakespeare (1.1 MB) is not on this machine yet. Prepare Dataset or Train downloads it."
         return [Problem("corpus-not-fetched", "hint", message, _place(document, CORPUS), key=CORPUS)]
     return []
 
@@ -301,7 +301,7 @@ def _prompt_problems(plan: Plan, corpus: Corpus | None, document: Document, fold
         return []
     message = (
         f"{shown(words[-1])} does not occur in {shown(plan.data.corpus)}, so the model never learns what follows it, "
-        "and its samples start from noise. Take a beginning that the text has."
+        "and its samples begin with noise. Choose a beginning that occurs in the text."
     )
     fix = document.settings.write(PROMPT, beginning, why="how the text begins") if beginning else None
     return [Problem("prompt-not-in-text", "hint", message, _place(document, PROMPT), (fix,) if fix else (), key=PROMPT)]
@@ -355,7 +355,7 @@ def _device_problems(plan: Plan, document: Document, may_run: bool) -> list[Prob
     where = _place(document, DEVICE)
     if missing:
         names = {"tt": "Tenstorrent board", "cuda": "NVIDIA GPU", "mps": "Apple GPU"}
-        message = f"No {names[device]} is found on this machine. With device_type auto, the fastest one here is used."
+        message = f"This machine has no {names[device]}. device_type: auto uses the fastest device available."
         fix = document.settings.write(DEVICE, "auto", preferred=False)
         return [Problem("device-not-here", "hint", message, where, (fix,) if fix else (), key=DEVICE)]
     available, name, on_gpu = _available_memory(device, may_run)
@@ -375,7 +375,11 @@ def memory_advice(plan: Plan, available: float, name: str, on_gpu: bool) -> str 
     if plan.device.sharding == "full":
         planned = figures.training_memory(plan)
         needed = planned.device if on_gpu else planned.total * devices
-        more = "A smaller batch_size needs less, and so does" if plan.training.batch_size > devices else "It takes"
+        more = (
+            ("A smaller batch_size needs less memory, and so does")
+            if plan.training.batch_size > devices
+            else "It takes"
+        )
         advice = f"{more} a smaller model."
     else:
         there = fit(plan, Machine(name, "cuda" if on_gpu else "cpu", devices, int(available), None, "this machine"))
@@ -391,14 +395,17 @@ def _what_would_fit(there: Fit) -> str:
     change = there.change
     if change is not None:
         kept = (
-            "each step still learns from as many tokens"
+            "each step still uses the same number of tokens"
             if change.same_update
-            else "the model then sees less text at a time"
+            else "the model then has a shorter context"
         )
         return f"It fits with {change.as_text()}: about {size_text(change.needed)}, and {kept}."
     if there.shared_by is not None:
-        return f"No batch makes it fit: it takes {there.shared_by} such GPUs with sharding: full, or a smaller model."
-    return "No batch makes it fit: it takes a smaller model."
+        return (
+            f"It does not fit with any batch size: use {there.shared_by} such GPUs with sharding: full, or a smaller "
+            "model."
+        )
+    return "It does not fit with any batch size: use a smaller model."
 
 
 def _available_memory(device: str, may_run: bool) -> tuple[float | None, str, bool]:

@@ -209,7 +209,7 @@ class TricksterProtocol(LanguageServerProtocol):
     def structure_message(self, data: dict[str, Any]) -> Any:
         """One whole message as an object. Raises JsonRpcInvalidParams, JsonRpcInvalidRequest."""
         if data.get("jsonrpc") != self.VERSION:
-            raise JsonRpcInvalidRequest("Only JSON-RPC 2.0 is spoken here.")
+            raise JsonRpcInvalidRequest("Only JSON-RPC 2.0 is supported.")
         method = data.get("method")
         if method is None:
             if "error" in data:
@@ -279,7 +279,7 @@ class TricksterProtocol(LanguageServerProtocol):
             handler = self._get_handler(method_name)
         except JsonRpcMethodNotFound:
             if not method_name.startswith("$/"):
-                logger.debug("Nobody handles the notification %s", method_name)
+                logger.debug("No handler for the notification %s", method_name)
             return
         message_id = f"notification-{next(self._notification_ids)}"
         self._execute_handler(
@@ -305,7 +305,7 @@ class TricksterProtocol(LanguageServerProtocol):
         try:
             handler = self._get_handler(method_name)
         except JsonRpcMethodNotFound:
-            self._refuse(msg_id, types.ErrorCodes.MethodNotFound, f"Nothing here answers {method_name}.")
+            self._refuse(msg_id, types.ErrorCodes.MethodNotFound, f"There is no method {method_name}.")
             return
         if msg_id in self._request_futures:
             self._refuse(msg_id, INVALID_REQUEST, f"A request with the id {msg_id!r} is still being answered.")

@@ -125,7 +125,7 @@ class CheckpointInfo:
     name: str = item("Name of its folder, such as `step-001000`.")
     path: str = item("Its folder: a Hugging Face model directory.")
     step: int = item("The step it was saved after.")
-    val_loss: float | None = item("Loss on the held-out text, in nats a token.", None)
+    val_loss: float | None = item("Validation loss, in nats/token.", None)
     best: bool = item("true: the best of the run so far.", False)
 
 
@@ -145,10 +145,10 @@ class RunInfo:
     next: int = item("Offset in `events.jsonl` after the last event read, in bytes.")
     step: int = item("Steps done.", 0)
     max_steps: int | None = item("Steps planned.", None)
-    train_loss: float | None = item("Last training loss, in nats a token.", None)
-    val_loss: float | None = item("Last loss on the held-out text, in nats a token.", None)
-    val_step: int | None = item("The step that it was measured at; at 0 nothing has been learned yet.", None)
-    best_val_loss: float | None = item("Lowest loss on the held-out text so far.", None)
+    train_loss: float | None = item("Last training loss, in nats/token.", None)
+    val_loss: float | None = item("Last validation loss, in nats/token.", None)
+    val_step: int | None = item("The step it was measured at; 0 is before training.", None)
+    best_val_loss: float | None = item("Lowest validation loss so far.", None)
     tokens_per_second: float | None = item("Last measured speed.", None)
     eta_seconds: float | None = item("Expected time to the end; only of a live run.", None)
     parameters: int | None = item("Weights in the model.", None)
@@ -156,11 +156,11 @@ class RunInfo:
     device: str | None = item("The device it trains on.", None)
     precision: str | None = item("`fp32` or `bf16`.", None)
     baselines: dict[str, float] = entries(
-        "Losses on the held-out text to compare with, in nats a token: by name, such as `uniform`, `bigram`, `trigram`."
+        "Validation losses of the baselines, in nats/token, by name, such as `uniform`, `bigram`, `trigram`."
     )
     data: dict[str, JsonValue] = entries("What `run.json` says of the text: size, split, fingerprint.")
     pid: int | None = item("The training process; only of a live run.", None)
-    error: str | None = item("What went wrong, for a failed run.", None)
+    error: str | None = item("The error of a failed run.", None)
     advice: str | None = item("What to do about it.", None)
     error_code: str | None = item("The code of that message, by which troubleshooting explains it.", None)
     checkpoints: list[CheckpointInfo] = items("Complete checkpoints, oldest first.")
@@ -195,7 +195,7 @@ class RunStarted:
 
     run_id: str = item("Names it in every other message.")
     run_directory: str = item("Its directory.")
-    pid: int = item("The training process. It is on its own: neither client nor server has to stay.")
+    pid: int = item("The training process. It is independent: it continues without client and server.")
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ class DeleteRunParams:
     """
 
     run_id: str = item("The run.")
-    dry_run: bool = item("true: only say what would go and what would stay.", False)
+    dry_run: bool = item("true: only list what would be deleted and what would stay.", False)
 
 
 @dataclass(frozen=True)
@@ -239,9 +239,9 @@ class DeleteRunResult:
 
     run_directory: str = item("The run directory.")
     removed: list[str] = item(
-        "What goes: a file, or a folder that holds nothing but what belongs to the run. None of them is a link."
+        "What is deleted: a file, or a folder with only the run's own content. None of them is a link."
     )
-    kept: list[str] = item("What stays, because nothing says that it is the run's.")
+    kept: list[str] = item("What stays, because it may not belong to the run.")
 
 
 @dataclass(frozen=True)
@@ -250,7 +250,7 @@ class RunEventsParams:
 
     run_id: str = item("The run.")
     after: int = item("Offset to read from: 0, or the `next` of an earlier answer.", 0)
-    limit: int | None = item("At most so many events, and never more than 5,000; ask again while `more` is true.", None)
+    limit: int | None = item("Maximum number of events, at most 5,000; ask again while `more` is true.", None)
 
 
 @dataclass(frozen=True)
@@ -271,10 +271,12 @@ class RunEventsResult:
 class SamplingOptions:
     """How the next token is drawn; a field left out takes the run's own value."""
 
-    max_new_tokens: int | None = item("How many tokens to write.", None)
-    temperature: float | None = item("0 always takes the most likely token; 1 draws as the model believes.", None)
-    top_k: int | None = item("Draw from the k most likely only; 0 = off.", None)
-    top_p: float | None = item("Draw from the most likely that hold this share of the probability; 1 = off.", None)
+    max_new_tokens: int | None = item("How many tokens to generate.", None)
+    temperature: float | None = item("0 is greedy; 1 samples the model's own probabilities.", None)
+    top_k: int | None = item("Sample only from the k likeliest tokens; 0 = off.", None)
+    top_p: float | None = item(
+        "Sample only from the likeliest tokens that together have this probability; 1 = off.", None
+    )
     repetition_penalty: float | None = item("Makes tokens already used less likely; 1 = off.", None)
     seed: int | None = item("The same seed gives the same text.", None)
 
@@ -284,7 +286,7 @@ class TokenProbability:
     """One bar of the playground."""
 
     id: int = item("The token's number in the vocabulary.")
-    text: str = item("What it reads as.")
+    text: str = item("Its text.")
     probability: float = item("Between 0 and 1.")
 
 
@@ -294,9 +296,9 @@ class GenerateParams:
 
     run_id: str | None = item("The run whose newest checkpoint is used.", None)
     checkpoint: str | None = item("Or a checkpoint's folder.", None)
-    prompt: str | None = item("The text to go on from; left out: the run's own.", None)
-    sampling: SamplingOptions | None = item("How to draw.", None)
-    probabilities: int = item("Report this many most likely tokens for each one drawn; 0 = none.", 0)
+    prompt: str | None = item("The text to continue; omitted: the run's own prompt.", None)
+    sampling: SamplingOptions | None = item("Sampling settings.", None)
+    probabilities: int = item("Report this many of the likeliest tokens for each sampled one; 0 = none.", 0)
     python: str | None = item("The interpreter that runs the model.", None)
     partial_result_token: ProgressToken | None = item("The text is streamed to this token as `GeneratePart`.", None)
     work_done_token: ProgressToken | None = item("Progress is reported to this token.", None)
@@ -307,8 +309,8 @@ class GeneratedToken:
     """One drawn token, when probabilities were asked for."""
 
     id: int = item("The token's number in the vocabulary.")
-    text: str = item("What it reads as.")
-    probability: float = item("How likely the model held it, before temperature and cuts.")
+    text: str = item("Its text.")
+    probability: float = item("Its probability, before temperature, top-k and top-p.")
     alternatives: list[TokenProbability] = item("The most likely ones, highest first.")
 
 
@@ -316,15 +318,15 @@ class GeneratedToken:
 class GeneratePart:
     """The value of a `$/progress` of `partialResultToken`: the text that has come since the last one."""
 
-    text: str = item("To be put after what has come before.")
-    tokens: list[GeneratedToken] = items("The tokens of this part, when probabilities were asked for.")
+    text: str = item("To be appended to the text so far.")
+    tokens: list[GeneratedToken] = items("The tokens of this part, if probabilities were requested.")
 
 
 @dataclass(frozen=True)
 class GenerateResult:
     """The finished text. After parts have been sent, `text` is still the whole of it."""
 
-    text: str = item("What the model wrote, without the prompt.")
+    text: str = item("The generated text, without the prompt.")
     prompt: str = item("The prompt used.")
     checkpoint: str = item("The checkpoint used.")
     step: int | None = item("The step it was saved after.")
@@ -340,7 +342,7 @@ class NextTokensParams:
     run_id: str | None = item("The run whose newest checkpoint is used.", None)
     checkpoint: str | None = item("Or a checkpoint's folder.", None)
     count: int = item("How many bars.", 10)
-    sampling: SamplingOptions | None = item("Shows the probabilities after temperature and cuts.", None)
+    sampling: SamplingOptions | None = item("Show the probabilities after temperature, top-k and top-p.", None)
     python: str | None = item("The interpreter that runs the model.", None)
 
 
@@ -350,7 +352,7 @@ class NextTokensResult:
 
     tokens: list[TokenProbability] = item("The bars.")
     checkpoint: str = item("The checkpoint used.")
-    entropy: float = item("How undecided the model is, in nats; ln of the vocabulary's size is not knowing at all.")
+    entropy: float = item("Entropy of the next token, in nats; ln of the vocabulary's size is a uniform prediction.")
 
 
 @dataclass(frozen=True)
@@ -374,7 +376,7 @@ class CompareResult:
 class ReportParams:
     """What a run has learned and what not: the page that `trickster report` writes into its directory."""
 
-    run_id: str = item("The run; it has saved a checkpoint.")
+    run_id: str = item("A run that has saved a checkpoint.")
     python: str | None = item("The interpreter that runs the model.", None)
     work_done_token: ProgressToken | None = item("Progress is reported to this token.", None)
 
@@ -384,7 +386,7 @@ class ReportResult:
     """Where the page is. It is made again only where the run has gone on since."""
 
     path: str = item("The page: one HTML file that loads and runs nothing.")
-    data: JsonValue = item("What `trickster report --json` prints; null where the page was there already.", None)
+    data: JsonValue = item("What `trickster report --json` prints; null if the page already existed.", None)
 
 
 @dataclass(frozen=True)
@@ -426,7 +428,7 @@ class PrepareResult:
 class DoctorParams:
     """Which devices and packages the training interpreter has."""
 
-    python: str | None = item("The interpreter to look at.", None)
+    python: str | None = item("The interpreter to check.", None)
     work_done_token: ProgressToken | None = item("Progress is reported to this token.", None)
 
 
@@ -434,7 +436,7 @@ class DoctorParams:
 class DoctorResult:
     """What `trickster doctor` prints."""
 
-    python: str = item("The interpreter looked at.")
+    python: str = item("The interpreter checked.")
     report: str = item("The findings, as text to show.")
     data: JsonValue = item("What `trickster doctor --json` prints.")
 
@@ -474,7 +476,7 @@ class CreateConfigParams:
 
     preset: str = item("Its name.")
     folder_uri: str = item("The folder to write into.")
-    file_name: str | None = item("Left out: `<preset>.trickster.yaml`, numbered where that is taken.", None)
+    file_name: str | None = item("Omitted: `<preset>.trickster.yaml`, numbered if that exists.", None)
 
 
 @dataclass(frozen=True)
@@ -501,13 +503,13 @@ class DescribeConfigResult:
     parameters: int | None = item("Weights in the model.", None)
     max_steps: int | None = item("Steps planned.", None)
     tokens_per_step: int | None = item("Tokens the optimizer sees in one step.", None)
-    epochs: float | None = item("How often the training text is read, where its size is known.", None)
+    epochs: float | None = item("Epochs of the training text, where its size is known.", None)
     train_tokens: int | None = item("Tokens of training text, where known.", None)
-    val_tokens: int | None = item("Tokens of held-out text, where known.", None)
+    val_tokens: int | None = item("Tokens of validation text, where known.", None)
     corpus_present: bool | None = item("true: the text is on this machine.", None)
     corpus: str | None = item("The corpus, as written in the file.", None)
-    prepared: bool | None = item("true: it has been encoded already; null: not known.", None)
-    uniform_loss: float | None = item("Loss of knowing nothing, ln of the vocabulary's size, in nats.", None)
+    prepared: bool | None = item("true: it is already tokenized; null: not known.", None)
+    uniform_loss: float | None = item("Uniform-prediction loss, ln of the vocabulary's size, in nats/token.", None)
     estimated_seconds: float | None = item("Expected training time on this machine.", None)
     estimate_source: EstimateSource | None = item("Where that figure comes from.", None)
     output_directory: str | None = item("Where its runs are written.", None)
@@ -530,7 +532,7 @@ class EventParams:
     run_id: str = item("The run.")
     after: int = item("Offset in `events.jsonl` before the first of these events, in bytes.")
     next: int = item("Offset after the last of them.")
-    events: list[Event] = item("The events, as they stand in the file.")
+    events: list[Event] = item("The events, as in the file.")
 
 
 @dataclass(frozen=True)
@@ -647,15 +649,15 @@ class ErrorCode(IntEnum):
 
 
 ERROR_MEANINGS: dict[ErrorCode, str] = {
-    ErrorCode.NOT_TRUSTED: "The folder is not trusted: nothing is started, written or removed.",
-    ErrorCode.UNKNOWN_RUN: "No run of this name is under the workspace.",
+    ErrorCode.NOT_TRUSTED: "The folder is not trusted: nothing is started, written or deleted.",
+    ErrorCode.UNKNOWN_RUN: "The workspace has no run of this name.",
     ErrorCode.RUN_IS_LIVE: "The run is being trained: stop it first.",
     ErrorCode.CONFIG_HAS_ERRORS: "The config has errors; the Problems list shows them.",
     ErrorCode.ENGINE_FAILED: "The process ended with an error; the message says which. `data.errorCode` is its code.",
     ErrorCode.NO_TORCH: "The interpreter has no torch: set up an environment or choose another interpreter.",
     ErrorCode.NO_CHECKPOINT: "The run has saved no checkpoint yet.",
     ErrorCode.NO_INTERPRETER: "The interpreter does not start.",
-    ErrorCode.FILE_EXISTS: "A file of this name is there already; nothing was written.",
+    ErrorCode.FILE_EXISTS: "A file of this name already exists; nothing was written.",
 }
 
 

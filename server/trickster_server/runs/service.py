@@ -148,7 +148,7 @@ class RunService:
         plan = check(text, path.parent).plan
         if plan is None and not params.overrides:
             raise RequestError(
-                ErrorCode.CONFIG_HAS_ERRORS, f"{path.name} has errors; the Problems list shows them. Mend them first."
+                ErrorCode.CONFIG_HAS_ERRORS, f"{path.name} has errors; the Problems list shows them. Fix them first."
             )
         python = await self._server.interpreters.able_to_train(params.python)
         overrides = [f"--set={name}={as_yaml(value)}" for name, value in params.overrides.items()]
@@ -224,7 +224,7 @@ class RunService:
             logger.info("%s ended with exit code %s", directory.name, launched.exit_code())
             if launched.answered and not directory.exists():
                 # It never came to train, so the engine has removed it, and with it the events that say why.
-                words = f"{directory.name} could not begin. {self._failed(launched).message}"
+                words = f"{directory.name} could not start. {self._failed(launched).message}"
                 self._server.window_show_message(types.ShowMessageParams(types.MessageType.Error, words))
         self._server.registry.look_now()
         await asyncio.sleep(1.0)  # the answer to the request may still want its last words
@@ -308,7 +308,10 @@ class RunService:
         """The proof of learning."""
         run = await self._run(params.run_id)
         answer = await self._both(
-            "Comparing with random weights", ["compare", str(run.directory.path)], params.python, params.work_done_token
+            "Comparing with the untrained model",
+            ["compare", str(run.directory.path)],
+            params.python,
+            params.work_done_token,
         )
         return CompareResult(*answer)
 
@@ -317,7 +320,7 @@ class RunService:
         run = await self._run(params.run_id)
         if not run.checkpoints():
             name = run.directory.path.name
-            raise RequestError(ErrorCode.NO_CHECKPOINT, f"{name} has saved no checkpoint yet that could be looked at.")
+            raise RequestError(ErrorCode.NO_CHECKPOINT, f"{name} has not saved a checkpoint yet.")
         page = run.directory.path / REPORT_FILE
         in_thread = self._server.registry.in_thread
         cache = known_cache_directory()
@@ -325,7 +328,7 @@ class RunService:
             return ReportResult(str(page))
         made_from = run.next
         arguments = ["report", str(run.directory.path), "--output", str(page)]
-        answer = await self._ask("Measuring what was learned", arguments, params.python, params.work_done_token)
+        answer = await self._ask("Measuring what the run learned", arguments, params.python, params.work_done_token)
         if cache is not None:
             with contextlib.suppress(OSError):  # it is made anew the next time, then
                 await in_thread(lambda: remember(run.directory, cache, made_from))

@@ -331,7 +331,7 @@ def test_a_folder_without_text_says_what_it_holds(tmp_path: Path) -> None:
     for name in ("noending", ".hidden.txt", "photo.png", "empty.txt"):
         (tmp_path / "only" / name).write_text("" if name == "empty.txt" else "x")
     (problem,) = problems_of("data_config:\n  corpus: only\n", "corpus-no-text", tmp_path)
-    said = "binary: photo.png; empty: empty.txt; hidden: .hidden.txt; without a text ending: noending."
+    said = "binary: photo.png; empty: empty.txt; hidden: .hidden.txt; no text file extension: noending."
     assert said in problem.message
 
 

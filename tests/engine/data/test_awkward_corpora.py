@@ -264,7 +264,7 @@ CASES = [
             "hidden": [".git/", ".secret.txt"],
             "link to a folder": ["linked/"],
             "of other programs": ["__pycache__/", "node_modules/"],
-            "without a text ending": ["c.log", "noending"],
+            "no text file extension": ["c.log", "noending"],
         },
         make=_links,
     ),
@@ -289,7 +289,7 @@ CASES = [
             "a run of Trickster": ["elsewhere/run/"],
             "config of Trickster": ["config.yaml", "other.yaml"],
             "the log of a run": ["logs/my-001/"],
-            "where runs are written": ["runs/"],
+            "folder of runs": ["runs/"],
         },
     ),
     Case(
@@ -297,7 +297,7 @@ CASES = [
         {"only/noending": "x", "only/a.bin": b"x"},
         {"corpus": "only"},
         said={"corpus-no-text": "error"},
-        words=("binary: a.bin; without a text ending: noending.",),
+        words=("binary: a.bin; no text file extension: noending.",),
         read=False,
     ),
     Case(

@@ -123,4 +123,4 @@ def test_memory_is_said_to_be_each_device_s_where_there_are_several() -> None:
     plan = preset_plan("nano")
     assert "on each of" not in estimate(plan).as_text()
     several = replace(plan, device=replace(plan.device, mesh_shape=(1, 2), enable_ddp=True))
-    assert "of memory to train in fp32 on each of 2 devices" in estimate(several).as_text()
+    assert "of memory for training in fp32 on each of 2 devices" in estimate(several).as_text()

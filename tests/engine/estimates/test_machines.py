@@ -88,7 +88,7 @@ def test_several_gpus_share_what_one_cannot_hold() -> None:
     mega = preset_plan("mega")
     there = fit(replace(mega, training=replace(mega.training, optimizer="adamw")), find_machine("rtx-3060-12gb"))
     assert not there.fits and there.change is None and there.shared_by in (2, 4, 8)
-    assert f"would on {there.shared_by} of them with sharding: full" in there.verdict()
+    assert f"fits on {there.shared_by} of them with sharding: full" in there.verdict()
     muon = fit(replace(mega, training=replace(mega.training, optimizer="muon")), find_machine("rtx-3060-12gb"))
     assert muon.shared_by is None or muon.change is not None
     board = fit(replace(mega, training=replace(mega.training, activation_checkpointing=True)), find_machine("n150"))
@@ -164,7 +164,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     shown = capsys.readouterr().out
     for machine in MACHINES:
         assert machine.name in shown and machine.source in shown
-    assert "does not fit; would with batch_size" in shown and "Chinchilla" in shown
+    assert "does not fit; fits with batch_size" in shown and "Chinchilla" in shown
     (tmp_path / "letters.txt").write_text("dear reader " * 1000)
     assert main(["estimate", str(config), "--set", "data_config.corpus=letters.txt", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["text"]["training_tokens"] == 10_800

@@ -62,15 +62,15 @@ journey(
       'command:trickster.setUpEnvironment': async () => {
         await at.workbench.toast('Setting up an environment').waitFor();
         await at.workbench.toastButton('Setting up an environment', 'Cancel').click();
-        await at.workbench.toast('Everything is as it was before').waitFor();
+        await at.workbench.toast('Nothing has changed').waitFor();
         await at.workbench.command('Notifications: Clear All Notifications');
       },
       'command:trickster.selectInterpreter': () => picker('Python 3'),
-      'command:trickster.openLesson?"troubleshooting"': () => title('When training does not go well'),
-      'command:trickster.openLesson?"loss-not-falling"': () => title('When training does not go well'),
+      'command:trickster.openLesson?"troubleshooting"': () => title('When training fails'),
+      'command:trickster.openLesson?"loss-not-falling"': () => title('When training fails'),
       'command:trickster.prepare': async () => {
         await at.workbench.pick('small.yaml');
-        await page().filter({ hasText: 'It begins' }).waitFor();
+        await page().filter({ hasText: 'The text begins' }).waitFor();
         // The lesson's own tab is still there to go back to.
         await at.workbench.page.locator('.tab').filter({ hasText: 'Welcome' }).waitFor();
       },

@@ -26,8 +26,8 @@ class TeamBackend(TorchBackend):
         if plan.training.batch_size % team.size:
             raise TricksterError(
                 "batch-divides-devices",
-                f"batch_size {plan.training.batch_size} cannot be shared out evenly among {team.size} processes.",
-                f"Set training_config.batch_size to a multiple of {team.size}, or start another number of processes.",
+                f"batch_size {plan.training.batch_size} cannot be divided evenly among {team.size} processes.",
+                f"Set training_config.batch_size to a multiple of {team.size}, or change the number of processes.",
             )
         self.team = team
         place = f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device

@@ -42,5 +42,5 @@ def _from_words(value: dict[str, Any]) -> Any:
         return Path(value[_PATH])
     kind = np.dtype(value["type"])
     if kind.kind not in "biuf":
-        raise ValueError(f"an array of {kind} was not to be expected")
+        raise ValueError(f"an array of {kind} was not expected")
     return np.frombuffer(base64.b64decode(value[_ARRAY]), kind).reshape(value["shape"]).copy()

@@ -75,8 +75,9 @@ class Torchrun(Team):
             return None
         return TricksterError(
             PROCESS_LOST,
-            f"Process {self.rank} of {self.size} lost touch with another process of the run: {_first_line(error)}",
-            "The last checkpoint is whole. Go on with: trickster resume <run>",
+            f"Process {self.rank} of {self.size} lost the connection to another process of the run: "
+            f"{_first_line(error)}",
+            "The last checkpoint is complete. Resume with: trickster resume <run>",
             EXIT_TRAINING_FAILED,
         )
 

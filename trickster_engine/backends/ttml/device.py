@@ -117,8 +117,8 @@ class TtmlDevice:
         if not parallel.is_ddp_enabled() or parallel.get_ddp_size() != self.chips:
             raise TricksterError(
                 "ddp-not-active",
-                f"ttml opened a data-parallel line of {parallel.get_ddp_size()} chips where {self.chips} were asked "
-                "for: the copies of the model would drift apart unnoticed.",
+                f"ttml opened a data-parallel line of {parallel.get_ddp_size()} chips instead of {self.chips}: the "
+                "copies of the model would diverge unnoticed.",
                 "Check which chips are visible (TT_VISIBLE_DEVICES, tt-smi), or train with mesh_shape: [1, 1].",
             )
 
@@ -161,7 +161,7 @@ class TtmlDevice:
         if len(rows) not in (once, once * self.chips):
             raise TricksterError(
                 "ttml-shape",
-                f"A tensor of {once} rows that {self.chips} chips have copies of came back with {len(rows)} rows.",
+                f"A tensor of {once} rows, copied to {self.chips} chips, came back with {len(rows)} rows.",
                 f"Train on one chip with device_config.mesh_shape: [1, 1]. {UPDATE_ADVICE}",
             )
         return rows[:once]
@@ -277,7 +277,7 @@ class TtmlDevice:
             if hasattr(module, config_name) and hasattr(module, create_name):
                 break
         else:
-            raise _missing("a Llama model that Trickster knows how to build")
+            raise _missing("a Llama model that Trickster can build")
         native = getattr(module, config_name)()
         native.num_heads = config.num_heads
         native.num_groups = config.num_kv_heads
@@ -330,9 +330,9 @@ class TtmlDevice:
                 if self.chips > 1:
                     notify(
                         "ttml-copies-drift",
-                        "This ttml rounds every chip's weights at random and apart from the others: the copies of the "
-                        "model drift a little, and the first chip's is saved.",
-                        "Update tt-metal to have AdamW in full precision, or train on one chip.",
+                        "This ttml rounds each chip's weights stochastically on its own: the copies of the model "
+                        "diverge slightly, and the first chip's copy is saved.",
+                        "Update tt-metal for AdamW in full precision, or train on one chip.",
                     )
                 return optimizers.AdamW(parameters, config)
         _notify_decay(training, notify)
@@ -340,8 +340,8 @@ class TtmlDevice:
             return optimizers.AdamWFullPrecision(parameters, optimizers.AdamWFullPrecisionConfig.make(*values))
         notify(
             "ttml-norms-frozen",
-            "This ttml has neither stochastic rounding nor an AdamW in full precision: small updates to bfloat16 "
-            "weights are rounded away, and the norms will stay at exactly 1.",
+            "This ttml has neither stochastic rounding nor AdamW in full precision: small updates to bfloat16 weights "
+            "are rounded away, and the norms stay at exactly 1.",
             UPDATE_ADVICE,
         )
         return optimizers.AdamW(parameters, optimizers.AdamWConfig.make(*values))
@@ -364,9 +364,9 @@ class TtmlDevice:
         if fused:
             notify(
                 "ttml-muon-partly",
-                f"ttml keeps several matrices fused ({', '.join(sorted(fused))}). Muon would mix them up, so AdamW "
-                "trains those; on other devices Muon trains them as well. ttml's Muon has no weight decay.",
-                "Nothing is wrong. Expect somewhat different losses than with Muon on a CPU or GPU.",
+                f"ttml fuses several matrices ({', '.join(sorted(fused))}). Muon would mix them, so AdamW trains "
+                "them; on other devices Muon trains them too. ttml's Muon has no weight decay.",
+                "No action is needed. Expect slightly different losses than with Muon on a CPU or GPU.",
             )
         config = optimizers.MuonConfig.make(training.muon_learning_rate, training.muon_momentum, NEWTON_SCHULZ_STEPS)
         adamw = self._create_adamw(by_adamw, training, notify)
@@ -539,7 +539,7 @@ def _notify_decay(training: TrainingConfig, notify: Notify) -> None:
     if training.weight_decay > 0:
         notify(
             "ttml-norms-decay",
-            "This ttml cannot leave the norms out of weight decay: their scales are pulled towards 0 a little.",
+            "This ttml cannot exclude the norms from weight decay: it pulls their scales slightly towards 0.",
             "Set training_config.weight_decay: 0.01 or lower, or update tt-metal.",
         )
 
@@ -550,11 +550,11 @@ def _missing(what: str, advice: str = UPDATE_ADVICE) -> TricksterError:
 
 def _cannot_open(error: Exception) -> TricksterError:
     advice = (
-        "Run `trickster doctor`: it says who holds the device, and whether driver and firmware are in order. "
-        "A board that was left open by a killed process is brought back with: tt-smi -r"
+        "Run `trickster doctor`: it shows which process uses the device, and the driver and firmware. To reset a "
+        "board that a killed process left open: tt-smi -r"
     )
     if substitute():
-        advice = "Run `trickster doctor`: it says what a simulated chip needs, and what of that is missing."
+        advice = "Run `trickster doctor`: it lists what a simulated chip needs and what is missing."
     return TricksterError(
         "device-not-opened",
         f"The Tenstorrent device cannot be opened: {type(error).__name__}: {error}.",

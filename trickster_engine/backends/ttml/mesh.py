@@ -37,7 +37,7 @@ def check_mesh(plan: Plan, environment: Mapping[str, str] | None = None) -> int:
     if rows != 1:
         raise TricksterError(
             "mesh-not-a-line",
-            f"mesh_shape [{rows}, {chips}] is not a line of chips. Data-parallel training in ttml runs on [1, N] only.",
+            f"mesh_shape [{rows}, {chips}] is not a line of chips. Data-parallel training in ttml needs [1, N].",
             f"Set device_config.mesh_shape: [1, {rows * chips}].",
         )
     if chips == 1:
@@ -45,13 +45,14 @@ def check_mesh(plan: Plan, environment: Mapping[str, str] | None = None) -> int:
     if not plan.device.enable_ddp:
         raise TricksterError(
             "mesh-without-ddp",
-            f"mesh_shape [1, {chips}] asks for {chips} chips, but enable_ddp is false: the others would do nothing.",
+            f"mesh_shape [1, {chips}] asks for {chips} chips, but enable_ddp is false: the other chips would be idle.",
             "Set device_config.enable_ddp: true, or mesh_shape: [1, 1].",
         )
     if plan.training.batch_size % chips:
         raise TricksterError(
             "batch-not-divisible",
-            f"batch_size {plan.training.batch_size} is the total over {chips} chips and cannot be divided among them.",
+            f"batch_size {plan.training.batch_size} is the total over {chips} chips and is not divisible by their "
+            "number.",
             f"Set training_config.batch_size to a multiple of {chips}, "
             f"for instance {-(-plan.training.batch_size // chips) * chips}.",
         )
@@ -78,7 +79,7 @@ def _check_descriptor(chips: int, environment: Mapping[str, str]) -> None:
     named = environment.get(DESCRIPTOR_VARIABLE)
     advice = _advice(chips, environment)
     if not named:
-        instead = f"takes one of {_DEFAULTS[chips]} instead" if chips in _DEFAULTS else "has none for this number"
+        instead = f"uses one of {_DEFAULTS[chips]} instead" if chips in _DEFAULTS else "has none for this number"
         raise TricksterError(
             "mesh-descriptor-missing",
             f"{chips} chips in a line need a mesh graph descriptor of [1, {chips}]: without one tt-metal {instead}, "
@@ -94,7 +95,7 @@ def _check_descriptor(chips: int, environment: Mapping[str, str]) -> None:
     if shape is None:
         raise TricksterError(
             "mesh-descriptor-not-one-mesh",
-            f"{named} does not describe one mesh with its dims, so nobody can tell whether it is [1, {chips}].",
+            f"{named} does not describe one mesh with its dims, so Trickster cannot tell whether it is [1, {chips}].",
             advice,
         )
     if shape != (1, chips):

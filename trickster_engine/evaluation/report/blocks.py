@@ -38,11 +38,11 @@ def time_taken(kept: Kept) -> str:
     speeds = sorted(step["tokens_per_s"] for step in kept["steps"])
     typical = f", at {speeds[len(speeds) // 2]:,} tokens/s" if speeds else ""
     done, planned = kept["curve"][-1]["step"], _planned_steps(kept)
-    sittings = kept.get("sittings", 1)
+    resumed = kept.get("sittings", 1) - 1
+    times = "" if not resumed else f" of training (resumed {'once' if resumed == 1 else f'{resumed} times'})"
     text = (
         f"Measured on {kept['machine']}: {_of(done, planned)} steps of {kept['name']}, a model with "
-        f"{kept['parameters']:,} parameters, took {duration(kept['seconds'])}"
-        f"{f' of training (resumed {sittings - 1} times)' if sittings > 1 else ''}{typical}."
+        f"{kept['parameters']:,} parameters, took {duration(kept['seconds'])}{times}{typical}."
     )
     if done < planned:
         text += f" At that pace all {planned:,} would take {duration(kept['seconds'] * planned / done)}."

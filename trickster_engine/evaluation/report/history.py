@@ -26,7 +26,7 @@ class History:
     """What led to the weights that there are, in the order of steps, without what a killed process lost.
 
     Of two of a step, the later one is of the weights that training went on with. The evaluation with the lowest
-    held-out loss and the last of each are always among them.
+    validation loss and the last of each are always among them.
     """
 
     evaluations: list[EvalEvent]

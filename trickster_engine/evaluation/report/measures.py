@@ -33,7 +33,7 @@ _SPEAKER = re.compile(r"(?P<name>[^\W\d_][^\n:]{0,40}):[ \t]*(?=\n|$)")
 LONG = 4000
 #: Characters of training text that tell how the corpus is written.
 _REFERENCE_CHARACTERS = 2_000_000
-#: Windows of held-out text that stand for real text of a sample's length.
+#: Windows of validation text that stand for real text of a sample's length.
 _WINDOWS = 200
 
 
