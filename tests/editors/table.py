@@ -71,8 +71,8 @@ def table(clients: dict[str, Any]) -> str:
         lines += [
             "",
             "¹ Not run in the editor itself, but by a test client that declares the same capabilities. Kate was "
-            "started with the config below, so its diagnostics and its exit are its own; the capabilities of coc.nvim are from "
-            "its public sources.",
+            "started with the config below, so its diagnostics and its exit are its own; the capabilities of coc.nvim "
+            "are from its public sources.",
         ]
     return "\n".join(lines)
 

@@ -177,7 +177,7 @@ def test_how_often_the_text_is_read_is_said_in_words(folder: Path) -> None:
     found = {key: (label, tooltip) for key, label, tooltip in hints(document, Corpus(True, SHAKESPEARE_BYTES, None))}
     label, tooltip = found["training_config.max_steps"]
     assert label == "3.1 epochs"
-    assert "it is read 3.1 times" in tooltip
+    assert "3.1 epochs" in tooltip
 
 
 def document_of(folder: Path, **changes: str) -> Document:

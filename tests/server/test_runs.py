@@ -281,7 +281,7 @@ def test_reports(finished: tuple[RawClient, Path, str, Follower]) -> None:
     client, path, run_id, _ = finished
     prepared = client.request("trickster/prepare", {"configUri": path.as_uri()}, 120)
     assert prepared["data"]["train_tokens"] > 0
-    assert "tokens to train on" in prepared["report"]
+    assert "training tokens" in prepared["report"]
     assert path.with_name("corpus.txt").read_text(encoding="utf-8")[:100] in prepared["report"]
     assert client.request("trickster/describeConfig", {"configUri": path.as_uri()})["prepared"] is True
     inspected = client.request("trickster/inspect", {"configUri": path.as_uri()}, 120)

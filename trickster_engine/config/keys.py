@@ -147,7 +147,7 @@ RETIRED_KEYS: Final[Mapping[str, RetiredKey]] = MappingProxyType(
             RetiredKey(
                 "training_config.log_level",
                 ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
-                "A run always writes its whole log to log.txt, and every figure to events.jsonl.",
+                "A run always writes its whole log to log.txt, and every metric to events.jsonl.",
             ),
         )
     }

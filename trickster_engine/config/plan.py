@@ -21,9 +21,10 @@ class ModelConfig:
 
     vocab_size: int = key(
         256,
-        doc="How many different tokens the model can read and write: the number of rows of the embedding.",
-        effect="Every token more costs hidden_dim parameters (twice that when the embeddings are not tied) and widens "
-        "the last layer. A model that knows nothing starts at a loss of ln(vocab_size): 5.545 for 256.",
+        doc="Vocabulary size: how many different tokens the model knows, the number of rows of the embedding.",
+        effect="Each additional token costs hidden_dim parameters (twice that if the embeddings are not tied) and "
+        "widens the output layer. An untrained model starts near the uniform-prediction loss, ln(vocab_size): 5.545 "
+        "for 256.",
         unit="tokens",
         minimum=2,
         maximum=1_000_000,
@@ -31,19 +32,19 @@ class ModelConfig:
     )
     hidden_dim: int = key(
         256,
-        doc="The width of the model: how many numbers describe a token on its way through the blocks.",
-        effect="Wider learns more and costs more: parameters and computation grow about with its square. "
-        "It must be divisible by num_heads.",
-        unit="numbers a token",
+        doc="Hidden size, the width of the model: how many numbers represent a token in the blocks.",
+        effect="A wider model learns more and costs more: parameters and compute grow about with the square. It must "
+        "be divisible by num_heads.",
+        unit="numbers per token",
         minimum=2,
         maximum=65_536,
         examples=(128, 256, 384, 512, 768),
     )
     num_layers: int = key(
         6,
-        doc="The depth: how many transformer blocks the text passes through, one after the other.",
-        effect="Parameters, memory and time grow in proportion. Deeper models combine more steps of reasoning, and "
-        "are harder to train without warm-up.",
+        doc="Depth: the number of transformer blocks, one after the other.",
+        effect="Parameters, memory and time grow in proportion. Deeper models can combine more steps, and are harder "
+        "to train without warm-up.",
         unit="blocks",
         minimum=1,
         maximum=1_024,
@@ -51,10 +52,10 @@ class ModelConfig:
     )
     num_heads: int = key(
         8,
-        doc="Attention heads in each block. Each head looks back over the text in its own way, in its own slice of "
-        "hidden_dim / num_heads numbers.",
-        effect="More heads look at more things at once, each with less width; the number of parameters stays the "
-        "same. 32 to 128 numbers a head work well.",
+        doc="Attention heads in each block. Each head attends to the text in its own way, in its own slice of "
+        "head_dim = hidden_dim / num_heads numbers.",
+        effect="More heads attend to more things at once, each with a smaller head_dim; the number of parameters "
+        "stays the same. A head_dim of 32 to 128 works well.",
         unit="heads",
         minimum=1,
         maximum=1_024,
@@ -63,8 +64,8 @@ class ModelConfig:
     num_kv_heads: int = key(
         8,
         doc="Heads for the keys and values (grouped-query attention). Several query heads share one of these.",
-        effect="Fewer than num_heads saves parameters and, above all, the memory of the cache while text is "
-        "generated; quality drops a little.",
+        effect="Fewer than num_heads saves parameters and, above all, memory of the key-value cache during "
+        "generation; quality drops slightly.",
         unit="heads",
         minimum=1,
         maximum=1_024,
@@ -74,17 +75,17 @@ class ModelConfig:
     mlp_dim: int = key(
         768,
         doc="The inner width of the feed-forward part (SwiGLU) of each block.",
-        effect="Most parameters live here: 3 x hidden_dim x mlp_dim in every block. Between 2.7 and 4 times "
-        "hidden_dim is usual; the lesson takes 3 times.",
-        unit="numbers a token",
+        effect="Most parameters are here: 3 x hidden_dim x mlp_dim in every block. 2.7 to 4 times hidden_dim is "
+        "usual; the lesson uses 3 times.",
+        unit="numbers per token",
         minimum=1,
         maximum=262_144,
         examples=(384, 768, 1152, 1536),
     )
     max_seq_len: int = key(
         512,
-        doc="The context: how many tokens the model sees at once, and the length of a training sequence.",
-        effect="Longer lets it use what was said further back; memory for activations grows in proportion, and "
+        doc="Context length: how many tokens the model sees at once, and the length of a training sequence.",
+        effect="A longer context lets the model use earlier text; memory for activations grows in proportion, and "
         "attention's time with the square.",
         unit="tokens",
         minimum=2,
@@ -93,27 +94,28 @@ class ModelConfig:
     )
     dropout: float = key(
         0.1,
-        doc="The share of numbers set to zero at random, while training, in what each block adds to its input.",
-        effect="More works against memorising a small text and slows learning. 0 is right when the text is read only "
-        "a few times; 0.1 to 0.2 when it is read many times.",
+        doc="Fraction of activations dropped (set to zero at random during training) in what each block adds to its "
+        "input.",
+        effect="More dropout reduces overfitting on a small text and slows learning. Use 0 for a few epochs, 0.1 to "
+        "0.2 for many.",
         minimum=0,
         below=1,
         examples=(0.0, 0.1, 0.2),
     )
     rope_theta: float = key(
         10000.0,
-        doc="The base of the rotary position encoding: how slowly the slowest of its angles turns with distance.",
+        doc="Base of the rotary position embedding (RoPE): it sets how slowly the slowest angle turns with distance.",
         effect="Larger values suit longer contexts (500000 is used for many thousands of tokens). For up to 2048 "
         "tokens 10000 is good.",
         minimum=1,
-        limit_reason="Below 1 the angles would grow beyond what 32-bit numbers hold.",
+        limit_reason="Below 1 the angles would overflow 32-bit numbers.",
         maximum=1e12,
         examples=(10000.0, 500000.0),
     )
     norm_eps: float = key(
         1e-5,
         doc="A small number added inside RMSNorm's square root so that it never divides by zero.",
-        effect="Leave it alone unless weights come from elsewhere: 1e-5 and 1e-6 are both common.",
+        effect="Keep it unless you use weights from elsewhere: 1e-5 and 1e-6 are both common.",
         minimum=1e-12,
         limit_reason="A smaller one is lost in 32-bit arithmetic.",
         maximum=0.1,
@@ -122,7 +124,8 @@ class ModelConfig:
     tie_embeddings: bool = key(
         True,
         doc="Whether the output layer reuses the embedding's weights instead of having its own.",
-        effect="Tied saves vocab_size x hidden_dim parameters, and small models usually learn better for it.",
+        effect="Tied embeddings save vocab_size x hidden_dim parameters, and small models usually learn better with "
+        "them.",
     )
 
     @property
@@ -141,9 +144,9 @@ class TrainingConfig:
 
     batch_size: int = key(
         16,
-        doc="Sequences that go through the model together. With several devices this is the total over all of them.",
-        effect="Larger gives a steadier gradient and uses the hardware better, until memory runs out: memory for "
-        "activations grows in proportion. Halve it when memory is short, and double gradient_accumulation_steps.",
+        doc="Sequences per forward pass. With several devices this is the total over all of them.",
+        effect="A larger batch gives a less noisy gradient and uses the hardware better, but memory for activations "
+        "grows in proportion. If memory is short, halve it and double gradient_accumulation_steps.",
         unit="sequences",
         minimum=1,
         maximum=1_048_576,
@@ -151,19 +154,19 @@ class TrainingConfig:
     )
     gradient_accumulation_steps: int = key(
         2,
-        doc="How many batches are added up before the weights move once.",
-        effect="Works like a batch that many times as large, for the memory of one and the time of all. "
-        "16 sequences x 2 count as 32.",
-        unit="batches a step",
+        doc="Number of batches whose gradients are accumulated before each update.",
+        effect="Equivalent to a batch that many times as large, with the memory of one batch and the time of all. 16 "
+        "sequences x 2 count as 32.",
+        unit="batches per step",
         minimum=1,
         maximum=65_536,
         examples=(1, 2, 4),
     )
     max_steps: int = key(
         10000,
-        doc="How many times the weights are updated before training ends. The learning-rate curve is laid out over it.",
-        effect="More steps learn more, until the text has been read so often that the model starts to learn it by "
-        "heart: then the loss on held-out text rises again.",
+        doc="Number of updates before training ends. The learning-rate schedule spans it.",
+        effect="More steps learn more, until the model overfits: it starts to memorise the training text, and the "
+        "validation loss rises again.",
         unit="steps",
         minimum=1,
         maximum=1_000_000_000,
@@ -171,8 +174,8 @@ class TrainingConfig:
     )
     warmup_steps: int = key(
         1000,
-        doc="Steps over which the learning rate climbs from zero to learning_rate.",
-        effect="Protects the first steps, in which random weights give large, misleading gradients. A twentieth to a "
+        doc="Steps over which the learning rate climbs from zero to its peak, learning_rate.",
+        effect="Protects the first steps, when random weights give large, misleading gradients. A twentieth to a "
         "tenth of max_steps is usual.",
         unit="steps",
         minimum=0,
@@ -181,10 +184,9 @@ class TrainingConfig:
     )
     learning_rate: float = key(
         3e-4,
-        doc="The size of a step at the height of the curve (AdamW's; with `optimizer: muon`, for all but the "
-        "matrices).",
-        effect="Too low learns slowly; too high makes the loss jump or become NaN. Smaller models stand higher rates: "
-        "3e-4 is careful at 5 million parameters, 1e-3 often works.",
+        doc="Peak learning rate (of AdamW; with `optimizer: muon`, for all weights but the matrices).",
+        effect="If it is too low, the model learns slowly; if too high, the loss jumps or becomes NaN. Smaller models "
+        "allow higher rates: at 5 million parameters 3e-4 is careful, 1e-3 often works.",
         minimum=1e-12,
         limit_reason="A smaller step changes no 32-bit weight.",
         maximum=10,
@@ -192,8 +194,8 @@ class TrainingConfig:
     )
     min_learning_rate: float = key(
         3e-5,
-        doc="The learning rate at the last step, where the curve ends.",
-        effect="A tenth of learning_rate is the common choice; 0 squeezes out a little more at the very end.",
+        doc="Final learning rate, at the end of the schedule.",
+        effect="A tenth of learning_rate is common; 0 lowers the loss slightly more at the very end.",
         minimum=0,
         maximum=10,
         examples=(0.0, 3e-5),
@@ -201,8 +203,8 @@ class TrainingConfig:
     )
     lr_schedule: str = key(
         "cosine",
-        doc="The shape of the way down from learning_rate to min_learning_rate, after the warm-up.",
-        effect="Cosine stays high for longer and lands softly; linear comes down evenly.",
+        doc="Shape of the decay from learning_rate to min_learning_rate, after the warm-up.",
+        effect="Cosine stays high for longer and ends gently; linear decays evenly.",
         choices={
             "cosine": "Half a cosine wave: slow at first, fastest in the middle, slow at the end.",
             "linear": "A straight line.",
@@ -210,9 +212,9 @@ class TrainingConfig:
     )
     lr_decay_steps: int = key(
         0,
-        doc="The step at which the curve reaches min_learning_rate, where the rate then stays. 0 is max_steps.",
-        effect="A run that is given more steps can go on at min_learning_rate, without climbing back up: "
-        "`trickster resume RUN --set max_steps=N --learning-rate floor` writes it.",
+        doc="The step at which the learning rate reaches min_learning_rate, where it then stays. 0 means max_steps.",
+        effect="A run with more steps can then continue at min_learning_rate, without climbing again: `trickster "
+        "resume RUN --set max_steps=N --learning-rate floor` sets it.",
         unit="steps",
         minimum=0,
         maximum=1_000_000_000,
@@ -221,11 +223,10 @@ class TrainingConfig:
     )
     lr_restart_step: int = key(
         0,
-        doc="The step from which the learning rate warms up a second time, and then falls until lr_decay_steps (a warm "
-        "restart). 0: never.",
-        effect="Gives a run that has come to its end a second one: "
-        "`trickster resume RUN --set max_steps=N --learning-rate rewarm` writes it. The loss rises at first, and ends "
-        "lower than it was when there are steps enough.",
+        doc="Warm restart: the step from which the learning rate warms up again, and then decays until "
+        "lr_decay_steps. 0 means never.",
+        effect="Trains a finished run for longer: `trickster resume RUN --set max_steps=N --learning-rate rewarm` "
+        "sets it. The loss rises at first, and with enough steps ends lower than before.",
         unit="steps",
         minimum=0,
         maximum=1_000_000_000,
@@ -233,9 +234,9 @@ class TrainingConfig:
     )
     optimizer: str = key(
         "adamw",
-        doc="The rule that turns gradients into weight changes.",
-        effect="AdamW is the standard. Muon learns small models in clearly fewer steps and keeps half the state for "
-        "the matrices, at a little more computation a step.",
+        doc="The algorithm that turns gradients into updates of the weights.",
+        effect="AdamW is the standard. Muon trains small models in clearly fewer steps and needs half the state for "
+        "the matrices, with slightly more compute per step.",
         choices={
             "adamw": "AdamW for every weight: two running averages each, and weight decay.",
             "muon": "Muon for the matrices inside the blocks (at muon_learning_rate), AdamW for embeddings and norms.",
@@ -243,8 +244,8 @@ class TrainingConfig:
     )
     muon_learning_rate: float = key(
         0.02,
-        doc="The learning rate of the matrices when `optimizer: muon`. It follows the same curve as learning_rate.",
-        effect="Muon's steps are normalised, so its rate is much larger than AdamW's: 0.01 to 0.05.",
+        doc="Peak learning rate of the matrices with `optimizer: muon`. It follows the same schedule as learning_rate.",
+        effect="Muon's updates are normalised, so its rate is much larger than AdamW's: 0.01 to 0.05.",
         minimum=1e-12,
         limit_reason="A smaller step changes no 32-bit weight.",
         maximum=10,
@@ -253,8 +254,8 @@ class TrainingConfig:
     )
     muon_momentum: float = key(
         0.95,
-        doc="How much of the previous direction Muon keeps from step to step.",
-        effect="Closer to 1 averages over more steps: smoother and slower to turn.",
+        doc="Momentum of Muon: how much of the previous direction it keeps from step to step.",
+        effect="Closer to 1 averages over more steps: smoother and slower to change direction.",
         minimum=0,
         below=1,
         examples=(0.9, 0.95),
@@ -262,52 +263,54 @@ class TrainingConfig:
     )
     weight_decay: float = key(
         0.1,
-        doc="How strongly the matrices are pulled towards zero at each step (in proportion to the learning rate).",
-        effect="A mild brake on memorising. 0 switches it off; norms are never decayed.",
+        doc="Decoupled weight decay: how strongly each step pulls the matrices towards zero (in proportion to the "
+        "learning rate).",
+        effect="Regularises mildly against overfitting. 0 switches it off; norms are never decayed.",
         minimum=0,
         maximum=10,
         examples=(0.0, 0.01, 0.1),
     )
     beta1: float = key(
         0.9,
-        doc="AdamW: how long the running average of the gradient remembers.",
-        effect="0.9 remembers about 10 steps, 0.95 about 20.",
+        doc="AdamW: decay of the running average of the gradient.",
+        effect="0.9 averages over about 10 steps, 0.95 over about 20.",
         minimum=0,
         below=1,
         examples=(0.9,),
     )
     beta2: float = key(
         0.95,
-        doc="AdamW: how long the running average of the squared gradient remembers.",
-        effect="0.95 remembers about 20 steps, 0.99 about 100. Lower recovers faster from a bad batch.",
+        doc="AdamW: decay of the running average of the squared gradient.",
+        effect="0.95 averages over about 20 steps, 0.99 over about 100. A lower value recovers faster from a bad "
+        "batch.",
         minimum=0,
         below=1,
         examples=(0.95, 0.99, 0.999),
     )
     grad_clip: float = key(
         1.0,
-        doc="The longest gradient that is let through: a longer one is scaled down to this length. 0 switches it off.",
-        effect="Protects against the rare batch that would throw the weights far off. If the loss becomes NaN, make "
-        "sure this is on.",
+        doc="Maximum gradient norm: a larger gradient is scaled down to it. 0 switches clipping off.",
+        effect="Protects against the rare batch that would throw the weights far off. If the loss becomes NaN, check "
+        "that clipping is on.",
         minimum=0,
         maximum=1e6,
         examples=(0.5, 1.0),
     )
     loss: str = key(
         "cross_entropy",
-        doc="What training minimises. The loss on held-out text is always plain cross-entropy, in nats, so that runs "
-        "stay comparable.",
-        effect="Change it to experiment; plain cross-entropy is the honest measure of prediction.",
+        doc="The loss that training minimises. The validation loss is always plain cross-entropy, in nats/token, so "
+        "that runs stay comparable.",
+        effect="Change it to experiment; plain cross-entropy measures prediction directly.",
         choices={
-            "cross_entropy": "The standard: minus the logarithm of the probability given to the true next token.",
-            "label_smoothing": "Spreads a little of the target over all tokens, so that the model stays less sure.",
-            "focal": "Gives less weight to tokens that are already predicted well.",
+            "cross_entropy": "The standard: minus the logarithm of the probability of the true next token.",
+            "label_smoothing": "Spreads part of the target over all tokens, so that the model is less confident.",
+            "focal": "Gives less weight to tokens that the model already predicts well.",
         },
     )
     label_smoothing: float = key(
         0.1,
-        doc="How much of the target is spread evenly over all tokens when `loss: label_smoothing`.",
-        effect="More keeps the model less sure of itself; 0.1 is usual.",
+        doc="Fraction of the target spread evenly over all tokens, with `loss: label_smoothing`.",
+        effect="A higher value makes the model less confident; 0.1 is usual.",
         minimum=0,
         below=1,
         examples=(0.05, 0.1),
@@ -315,8 +318,8 @@ class TrainingConfig:
     )
     focal_gamma: float = key(
         2.0,
-        doc="How strongly `loss: focal` plays down what is already predicted well.",
-        effect="0 is plain cross-entropy; larger looks ever more at the hard tokens.",
+        doc="How strongly `loss: focal` reduces the weight of well-predicted tokens.",
+        effect="0 is plain cross-entropy; higher values concentrate on hard tokens.",
         minimum=0,
         maximum=100,
         examples=(1.0, 2.0),
@@ -324,40 +327,39 @@ class TrainingConfig:
     )
     precision: str = key(
         "auto",
-        doc="The number format in which the matrices are multiplied.",
-        effect="bf16 halves memory traffic and is faster on hardware that has it; fp32 is exact and slower. A "
-        "processor without bf16 instructions, as in many laptops, takes many times as long for it. The weights "
-        "themselves and what the optimizer remembers stay in fp32 on a CPU or GPU.",
+        doc="Number format of the matrix products.",
+        effect="bf16 halves memory traffic and is faster on hardware that has it; fp32 is more accurate and slower. "
+        "On a CPU without bf16 instructions, as in many laptops, bf16 takes many times as long. On a CPU or GPU the "
+        "weights and the optimizer state stay in fp32.",
         choices={
-            "auto": "Whichever is faster on the device at hand.",
+            "auto": "The faster one on this device.",
             "fp32": "32 bits everywhere: the most accurate.",
             "bf16": "16 bits with the range of 32 in the matrix products.",
         },
     )
     compile: str = key(
         "auto",
-        doc="Whether torch compiles the model into fewer and larger kernels before it trains.",
-        effect="Steps get faster, after up to a minute of compiling when a shape is met for the first time. Where "
-        "compiling does not work, training goes on without. Runs in several processes are not compiled, and "
-        "Tenstorrent boards have a compiler of their own.",
+        doc="Whether torch compiles the model into fewer, larger kernels before training.",
+        effect="Steps get faster, after up to a minute of compilation for a new shape. If compilation fails, training "
+        "continues without it. Runs in several processes are not compiled, and Tenstorrent boards have their own "
+        "compiler.",
         choices={
-            "auto": "Where the run is long enough to earn it back: from about ten minutes.",
-            "always": "However short the run.",
-            "never": "Start at once.",
+            "auto": "If the run is long enough to pay off: from about ten minutes.",
+            "always": "Even for a short run.",
+            "never": "Start immediately.",
         },
     )
     activation_checkpointing: bool = key(
         False,
-        doc="Keep only what goes into each block for the backward pass, and compute the rest a second time on the way "
-        "back.",
-        effect="Memory for activations falls to about one block's; each step does a third more work. The losses stay "
-        "the same. For models or contexts that do not fit otherwise.",
+        doc="Keep only the input of each block for the backward pass, and recompute its activations there.",
+        effect="Memory for activations falls to about one block's; each step needs a third more compute. The losses "
+        "stay the same. Use it for models or contexts that do not fit otherwise.",
     )
     seed: int = key(
         1337,
-        doc="Where all chance starts: first weights, the order of the text, dropout.",
+        doc="Random seed of the initial weights, the order of the text, and dropout.",
         effect="The same seed on the same machine gives the same run, bit for bit; another seed shows how much of a "
-        "result is luck.",
+        "result is chance.",
         minimum=0,
         maximum=4_294_967_295,
         examples=(1337,),
@@ -365,7 +367,7 @@ class TrainingConfig:
     log_interval: int = key(
         50,
         doc="Steps between two reports of the training loss.",
-        effect="Smaller shows more and costs next to nothing.",
+        effect="A smaller interval shows more detail and costs almost nothing.",
         unit="steps",
         minimum=1,
         maximum=1_000_000_000,
@@ -373,10 +375,9 @@ class TrainingConfig:
     )
     eval_interval: int = key(
         500,
-        doc="Steps between two evaluations: the loss over the held-out text (over 262,144 of its tokens, evenly "
-        "spread, where it is longer), and a sample of what the model writes.",
-        effect="Smaller shows learning (and memorising) sooner; each evaluation takes time in which nothing is "
-        "learned.",
+        doc="Steps between two evaluations: the validation loss (over at most 262,144 tokens of the validation text, "
+        "evenly spread) and a sample of generated text.",
+        effect="A smaller interval shows learning (and overfitting) sooner; each evaluation takes time from training.",
         unit="steps",
         minimum=1,
         maximum=1_000_000_000,
@@ -385,8 +386,8 @@ class TrainingConfig:
     )
     save_interval: int = key(
         1000,
-        doc="Steps between two checkpoints, from which an interrupted run can be continued.",
-        effect="At most this many steps are lost if the machine goes down. Asking a run to stop always saves first.",
+        doc="Steps between two checkpoints, from which an interrupted run can be resumed.",
+        effect="At most this many steps are lost if the machine crashes. Stopping a run always saves first.",
         unit="steps",
         minimum=1,
         maximum=1_000_000_000,
@@ -395,8 +396,8 @@ class TrainingConfig:
     )
     keep_best_n: int = key(
         3,
-        doc="How many checkpoints are kept: those with the lowest loss on held-out text. The newest is always kept.",
-        effect="More to choose from, for the disk space of one model and its optimizer each.",
+        doc="How many checkpoints are kept: those with the lowest validation loss. The newest is always kept.",
+        effect="Each checkpoint needs the disk space of one model and its optimizer state.",
         unit="checkpoints",
         minimum=2,
         limit_reason="With a single one, a crash while it is being replaced could leave none.",
@@ -405,9 +406,9 @@ class TrainingConfig:
     )
     early_stopping_patience: int = key(
         0,
-        doc="Evaluations in a row without a better loss on held-out text after which training ends early. 0 switches "
-        "it off.",
-        effect="Saves time once a model starts to memorise. Too small stops at the first unlucky evaluation.",
+        doc="Early stopping: evaluations in a row without a lower validation loss after which training ends. 0 "
+        "switches it off.",
+        effect="Saves time once a model overfits. If it is too small, one unlucky evaluation ends the run.",
         unit="evaluations",
         minimum=0,
         maximum=1_000_000_000,
@@ -415,8 +416,8 @@ class TrainingConfig:
     )
     early_stopping_min_delta: float = key(
         0.0,
-        doc="How much lower the loss must be to count as better.",
-        effect="Larger ends a run sooner that improves only by crumbs.",
+        doc="How much lower the validation loss must be to count as an improvement.",
+        effect="A larger value ends a run sooner that improves only slightly.",
         unit="nats",
         minimum=0,
         maximum=100,
@@ -425,8 +426,8 @@ class TrainingConfig:
     )
     tracking: str = key(
         "none",
-        doc="Another place to which the run's figures are reported. The run directory always holds them all.",
-        effect="tensorboard and wandb need their own packages to be installed.",
+        doc="Also report the run's metrics to this tool. The run directory always has all of them.",
+        effect="tensorboard and wandb need their own packages.",
         choices={
             "none": "Only the run directory.",
             "tensorboard": "TensorBoard's event files, in `tensorboard` in the run's directory.",
@@ -446,19 +447,19 @@ class DeviceConfig:
     device_type: str = key(
         "auto",
         doc="The kind of device that trains.",
-        effect="The same model and the same text give nearly the same losses everywhere; the time differs.",
+        effect="The same model and text give nearly the same losses on every device; the time differs.",
         choices={
-            "auto": "The fastest that this machine has: tt, then cuda, then mps, then cpu.",
+            "auto": "The fastest device available: tt, then cuda, then mps, then cpu.",
             "tt": "A Tenstorrent board, through ttml. Sizes must be multiples of 32.",
             "cuda": "An NVIDIA GPU.",
             "mps": "The GPU of an Apple computer.",
-            "cpu": "The processor. Every machine has one.",
+            "cpu": "The CPU. Every machine has one.",
         },
     )
     mesh_shape: tuple[int, int] = key(
         (1, 1),
-        doc="The devices as a grid, [rows, columns]. Data-parallel training takes one row: [1, 2] is two chips or "
-        "GPUs, or on a processor two processes that share its cores.",
+        doc="The devices as a grid, [rows, columns]. Data-parallel training uses one row: [1, 2] is two chips or "
+        "GPUs, or on a CPU two processes that share its cores.",
         effect="Each device works on its share of the batch, so batch_size must be divisible by their number.",
         unit="devices",
         minimum=1,
@@ -468,20 +469,20 @@ class DeviceConfig:
     )
     enable_ddp: bool = key(
         False,
-        doc="Data-parallel training: each device holds a copy of the model and a share of the batch; gradients are "
-        "averaged at each step. With torch a process for each device, started by torchrun; a run may be resumed with "
-        "another number of them.",
-        effect="Nearly as many times faster as there are devices. Needs a mesh_shape of more than one device.",
+        doc="Data-parallel training: each device has a copy of the model and a share of the batch; gradients are "
+        "averaged at each step. With torch, torchrun starts one process per device; a run can be resumed with another "
+        "number of them.",
+        effect="The speed grows nearly with the number of devices. Needs a mesh_shape of more than one device.",
     )
     sharding: str = key(
         "none",
-        doc="How the model lies on the devices of data-parallel training with torch.",
-        effect="`full` lets a model train that is too large for one device, at the price of more traffic between them. "
-        "It takes the AdamW optimizer.",
+        doc="How data-parallel training with torch distributes the model over the devices.",
+        effect="`full` trains a model that is too large for one device, with more traffic between the devices. It "
+        "needs the AdamW optimizer.",
         choices={
-            "none": "Each device holds all weights, gradients and optimizer state.",
-            "full": "Each device holds its share of them; the weights of a block are brought together while it works "
-            "(torch's FSDP2, `fully_shard`).",
+            "none": "Each device has all weights, gradients and optimizer state.",
+            "full": "Each device has a shard of them; the weights of a block are gathered while it computes (torch's "
+            "FSDP2, `fully_shard`).",
         },
     )
 
@@ -500,12 +501,12 @@ class DataConfig:
 
     corpus: str = key(
         "shakespeare",
-        doc="The text to learn from: a name below, or any UTF-8 text file, or a folder of them.",
-        effect="More text is the best cure for memorising. A model learns the style of what it reads: plays, code, "
+        doc="The text to train on: a name below, any UTF-8 text file, or a folder of them.",
+        effect="More text is the best remedy for overfitting. A model learns the style of its text: plays, code, "
         "recipes.",
         suggestions={
-            "shakespeare": "Tiny Shakespeare: 1,115,394 characters of plays, downloaded once and checked.",
-            "python": "The Python files of this machine's own standard library: there without a network.",
+            "shakespeare": "Tiny Shakespeare: 1,115,394 characters of plays, downloaded once and verified.",
+            "python": "The Python files of this machine's standard library: available without a network.",
         },
         examples=("shakespeare", "python", "data/my_text.txt"),
         counts_when=Condition("data_config.train_data", (None,)),
@@ -513,49 +514,48 @@ class DataConfig:
     )
     tokenizer: str = key(
         "byte",
-        doc="How text becomes numbers.",
-        effect="Larger tokens make sequences shorter and the vocabulary larger. Byte and char models spell; bpe "
-        "models start from word pieces.",
+        doc="The tokenizer: how text becomes numbers (tokens).",
+        effect="Larger tokens make sequences shorter and the vocabulary larger. Byte and char models learn to spell; "
+        "bpe models start from subwords.",
         suggestions={
-            "byte": "Each byte of UTF-8 is a token: 256 of them, any text works.",
-            "char": "Each different character of the corpus is a token: about 65 for Shakespeare.",
-            "bpe": "Frequent pieces of words, learned from the corpus (an even sample of a large one), until there are "
-            "vocab_size of them.",
+            "byte": "Each byte of UTF-8 is a token: 256 of them, and any text works.",
+            "char": "Each distinct character of the corpus is a token: 65 for Shakespeare.",
+            "bpe": "Subwords: frequent sequences learned from the corpus (an even sample of a large one) until there "
+            "are vocab_size tokens.",
         },
         examples=("byte", "char", "bpe"),
         type="path",
     )
     val_fraction: float = key(
         0.1,
-        doc="The share of the text, at its end, that is held out: never trained on, only used to measure.",
-        effect="Without held-out text learning cannot be told from memorising. A tenth is usual.",
+        doc="Fraction of the text, at its end, used as validation text: never trained on, only measured on.",
+        effect="Validation text distinguishes learning from memorising. A tenth is usual.",
         minimum=1e-6,
-        limit_reason="Less of any text that fits a disk is too little to measure on.",
+        limit_reason="Less than this is too little text to measure on.",
         below=1,
         examples=(0.05, 0.1),
         counts_when=Condition("data_config.train_data", (None,)),
     )
     line_ends: str = key(
         "keep",
-        doc="How the ends of lines are read. Files from Windows end them with CR and LF, those of old Macs with CR.",
-        effect="Kept, a CR is a character of its own that the model learns to write. The files stay as they are.",
+        doc="How line ends are read. Files from Windows use CR and LF, those from old Macs use CR.",
+        effect="With keep, a CR is a separate character that the model learns to generate. The files do not change.",
         choices={
-            "keep": "As they are in the files.",
+            "keep": "As in the files.",
             "lf": "Each CR LF and each single CR is read as one LF.",
         },
     )
     train_data: str | None = key(
         None,
         doc="Text that is already split: the lesson's train.pt, or a text file. With val_data it replaces corpus.",
-        effect="Use it to train on exactly the tensors of the lesson's scripts. Otherwise leave it out and name a "
-        "corpus.",
+        effect="Use it to train on exactly the tensors of the lesson's scripts. Otherwise omit it and set corpus.",
         examples=("data/train.pt",),
         type="path",
     )
     val_data: str | None = key(
         None,
-        doc="The held-out part that goes with train_data: the lesson's val.pt, or a text file.",
-        effect="Goes together with train_data.",
+        doc="The validation text for train_data: the lesson's val.pt, or a text file.",
+        effect="Set it together with train_data.",
         examples=("data/val.pt",),
         type="path",
     )
@@ -570,15 +570,15 @@ class OutputConfig:
 
     output_dir: str = key(
         "runs",
-        doc="The folder in which each run gets its own directory.",
-        effect="A checkpoint needs about 12 bytes a parameter, and keep_best_n + 1 of them may be there at once.",
+        doc="The folder for run directories.",
+        effect="A checkpoint needs about 12 bytes per parameter, and keep_best_n + 1 of them may exist at once.",
         examples=("runs", "output/nano_trickster"),
         type="path",
     )
     checkpoint_dir: str | None = key(
         None,
         doc="A folder for checkpoints outside the run's directory; each run gets its own folder in it.",
-        effect="Useful when checkpoints belong on a larger disk.",
+        effect="Use it to store checkpoints on a larger disk.",
         default_note="`checkpoints` in the run's directory",
         type="path",
     )
@@ -597,13 +597,14 @@ class SamplingConfig:
     prompt: str = key(
         "ROMEO:",
         doc="The text that the model continues.",
-        effect="Give it something that looks like the corpus: a speaker's name for plays, `def ` for Python.",
+        effect="Choose a beginning that occurs in the corpus: a speaker's name for plays, `def ` for Python.",
         examples=("ROMEO:", "JULIET:", "def "),
     )
     max_new_tokens: int = key(
         200,
-        doc="How many tokens are written after the prompt.",
-        effect="Longer shows more and takes longer at each evaluation. It may exceed max_seq_len: the window slides.",
+        doc="How many tokens to generate after the prompt.",
+        effect="A longer sample shows more and makes each evaluation slower. It may exceed max_seq_len: the window "
+        "slides.",
         unit="tokens",
         minimum=1,
         maximum=1_000_000,
@@ -611,17 +612,18 @@ class SamplingConfig:
     )
     temperature: float = key(
         0.8,
-        doc="How adventurous the choice of the next token is. 0 always takes the likeliest.",
-        effect="0.5 is careful and repeats itself, 1 follows the model's own probabilities, 1.5 is wild. Below "
-        "0.001 it counts as 0.",
+        doc="Sampling temperature: higher means higher entropy, more unlikely tokens. 0 is greedy: always the "
+        "likeliest.",
+        effect="0.5 repeats itself, 1 samples the model's own probabilities, at 1.5 spelling falls apart. Below 0.001 "
+        "it counts as 0.",
         minimum=0,
         maximum=100,
         examples=(0.0, 0.5, 0.8, 1.0),
     )
     top_k: int = key(
         0,
-        doc="Choose among this many likeliest tokens only. 0 switches it off.",
-        effect="Small values cut off blunders, and variety with them.",
+        doc="Top-k: sample only from this many of the likeliest tokens. 0 switches it off.",
+        effect="Small values avoid errors, and reduce variety.",
         unit="tokens",
         minimum=0,
         maximum=1_000_000,
@@ -630,8 +632,9 @@ class SamplingConfig:
     )
     top_p: float = key(
         1.0,
-        doc="Choose among the likeliest tokens that together have this probability. 1 switches it off.",
-        effect="Like top_k, but wide where the model is unsure and narrow where it is sure.",
+        doc="Top-p (nucleus sampling): sample only from the likeliest tokens that together have this probability. 1 "
+        "switches it off.",
+        effect="Like top_k, but it keeps more tokens where the model is unsure and fewer where it is sure.",
         above=0,
         maximum=1,
         examples=(0.9, 0.95, 1.0),
@@ -639,17 +642,17 @@ class SamplingConfig:
     )
     repetition_penalty: float = key(
         1.0,
-        doc="Makes tokens that were already written less likely. 1 switches it off.",
-        effect="1.1 to 1.3 breaks loops. With single characters as tokens it soon spoils spelling.",
+        doc="Repetition penalty: makes tokens that already occurred less likely. 1 switches it off.",
+        effect="1.1 to 1.3 breaks loops. With characters or bytes as tokens it soon spoils the spelling.",
         minimum=0.01,
-        limit_reason="A smaller one divides predictions into numbers that 32 bits cannot hold.",
+        limit_reason="With a smaller one the predictions would overflow 32-bit numbers.",
         maximum=100,
         examples=(1.0, 1.1),
     )
     seed: int = key(
         1337,
-        doc="Where the dice of sampling start.",
-        effect="The same seed, prompt and weights write the same text.",
+        doc="Random seed of sampling.",
+        effect="The same seed, prompt and weights generate the same text.",
         minimum=0,
         maximum=4_294_967_295,
         examples=(1337,),

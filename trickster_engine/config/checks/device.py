@@ -57,8 +57,8 @@ def mesh_needs_ddp(settings: Settings) -> Iterator[Problem]:
     count = devices(settings)
     if count > 1 and not settings.truth(DDP):
         message = (
-            f"mesh_shape {shown_mesh(settings)} names {count} devices, but enable_ddp is false, so only one would "
-            "work. Switch it on, or name one device."
+            f"mesh_shape {shown_mesh(settings)} names {count} devices, but enable_ddp is false, so only one would be "
+            "used. Set enable_ddp: true, or name one device."
         )
         fixes = (settings.write(DDP, True, preferred=True), settings.write(MESH, (1, 1)))
         yield settings.problem("mesh-without-ddp", "error", message, MESH, DDP, fixes=fixes)
@@ -68,7 +68,7 @@ def mesh_needs_ddp(settings: Settings) -> Iterator[Problem]:
 def ddp_needs_mesh(settings: Settings) -> Iterator[Problem]:
     """Data-parallel training on one device does nothing."""
     if settings.truth(DDP) and devices(settings) == 1:
-        message = "enable_ddp is true, but mesh_shape [1, 1] is a single device: there is nothing to share out."
+        message = "enable_ddp is true, but mesh_shape [1, 1] is a single device."
         fixes = (settings.write(DDP, False), settings.write(MESH, (1, 2), why="two devices"))
         yield settings.problem("ddp-on-one-device", "warning", message, DDP, MESH, fixes=fixes)
 
@@ -79,8 +79,8 @@ def batch_is_shared_out(settings: Settings) -> Iterator[Problem]:
     count, batch = devices(settings), settings.integer(BATCH)
     if settings.truth(DDP) and count > 1 and batch % count:
         message = (
-            f"batch_size {batch} cannot be shared out evenly among {count} devices (mesh_shape "
-            f"{shown_mesh(settings)}). It is the total over all of them."
+            f"batch_size {batch} cannot be divided evenly among {count} devices (mesh_shape {shown_mesh(settings)}). "
+            "It is the total over all of them."
         )
         fixes = [settings.write(BATCH, size) for size in nearest_numbers(batch, multiples_around(batch, count))]
         yield settings.problem("batch-divides-devices", "error", message, BATCH, MESH, fixes=tuple(fixes))
@@ -94,7 +94,7 @@ def one_row(settings: Settings) -> Iterator[Problem]:
         severity_reason = (
             "A Tenstorrent mesh with more than one row opens and then hangs in the second step."
             if _on_board(settings)
-            else "Data-parallel training takes a line of devices."
+            else "Data-parallel training needs a line of devices."
         )
         message = f"mesh_shape {shown_mesh(settings)} has {rows} rows. {severity_reason} Write [1, {rows * columns}]."
         fixes = (settings.write(MESH, (1, rows * columns), preferred=True),)
@@ -115,7 +115,7 @@ def device_comes_in_numbers(settings: Settings) -> Iterator[Problem]:
 def sharding_needs_devices(settings: Settings) -> Iterator[Problem]:
     """One device has nobody to share the model with."""
     if settings.text(SHARDING) == "full" and devices(settings) == 1 and not _on_board(settings):
-        message = "sharding is full, but mesh_shape [1, 1] is a single device: it holds the whole model."
+        message = "sharding is full, but mesh_shape [1, 1] is a single device, which has the whole model."
         fixes = (settings.write(SHARDING, "none"), settings.write(MESH, (1, 2), why="two devices"))
         yield settings.problem("sharding-on-one-device", "warning", message, SHARDING, MESH, fixes=fixes)
 
@@ -125,8 +125,8 @@ def sharding_needs_adamw(settings: Settings) -> Iterator[Problem]:
     """Muon works on whole matrices, and no device has one."""
     if settings.text(SHARDING) == "full" and settings.text(OPTIMIZER) == "muon":
         message = (
-            "optimizer muon works on whole matrices, and with sharding full no device holds one. Train with adamw, or "
-            "with sharding none, where each device holds the whole model."
+            "optimizer muon needs whole matrices, and with sharding full no device has one. Use adamw, or sharding "
+            "none, with the whole model on each device."
         )
         fixes = (settings.write(OPTIMIZER, "adamw", preferred=True), settings.write(SHARDING, "none"))
         yield settings.problem("sharding-needs-adamw", "error", message, SHARDING, OPTIMIZER, fixes=fixes)
@@ -136,7 +136,7 @@ def sharding_needs_adamw(settings: Settings) -> Iterator[Problem]:
 def tt_sharding(settings: Settings) -> Iterator[Problem]:
     """Sharding is torch's."""
     if _on_board(settings) and settings.text(SHARDING) != "none":
-        message = "sharding full is not there on Tenstorrent boards: each chip holds the whole model."
+        message = "sharding full is not available on Tenstorrent boards: each chip has the whole model."
         fixes = (settings.write(SHARDING, "none", preferred=True),)
         yield settings.problem("tt-sharding", "error", message, SHARDING, DEVICE, fixes=fixes)
 
@@ -145,7 +145,7 @@ def tt_sharding(settings: Settings) -> Iterator[Problem]:
 def tt_recomputing(settings: Settings) -> Iterator[Problem]:
     """Recomputing is torch's."""
     if _on_board(settings) and settings.truth(RECOMPUTING):
-        message = "activation_checkpointing is not there on Tenstorrent boards. Lower batch_size to save memory."
+        message = "activation_checkpointing is not available on Tenstorrent boards. Lower batch_size to save memory."
         fixes = (settings.write(RECOMPUTING, False, preferred=True),)
         yield settings.problem("tt-activation-checkpointing", "error", message, RECOMPUTING, DEVICE, fixes=fixes)
 
@@ -179,13 +179,13 @@ def tt_mlp(settings: Settings) -> Iterator[Problem]:
 @rule(DEVICE, VOCABULARY)
 def tt_vocabulary(settings: Settings) -> Iterator[Problem]:
     """The output layer is laid out in tiles."""
-    yield from _tile(settings, VOCABULARY, "the output layer is laid out in tiles. Unused tokens do no harm.")
+    yield from _tile(settings, VOCABULARY, "the output layer is stored in tiles. Unused tokens do no harm.")
 
 
 @rule(DEVICE, LENGTH)
 def tt_length(settings: Settings) -> Iterator[Problem]:
     """Attention's backward pass stops the program on other lengths."""
-    yield from _tile(settings, LENGTH, "attention's backward pass stops the program on other lengths.")
+    yield from _tile(settings, LENGTH, "attention's backward pass crashes with other lengths.")
 
 
 @rule(DEVICE, DIM, HEADS)
@@ -197,14 +197,14 @@ def tt_head_dim(settings: Settings) -> Iterator[Problem]:
     width = dim // heads
     if width % TILE:
         message = (
-            f"Each head is {width} wide (hidden_dim {dim} / num_heads {heads}). On a Tenstorrent board it must be a "
-            f"multiple of {TILE}: rotary positions are computed a tile at a time."
+            f"head_dim is {width} (hidden_dim {dim} / num_heads {heads}). On a Tenstorrent board it must be a "
+            f"multiple of {TILE}: rotary embeddings are computed one tile at a time."
         )
         yield settings.problem("tt-head-dim", "error", message, HEADS, DIM, DEVICE, fixes=head_fixes(settings))
     elif width > WIDEST_HEAD:
         message = (
-            f"Each head is {width} wide (hidden_dim {dim} / num_heads {heads}). On a Tenstorrent board at most "
-            f"{WIDEST_HEAD} will do: use more heads."
+            f"head_dim is {width} (hidden_dim {dim} / num_heads {heads}). On a Tenstorrent board it can be at most "
+            f"{WIDEST_HEAD}: use more heads."
         )
         yield settings.problem("tt-head-dim", "error", message, HEADS, DIM, DEVICE, fixes=head_fixes(settings))
 
@@ -213,7 +213,9 @@ def tt_head_dim(settings: Settings) -> Iterator[Problem]:
 def tt_loss(settings: Settings) -> Iterator[Problem]:
     """The board's library has one loss for language models."""
     if _on_board(settings) and settings.text(LOSS) != "cross_entropy":
-        message = f"loss {settings.text(LOSS)} is not there on a Tenstorrent board: ttml has plain cross-entropy only."
+        message = (
+            f"loss {settings.text(LOSS)} is not available on a Tenstorrent board: ttml has plain cross-entropy only."
+        )
         fixes = (settings.write(LOSS, "cross_entropy", preferred=True),)
         yield settings.problem("tt-loss", "error", message, LOSS, DEVICE, fixes=fixes)
 
@@ -223,7 +225,7 @@ def tt_norm_eps(settings: Settings) -> Iterator[Problem]:
     """The board's library does not ask what its norm should add."""
     value = settings.number(NORM_EPS)
     if _on_board(settings) and value != BOARD_NORM_EPS:
-        message = f"norm_eps {value:g} cannot be had on a Tenstorrent board: ttml's norm always adds 1e-5."
+        message = f"norm_eps {value:g} is not available on a Tenstorrent board: ttml's norm always adds 1e-5."
         fixes = (settings.write(NORM_EPS, BOARD_NORM_EPS, preferred=True),)
         yield settings.problem("tt-norm-eps", "error", message, NORM_EPS, DEVICE, fixes=fixes)
 
@@ -232,6 +234,6 @@ def tt_norm_eps(settings: Settings) -> Iterator[Problem]:
 def tt_precision(settings: Settings) -> Iterator[Problem]:
     """The board computes in bf16."""
     if _on_board(settings) and settings.text(PRECISION) == "fp32":
-        message = "A Tenstorrent board keeps weights and computes in bf16, so precision fp32 cannot be had there."
+        message = "A Tenstorrent board keeps weights and computes in bf16, so precision fp32 is not available there."
         fixes = (settings.write(PRECISION, "auto", preferred=True),)
         yield settings.problem("tt-precision", "warning", message, PRECISION, DEVICE, fixes=fixes)
