@@ -107,8 +107,8 @@ def _unmoved(before: int, step: int, updates: int, device: str) -> TricksterErro
     return TricksterError(
         "weights-not-moving",
         f"The weights read at step {step} are, bit for bit, those of the checkpoint at step {before}, although "
-        f"{updates} update{'s' if updates > 1 else ''} with a rate above zero were made in between. What was read is "
-        f"not what was trained; step {step} is not saved.",
+        f"{updates} update{'s' if updates > 1 else ''} with a learning rate above zero were made in between. The "
+        f"weights read are not the trained ones, so step {step} is not saved.",
         advice,
         EXIT_TRAINING_FAILED,
     )

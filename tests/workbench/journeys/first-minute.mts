@@ -110,7 +110,7 @@ journey(
       await last.locator('canvas').waitFor();
       await until('it shows a newer speed', async () => {
         const now = (await last.getAttribute('aria-label')) ?? '';
-        return now !== before && /Tokens per second\. .*\d/.test(now);
+        return now !== before && /Tokens\/s\. .*\d/.test(now);
       });
       await page.locator('header.head').scrollIntoViewIfNeeded();
     });
