@@ -126,7 +126,8 @@ def proof_table(kept: dict[str, Any]) -> str:
     """The proof of learning as a Markdown table."""
     lines = ["| predictor | validation loss, nats/character | bits/character |", "|---|---:|---:|"]
     for row in kept["proof"]["rows"]:
-        name = f"**{NAMES[row['name']]}**" if row["name"] == "this model" else NAMES[row["name"]]
+        name = NAMES.get(row["name"], row["name"])
+        name = f"**{name}**" if row["name"] == "this model" else name
         lines.append(f"| {name} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
     return "\n".join(lines)
 

@@ -62,7 +62,7 @@ def _prepare(options: argparse.Namespace) -> int:
     print("Validation loss of the baselines, in nats/token:")
     for baseline in baselines:
         note = f"  {uniform}" if uniform and baseline.name == "uniform" else ""
-        print(f"  {NAMES[baseline.name]:<14} {baseline.nats:.4f}{note}")
+        print(f"  {NAMES.get(baseline.name, baseline.name):<14} {baseline.nats:.4f}{note}")
     print("The text begins:")
     print("  " + line_ends(dataset.train_text(200)).replace("\n", "\n  "))
     return 0

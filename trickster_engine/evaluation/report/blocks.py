@@ -123,11 +123,11 @@ def proof(kept: Kept) -> str:
     names = {**NAMES, "this model": "**trained model**"}
     lines = ["| predictor | validation loss, nats/token | bits/character |", "|---|---:|---:|"]
     for row in kept["proof"]["rows"]:
-        name = names[row["name"]]
+        name = names.get(row["name"], row["name"])
         lines.append(f"| {name} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
     lines += ["", f"| 1,000 characters, {_temperature(kept)} | real words | longest copy |", "|---|---:|---:|"]
     for name, text in kept["proof"]["texts"].items():
-        lines.append(f"| {names[name]} | {text['real_word_share']:.1%} | {text['longest_copied_run']} |")
+        lines.append(f"| {names.get(name, name)} | {text['real_word_share']:.1%} | {text['longest_copied_run']} |")
     return "\n".join(lines) + "\n"
 
 
@@ -190,7 +190,8 @@ def counting(kept: Kept) -> str:
     lines = ["| baseline | what it knows | validation loss, nats/token | bits/character |", "|---|---|---:|---:|"]
     for row in kept["counting"]:
         name = row["name"]
-        lines.append(f"| {NAMES[name]} | {known[name]} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
+        about = known.get(name, "as many bytes before as help")
+        lines.append(f"| {NAMES.get(name, name)} | {about} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -31,7 +31,7 @@ def curve_picture(kept: Mapping[str, Any]) -> str:
     for name, nats in baselines.items():
         _, y = place(0, nats)
         parts.append(f'<path class="line dash" d="M{_LEFT} {y}H{_RIGHT}"/>')
-        parts.append(_text(_RIGHT, y - 5, f"{NAMES[name]} {nats:.3f}", "soft", "end"))
+        parts.append(_text(_RIGHT, y - 5, f"{NAMES.get(name, name)} {nats:.3f}", "soft", "end"))
     for name, hue in (("train_loss", "blue"), ("val_loss", "orange")):
         parts.append(_curve([place(point["step"], point[name]) for point in points], hue))
     for loss in (low, high):

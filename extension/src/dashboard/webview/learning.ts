@@ -6,8 +6,6 @@ import { fill, h, setText } from './dom';
 import { SampleTimeline } from './samples';
 import { RunSeries } from './series';
 
-/** The baselines that are drawn. */
-const BASELINES = ['uniform', 'unigram', 'bigram', 'trigram'];
 
 /** The tab that shows a run learn: curves, samples, checkpoints. */
 export class Learning {
@@ -81,9 +79,10 @@ export class Learning {
   ): void {
     const aCharacter = shown.some((other) => readsOtherTokens(run, other));
     const scales = shown.map((one) => (aCharacter ? 1 / charactersPerToken(one) : 1));
-    const baselines: Baseline[] = Object.entries(run.baselines)
-      .filter(([name]) => BASELINES.includes(name))
-      .map(([name, value]) => ({ name, value: (scales[0] ?? 1) * value }));
+    const baselines: Baseline[] = Object.entries(run.baselines).map(([name, value]) => ({
+      name,
+      value: (scales[0] ?? 1) * value,
+    }));
     this.lossChart.setCurves(
       curves.map((curve, index) => ({ ...curve, scale: scales[index] ?? 1 })),
       baselines,
