@@ -6,7 +6,6 @@ import { fill, h, setText } from './dom';
 import { SampleTimeline } from './samples';
 import { RunSeries } from './series';
 
-
 /** The tab that shows a run learn: curves, samples, checkpoints. */
 export class Learning {
   readonly elements: readonly HTMLElement[];
