@@ -197,7 +197,7 @@ def test_the_command_prints_figures_and_json(tmp_path: Path) -> None:
     assert wrong.returncode == 1 and "must be at least 1" in wrong.stderr
     (tmp_path / "text.txt").write_text("To be, or not to be, that is the question.\n" * 400)
     race = trickster("bench", str(config), "--until", "5.5")
-    assert race.returncode == 0 and "of learning" in race.stdout
+    assert race.returncode == 0 and "of training" in race.stdout
 
 
 def test_a_rival_that_never_arrives_gives_a_lower_bound() -> None:

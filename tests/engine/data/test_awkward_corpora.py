@@ -478,7 +478,7 @@ def _assert_tokens(case: Case, facts: Any, train: str, val: str, message: str) -
         tokens, occurring = [len(ids), facts.val_tokens], len(set(ids))
     assert [facts.train_tokens, facts.val_tokens] == tokens
     assert (facts.vocabulary_filled, facts.content.occurring) == (filled, occurring)
-    assert f"{filled:,} of {case.vocab_size:,} rows filled, {occurring:,} occur" in dict(facts.rows())["Vocabulary"]
+    assert f"{filled:,} of {case.vocab_size:,} rows used, {occurring:,} occur" in dict(facts.rows())["Vocabulary"]
     if "vocabulary-not-filled" in case.said and kind == "bpe":
         assert f"vocab_size: {filled} fits this text." in message
         assert f"ln {case.vocab_size:,} = {math.log(case.vocab_size):.3f}" in message

@@ -103,7 +103,7 @@ def test_an_estimate_is_json() -> None:
 
 def test_an_estimate_is_text() -> None:
     text = estimate(preset_plan("nano")).as_text()
-    for part in ("5,180,672 parameters", "852,480 in each block", "read 163.3 times", "ln V = 5.5452"):
+    for part in ("5,180,672 parameters", "852,480 in each block", "163.3 epochs", "ln V = 5.5452"):
         assert part in text
     assert max(map(len, text.splitlines())) <= 100
 

@@ -112,7 +112,7 @@ def test_a_speed_never_passes_for_a_measurement() -> None:
     assert there.fastest_s == pytest.approx(estimate(plan).compute.total / (there.machine.peak * ASSUMED_UTILISATION))
     assert there.as_json()["measured"] is False
     text = there.as_text()
-    assert "at best" in text and "not measured" in text and "50%" in text and there.machine.source in text
+    assert "at best" in text and "not a measurement" in text and "50%" in text and there.machine.source in text
     unknown = fit(plan, Machine("somewhere", "cpu", 1, None, None, "nothing"))
     assert unknown.fits is None and unknown.fastest_s is None
     assert "not known" in unknown.verdict() and "at best" not in unknown.as_text()

@@ -68,7 +68,7 @@ def test_the_start_says_what_was_read(
     facts = _identity(tmp_path)["text"]
     assert isinstance(facts, dict)
     filled, occurring = facts["vocabulary_filled"], facts["content"]["occurring"]
-    assert f"{filled:,} of 4,096 rows filled" in said
+    assert f"{filled:,} of 4,096 rows used" in said
     assert f"warning: bpe finds only {filled:,} tokens in this text, and vocab_size is 4,096" in said
     assert f"over the {occurring:,} tokens that occur)" in said
     events = [json.loads(line) for line in (tmp_path / "runs/tiny-001/events.jsonl").read_text().splitlines()]

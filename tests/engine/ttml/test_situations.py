@@ -71,7 +71,7 @@ def test_pips_ttnn_is_here_and_no_ttml(wheel: Path) -> None:
     assert "Build ttml from the tag v0.81.1" in text and "in its folder tt-train" in text
     place = wheel / "ttnn/runtime/sfpi"
     assert f"SFPI 7.89.0, the compiler for kernels, is missing at {place} and at /opt/tenstorrent/sfpi" in text
-    assert "Take release 7.89.0" in text
+    assert "Download release 7.89.0" in text
     assert answer["ready"] and answer["would_run"] == "cpu"  # a processor trains all the same
 
 
