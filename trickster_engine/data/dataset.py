@@ -28,7 +28,7 @@ from trickster_engine.system.files import SMALL_FILE_BYTES, create_file, open_pl
 _BLOCK = 1 << 20  # tokens decoded at a time
 _HASHED_BYTES = 1 << 20
 _VERIFIED_BYTES = 32 << 20  # up to this size, the content is compared with its sums whenever it is opened
-# A longer held-out text is represented by this many of its tokens: enough for a loss to the second decimal place, and
+# A longer validation text is represented by this many of its tokens: enough for a loss to the second decimal place, and
 # an evaluation takes seconds still.
 MEASURED_TOKENS = 1 << 18
 
@@ -51,12 +51,12 @@ class Dataset:
 
     @property
     def characters_per_token(self) -> float:
-        """Characters a token, over the held-out text; turns nats a token into bits a character."""
+        """Characters a token, over the validation text; turns nats/token into bits/character."""
         return self.val_characters / len(self.val)
 
     @property
     def measured_val(self) -> npt.NDArray[Any]:
-        """The held-out tokens that losses are measured on, [tokens]: all of them, or even portions of a long text."""
+        """The validation tokens that losses are measured on, [tokens]: all of them, or even portions of a long text."""
         return even_portions(self.val, MEASURED_TOKENS)
 
     def train_text(self, limit: int | None = None) -> str:
@@ -64,7 +64,7 @@ class Dataset:
         return _text(self.tokenizer, self.train, limit)
 
     def val_text(self, limit: int | None = None) -> str:
-        """Return the held-out text, or its first `limit` characters."""
+        """Return the validation text, or its first `limit` characters."""
         return _text(self.tokenizer, self.val, limit)
 
     def train_text_chunks(self) -> Iterator[str]:
@@ -107,7 +107,7 @@ def write_dataset(
         digest.update(f" {part} {tokens}".encode())
         parts[part] = Part(tokens, characters)
         if tokens < 2:
-            raise too_short(tokens, 1, "training" if part == "train" else "held-out")
+            raise too_short(tokens, 1, "training" if part == "train" else "validation")
     _finish(directory, tokenizer, digest.hexdigest(), parts)
 
 
@@ -118,7 +118,7 @@ def finish_sharded_dataset(directory: Path, tokenizer: Tokenizer, parts: Mapping
         files = tuple(parts[part])
         tokens, characters = sum(file.tokens for file in files), sum(file.characters for file in files)
         if tokens < 2:
-            raise too_short(tokens, 1, "training" if part == "train" else "held-out")
+            raise too_short(tokens, 1, "training" if part == "train" else "validation")
         described[part] = Part(tokens, characters, files)
     _finish(directory, tokenizer, _fingerprint_of_files(tokenizer, described), described)
 

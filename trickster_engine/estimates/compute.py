@@ -74,7 +74,7 @@ def worth_compiling(plan: Plan, device: str) -> bool:
 
 
 def training_tokens(plan: Plan, text_tokens: int | None = None) -> int | None:
-    """Return how many tokens there are to train on, after the held-out part is taken off.
+    """Return how many tokens there are to train on, after the validation part is taken off.
 
     `text_tokens` counts the whole text. Left out, it is known for Tiny Shakespeare by bytes or characters, and None
     is returned for anything else: other text has to be read (or at least its size looked up) first.
@@ -83,7 +83,7 @@ def training_tokens(plan: Plan, text_tokens: int | None = None) -> int | None:
         if plan.data.train_data or plan.data.corpus != "shakespeare" or plan.data.tokenizer not in ("byte", "char"):
             return None
         text_tokens = SHAKESPEARE_CHARACTERS
-    # Rounded up for the held-out part, as data/prepare.py splits: 1,003,854 and 111,540 of Tiny Shakespeare.
+    # Rounded up for the validation part, as data/prepare.py splits: 1,003,854 and 111,540 of Tiny Shakespeare.
     return text_tokens - math.ceil(round(text_tokens * plan.data.val_fraction, 6))
 
 

@@ -144,7 +144,7 @@ class Estimate:
 def estimate(plan: Plan, text_tokens: int | None = None, precision: Precision | None = None) -> Estimate:
     """Estimate what a plan costs.
 
-    `text_tokens` is the length of the whole text, held-out part included, where it is known (it is for Tiny
+    `text_tokens` is the length of the whole text, validation part included, where it is known (it is for Tiny
     Shakespeare by bytes or characters); `precision` is what a run settled on, where there is one.
     """
     available = training_tokens(plan, text_tokens)

@@ -1,4 +1,4 @@
-"""What counting alone achieves on the held-out text: the bar that a trained model has to clear.
+"""What counting alone achieves on the validation text: the bar that a trained model has to clear.
 
 Four predictors, each knowing one token more of what came before: uniform (none), unigram, bigram and trigram. The last
 three are counted on the training tokens and smoothed by interpolated modified Kneser-Ney, the strongest of the classic
@@ -41,7 +41,7 @@ _Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Baseline:
-    """How well one predictor does on the held-out text."""
+    """How well one predictor does on the validation text."""
 
     name: str  # uniform | unigram | bigram | trigram
     nats: float  # mean cross-entropy a token, comparable with the validation loss
@@ -53,7 +53,7 @@ def measure_baselines(
 ) -> list[Baseline]:
     """Measure the four predictors, best last, on every token of `val` but its first, as the model is measured.
 
-    `train` and `val` are ids below `vocab_size`, [tokens]; `characters_per_token` is the held-out text's. Unlike a
+    `train` and `val` are ids below `vocab_size`, [tokens]; `characters_per_token` is the validation text's. Unlike a
     model that reads the text window by window, the predictors always see the one or two tokens before.
     """
     predictors = _count(np.asarray(even_portions(train, COUNTED_TOKENS), dtype=np.int64), vocab_size)

@@ -17,7 +17,7 @@ from trickster_engine.evaluation.compare import held_out_loss
 from trickster_engine.inference.sampling import SamplingOptions, sample
 from trickster_engine.model.llama import Llama
 
-#: Tokens of held-out text that the first loss is taken over; random weights need no more to show ln V.
+#: Tokens of validation text that the first loss is taken over; random weights need no more to show ln V.
 _TOKENS = 8192
 
 

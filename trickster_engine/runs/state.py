@@ -55,7 +55,7 @@ class RunState:
         self.best_val_loss: float | None = None
         self.error: ErrorEvent | None = None  # why it ended; None while it goes on
         self.saved_step: int | None = None  # of the newest checkpoint
-        self.speeds: deque[float] = deque(maxlen=SPEEDS_KNOWN)  # tokens a second, lately
+        self.speeds: deque[float] = deque(maxlen=SPEEDS_KNOWN)  # tokens/s, lately
         self.checkpoints: dict[str, CheckpointEvent] = {}  # by path, oldest first
 
     def feed(self, event: Event) -> None:

@@ -38,7 +38,7 @@ export function readsTheSame(one: RunInfo, other: RunInfo): boolean {
   return textOf(one) !== undefined && textOf(other) !== undefined && !readsAnother(one, other);
 }
 
-/** Whether two runs read the same text in different tokens: their losses can be compared in nats a character. */
+/** Whether two runs read the same text in different tokens: their losses can be compared in nats/character. */
 export function readsOtherTokens(one: RunInfo, other: RunInfo): boolean {
   return readsTheSame(one, other) && tokensDiffer(one, other);
 }
@@ -51,7 +51,7 @@ export function charactersPerToken({ data }: RunInfo): number {
     : 1;
 }
 
-/** Whether a token is not just a character: a loss in nats a token is another number then than in nats a character. */
+/** Whether a token is not just a character: a loss in nats/token is another number then than in nats/character. */
 export function hasLongTokens(run: RunInfo): boolean {
   return Math.abs(charactersPerToken(run) - 1) > 0.005;
 }

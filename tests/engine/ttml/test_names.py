@@ -7,7 +7,7 @@ from pathlib import Path
 import trickster_engine
 from tools import ttml_names
 
-PAGE = Path(__file__).parents[3] / "docs" / "ttml-ttml_names.md"
+PAGE = Path(__file__).parents[3] / "docs" / "ttml-names.md"
 
 
 def test_every_name_that_the_code_touches_is_on_the_list() -> None:

@@ -114,7 +114,7 @@ class TtmlBackend:
     def evaluate(self, batches: Iterable[Batch]) -> float:
         """Mean cross-entropy in nats, from logits brought to the host, so that it is as exact as they are.
 
-        A simulated chip would take days over a held-out text: there torch computes it with the weights that were read.
+        A simulated chip would take days over it: there torch computes it with the weights that were read.
         """
         if self._simulated:
             return self._evaluate_on_host(batches)

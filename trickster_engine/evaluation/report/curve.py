@@ -21,7 +21,7 @@ ENOUGH = 3
 
 @dataclass(frozen=True)
 class LossPoint:
-    """One evaluation; losses in nats a token."""
+    """One evaluation; losses in nats/token."""
 
     step: int
     train_loss: float

@@ -17,7 +17,7 @@ from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.model.llama import Llama
 from trickster_engine.system.printable import printable_text
 
-#: Held-out tokens that are looked at.
+#: Validation tokens that are looked at.
 LOOKED_AT = 32_768
 _TOKENS_AT_ONCE = 4096
 _EXCERPT = 420  # tokens

@@ -1,4 +1,4 @@
-"""What people read where JSON says uniform, random model or held-out text."""
+"""What people read where JSON says uniform, random model or validation text."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class Copying:
 
 @dataclass(frozen=True)
 class Study:
-    """Everything a report shows. Losses in nats a token."""
+    """Everything a report shows. Losses in nats/token."""
 
     run: str
     events_read: int  # bytes of the run's events that this tells of

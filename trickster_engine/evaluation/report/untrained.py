@@ -31,7 +31,7 @@ SEEDS = 3
 
 
 def random_baselines(presets: Sequence[str]) -> dict[str, Any]:
-    """Everything that is kept of it, as plain values; the presets learn from the same text. Losses in nats a token.
+    """Everything that is kept of it, as plain values; the presets learn from the same text. Losses in nats/token.
 
     Raises TricksterError where the text is missing.
     """
