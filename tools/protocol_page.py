@@ -15,9 +15,9 @@ _INTRODUCTION = """\
 <!-- Written by `make generate` from server/trickster_server/lsp/messages.py. Do not edit: change the Python. -->
 
 The language server is started as `trickster-server` and speaks the Language Server Protocol over standard
-input and output. It uses the protocol's own messages where they exist: diagnostics (pushed and pulled), hover, completion, code
-actions, code lenses, inlay hints, document symbols, `workspace/executeCommand`, `$/progress` with cancel. So a config
-gets the same help in Neovim, Helix and Emacs as in VS Code. This page lists the other messages.
+input and output. It uses the protocol's own messages where they exist: diagnostics (pushed and pulled), hover,
+completion, code actions, code lenses, inlay hints, document symbols, `workspace/executeCommand`, `$/progress` with
+cancel. So a config gets the same help in Neovim, Helix and Emacs as in VS Code. This page lists the other messages.
 
 Field names are camelCase. An event of a run is the one exception: it is sent exactly as in `events.jsonl`,
 and `trickster_engine/runs/event_types.py` says what the kinds are. Times are in seconds, losses in nats/token, offsets
