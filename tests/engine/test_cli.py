@@ -403,7 +403,7 @@ def test_quickstart_without_network_trains_on_pythons_own_source(tmp_path: Path)
     assert answer.returncode == 0, answer.stderr
     assert "No network and no copy of Tiny Shakespeare" in answer.stderr
     assert "UNTRAINED MODEL" in answer.stdout
-    assert "triples" in answer.stdout
+    assert "trigram" in answer.stdout
     strict = trickster("train", "--preset", "pico", cwd=tmp_path, **environment)
     assert strict.returncode == 1
     assert "TRICKSTER_CORPUS_DIR" in strict.stderr
