@@ -1,4 +1,4 @@
-"""`python -m tools.bench_page docs/speed.md`: fill a page's tables from kept readings beside it.
+"""`python -m tools.bench_page docs/speed.md`: fill a page's tables from the recorded measurements beside it.
 
 A block `<!-- speed: NAME -->…<!-- /speed -->` is filled from the readings in `speed/*.json`, and one that begins
 `<!-- speed: NAME in FOLDER -->` from those in `speed/FOLDER/*.json`, so that no figure on the page is typed by hand.
@@ -46,7 +46,7 @@ def _changes(readings: Kept) -> str:
 def _throughput(readings: Kept) -> str:
     precision = readings["nano"]["config"]["precision"]
     lines = [
-        f"| | parameters | tokens/s | of the {precision} peak | against nanoGPT | writing, tokens/s "
+        f"| | parameters | tokens/s | of the {precision} peak | against nanoGPT | generation, tokens/s "
         "| against nanoGPT |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
@@ -70,7 +70,7 @@ def _throughput(readings: Kept) -> str:
 
 
 def _races(readings: Kept) -> str:
-    lines = ["| held-out loss | ours | nanoGPT's recipe for a CPU | times as fast |", "|---:|---:|---:|---:|"]
+    lines = ["| validation loss | ours | nanoGPT's recipe for a CPU | times as fast |", "|---:|---:|---:|---:|"]
     for _, race in sorted(readings.items(), reverse=True):
         cells = [
             f"{race['config']}: {_arrival(race['ours'])}",

@@ -28,11 +28,11 @@ def config_page() -> str:
         "",
         _NOTICE,
         "",
-        "One YAML file says everything about a training run. It has six sections, each of which may be left out, as "
-        "may every key in them: what is left out has its default. A key that nothing reads is an error, so a slip of "
-        "the pen is never silently ignored. `trickster check FILE` tells what is wrong and where.",
+        "One YAML file describes a training run. It has six sections. Every section and every key may be omitted and "
+        "then has its default. An unknown key is an error, so a typo is never silently ignored. `trickster check "
+        "FILE` lists the problems of a config and where they are.",
         "",
-        "Numbers are written as in YAML 1.2: `3e-4` is a number; `yes` is a text, `true` a truth value. Paths are "
+        "Numbers are written as in YAML 1.2: `3e-4` is a number; `yes` is a string, `true` a boolean. Paths are "
         "relative to the folder of the file.",
         "",
         *_preset_table(),
@@ -49,9 +49,9 @@ def _preset_table() -> list[str]:
     from trickster_engine.config.shapes import count_parameters
 
     lines = [
-        "`trickster presets NAME` prints a ready-made config:",
+        "`trickster presets NAME` prints a preset:",
         "",
-        "| preset | parameters | blocks | width | context |",
+        "| preset | parameters | num_layers | hidden_dim | context |",
         "|---|--:|--:|--:|--:|",
     ]
     for name in preset_names():
@@ -66,45 +66,45 @@ def _key_entry(key: Key) -> list[str]:
     if key.unit:
         facts.append(key.unit)
     if key.default_note:
-        facts.append(f"left out: {key.default_note}")
+        facts.append(f"default: {key.default_note}")
     elif key.default is not None:
         facts.append(f"default `{as_yaml(key.default)}`")
     else:
-        facts.append("left out: not used")
+        facts.append("optional")
     lines = [f"### {key.section}.{key.name}", "", f"*{'; '.join(facts)}.*", "", key.doc]
     if key.effect:
         lines += ["", key.effect]
     if key.named_values:
         lines += ["", *(f"- `{value}`: {doc}" for value, doc in key.named_values.items())]
     if key.limit_reason:
-        lines += ["", f"Why that limit: {key.limit_reason}"]
+        lines += ["", f"Reason for the limit: {key.limit_reason}"]
     if key.counts_when is not None and not key.counts_when.negated and None not in key.counts_when.values:
         other = key.counts_when.key.split(".")[1]
         values = " or ".join(f"`{other}: {as_yaml(value)}`" for value in key.counts_when.values)
-        lines += ["", f"Only counts with {values}."]
+        lines += ["", f"Only takes effect with {values}."]
     return lines
 
 
 def _older_keys() -> list[str]:
-    lines = ["These are accepted, with a hint and a fix.", "", "| key | now |", "|---|---|"]
+    lines = ["These are still accepted, with a hint and a fix.", "", "| key | now |", "|---|---|"]
     for section in SECTIONS.values():
         for key in section.keys.values():
             for alias in key.aliases:
                 note = f" {alias.note}" if alias.note else ""
                 lines.append(f"| `{section.name}.{alias.name}` | `{key.name}`.{note} |")
-    lines += [f"| `{retired.path}` | Changes nothing. {retired.note} |" for retired in RETIRED_KEYS.values()]
+    lines += [f"| `{retired.path}` | Has no effect. {retired.note} |" for retired in RETIRED_KEYS.values()]
     return lines
 
 
 def problems_page() -> str:
     """Return the page that explains every problem code."""
     lines = [
-        "# What can be wrong with a config",
+        "# Problems in a config",
         "",
         _NOTICE,
         "",
-        "Each message of `trickster check` and of the editor ends in a code. This page says what the codes mean. "
-        "Errors keep a config from being trained; warnings, information and hints do not.",
+        "Each message of `trickster check` and of the editor ends with a code. This page explains the codes. Errors "
+        "prevent training; warnings, information and hints do not.",
     ]
     for title, problems in PROBLEM_GROUPS.items():
         lines += ["", f"## {title}"]

@@ -18,41 +18,41 @@ _INTRODUCTION = """\
 <!-- Written by `make generate` from server/trickster_server/lsp/messages/. Do not edit: change the Python. -->
 
 The language server is started as `trickster-server` and speaks the Language Server Protocol over standard
-input and output. Whatever that protocol has is used as it is: diagnostics (pushed and pulled), hover, completion, code
-actions, code lenses, inlay hints, document symbols, `workspace/executeCommand`, `$/progress` with cancel. So a config
-gets the same help in Neovim, Helix and Emacs as in VS Code. This page lists the rest.
+input and output. It uses the protocol's own messages where they exist: diagnostics (pushed and pulled), hover,
+completion, code actions, code lenses, inlay hints, document symbols, `workspace/executeCommand`, `$/progress` with
+cancel. So a config gets the same help in Neovim, Helix and Emacs as in VS Code. This page lists the other messages.
 
-Field names are camelCase. An event of a run is the one exception: it is sent exactly as it stands in `events.jsonl`,
+Field names are camelCase. An event of a run is the one exception: it is sent exactly as in `events.jsonl`,
 and `trickster_engine/runs/event_types.py` says what the kinds are. Times are in seconds, losses in nats/token, offsets
 in bytes.
 
-## Following a run without losing or doubling an event
+## Following a run without lost or duplicate events
 
-The file `events.jsonl` of a run only grows, and a position in it is a number of bytes. Every `trickster/event` carries
+The file `events.jsonl` of a run only grows, and a position in it is a byte offset. Every `trickster/event` carries
 the position before its events (`after`) and after them (`next`); the `after` of one is the `next` of the one before.
 
 - A client that opens a chart asks `trickster/runEvents` with `after: 0` and remembers `next`.
 - A notification whose `after` is what the client remembers is appended, and its `next` remembered.
-- One whose `next` is not beyond what the client remembers brings nothing new and is dropped.
-- Any other means that something is missing: ask `trickster/runEvents` from the remembered position.
-- When the server is started again, the client names its positions in `initializationOptions.following`, and the server
-  goes on from there. Of a live run that is not named, only what is new from then on is sent.
+- One whose `next` is not beyond what the client remembers contains nothing new and is dropped.
+- Any other means that events are missing: ask `trickster/runEvents` from the remembered position.
+- After a restart of the server, the client gives its positions in `initializationOptions.following`, and the server
+  continues from there. For a live run that is not listed, only later events are sent.
 
 ## Other editors
 
 Each request that has a command is also reachable through `workspace/executeCommand`; its one argument is the params
-object of the request. A text in its place is read as the object's first field, so that
+object of the request. A string in its place is read as the object's first field, so that
 `:lua vim.lsp.buf.execute_command({command = "trickster.server.train", arguments = {vim.uri_from_bufnr(0)}})` trains the
-file in the window. Code lenses use these commands, unless the client has said `clientCommands`.
-Started through a command, a long action reports `$/progress` and can be cancelled there, and what it has to say at the
-end comes as `window/showMessage`.
+file in the window. Code lenses use these commands, unless the client sets `clientCommands`.
+Started through a command, a long action reports `$/progress` and can be cancelled there, and its result comes as
+`window/showMessage`.
 
 ## Trust
 
-A folder may hold anybody's files. Until the client says `initializationOptions.trusted: true` or sends
-`trickster/trustGranted`, the server starts no process, writes no file and removes none: such requests are answered with
-the error `NOT_TRUSTED`. Checks, hovers and lists work meanwhile. An option of the wrong type counts as left out, and is
-named to the person; the others are taken all the same.
+A folder may contain anybody's files. Until the client says `initializationOptions.trusted: true` or sends
+`trickster/trustGranted`, the server starts no process, writes no file and deletes none: such requests are answered with
+the error `NOT_TRUSTED`. Checks, hovers and lists work meanwhile. An option of the wrong type counts as omitted, and
+a message names it; the others still apply.
 
 """
 

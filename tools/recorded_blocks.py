@@ -1,4 +1,4 @@
-"""The figures of the lesson's pages: what a block `<!-- kept: NAME KIND -->` is filled with, from a kept run."""
+"""The figures of the lesson's pages: what a block `<!-- kept: NAME KIND -->` is filled with, from a recorded run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from tools.recorded_picture import curve_picture
 from trickster_engine.config import check
 from trickster_engine.evaluation.report.measures import LONG, MEASURES, nearness
-from trickster_engine.evaluation.report.names import PREDICTORS
+from trickster_engine.evaluation.report.names import NAMES
 from trickster_engine.evaluation.report.verdict import judge
 from trickster_engine.system.printable import printable_text
 
@@ -21,7 +21,7 @@ _TOLD = frozenset(
     ["letters", "spaced-marks", "real-words", "old-words", "capital-lines", "line-length", "speeches", "known-speakers"]
 )
 
-#: The held-out loss in nats that an older lesson promises for the shape and the settings of nano.
+#: The validation loss in nats/token that an older lesson promises for the shape and the settings of nano.
 OLDER_CLAIM = 0.93
 
 #: Characters in a line of a page.
@@ -36,13 +36,13 @@ GOES_ON = "\N{DOWNWARDS ARROW WITH TIP RIGHTWARDS}"
 def time_taken(kept: Kept) -> str:
     """How long the run took, where, and how long all of it would take where it was stopped before its end."""
     speeds = sorted(step["tokens_per_s"] for step in kept["steps"])
-    typical = f", {speeds[len(speeds) // 2]:,} tokens a second" if speeds else ""
+    typical = f", at {speeds[len(speeds) // 2]:,} tokens/s" if speeds else ""
     done, planned = kept["curve"][-1]["step"], _planned_steps(kept)
-    sittings = kept.get("sittings", 1)
+    resumed = kept.get("sittings", 1) - 1
+    times = "" if not resumed else f" of training (resumed {'once' if resumed == 1 else f'{resumed} times'})"
     text = (
         f"Measured on {kept['machine']}: {_of(done, planned)} steps of {kept['name']}, a model with "
-        f"{kept['parameters']:,} parameters, took {duration(kept['seconds'])}"
-        f"{f' of training in {sittings} sittings' if sittings > 1 else ''}{typical}."
+        f"{kept['parameters']:,} parameters, took {duration(kept['seconds'])}{times}{typical}."
     )
     if done < planned:
         text += f" At that pace all {planned:,} would take {duration(kept['seconds'] * planned / done)}."
@@ -55,52 +55,52 @@ def curve(kept: Kept) -> str:
     first, last = points[0], points[-1]
     best = min(points, key=lambda point: point["val_loss"])
     done, planned = last["step"], _planned_steps(kept)
-    picture = f"![Training and held-out loss of the kept run of {kept['name']} over {done:,} steps]"
+    picture = f"![Training and validation loss of the recorded run of {kept['name']} over {done:,} steps]"
     text = (
-        f"A run of {kept['name']} that we kept, on {kept['machine']}: the held-out loss fell from "
+        f"The recorded run of {kept['name']}, on {kept['machine']}: the validation loss fell from "
         f"{first['val_loss']:.3f} to {best['val_loss']:.3f} at step {best['step']:,} (perplexity "
         f"{math.exp(first['val_loss']):.0f} to {math.exp(best['val_loss']):.1f})."
     )
     if best is last:
-        text += f" On training text it was {last['train_loss']:.3f} then."
+        text += f" The training loss was then {last['train_loss']:.3f}."
     else:
-        text += f" At step {done:,} it was {last['val_loss']:.3f}, and {last['train_loss']:.3f} on training text."
+        text += f" At step {done:,} it was {last['val_loss']:.3f}, and the training loss {last['train_loss']:.3f}."
     if done < planned:
-        text += f" There we stopped it, before its {planned:,} steps were done."
+        text += f" We stopped it there, before its {planned:,} steps were done."
     return f"{picture}(pictures/{picture_name(kept)})\n\n" + _wrapped(text)
 
 
 def claim(kept: Kept) -> str:
-    """What an older lesson says of this model's held-out loss, beside what the run came to."""
+    """What an older lesson says of this model's validation loss, beside what the run reached."""
     points = kept["curve"]
     last = points[-1]
     best = min(points, key=lambda point: point["val_loss"])
     done, planned = last["step"], _planned_steps(kept)
-    text = f"An older lesson promises {kept['name']} a loss of {OLDER_CLAIM} on held-out text. "
+    text = f"An older lesson promises {kept['name']} a validation loss of {OLDER_CLAIM}. "
     reached = [point for point in points if point["val_loss"] <= OLDER_CLAIM]
-    by_heart = [point for point in points if point["train_loss"] <= OLDER_CLAIM]
+    memorised = [point for point in points if point["train_loss"] <= OLDER_CLAIM]
     if reached:
-        text += f"Ours did, at step {reached[0]['step']:,}."
+        text += f"Our run reached it at step {reached[0]['step']:,}."
     elif done < planned:
         text += (
-            f"Ours, with its shape and settings, stood at {last['val_loss']:.3f} after {_of(done, planned)} steps; "
-            "what the rest would have brought is not measured."
+            f"Our run, with the same shape and settings, was at {last['val_loss']:.3f} after {_of(done, planned)} "
+            "steps; the remaining steps were not measured."
         )
-    elif by_heart:
+    elif memorised:
         text += (
-            f"Ours, with its shape and settings, came no lower than {best['val_loss']:.3f}. It was the *training* text "
-            f"on which it went below {OLDER_CLAIM}, by step {by_heart[0]['step']:,}: that is learning by heart."
+            f"Our run, with the same shape and settings, never went below {best['val_loss']:.3f}. Only its *training* "
+            f"loss went below {OLDER_CLAIM}, by step {memorised[0]['step']:,}: the model memorised the text."
         )
     else:
         text += (
-            f"Ours, with its shape and settings, came no lower than {best['val_loss']:.3f} in all {planned:,} steps, "
-            f"and {min(point['train_loss'] for point in points):.3f} on training text."
+            f"Our run, with the same shape and settings, never went below {best['val_loss']:.3f} in all {planned:,} "
+            f"steps; its lowest training loss was {min(point['train_loss'] for point in points):.3f}."
         )
     return _wrapped(text)
 
 
 def samples(kept: Kept) -> str:
-    """What the run wrote at its beginning, early, and at its end."""
+    """What the run generated at its beginning, early, and at its end."""
     losses = {point["step"]: point["val_loss"] for point in kept["curve"]}
     every = kept["samples"]
     chosen = [every[index] for index in sorted({0, min(1, len(every) - 1), len(every) - 1})]
@@ -110,58 +110,57 @@ def samples(kept: Kept) -> str:
         text = (sample["prompt"] + sample["text"])[:160]
         shown = _broken(printable_text(text).rstrip())
         parts.append(
-            f"Step {sample['step']:,}{'' if loss is None else f', held-out loss {loss:.3f}'}:\n\n"
+            f"Step {sample['step']:,}{'' if loss is None else f', validation loss {loss:.3f}'}:\n\n"
             f"```text\n{shown}\n```\n"
         )
     if any(GOES_ON in part for part in parts):
-        parts.append(f"What stands after {GOES_ON} belongs to the line above, which is too long for this page.\n")
+        parts.append(f"{GOES_ON} marks a line that continues the one above, which is too long for this page.\n")
     return "\n".join(parts)
 
 
 def proof(kept: Kept) -> str:
     """The proof of learning as tables: losses, and what a thousand characters hold."""
-    names = {**PREDICTORS, "random model": "the untrained twin", "this model": "**the model**"}
-    lines = ["| what predicts the held-out text | nats a token | bits a character |", "|---|---:|---:|"]
+    names = {**NAMES, "this model": "**trained model**"}
+    lines = ["| predictor | validation loss, nats/token | bits/character |", "|---|---:|---:|"]
     for row in kept["proof"]["rows"]:
         name = names.get(row["name"], row["name"])
         lines.append(f"| {name} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
-    lines += ["", f"| in 1,000 characters, {_boldness(kept)} | real words | longest copy |", "|---|---:|---:|"]
+    lines += ["", f"| 1,000 characters, {_temperature(kept)} | real words | longest copy |", "|---|---:|---:|"]
     for name, text in kept["proof"]["texts"].items():
-        shown = names.get(name, name)
-        lines.append(f"| {shown} | {text['real_word_share']:.1%} | {text['longest_copied_run']} |")
+        lines.append(f"| {names.get(name, name)} | {text['real_word_share']:.1%} | {text['longest_copied_run']} |")
     return "\n".join(lines) + "\n"
 
 
 def learned(kept: Kept) -> str:
-    """The report's measures in one table; nothing where the kept run was made without them."""
+    """The report's measures in one table; nothing where the run was recorded without them."""
     if not kept.get("learned"):
         return ""
-    lines = ["| level | question | random | model | real |", "|---|---|---:|---:|---:|"]
+    by_key = {measure.key: measure for measure in MEASURES}
+    lines = ["| level | measure | untrained | trained | real text |", "|---|---|---:|---:|---:|"]
     for course in kept["learned"]:
         if course["key"] not in _TOLD:
             continue
         values = (_shown(course["unit"], course[name]) for name in ("random", "model", "real"))
-        lines.append(f"| {course['level']} | {course['title']} | {' | '.join(values)} |")
-    by_key = {measure.key: measure for measure in MEASURES}
+        lines.append(f"| {course['level']} | {by_key[course['key']].title} | {' | '.join(values)} |")
     near = [
         nearness(by_key[course["key"]], course["model"], course["random"], course["real"])
         for course in kept["learned"]
         if course["real"] is not None
     ]
     words = (
-        f"{judge(near).words} *Random* and *model* wrote {LONG:,} characters each, at temperature 1; *real* is "
-        "held-out text."
+        f"{judge(near).words} Both models generated {LONG:,} characters at temperature 1; *real text* is validation "
+        "text."
     )
-    past = [_uncapitalised(course["title"]) for course in kept["learned"] if course.get("past")]
+    past = [_uncapitalised(by_key[course["key"]].title) for course in kept["learned"] if course.get("past")]
     if past:
-        words += f" Some went past real text: {'; '.join(past)}."
+        words += f" Some overshot real text: {'; '.join(past)}."
     return "\n".join(lines) + "\n\n" + _wrapped(words)
 
 
 def random_start(kept: Kept) -> str:
-    """What models that were never trained come to, beside guessing."""
+    """Untrained models beside a uniform prediction."""
     lines = [
-        "| never trained | parameters | loss on held-out text | letters as common as in real text | pairs of letters |",
+        "| untrained model | parameters | validation loss, nats/token | letter frequencies | letter pair frequencies |",
         "|---|---:|---:|---:|---:|",
     ]
     for name, model in kept["models"].items():
@@ -170,31 +169,34 @@ def random_start(kept: Kept) -> str:
         shares = " | ".join(_shown("share", model["measures"][key]) for key in ("letters", "pairs"))
         lines.append(f"| {name} | {model['parameters']:,} | {spread} | {shares} |")
     uniform = next(row["nats"] for row in kept["counting"] if row["name"] == "uniform")
-    lines.append(f"| guessing | 0 | {uniform:.3f} | \N{EN DASH} | \N{EN DASH} |")
+    lines.append(f"| {NAMES['uniform']} | 0 | {uniform:.3f} | \N{EN DASH} | \N{EN DASH} |")
     measured = kept["data"]["held_out_tokens"]
     seeds = {len(model["losses"]) for model in kept["models"].values()}
-    about = f"Measured on all {measured:,} held-out tokens, with {max(seeds)} different seeds for each shape."
+    about = (
+        f"Measured on all {measured:,} validation tokens, with {max(seeds)} random seeds for each shape. The last two "
+        "columns are the overlap with real text."
+    )
     return "\n".join(lines) + "\n\n" + _wrapped(about)
 
 
 def counting(kept: Kept) -> str:
-    """What guessing and counting come to on held-out text."""
+    """The baselines on the validation text."""
     known = {
-        "uniform": "nothing: any byte is as likely",
-        "unigram": "how common each letter is",
-        "bigram": "the letter before as well",
-        "trigram": "the two letters before",
+        "uniform": "nothing: every byte is equally likely",
+        "unigram": "how common each byte is",
+        "bigram": "the byte before",
+        "trigram": "the two bytes before",
     }
-    lines = ["| baseline | what it knows | nats a token | bits a character |", "|---|---|---:|---:|"]
+    lines = ["| baseline | what it knows | validation loss, nats/token | bits/character |", "|---|---|---:|---:|"]
     for row in kept["counting"]:
-        name = PREDICTORS.get(row["name"], row["name"])
+        name = NAMES.get(row["name"], row["name"])
         what = known.get(row["name"], "as many letters before as pay")
         lines.append(f"| {name} | {what} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
     return "\n".join(lines) + "\n"
 
 
 def picture_name(kept: Kept) -> str:
-    """The file beside a page that holds a kept run's curve."""
+    """The file beside a page that holds a recorded run's curve."""
     return f"kept-{kept['name']}-curve.svg"
 
 
@@ -213,7 +215,7 @@ PICTURES: Mapping[str, Callable[[Kept], str]] = {"curve": curve_picture}
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Seconds in words."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -221,8 +223,8 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _boldness(kept: Kept) -> str:
-    """The temperature at which the run's config lets it write."""
+def _temperature(kept: Kept) -> str:
+    """The temperature of the run's config, in words."""
     plan = check(kept["config"]).plan
     return "" if plan is None else f"at temperature {plan.sampling.temperature:g}"
 

@@ -7,7 +7,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from trickster_engine.evaluation.report.architecture import document
-from trickster_engine.evaluation.report.names import PREDICTORS
+from trickster_engine.evaluation.report.names import NAMES
 
 _WIDTH, _HEIGHT = 560, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 536, 40, 268
@@ -29,23 +29,23 @@ def curve_picture(kept: Mapping[str, Any]) -> str:
     for name, nats in baselines.items():
         _, y = place(0, nats)
         parts.append(f'<path class="line dash" d="M{_LEFT} {y}H{_RIGHT}"/>')
-        parts.append(_text(_RIGHT, y - 5, f"{PREDICTORS.get(name, name)} {nats:.3f}", "soft", "end"))
+        parts.append(_text(_RIGHT, y - 5, f"{NAMES.get(name, name)} {nats:.3f}", "soft", "end"))
     for name, hue in (("train_loss", "blue"), ("val_loss", "orange")):
         parts.append(_curve([place(point["step"], point[name]) for point in points], hue))
     for loss in (low, high):
         parts.append(_text(_LEFT - 6, place(0, loss)[1] + 4, f"{loss:.2f}", "soft", "end"))
     parts += [
-        _text(24, 26, "loss in nats", "soft", "start"),
+        _text(24, 26, "loss, nats/token", "soft", "start"),
         f'<path class="curve orange" d="M{_LEFT + 160} 22h24"/>',
-        _text(_LEFT + 190, 26, "held-out text", "soft", "start"),
+        _text(_LEFT + 190, 26, "validation", "soft", "start"),
         f'<path class="curve blue" d="M{_LEFT + 310} 22h24"/>',
-        _text(_LEFT + 340, 26, "training text", "soft", "start"),
+        _text(_LEFT + 340, 26, "training", "soft", "start"),
         _text(_LEFT, _BOTTOM + 26, "0", "soft", "middle"),
         _text(_RIGHT, _BOTTOM + 26, f"{last:,} steps", "soft", "end"),
     ]
     first, final = points[0]["val_loss"], points[-1]["val_loss"]
-    about = f"The held-out loss falls from {first:.3f} to {final:.3f} over {last:,} steps."
-    return document(f"The kept run of {kept['name']}", about, _WIDTH, _HEIGHT, parts)
+    about = f"The validation loss falls from {first:.3f} to {final:.3f} over {last:,} steps."
+    return document(f"The recorded run of {kept['name']}", about, _WIDTH, _HEIGHT, parts)
 
 
 def _curve(places: Sequence[tuple[float, float]], hue: str) -> str:

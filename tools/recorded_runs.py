@@ -1,11 +1,11 @@
-"""Kept runs: the small JSON files behind every figure that the README and the lesson quote.
+"""Recorded runs: the small JSON files behind every figure that the README and the lesson quote.
 
 `python -m tools.recorded_runs keep RUN OUT --machine "two cores of …"` writes one from a run, also from one that
 was stopped before its last step, or stopped and resumed;
-`python -m tools.recorded_runs random OUT` writes what untrained models and counting come to on held-out text;
+`python -m tools.recorded_runs random OUT` writes the validation losses of untrained models and of n-grams;
 `python -m tools.recorded_runs render PAGE…` fills the blocks between `<!-- kept: NAME -->` and `<!-- /kept -->`,
 and `<!-- kept: NAME KIND -->` with a part of the run (the kinds are in `evaluation/report/blocks.py`), and draws the
-pictures that they show. A block of a run that was not kept is left empty, never stale.
+pictures that they show. A block without a recorded run is left empty, never stale.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools.recorded_blocks import BLOCKS, PICTURES, picture_name
 from trickster_engine.evaluation.report.history import history
+from trickster_engine.evaluation.report.names import NAMES
 from trickster_engine.runs import RunDirectory
 
 if TYPE_CHECKING:  # rendering pages needs no torch
@@ -104,7 +105,7 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
 
 
 def _losses(model: Llama, dataset: Dataset) -> tuple[float, float]:
-    """The losses on the probe of the training text and on the held-out text, as training itself evaluates them."""
+    """The losses on the probe of the training text and on the validation text, as training itself evaluates them."""
     from trickster_engine.data.batches import evenly_spaced_windows
     from trickster_engine.evaluation.compare import held_out_loss, mean_loss
     from trickster_engine.training.loop import TRAIN_PROBE_TOKENS
@@ -122,23 +123,16 @@ def _thinned(steps: list[StepEvent]) -> list[StepEvent]:
 
 def proof_table(kept: dict[str, Any]) -> str:
     """The proof of learning as a Markdown table."""
-    lines = ["| what predicts the held-out text | nats a character | bits a character |", "|---|---:|---:|"]
-    names = {
-        "uniform": "guessing (ln V)",
-        "unigram": "counting letters",
-        "bigram": "counting pairs of letters",
-        "trigram": "counting triples of letters",
-        "random model": "the model before training",
-        "this model": "**the model**",
-    }
+    lines = ["| predictor | validation loss, nats/character | bits/character |", "|---|---:|---:|"]
     for row in kept["proof"]["rows"]:
-        name = names[row["name"]]
+        name = NAMES.get(row["name"], row["name"])
+        name = f"**{name}**" if row["name"] == "this model" else name
         lines.append(f"| {name} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
     return "\n".join(lines)
 
 
 def block(kept: dict[str, Any]) -> str:
-    """The README's account of a kept run."""
+    """What the README shows of a recorded run."""
     curve = kept["curve"]
     random, trained = (kept["proof"]["samples"][0][which] for which in ("random", "trained"))
     prompt = kept["proof"]["samples"][0]["prompt"]
@@ -147,7 +141,9 @@ def block(kept: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"On {kept['machine']}, {kept['parameters']:,} parameters, {curve[-1]['step']:,} steps in "
-            f"{minutes} min {seconds} s: held-out loss {curve[0]['val_loss']:.3f} → {curve[-1]['val_loss']:.3f} nats.",
+            f"{minutes} min {seconds} s:",
+            f"validation loss {curve[0]['val_loss']:.3f} → {curve[-1]['val_loss']:.3f} nats/token, perplexity "
+            f"{math.exp(curve[0]['val_loss']):.0f} → {math.exp(curve[-1]['val_loss']):.1f}.",
             "",
             "Before training:",
             "",
@@ -168,7 +164,7 @@ def block(kept: dict[str, Any]) -> str:
 
 
 def render(page: str, folder: Path = KEPT_FOLDER) -> str:
-    """A page with its blocks filled from the kept runs they name."""
+    """A page with its blocks filled from the recorded runs they name."""
 
     def fill(match: re.Match[str]) -> str:
         kept = read_kept(match["name"], folder)
@@ -181,7 +177,7 @@ def render(page: str, folder: Path = KEPT_FOLDER) -> str:
 
 
 def read_kept(name: str, folder: Path = KEPT_FOLDER) -> dict[str, Any] | None:
-    """A kept run with its name, or None where there is none of that name."""
+    """A recorded run with its name, or None where there is none of that name."""
     try:
         kept = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:

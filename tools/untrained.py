@@ -1,4 +1,4 @@
-"""What has learned nothing: freshly made models of the presets' shapes, and guessing by counts, on held-out text."""
+"""Untrained models of the presets' shapes, and n-grams, on validation text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SEEDS = 3
 
 
 def random_baselines(presets: Sequence[str]) -> dict[str, Any]:
-    """Everything that is kept of it, as plain values; the presets learn from the same text. Losses in nats a token.
+    """Everything that is kept of it, as plain values; the presets learn from the same text. Losses in nats/token.
 
     Raises TricksterError where the text is missing.
     """
@@ -57,7 +57,7 @@ def random_baselines(presets: Sequence[str]) -> dict[str, Any]:
 
 
 def untrained_loss(plan: Plan, dataset: Dataset, seed: int) -> float:
-    """What a model that was made with `seed` and never trained loses on all held-out text, in nats a token."""
+    """What a model that was made with `seed` and never trained loses on all validation text, in nats/token."""
     return held_out_loss(Llama(plan.model).initialize(seed), dataset.measured_val)
 
 

@@ -13,9 +13,9 @@ from trickster_engine.config import preset_text
 
 FOLDER = Path(__file__).parent / "configs"
 _FABRIC = "tt_metal/fabric/mesh_graph_descriptors/{}_mesh_graph_descriptor.textproto"
-_SAME = "The held-out loss is always plain cross-entropy, so it can be compared."
+_SAME = "The validation loss is always plain cross-entropy, so you can compare it."
 _COMPARABLE = (
-    "The model, its text and the 32 sequences behind each update are the same as everywhere, so losses compare."
+    "The model, its text and the 32 sequences per update are the same on every device, so you can compare losses."
 )
 
 
@@ -64,13 +64,13 @@ VARIANTS: tuple[Variant, ...] = (
     _experiment(
         "longer-run",
         "twice as many steps. Had the baseline finished learning?",
-        "The learning rate comes down over twice the time as well.",
+        "The learning-rate schedule is twice as long too.",
         training_config__max_steps="x2",
     ),
     _experiment(
         "other-data",
         "the Python files of this machine's standard library instead of plays.",
-        "What is learned first in another language? Losses of different texts cannot be compared.",
+        "What is learned first in another language? You cannot compare losses on different texts.",
         data_config__corpus="python",
         sampling_config__prompt='"def "',
     ),
@@ -82,20 +82,20 @@ VARIANTS: tuple[Variant, ...] = (
     ),
     _experiment(
         "batch",
-        "four times the text behind each update, at four times the work a step.",
+        "four times the text per update, at four times the compute per step.",
         training_config__batch_size="x4",
     ),
-    _experiment("warm-up", "no warm-up: the first step is as large as any.", training_config__warmup_steps="0"),
+    _experiment("warm-up", "no warm-up: training starts at the peak learning rate.", training_config__warmup_steps="0"),
     _experiment(
         "dropout",
-        "a fifth of what each block adds is dropped at random while training.",
+        "a fifth of what each block adds is dropped at random during training.",
         model_config__dropout="0.2",
     ),
     _experiment("weight-decay", "no weight decay.", training_config__weight_decay="0.0"),
     _experiment(
         "several-devices",
         "the same training on two chips, such as an N300 has.",
-        "The batch is dealt out, so the curve stays nearly the same and the time shrinks.",
+        "The chips share the batch, so the curve stays nearly the same and the time shrinks.",
         device_config__device_type="tt",
         device_config__mesh_shape="[1, 2]",
         device_config__enable_ddp="true",
@@ -106,20 +106,23 @@ VARIANTS: tuple[Variant, ...] = (
         model_config__hidden_dim="x2",
         model_config__num_heads="x2",
         model_config__mlp_dim="x2",
-        notes={"model_config.num_heads": "so that each stays as wide", "model_config.mlp_dim": "still 3 x hidden_dim"},
+        notes={
+            "model_config.num_heads": "so that head_dim stays the same",
+            "model_config.mlp_dim": "still 3 x hidden_dim",
+        },
     ),
     _experiment("deeper", "twice the depth, twice the parameters in the blocks.", model_config__num_layers="x2"),
     _experiment(
         "bpe",
-        "pieces of words as tokens instead of bytes.",
-        "A token is more text now: compare bits a character (trickster compare), not nats a token.",
+        "subwords (BPE) as tokens instead of bytes.",
+        "A token now is more text: compare bits/character (trickster compare), not nats/token.",
         model_config__vocab_size="1024",
         data_config__tokenizer="bpe",
     ),
     *(
         _experiment(
             f"context-{length}",
-            f"a context of {length:,} characters. The batch shrinks so that a step sees as much text as before.",
+            f"a context of {length:,} characters. The batch shrinks so that a step uses as much text as before.",
             model_config__max_seq_len=str(length),
             training_config__batch_size=f"/{length // 128}",
         )
@@ -127,14 +130,14 @@ VARIANTS: tuple[Variant, ...] = (
     ),
     _experiment(
         "label-smoothing",
-        "a tenth of the target is spread over all tokens, so that the model stays less sure.",
+        "a tenth of the target is spread over all tokens, so that the model is less confident.",
         _SAME,
         training_config__loss="label_smoothing",
         training_config__label_smoothing="0.1",
     ),
     _experiment(
         "focal-loss",
-        "tokens that are predicted well already count for less.",
+        "tokens that are already predicted well count for less.",
         _SAME,
         training_config__loss="focal",
         training_config__focal_gamma="2.0",

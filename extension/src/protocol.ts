@@ -149,7 +149,7 @@ export interface CheckpointInfo {
   path: string;
   /** The step it was saved after. */
   step: number;
-  /** Loss on the held-out text, in nats a token. */
+  /** Validation loss, in nats/token. */
   valLoss: number | null;
   /** true: the best of the run so far. */
   best: boolean;
@@ -165,13 +165,13 @@ export interface RunInfo {
   live: boolean;
   /** Steps done. */
   step: number;
-  /** Last training loss, in nats a token. */
+  /** Last training loss, in nats/token. */
   trainLoss: number | null;
-  /** Last loss on the held-out text, in nats a token. */
+  /** Last validation loss, in nats/token. */
   valLoss: number | null;
-  /** The step that it was measured at; at 0 nothing has been learned yet. */
+  /** The step it was measured at; 0 is before training. */
   valStep: number | null;
-  /** Lowest loss on the held-out text so far. */
+  /** Lowest validation loss so far. */
   bestValLoss: number | null;
   /** How often that loss was measured; null: not known yet. */
   evaluations: number | null;
@@ -181,7 +181,7 @@ export interface RunInfo {
   etaSeconds: number | null;
   /** Time of training and evaluating so far, without what lies between a stop and a resume; null: not known yet. */
   seconds: number | null;
-  /** What went wrong, for a failed run. */
+  /** The error of a failed run. */
   error: string | null;
   /** What to do about it. */
   advice: string | null;
@@ -211,7 +211,7 @@ export interface RunInfo {
   device: string | null;
   /** `fp32` or `bf16`. */
   precision: string | null;
-  /** Losses on the held-out text to compare with, in nats a token: by name, such as `uniform`, `bigram`, `trigram`. */
+  /** Validation losses of the baselines, in nats/token, by name, such as `uniform`, `bigram`, `trigram`. */
   baselines: Record<string, number>;
   /** What `run.json` says of the text: size, split, fingerprint. */
   data: Record<string, unknown>;
@@ -243,7 +243,7 @@ export interface RunStarted {
   runId: string;
   /** Its directory. */
   runDirectory: string;
-  /** The training process. It is on its own: neither client nor server has to stay. */
+  /** The training process. It is independent: it continues without client and server. */
   pid: number;
 }
 
@@ -273,7 +273,7 @@ export interface StopRunResult {
 export interface DeleteRunParams {
   /** The run. */
   runId: string;
-  /** true: only say what would go and what would stay. */
+  /** true: only list what would be deleted and what would stay. */
   dryRun?: boolean;
 }
 
@@ -281,9 +281,9 @@ export interface DeleteRunParams {
 export interface DeleteRunResult {
   /** The run directory. */
   runDirectory: string;
-  /** What goes: a file, or a folder that holds nothing but what belongs to the run. None of them is a link. */
+  /** What is deleted: a file, or a folder with only the run's own content. None of them is a link. */
   removed: string[];
-  /** What stays, because nothing says that it is the run's. */
+  /** What stays, because it may not belong to the run. */
   kept: string[];
 }
 
@@ -293,7 +293,7 @@ export interface RunEventsParams {
   runId: string;
   /** Offset to read from: 0, or the `next` of an earlier answer. */
   after?: number;
-  /** At most so many events, and never more than 5,000; ask again while `more` is true. */
+  /** Maximum number of events, at most 5,000; ask again while `more` is true. */
   limit?: number | null;
 }
 
@@ -309,13 +309,13 @@ export interface RunEventsResult {
 
 /** How the next token is drawn; a field left out takes the run's own value. */
 export interface SamplingOptions {
-  /** How many tokens to write. */
+  /** How many tokens to generate. */
   maxNewTokens?: number | null;
-  /** 0 always takes the most likely token; 1 draws as the model believes. */
+  /** 0 is greedy; 1 samples the model's own probabilities. */
   temperature?: number | null;
-  /** Draw from the k most likely only; 0 = off. */
+  /** Sample only from the k likeliest tokens; 0 = off. */
   topK?: number | null;
-  /** Draw from the most likely that hold this share of the probability; 1 = off. */
+  /** Sample only from the likeliest tokens that together have this probability; 1 = off. */
   topP?: number | null;
   /** Makes tokens already used less likely; 1 = off. */
   repetitionPenalty?: number | null;
@@ -329,11 +329,11 @@ export interface GenerateParams {
   runId?: string | null;
   /** Or a checkpoint's folder. */
   checkpoint?: string | null;
-  /** The text to go on from; left out: the run's own. */
+  /** The text to continue; omitted: the run's own prompt. */
   prompt?: string | null;
-  /** How to draw. */
+  /** Sampling settings. */
   sampling?: SamplingOptions | null;
-  /** Report this many most likely tokens for each one drawn; 0 = none. */
+  /** Report this many of the likeliest tokens for each sampled one; 0 = none. */
   probabilities?: number;
   /** The interpreter that runs the model. */
   python?: string | null;
@@ -347,7 +347,7 @@ export interface GenerateParams {
 export interface TokenProbability {
   /** The token's number in the vocabulary. */
   id: number;
-  /** What it reads as. */
+  /** Its text. */
   text: string;
   /** Between 0 and 1. */
   probability: number;
@@ -357,9 +357,9 @@ export interface TokenProbability {
 export interface GeneratedToken {
   /** The token's number in the vocabulary. */
   id: number;
-  /** What it reads as. */
+  /** Its text. */
   text: string;
-  /** How likely the model held it, before temperature and cuts. */
+  /** Its probability, before temperature, top-k and top-p. */
   probability: number;
   /** The most likely ones, highest first. */
   alternatives: TokenProbability[];
@@ -367,15 +367,15 @@ export interface GeneratedToken {
 
 /** The value of a `$/progress` of `partialResultToken`: the text that has come since the last one. */
 export interface GeneratePart {
-  /** To be put after what has come before. */
+  /** To be appended to the text so far. */
   text: string;
-  /** The tokens of this part, when probabilities were asked for. */
+  /** The tokens of this part, if probabilities were requested. */
   tokens: GeneratedToken[];
 }
 
 /** The finished text. After parts have been sent, `text` is still the whole of it. */
 export interface GenerateResult {
-  /** What the model wrote, without the prompt. */
+  /** The generated text, without the prompt. */
   text: string;
   /** The prompt used. */
   prompt: string;
@@ -399,7 +399,7 @@ export interface NextTokensParams {
   checkpoint?: string | null;
   /** How many bars. */
   count?: number;
-  /** Shows the probabilities after temperature and cuts. */
+  /** Show the probabilities after temperature, top-k and top-p. */
   sampling?: SamplingOptions | null;
   /** The interpreter that runs the model. */
   python?: string | null;
@@ -411,7 +411,7 @@ export interface NextTokensResult {
   tokens: TokenProbability[];
   /** The checkpoint used. */
   checkpoint: string;
-  /** How undecided the model is, in nats; ln of the vocabulary's size is not knowing at all. */
+  /** Entropy of the next token, in nats; ln of the vocabulary's size is a uniform prediction. */
   entropy: number;
 }
 
@@ -435,7 +435,7 @@ export interface CompareResult {
 
 /** What a run has learned and what not: the page that `trickster report` writes into its directory. */
 export interface ReportParams {
-  /** The run; it has saved a checkpoint. */
+  /** A run that has saved a checkpoint. */
   runId: string;
   /** The interpreter that runs the model. */
   python?: string | null;
@@ -447,7 +447,7 @@ export interface ReportParams {
 export interface ReportResult {
   /** The page: one HTML file that loads and runs nothing. */
   path: string;
-  /** What `trickster report --json` prints; null where the page was there already. */
+  /** What `trickster report --json` prints; null if the page already existed. */
   data: unknown;
 }
 
@@ -491,7 +491,7 @@ export interface PrepareResult {
 
 /** Which devices and packages the training interpreter has. */
 export interface DoctorParams {
-  /** The interpreter to look at. */
+  /** The interpreter to check. */
   python?: string | null;
   /** Progress is reported to this token. */
   workDoneToken?: string | number | null;
@@ -499,7 +499,7 @@ export interface DoctorParams {
 
 /** What `trickster doctor` prints. */
 export interface DoctorResult {
-  /** The interpreter looked at. */
+  /** The interpreter checked. */
   python: string;
   /** The findings, as text to show. */
   report: string;
@@ -538,7 +538,7 @@ export interface CreateConfigParams {
   preset: string;
   /** The folder to write into. */
   folderUri: string;
-  /** Left out: `<preset>.trickster.yaml`, numbered where that is taken. */
+  /** Omitted: `<preset>.trickster.yaml`, numbered if that exists. */
   fileName?: string | null;
 }
 
@@ -568,19 +568,19 @@ export interface DescribeConfigResult {
   maxSteps: number | null;
   /** Tokens the optimizer sees in one step. */
   tokensPerStep: number | null;
-  /** How often the training text is read, where its size is known. */
+  /** Epochs of the training text, where its size is known. */
   epochs: number | null;
   /** Tokens of training text, where known. */
   trainTokens: number | null;
-  /** Tokens of held-out text, where known. */
+  /** Tokens of validation text, where known. */
   valTokens: number | null;
   /** true: the text is on this machine. */
   corpusPresent: boolean | null;
   /** The corpus, as written in the file. */
   corpus: string | null;
-  /** true: it has been encoded already; null: not known. */
+  /** true: it is already tokenized; null: not known. */
   prepared: boolean | null;
-  /** Loss of knowing nothing, ln of the vocabulary's size, in nats. */
+  /** Uniform-prediction loss, ln of the vocabulary's size, in nats/token. */
   uniformLoss: number | null;
   /** Expected training time on this machine. */
   estimatedSeconds: number | null;
@@ -602,13 +602,13 @@ export interface RunProgress {
   live: boolean;
   /** Steps done. */
   step: number;
-  /** Last training loss, in nats a token. */
+  /** Last training loss, in nats/token. */
   trainLoss: number | null;
-  /** Last loss on the held-out text, in nats a token. */
+  /** Last validation loss, in nats/token. */
   valLoss: number | null;
-  /** The step that it was measured at; at 0 nothing has been learned yet. */
+  /** The step it was measured at; 0 is before training. */
   valStep: number | null;
-  /** Lowest loss on the held-out text so far. */
+  /** Lowest validation loss so far. */
   bestValLoss: number | null;
   /** How often that loss was measured; null: not known yet. */
   evaluations: number | null;
@@ -618,7 +618,7 @@ export interface RunProgress {
   etaSeconds: number | null;
   /** Time of training and evaluating so far, without what lies between a stop and a resume; null: not known yet. */
   seconds: number | null;
-  /** What went wrong, for a failed run. */
+  /** The error of a failed run. */
   error: string | null;
   /** What to do about it. */
   advice: string | null;
@@ -636,7 +636,7 @@ export interface EventParams {
   after: number;
   /** Offset after the last of them. */
   next: number;
-  /** The events, as they stand in the file. */
+  /** The events, as in the file. */
   events: RunEvent[];
   /** What the run has come to, possibly further than `next`. */
   run: RunProgress;

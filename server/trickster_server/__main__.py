@@ -13,8 +13,8 @@ def main() -> int:
         return 78
     if sys.argv[1:] in (["--help"], ["-h"]):
         print(
-            "usage: trickster-server\n\nTrickster's language server. It speaks the Language Server Protocol "
-            "over standard input and output;\nan editor starts it. docs/protocol.md lists what it has beyond that."
+            "usage: trickster-server\n\nTrickster's language server. It speaks the Language Server Protocol over "
+            "standard input and output;\nan editor starts it. docs/protocol.md lists Trickster's own messages."
         )
         return 0
     from trickster_engine.system.programs import search_absolute_folders

@@ -37,7 +37,7 @@
            (let ((shown (client-diagnostics)))
              (and (string-match-p "another name" shown) (string-match-p "does not occur" shown)))))
    (list 'hover (lambda () (place "num_heads"))
-         (lambda () (string-match-p "Each head looks back" (or (client-hover) ""))))
+         (lambda () (string-match-p "Each head attends" (or (client-hover) ""))))
    (list 'completion (lambda () (place "device_type: ") (forward-char 1))
          (lambda () (member "cuda" (client-complete))))
    (list 'fix (lambda () (place "checkpoint_frequency") (client-act "Rename to save_interval"))

@@ -50,7 +50,7 @@ local function scenario()
   wait("hover", function()
     for _, window in ipairs(vim.api.nvim_list_wins()) do
       local text = table.concat(vim.api.nvim_buf_get_lines(vim.api.nvim_win_get_buf(window), 0, -1, false), "\n")
-      if vim.api.nvim_win_get_config(window).relative ~= "" and text:find("Each head looks back", 1, true) then
+      if vim.api.nvim_win_get_config(window).relative ~= "" and text:find("Each head attends", 1, true) then
         return true
       end
     end

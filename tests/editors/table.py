@@ -70,9 +70,9 @@ def table(clients: dict[str, Any]) -> str:
     if notes:
         lines += [
             "",
-            "¹ Not pressed in the editor: a client of ours that declares just what this one declares was given the "
-            "answers and did what they say. Kate was started with the config below, so its diagnostics and its end are "
-            "its own; what coc.nvim declares is from its public sources.",
+            "¹ Not run in the editor itself, but by a test client that declares the same capabilities. Kate was "
+            "started with the config below, so its diagnostics and its exit are its own; the capabilities of coc.nvim "
+            "are from its public sources.",
         ]
     return "\n".join(lines)
 

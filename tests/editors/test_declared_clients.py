@@ -63,7 +63,7 @@ def do_everything(workspace: Workspace, capabilities: dict[str, Any], options: d
                 codes = {one["code"] for one in published["diagnostics"]}
         results["diagnostics"] = True
         hover = client.request("textDocument/hover", {**where, "position": position("num_heads")})
-        results["hover"] = "Each head looks back" in hover["contents"]["value"]
+        results["hover"] = "Each head attends" in hover["contents"]["value"]
         items = client.request("textDocument/completion", {**where, "position": position("device_type: ")})["items"]
         results["completion"] = "cuda" in {one["label"] for one in items}
         fix = next(one for one in actions("checkpoint_frequency") if one["title"] == "Rename to save_interval")

@@ -57,7 +57,7 @@ def test_helix(workspace: Workspace) -> None:
         press("\x1b")
 
         go_to("num_heads")
-        results["hover"] = shown("Each head looks back", press(" k"))
+        results["hover"] = shown("Each head attends", press(" k"))
         press("\x1b")
 
         go_to("device_type: ")

@@ -35,7 +35,7 @@ endfunction
 
 let g:steps = [
 \ ['diagnostics', {-> 0}, {-> ClientShown() =~# 'another name' && ClientShown() =~# 'does not occur'}],
-\ ['hover', {-> Place('num_heads') + ClientHover()}, {-> Seen() =~# 'Each head looks back'}],
+\ ['hover', {-> Place('num_heads') + ClientHover()}, {-> Seen() =~# 'Each head attends'}],
 \ ['completion', {-> feedkeys('i', 'n')}, {-> Completed()}],
 \ ['written', {-> feedkeys("\<Esc>", 'n')}, {-> mode() ==# 'n'}],
 \ ['fix', {-> Place('checkpoint_frequency') + ClientAct('Rename to save_interval', 'quickfix')}, {-> search('save_interval:', 'nw') > 0}],

@@ -195,10 +195,10 @@ def test_the_command_prints_figures_and_json(tmp_path: Path) -> None:
     printed = trickster("bench", str(config), "--updates", "1", "--repeats", "1", "--json")
     assert json.loads(printed.stdout)["config"]["tokens_per_step"] == 128
     wrong = trickster("bench", str(config), "--repeats", "0")
-    assert wrong.returncode == 1 and "count from 1" in wrong.stderr
+    assert wrong.returncode == 1 and "must be at least 1" in wrong.stderr
     (tmp_path / "text.txt").write_text("To be, or not to be, that is the question.\n" * 400)
     race = trickster("bench", str(config), "--until", "5.5")
-    assert race.returncode == 0 and "of learning" in race.stdout
+    assert race.returncode == 0 and "of training" in race.stdout
 
 
 def test_a_rival_that_never_arrives_gives_a_lower_bound() -> None:

@@ -178,8 +178,8 @@ def test_one_bad_run_breaks_no_list(tmp_path: Path) -> None:
     assert listed["lock-001"][1] == listed["run-001"][1] == "4"
     assert "Traceback" not in done.stderr
     said = dict(row.split(": ", 1) for row in done.stderr.splitlines())
-    assert said["bad-001"] == "in events.jsonl, 3 lines were not understood and are left out"
-    assert said["long-001"] == "in events.jsonl, 1 line was not understood and is left out"
+    assert said["bad-001"] == "in events.jsonl, 3 lines were not understood and are skipped"
+    assert said["long-001"] == "in events.jsonl, 1 line was not understood and is skipped"
     assert "events.jsonl cannot be read" in said["sparse-001"]
     assert "good-001" not in said
     answer = json.loads(trickster("runs", runs, "--json", limit=1 << 30).stdout)

@@ -113,7 +113,7 @@ def test_every_command_answers_with_words(trained: tuple[RawClient, Path, str, l
     for command, expected in {
         "stop": "No run of tiny.trickster.yaml is training",
         "resume": "No run of tiny.trickster.yaml can be resumed",
-        "delete": "Say which run",
+        "delete": "Name a run",
         "createConfig": "pico",
         "listRuns": "runs.md",
         "presets": "presets.md",

@@ -359,7 +359,7 @@ async def test_inlay_hints_show_what_follows(editor: Editor, nano: str) -> None:
     )
     labels = {hint.label: hint.position.line for hint in found or []}
     assert labels["head_dim 32"] == place(nano, "num_heads")[0]
-    assert labels["16.4 k tokens a step"] == place(nano, "batch_size")[0]
+    assert labels["16.4 k tokens per step"] == place(nano, "batch_size")[0]
     one_line = types.Range(types.Position(0, 0), types.Position(1, 0))
     assert not await editor.client.text_document_inlay_hint_async(
         types.InlayHintParams(types.TextDocumentIdentifier(uri), one_line)

@@ -161,7 +161,7 @@ def test_what_was_read_is_shown_without_reading_it_again(folder: Path, monkeypat
 
     hover, found = seen()
     assert (
-        "| Left out | binary: cover.png; without a text ending: \\[x\\](y).log |" in hover
+        "| Skipped | binary: cover.png; no text file extension: \\[x\\](y).log |" in hover
         and "| Line ends | 1,000 CRLF (Windows) |" in hover
     )
     assert "Overlap" not in hover and "Prepare Dataset" in hover
@@ -179,8 +179,8 @@ def test_how_often_the_text_is_read_is_said_in_words(folder: Path) -> None:
     document = document_of(folder, **{"data_config.corpus": "shakespeare"})
     found = {key: (label, tooltip) for key, label, tooltip in hints(document, Corpus(True, SHAKESPEARE_BYTES, None))}
     label, tooltip = found["training_config.max_steps"]
-    assert label == "3.1 x the text"
-    assert "it is read 3.1 times" in tooltip
+    assert label == "3.1 epochs"
+    assert "3.1 epochs" in tooltip
 
 
 def document_of(folder: Path, **changes: str) -> Document:
@@ -260,9 +260,9 @@ def test_the_advice_about_memory_makes_it_fit(on_gpu: bool, batch_size: int) -> 
             changed = with_values(plan, message)
             assert needed(changed, on_gpu) <= available
             tokens = [tokens_per_step(one) for one in (plan, changed)]
-            assert (tokens[0] == tokens[1]) == ("as many tokens" in message)
+            assert (tokens[0] == tokens[1]) == ("same number of tokens" in message)
         else:
-            assert "No batch makes it fit: it takes" in message and message.endswith("a smaller model.")
+            assert "It does not fit with any batch size: use" in message and message.endswith("a smaller model.")
     assert fitting
     assert "smaller model" in (memory_advice(plan, least / 10, "the GPU", on_gpu) or "")
 

@@ -436,4 +436,4 @@ def test_what_is_not_understood_is_left_out_and_said_once(tmp_path: Path, caplog
 
     follow(tmp_path, story)
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert said == [f"{run.path}: in events.jsonl, 2 lines were not understood and are left out"]
+    assert said == [f"{run.path}: in events.jsonl, 2 lines were not understood and are skipped"]

@@ -281,7 +281,7 @@ def test_reports(finished: tuple[RawClient, Path, str, Follower]) -> None:
     client, path, run_id, _ = finished
     prepared = client.request("trickster/prepare", {"configUri": path.as_uri()}, 120)
     assert prepared["data"]["train_tokens"] > 0
-    assert "tokens to train on" in prepared["report"]
+    assert "training tokens" in prepared["report"]
     assert path.with_name("corpus.txt").read_text(encoding="utf-8")[:100] in prepared["report"]
     assert client.request("trickster/describeConfig", {"configUri": path.as_uri()})["prepared"] is True
     inspected = client.request("trickster/inspect", {"configUri": path.as_uri()}, 120)
@@ -292,7 +292,7 @@ def test_reports(finished: tuple[RawClient, Path, str, Follower]) -> None:
     compared = client.request("trickster/compare", {"runId": run_id, "workDoneToken": "bar"}, 120)
     assert {"rows", "samples"} <= set(compared["data"])
     assert "# Proof of learning" in compared["report"]
-    assert "In 1,000 characters after the prompt" in compared["report"]
+    assert "In 1,000 characters generated after the prompt" in compared["report"]
     assert "The model's longest copy" in compared["report"]
     checked = client.request("trickster/doctor", {}, 120)
     assert checked["data"]["would_run"] in checked["report"]

@@ -135,7 +135,7 @@ def test_lines_of_samples_that_are_broken_are_the_model_s_again_without_our_mark
     shown = re.findall(r"```text\n(.*?)\n```", text, flags=re.DOTALL)
     assert shown[0].replace(f"\n{GOES_ON}", "") == first
     assert f"\n{GOES_ON}" in shown[0]
-    assert f"after {GOES_ON} belongs to the line above" in text
+    assert f"{GOES_ON} marks a line that continues the one above" in text
 
 
 RANDOM = recorded_runs.KEPT_FOLDER / "random.json"
@@ -198,7 +198,7 @@ def test_best_is_lower_on_held_out_text_than_nano_ever_was() -> None:
     lowest = min(point["val_loss"] for point in best["curve"])
     assert lowest < min(point["val_loss"] for point in nano["curve"])
     assert best["parameters"] < nano["parameters"]
-    assert "Ours came lower than nano" in page("scale")
+    assert "Its recorded run reached a lower loss\n   than nano's." in page("scale")
 
 
 def test_the_kept_pico_run_bears_out_what_the_pages_say() -> None:

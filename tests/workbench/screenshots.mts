@@ -73,10 +73,10 @@ try {
   await page.locator('.output .unsure').nth(3).click();
   await picture('playground');
   await page.locator('#tab-proof').click();
-  await page.getByRole('button', { name: 'Compare with Random' }).click();
+  await page.getByRole('button', { name: 'Compare with Untrained Model' }).click();
   await page.locator('.losses').waitFor({ timeout: 180_000 });
   await picture('proof');
-  await workbench.command('Trickster: What Was Learned');
+  await workbench.command('Trickster: Training Report');
   const report = workbench.page
     .locator('iframe.webview.ready:visible')
     .last()

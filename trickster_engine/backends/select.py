@@ -42,8 +42,8 @@ def open_backend(
         if plan.training.batch_size % group.size:
             raise TricksterError(
                 "batch-divides-devices",
-                f"batch_size {plan.training.batch_size} cannot be shared out evenly among {group.size} processes.",
-                f"Set training_config.batch_size to a multiple of {group.size}, or start another number of processes.",
+                f"batch_size {plan.training.batch_size} cannot be divided evenly among {group.size} processes.",
+                f"Set training_config.batch_size to a multiple of {group.size}, or change the number of processes.",
             )
         if plan.device.sharding == "full":
             return ShardedBackend(plan, device, precision, group)
@@ -73,7 +73,7 @@ def torch_device(plan: Plan) -> str:
     if device == "tt":
         raise TricksterError(
             "needs-torch-device",
-            "Only torch's devices are timed, and this config trains on a Tenstorrent board.",
+            "Only torch's devices can be timed, and this config trains on a Tenstorrent board.",
             "Add --set device_config.device_type=cpu (or cuda).",
         )
     check_torch_device(device, 1)
@@ -99,8 +99,8 @@ def check_torch_device(device: str, count: int = 1) -> None:
     if here == 0:
         raise TricksterError(
             "device-unavailable",
-            f"device_config.device_type is {device}, but torch {torch.__version__} finds no such device here.",
-            "Set device_type: auto to take what this machine has, or install a torch build for your device.",
+            f"device_config.device_type is {device}, but torch {torch.__version__} finds no such device.",
+            "Set device_type: auto to use the best device available, or install a torch build for your device.",
         )
     if here < count:
         raise TricksterError(

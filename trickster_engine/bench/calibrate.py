@@ -94,9 +94,9 @@ def calibrate(device: str) -> Calibration:
             if share < _OWN_SHARE:
                 raise TricksterError(
                     "machine-busy",
-                    f"Other programs use the processor: there was {share:.0%} of a core for timing. "
-                    "What was timed is not kept.",
-                    "Run `trickster estimate --calibrate` when the machine is quiet.",
+                    f"Other programs use the CPU: only {share:.0%} of a core was free for timing. The measurement was "
+                    "discarded.",
+                    "Run `trickster estimate --calibrate` when the machine is idle.",
                 )
 
     scale = 1 if device == "cpu" else _GPU_SCALE

@@ -147,6 +147,6 @@ def _load(checkout: Path) -> ModuleType:
         raise TricksterError(
             "not-nanogpt",
             f"{checkout} is not a nanoGPT checkout: {error}.",
-            "Clone github.com/karpathy/nanoGPT and give the folder that holds its model.py.",
+            "Clone github.com/karpathy/nanoGPT and give the folder with its model.py.",
         ) from error
     return module

@@ -1,6 +1,6 @@
-"""How long until a model has learned to a given held-out loss: ours, and nanoGPT's recipe for a CPU.
+"""How long until a model has learned to a given validation loss: ours, and nanoGPT's recipe for a CPU.
 
-Losses are in nats a character, whatever the tokenizer: a token of several characters is harder to guess than one
+Losses are in nats/character, whatever the tokenizer: a token of several characters is harder to guess than one
 character, and there are fewer of them. A tokenizer that is learned from the text has learned something before the first
 step, so its time counts.
 """
@@ -33,9 +33,9 @@ NANOGPT_EVAL_INTERVAL = 100
 
 @dataclass(frozen=True)
 class Reading:
-    """Where a run stood: seconds of learning alone, characters read, and the loss on all held-out text.
+    """Where a run stood: seconds of learning alone, characters read, and the loss on all validation text.
 
-    The loss is in nats a character.
+    The loss is in nats/character.
     """
 
     step: int
@@ -72,9 +72,9 @@ def lead(ours: Result, theirs: Result) -> dict[str, Any]:
 
 
 def run_ours(plan: Plan, dataset: Dataset, device: str, until: float, report: Callable[[Reading], None]) -> Result:
-    """Train a plan, evaluating at every `eval_interval`, until the held-out loss is at most `until`, or to its end.
+    """Train a plan, evaluating at every `eval_interval`, until the validation loss is at most `until`, or to its end.
 
-    `until` is in nats a character. The seconds begin with the learning of the tokenizer, where it is a BPE.
+    `until` is in nats/character. The seconds begin with the learning of the tokenizer, where it is a BPE.
     """
     begun = _seconds_of_bpe(plan, dataset)
     backend = TorchBackend(plan, device)
@@ -103,7 +103,7 @@ def run_nanogpt(
 ) -> Result:
     """Train nanoGPT by its CPU recipe on the same split of the same text, one token a character as it has it.
 
-    Its tokens are characters whatever ours are, so its loss is in nats a character.
+    Its tokens are characters whatever ours are, so its loss is in nats/character.
     """
     text = dataset.train_text() + dataset.val_text()
     alphabet, tokens = np.unique(np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32), return_inverse=True)

@@ -16,15 +16,15 @@ from trickster_engine.errors import TricksterError
 from trickster_engine.system.os_errors import reason, remedy
 
 EPILOG = """\
-a first evening:
+to start:
   trickster quickstart                 train the smallest preset on Shakespeare and see proof that it learned
-  trickster presets nano > nano.yaml   a config of your own, to read and change
-  trickster check nano.yaml            what is wrong with it, and how to mend it
+  trickster presets nano > nano.yaml   create a config to read and change
+  trickster check nano.yaml            validate it and see how to fix it
   trickster train nano.yaml            train it; Ctrl-C saves and stops
-  trickster resume runs/nano-001       go on
-  trickster sample runs/nano-001       let it write
+  trickster resume runs/nano-001       resume it
+  trickster sample runs/nano-001       generate text
 
-exit codes: 0 done · 1 something to mend in the input · 2 the command line · 3 stopped and saved · 4 training failed
+exit codes: 0 success · 1 error in the input · 2 error on the command line · 3 stopped and saved · 4 training failed
 """
 
 
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pass  # whoever read the output has gone (`trickster runs | head`)
     except OSError as error:
         code = code or 1
-        advice = remedy(error, "look at the folder's permissions and at the space on the disk")
+        advice = remedy(error, "check the folder's permissions and the free disk space")
         _complain(f"error: {error.filename or 'A file'}: {reason(error)} [system-refused]", f"{advice}.")
     _let_go_of_streams()
     return code

@@ -43,7 +43,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     """Add `(CONFIG | --preset NAME)` and `--set`."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help="a YAML config")
-    source.add_argument("--preset", metavar="NAME", help=f"a ready-made one: {', '.join(preset_names())}")
+    source.add_argument("--preset", metavar="NAME", help=f"a preset: {', '.join(preset_names())}")
     add_overrides(parser)
 
 
@@ -55,7 +55,7 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change a value, for instance --set training_config.max_steps=200 (may be repeated)",
+        help="override a value, for instance --set training_config.max_steps=200 (may be repeated)",
     )
 
 
@@ -67,7 +67,7 @@ def run_path(words: str) -> Path:
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add `--json`."""
-    parser.add_argument("--json", action="store_true", help="print JSON, for other programs")
+    parser.add_argument("--json", action="store_true", help="print JSON for other programs")
 
 
 def read_overrides(options: argparse.Namespace) -> dict[str, str]:
@@ -119,7 +119,7 @@ def load_config(options: argparse.Namespace) -> LoadedConfig:
         raise TricksterError(
             "config-invalid",
             f"{path} has {count} error{'s' if count > 1 else ''}.",
-            "docs/problems.md explains each by the code in brackets.",
+            "docs/problems.md explains each code in brackets.",
         )
     return LoadedConfig(path, text, result.plan)
 
@@ -132,7 +132,7 @@ def read_config_text(options: argparse.Namespace) -> tuple[Path, str]:
             raise TricksterError(
                 "preset-unknown",
                 f"There is no preset {options.preset}." + (f" Did you mean {near}?" if near else ""),
-                f"There are: {', '.join(preset_names())}.",
+                f"The presets are: {', '.join(preset_names())}.",
                 2,
             )
         path, text = Path(f"{options.preset}.yaml"), preset_text(options.preset)
@@ -162,7 +162,7 @@ def read_text(path: Path) -> str:
         raise TricksterError(
             "config-unreadable",
             f"Cannot read {path}: {error.strerror}.",
-            "Name a config file, or take a ready-made one with --preset NAME (see: trickster presets).",
+            "Name a config file, or use a preset with --preset NAME (see: trickster presets).",
         ) from error
 
 

@@ -17,19 +17,21 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Subcommands) -> None:
     """Register the command of this file."""
-    bench = commands.add_parser("bench", help="how fast a config trains and writes on this machine")
+    bench = commands.add_parser("bench", help="benchmark training and generation on this machine")
     add_config(bench)
-    bench.add_argument("--updates", type=int, default=10, metavar="N", help="updates in a lap (default: 10)")
-    bench.add_argument("--repeats", type=int, default=5, metavar="N", help="laps; the median counts (default: 5)")
+    bench.add_argument("--updates", type=int, default=10, metavar="N", help="updates per repeat (default: 10)")
     bench.add_argument(
-        "--against", type=Path, metavar="FOLDER", help="a checkout of nanoGPT that takes turns, in the same shape"
+        "--repeats", type=int, default=5, metavar="N", help="repeats, of which the median counts (default: 5)"
+    )
+    bench.add_argument(
+        "--against", type=Path, metavar="FOLDER", help="a checkout of nanoGPT to compare with, at the same shape"
     )
     bench.add_argument(
         "--until",
         type=float,
         metavar="LOSS",
-        help="train to this loss on the held-out text instead, in nats a character, and say how long it took; with "
-        "--against, nanoGPT by its recipe for a CPU too",
+        help="instead, train to this validation loss (nats/character) and print the time; with --against, also train "
+        "nanoGPT with its recipe for a CPU",
     )
     add_json(bench)
     bench.set_defaults(run=_bench)
@@ -38,7 +40,9 @@ def add_commands(commands: Subcommands) -> None:
 def _bench(options: argparse.Namespace) -> int:
     loaded = load_config(options)
     if min(options.updates, options.repeats) < 1:
-        raise TricksterError("bad-argument", "--updates and --repeats count from 1.", "Leave them out for 10 and 5.")
+        raise TricksterError(
+            "bad-argument", "--updates and --repeats must be at least 1.", "Omit them for the defaults, 10 and 5."
+        )
     from trickster_engine.backends.select import torch_device
 
     device = torch_device(loaded.plan)
@@ -64,7 +68,7 @@ def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int
         def show(reading: Reading) -> None:
             print(
                 f"{who}: step {reading.step:,}, {reading.seconds:.1f} s, {reading.characters:,} characters, "
-                f"held-out loss {reading.val_loss:.4f} nats a character",
+                f"validation loss {reading.val_loss:.4f} nats/character",
                 file=sys.stderr,
             )
 
@@ -80,12 +84,12 @@ def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int
         print_json(results)
     elif ours.reached:
         loss, seconds = ours.reached.val_loss, ours.reached.seconds
-        print(f"Held-out loss {loss:.4f} nats a character after {seconds:.1f} s of learning.")
+        print(f"Validation loss {loss:.4f} nats/character after {seconds:.1f} s of training.")
         if "times_as_fast" in results:
             more_than = "More than " if results["at_least"] else ""
             print(f"{more_than}{results['times_as_fast']:.1f} times as fast as nanoGPT's recipe for a CPU.")
     else:
-        print(f"Not reached: the best held-out loss was {ours.as_json()['best_val_loss']:.4f} nats a character.")
+        print(f"Not reached: the best validation loss was {ours.as_json()['best_val_loss']:.4f} nats/character.")
     return 0
 
 
@@ -95,20 +99,20 @@ def _lines(figures: Figures) -> list[str]:
     lines = [
         f"{machine['device']}, {machine['threads']} threads; matrix products reach {peaks['fp32'] / 1e9:,.0f} GFLOP/s "
         f"in fp32 and {peaks['bf16'] / 1e9:,.0f} in bf16",
-        f"{config['parameters']:,} parameters, {config['tokens_per_step']:,} tokens a step, {config['precision']}"
+        f"{config['parameters']:,} parameters, {config['tokens_per_step']:,} tokens per step, {config['precision']}"
         + (", compiled" if config["compiled"] else ""),
         f"Training   {rate.median:,.0f} tokens/s ({rate.lowest:,.0f} to {rate.highest:,.0f}); "
-        f"{figures.utilisation:.0%} of the {config['precision']} peak is used",
+        f"{figures.utilisation:.0%} of the {config['precision']} peak",
         "A step     " + ", ".join(f"{name} {1e3 * s.median:,.1f} ms" for name, s in figures.phases_s.items()),
-        f"Writing    {figures.sampled_tokens_per_s.median:,.0f} tokens/s",
+        f"Generation {figures.sampled_tokens_per_s.median:,.0f} tokens/s",
     ]
     if figures.peak_memory:
-        lines.append(f"Memory     {figures.peak_memory / 1e6:,.0f} MB at the peak")
+        lines.append(f"Memory     {figures.peak_memory / 1e6:,.0f} MB peak")
     if figures.against:
         training, sampling = figures.against["times_as_fast"], figures.against["times_as_fast_sampling"]
         lines.append(
-            f"nanoGPT    in the same shape ({figures.against['parameters']:,} parameters): ours trains "
+            f"nanoGPT    at the same shape ({figures.against['parameters']:,} parameters): ours trains "
             f"{training['median']:.2f} times as fast ({training['lowest']:.2f} to {training['highest']:.2f}) and "
-            f"writes {sampling['median']:.1f} times as fast ({sampling['lowest']:.1f} to {sampling['highest']:.1f})"
+            f"generates {sampling['median']:.1f} times as fast ({sampling['lowest']:.1f} to {sampling['highest']:.1f})"
         )
     return lines

@@ -36,12 +36,12 @@ from trickster_engine.system.units import duration_text
 
 def add_commands(commands: Subcommands) -> None:
     """Register the commands of this file."""
-    checking = commands.add_parser("check", help="say what is wrong with a config and its text, and what was read")
+    checking = commands.add_parser("check", help="validate a config and its text")
     add_config(checking)
     add_json(checking)
     checking.set_defaults(run=_check)
 
-    estimating = commands.add_parser("estimate", help="parameters, memory and arithmetic of a config, without training")
+    estimating = commands.add_parser("estimate", help="estimate a config's parameters, memory and compute")
     add_config(estimating)
     estimating.add_argument(
         "--for",
@@ -50,29 +50,31 @@ def add_commands(commands: Subcommands) -> None:
         default=[],
         choices=[*machine_keys(), "all"],
         metavar="MACHINE",
-        help=f"whether it fits, and how fast it could be at best: {', '.join([*machine_keys(), 'all'])}",
+        help=f"whether the config fits, and the best speed possible: {', '.join([*machine_keys(), 'all'])}",
     )
     estimating.add_argument(
-        "--measure", action="store_true", help="do a few updates first, to say how long the run will take here"
+        "--measure", action="store_true", help="run a few updates first, to estimate the time on this machine"
     )
     estimating.add_argument(
         "--calibrate",
         action=argparse.BooleanOptionalAction,
-        help="time a few small models for some seconds, so that times are known for any config; done by itself once",
+        help="time a few small models for some seconds, to estimate the time of any config; runs automatically once",
     )
     add_json(estimating)
     estimating.set_defaults(run=_estimate)
 
-    presets = commands.add_parser("presets", help="list the ready-made configs, or print one")
+    presets = commands.add_parser("presets", help="list the presets, or print one")
     presets.add_argument("name", nargs="?", metavar="NAME")
     add_overrides(presets)
     add_json(presets)
     presets.set_defaults(run=_presets)
 
-    importing = commands.add_parser("import-config", help="turn tt-train's own YAML into a Trickster config")
+    importing = commands.add_parser("import-config", help="convert a tt-train config to a Trickster config")
     importing.add_argument("file", type=Path, metavar="FILE", help="tt-train's training config")
-    importing.add_argument("--model", type=Path, metavar="FILE", help="its model config, where FILE names none")
-    importing.add_argument("-o", "--output", type=Path, metavar="OUT", help="write here instead of to the terminal")
+    importing.add_argument("--model", type=Path, metavar="FILE", help="its model config, if FILE names none")
+    importing.add_argument(
+        "-o", "--output", type=Path, metavar="OUT", help="write to this file instead of the terminal"
+    )
     importing.set_defaults(run=_import_config)
 
 
@@ -120,7 +122,7 @@ def _estimate(options: argparse.Namespace) -> int:
         print_json({**figures.as_json(), "time": vars(expected) if expected else None, **machines})
     elif fits:
         print("\n\n".join(one.as_text() for one in fits))
-        print("\nMemory is reckoned as torch uses it, and a tenth of it is left to the driver.")
+        print("\nMemory is estimated for torch, with a tenth left for the driver.")
         print("\n".join(figures.optimal_lines()))
         if THIS_MACHINE in keys:
             print(_time_here(expected))
@@ -133,11 +135,11 @@ def _estimate(options: argparse.Namespace) -> int:
 def _time_here(expected: Expected | None) -> str:
     if expected is None:
         return (
-            "Nothing of this size was measured on this machine yet: --calibrate takes some seconds and says how long a "
-            "run takes."
+            "No run of this size was measured on this machine yet: --calibrate takes some seconds and allows an "
+            "estimate."
         )
     return (
-        f"About {duration_text(expected.seconds)} of training on this machine, evaluations not counted "
+        f"About {duration_text(expected.seconds)} of training on this machine, without evaluations "
         f"({expected.as_words()})"
     )
 
@@ -187,7 +189,7 @@ def _calibrate(plan: Plan) -> None:
     from trickster_engine.bench.calibrate import calibrate
 
     device = torch_device(plan)
-    print("Timing a few small models on this machine, once; it takes some seconds.", file=sys.stderr)
+    print("Timing a few small models on this machine once; this takes some seconds.", file=sys.stderr)
     try:
         keep_calibration(cache_directory(), calibrate(device))
     except OSError as error:
@@ -222,7 +224,7 @@ def _presets(options: argparse.Namespace) -> int:
         return 0
     for name, plan in presets.items():
         model = plan.model
-        shape = f"{model.num_layers} blocks of width {model.hidden_dim}, {model.max_seq_len} tokens of context"
+        shape = f"{model.num_layers} blocks, hidden_dim {model.hidden_dim}, context {model.max_seq_len} tokens"
         print(f"{name:<10}{count_parameters(model).total:>15,} parameters   {shape}")
     return 0
 
@@ -238,6 +240,6 @@ def _import_config(options: argparse.Namespace) -> int:
         raise TricksterError("file-exists", f"{options.output} exists already.", "Name another file with -o.")
     else:
         write_text_atomically(options.output, result.text)
-        print(f"Wrote {options.output}. Look at it with: trickster check {options.output}", file=sys.stderr)
+        print(f"Wrote {options.output}. Validate it with: trickster check {options.output}", file=sys.stderr)
     print(result.as_text(), file=sys.stderr)
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from trickster_engine.cli.terminal import json_text
 from trickster_engine.config.plan import Plan
-from trickster_engine.evaluation.report.names import has_long_tokens, predictors
+from trickster_engine.evaluation.report.names import NAMES, has_long_tokens
 from trickster_engine.runs import RunDirectory, RunIdentity
 from trickster_engine.runs.event_types import FINAL_STATUSES, Event, StepEvent
 from trickster_engine.system.printable import line_ends
@@ -68,7 +68,7 @@ class ConsoleWatcher:
     def _a_character(self, loss: float) -> str:
         """What can be compared with a run in other tokens."""
         per_token = self._characters_per_token
-        return f" ({loss / per_token:.3f} a character)" if has_long_tokens(per_token) else ""
+        return f" ({loss / per_token:.3f} nats/character)" if has_long_tokens(per_token) else ""
 
     def _status(self, status: str, step: int) -> None:
         if status == "training" and self._bar is None:
@@ -115,10 +115,9 @@ class JsonWatcher:
 
 
 def _baselines(identity: RunIdentity) -> Iterator[str]:
-    names = predictors(long_tokens=has_long_tokens(_characters_per_token(identity)))
     uniform = _uniform_over_text(identity.data)
     for name, value in identity.baselines.items():
-        yield f"{names.get(name, name)} {value:.3f}{uniform if name == 'uniform' else ''}"
+        yield f"{NAMES.get(name, name)} {value:.3f}{uniform if name == 'uniform' else ''}"
 
 
 def _characters_per_token(identity: RunIdentity) -> float:
@@ -151,13 +150,13 @@ def banner(run: RunDirectory, plan: Plan, identity: RunIdentity) -> str:
     rows = [
         ("Config", identity.config_path),
         ("Device", f"{identity.device}, {identity.precision} ({identity.backend})"),
-        ("Data", f"{data['name']}: {data['train_tokens']:,} tokens to train on, {data['val_tokens']:,} held out"),
+        ("Data", f"{data['name']}: {data['train_tokens']:,} training tokens, {data['val_tokens']:,} validation tokens"),
         *_text_rows(data),
         ("Model", f"{identity.parameters:,} parameters in {model.num_layers} blocks; vocabulary {model.vocab_size:,}"),
         ("A step", f"{sequences} sequences of {window} tokens = {tokens:,} tokens"),
-        ("Steps", f"{training.max_steps:,} ({training.warmup_steps:,} of warm-up), {epochs:.1f} times over the text"),
+        ("Steps", f"{training.max_steps:,} ({training.warmup_steps:,} of warm-up), {epochs:.1f} epochs"),
         ("Learning rate", rate),
-        ("Baselines", "  ".join(_baselines(identity)) + "  (nats a token)"),
+        ("Baselines", "  ".join(_baselines(identity)) + "  (nats/token)"),
         ("Output", str(run.path)),
     ]
     rule = "=" * WIDTH

@@ -8,13 +8,13 @@ import sys
 from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config, print_json, print_table
 from trickster_engine.data.facts import uniform_text
 from trickster_engine.data.findings import findings
-from trickster_engine.evaluation.report.names import has_long_tokens, predictors
+from trickster_engine.evaluation.report.names import NAMES
 from trickster_engine.system.printable import line_ends
 
 
 def add_commands(commands: Subcommands) -> None:
     """Register the commands of this file."""
-    preparing = commands.add_parser("prepare", help="fetch the text and turn it into tokens, once")
+    preparing = commands.add_parser("prepare", help="download and tokenize the text")
     add_config(preparing)
     add_json(preparing)
     preparing.set_defaults(run=_prepare)
@@ -58,12 +58,11 @@ def _prepare(options: argparse.Namespace) -> int:
             }
         )
         return 0
-    names = predictors(long_tokens=has_long_tokens(dataset.characters_per_token))
     uniform = uniform_text(facts)
-    print("What counting alone predicts of the validation text, in nats/token:")
+    print("Validation loss of the baselines, in nats/token:")
     for baseline in baselines:
         note = f"  {uniform}" if uniform and baseline.name == "uniform" else ""
-        print(f"  {names.get(baseline.name, baseline.name):<14} {baseline.nats:.4f}{note}")
+        print(f"  {NAMES.get(baseline.name, baseline.name):<14} {baseline.nats:.4f}{note}")
     print("It begins:")
     print("  " + line_ends(dataset.train_text(200)).replace("\n", "\n  "))
     return 0

@@ -29,18 +29,29 @@ def add_commands(commands: Subcommands) -> None:
     launch = commands.add_parser("launch", help="train on several machines", description=DESCRIPTION)
     add_config(launch)
     add_json(launch)
-    launch.add_argument("--run-dir", type=Path, required=True, help="the run, on a file system that all machines share")
-    launch.add_argument("--nnodes", required=True, metavar="N|MIN:MAX", help="how many machines")
-    launch.add_argument("--rdzv-endpoint", required=True, metavar="HOST:PORT", help="one of them, where all meet")
-    launch.add_argument("--rdzv-id", default="trickster", metavar="ID", help="the same for all machines of one job")
-    launch.add_argument("--nproc-per-node", type=int, metavar="N", help="default: mesh_shape's devices, shared out")
-    launch.add_argument("--max-restarts", type=int, default=0, metavar="N", help="begin again so often; default 0")
     launch.add_argument(
-        "--local-addr", metavar="ADDRESS", help="how the others reach this machine; it listens there alone"
+        "--run-dir", type=Path, required=True, help="the run directory, on a file system that all machines share"
+    )
+    launch.add_argument("--nnodes", required=True, metavar="N|MIN:MAX", help="number of machines")
+    launch.add_argument(
+        "--rdzv-endpoint", required=True, metavar="HOST:PORT", help="the machine where all of them meet"
+    )
+    launch.add_argument("--rdzv-id", default="trickster", metavar="ID", help="the same for all machines of one job")
+    launch.add_argument(
+        "--nproc-per-node", type=int, metavar="N", help="default: mesh_shape's devices divided by the machines"
+    )
+    launch.add_argument(
+        "--max-restarts", type=int, default=0, metavar="N", help="restart at most this often; default 0"
+    )
+    launch.add_argument(
+        "--local-addr", metavar="ADDRESS", help="this machine's address for the others; it listens only there"
     )
     launch.add_argument("--rdzv-conf", metavar="KEY=VALUE,…", help="for instance join_timeout=600")
     launch.add_argument(
-        "--patience", type=int, metavar="SECONDS", help="how long to wait for a machine that says nothing; default 1800"
+        "--patience",
+        type=int,
+        metavar="SECONDS",
+        help="seconds to wait for a machine that does not respond; default 1800",
     )
     launch.set_defaults(run=_launch)
 

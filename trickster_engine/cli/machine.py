@@ -12,12 +12,12 @@ from trickster_engine.cli.arguments import Subcommands, add_json, print_json
 
 def add_commands(commands: Subcommands) -> None:
     """Register the commands of this file."""
-    doctor = commands.add_parser("doctor", help="what this machine can train on, and what is missing")
+    doctor = commands.add_parser("doctor", help="list the devices and packages of this machine, and what is missing")
     add_json(doctor)
-    doctor.add_argument("--python", default=sys.executable, metavar="PATH", help="look at another interpreter")
-    doctor.add_argument("--limit", type=float, metavar="SECONDS", help="the longest that one probe may take")
-    doctor.add_argument("--self-test", action="store_true", help="try the Tenstorrent backend on this machine's board")
-    doctor.add_argument("--simulated", action="store_true", help="with --self-test: on a simulated chip, by ttsim")
+    doctor.add_argument("--python", default=sys.executable, metavar="PATH", help="check another interpreter")
+    doctor.add_argument("--limit", type=float, metavar="SECONDS", help="time limit for one probe")
+    doctor.add_argument("--self-test", action="store_true", help="test the Tenstorrent backend on this machine's board")
+    doctor.add_argument("--simulated", action="store_true", help="with --self-test: on a chip simulated by ttsim")
     doctor.add_argument("--report", type=Path, metavar="FILE", help="where --self-test writes its report")
     doctor.set_defaults(run=_doctor)
 

@@ -19,7 +19,7 @@ from trickster_engine.cli.arguments import (
 from trickster_engine.cli.terminal import write_exactly
 from trickster_engine.config.plan import Plan, SamplingConfig
 from trickster_engine.errors import TricksterError
-from trickster_engine.evaluation.report.names import has_long_tokens, predictors
+from trickster_engine.evaluation.report.names import NAMES
 from trickster_engine.system.files import in_command
 from trickster_engine.system.printable import line_ends
 
@@ -28,7 +28,7 @@ WIDTH = 72
 
 def add_commands(commands: Subcommands) -> None:
     """Register the commands of this file."""
-    inspecting = commands.add_parser("inspect", help="build a config's model and look at it: shapes, first loss, noise")
+    inspecting = commands.add_parser("inspect", help="inspect a config's model before training: shapes, loss, a sample")
     add_config(inspecting)
     inspecting.add_argument(
         "--picture", type=Path, metavar="FILE", help="also draw the architecture with its numbers, as an SVG"
@@ -39,34 +39,32 @@ def add_commands(commands: Subcommands) -> None:
         nargs="?",
         const=Path("model.html"),
         metavar="FILE",
-        help="also write it all as a page for the browser (model.html unless you name one)",
+        help="also write a page for the browser (default: model.html)",
     )
     add_json(inspecting)
     inspecting.set_defaults(run=_inspect)
 
-    sampling = commands.add_parser("sample", help="let a trained model write")
+    sampling = commands.add_parser("sample", help="generate text with a trained model")
     sampling.add_argument("path", type=run_path, metavar="RUN", help=f"{RUN_HELP}, or a checkpoint folder")
     _add_sampling_options(sampling)
     add_json(sampling)
     sampling.set_defaults(run=_sample)
 
-    comparing = commands.add_parser("compare", help="a trained model beside its untrained twin, with proof of learning")
+    comparing = commands.add_parser("compare", help="compare a trained model with an untrained one and with n-grams")
     comparing.add_argument("path", type=run_path, metavar="RUN", help=RUN_HELP)
     _add_sampling_options(comparing)
     add_json(comparing)
     comparing.set_defaults(run=_compare)
 
-    importing = commands.add_parser(
-        "import-checkpoint", help="turn a checkpoint that ttml saved into a model directory"
-    )
+    importing = commands.add_parser("import-checkpoint", help="convert a ttml checkpoint to a model directory")
     importing.add_argument("file", type=Path, metavar="FILE", help="a .pkl file of ttml's; nothing in it is executed")
     importing.add_argument("folder", type=Path, metavar="FOLDER", help="a folder that does not exist yet")
     importing.add_argument(
-        "--tokenizer", type=Path, metavar="FOLDER", help="where its tokenizer.json is (default: bytes)"
+        "--tokenizer", type=Path, metavar="FOLDER", help="the folder of its tokenizer.json (default: bytes)"
     )
-    importing.add_argument("--num-heads", type=int, metavar="N", help="where the file does not say")
-    importing.add_argument("--rope-theta", type=float, metavar="THETA", help="where the file does not say")
-    importing.add_argument("--max-seq-len", type=int, metavar="N", help="where the file does not say")
+    importing.add_argument("--num-heads", type=int, metavar="N", help="if the file does not say")
+    importing.add_argument("--rope-theta", type=float, metavar="THETA", help="if the file does not say")
+    importing.add_argument("--max-seq-len", type=int, metavar="N", help="if the file does not say")
     importing.set_defaults(run=_import_checkpoint)
 
 
@@ -77,11 +75,11 @@ def _add_sampling_options(parser: argparse.ArgumentParser) -> None:
         dest="prompts",
         action="append",
         metavar="TEXT",
-        help="what to go on from (default: the config's; may be repeated)",
+        help="the text to continue (default: the config's prompt; may be repeated)",
     )
     parser.add_argument("--checkpoint", default="best", help="best (default), latest, final, or step-NNNNNN")
     parser.add_argument("--max-new-tokens", type=int, metavar="N")
-    parser.add_argument("-t", "--temperature", type=float, metavar="T", help="0 = always the likeliest, 1.5 = wild")
+    parser.add_argument("-t", "--temperature", type=float, metavar="T", help="0 = greedy; higher = more entropy")
     parser.add_argument("--top-k", type=int, metavar="K")
     parser.add_argument("--top-p", type=float, metavar="P")
     parser.add_argument("--repetition-penalty", type=float, metavar="R")
@@ -198,7 +196,7 @@ def _import_checkpoint(options: argparse.Namespace) -> int:
         options.folder.mkdir(parents=True)
     except OSError as error:
         raise TricksterError(
-            "output-not-writable", f"Cannot make {options.folder}: {error.strerror}.", "Name a folder to make."
+            "output-not-writable", f"Cannot make {options.folder}: {error.strerror}.", "Name a folder to create."
         ) from error
     try:
         write_model(options.folder, config, weights)
@@ -207,7 +205,7 @@ def _import_checkpoint(options: argparse.Namespace) -> int:
     except BaseException:
         shutil.rmtree(options.folder, ignore_errors=True)  # made above, and in the way of another try
         raise
-    print(f"Wrote {options.folder}. Let it write with: trickster sample {in_command(options.folder)}")
+    print(f"Wrote {options.folder}. Generate text with: trickster sample {in_command(options.folder)}")
     return 0
 
 
@@ -229,7 +227,7 @@ def print_comparison(
     run = RunDirectory(path)
     plan, identity = run.plan(), run.identity()
     if plan is None or identity is None:
-        raise TricksterError("not-a-run", f"{path} is not a run that has begun.", "List runs with: trickster runs")
+        raise TricksterError("not-a-run", f"{path} is not a run that has started.", "List runs with: trickster runs")
     model, tokenizer, folder = load_model(path, checkpoint)
     plan = _as_trained(folder, plan)
     dataset = trained_text(run, plan, identity, progress=not as_json)
@@ -238,15 +236,15 @@ def print_comparison(
     if as_json:
         print_json({"checkpoint": str(folder), **result.as_json()})
         return
-    rule, names = "-" * WIDTH, predictors(long_tokens=has_long_tokens(dataset.characters_per_token))
+    rule = "-" * WIDTH
     for pair in result.samples:
-        print(f"\n{'RANDOM WEIGHTS ':-<{WIDTH}}\n{line_ends(pair.prompt + pair.random)}")
-        print(f"\n{'TRAINED ':-<{WIDTH}}\n{line_ends(pair.prompt + pair.trained)}\n{rule}")
-    print(f"\n{'Loss on the held-out text':<28}{'nats a token':>14}{'bits a character':>20}")
+        print(f"\n{'UNTRAINED MODEL ':-<{WIDTH}}\n{line_ends(pair.prompt + pair.random)}")
+        print(f"\n{'TRAINED MODEL ':-<{WIDTH}}\n{line_ends(pair.prompt + pair.trained)}\n{rule}")
+    print(f"\n{'Validation loss':<28}{'nats/token':>14}{'bits/character':>20}")
     for row in result.rows:
-        print(f"  {names.get(row.name, row.name):<26}{row.nats:>14.4f}{row.bits_per_character:>20.4f}")
-    print(f"\nIn {result.characters:,} characters after the prompt, at temperature {result.temperature:g}")
+        print(f"  {NAMES.get(row.name, row.name):<26}{row.nats:>14.4f}{row.bits_per_character:>20.4f}")
+    print(f"\nIn {result.characters:,} characters generated after the prompt, at temperature {result.temperature:g}")
     print(f"{'':<28}{'real words':>14}{'longest copy':>20}")
     for name, figures in result.texts.items():
-        print(f"  {name:<26}{figures.real_word_share:>14.1%}{figures.longest_copied_run:>20}")
+        print(f"  {NAMES.get(name, name):<26}{figures.real_word_share:>14.1%}{figures.longest_copied_run:>20}")
     print(f"  The model's longest copy is {result.texts['this model'].copied!r}.")

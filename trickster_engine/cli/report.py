@@ -22,18 +22,16 @@ from trickster_engine.system.os_errors import cannot_write
 
 def add_commands(commands: Subcommands) -> None:
     """Register the commands of this file."""
-    reporting = commands.add_parser("report", help="what a run learned and what not, as a page for the browser")
+    reporting = commands.add_parser("report", help="write the training report: what a run learned and what not")
     reporting.add_argument("path", type=run_path, metavar="RUN", help=RUN_HELP)
     reporting.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help=f"write here instead of to RUN/{REPORT_FILE}"
+        "-o", "--output", type=Path, metavar="FILE", help=f"write to this file instead of RUN/{REPORT_FILE}"
     )
     reporting.add_argument("--checkpoint", default="best", help="best (default), latest, final, or step-NNNNNN")
     add_json(reporting)
     reporting.set_defaults(run=_report)
 
-    tokens = commands.add_parser(
-        "tokens", help="a sentence of yours as bytes, characters and word pieces, side by side"
-    )
+    tokens = commands.add_parser("tokens", help="show a sentence as tokens: bytes, characters and subwords")
     add_config(tokens)
     tokens.add_argument("text", metavar="TEXT", help="the sentence")
     add_json(tokens)

@@ -18,9 +18,9 @@ SHOWN = 50
 
 def add_commands(commands: Subcommands) -> None:
     """Register the commands of this file."""
-    listing = commands.add_parser("runs", help="list the runs below a folder, the newest last")
+    listing = commands.add_parser("runs", help="list the runs in a folder, newest last")
     listing.add_argument("folder", nargs="?", type=Path, default=DEFAULT_RUNS, help="default: runs")
-    listing.add_argument("--all", action="store_true", help=f"in a terminal, more than the newest {SHOWN}")
+    listing.add_argument("--all", action="store_true", help=f"show more than the newest {SHOWN} in a terminal")
     add_json(listing)
     listing.set_defaults(run=_runs)
 
@@ -38,7 +38,7 @@ def _runs(options: argparse.Namespace) -> int:
         print(f"No runs in {options.folder}. Start one with: trickster train CONFIG")
     else:
         if older:
-            print(f"{older:,} older runs are not shown; all of them: trickster runs --all {in_command(options.folder)}")
+            print(f"{older:,} older runs are not shown. To see all: trickster runs --all {in_command(options.folder)}")
         print(f"{'run':<24}{'status':<13}{'step':>16}{'val loss':>11}{'best':>9}")
         print("\n".join(map(_row, summaries)))
     sys.stdout.flush()

@@ -40,7 +40,7 @@ def check_text(plan: Plan, text: str, path: Path, *, progress: bool) -> TextChec
         facts, note = _facts(plan, path.resolve(), progress)
     except TricksterError as error:
         if not error.code.startswith(_ABOUT_THE_TEXT):  # the cache, the disk: no matter of the config
-            return TextCheck(note=f"The text was not read: {error.message} {error.advice}")
+            return TextCheck(note=f"Could not read the text: {error.message} {error.advice}")
         if error.code in _KNOWN:
             return TextCheck(note=error.message if error.code == "corpus-unavailable" else "")
         key = VOCABULARY if error.code.startswith("vocabulary-") else CORPUS
@@ -63,7 +63,7 @@ def _facts(plan: Plan, path: Path, progress: bool) -> tuple[TextFacts | None, st
             known = known_dataset(cache, plan, corpora) if cache is not None else None
             facts = kept_facts(plan, source_of(corpora), known) if known is not None else None
             if facts is None:
-                note = f"The text was not read: it has {size_text(size)}. trickster prepare reads it, once."
+                note = f"The text has {size_text(size)}, so only trickster prepare reads it."
                 return unread_facts(plan, source_of(corpora)), note
             return facts, ""
     dataset = prepare(plan, folder, config=path, progress=progress, allow_download=False)

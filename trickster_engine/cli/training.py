@@ -41,23 +41,24 @@ def add_commands(commands: Subcommands) -> None:
     train = commands.add_parser("train", help="train a config from random weights")
     add_config(train)
     add_json(train)
-    train.add_argument("--run-dir", type=Path, help="write exactly here instead of <output_dir>/<name>-<NNN>")
+    train.add_argument("--run-dir", type=Path, help="write to this folder instead of <output_dir>/<name>-<NNN>")
     train.set_defaults(run=_train)
 
-    resume = commands.add_parser("resume", help="go on with a run from its newest whole checkpoint")
+    resume = commands.add_parser("resume", help="resume a run from its newest complete checkpoint")
     resume.add_argument("path", type=run_path, metavar="RUN", help=RUN_HELP)
     add_overrides(resume)
     resume.add_argument(
         "--learning-rate",
         choices=("curve", "floor", "rewarm"),
-        help="with more steps: lay the curve out anew (as without this), stay at min_learning_rate, or warm up again",
+        help="with more steps: recompute the schedule over all of them (default), stay at min_learning_rate, or warm "
+        "up again",
     )
     add_json(resume)
     resume.set_defaults(run=_resume)
 
-    stop = commands.add_parser("stop", help="ask a running trainer to save and stop")
+    stop = commands.add_parser("stop", help="stop a run: save, then end")
     stop.add_argument("path", type=run_path, metavar="RUN", help=RUN_HELP)
-    stop.add_argument("--no-wait", action="store_true", help="do not wait until it has")
+    stop.add_argument("--no-wait", action="store_true", help="do not wait until it has stopped")
     stop.set_defaults(run=_stop)
 
     quickstart = commands.add_parser(
@@ -112,7 +113,7 @@ def _say_goodbye(run: RunDirectory, outcome: str) -> None:
     best = "" if summary.best_val_loss is None else f"; best validation loss {summary.best_val_loss:.4f}"
     lines = [f"\n{outcome.capitalize()} at step {summary.step:,}{best}.", f"Run:      {run.path}"]
     if outcome == "stopped":
-        lines.append(f"Go on:    trickster resume {in_command(run.path)}")
+        lines.append(f"Resume:   trickster resume {in_command(run.path)}")
     lines += [
         f"Sample:   trickster sample {in_command(run.path)}",
         f"Compare:  trickster compare {in_command(run.path)}",
@@ -127,12 +128,12 @@ def _stop(options: argparse.Namespace) -> int:
     if state == "unknown":
         raise TricksterError(
             "cannot-tell",
-            f"Whether anybody trains {run.path} cannot be told: its lock may not be read. It belongs to "
-            f"{owner_of(run.path)}.",
+            f"Cannot tell whether {run.path} is being trained: its lock belongs to {owner_of(run.path)} and is not "
+            "readable.",
             f"Ask {owner_of(run.path)} to stop it, or to let you read its files.",
         )
     if state == "idle":
-        raise TricksterError("not-running", f"Nobody is training {run.path}.", "List runs with: trickster runs")
+        raise TricksterError("not-running", f"{run.path} is not being trained.", "List runs with: trickster runs")
     run.request_stop()
     if options.no_wait:
         return 0
@@ -147,14 +148,14 @@ def _stop(options: argparse.Namespace) -> int:
         time.sleep(0.1)
     summary = run.summary()
     if summary.status == "finished":
-        print(f"It came to its end by itself, at step {summary.step:,}.")
+        print(f"It finished by itself, at step {summary.step:,}.")
     elif summary.status == "stopped":
-        print(f"Stopped at step {summary.step:,}. Go on with: trickster resume {in_command(run.path)}")
+        print(f"Stopped at step {summary.step:,}. Resume it with: trickster resume {in_command(run.path)}")
     else:
         raise TricksterError(
             "stopped-badly",
-            f"{run.path} has ended at step {summary.step:,}, but not in good order: it {summary.status}.",
-            f"Its log.txt says why. Go on from the last checkpoint with: trickster resume {in_command(run.path)}",
+            f"{run.path} ended at step {summary.step:,} with the status {summary.status}.",
+            f"Its log.txt says why. Resume from the last checkpoint with: trickster resume {in_command(run.path)}",
             EXIT_TRAINING_FAILED,
         )
     return 0
@@ -182,7 +183,7 @@ def _quickstart(options: argparse.Namespace) -> int:
     text = with_overrides(text, read_overrides(options))
     plan = check(text, Path.cwd()).plan
     if plan is None:
-        raise TricksterError("config-invalid", "The changed preset has errors.", "Look at it with: trickster check")
+        raise TricksterError("config-invalid", "The changed preset has errors.", "Validate it with: trickster check")
     with closing(ConsoleWatcher()) as watcher:
         run, outcome = start(Path("pico.yaml"), text, plan, [watcher])
     if outcome == "finished":

@@ -84,7 +84,7 @@ class LeftOut:
         return {reason: sorted(names)[:_EXAMPLES] for reason, names in self.names.items()}
 
     def as_text(self) -> str:
-        """One line: `link to a folder: linked/; without a text ending: c.log, noending`; empty for none."""
+        """One line: `link to a folder: linked/; no text file extension: c.log, noending`; empty for none."""
         return left_out_text(self.counts, self.examples())
 
 
@@ -130,7 +130,7 @@ def find_text_files(name: str, folder: Path, most: int | None = None, *, own: Ow
         if kind_of_output(path) == RUN:
             raise TricksterError(
                 "corpus-is-a-run",
-                f"{path} is the folder of a run: what Trickster has written is not read as text.",
+                f"{path} is the folder of a run: Trickster does not train on its own output.",
                 "Name a text file, or a folder of text files.",
             )
         files, left_out = walk(path, lambda file: file.suffix.lower() in TEXT_SUFFIXES, own=own, most=most)
@@ -149,7 +149,7 @@ def find_text_files(name: str, folder: Path, most: int | None = None, *, own: Ow
         raise TricksterError(
             "corpus-empty",
             f"The corpus {path} is empty.",
-            "Put text into it: a model needs at least a few thousand characters, and learns well from a million.",
+            "Add text: a model needs at least a few thousand characters, and learns well from a million.",
         )
     return TextFiles(name, "file", path, (file_of(path, status),))
 
@@ -180,7 +180,7 @@ def walk(
                     looked_at += 1
                     if most is not None and looked_at > most:
                         raise TricksterError(
-                            "corpus-too-many-files", f"{root} holds more than {most:,} files and folders.", ""
+                            "corpus-too-many-files", f"{root} contains more than {most:,} files and folders.", ""
                         )
                     path = Path(entry.path)
                     relative = path.relative_to(root)
@@ -212,7 +212,7 @@ def _folder_reason(entry: os.DirEntry[str], real: Path, skipped: frozenset[str],
     if entry.is_symlink():
         return "link to a folder"
     if real in own.folders:
-        return "where runs are written"
+        return "folder of runs"
     return kind_of_output(Path(entry.path))
 
 
@@ -221,12 +221,12 @@ def _name_reason(path: Path, wanted: Callable[[Path], bool]) -> str | None:
         return "hidden"
     if wanted(path):
         return None
-    return "binary" if path.suffix.lower() in _BINARY_SUFFIXES else "without a text ending"
+    return "binary" if path.suffix.lower() in _BINARY_SUFFIXES else "no text file extension"
 
 
 def _file_reason(path: Path, file: CorpusFile | None, own: OwnOutput) -> str | None:
     if file is None:
-        return "no regular file" if os.path.exists(path) else "broken link"  # noqa: PTH110 - Path.exists may raise
+        return "not a regular file" if os.path.exists(path) else "broken link"  # noqa: PTH110 - Path.exists may raise
     if file.size == 0:
         return "empty"
     return "config of Trickster" if own.is_config(path) or is_config(path, file.size) else None
@@ -255,7 +255,7 @@ def unreadable(path: Path, error: Exception) -> TricksterError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     advice = "Check that the file exists and that you may read it."
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
-        advice = f"Give yourself the right to read it, for example: chmod u+r {in_command(path)}"
+        advice = f"Allow yourself to read it, for example: chmod u+r {in_command(path)}"
     return TricksterError("corpus-unreadable", f"{path} cannot be read: {reason}.", advice)
 
 
@@ -288,10 +288,10 @@ def not_a_file(path: Path, status: os.stat_result) -> TricksterError:
 
 def nothing_taken(path: Path, left_out: LeftOut) -> TricksterError:
     """Return the error for a folder without a text file, with what it holds instead."""
-    holds = f" Left out: {left_out.as_text()}." if left_out.total else " It is empty."
+    holds = f" Skipped: {left_out.as_text()}." if left_out.total else " It is empty."
     return TricksterError(
         "corpus-no-text-files",
-        f"The folder {path} holds no text files.{holds}",
-        "Files with these endings are taken, in subfolders as well: .txt .md .rst .tex .html .csv .json .py .js"
-        " .c and other source code. Name another file by itself in data_config.corpus, or give it such an ending.",
+        f"The folder {path} contains no text files.{holds}",
+        "Trickster reads files with these extensions, also in subfolders: .txt .md .rst .tex .html .csv .json .py .js "
+        ".c and other source code. Set data_config.corpus to another file itself, or give it such an extension.",
     )

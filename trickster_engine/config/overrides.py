@@ -88,7 +88,7 @@ def _set(text: str, key: Key, value: str) -> str:
         raise OverrideError(f"{key.name} cannot be set, because the config is not readable{where}.")
     edits = write_value(document, key, yaml_text(key, value))
     if not edits:
-        raise OverrideError(f"{key.name} cannot be set in this file: write it into {key.section} by hand.")
+        raise OverrideError(f"{key.name} cannot be set in this file automatically: add it to {key.section} by hand.")
     return apply_edits(text, edits)
 
 

@@ -20,20 +20,22 @@ Values = Mapping[str, Value]
 #: A section or key -> why it stays as it is for as long as a run lasts. One that is not named here may change: its new
 #: value counts from the next update on.
 FIXED = {
-    "model_config": "The weights have been trained in a model of this shape.",
-    "data_config.tokenizer": "The weights have learned what the numbers of these tokens stand for.",
-    "data_config.line_ends": "The text that has been trained on was read with its line ends as they were set.",
-    "data_config.val_fraction": "Text that has been trained on would be measured on, or the reverse.",
-    "training_config.optimizer": "What the optimizer remembers of the gradients is of no use to another one.",
-    "training_config.seed": "The weights it began with and the order of the text come from it.",
-    "output_config.output_dir": "A run stays in its folder; move or rename that as you like, and resume it there.",
+    "model_config": "The weights were trained in a model of this shape.",
+    "data_config.tokenizer": "The weights were trained with these token ids.",
+    "data_config.line_ends": "The text was trained on with these line ends.",
+    "data_config.val_fraction": "Training text would become validation text, or the reverse.",
+    "training_config.optimizer": "Another optimizer cannot use the saved optimizer state.",
+    "training_config.seed": "The initial weights and the order of the text depend on it.",
+    "output_config.output_dir": "A run stays in its folder; you may move or rename the folder and resume it there.",
 }
 #: Where the text lies may change: whether it is the same text is seen by its fingerprint, wherever it lies.
 PLACES = ("data_config.corpus", "data_config.train_data", "data_config.val_data")
 _TOKENIZER, _TOKENIZER_NAMES = "data_config.tokenizer", ("byte", "char", "bpe")
-#: Half as many sequences a batch, twice as many batches a step: the same update for half the memory.
+#: Half as many sequences a batch, twice as many batches per step: the same update for half the memory.
 _BATCH, _ACCUMULATION = "training_config.batch_size", "training_config.gradient_accumulation_steps"
-_SEQUENCES = "An update sees batch_size x gradient_accumulation_steps sequences, and the order of the text hangs on it."
+_SEQUENCES = (
+    "An update sees batch_size x gradient_accumulation_steps sequences, and the order of the text depends on it."
+)
 
 
 def values_of(plan: Plan) -> dict[str, Value]:

@@ -127,8 +127,7 @@ class _ValueReader:
         written = isinstance(self.node, Scalar) and self.node.text
         default = self.key.default_note or as_yaml(self.key.default)
         message = (
-            f"{self.key.name} has no value. Give it {expected(self.key)}, or remove the line: "
-            f"left out, it means {default}."
+            f"{self.key.name} has no value. Give it {expected(self.key)}, or remove the line: the default is {default}."
         )
         text = as_yaml(self.key.default)
         # `{seed}` is a key without a colon; `where` is the key, as the value is empty
@@ -154,7 +153,7 @@ class _ValueReader:
         if truth is not None and node.plain:
             self._wrong_type(f"in YAML 1.2 {node.text} is {_kind(value)}", (self._replace(truth),))
         elif truth is not None:
-            self._wrong_type(f"{shown(quote(node.text))} is a text, because of the quotes", (self._replace(truth),))
+            self._wrong_type(f"{shown(quote(node.text))} is a string, because of the quotes", (self._replace(truth),))
         else:
             self._wrong_type(f"this is {_kind(value)}")
 
@@ -163,8 +162,8 @@ class _ValueReader:
         if isinstance(value, str):
             if node.plain and yaml_1_1_boolean(node.text) is not None:
                 message = (
-                    f"{shown(node.text)} is a text here, but older YAML readers take it for true or false. "
-                    "Put quotes around it, so that it means one thing everywhere."
+                    f"{shown(node.text)} is a string here, but older YAML readers read it as true or false. Put "
+                    "quotes around it, so that every reader agrees."
                 )
                 fix = Fix(f'Write "{node.text}"', (Edit(node.range, f'"{node.text}"'),), preferred=True)
                 self._report("yaml-boolean-word", message, (fix,), "warning")
@@ -184,11 +183,11 @@ class _ValueReader:
             fixes = [Fix(f"Change to {choice}", (Edit(node.range, choice),), choice == meant) for choice in key.choices]
             fixes.sort(key=lambda fix: not fix.preferred)
             hint = f" Did you mean {meant}?" if meant else ""
-            message = f"{key.name} cannot be {shown(value)}.{hint} It is one of {_listed(key.choices)}."
+            message = f"{key.name} cannot be {shown(value)}.{hint} Use one of {_listed(key.choices)}."
             self._report("unknown-value", message, tuple(fixes))
             return
         if key.type == "path" and any(ord(character) < 32 for character in value):
-            self._report("unknown-value", f"{key.name} holds a control character, which no file name can have.")
+            self._report("unknown-value", f"{key.name} contains a control character, which file names cannot have.")
             return
         if key.type == "path" and not value.strip():
             self._report("missing-value", f"{key.name} is empty. Give it {expected(key)}, or remove the line.")
@@ -202,7 +201,7 @@ class _ValueReader:
             return
         assert isinstance(value, (int, float))
         if not math.isfinite(value):
-            self._report("out-of-range", f"{key.name} must be {expected(key)}. {shown(node.text)} is no such number.")
+            self._report("out-of-range", f"{key.name} must be {expected(key)}. {shown(node.text)} is not.")
             return
         if key.type == "integer" and isinstance(value, float):
             if value != int(value):
@@ -214,7 +213,7 @@ class _ValueReader:
             message = f"{key.name} counts whole {key.unit or 'things'}. {shown(node.text)} is read as {value}."
             self._report("whole-number", message, (self._replace(value),), "hint")
         if node.plain and looks_octal(node.text):
-            message = f"{node.text} is read as {number_or_int(value)}; older YAML readers take it for an octal number."
+            message = f"{node.text} is read as {number_or_int(value)}; older YAML readers read it as an octal number."
             self._report("leading-zero", message, (self._replace(value),), "warning")
         result: int | float = float(value) if key.type == "number" else int(value)
         complaint = limit_broken(key, result)
@@ -228,7 +227,7 @@ class _ValueReader:
 
     def _why_no_number(self, node: Scalar, value: object) -> str:
         if not node.plain and Scalar(node.range, node.text, plain=True).value != node.text:
-            return f"{shown(quote(node.text))} is a text, because of the quotes"
+            return f"{shown(quote(node.text))} is a string, because of the quotes"
         return f"{shown(node.text)} is {_kind(value)}"
 
     def _number_fixes(self, node: Scalar) -> tuple[Fix, ...]:

@@ -93,7 +93,7 @@ class Walk:
 
     def _report_empty(self) -> None:
         last = self.document.lines.position(len(self.document.text))
-        message = "This file is empty: every setting has its default, and training would run the lesson's nano model."
+        message = "This file is empty: every key has its default, and training would use the lesson's nano model."
         self.problems.append(Problem("empty-config", "warning", message, Range(last, last)))
 
     def _section(self, entry: Entry) -> None:
@@ -155,7 +155,7 @@ class Walk:
                 alone = next(wrong for wrong, other, _ in self._wrong_sections if other == meant) is entry
                 fixes: tuple[Fix, ...] = (Fix(f"Change to {meant}", (Edit(entry.key.range, meant),), preferred=alone),)
             else:
-                problem = replace(problem, related=(Related(first.key.range, f"{meant} stands here"),))
+                problem = replace(problem, related=(Related(first.key.range, f"{meant} is here"),))
                 fixes = (*self._joining(first, entry), *self._removal(entry, shown(entry.key.text)))
             self.problems.append(replace(problem, fixes=fixes))
 
@@ -217,9 +217,7 @@ class Walk:
     def _misplaced(self, entry: Entry, key: Key, where: str) -> None:
         """Report a key that stands in another section than its own."""
         name = entry.key.text
-        said = (
-            f"{name} stands {where}, but it" if name == key.name else f"Nothing reads {shown(name)} {where}. {key.name}"
-        )
+        said = f"{name} is {where}, but it" if name == key.name else f"Nothing reads {shown(name)} {where}. {key.name}"
         message = f"{said} belongs in {key.section}."
         edits = move_entry(self.document, entry, key.section, key.name)
         fixes = (Fix(f"Move to {key.section}", edits, preferred=_only_a_name(name)),) if edits else ()
@@ -269,7 +267,7 @@ class Walk:
         removal = self._removal(entry, name)
         text = entry.value.text if isinstance(entry.value, Scalar) else ""
         if text.casefold() in (value.casefold() for value in retired.accepted) or not text:
-            message = f"{name} changes nothing here and can go. {retired.note}"
+            message = f"{name} has no effect and can be removed. {retired.note}"
             self.problems.append(Problem("retired-key", "hint", message, entry.key.range, removal))
         else:
             message = f"{name} cannot be {shown(text)}: nothing reads this key any more. {retired.note}"
@@ -302,8 +300,8 @@ class Walk:
         elif not chosen.corrected or mention.agrees(chosen):
             # Under its right name it would be given twice.
             removal = self._removal(mention.entry, shown(mention.entry.key.text), preferred=mention.agrees(chosen))
-            message = f"{problem.message} {key.name} is given already, in line {chosen.entry.key.range.start.line + 1}."
-            related = (Related(chosen.entry.key.range, f"{shown(chosen.entry.key.text)} is given here"),)
+            message = f"{problem.message} {key.name} is already set in line {chosen.entry.key.range.start.line + 1}."
+            related = (Related(chosen.entry.key.range, f"{shown(chosen.entry.key.text)} is set here"),)
             return replace(problem, message=message, fixes=removal, related=related)
         return replace(problem, fixes=tuple(replace(fix, preferred=False) for fix in problem.fixes))
 
@@ -315,17 +313,16 @@ class Walk:
 
     def _doubled(self, key: Key, chosen: _Mention, other: _Mention) -> None:
         other_name, chosen_name = shown(other.entry.key.text), shown(chosen.entry.key.text)
-        related = (Related(chosen.entry.key.range, f"{chosen_name} is given here"),)
+        related = (Related(chosen.entry.key.range, f"{chosen_name} is set here"),)
         same = not (chosen.reading.valid and other.reading.valid) or chosen.reading.value == other.reading.value
         certain = other.agrees(chosen)
         if same:
-            message = f"{other_name} is another name of {chosen_name}, which is given as well. One is enough."
+            message = f"{other_name} is another name of {chosen_name}, which is also set. Keep one."
             fixes = self._removal(other.entry, other_name, preferred=certain)
             problem = Problem("doubled-key", "hint", message, other.entry.key.range, fixes, related, key.path)
         else:
             message = (
-                f"{other_name} and {chosen_name} are two names of one setting, and they contradict each other. "
-                "Keep the one you mean."
+                f"{other_name} and {chosen_name} are two names of one key with different values. Keep the one you mean."
             )
             fixes = (*self._removal(other.entry, other_name), *self._removal(chosen.entry, chosen_name))
             problem = Problem("contradicting-keys", "error", message, other.entry.key.range, fixes, related, key.path)
@@ -340,21 +337,21 @@ class Walk:
         elif mention.reading.valid:
             text = f"{key.name}: {as_yaml(mention.reading.value)}"
             fixes = (Fix(f"Write {text}", (Edit(mention.entry.range, text),), preferred),)
-        message = f"{name} is another name of {key.name}. It works; {key.name} is the name used everywhere else."
+        message = f"{name} is another name of {key.name}. It works; {key.name} is the usual name."
         if alias.note:
             message += f" {alias.note}"
         self.problems.append(Problem("other-name", "hint", message, mention.entry.key.range, fixes, (), key.path))
 
     def _duplicate(self, first: Entry, second: Entry, *, section: bool = False) -> None:
         name = second.key.text
-        message = f"{shown(name)} is given twice. Readers of YAML disagree about which one counts: keep one."
+        message = f"{shown(name)} is set twice. YAML readers disagree about which one counts: keep one."
         same = _same(first.value, second.value) and not (section and name in self.document.damaged)
         fixes = (
             *(self._joining(first, second, preferred=name in SECTIONS) if section else ()),
             *self._removal(second, f"this {shown(name)}", preferred=same),
             *self._removal(first, f"the first {shown(name)}"),
         )
-        related = (Related(first.key.range, "It is first given here"),)
+        related = (Related(first.key.range, "It is first set here"),)
         self.problems.append(Problem("duplicate-key", "error", message, second.key.range, fixes, related))
 
     def _removal(self, entry: Entry, what: str, *, preferred: bool = False) -> tuple[Fix, ...]:
@@ -376,11 +373,11 @@ def unused_keys(given: dict[str, Given], known: dict[str, object], document: Doc
         other = condition.key.split(".")[1]
         values = " or ".join(as_yaml(value) for value in condition.values)
         if condition.negated:
-            message = f"{name} changes nothing while {other} is {values}."
+            message = f"{name} has no effect while {other} is {values}."
         elif None in condition.values:
-            message = f"{name} changes nothing while {other} is given."
+            message = f"{name} has no effect while {other} is set."
         else:
-            message = f"{name} only counts when {other} is {values}, so it changes nothing here."
+            message = f"{name} only takes effect with {other} {values}, so it has no effect here."
         edit = remove_entry(document, mention.entry)
         fixes = (Fix(f"Remove {name}", (edit,)),) if edit else ()
         related = (Related(given[condition.key].where, f"{other} is set here"),) if condition.key in given else ()

@@ -22,7 +22,7 @@ def tokens_per_step(plan: Plan) -> int:
 
 
 def training_tokens(plan: Plan, text_tokens: int | None = None) -> int | None:
-    """Return how many tokens there are to train on, after the held-out part is taken off.
+    """Return how many tokens there are to train on, after the validation part is taken off.
 
     `text_tokens` counts the whole text. Left out, it is known for Tiny Shakespeare by bytes or characters, and None
     is returned for anything else: other text has to be read (or at least its size looked up) first.

@@ -143,7 +143,7 @@ def too_short(tokens: int, sequence_length: int, part: str = "training") -> Tric
     """Return the error for a text that does not hold one sequence."""
     return TricksterError(
         "corpus-too-short",
-        f"The {part} text has {tokens:,} tokens; one sequence needs {sequence_length + 1:,}"
-        f" ({sequence_length:,} and the one that follows).",
+        f"The {part} text has {tokens:,} tokens; one sequence needs {sequence_length + 1:,} ({sequence_length:,} and "
+        "the next one).",
         "Add text, or lower model_config.max_seq_len.",
     )

@@ -53,8 +53,8 @@ def _absolute(written: str) -> Path:
     if path.parts[:1] and path.parts[0].startswith("~"):
         raise TricksterError(
             "no-cache-folder",
-            f"There is no place to keep prepared text: {written} names a home folder, and this user has none"
-            " (HOME is not set, and the system knows no home folder either).",
+            f"There is no folder for prepared text: {written} is in a home folder, and this user has none (HOME is "
+            "not set, and the system knows none either).",
             "Set TRICKSTER_CACHE_DIR to a folder that you may write to, or HOME to your own.",
         )
     return path
@@ -74,8 +74,8 @@ def storage_error(error: OSError, path: Path) -> TricksterError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return TricksterError(
             "disk-full",
-            f"There is no room left to write {path} ({error.strerror}). Nothing half-written was kept.",
-            "Free some space, or set TRICKSTER_CACHE_DIR to a folder on a disk with room.",
+            f"The disk has no space left for {path} ({error.strerror}). The partial file was removed.",
+            "Free some space, or set TRICKSTER_CACHE_DIR to a folder on a disk with free space.",
         )
     return TricksterError(
         "cache-unwritable",

@@ -137,7 +137,7 @@ def read_text_chunks(
                     raise TricksterError(
                         "corpus-changed",
                         f"The corpus {path} grew while it was being read.",
-                        "Try again once nothing writes to it any more.",
+                        "Try again when nothing writes to it.",
                     )
                 if text:
                     yield text
@@ -211,9 +211,9 @@ def _shakespeare() -> Corpus:
             if not _is_shakespeare(own):
                 raise TricksterError(
                     "corpus-wrong-sum",
-                    f"{own} is not the Tiny Shakespeare that is expected: its SHA-256 sum differs.",
-                    f"Replace it with the file from {SHAKESPEARE_URL}, or use it as a corpus of its own:"
-                    f" data_config.corpus: {own}",
+                    f"{own} is not the expected Tiny Shakespeare: its SHA-256 differs.",
+                    f"Replace it with the file from {SHAKESPEARE_URL}, or use it as your own corpus: "
+                    f"data_config.corpus: {own}",
                 )
             return Corpus("shakespeare", "shakespeare", own, (file_now(own),))
     cached = cache_directory() / SHAKESPEARE_FILE
@@ -295,13 +295,13 @@ def _not_utf8(path: Path, offset: int, value: int, encoding: str | None = None) 
     if encoding is not None:
         return TricksterError(
             "corpus-not-utf8",
-            f"{path} is not UTF-8: it begins with the mark of {encoding} at byte offset 0.",
+            f"{path} is not UTF-8: it begins with the byte order mark of {encoding}.",
             f"Save it as UTF-8, for example: iconv -f {encoding[:6]} -t UTF-8 {old} > {new}",
         )
     return TricksterError(
         "corpus-not-utf8",
-        f"{path} is not UTF-8: byte 0x{value:02x} at byte offset {offset:,} (line {line:,}) does not belong to any"
-        " character.",
+        f"{path} is not UTF-8: byte 0x{value:02x} at byte offset {offset:,} (line {line:,}) is not part of any "
+        "character.",
         f"Save it as UTF-8. If it is an older Western text: iconv -f WINDOWS-1252 -t UTF-8 {old} > {new}",
     )
 

@@ -29,7 +29,7 @@ from trickster_engine.system.files import SMALL_FILE_BYTES, create_file, open_pl
 _BLOCK = 1 << 20  # tokens decoded at a time
 _HASHED_BYTES = 1 << 20
 _VERIFIED_BYTES = 32 << 20  # up to this size, the content is compared with its sums whenever it is opened
-# A longer held-out text is represented by this many of its tokens: enough for a loss to the second decimal place, and
+# A longer validation text is represented by this many of its tokens: enough for a loss to the second decimal place, and
 # an evaluation takes seconds still.
 MEASURED_TOKENS = 1 << 18
 
@@ -52,12 +52,12 @@ class Dataset:
 
     @property
     def characters_per_token(self) -> float:
-        """Characters a token, over the held-out text; turns nats a token into bits a character."""
+        """Characters a token, over the validation text; turns nats/token into bits/character."""
         return self.val_characters / len(self.val)
 
     @property
     def measured_val(self) -> npt.NDArray[Any]:
-        """The held-out tokens that losses are measured on, [tokens]: all of them, or even portions of a long text."""
+        """The validation tokens that losses are measured on, [tokens]: all of them, or even portions of a long text."""
         return even_portions(self.val, MEASURED_TOKENS)
 
     def train_text(self, limit: int | None = None) -> str:
@@ -65,7 +65,7 @@ class Dataset:
         return _text(self.tokenizer, self.train, limit)
 
     def val_text(self, limit: int | None = None) -> str:
-        """Return the held-out text, or its first `limit` characters."""
+        """Return the validation text, or its first `limit` characters."""
         return _text(self.tokenizer, self.val, limit)
 
 
@@ -104,7 +104,7 @@ def write_dataset(
         digest.update(f" {part} {tokens}".encode())
         parts[part] = Part(tokens, characters)
         if tokens < 2:
-            raise too_short(tokens, 1, "training" if part == "train" else "held-out")
+            raise too_short(tokens, 1, "training" if part == "train" else "validation")
     _finish(directory, tokenizer, digest.hexdigest(), parts)
 
 
@@ -115,7 +115,7 @@ def finish_sharded_dataset(directory: Path, tokenizer: Tokenizer, parts: Mapping
         files = tuple(parts[part])
         tokens, characters = sum(file.tokens for file in files), sum(file.characters for file in files)
         if tokens < 2:
-            raise too_short(tokens, 1, "training" if part == "train" else "held-out")
+            raise too_short(tokens, 1, "training" if part == "train" else "validation")
         described[part] = Part(tokens, characters, files)
     _finish(directory, tokenizer, _fingerprint_of_files(tokenizer, described), described)
 
@@ -167,8 +167,8 @@ def open_dataset(directory: Path, labels: Labels) -> Dataset | None:
         tokenizer=tokenizer,
         fingerprint=description.fingerprint,
         name=labels.name,
-        description=f"{labels.title}: {train_characters:,} characters to train on, {val_characters:,} held out;"
-        f" {tokenizer.kind} tokenizer, {tokenizer.vocab_size:,} ids",
+        description=f"{labels.title}: {train_characters:,} training characters, {val_characters:,} validation "
+        f"characters; {tokenizer.kind} tokenizer, {tokenizer.vocab_size:,} ids",
         train_characters=train_characters,
         val_characters=val_characters,
         directory=directory,
@@ -178,15 +178,15 @@ def open_dataset(directory: Path, labels: Labels) -> Dataset | None:
 
 
 def _open_part(directory: Path, name: str, part: Part, dtype: np.dtype[Any]) -> npt.NDArray[Any] | ShardedTokens:
-    """Map the tokens of one part. Raises OSError, and ValueError where a file is not as long as it should be."""
+    """Map the tokens of one part. Raises OSError, and ValueError where a file has the wrong length."""
     if part.files:
         tokens = ShardedTokens([directory / file.name for file in part.files], dtype)
         if tokens.lengths != [file.tokens for file in part.files]:
-            raise ValueError("a file is not as long as it should be")
+            raise ValueError("a file has the wrong length")
         return tokens
     with open_plain(directory / f"{name}.bin") as stream:
         if os.fstat(stream.fileno()).st_size != part.tokens * dtype.itemsize:
-            raise ValueError("a file is not as long as it should be")
+            raise ValueError("a file has the wrong length")
         return np.memmap(stream, dtype=dtype, mode="r", shape=(part.tokens,))
 
 
@@ -204,15 +204,15 @@ def _damage(directory: Path, description: Description, tokenizer: Tokenizer, tic
                     try:
                         characters += tokenizer.count_characters(np.frombuffer(block, dtype))
                     except (ValueError, IndexError):  # half a token, or one that there is not
-                        return f"the sum of {file.name} differs"
+                        return f"the checksum of {file.name} differs"
                     tick(len(block))
             if part.files and digest.hexdigest() != file.sha256:
-                return f"the sum of {file.name} differs"
+                return f"the checksum of {file.name} differs"
         fingerprint.update(f" {name} {part.tokens}".encode())
         if not part.files and name == "val" and fingerprint.hexdigest() != description.fingerprint:
-            return "the sum of its tokens differs"
+            return "the checksum of its tokens differs"
         if characters != part.characters:
-            return f"its {'training' if name == 'train' else 'held-out'} text has {characters:,} characters"
+            return f"its {'training' if name == 'train' else 'validation'} text has {characters:,} characters"
     return None
 
 

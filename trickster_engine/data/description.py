@@ -94,7 +94,7 @@ def _part(value: Any) -> Part:
     part = Part(_count(value.get("tokens")), _count(value.get("characters")), tuple(map(token_file, listed)))
     sums = (sum(file.tokens for file in part.files), sum(file.characters for file in part.files))
     if part.files and sums != (part.tokens, part.characters):
-        raise ValueError("its counts contradict each other")
+        raise ValueError("its counts are inconsistent")
     return part
 
 
@@ -106,5 +106,5 @@ def _count(value: Any) -> int:
 
 def _sha256(value: Any) -> str:
     if not isinstance(value, str) or not _SHA256.fullmatch(value):
-        raise ValueError("a sum is missing")
+        raise ValueError("a checksum is missing")
     return value

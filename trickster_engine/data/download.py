@@ -78,13 +78,11 @@ def download(url: str, destination: Path, sha256: str, *, size: int, title: str,
             stream.flush()
             os.fsync(stream.fileno())
         if received > size or digest.hexdigest() != sha256:
-            found = (
-                f"it is longer than {size:,} bytes" if received > size else f"its SHA-256 sum is {digest.hexdigest()}"
-            )
+            found = f"it is longer than {size:,} bytes" if received > size else f"its SHA-256 is {digest.hexdigest()}"
             raise TricksterError(
                 "corpus-wrong-sum",
-                f"What {url} sent is not {title}: {found}. It was not kept.",
-                "A proxy or a login page may have answered in its place; open the address in a browser to see. "
+                f"{url} did not send {title}: {found}. The download was discarded.",
+                "A proxy or a login page may have answered instead; open the address in a browser to check. "
                 + shakespeare_advice(),
             )
         temporary.replace(destination)

@@ -94,7 +94,7 @@ class Content:
         if not all(type(count) is int and count >= 0 for count in counts.values()):
             raise ValueError("a count is not a number")
         if not all(isinstance(share, (int, float)) and 0 <= share <= 1 for share in shares.values()):
-            raise ValueError("a share is none")
+            raise ValueError("a share is not between 0 and 1")
         return cls(**counts, **shares)
 
 
@@ -130,7 +130,7 @@ class TextFacts:
         """The table: what is known, one fact a row."""
         rows = [("Text", self._text())]
         if self.source.left_out:
-            rows.append(("Left out", left_out_text(self.source.left_out, self.source.left_out_names or {})))
+            rows.append(("Skipped", left_out_text(self.source.left_out, self.source.left_out_names or {})))
         if self.train_characters is not None and self.val_characters is not None:
             rows.append(("Characters", f"{self.train_characters:,} training, {self.val_characters:,} validation"))
         if self.train_tokens is not None and self.val_tokens is not None:
@@ -146,7 +146,7 @@ class TextFacts:
             shared = f"{share_text(self.content.overlap)} of the validation text is also in the training text"
             rows += [("Duplicated", repeated), ("Overlap", f"at least {shared}" if sampled else shared)]
         if self.epochs is not None:
-            rows.append(("Epochs", f"{times_text(self.epochs)} times over the training text in {self.steps:,} steps"))
+            rows.append(("Epochs", f"{times_text(self.epochs)} in {self.steps:,} steps"))
         return rows
 
     def as_markdown(self) -> str:
@@ -158,11 +158,11 @@ class TextFacts:
         name = f"{source.title} (built in)" if source.built_in else source.title
         left_out = sum((source.left_out or {}).values())
         files = f"{source.files:,} file{'' if source.files == 1 else 's'}"
-        taken = f"{files} taken, {left_out:,} left out" if left_out else files
+        taken = f"{files} used, {left_out:,} skipped" if left_out else files
         return f"{name}: {taken}, {size_text(source.bytes)}" if source.files else name
 
     def _vocabulary(self) -> str:
-        said = f"{self.vocabulary_filled:,} of {self.vocabulary_asked:,} rows filled"
+        said = f"{self.vocabulary_filled:,} of {self.vocabulary_asked:,} rows used"
         return f"{said}, {self.content.occurring:,} occur in the training text" if self.content is not None else said
 
 

@@ -73,9 +73,9 @@ def findings(plan: Plan, facts: TextFacts) -> Iterator[Finding]:
         yield Finding(
             "text-repeats",
             "information",
-            f"{share_text(facts.content.duplicated)} of the training text repeats earlier text, so there is less to "
-            "learn from than its size says.",
-            "Leave out copies, if that is not meant.",
+            f"{share_text(facts.content.duplicated)} of the training text repeats earlier text, so it contains less "
+            "than its size suggests.",
+            "Remove the copies if you did not intend them.",
             CORPUS,
         )
 
@@ -102,8 +102,8 @@ def _too_short(plan: Plan, facts: TextFacts, train: int, val: int) -> Iterator[F
     yield Finding(
         "validation-too-short",
         "error",
-        f"The validation text has {val:,} tokens, and one sequence of max_seq_len {facts.window:,} and the token after "
-        f"it are {facts.window + 1:,}. What is measured on it would be chance.",
+        f"The validation text has {val:,} tokens, and one sequence of max_seq_len {facts.window:,} and the next token "
+        f"need {facts.window + 1:,}. Its loss would be mostly chance.",
         f"Use more text{f', or {values}' if values else ''}.",
         FRACTION if plan.data.train_data is None else VALIDATION,
         tuple(fixes),
@@ -120,13 +120,14 @@ def _overlap(plan: Plan, facts: TextFacts, overlap: float) -> Iterator[Finding]:
         "validation-in-training",
         "error" if refused else "warning",
         f"{'At least ' if sampled else ''}{share_text(overlap)} of the validation text is also in the training text, "
-        "word for word. Validation loss would reward memorising"
-        + (": nothing that is measured on it means anything." if refused else " it."),
+        "word for word. Its loss would reward memorising"
+        + (", so the validation loss means nothing." if refused else " it."),
         (
-            f"The validation text is the end of {shown(facts.source.name)}: leave out what is there twice, or name "
-            "train_data and val_data that are different texts."
+            f"The validation text is the end of {shown(facts.source.name)}: remove the duplicates, or set train_data "
+            "and val_data to different texts."
             if split
-            else "Name a val_data that is not part of train_data, or one text as corpus, which is split."
+            else "Set val_data to a text that is not part of train_data, or set corpus to one text, which is then "
+            "split."
         ),
         CORPUS if split else VALIDATION,
     )
@@ -142,9 +143,9 @@ def _line_ends(facts: TextFacts) -> Iterator[Finding]:
     yield Finding(
         "line-ends",
         "warning",
-        f"The text's line ends are {line_ends_text(ends)}. Each CR is a token of its own, which the model learns to "
-        "write and a prompt typed here does not have.",
-        "With data_config.line_ends: lf every line end is read as one LF; the files stay as they are.",
+        f"The text's line ends are {line_ends_text(ends)}. Each CR is a separate token, which the model learns to "
+        "generate and a typed prompt does not contain.",
+        "With data_config.line_ends: lf every line end is read as one LF; the files do not change.",
         LINE_ENDS,
         ((LINE_ENDS, "lf"),),
     )
@@ -157,7 +158,7 @@ def _vocabulary(facts: TextFacts, filled: int, occurring: int) -> Iterator[Findi
     unused = asked - filled
     by_text = facts.tokenizer == "bpe"
     what = (
-        f"bpe finds only {filled:,} tokens in this text, and vocab_size asks for {asked:,}"
+        f"bpe finds only {filled:,} tokens in this text, and vocab_size is {asked:,}"
         if by_text
         else f"The tokenizer of this text has {filled:,} tokens, and vocab_size is {asked:,}"
     )
@@ -167,11 +168,11 @@ def _vocabulary(facts: TextFacts, filled: int, occurring: int) -> Iterator[Findi
     yield Finding(
         "vocabulary-not-filled",
         "warning" if by_text else "hint",
-        f"{what}: {unused:,} rows are never used. The uniform baseline counts them, ln {asked:,} = "
+        f"{what}: {unused:,} rows are never used. The uniform baseline includes them, ln {asked:,} = "
         f"{math.log(asked):.3f}; over the {occurring:,} tokens that occur it is {math.log(max(1, occurring)):.3f}.",
         f"vocab_size: {filled} fits this text."
         if filled > _BYTES or not by_text
-        else "Nothing comes twice in it that could be merged: tokenizer byte does the same.",
+        else "No pair occurs twice, so nothing can be merged: tokenizer byte does the same.",
         VOCABULARY,
         fixes,
     )

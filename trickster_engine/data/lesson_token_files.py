@@ -44,7 +44,7 @@ def require_file(path: Path) -> None:
     except OSError as error:
         raise unreadable(path, error) from error
     if not beginning.startswith(_BEGINNINGS):
-        raise _damaged(path, ValueError("it does not begin as they do"))
+        raise _damaged(path, ValueError("its first bytes are those of another format"))
 
 
 def find_tokenizer(name: str, folder: Path, train: Path) -> Path | None:
@@ -63,7 +63,7 @@ def find_tokenizer(name: str, folder: Path, train: Path) -> Path | None:
         return None
     raise TricksterError(
         "data-file-missing",
-        f"{train} holds tokens, but there is no tokenizer.pt beside it that says what they stand for.",
+        f"{train} contains tokens, but there is no tokenizer.pt beside it to decode them.",
         "Set data_config.tokenizer to the path of its tokenizer.pt, or to byte if the tokens are the text's bytes.",
     )
 
@@ -77,16 +77,16 @@ def read_tokens(path: Path, vocab_size: int) -> npt.NDArray[Any]:
 
     tensor = _load(path)
     if not isinstance(tensor, torch.Tensor):
-        raise _wrong(path, f"holds a {type(tensor).__name__}, not a tensor of tokens")
+        raise _wrong(path, f"contains a {type(tensor).__name__}, not a tensor of tokens")
     if tensor.dim() != 1 or tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
         shape = " by ".join(map(str, tensor.shape)) or "one"
-        raise _wrong(path, f"holds a tensor of {shape} {str(tensor.dtype).removeprefix('torch.')} numbers")
+        raise _wrong(path, f"contains a tensor of {shape} {str(tensor.dtype).removeprefix('torch.')} numbers")
     tokens: npt.NDArray[Any] = tensor.numpy()
     if tokens.size:
         low, high = int(tokens.min()), int(tokens.max())
         if low < 0 or high >= vocab_size:
             raise _wrong(
-                path, f"holds the id {low if low < 0 else high}, but the tokenizer has ids 0 to {vocab_size - 1}"
+                path, f"contains the id {low if low < 0 else high}, but the tokenizer has ids 0 to {vocab_size - 1}"
             )
     return tokens
 
@@ -98,10 +98,10 @@ def read_tokenizer(path: Path) -> Tokenizer:
     """
     require_file(path)
     if path.stat().st_size > SMALL_FILE_BYTES:
-        raise _wrong(path, f"holds more than {SMALL_FILE_BYTES:,} bytes")
+        raise _wrong(path, f"contains more than {SMALL_FILE_BYTES:,} bytes")
     document = _load(path)
     if not isinstance(document, dict):
-        raise _wrong(path, f"holds a {type(document).__name__}, not a dictionary with stoi and itos")
+        raise _wrong(path, f"contains a {type(document).__name__}, not a dictionary with stoi and itos")
     stoi, itos = document.get("stoi"), document.get("itos")
     if isinstance(itos, (list, tuple)):
         itos = dict(enumerate(itos))
@@ -123,7 +123,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
     if len(ids) != len(stoi):
         raise _wrong(path, "gives two characters the same id in stoi")
     if isinstance(itos, dict) and any(itos.get(index, token) != token for token, index in stoi.items()):
-        raise _wrong(path, "has an stoi and an itos that contradict each other")
+        raise _wrong(path, "has an stoi and an itos that disagree")
     try:
         return mapped_tokenizer(stoi)
     except ValueError as error:
@@ -150,10 +150,10 @@ def _load(path: Path) -> Any:
         if "weights_only" in str(error).lower() or "weights only" in str(error).lower():
             raise TricksterError(
                 "data-file-unsafe",
-                f"{path} is a pickle that holds more than tensors and plain values; opening it could run code hidden in"
-                " it. It was refused, and nothing in it was run.",
-                "Save it again from a program that you trust, as torch.save(torch.tensor(ids), path), or use the text"
-                " itself: data_config.corpus.",
+                f"{path} is a pickle that contains more than tensors and plain values; loading it could run hidden "
+                "code. It was refused, and nothing in it was run.",
+                "Save it again from a program that you trust, with torch.save(torch.tensor(ids), path), or use the "
+                "text itself: data_config.corpus.",
             ) from None
         raise _damaged(path, error) from error
     except Exception as error:  # a damaged file can fail in any of torch's layers, each with its own exception
@@ -164,8 +164,8 @@ def _damaged(path: Path, error: Exception) -> TricksterError:
     reason = str(error).strip().split("\n")[0] or type(error).__name__
     return TricksterError(
         "data-file-damaged",
-        f"{path} cannot be read as a file that torch saved: {reason}",
-        "Make it anew, or name the text itself: data_config.corpus.",
+        f"{path} cannot be read as a torch file: {reason}",
+        "Create it again, or use the text itself: data_config.corpus.",
     )
 
 
@@ -173,6 +173,6 @@ def _wrong(path: Path, what: str) -> TricksterError:
     return TricksterError(
         "data-file-wrong",
         f"{path} {what}.",
-        "The lesson's train.pt and val.pt hold one row of whole numbers each, the ids of the tokens; its tokenizer.pt"
-        " holds a dictionary with stoi and itos. To start from text instead: data_config.corpus.",
+        "The lesson's train.pt and val.pt contain one row of integers each, the token ids; its tokenizer.pt contains "
+        "a dictionary with stoi and itos. To start from text instead: data_config.corpus.",
     )

@@ -95,7 +95,7 @@ def load_tokenizer(directory: Path) -> Tokenizer:
         raise TricksterError(
             "tokenizer-missing",
             f"There is no {TOKENIZER_FILE} in {directory}.",
-            "A checkpoint carries its tokenizer; use another checkpoint of the run.",
+            "Every checkpoint includes its tokenizer; use another checkpoint of the run.",
         ) from None
     except OSError as error:
         raise _damaged(path, error.strerror or str(error)) from error
@@ -161,7 +161,7 @@ def _too_small(vocab_size: int, needed: int, kind: str) -> TricksterError:
 
 
 def _too_many_ids(largest: int) -> str:
-    return f"it has an id {largest:,}, and the largest that is taken is {_MOST_IDS - 1:,}"
+    return f"it has an id {largest:,}, and the largest allowed is {_MOST_IDS - 1:,}"
 
 
 def _damaged(path: Path, reason: str) -> TricksterError:

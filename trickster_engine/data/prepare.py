@@ -124,8 +124,8 @@ def _are_tensors(plan: Plan) -> bool:
         given, missing = ("val_data", "train_data") if data.train_data is None else ("train_data", "val_data")
         raise TricksterError(
             "data-files-incomplete",
-            f"data_config has {given} but no {missing}.",
-            f"Add data_config.{missing}, or remove {given} and name a corpus, which is split by itself.",
+            f"data_config has {given} but not {missing}.",
+            f"Add data_config.{missing}, or remove {given} and set corpus, which is split automatically.",
         )
     tensors = [Path(name).suffix.lower() in TENSOR_SUFFIXES for name in (data.train_data, data.val_data)]
     if all(tensors):
@@ -133,8 +133,8 @@ def _are_tensors(plan: Plan) -> bool:
     if any(tensors):
         raise TricksterError(
             "data-files-mixed",
-            f"data_config.train_data is {data.train_data}, but val_data is {data.val_data}: one holds tokens, the"
-            " other text.",
+            f"data_config.train_data is {data.train_data}, but val_data is {data.val_data}: one contains tokens, the "
+            "other text.",
             "Give two tensor files (.pt), or two text files.",
         )
     return False
@@ -202,7 +202,7 @@ class _Text:
     def _require_text(self, characters: Iterable[int]) -> None:
         for corpus, count in zip(self.corpora, characters, strict=True):
             if not count:
-                raise TricksterError("corpus-empty", f"The corpus {corpus.path} holds no text.", "Put text into it.")
+                raise TricksterError("corpus-empty", f"The corpus {corpus.path} contains no text.", "Add text to it.")
 
     def _train_characters(self, characters: int) -> int:
         """Return how many of the first corpus' characters are trained on."""
@@ -239,7 +239,7 @@ class _Text:
             raise TricksterError(
                 "corpus-changed",
                 f"The corpus {self.corpora[0].path} changed while it was being read.",
-                "Try again once nothing writes to it any more.",
+                "Try again when nothing writes to it.",
             )
 
     def _tokenizer(self, recipe: Recipe, train_characters: int, alphabets: Iterable[Iterable[str]]) -> Tokenizer:
@@ -322,7 +322,7 @@ def _tokenizer_recipe(plan: Plan, folder: Path) -> dict[str, Any]:
         raise TricksterError(
             "tokenizer-unknown",
             f"data_config.tokenizer is {name!r}.",
-            "It is byte, char, bpe, or the path of a tokenizer.pt.",
+            "Use byte, char, bpe, or the path of a tokenizer.pt.",
         )
     lesson_token_files.require_file(path)
     return {"kind": "file", "sha256": file_sha256(path)}
@@ -395,7 +395,7 @@ def _read_back(target: Path, labels: Labels) -> Dataset:
     if dataset is None:
         raise TricksterError(
             "cache-damaged",
-            f"What was just written to {target} does not read back whole.",
+            f"The data just written to {target} does not read back correctly.",
             "Check the disk, or set TRICKSTER_CACHE_DIR to a folder on another one.",
         )
     return dataset

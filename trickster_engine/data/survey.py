@@ -59,7 +59,7 @@ def _survey(dataset: Dataset, joined: bool, progress: bool, interrupt: Callable[
     repetition = Repetition(int(size * bytes_per_token))
     occurring = np.zeros(tokenizer.vocab_size, dtype=bool)
     with tqdm(
-        total=size, desc="Looking at the text", unit="tokens", unit_scale=True, delay=0.5, disable=not progress
+        total=size, desc="Reading the text", unit="tokens", unit_scale=True, delay=0.5, disable=not progress
     ) as bar:
 
         def pieces() -> Iterator[bytes]:

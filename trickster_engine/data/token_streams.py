@@ -102,6 +102,6 @@ def panics_in_words() -> Iterator[None]:
             raise
         raise TricksterError(
             "tokenizer-damaged",
-            f"The tokenizer cannot deal with this text: {error}.",
+            f"The tokenizer cannot encode this text: {error}.",
             "Use the tokenizer.json that the model was published with, or another model.",
         ) from error

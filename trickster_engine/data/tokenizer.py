@@ -175,8 +175,8 @@ class Tokenizer:
         return TricksterError(
             "unknown-characters",
             f"The text has characters that the tokenizer does not know: {shown}{more}.",
-            f"Its tokenizer knows {len(self.alphabet or ())} characters, those of its corpus. Use only these:"
-            f" {readable_alphabet(self.alphabet or ())}",
+            f"The tokenizer knows the {len(self.alphabet or ())} characters of its corpus. Use only these: "
+            f"{readable_alphabet(self.alphabet or ())}",
         )
 
     # ---------------------------------------------------------------- ids -> text
@@ -336,6 +336,6 @@ def _utf8(text: str) -> bytes:
     except UnicodeEncodeError as error:
         raise TricksterError(
             "not-text",
-            f"The text has half a character (a lone surrogate) at position {error.start}.",
-            "Type it again, or paste it from a program that keeps Unicode whole.",
+            f"The text has a lone surrogate (half a character) at position {error.start}.",
+            "Type it again, or paste it from a program that handles Unicode.",
         ) from None

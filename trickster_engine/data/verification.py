@@ -79,10 +79,9 @@ class Verification:
             removed = False
         return TricksterError(
             "cache-damaged",
-            f"The prepared text in {self._directory} is not what was written there: {damage}."
-            + (" It was removed." if removed else ""),
+            f"The prepared text in {self._directory} is damaged: {damage}." + (" It was deleted." if removed else ""),
             ("" if removed else f"Remove {self._directory}. ")
-            + "Start again: the text is prepared anew. Nothing was saved of what was trained on it. If this happens"
-            " again, check the disk and the memory.",
+            + "Start again: the text will be prepared again. Nothing trained on the damaged text was saved. If this "
+            "happens again, check the disk and the memory.",
             EXIT_TRAINING_FAILED,
         )

@@ -141,7 +141,7 @@ class Acceptance:
         self._load(sent)
         found = self._device.weights()
         wrong = [name for name in sent if not np.array_equal(found[name], round_to_bf16(sent[name]))]
-        message = f"{len(sent) - len(wrong)} of {len(sent)} come back as they were sent, rounded to bfloat16"
+        message = f"{len(sent) - len(wrong)} of {len(sent)} come back unchanged, rounded to bfloat16"
         return not wrong, message, {"wrong": wrong[:8]}
 
     def _logits(self) -> Outcome:
@@ -171,7 +171,11 @@ class Acceptance:
         before = self._load(self._start())
         self._device.step([self._lesson(0)], 0.0)
         moved = _moved(before, self._device.weights())
-        return not moved, f"an update with a rate of zero moves {len(moved)} of {len(before)} tensors", {"moved": moved}
+        return (
+            not moved,
+            (f"an update with a learning rate of zero changes {len(moved)} of {len(before)} tensors"),
+            {"moved": moved},
+        )
 
     def _fresh_reads(self) -> Outcome:
         before = self._load(self._start())
@@ -179,7 +183,7 @@ class Acceptance:
         self._device.step([self._lesson(0)], 1.0)
         moved = [name for name in _moved(before, self._device.weights()) if "norm" not in name]
         matrices = [name for name in before if "norm" not in name]
-        message = f"after one update {len(moved)} of {len(matrices)} matrices are read with other values than before"
+        message = f"after one update {len(moved)} of {len(matrices)} matrices have changed when read back"
         return len(moved) == len(matrices), message, {"moved": moved}
 
     def _update(self) -> Outcome:
@@ -190,7 +194,9 @@ class Acceptance:
         size = float(np.linalg.norm(device) * np.linalg.norm(torch))
         agreement = float(device @ torch) / size if size else 0.0
         ratio = float(np.linalg.norm(device) / np.linalg.norm(torch))
-        message = f"the first one points where torch's does (cosine {agreement:.3f}) and is {ratio:.2f} times as long"
+        message = (
+            f"the first one has the direction of torch's (cosine {agreement:.3f}) and is {ratio:.2f} times as long"
+        )
         passed = agreement >= LEAST_AGREEMENT and 0.7 <= ratio <= 1.4
         return passed, message, {"cosine": agreement, "ratio": ratio}
 
@@ -229,8 +235,8 @@ class Acceptance:
         apart = float(np.mean(np.abs(np.array(losses) - reference)))
         passed = losses[-1] < losses[0] and abs(losses[0] - guess) < 1.0 and apart <= CURVE_TOLERANCE
         message = (
-            f"the loss went from {losses[0]:.3f} (guessing gives {guess:.2f}) to {losses[-1]:.3f} in {steps} steps, "
-            f"{apart:.3f} nats from torch's curve"
+            f"the loss went from {losses[0]:.3f} (uniform prediction: {guess:.2f}) to {losses[-1]:.3f} in {steps} "
+            f"steps, {apart:.3f} nats from torch's curve"
         )
         figures = {"losses": losses, "torch": reference, "seconds_a_step": float(np.median(seconds))}
         return passed, message, figures
@@ -239,7 +245,7 @@ class Acceptance:
 
     def _checkpoint(self) -> Outcome:
         if self._kept is None:
-            return False, "training did not come far enough to save anything", {}
+            return False, "training did not get far enough to save a checkpoint", {}
         earlier, later = self._kept, self._saved()
         moved = [name for name in _moved(earlier[0], later[0]) if "norm" not in name]
         back = []
@@ -253,13 +259,13 @@ class Acceptance:
         held = "with" if earlier[1] else "without"
         message = (
             f"two of one run differ in {len(moved)} matrices; {sum(back)} of 2 come back bit for bit, {held} the "
-            "optimizer's memory"
+            "optimizer state"
         )
         return bool(moved) and all(back), message, {"moved": moved, "optimizer_arrays": len(earlier[1])}
 
     def _resume(self) -> Outcome:
         if self._kept is None or self._last is None:
-            return False, "training did not come far enough to go on from", {}
+            return False, "training did not get far enough to resume", {}
         steps = self.plan.training.max_steps
         self._device.load(*self._kept)
         lost = [code for code, _, _ in self._device.notices() if code == "optimizer-state-lost"]
@@ -274,7 +280,7 @@ class Acceptance:
         )
         passed = apart <= CURVE_TOLERANCE and astray <= RESUME_TOLERANCE and not lost
         figures = {"losses": again, "astray": astray}
-        return passed, message + (", but the optimizer's memory is lost" if lost else ""), figures
+        return passed, message + (", but the optimizer state is lost" if lost else ""), figures
 
     # --- shared ------------------------------------------------------------------------------------------------------
 

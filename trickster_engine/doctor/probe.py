@@ -57,7 +57,7 @@ def run_probe(name: str, python: str = sys.executable, limit: float | None = Non
         return {"failed": f"no answer within {seconds:g} s", "seconds": seconds}
     facts = _last_object(out)
     if facts is None:
-        last = (err.strip().splitlines() or ["it said nothing"])[-1]
+        last = (err.strip().splitlines() or ["no output"])[-1]
         how = f"signal {-process.returncode}" if process.returncode < 0 else f"exit code {process.returncode}"
         facts = {"failed": f"ended with {how}: {last}"}
     return {**facts, "seconds": round(time.perf_counter() - began, 2)}
@@ -145,7 +145,7 @@ def _cache() -> Facts:
         return {"folder": str(folder)}
     return {
         "folder": str(folder),
-        "problem": f"Prepared text is kept in {folder}, and {there} cannot be written to.",
+        "problem": f"Prepared text belongs in {folder}, and {there} is not writable.",
         "advice": "Set TRICKSTER_CACHE_DIR to a folder that you may write to.",
     }
 

@@ -101,7 +101,7 @@ def _machine(probes: Mapping[str, Facts]) -> list[Finding]:
     if facts.get("processors"):
         memory = f", {size_text(facts['memory'])} of memory" if facts.get("memory") else ""
         cores = facts["processors"]
-        findings.append(Finding("processor", "ok", f"{cores} processor core{'s' if cores > 1 else ''}{memory}."))
+        findings.append(Finding("processor", "ok", f"{cores} CPU core{'s' if cores > 1 else ''}{memory}."))
     cache: Facts = facts.get("cache", {})
     if "problem" in cache:
         code = "no-cache-folder" if cache["folder"] is None else "cache-unwritable"
@@ -111,7 +111,7 @@ def _machine(probes: Mapping[str, Facts]) -> list[Finding]:
     findings += _stands_in(facts.get("substitute"), probes.get("count_devices", {}))
     if environment.get("TT_METAL_HOME") and not facts.get("metal_home_exists"):
         findings.append(
-            Finding("metal-home-wrong", "problem", f"TT_METAL_HOME is no folder: {environment['TT_METAL_HOME']}.",
+            Finding("metal-home-wrong", "problem", f"TT_METAL_HOME is not a folder: {environment['TT_METAL_HOME']}.",
                     "Set TT_METAL_HOME and TT_METAL_RUNTIME_ROOT to the tt-metal folder.")
         )  # fmt: skip
     return findings
@@ -123,7 +123,7 @@ def _stands_in(found: Facts | None, counted: Facts) -> list[Finding]:
         return []
     if not found["simulates"]:
         return [
-            Finding("not-a-board", "note", f"{found['variable']} is set: ttml computes in a program, not on a board.",
+            Finding("not-a-board", "note", f"{found['variable']} is set: ttml runs in a simulator, not on a board.",
                     f"Unset {found['variable']} to use the board.")
         ]  # fmt: skip
     findings = [
@@ -177,15 +177,15 @@ def _boards(probes: Mapping[str, Facts]) -> list[Finding]:
     for board in found:
         if not board["usable"]:
             findings.append(
-                Finding("board-permission", "problem", f"{board['path']} may not be read and written by you.",
-                        f"Ask for the group of {board['path']} (ls -l shows it), join it with `sudo usermod -aG`, "
-                        "and log in again.")
+                Finding("board-permission", "problem", f"{board['path']} is not readable and writable for you.",
+                        f"Find the group of {board['path']} (ls -l shows it), join it with `sudo usermod -aG`, and "
+                        "log in again.")
             )  # fmt: skip
         for holder in board["holders"]:
             findings.append(
                 Finding("board-held", "problem",
-                        f"{board['path']} is in use by process {holder['pid']} ({holder['command'] or 'unknown'}). "
-                        "A second one would hang when it opens the device.",
+                        f"{board['path']} is in use by process {holder['pid']} ({holder['command'] or 'unknown'}). A "
+                        "second process would hang when it opens the device.",
                         f"Wait for process {holder['pid']} to end, or end it.")
             )  # fmt: skip
     if any(board["architecture"] == "grayskull" for board in found):
@@ -208,7 +208,7 @@ def _no_boards(machine: Facts) -> list[Finding]:
             Finding("board-not-shown", "problem",
                     f"A Tenstorrent board is on the PCI bus ({', '.join(machine['pci'])}) and its driver is loaded, "
                     "but there is no /dev/tenstorrent.",
-                    "In a container, pass the device through (--device /dev/tenstorrent). Else look into dmesg.")
+                    "In a container, pass the device through (--device /dev/tenstorrent). Otherwise check dmesg.")
         ]  # fmt: skip
     return [
         Finding("driver-missing", "problem",
@@ -247,12 +247,12 @@ def _no_ttml(package: Facts, wanted: bool) -> Finding:
     if not package.get("ttnn"):
         return Finding("ttml-missing", level, "This Python has no ttml.", BUILD_ADVICE if wanted else "")
     version = package.get("distributions", {}).get("ttnn")
-    tag = f"the tag v{version}" if version else "the very commit that ttnn was built from"
+    tag = f"the tag v{version}" if version else "the commit that ttnn was built from"
     return Finding(
         "ttml-missing",
         level,
-        f"ttnn {version or 'of an unknown version'} is here ({package.get('ttnn_location')}); ttml, the part that "
-        "trains, is not.",
+        f"ttnn {version or 'of an unknown version'} is installed ({package.get('ttnn_location')}); ttml, the part "
+        "that trains, is not.",
         f"Build ttml from {tag} of tt-metal: run `pip install .` in its folder tt-train with this Python "
         "(tt-train/docs/INSTALLING_TTML.md). No package registry has it; the package called ttml on PyPI is unrelated.",
     )
@@ -266,7 +266,7 @@ def _sfpi(package: Facts, wanted: bool) -> list[Finding]:
         return []
     level: Level = "problem" if wanted else "note"
     get = (
-        f"Take release {release} from https://github.com/tenstorrent/sfpi, whose Debian package goes to "
+        f"Download release {release} from https://github.com/tenstorrent/sfpi, whose Debian package goes to "
         f"/opt/tenstorrent/sfpi, or unpack it to {facts['places'][0]}."
     )
     if not facts["place"]:
@@ -275,12 +275,13 @@ def _sfpi(package: Facts, wanted: bool) -> list[Finding]:
     found = facts["version"]
     if release and found and found != release:
         return [
-            Finding("sfpi-version", level, f"SFPI {found} is in {facts['place']}, and this ttnn wants {release}.", get)
+            Finding("sfpi-version", level, f"SFPI {found} is in {facts['place']}, and this ttnn needs {release}.", get)
         ]
     if not found:
         return [
-            Finding("sfpi-unknown", "note", f"SFPI is in {facts['place']}, and does not say its version; this ttnn "
-                    f"wants {release or 'one of its own'}.")
+            Finding("sfpi-unknown", "note",
+                f"SFPI is in {facts['place']}, and its version is unknown; this ttnn needs "
+                f"{release or 'its own version'}.")
         ]  # fmt: skip
     return [Finding("sfpi", "ok", f"SFPI {found}, the compiler for kernels, is in {facts['place']}.")]
 
@@ -288,7 +289,7 @@ def _sfpi(package: Facts, wanted: bool) -> list[Finding]:
 def _counted(probes: Mapping[str, Facts]) -> list[Finding]:
     counted = probes.get("count_devices", {})
     if "error" in counted:
-        step = "See who holds the device (above); if nobody does, bring it back with tt-smi -r."
+        step = "See above which process uses the device; if none does, reset it with tt-smi -r."
         if probes.get("machine", {}).get("substitute"):
             step = "See docs/tenstorrent.md for what a simulated chip needs."
         said = str(counted["error"]).rstrip(".")
@@ -309,11 +310,11 @@ def _version(imported: Facts, machine: Facts) -> Finding:
     number = re.match(r"v?(\d+)\.(\d+)", str(imported["ttnn"]))
     if not number:
         return Finding(
-            "ttml", "note", f"{where}: a build whose version is not known; its features are looked at one by one."
+            "ttml", "note", f"{where}: a build with an unknown version; its features are checked one by one."
         )
     version = (int(number.group(1)), int(number.group(2)))
     if version < OLDEST:
-        return Finding("ttml-too-old", "problem", f"{where}: older than v0.66, whose Python interface is another.",
+        return Finding("ttml-too-old", "problem", f"{where}: older than v0.66, which has another Python interface.",
                        "Update tt-metal to v0.73 or later and build it with tt-train.")  # fmt: skip
     low, high = KNOWN_TO_TRAIN
     if low <= version <= high:
@@ -325,7 +326,7 @@ def _features(features: Mapping[str, bool]) -> list[Finding]:
     findings = []
     if not (features["python_llama"] or features["cpp_llama"]):
         findings.append(
-            Finding("no-llama", "problem", "This ttml has no Llama that Trickster knows.", "Update tt-metal.")
+            Finding("no-llama", "problem", "This ttml has no Llama that Trickster supports.", "Update tt-metal.")
         )
     elif not features["python_llama"]:
         findings.append(
@@ -343,14 +344,14 @@ def _would_run(probes: Mapping[str, Facts]) -> tuple[str, str]:
     torch, package = probes.get("torch", {}), probes.get("package", {})
     stands_in = probes.get("machine", {}).get("substitute") or {}
     if stands_in.get("simulates") and package.get("ttml"):
-        return "tt", f"{stands_in['variable']} asks for a simulated chip, and a package called ttml is here."
+        return "tt", f"{stands_in['variable']} asks for a simulated chip, and a package called ttml is installed."
     if probes.get("boards", {}).get("boards") and package.get("ttml"):
-        return "tt", "a Tenstorrent board and a package called ttml are here."
+        return "tt", "there is a Tenstorrent board, and a package called ttml is installed."
     if torch.get("cuda"):
         return "cuda", f"torch sees {torch['cuda'][0]}."
     if torch.get("mps"):
         return "mps", "torch sees an Apple GPU."
-    return "cpu", "neither a Tenstorrent board with ttml nor a GPU is here."
+    return "cpu", "there is no Tenstorrent board with ttml and no GPU."
 
 
 def _device(probes: Mapping[str, Facts], kind: str) -> str:
@@ -365,10 +366,10 @@ def _device(probes: Mapping[str, Facts], kind: str) -> str:
         return f"Tenstorrent {name} ({board['path']})"
     if kind == "cuda":
         return str(probes["torch"]["cuda"][0])
-    return "this computer's Apple GPU" if kind == "mps" else "this computer's processor"
+    return "this computer's Apple GPU" if kind == "mps" else "this computer's CPU"
 
 
 def _failed_step(name: str) -> str:
     if name in ("tt_smi", "count_devices", "import_ttml"):
-        return "The board may be wedged or held by another process. See who holds it; bring it back with tt-smi -r."
-    return "Run `python -m trickster_engine.doctor.probe " + name + "` and see what it says."
+        return "The board may hang, or another process uses it. See which one; reset the board with tt-smi -r."
+    return "Run `python -m trickster_engine.doctor.probe " + name + "` and read its output."

@@ -130,8 +130,8 @@ def _require_simulator(environment: dict[str, str]) -> None:
     if stands_in is None or not stands_in.simulates:
         raise TricksterError(
             "simulator-not-set",
-            f"--simulated tries a simulated chip, and {SIMULATOR_VARIABLE} is not set.",
-            f"Set {SIMULATOR_VARIABLE} to where libttsim_wh.so lies: docs/tenstorrent.md says what else it needs.",
+            f"--simulated tests a simulated chip, and {SIMULATOR_VARIABLE} is not set.",
+            f"Set {SIMULATOR_VARIABLE} to the path of libttsim_wh.so; docs/tenstorrent.md lists what else it needs.",
         )
     for variable in (SLOW_DISPATCH_VARIABLE, NO_MACRO_VARIABLE):
         environment.setdefault(variable, "1")
@@ -146,14 +146,15 @@ def _silicon(environment: Mapping[str, str]) -> tuple[bool, str]:
         what = "a simulated chip" if stands_in.simulates else "a program"
         return False, (
             f"{stands_in.variable} is set: this ran on {what} and not on a board. Please attach this report to an "
-            "issue all the same: every build that is known helps."
+            "issue anyway: every tested build helps."
         )
     if not boards():
         return (
             False,
-            "No Tenstorrent board is in this machine: whatever ran was not a board, and this proves nothing about one.",
+            "No Tenstorrent board is in this machine: the self-test did not run on a board and proves nothing about "
+            "one.",
         )
-    return True, "Please attach this report to an issue, passed or not: every board and build that is known helps."
+    return True, "Please attach this report to an issue, passed or not: every tested board and build helps."
 
 
 def _machine(versions: dict[str, str], environment: Mapping[str, str]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Estimate:
         ]
         if parts.output:
             rows.append(("output layer", parts.output))
-        lines = [f"{parts.total:,} parameters, {parts.per_block:,} in each block; a head is {self.head_dim} wide"]
+        lines = [f"{parts.total:,} parameters, {parts.per_block:,} in each block; head_dim {self.head_dim}"]
         lines += [f"  {name:<22}{count:>16,}  {count / parts.total:>6.1%}" for name, count in rows]
         if not parts.output:
             lines.append("  the output layer shares the embedding's weights")
@@ -89,12 +89,13 @@ class Estimate:
         """How much text this model would make the best use of, beside how much there is."""
         text = self.text
         lines = [
-            f"Compute-optimal by Chinchilla's rule of {OPTIMAL_TOKENS_PER_PARAMETER} tokens a parameter:"
-            f" {count_text(text.optimal_tokens)} different tokens"
+            f"Compute-optimal by Chinchilla's rule of {OPTIMAL_TOKENS_PER_PARAMETER} tokens per parameter: "
+            f"{count_text(text.optimal_tokens)} tokens"
         ]
         if text.training_tokens is not None and text.fed_parameters is not None:
             lines.append(
-                f"  this text's {count_text(text.training_tokens)} feed {count_text(text.fed_parameters)} parameters"
+                f"  this text's {count_text(text.training_tokens)} tokens are compute-optimal for "
+                f"{count_text(text.fed_parameters)} parameters"
             )
         return lines
 
@@ -108,33 +109,35 @@ class Estimate:
             ("activations", memory.activations),
             ("logits and loss", memory.logits),
             ("workspace", memory.workspace),
-            ("lost in the allocator", memory.allocator),
+            ("allocator fragmentation", memory.allocator),
         ]
         each = f" on each of {self.devices} devices" if self.devices > 1 else ""
-        lines = [f"{size_text(memory.total)} of memory to train in {self.precision}{each} (estimated peak)"]
+        lines = [f"{size_text(memory.total)} of memory for training in {self.precision}{each} (estimated peak)"]
         lines += [f"  {name:<22}{size_text(size):>16}  {size / memory.total:>6.1%}" for name, size in rows]
-        lines.append(f"{size_text(sampling.total)} to generate text, {size_text(sampling.cache)} of it for the cache")
+        lines.append(
+            f"{size_text(sampling.total)} for generation, {size_text(sampling.cache)} of it for the key-value cache"
+        )
         return lines
 
     def _work_lines(self) -> list[str]:
         compute, text = self.compute, self.text
         lines = [
             f"{flops_text(compute.forward_per_token)} forward and {flops_text(compute.backward_per_token)} backward "
-            f"for each token ({compute.attention_share:.0%} of it attention)",
-            f"{flops_text(compute.per_step)} a step, {flops_text(compute.total)} in the run",
-            f"{text.tokens_per_step:,} tokens a step, {text.tokens_in_run:,} in the run",
+            f"per token ({compute.attention_share:.0%} of it attention)",
+            f"{flops_text(compute.per_step)} per step, {flops_text(compute.total)} in the run",
+            f"{text.tokens_per_step:,} tokens per step, {text.tokens_in_run:,} in the run",
         ]
         if text.epochs is not None and text.training_tokens is not None:
-            lines.append(f"{text.training_tokens:,} tokens to train on, read {text.epochs:.1f} times")
+            lines.append(f"{text.training_tokens:,} training tokens, {text.epochs:.1f} epochs")
         lines += self.optimal_lines()
-        lines.append(f"Loss of a model that knows nothing: ln V = {self.initial_loss:.4f} nats")
+        lines.append(f"Uniform-prediction loss: ln V = {self.initial_loss:.4f} nats/token")
         return lines
 
 
 def estimate(plan: Plan, text_tokens: int | None = None, precision: Precision | None = None) -> Estimate:
     """Estimate what a plan costs.
 
-    `text_tokens` is the length of the whole text, held-out part included, where it is known (it is for Tiny
+    `text_tokens` is the length of the whole text, validation part included, where it is known (it is for Tiny
     Shakespeare by bytes or characters); `precision` is what a run settled on, where there is one.
     """
     available = training_tokens(plan, text_tokens)

@@ -87,7 +87,7 @@ class Fit:
         held = size_text(machine.memory) if machine.memory is not None else "memory of unknown size"
         state = memory.weights + memory.gradients + memory.optimizer
         flow = memory.activations + memory.logits + memory.workspace
-        parts = f"weights, gradients and optimizer {size_text(state)}, what passes through {size_text(flow)}"
+        parts = f"weights, gradients and optimizer {size_text(state)}, activations {size_text(flow)}"
         if machine.device_type == "cpu":
             parts += f", Python, torch and its allocator {size_text(memory.interpreter + memory.allocator)}"
         where = " on each" if machine.chips > 1 else ""
@@ -103,26 +103,26 @@ class Fit:
     def verdict(self) -> str:
         """Return whether it fits, and what would make it fit, in one line."""
         if self.fits is None:
-            return "whether it fits is not known"
+            return "not known whether it fits"
         if not self.fits:
             if self.change is None and self.shared_by is not None:
-                return f"does not fit; would on {self.shared_by} of them with sharding: full"
+                return f"does not fit; fits on {self.shared_by} of them with sharding: full"
             if self.change is None:
-                return "does not fit, whatever the batch: it takes a smaller model"
+                return "does not fit with any batch size: use a smaller model"
             kept = "the same update" if self.change.same_update else "a shorter context"
-            return f"does not fit; would with {self.change.as_text()} ({kept}, {size_text(self.change.needed)})"
+            return f"does not fit; fits with {self.change.as_text()} ({kept}, {size_text(self.change.needed)})"
         if self.uneven:
-            return f"fits, once batch_size ({self.batch_size}) is a multiple of its {self.machine.chips} chips"
+            return f"fits if batch_size ({self.batch_size}) is a multiple of its {self.machine.chips} chips"
         return "fits"
 
     def time_line(self) -> str:
         """Return how fast it could be, in one line that does not pass for a measurement."""
         if self.fastest_s is None or self.machine.peak is None:
-            return "time: `trickster estimate --measure` says it on that machine"
+            return "time: run `trickster estimate --measure` on that machine"
         peak = f"{self.machine.peak * self.machine.chips / 1e12:,.0f} TFLOPS"
         return (
-            f"at best {duration_text(self.fastest_s)}: {ASSUMED_UTILISATION:.0%} of its peak of {peak}, assumed and not"
-            " measured; a small model is slower"
+            f"at best {duration_text(self.fastest_s)}: {ASSUMED_UTILISATION:.0%} of its peak of {peak}, an "
+            "assumption, not a measurement; small models are slower"
         )
 
 

@@ -191,4 +191,4 @@ def this_machine() -> Machine:
 
 def this_processor() -> Machine:
     """Return this machine's processor and main memory, which is known at once."""
-    return Machine("This machine's processor", "cpu", 1, main_memory(), None, "the operating system's own count")
+    return Machine("This machine's CPU", "cpu", 1, main_memory(), None, "the operating system's own count")

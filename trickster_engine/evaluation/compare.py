@@ -28,7 +28,7 @@ _TOKENS_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class ProofRow:
-    """One predictor, judged on the whole held-out text."""
+    """One predictor, judged on the whole validation text."""
 
     name: str
     nats: float
@@ -58,7 +58,7 @@ class Comparison:
     """Everything `trickster compare` shows.
 
     `texts` is of `characters` characters that each model writes after the first prompt, which does not count, at
-    `temperature`, and of as much held-out text.
+    `temperature`, and of as much validation text.
     """
 
     rows: list[ProofRow]
@@ -80,7 +80,7 @@ def compare(
     options: SamplingOptions,
     seed: int,
 ) -> Comparison:
-    """Judge a trained model against a twin freshly initialised from `seed`, on the held-out text."""
+    """Judge a trained model against a twin freshly initialised from `seed`, on the validation text."""
     random = Llama(trained.config).initialize(seed).to(trained.device)
     baselines = ngram_baselines(dataset, trained.config.vocab_size)
     rows = [ProofRow(baseline.name, baseline.nats, baseline.bits_per_character) for baseline in baselines]
@@ -98,7 +98,7 @@ def compare(
 def _measure_texts(
     random: Llama, trained: Llama, tokenizer: Tokenizer, dataset: Dataset, prompt: str, options: SamplingOptions
 ) -> dict[str, TextFigures]:
-    """Copying and real words in a long sample of both models, and in as much held-out text."""
+    """Copying and real words in a long sample of both models, and in as much validation text."""
     long = replace(options, max_new_tokens=math.ceil(MEASURED_CHARACTERS / dataset.characters_per_token))
     training_text = dataset.train_text(SEARCHED_CHARACTERS)
     words = vocabulary_of(training_text)
@@ -116,14 +116,14 @@ def _measure_texts(
 
 
 def held_out_loss(model: Llama, tokens: NDArray[Any]) -> float:
-    """Cross-entropy of tokens [N], window by window as in training, in nats a token."""
+    """Cross-entropy of tokens [N], window by window as in training, in nats/token."""
     length = model.config.max_seq_len
     return mean_loss(model, validation_windows(tokens, length, max(1, _TOKENS_AT_ONCE // length)))
 
 
 @torch.no_grad()
 def mean_loss(model: Llama, batches: Iterable[Batch]) -> float:
-    """Cross-entropy over batches of inputs and targets, both [rows, length], in nats a token."""
+    """Cross-entropy over batches of inputs and targets, both [rows, length], in nats/token."""
     total, count = 0.0, 0
     model.eval()
     for inputs, targets in batches:

@@ -18,7 +18,7 @@ from trickster_engine.evaluation.compare import held_out_loss
 from trickster_engine.inference.sampling import SamplingOptions, sample
 from trickster_engine.model.llama import Llama
 
-#: Tokens of held-out text that the first loss is taken over; random weights need no more to show ln V.
+#: Tokens of validation text that the first loss is taken over; random weights need no more to show ln V.
 _TOKENS = 8192
 
 
@@ -50,13 +50,14 @@ class Inspection:
     def as_text(self) -> str:
         """The same for a terminal."""
         lines = list(self.breakdown)
-        lines += ["", "A forward pass, one sequence:"]
+        lines += ["", "A forward pass over one sequence:"]
         lines += [f"  {shape.name:<42}{shape.kind:<12}{list(shape.output)}" for shape in self.shapes]
         lines += [
             "",
-            f"Loss of random weights: {self.random_loss:.4f} nats; guessing is ln V = {self.uniform_loss:.4f}",
+            f"Validation loss before training: {self.random_loss:.4f} nats/token; uniform prediction: ln V = "
+            f"{self.uniform_loss:.4f}",
             "",
-            "What random weights write:",
+            "A sample of the untrained model:",
             self.prompt + self.noise,
         ]
         return "\n".join(lines)

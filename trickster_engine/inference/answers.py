@@ -182,7 +182,7 @@ def _options(folder: Path, given: dict[str, Any]) -> SamplingOptions:
     written = {f"sampling_config.{name}": repr(value) for name, value in changed.items()}
     for problem in check(set_values("", written), None).problems if written else ():
         if problem.severity == "error":
-            raise TricksterError(problem.code, problem.message, "Choose a value in the range it names.")
+            raise TricksterError(problem.code, problem.message, "Choose a value in that range.")
     return replace(SamplingOptions.from_config(_sampling_config(folder)), **changed)
 
 

@@ -63,7 +63,7 @@ def checkpoint_folder(path: Path, checkpoint: str = "best") -> Path:
         raise TricksterError(
             "checkpoint-missing",
             f"The run {path} has no checkpoint called {checkpoint}.",
-            "The first one comes with the first evaluation or save; the folders below checkpoints/ are their names.",
+            "A run saves its first one with its first evaluation; their names are the folders in checkpoints/.",
         )
     return folder
 

@@ -89,14 +89,15 @@ def encode_prompt(tokenizer: Tokenizer, prompt: str) -> list[int]:
     """Token ids of a prompt. Raises TricksterError for an empty one or unknown characters."""
     if not prompt:
         raise TricksterError(
-            "prompt-empty", "The prompt is empty.", "Give the model at least one character to go on from."
+            "prompt-empty", "The prompt is empty.", "Give the model at least one character to continue."
         )
     if unknown := tokenizer.unknown_characters(prompt):
         raise TricksterError(
             "prompt-unknown-characters",
-            f"The prompt {prompt!r} has characters that the corpus never uses: {', '.join(map(repr, unknown[:10]))}.",
-            "Write another one: sampling_config.prompt in the config, --prompt in the terminal. "
-            f"The tokenizer knows: {readable_alphabet(tokenizer.alphabet or ())}",
+            f"The prompt {prompt!r} has characters that do not occur in the corpus: "
+            f"{', '.join(map(repr, unknown[:10]))}.",
+            "Change it: sampling_config.prompt in the config, --prompt in the terminal. The tokenizer knows: "
+            f"{readable_alphabet(tokenizer.alphabet or ())}",
         )
     return [int(token) for token in tokenizer.encode(prompt)]
 
@@ -152,8 +153,8 @@ def require_numbers(logits: Tensor) -> Tensor:
     if not math.isfinite(float(logits.sum())):
         raise TricksterError(
             "loss-not-finite",
-            "The model's predictions are not numbers any more: its weights have grown beyond what numbers can hold.",
-            "Take an earlier checkpoint, or train again with a third of training_config.learning_rate.",
+            "The model's predictions are NaN or infinite: its weights overflowed, because training diverged.",
+            "Use an earlier checkpoint, or train again with a third of training_config.learning_rate.",
         )
     return logits
 

@@ -27,13 +27,13 @@ def convert(llama_cpp: Path, model: Path, arguments: list[str]) -> None:
         raise TricksterError(
             "not-llama-cpp",
             f"There is no convert_hf_to_gguf.py in {llama_cpp}.",
-            "Name a copy of llama.cpp's sources: git clone https://github.com/ggml-org/llama.cpp",
+            "Give a copy of llama.cpp's sources: git clone https://github.com/ggml-org/llama.cpp",
         )
     kind = load_tokenizer(model).kind
     if kind not in ("byte", "bpe"):
         raise TricksterError(
             "tokenizer-not-convertible",
-            f"{model} has a {kind} tokenizer, and llama.cpp has none that works like it.",
+            f"{model} has a {kind} tokenizer, and llama.cpp has no equivalent.",
             "Train with data_config.tokenizer: byte or bpe to run a model in llama.cpp.",
         )
     sys.path[:0] = [str(llama_cpp), str(llama_cpp / "gguf-py")]

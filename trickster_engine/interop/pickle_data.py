@@ -84,7 +84,7 @@ class PickleFile:
                 machine.carry_out(instruction.name, argument)
             return machine.result()
         except MemoryError as error:
-            raise PickleError("what it holds does not fit into this machine's memory") from error
+            raise PickleError("its content does not fit into this machine's memory") from error
         except (ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError) as error:
             # What pickletools and the machine raise on bytes that are no pickle.
             raise error if isinstance(error, PickleError) else PickleError(f"it is damaged ({error})") from error
@@ -253,7 +253,7 @@ class _Machine:
     def _stack_global(self) -> None:
         name, module = self._pop(), self._pop()
         if not isinstance(name, str) or not isinstance(module, str):
-            raise PickleError("a name that is no text")
+            raise PickleError("a name that is not a string")
         self._push_named(module, name)
 
     def _reduce(self) -> None:
@@ -270,7 +270,7 @@ class _Machine:
     def _build(self) -> None:
         state, made = self._pop(), self._top()
         if not isinstance(made, Named) or made.arguments is None or made.state is not None:
-            raise PickleError("a state for something that takes none")
+            raise PickleError("a state for an object that has none")
         made.state = state
 
     def _push_named(self, module: str, name: str) -> None:
@@ -278,7 +278,7 @@ class _Machine:
 
     def _push_made(self, named: Any, arguments: Any) -> None:
         if not isinstance(named, Named) or named.arguments is not None or not isinstance(arguments, tuple):
-            raise PickleError("a call of something that is no function")
+            raise PickleError("a call of an object that is not a function")
         self._stack.append(Named(named.module, named.name, arguments))
 
     # ---- the stack --------------------------------------------------------------------------------------------------
@@ -329,7 +329,7 @@ def _require_shallow(value: Any) -> None:
             return 0
         known = heights.get(id(one))
         if level + (known or 0) > MOST_LEVELS or known == _UNDER_WAY:
-            raise PickleError(f"it goes deeper than {MOST_LEVELS} levels, or round in a circle")
+            raise PickleError(f"it is nested deeper than {MOST_LEVELS} levels, or refers to itself")
         if known is None:
             heights[id(one)] = _UNDER_WAY
             known = heights[id(one)] = 1 + max((height(inner, level + 1) for inner in _inside(one)), default=0)
@@ -412,5 +412,5 @@ def _raw(value: Any) -> memoryview:
             try:
                 return memoryview(words[0].encode("latin-1"))
             except UnicodeEncodeError as error:
-                raise PickleError("an array whose bytes are no bytes") from error
+                raise PickleError("an array whose data is not bytes") from error
     raise PickleError("an array without its bytes")

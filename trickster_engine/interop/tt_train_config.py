@@ -86,7 +86,7 @@ def _parsed(text: str) -> Any:
         depth = 0
         for event in yaml.parse(text, yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                raise ValueError("it has aliases (*name), which are not taken here")
+                raise ValueError("it has aliases (*name), which are not supported here")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST_NESTING:
                 raise ValueError("it is nested too deeply")
@@ -149,7 +149,7 @@ def _find_model(
     if found is None:
         raise TricksterError(
             "model-config-missing",
-            f"The model's file {named} is not where this file says.",
+            f"The model's file {named} is not at the path in this file.",
             "Set TT_METAL_RUNTIME_ROOT to the tt-metal folder, or give the model's file as well.",
         )
     return _section(_load(_text_of(found), found), "transformer_config")
@@ -187,7 +187,7 @@ def _load(text: str, path: Path | None) -> dict[str, Any]:
         document = _parsed(text)
     except ValueError as error:
         raise TricksterError(
-            "yaml-unreadable", f"The file{where} is not readable YAML: {error}", "Mend it, and convert it again."
+            "yaml-unreadable", f"The file{where} is not readable YAML: {error}", "Fix it, and convert it again."
         ) from error
     if not isinstance(document, dict):
         raise TricksterError(
@@ -201,9 +201,7 @@ def _load(text: str, path: Path | None) -> dict[str, Any]:
 def _section(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = document.get(name) or {}
     if not isinstance(value, dict):
-        raise TricksterError(
-            "not-a-tt-train-config", f"{name} has no keys below it.", "Give one of tt-train's own configs."
-        )
+        raise TricksterError("not-a-tt-train-config", f"{name} has no keys.", "Give one of tt-train's own configs.")
     return value
 
 
@@ -219,7 +217,7 @@ def _write(conversion: Conversion, path: Path | None) -> str:
             lines += ["", f"{section.name}:", *written]
     left_out = [account for account in conversion.accounts if account.fate == "left out"]
     if left_out:
-        lines += ["", "# Not carried over:"]
+        lines += ["", "# Not converted:"]
         lines += [f"#   {account.key}: {as_comment(account.value)} ({account.note})" for account in left_out]
     return "\n".join(lines) + "\n"
 

@@ -16,7 +16,7 @@ TILE = 32
 #: ttml's character tokenizer makes 68 tokens of Tiny Shakespeare, which fill three tiles.
 CHARACTER_VOCABULARY = 96
 
-_OURS = "Trickster does this by itself."
+_OURS = "Trickster does this automatically."
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,13 @@ def convert_model(conversion: Conversion, model: Mapping[str, Any], training: Ma
             conversion.keep(name, value, f"model_config.{target}", _convert(name, value, type_))
         elif key == "vocab_size":
             whole = -(-int(value) // TILE) * TILE
-            note = "rounded up to whole tiles, as ttml does" if whole != value else ""
+            note = "rounded up to full tiles, as ttml does" if whole != value else ""
             conversion.keep(name, value, "model_config.vocab_size", whole, note)
         elif key == "intermediate_dim":
             if value is not None:
                 conversion.keep(name, value, "model_config.mlp_dim", int(value))
             else:
-                conversion.drop(name, value, f"mlp_dim is {default_intermediate_dim(hidden)}, ttml's own choice")
+                conversion.drop(name, value, f"mlp_dim is {default_intermediate_dim(hidden)}, ttml's default")
         elif key == "weight_tying":
             tied = value is True or str(value).lower() == "enabled"
             conversion.keep(name, value, "model_config.tie_embeddings", tied)
@@ -108,13 +108,13 @@ def _other_model_key(conversion: Conversion, name: str, key: str, value: Any) ->
         scaling = value if isinstance(value, dict) else {}
         if scaling.get("scaling_factor") and scaling.get("original_context_length"):
             raise _refused(name, value, "Trickster's rotary positions are not rescaled", "Remove rope_scaling")
-        conversion.drop(name, value, "it scales nothing with these values")
+        conversion.drop(name, value, "these values do not scale anything")
         return
     notes = {
-        "model_type": "every model of Trickster is a Llama",
-        "runner_type": "only the memory of training changes with it, not what is learned",
-        "model_path": "weights are taken from a run: trickster resume",
-        "embedding_placement": "only tensor-parallel training has use for it",
+        "model_type": "every Trickster model is a Llama",
+        "runner_type": "it changes only the memory of training, not the result",
+        "model_path": "Trickster takes weights from a run: trickster resume",
+        "embedding_placement": "only tensor-parallel training uses it",
         "positional_embedding_type": "a Llama has rotary positions",
         "bias": "a Llama has no biases",
         "experimental": "of GPT-2 models",
@@ -180,9 +180,9 @@ _TRAINING_READ_ELSEWHERE = frozenset(
     ("optimizer", "scheduler_type", "learning_rate", "weight_decay", "beta1", "beta2", "eps", "transformer_config")
 )
 _TRAINING_NOTES = {
-    "project_name": "runs are named after the config's file",
-    "model_config": "the model's file, converted together with this one",
-    "model_type": "every model of Trickster is a Llama",
+    "project_name": "runs are named after the config",
+    "model_config": "the model's file, converted along with this one",
+    "model_type": "every Trickster model is a Llama",
     "num_epochs": "Trickster counts steps: max_steps",
     "tokenizer_path": "Trickster trains its own BPE on the corpus",
     "validation_batch_size": "evaluation uses batch_size; the result does not depend on it",
@@ -255,8 +255,8 @@ def _account_for_optimizer(
             notes = {
                 "stochastic_rounding": f"on wherever ttml has it. {_OURS}",
                 "kahan_summation": f"it keeps small updates from being lost in bfloat16. {_OURS}",
-                "weight_decay_skip_1d": f"norms are left out of weight decay wherever ttml can. {_OURS}",
-                "adamw_modules": "which weights Muon leaves to AdamW is decided by what they are",
+                "weight_decay_skip_1d": f"weight decay excludes the norms wherever ttml can. {_OURS}",
+                "adamw_modules": "Muon leaves weights to AdamW by their kind",
                 "momentum": "muon_momentum",
                 "ns_steps": "always 5",
             }
@@ -274,7 +274,7 @@ def _account_for_nested(
         elif key == "epsilon":
             conversion.drop(f"{prefix}{key}", value, _epsilon_note(value))
         else:
-            conversion.drop(f"{prefix}{key}", value, "Trickster decides this by itself")
+            conversion.drop(f"{prefix}{key}", value, "Trickster decides this automatically")
 
 
 def _schedule(conversion: Conversion, training: Mapping[str, Any], rate: float, steps: int) -> None:
@@ -351,7 +351,7 @@ def default_intermediate_dim(hidden_dim: int) -> int:
 def _corpus(conversion: Conversion, name: str, value: str) -> None:
     path = os.path.expandvars(value)
     if path.endswith((".yaml", ".yml")):
-        raise _refused(name, value, "tokens that tt-train made beforehand", "Name the text itself")
+        raise _refused(name, value, "tokens that tt-train prepared", "Use the text itself")
     if Path(path).name == "shakespeare.txt":
         conversion.keep(name, value, "data_config.corpus", "shakespeare", "downloaded and checked by Trickster")
     else:
@@ -368,7 +368,7 @@ def _convert(name: str, value: Any, kind: Callable[[Any], object]) -> object:
         return kind(value)
     except (TypeError, ValueError) as error:
         raise TricksterError(
-            "tt-train-value", f"{name} is {value!r}, which is not a number.", "Mend the value, and convert it again."
+            "tt-train-value", f"{name} is {value!r}, which is not a number.", "Fix the value, and convert it again."
         ) from error
 
 

@@ -55,15 +55,16 @@ class TtmlCheckpoint:
         if missing:
             raise TricksterError(
                 "checkpoint-incomplete",
-                f"The file does not say what the model's {', '.join(missing)} were: they are in no weight's shape.",
-                "Give them: they are num_heads, theta and max_sequence_length of the model's YAML.",
+                f"The file does not contain the model's {', '.join(missing)}, and they do not follow from the shapes "
+                "of the weights.",
+                "Give them; they are num_heads, theta and max_sequence_length of the model's YAML.",
             )
         try:
             return self._inferred(int(heads), float(theta), int(length))
         except (TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError) as error:
             raise TricksterError(
                 "not-a-llama",
-                "The shapes in the checkpoint are not those of a Llama with the heads that it or you name.",
+                "The shapes in the checkpoint do not match a Llama with this number of heads.",
                 "Give a checkpoint of a nanollama model, and the num_heads of its YAML.",
             ) from error
 
@@ -77,7 +78,9 @@ class TtmlCheckpoint:
         down = self._ending("mlp/w2/weight")
         if not output or not down:
             raise TricksterError(
-                "not-a-llama", "The checkpoint holds no Llama of ttml's.", "Give a checkpoint of a nanollama model."
+                "not-a-llama",
+                "The checkpoint does not contain a ttml Llama.",
+                "Give a checkpoint of a nanollama model.",
             )
         vocabulary, hidden = output[0].shape[-2:]
         if min(heads, length) < 1 or length > 1 << 24 or hidden % heads or not math.isfinite(theta) or theta < 1:
@@ -116,7 +119,7 @@ def read(path: Path) -> TtmlCheckpoint:
                 return _single(first, file)
     except OSError as error:
         raise TricksterError(
-            "checkpoint-missing", f"{path} cannot be read: {error.strerror}.", "Name a .pkl file of ttml's."
+            "checkpoint-missing", f"{path} cannot be read: {error.strerror}.", "Give a .pkl file of ttml's."
         ) from error
     except PickleError as error:
         raise _unreadable(path, str(error)) from error
@@ -127,7 +130,7 @@ def _single(record: Mapping[str, Any], file: PickleFile) -> TtmlCheckpoint:
     states = record["model_state"]
     entries = states.values() if isinstance(states, dict) else [None]
     if not all(isinstance(entry, dict) and "data" in entry for entry in entries):
-        raise PickleError("its model_state holds no arrays")
+        raise PickleError("its model_state contains no arrays")
     model = {str(name): _floats(file, entry["data"], entry.get("shape")) for name, entry in states.items()}
     header = {key: value for key, value in record.items() if key != "model_state"}
     return TtmlCheckpoint(whole_number(header.get("step")), model, {}, header)
@@ -144,12 +147,12 @@ def _streamed(record: Mapping[str, Any], file: PickleFile) -> TtmlCheckpoint:
         )
     manifest, header = record["manifest"], record.get("header") or {}
     if not isinstance(manifest, dict) or not isinstance(header, dict):
-        raise PickleError("its header or its manifest is no list of names")
+        raise PickleError("its header or manifest is not a list of names")
     walk = _Manifest(file)
     groups = {name: walk.filled(node) for name, node in manifest.items()}
     model, optimizer = groups.get("model", {}), groups.get("optimizer", {})
     if not isinstance(model, dict) or not all(isinstance(array, np.ndarray) for array in model.values()):
-        raise PickleError("its model holds something else than arrays")
+        raise PickleError("its model contains something other than arrays")
     return TtmlCheckpoint(whole_number(header.get("step")), model, optimizer, header)
 
 
@@ -202,6 +205,6 @@ def _saved(saved: Any, *names: str) -> Any:
 def _unreadable(path: Path, why: str) -> TricksterError:
     return TricksterError(
         "checkpoint-unreadable",
-        f"{path} is no checkpoint of ttml's that Trickster can read: {why}.",
+        f"{path} is not a ttml checkpoint that Trickster can read: {why}.",
         "Give a .pkl file written by tt-train's train.py or train_nanogpt.py.",
     )

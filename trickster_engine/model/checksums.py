@@ -106,9 +106,11 @@ def verify_model(folder: Path) -> Manifest | None:
 def damaged(folder: Path, reason: str) -> TricksterError:
     """The error for a checkpoint that cannot be used."""
     if (folder / TRAINER_FOLDER).exists():
-        advice = "Use an earlier one: every folder below checkpoints/ stands on its own. Resume does so by itself."
+        advice = "Use an earlier one: every folder in checkpoints/ is complete in itself. Resume does so automatically."
     else:
-        advice = f"Copy it again. If you changed it on purpose, remove {SUMS_FILE} there: it holds the sums of before."
+        advice = (
+            f"Copy it again. If you changed it on purpose, remove {SUMS_FILE} there: it contains the old checksums."
+        )
     return TricksterError("checkpoint-damaged", f"The checkpoint {folder} is damaged: {reason}.", advice)
 
 
@@ -121,7 +123,7 @@ def no_checkpoint(folder: Path, error: OSError) -> TricksterError:
     return TricksterError(
         "checkpoint-unreadable",
         f"The checkpoint {folder} cannot be read: {reason}.",
-        "It may be whole. Mend what keeps it from being read, for instance its permissions, and try again.",
+        "It may be intact. Fix the cause, for instance its permissions, and try again.",
     )
 
 
@@ -182,14 +184,14 @@ def _read(folder: Path, name: str) -> Manifest:
             if values["format"] != FORMAT:
                 raise _newer(folder, name) if _is_newer(values["format"]) else ValueError("its format is unknown")
             if values.pop("sum") != _sum_of(values):
-                raise ValueError("it is not what was written")
+                raise ValueError("its content has changed")
             manifest = Manifest(_file_sums(values["files"]), values["run"], values["step"])
     except OSError as error:
         raise no_checkpoint(folder, error) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise damaged(folder, f"{name}: {error}") from error
     if "config.json" not in manifest.files:
-        raise damaged(folder, f"{name} names no config.json")
+        raise damaged(folder, f"{name} does not list config.json")
     return manifest
 
 
@@ -209,20 +211,20 @@ def _file_sums(values: Mapping[str, Any]) -> dict[str, FileSum]:
     """Raises ValueError where a name leads anywhere else than to a file of the folder itself."""
     for name in values:
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a file in it")
+            raise ValueError(f"{name!r} is not the name of a file in it")
     return {name: FileSum(value["size"], value["sha256"]) for name, value in values.items()}
 
 
 def _verified(folder: Path, manifest: Manifest) -> Manifest:
     try:
         for name in _unknown_files(folder, manifest):
-            raise damaged(folder, f"{name} was put there later")
+            raise damaged(folder, f"{name} was added later")
         for name, expected in manifest.files.items():
             path = folder / name
             with open_plain(path) as file:
                 same = os.fstat(file.fileno()).st_size == expected.size
                 if not same or _sha256(iter(lambda: file.read(_HASHED_AT_ONCE), b"")) != expected.sha256:
-                    raise damaged(folder, f"{name} is not what was written")
+                    raise damaged(folder, f"{name} has changed")
     except OSError as error:
         raise no_checkpoint(folder, error) from error
     return manifest

@@ -35,10 +35,10 @@ def model_config_in(folder: Path) -> ModelConfig:
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(values, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     for name, accepted in _SAME_AS_LLAMA.items():
         if values.get(name) not in accepted:
-            raise ValueError(f"{name} is {values[name]!r:.60}, and only {accepted[-1]!r} can be built")
+            raise ValueError(f"{name} is {values[name]!r:.60}, and Trickster only supports {accepted[-1]!r}")
     heads = _whole(values, "num_attention_heads", "num_heads")
     config = ModelConfig(
         vocab_size=_whole(values, "vocab_size", "vocab_size"),
@@ -61,20 +61,22 @@ def model_config_in(folder: Path) -> ModelConfig:
 def _require_heads(config: ModelConfig, values: Mapping[str, Any]) -> None:
     if config.hidden_dim % config.num_heads or config.head_dim % 2:
         raise ValueError(
-            f"hidden_size {config.hidden_dim} cannot be split among {config.num_heads} heads of even width"
+            f"hidden_size {config.hidden_dim} cannot be divided into {config.num_heads} heads of equal, even width"
         )
     if config.num_heads % config.num_kv_heads:
-        raise ValueError(f"{config.num_heads} heads cannot share {config.num_kv_heads} key-value heads evenly")
+        raise ValueError(f"{config.num_heads} heads cannot be divided among {config.num_kv_heads} key-value heads")
     width = values.get("head_dim")
     if width is not None and (isinstance(width, bool) or width != config.head_dim):
-        raise ValueError(f"head_dim is {width!r:.60}, and only hidden_size / heads, {config.head_dim}, can be built")
+        raise ValueError(
+            f"head_dim is {width!r:.60}, and Trickster only supports hidden_size / heads, {config.head_dim}"
+        )
 
 
 def _require_positions(config: ModelConfig) -> None:
     """Positions are tables that no weights stand for: a single number could ask for any amount of memory."""
     if config.max_seq_len * config.head_dim > _MOST_POSITIONS:
         raise ValueError(
-            f"max_position_embeddings is {config.max_seq_len:,}: too many for heads of {config.head_dim:,} numbers"
+            f"max_position_embeddings is {config.max_seq_len:,}: too many for head_dim {config.head_dim:,}"
         )
 
 
@@ -84,10 +86,10 @@ def _rope(values: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("rope_scaling", "rope_parameters"):
         stretched = values.get(name) or {}
         if not isinstance(stretched, dict):
-            raise ValueError(f"{name} is no JSON object")
+            raise ValueError(f"{name} is not a JSON object")
         kind = stretched.get("rope_type", stretched.get("type", "default"))
         if kind != "default":
-            raise ValueError(f"positions of the kind {kind!r:.60} cannot be built, only 'default'")
+            raise ValueError(f"the position embedding {kind!r:.60} is not supported, only 'default'")
         found.update({key: value for key, value in stretched.items() if key == "rope_theta"})
     if "rope_theta" in values:
         found["rope_theta"] = values["rope_theta"]
@@ -126,4 +128,4 @@ def _truth(values: Mapping[str, Any], name: str) -> bool:
 
 
 def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"it has {word} for a number")
+    raise ValueError(f"it has {word} where a number is expected")

@@ -57,14 +57,14 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: ModelConfig, so
             has = "is missing" if found is None else f"is {list(found)}"
             raise TricksterError(
                 "checkpoint-shape",
-                f"{source} holds another model: {name} {has}, this config needs {list(shape)}.",
+                f"{source} contains another model: {name} {has}, and this config needs {list(shape)}.",
                 "Use the config.yaml of the run that wrote the checkpoint, or start a new run.",
             )
     extra = sorted(set(shapes) - set(expected))
     if extra:
         raise TricksterError(
             "checkpoint-shape",
-            f"{source} holds another model: it has {extra[0]}, which this config does not.",
+            f"{source} contains another model: it has {extra[0]}, and this config does not.",
             "Use the config.yaml of the run that wrote the checkpoint, or start a new run.",
         )
 
@@ -110,19 +110,19 @@ def _damaged(path: Path, error: Exception) -> TricksterError:
         return TricksterError(
             "checkpoint-missing",
             f"{error.filename or path} does not exist.",
-            "Name a run directory, or a checkpoint folder that holds config.json and model.safetensors.",
+            "Give a run directory, or a checkpoint folder with config.json and model.safetensors.",
         )
     if isinstance(error, NotAPlainFileError):
         return TricksterError(
             "checkpoint-damaged",
             f"{error.filename} is a {error.kind}, not a file.",
-            "A model's folder holds the files themselves: links are not followed. Copy what is meant into it "
-            "(`cp -rL` copies a folder so).",
+            "A model's folder must contain the files themselves, not links. Copy them into it (`cp -rL` copies a "
+            "folder that way).",
         )
     if isinstance(error, OSError) and not isinstance(error, TooLargeError):
         return no_checkpoint(path.parent, error)
     return TricksterError(
         "checkpoint-damaged",
         f"{path} cannot be read: {error}.",
-        "Use an earlier checkpoint of the run; every folder below checkpoints/ stands on its own.",
+        "Use an earlier checkpoint of the run; every folder in checkpoints/ is complete in itself.",
     )

@@ -83,7 +83,9 @@ def read_header(path: Path) -> dict[str, StoredArray]:
             raise ValueError(f"the arrays of {path.name} leave gaps or overlap")
         reached = last
     if begin + reached != size:
-        raise ValueError(f"{path.name} holds {size - begin:,} bytes of numbers, its header speaks of {reached:,}")
+        raise ValueError(
+            f"{path.name} contains {size - begin:,} bytes of numbers, and its header describes {reached:,}"
+        )
     return arrays
 
 
@@ -93,12 +95,12 @@ def _array(path: Path, name: str, entry: Mapping[str, Any], begin: int) -> tuple
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name} does not say where {name!r} is") from error
     if not isinstance(kind, str) or kind not in _TYPES:
-        raise ValueError(f"{name!r} in {path.name} has numbers of an unknown type, {kind!r:.40}")
+        raise ValueError(f"{name!r} in {path.name} has an unknown number type, {kind!r:.40}")
     if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS or not all(map(_is_count, [*shape, first, last])):
-        raise ValueError(f"the shape or place of {name!r} in {path.name} is no whole number")
+        raise ValueError(f"the shape or position of {name!r} in {path.name} is not an integer")
     array = StoredArray(path, kind, tuple(shape), begin + first)
     if last - first != array.nbytes:
-        raise ValueError(f"{name!r} in {path.name} has {last - first:,} bytes, its shape asks for {array.nbytes:,}")
+        raise ValueError(f"{name!r} in {path.name} has {last - first:,} bytes, and its shape needs {array.nbytes:,}")
     return array, first, last
 
 

@@ -50,7 +50,7 @@ class StoredArrays(Mapping[str, Array]):
             weight_map = read_json(index)["weight_map"]
             headers = {file: read_header(folder / _plain_name(file)) for file in sorted(set(weight_map.values()))}
             if {name: file for file, header in headers.items() for name in header} != weight_map:
-                raise ValueError(f"{index.name} names other arrays than its files hold")
+                raise ValueError(f"{index.name} does not list the arrays in its files")
             self._arrays = {name: headers[file][name] for name, file in weight_map.items()}
         else:
             self._arrays = read_header(folder / f"{stem}.safetensors")
@@ -69,7 +69,7 @@ class StoredArrays(Mapping[str, Array]):
 def _plain_name(name: object) -> str:
     """A file's name in an index, which must lead to no other folder."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", name, re.ASCII):
-        raise ValueError(f"{name!r:.80} is no name of a file in it")
+        raise ValueError(f"{name!r:.80} is not the name of a file in it")
     return name
 
 

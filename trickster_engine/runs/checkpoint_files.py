@@ -167,7 +167,7 @@ def plan_as_trained(folder: Path, plan: Plan) -> tuple[Plan, str | None]:
         return plan, None
     changed = plan_from({**values_of(plan), **{change.key: change.before for change in changes}})
     differing = "; ".join(map(str, changes))
-    note = f"In config.yaml {differing} when {folder.name} was trained. What the checkpoint says counts."
+    note = f"In config.yaml {differing} when {folder.name} was trained. The checkpoint's values are used."
     return changed or plan, note
 
 
@@ -177,13 +177,13 @@ def _as_state(values: Mapping[str, Any]) -> TrainerState:
     state = TrainerState(**{name: value for name, value in values.items() if name in known})
     counts = (state.step, state.last_eval_step + 1, state.evaluations_without_improvement)
     if not all(type(count) is int and count >= 0 for count in counts):
-        raise ValueError("a count is not a number of steps or evaluations")
+        raise ValueError("a count is not an integer")
     texts = (state.data_fingerprint, state.device, state.precision)
     if not all(isinstance(text, str) for text in texts) or not isinstance(state.compiled, bool):
-        raise ValueError("a value is of another type than it should be")
+        raise ValueError("a value has the wrong type")
     losses = (state.train_loss, state.val_loss, *state.best_val_losses.values())
     if not all(loss is None or (isinstance(loss, (int, float)) and math.isfinite(loss)) for loss in losses):
         raise ValueError("a loss is not a number")
     if not all(NAME.fullmatch(name) for name in state.best_val_losses) or None in state.best_val_losses.values():
-        raise ValueError("best_val_losses names something that is no checkpoint")
+        raise ValueError("best_val_losses lists something that is not a checkpoint")
     return state

@@ -1,7 +1,7 @@
 """The events of a run: the lines of `events.jsonl`, the payload of `trickster/event`, the messages the chart receives.
 
 This module is the only definition: the extension's TypeScript types are generated from it, and every line that is read
-is checked against it (`runs/schema.py`). Losses are in nats a token, times in seconds, `t` in unix seconds. A field
+is checked against it (`runs/schema.py`). Losses are in nats/token, times in seconds, `t` in unix seconds. A field
 that is None could not be known at that moment.
 """
 

@@ -179,7 +179,7 @@ def begun(path: Path) -> float:
 def left_out_words(count: int) -> str:
     """What is said of lines that were not understood: `3 lines were not understood and are left out`."""
     lines = "1 line was" if count == 1 else f"{count:,} lines were"
-    return f"{lines} not understood and {'is' if count == 1 else 'are'} left out"
+    return f"{lines} not understood and {'is' if count == 1 else 'are'} skipped"
 
 
 def read_events(path: Path, offset: int = 0, max_bytes: int | None = None) -> tuple[list[Event], int]:

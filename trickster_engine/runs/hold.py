@@ -71,7 +71,7 @@ class RunHold:
             gone = f"The run's folder, {self.path}, was moved away or deleted while it trained"
             return Loss("run-deleted", gone, None)
         if self._numbered and found != self._folder:
-            return Loss("run-replaced", f"Another folder lies at {self.path}, where this run trained", self.now())
+            return Loss("run-replaced", f"Another folder is at {self.path}, where this run trained", self.now())
         if self._lock is None:
             return None
         lock, how = self._look(LOCK_FILE, self._lock)

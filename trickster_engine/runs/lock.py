@@ -62,7 +62,7 @@ class RunLock:
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EPERM):
                 raise another_users(self._path.parent, error) from error
-            raise cannot_write(error, self._path, "look at the disk that the run lies on") from error
+            raise cannot_write(error, self._path, "check the disk that the run is on") from error
         return self
 
     def __exit__(
@@ -162,8 +162,8 @@ def link_in_run(path: Path, error: NotAPlainFileError) -> TricksterError:
     """The error for something else than a plain file at a name that a trainer writes."""
     return TricksterError(
         "link-in-run",
-        f"{path} is a {error.kind}. Nothing is written through what lies in the place of a run's own files.",
-        "Remove it, or ask whoever put it there.",
+        f"{path} is a {error.kind}. Trickster does not write through anything in place of a run's own files.",
+        "Remove it, or ask its owner to.",
     )
 
 
@@ -172,8 +172,8 @@ def another_users(run_path: Path, error: OSError) -> TricksterError:
     owner = owner_of(run_path)
     return TricksterError(
         "run-of-another-user",
-        f"{run_path} belongs to {owner}, and may not be written by you: {reason(error)}.",
-        f"Ask {owner} to do it, or to let you write there.",
+        f"{run_path} belongs to {owner}, and you may not write to it: {reason(error)}.",
+        f"Ask {owner} to do it, or for write permission.",
     )
 
 

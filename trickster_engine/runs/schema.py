@@ -49,7 +49,7 @@ def parse_event(line: bytes) -> Event | None:
     if checks is None:
         if isinstance(kind, str) and _is_moment(value.get("t")):
             return None
-        raise ValueError("neither a kind nor a time")
+        raise ValueError("no kind or no time")
     event: dict[str, Any] = {}
     for name, check in checks:
         given = value.get(name)

@@ -54,7 +54,7 @@ class RunState:
         self.error: ErrorEvent | None = None  # why it ended; None while it goes on
         self.notices: deque[WarningEvent | ErrorEvent] = deque(maxlen=NOTICES_KNOWN)  # the newest, oldest first
         self.saved_step: int | None = None  # of the newest checkpoint
-        self.speeds: deque[float] = deque(maxlen=SPEEDS_KNOWN)  # tokens a second, lately
+        self.speeds: deque[float] = deque(maxlen=SPEEDS_KNOWN)  # tokens/s, lately
         self.checkpoints: dict[str, CheckpointEvent] = {}  # by path, oldest first
         self._training = False  # since the status `training` of this sitting
 

@@ -33,8 +33,8 @@ def trained_text(run: RunDirectory, plan: Plan, identity: RunIdentity, *, progre
     if dataset.fingerprint != identity.data["fingerprint"]:
         raise TricksterError(
             "data-changed",
-            "The text has changed since this run was trained, so what the model makes of it proves nothing.",
-            "Put the old text back, or train a new run on the new one.",
+            "The text has changed since this run was trained, so a measurement on it proves nothing.",
+            "Restore the old text, or train a new run on the new one.",
         )
     return dataset
 
@@ -53,10 +53,10 @@ def place_asked_for(
         written = getattr(plan.data, key)
         if written is None or written in _NAMES or path_meant(folder, written).exists():
             continue
-        place, found = path_meant(folder, written), "the place where it lies now"
+        place, found = path_meant(folder, written), "its new path"
         if place.is_relative_to(then) and (moved := folder / place.relative_to(then)).exists():
             found = str(moved)
-        advice = "The text may be moved, as long as it stays the same. " + remedy.format(
+        advice = "You may move the text, as long as it does not change. " + remedy.format(
             key=f"data_config.{key}", place=found
         )
         return TricksterError(error.code, error.message, advice, error.exit_code)

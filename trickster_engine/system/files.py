@@ -44,7 +44,7 @@ class TooLargeError(OSError):
     """A file holds more than is ever read of its kind."""
 
     def __init__(self, path: Path, limit: int) -> None:
-        super().__init__(errno.EFBIG, f"it holds more than {limit:,} bytes", str(path))
+        super().__init__(errno.EFBIG, f"it has more than {limit:,} bytes", str(path))
 
 
 def open_plain(path: Path, *, follow_links: bool = False) -> BinaryIO:

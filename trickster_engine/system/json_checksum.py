@@ -21,7 +21,7 @@ def unseal(value: Any, context: str = "") -> dict[str, Any]:
         raise ValueError("it is not a JSON object")
     document = {name: entry for name, entry in value.items() if name != SUM}
     if value.get(SUM) != _sum(document, context):
-        raise ValueError("its sum does not match its content")
+        raise ValueError("its checksum does not match its content")
     return document
 
 

@@ -15,13 +15,13 @@ def from_stored(kind: type[T], value: object) -> T:
     Raises ValueError where a field is missing that has no default, or holds something else than its type says.
     """
     if not isinstance(value, dict):
-        raise ValueError("it holds no JSON object")
+        raise ValueError("it contains no JSON object")
     hints = get_type_hints(kind)
     found: dict[str, Any] = {}
     for field in fields(kind):  # type: ignore[arg-type]
         if field.name in value:
             if not _fits(value[field.name], hints[field.name]):
-                raise ValueError(f"its {field.name} is not of the kind that it should be")
+                raise ValueError(f"its {field.name} has the wrong type")
             found[field.name] = value[field.name]
         elif field.default is MISSING and field.default_factory is MISSING:
             raise ValueError(f"it has no {field.name}")

@@ -26,9 +26,9 @@ def is_disk_full(error: OSError) -> bool:
 def reason(error: OSError) -> str:
     """Why it was refused, in a few words."""
     if error.errno in _HANDLES:
-        return "this process has as many files open as it may"
+        return "this process has too many open files"
     if error.errno in _SHARE_AWAY:
-        return f"the file system that it lies on does not answer ({error.strerror})"
+        return f"its file system does not respond ({error.strerror})"
     return str(error.strerror or error)
 
 
@@ -37,17 +37,17 @@ def remedy(error: OSError, elsewhere: str) -> str:
     if is_disk_full(error):
         return "Free some space"
     if error.errno in _FORBIDDEN:
-        return f"Mend the folder's permissions, or {elsewhere}"
+        return f"Fix the folder's permissions, or {elsewhere}"
     if error.errno in _HANDLES:
-        return "Close what holds so many files open, or raise the limit with: ulimit -n 4096"
+        return "Close programs with many open files, or raise the limit with: ulimit -n 4096"
     if error.errno == errno.EROFS:
-        return f"It lies on a disk that is mounted read-only: have it mounted for writing, or {elsewhere}"
+        return f"Its disk is mounted read-only: mount it for writing, or {elsewhere}"
     if error.errno == errno.EIO:
-        return f"The disk itself fails: save what is on it, and {elsewhere}"
+        return f"The disk is failing: back it up, and {elsewhere}"
     if error.errno in _SHARE_AWAY:
-        return f"See that the network share is there again, or {elsewhere}"
+        return f"Reconnect the network share, or {elsewhere}"
     if error.errno in _IN_THE_WAY:
-        return f"Take away what lies in its place, or {elsewhere}"
+        return f"Remove what is in its place, or {elsewhere}"
     return elsewhere[:1].upper() + elsewhere[1:]
 
 

@@ -97,9 +97,9 @@ def lacking(found: Substitute, environment: Mapping[str, str] | None = None) -> 
         lacks.append(
             Lack(
                 "simulator-missing",
-                f"{SIMULATOR_VARIABLE} names {library}, and nothing is there.",
-                "Take libttsim_wh.so or libttsim_bh.so from the releases of https://github.com/tenstorrent/ttsim and "
-                f"set {SIMULATOR_VARIABLE} to where it lies.",
+                f"{SIMULATOR_VARIABLE} names {library}, which does not exist.",
+                "Download libttsim_wh.so or libttsim_bh.so from the releases of https://github.com/tenstorrent/ttsim "
+                f"and set {SIMULATOR_VARIABLE} to its path.",
             )
         )
     elif library.is_file() and not (library.parent / DESCRIPTOR_NAME).is_file():
@@ -107,14 +107,14 @@ def lacking(found: Substitute, environment: Mapping[str, str] | None = None) -> 
         lacks.append(
             Lack(
                 "simulator-descriptor-missing",
-                f"No {DESCRIPTOR_NAME} lies beside {library}: ttnn cannot tell what chip this is.",
+                f"There is no {DESCRIPTOR_NAME} beside {library}: ttnn cannot tell which chip this is.",
                 f"Copy {source}, which ttnn or tt-metal has in tt_metal/soc_descriptors, to "
                 f"{library.parent / DESCRIPTOR_NAME}.",
             )
         )
     for variable, code, why, needed in (
-        (NO_MACRO_VARIABLE, "simulator-load-macros", "ttsim does not have the instruction SFPLOADMACRO", True),
-        (SLOW_DISPATCH_VARIABLE, "simulator-fast-dispatch", "ttsim's fast dispatch is not tested enough", False),
+        (NO_MACRO_VARIABLE, "simulator-load-macros", "ttsim does not implement the instruction SFPLOADMACRO", True),
+        (SLOW_DISPATCH_VARIABLE, "simulator-fast-dispatch", "ttsim's fast dispatch is not well tested", False),
     ):
         if environment.get(variable) != "1":
             lacks.append(Lack(code, f"{variable} is not 1, and {why}.", f"Set {variable}=1.", needed))

@@ -74,7 +74,7 @@ def plan_of(run: RunDirectory, text: str) -> Plan:
     result = check(text)
     if result.plan is None:
         first = next(problem for problem in result.problems if problem.severity == "error")
-        raise TricksterError(first.code, f"{run.config_path}: {first.message}", "Mend the value and resume again.")
+        raise TricksterError(first.code, f"{run.config_path}: {first.message}", "Fix the value and resume again.")
     return result.plan
 
 

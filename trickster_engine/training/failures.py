@@ -69,11 +69,11 @@ def cause_of(failures: Mapping[int, ProcessFailure], log_path: Path) -> Trickste
     how = (
         f"was ended by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with exit code {failure.exitcode}"
     )
-    memory = " SIGKILL is also what the system sends when memory runs out." if failure.exitcode == -9 else ""
+    memory = " The system also sends SIGKILL when memory runs out." if failure.exitcode == -9 else ""
     return TricksterError(
         PROCESS_LOST,
         f"Process {rank} of the run (pid {failure.pid}) {how}, so the others were ended as well.{memory}",
-        "The last checkpoint is whole. Go on with: trickster resume <run>",
+        "The last checkpoint is complete. Resume with: trickster resume <run>",
         EXIT_TRAINING_FAILED,
     )
 

@@ -23,14 +23,14 @@ def not_finite(step: int, result: StepResult, plan: Plan) -> TricksterError:
     value = result.loss if what == "loss" else result.grad_norm
     advice = [f"Lower training_config.learning_rate from {training.learning_rate:g} to {training.learning_rate / 3:g}"]
     if training.grad_clip == 0:
-        advice.append("turn gradient clipping on with grad_clip: 1.0")
+        advice.append("enable gradient clipping with grad_clip: 1.0")
     if training.warmup_steps < training.max_steps // 20:
-        advice.append(f"warm up for longer (warmup_steps: {max(1, training.max_steps // 10)})")
+        advice.append(f"use a longer warm-up (warmup_steps: {max(1, training.max_steps // 10)})")
     if training.precision != "fp32":
-        advice.append("or train in precision: fp32")
+        advice.append("or train with precision: fp32")
     return TricksterError(
         "loss-not-finite",
-        f"The {what} became {value} in step {step + 1}. Training stopped before that update, so the weights are sound.",
+        f"The {what} became {value} in step {step + 1}. Training stopped before that update, so the weights are good.",
         ", ".join(advice) + ".",
         EXIT_TRAINING_FAILED,
     )
@@ -40,8 +40,8 @@ def not_finite_evaluation(step: int, val_loss: float) -> TricksterError:
     """The error for a model whose predictions are no longer numbers."""
     return TricksterError(
         "loss-not-finite",
-        f"The validation loss at step {step} is {val_loss}: the weights have grown beyond what numbers can hold.",
-        "Lower training_config.learning_rate threefold and start again; the last checkpoint was saved before this.",
+        f"The validation loss at step {step} is {val_loss}: the weights overflowed: training diverged.",
+        "Lower training_config.learning_rate threefold and start again; the last checkpoint is from before.",
         EXIT_TRAINING_FAILED,
     )
 
@@ -96,16 +96,19 @@ def weight_sums(folder: Path) -> dict[str, FileSum]:
 def _unmoved(before: int, step: int, updates: int, device: str) -> TricksterError:
     if device == "tt":
         advice = (
-            "Some builds of ttml hand out an old copy of the weights: run `trickster doctor --self-test`, attach its "
+            "Some builds of ttml return an old copy of the weights: run `trickster doctor --self-test`, attach its "
             "report to an issue, and train with another build of tt-metal or on another device."
         )
     else:
-        advice = "This is a defect of Trickster or of torch on this device: report it with log.txt, or train elsewhere."
+        advice = (
+            "This is a bug in Trickster, or in torch on this device: report it with log.txt, or train on another "
+            "device."
+        )
     return TricksterError(
         "weights-not-moving",
         f"The weights read at step {step} are, bit for bit, those of the checkpoint at step {before}, although "
-        f"{updates} update{'s' if updates > 1 else ''} with a rate above zero were made in between. What was read is "
-        f"not what was trained; step {step} is not saved.",
+        f"{updates} update{'s' if updates > 1 else ''} with a learning rate above zero were made in between. The "
+        f"weights read are not the trained ones, so step {step} is not saved.",
         advice,
         EXIT_TRAINING_FAILED,
     )
@@ -119,10 +122,10 @@ def stuck_at_start(step: int, val_loss: float, plan: Plan) -> tuple[str, str] | 
         return None
     rate = plan.training.learning_rate
     return (
-        f"After {step} steps the validation loss is {val_loss:.2f}, about what pure guessing gives "
-        f"(ln {plan.model.vocab_size} = {start:.2f}): the model is not learning.",
-        f"Raise training_config.learning_rate (now {rate:g}) threefold, check that the corpus is the text you meant "
-        "(trickster prepare), and that hidden_dim and num_layers are not tiny.",
+        f"After {step} steps the validation loss is {val_loss:.2f}, about the uniform-prediction loss (ln "
+        f"{plan.model.vocab_size} = {start:.2f}): the model is not learning.",
+        f"Raise training_config.learning_rate (now {rate:g}) threefold, and check that the corpus is the right text "
+        "(trickster prepare) and that hidden_dim and num_layers are not tiny.",
     )
 
 
@@ -141,8 +144,9 @@ def explain(error: BaseException, plan: Plan, run: RunDirectory | None = None) -
             "The device ran out of memory.",
             f"Lower training_config.batch_size from {training.batch_size} to {half} and raise "
             f"gradient_accumulation_steps from {training.gradient_accumulation_steps} to "
-            f"{training.gradient_accumulation_steps * training.batch_size // half} (the same update, half the memory), "
-            f"or lower model_config.max_seq_len from {model.max_seq_len} to {max(1, model.max_seq_len // 2)}.",
+            f"{training.gradient_accumulation_steps * training.batch_size // half} (the same update with half the "
+            f"activations), or lower model_config.max_seq_len from {model.max_seq_len} to "
+            f"{max(1, model.max_seq_len // 2)}.",
             EXIT_TRAINING_FAILED,
         )
     if isinstance(error, NotAPlainFileError):
@@ -155,9 +159,9 @@ def explain(error: BaseException, plan: Plan, run: RunDirectory | None = None) -
 
 def _cannot_go_on(error: OSError, run: RunDirectory | None) -> TricksterError:
     begun = run is not None and os.path.lexists(run.path / IDENTITY_FILE)
-    go_on = f"go on with: trickster resume {in_command(run.path)}" if run and begun else "start again"
+    go_on = f"resume with: trickster resume {in_command(run.path)}" if run and begun else "start again"
     if is_disk_full(error):
-        kept = "the last complete checkpoint is whole" if begun else "nothing had been trained yet"
+        kept = "the last checkpoint is complete" if begun else "nothing was trained yet"
         return TricksterError(
             "disk-full",
             f"The disk is full. Training stopped; {kept}.",
@@ -167,7 +171,7 @@ def _cannot_go_on(error: OSError, run: RunDirectory | None) -> TricksterError:
     return TricksterError(
         "cannot-write",
         f"Cannot write {error.filename or 'the run directory'}: {reason(error)}.",
-        f"{remedy(error, 'choose another place in output_config')}; then {go_on}",
+        f"{remedy(error, 'choose another folder in output_config')}; then {go_on}",
         EXIT_TRAINING_FAILED,
     )
 

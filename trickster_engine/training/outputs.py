@@ -82,7 +82,7 @@ def _refused(error: OSError, folder: Path, what: str, elsewhere: str) -> Trickst
     if isinstance(error, FileExistsError) and not folder.is_dir():
         return TricksterError(
             "output-not-writable",
-            f"Cannot write {what}: a file lies where the folder should be.",
+            f"Cannot write {what}: there is a file in place of the folder.",
             f"Move {folder} away, or {elsewhere}.",
         )
     return cannot_write(error, what, elsewhere, "output-not-writable")

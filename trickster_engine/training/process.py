@@ -87,14 +87,14 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
         if resuming and (others_checkpoints := store.foreign()):
             recorder.warning(
                 "checkpoints-of-another-run",
-                f"{others_checkpoints[-1]} belongs to another run that was trained in this folder.",
-                "It is left as it is, and this run does not go on from it.",
+                f"{others_checkpoints[-1]} belongs to another run in this folder.",
+                "This run does not use it and leaves it unchanged.",
             )
         if checkpoint and store.steps()[-1] != checkpoint.path:
             recorder.warning(
                 "checkpoint-damaged",
                 f"The newest checkpoint, {store.steps()[-1]}, is damaged.",
-                f"The run goes on from {checkpoint.path.name}.",
+                f"The run resumes from {checkpoint.path.name}.",
             )
         dataset, facts = prepare_data(context, report)
         if checkpoint is None:
@@ -103,8 +103,8 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
         if checkpoint and checkpoint.state.data_fingerprint != dataset.fingerprint:
             raise TricksterError(
                 "data-changed",
-                "The text has changed since this run began, so going on would not be the same training.",
-                "Put the old text back, or start a new run.",
+                "The text has changed since this run started, so resuming would not be the same training.",
+                "Restore the old text, or start a new run.",
             )
         kind = chosen_device(plan)
         precision, compiled = settled_before(plan, before, checkpoint.state if checkpoint else None, kind)
@@ -167,7 +167,7 @@ def hold_of(context: TrainingContext) -> RunHold:
         hold = RunHold(path)
         hold.watch_lock()
     except OSError as error:
-        raise cannot_write(error, f"into {path}", "leave the folder of a run alone while it trains") from error
+        raise cannot_write(error, f"into {path}", "do not change a run's folder while it trains") from error
     return hold
 
 
@@ -178,14 +178,14 @@ def _require_no_checkpoints(context: TrainingContext, store: CheckpointStore, *,
             return
         raise TricksterError(
             "checkpoints-of-another-run",
-            f"{store.folder} holds the checkpoints of an earlier run of this name.",
+            f"{store.folder} contains the checkpoints of an earlier run with this name.",
             "Move them away or delete them, or choose another folder with output_config.checkpoint_dir.",
         )
     if store.steps() or _has_saved(context.run):
         raise TricksterError(
             "no-whole-checkpoint",
-            f"No whole checkpoint of {context.run.id} is in {store.folder}, though it has saved some.",
-            "Put them back, or start a new run; going on from here would begin again with random weights.",
+            f"{store.folder} has no complete checkpoint of {context.run.id}, although the run saved some.",
+            "Restore them, or start a new run; resuming would restart from random weights.",
         )
 
 
@@ -228,7 +228,7 @@ def prepare_data(context: TrainingContext, report: Callable[[str], None] | None 
     except TricksterError as error:
         if (identity := run.identity_if_readable()) is None:
             raise
-        ask = f"Say where it is: trickster resume {in_command(run.path)} --set {{key}}={{place}}"
+        ask = f"Give its new path: trickster resume {in_command(run.path)} --set {{key}}={{place}}"
         raise place_asked_for(error, plan, identity, context.folder, ask) from None
     facts = text_facts(plan, dataset, progress=context.show_progress, interrupt=interrupt)
     encode_prompt(dataset.tokenizer, plan.sampling.prompt)  # now, rather than at the first evaluation

@@ -62,7 +62,7 @@ def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
     run = RunDirectory(path)
     plan = check(text).plan
     if plan is None:
-        raise TricksterError("config-invalid", "The config has errors.", "Look at it with: trickster check CONFIG")
+        raise TricksterError("config-invalid", "The config has errors.", "Validate it with: trickster check CONFIG")
     with ExitStack() as stack:
         group = stack.enter_context(torch_process_group(chosen_device(plan)))
         if group.is_main:
@@ -79,8 +79,8 @@ def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
         if run.config_path.read_text(encoding="utf-8") != text:
             raise TricksterError(
                 "another-config",
-                f"{path} was begun with another config.",
-                "Launch it with the config.yaml that lies in it, or name another --run-dir.",
+                f"{path} was started with another config.",
+                "Launch it with the config.yaml in it, or choose another --run-dir.",
             )
         train_here(context_of(run, config_path, overseen=False), group, resuming=resuming)
 

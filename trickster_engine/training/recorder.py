@@ -166,7 +166,7 @@ class Recorder:
                 news(watcher)
             except Exception as error:
                 self._watchers.remove(watcher)
-                self._log.warning("%s follows no longer: %r", type(watcher).__name__, error)
+                self._log.warning("%s stopped following: %r", type(watcher).__name__, error)
 
 
 class SilentRecorder(Recorder):

@@ -154,8 +154,8 @@ def _server(address: str, port: int, timeout: timedelta) -> TCPStore:
                 raise
             raise TricksterError(
                 "address-not-here",
-                f"--local-addr {address} is no address of this machine.",
-                "Name one that `ip addr` shows and the other machines can reach.",
+                f"--local-addr {address} is not an address of this machine.",
+                "Choose one that `ip addr` shows and the other machines can reach.",
             ) from None
         listening.listen(_BACKLOG)
         # Named by its number, so that nothing is looked up a second time.

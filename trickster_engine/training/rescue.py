@@ -64,10 +64,10 @@ def saved_beside(
     if hold is None:  # not the main process
         if save is not None:
             save(CheckpointStore(context.run.path, context.run.path, 1, group))
-        return TricksterError("run-lost", "The run was taken from its trainer.", "", EXIT_TRAINING_FAILED)
-    loss = hold.loss() or Loss("run-lost", f"{context.run.path} was taken from its trainer for a while", None)
+        return TricksterError("run-lost", "The run's folder was taken away while it trained.", "", EXIT_TRAINING_FAILED)
+    loss = hold.loss() or Loss("run-lost", f"{context.run.path} was taken away for a while", None)
     if save is None or identity is None:
-        advice = "No step had been taken yet, so there is nothing to save: begin again, and leave its folder alone."
+        advice = "No step was done yet, so there is nothing to save: start again, and do not change its folder."
         return TricksterError(loss.code, f"{loss.message}.", advice, EXIT_TRAINING_FAILED)
     uid = new_uid()
     try:
@@ -81,22 +81,22 @@ def saved_beside(
     except OSError as error:
         return TricksterError(
             loss.code,
-            f"{loss.message}. Step {step}, which was in memory, could not be saved beside it: {reason(error)}.",
+            f"{loss.message}. Step {step}, which was in memory, could not be saved beside the run: {reason(error)}.",
             _where_to_go_on(loss),
             EXIT_TRAINING_FAILED,
         )
     return TricksterError(
         loss.code,
         f"{loss.message}. Training stopped; step {step}, which was in memory, is saved in {rescue.path}.",
-        f"Go on with: trickster resume {in_command(rescue.path)}",
+        f"Resume with: trickster resume {in_command(rescue.path)}",
         EXIT_TRAINING_FAILED,
     )
 
 
 def _where_to_go_on(loss: Loss) -> str:
     if loss.now is None:
-        return "Put the folder back, if you can, and resume it; otherwise start a new run."
-    return f"Go on from its last checkpoint with: trickster resume {in_command(loss.now)}"
+        return "Put the folder back and resume it if you can; otherwise start a new run."
+    return f"Resume from its last checkpoint with: trickster resume {in_command(loss.now)}"
 
 
 def _new_folder(context: TrainingContext, loss: Loss) -> Path:

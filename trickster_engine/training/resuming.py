@@ -105,7 +105,7 @@ def changed_config(
     _refuse_fixed(run, text, plan, given)
     for problem in check(changed).problems:
         if problem.code == "unused-key" and problem.key in given:
-            raise TricksterError("no-effect", f"--set {problem.key}: {problem.message}", "Leave it out.")
+            raise TricksterError("no-effect", f"--set {problem.key}: {problem.message}", "Omit it.")
     if progress is not None:
         if progress.plan is not None:
             require_unchanged(values_of(progress.plan), plan, run.config_path)
@@ -124,14 +124,14 @@ def nothing_left(run: RunDirectory, text: str, resumed: ResumedConfig, progress:
     training, state = resumed.plan.training, progress.state
     name, resume = run.id, f"trickster resume {in_command(run.path)}"
     if training.max_steps <= state.step:
-        all_made = f"{name} has made all of its {state.step:,} steps"
+        all_made = f"{name} has done all of its {state.step:,} steps"
         advice = f"To train for longer: {resume} --set {_MAX_STEPS}={state.step * 2}"
     elif 0 < training.early_stopping_patience <= state.evaluations_without_improvement:
         all_made = (
-            f"{name} ended early, at step {state.step:,}: {state.evaluations_without_improvement} evaluations in a row "
-            "have brought no better validation loss"
+            f"{name} ended early, at step {state.step:,}: {state.evaluations_without_improvement} evaluations in a "
+            "row did not improve the validation loss"
         )
-        advice = f"To go on all the same: {resume} --set {_PATIENCE}=0"
+        advice = f"To continue anyway: {resume} --set {_PATIENCE}=0"
     else:
         return None
     if not _has_finished(run) or not (run.path / "final").is_dir():
@@ -141,7 +141,7 @@ def nothing_left(run: RunDirectory, text: str, resumed: ResumedConfig, progress:
     idle = [change.key for change in wanted if change.key not in _WHERE]
     if idle:
         raise TricksterError("already-finished", f"{all_made}, so {', '.join(idle)} would change nothing.", advice)
-    return None if wanted else Note("already-finished", f"{all_made}, so there is nothing to go on with.", advice)
+    return None if wanted else Note("already-finished", f"{all_made}, so there is nothing to resume.", advice)
 
 
 def edited_beside(run: RunDirectory, config: Path, begun: float, plan: Plan) -> Note | None:
@@ -167,13 +167,13 @@ def edited_beside(run: RunDirectory, config: Path, begun: float, plan: Plan) -> 
     ways = []
     if can:
         sets = " ".join(f"--set {change.key}={_on_command_line(change)}" for change in can)
-        ways.append(f"To go on with that: trickster resume {in_command(run.path)} {sets}")
+        ways.append(f"To resume with that: trickster resume {in_command(run.path)} {sets}")
     if len(can) < len(wanted):
         fixed = ", ".join(change.key for change in wanted if change.why_not)
         ways.append(f"{fixed} cannot change in a run; for a new one: trickster train {in_command(config)}")
     return Note(
         "config-edited",
-        f"{config} differs from this run by now: {listed}. A run goes on by its own copy, {run.config_path}.",
+        f"{config} now differs from this run: {listed}. A run resumes with its own copy, {run.config_path}.",
         "\n".join(ways),
     )
 
@@ -186,9 +186,8 @@ def require_unchanged(before: Values, plan: Plan, config_path: Path) -> None:
         why = " ".join(dict.fromkeys(change.why_not for change in changes))
         raise TricksterError(
             "fixed-for-the-run",
-            f"In {config_path} {'; '.join(map(str, changes))}. That cannot change in the middle of a run. {why}",
-            f"Go on with the value of before ({old_values}), or start a new run for another model, another "
-            "text or another way of learning.",
+            f"In {config_path} {'; '.join(map(str, changes))}. That cannot change during a run. {why}",
+            f"Resume with the old value ({old_values}), or start a new run for another model, text or training method.",
         )
 
 
@@ -258,20 +257,19 @@ def _refuse_fixed(run: RunDirectory, text: str, plan: Plan, given: Mapping[str, 
 def _fixed(key: str, why: str) -> TricksterError:
     return TricksterError(
         "fixed-for-the-run",
-        f"{key} cannot change in the middle of a run. {why}",
-        f"Go on without that, or start a new run: trickster train CONFIG --set {key}=VALUE",
+        f"{key} cannot change during a run. {why}",
+        f"Resume without it, or start a new run: trickster train CONFIG --set {key}=VALUE",
     )
 
 
 def _fewer_steps(run: RunDirectory, plan: Plan, progress: Progress) -> TricksterError:
     steps, path = plan.training.max_steps, in_command(run.path)
     kept = [folder.name for folder in checkpoint_folders(progress.path.parent) if step_of(folder.name) <= steps]
-    saved = (
-        f"\nTo use the model that was saved nearest: trickster sample {path} --checkpoint {kept[-1]}" if kept else ""
-    )
+    saved = f"\nTo use the nearest checkpoint: trickster sample {path} --checkpoint {kept[-1]}" if kept else ""
     return TricksterError(
         "steps-already-made",
-        f"{run.id} has made {progress.step:,} steps. max_steps {steps:,} asks for fewer, and what is learned stays.",
+        f"{run.id} has done {progress.step:,} steps. max_steps {steps:,} asks for fewer, and training cannot be "
+        "undone.",
         f"To train for longer: trickster resume {path} --set {_MAX_STEPS}={progress.step * 2}{saved}\n"
         f"For a run of {steps:,} steps: trickster train CONFIG --set {_MAX_STEPS}={steps}",
     )
@@ -305,14 +303,14 @@ def _jump(run: RunDirectory, plan: Plan, progress: Progress, overrides: Mapping[
     rate = now.learning_rate * learning_rate_factor(progress.step, now)
     if planned / _JUMP <= rate <= planned * _JUMP:
         return None
-    why = f"with max_steps {now.max_steps:,} the curve is laid out anew over the whole run"
+    why = f"with max_steps {now.max_steps:,} the schedule is recomputed over the whole run"
     if now.max_steps == before.max_steps:
-        why = "the config asks for another curve"
+        why = "the config asks for another schedule"
     sets = "".join(f" --set {in_command(f'{name}={value}')}" for name, value in overrides.items())
     command = f"trickster resume {in_command(run.path)}{sets} --learning-rate"
     return Note(
         "learning-rate-jumps",
-        f"The learning rate goes from {last:.3g} at step {progress.step:,} to {rate:.3g} at step "
+        f"The learning rate changes from {last:.3g} at step {progress.step:,} to {rate:.3g} at step "
         f"{progress.step + 1:,}: {why}.",
         f"It can stay at {now.min_learning_rate:g} instead: stop this, and {command} floor\n"
         f"Or warm up again: {command} rewarm",
@@ -332,6 +330,6 @@ def _on_command_line(change: Change) -> str:
 def _not_done(key: str, value: str, backend: Backend, why: str) -> TricksterError:
     return TricksterError(
         "change-not-done",
-        f"{key} cannot become {value} here: {backend.device} {why}.",
-        "Go on without that; the run is as it was.",
+        f"{key} cannot become {value}: {backend.device} {why}.",
+        "Resume without it; the run is unchanged.",
     )

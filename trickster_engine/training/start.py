@@ -103,7 +103,7 @@ def resume(
     identity = run.identity()
     if identity is None:
         raise TricksterError(
-            "nothing-to-resume", f"{run.path} never began to train.", "Start it anew with: trickster train"
+            "nothing-to-resume", f"{run.path} never started to train.", "Start a new run with: trickster train"
         )
     origin = run.origin(identity)
     with RunLock(run.path, uid=identity.uid):
@@ -175,7 +175,9 @@ def _new_run(config_path: Path, plan: Plan, run_path: Path | None) -> RunDirecto
         run_path.mkdir(parents=True)
     except OSError as error:
         raise TricksterError(
-            "output-not-writable", f"Cannot make {run_path}: {reason(error)}.", "Name a folder that does not exist yet."
+            "output-not-writable",
+            f"Cannot make {run_path}: {reason(error)}.",
+            "Choose a folder that does not exist yet.",
         ) from error
     return RunDirectory(run_path.resolve())
 

@@ -18,7 +18,7 @@ def stopped_while_preparing() -> TricksterError:
     return TricksterError(
         "stopped-while-preparing",
         "Stopped while the text was being prepared, before training began.",
-        "Start again whenever you like: what is prepared once is kept.",
+        "Start again at any time: the prepared part is kept.",
         EXIT_STOPPED,
     )
 

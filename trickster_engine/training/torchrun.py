@@ -66,7 +66,7 @@ def train_in_processes(context: TrainingContext, processes: int) -> Outcome:
     recorder = open_recorder(context, context.watchers)
     hold = RunHold(run.path)
     try:
-        recorder.status("starting", step, f"process {this_process().pid}, with {processes} others that train")
+        recorder.status("starting", step, f"process {this_process().pid}, with {processes} training processes")
         for note in context.notes:
             recorder.warning(*note)
         _refuse_here()
@@ -159,9 +159,9 @@ def run_torchrun(
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise TricksterError(
                 "machines-not-together",
-                f"The machines of this run did not come or stay together: {reason}",
-                "Check that each can reach the address and port of --rdzv-endpoint, and that all of them were started. "
-                "Launch again as before: the run goes on from its last checkpoint.",
+                f"The machines of this run did not connect, or lost their connection: {reason}",
+                "Check that each can reach the address and port of --rdzv-endpoint, and that all of them are started. "
+                "Launch again with the same command: the run resumes from its last checkpoint.",
                 EXIT_TRAINING_FAILED,
             ) from None
         except SignalException:
@@ -178,7 +178,7 @@ def _refuse_here() -> None:
     if started_by_torchrun():
         raise TricksterError(
             "started-by-torchrun",
-            "Torchrun has started this process, and the config asks for several: each would start as many again.",
+            "torchrun started this process, and the config asks for several: each process would start as many again.",
             "Start it as: trickster train CONFIG. It runs torchrun itself. For several machines: trickster launch.",
         )
 
@@ -267,8 +267,10 @@ def _ending_when_cut_off() -> Iterator[None]:
                 continue
             seen = seen or time.monotonic()
             if time.monotonic() - seen > limit:
-                print("error: This machine is cut off from the others of the run, so it ends here.", file=sys.stderr)
-                print("       Launch it again once they can be reached: the run goes on.", file=sys.stderr, flush=True)
+                print(
+                    "error: This machine is cut off from the others of the run, so training ends here.", file=sys.stderr
+                )
+                print("       Launch it again when they can be reached: the run resumes.", file=sys.stderr, flush=True)
                 os._exit(EXIT_TRAINING_FAILED)
 
     if sys.platform == "linux":
@@ -320,7 +322,7 @@ def _signals_ask_to_stop(run: RunDirectory) -> Iterator[None]:
             raise SignalException("interrupted twice", _AT_ONCE)
         asked.set()
         if not run.path.is_dir():  # nothing has begun: nothing to save
-            raise SignalException("stopped before the run began", signal.SIGTERM)
+            raise SignalException("stopped before the run started", signal.SIGTERM)
         with contextlib.suppress(TricksterError):  # the processes look after the run, and what became of it
             run.request_stop()
 

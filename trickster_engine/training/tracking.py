@@ -45,7 +45,7 @@ def make_tracker(plan: Plan) -> Tracker | None:
         raise TricksterError(
             "tracking-unavailable",
             f"training_config.tracking is {kind}, but this Python has no {kind} package.",
-            f"Install it with: pip install {kind}. Or set tracking: none; events.jsonl holds the same figures.",
+            f"Install it with: pip install {kind}. Or set tracking: none; events.jsonl has the same figures.",
         ) from error
 
 

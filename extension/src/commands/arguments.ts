@@ -96,7 +96,7 @@ export async function runFor(
     const named = app.runs.get(target.runId);
     if (!named) {
       void vscode.window.showInformationMessage(
-        vscode.l10n.t('That run is not there any more: it was deleted or moved.'),
+        vscode.l10n.t('That run no longer exists: it was deleted or moved.'),
       );
     }
     return named;

@@ -19,7 +19,7 @@ export async function tryExperiment(app: App, argument: unknown): Promise<void> 
     experiments.find(({ label }) => label === argument) ??
     (await vscode.window.showQuickPick(experiments, {
       title: vscode.l10n.t('Try an Experiment'),
-      placeHolder: vscode.l10n.t('pico with one change: which?'),
+      placeHolder: vscode.l10n.t('Choose one change to pico'),
       matchOnDetail: true,
     }));
   if (!experiment) {

@@ -28,7 +28,7 @@ export async function ensureTraining(app: App): Promise<Interpreter | undefined>
   const what = missing.includes('PyTorch') ? 'PyTorch' : missing.join(', ');
   const choice = await vscode.window.showWarningMessage(
     vscode.l10n.t(
-      'Training needs {0}, which Python {1} ({2}) does not have. Trickster can make an environment of its own and leave yours alone.',
+      'Training needs {0}, which Python {1} ({2}) does not have. Trickster can create its own environment and leave yours unchanged.',
       what,
       best.version.join('.'),
       best.path,
@@ -63,17 +63,17 @@ async function makeEnvironment(app: App, quiet: boolean): Promise<Interpreter | 
   const there = await app.environment.ready();
   if (there) {
     const choice = await vscode.window.showInformationMessage(
-      vscode.l10n.t("Trickster's own environment is there: {0}.", describeInterpreter(there)),
-      vscode.l10n.t('Make It Anew'),
+      vscode.l10n.t("Trickster's environment already exists: {0}.", describeInterpreter(there)),
+      vscode.l10n.t('Recreate'),
     );
-    if (choice !== vscode.l10n.t('Make It Anew')) {
+    if (choice !== vscode.l10n.t('Recreate')) {
       return app.interpreters.forTraining();
     }
     const live = app.runs.live().map((run) => run.name);
     if (live.length > 0) {
       void vscode.window.showWarningMessage(
         vscode.l10n.t(
-          'Not while {0} trains, maybe in that very environment. Stop it first: Stop saves, and Resume goes on.',
+          '{0} is training, perhaps in this environment. Stop it first: Stop saves, and Resume continues.',
           live.join(', '),
         ),
       );
@@ -97,7 +97,7 @@ async function makeEnvironment(app: App, quiet: boolean): Promise<Interpreter | 
   } catch (error) {
     if (error instanceof Cancelled) {
       void vscode.window.showInformationMessage(
-        vscode.l10n.t('The set-up was cancelled. Everything is as it was before.'),
+        vscode.l10n.t('The set-up was cancelled. Nothing has changed.'),
       );
       return undefined;
     }
@@ -157,7 +157,7 @@ export async function selectInterpreter(app: App): Promise<void> {
     { label: `$(folder-opened) ${vscode.l10n.t('Browse…')}`, action: 'browse' },
     {
       label: `$(package) ${vscode.l10n.t('Set Up Environment')}`,
-      description: vscode.l10n.t("a new one of Trickster's own"),
+      description: vscode.l10n.t('a new environment for Trickster'),
       action: 'setUp',
     },
   ];

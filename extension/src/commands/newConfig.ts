@@ -43,7 +43,7 @@ async function choosePreset(app: App): Promise<string | undefined> {
   const { presets } = await app.server.request('trickster/presets', {});
   const picked = await vscode.window.showQuickPick(presets.map(presetItem), {
     title: vscode.l10n.t('New Config from Preset'),
-    placeHolder: vscode.l10n.t('How big a model? The smallest one learns in minutes.'),
+    placeHolder: vscode.l10n.t('Choose a model size. The smallest trains in minutes.'),
     matchOnDescription: true,
     matchOnDetail: true,
   });

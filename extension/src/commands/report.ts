@@ -11,7 +11,7 @@ export async function report(app: App, argument: unknown): Promise<void> {
   const run = await runFor(
     app,
     argument,
-    vscode.l10n.t('What Was Learned'),
+    vscode.l10n.t('Training Report'),
     hasCheckpoint,
     vscode.l10n.t('Nothing to measure yet: a run saves its first checkpoint while it trains.'),
   );
@@ -75,7 +75,7 @@ export async function openReport(app: App): Promise<void> {
     await vscode.commands.executeCommand('revealInExplorer', file);
     void vscode.window.showInformationMessage(
       vscode.l10n.t(
-        "{0}'s report.html lies on the machine that trains. It is selected in the Explorer: download it from there, then open it in any browser.",
+        "{0}'s report.html is on the machine that trains. It is selected in the Explorer: download it there, then open it in any browser.",
         shown.name,
       ),
     );

@@ -102,7 +102,7 @@ export async function compare(app: App, argument: unknown): Promise<void> {
   const run = await runFor(
     app,
     argument,
-    vscode.l10n.t('Compare with Random'),
+    vscode.l10n.t('Compare with Untrained Model'),
     hasCheckpoint,
     vscode.l10n.t('No checkpoint to compare yet: a run saves the first one while it trains.'),
   );
@@ -185,9 +185,9 @@ export async function deleteRun(app: App, argument: unknown): Promise<void> {
     await app.server.request('trickster/deleteRun', { runId });
   } else if (!(await movedToBin(found.removed))) {
     const forGood = await vscode.window.showWarningMessage(
-      vscode.l10n.t('{0} cannot be moved to the bin. Delete it for good?', run.name),
+      vscode.l10n.t('{0} cannot be moved to the trash. Delete it permanently?', run.name),
       { modal: true, detail: vscode.l10n.t('This cannot be undone.') },
-      vscode.l10n.t('Delete for Good'),
+      vscode.l10n.t('Delete Permanently'),
     );
     if (forGood === undefined) {
       return;
@@ -210,12 +210,12 @@ async function confirmed(run: RunInfo, found: DeleteRunResult, hasBin: boolean):
 export function whatGoes({ removed, kept }: DeleteRunResult, hasBin: boolean): string {
   const lines = [
     hasBin
-      ? vscode.l10n.t('These are moved to the bin:')
+      ? vscode.l10n.t('These are moved to the trash:')
       : vscode.l10n.t('These are removed from disk, which cannot be undone:'),
     ...removed,
   ];
   if (kept.length > 0) {
-    lines.push('', vscode.l10n.t("These stay, because nothing says that they are the run's:"), ...kept);
+    lines.push('', vscode.l10n.t('These stay, because they may not belong to the run:'), ...kept);
   }
   return lines.join('\n');
 }

@@ -312,10 +312,5 @@ function comparisonFact(run: RunInfo): string {
   const random = run.baselines['uniform'];
   return random === undefined || run.bestValLoss === null
     ? run.name
-    : vscode.l10n.t(
-        '{0}: {1} by guessing, {2} by learning',
-        run.name,
-        text.loss(random),
-        text.loss(run.bestValLoss),
-      );
+    : vscode.l10n.t('{0}: uniform {1}, trained {2}', run.name, text.loss(random), text.loss(run.bestValLoss));
 }

@@ -7,7 +7,6 @@ import * as text from '../ui/text';
 import type { DescribeConfigResult, RunInfo } from '../protocol';
 import {
   charactersPerToken,
-  hasLongTokens,
   isMeasured,
   readsOtherTokens,
   readsTheSame,
@@ -111,7 +110,7 @@ export class Evidence implements vscode.Disposable {
         this.progress.done(
           'scale',
           vscode.l10n.t(
-            '{0}: {1} beside {2} parameters',
+            '{0}: {1} vs. {2} parameters',
             name,
             text.short(figures.parameters),
             text.short(Math.min(...trained)),
@@ -142,7 +141,7 @@ export class Evidence implements vscode.Disposable {
     } else if (measured[0] && !this.progress.isDone('watch')) {
       this.progress.note(
         'watch',
-        vscode.l10n.t('val {0}, not yet below counting pairs', text.loss(measured[0].bestValLoss)),
+        vscode.l10n.t('val {0}, not yet below bigram', text.loss(measured[0].bestValLoss)),
       );
     }
     this.fromExperiments(measured);
@@ -165,7 +164,7 @@ export class Evidence implements vscode.Disposable {
     if (fact !== undefined) {
       this.progress.done('experiment', fact);
     } else if (newest && measured.length > 1 && !this.progress.isDone('experiment')) {
-      this.progress.note('experiment', vscode.l10n.t('{0} is the first on its text', newest.name));
+      this.progress.note('experiment', vscode.l10n.t('{0} is the first run on its text', newest.name));
     }
   }
 }
@@ -179,9 +178,9 @@ export function comparisonOf(newestFirst: readonly MeasuredRun[]): string | unde
       const loss = (one: MeasuredRun): string =>
         text.loss(aCharacter ? one.bestValLoss / charactersPerToken(one) : one.bestValLoss);
       const words = run.live
-        ? vscode.l10n.t('{0} {1} so far beside {2} {3}', run.name, loss(run), before.name, loss(before))
-        : vscode.l10n.t('{0} {1} beside {2} {3}', run.name, loss(run), before.name, loss(before));
-      return aCharacter ? vscode.l10n.t('{0} a character', words) : words;
+        ? vscode.l10n.t('{0} {1} so far vs. {2} {3}', run.name, loss(run), before.name, loss(before))
+        : vscode.l10n.t('{0} {1} vs. {2} {3}', run.name, loss(run), before.name, loss(before));
+      return aCharacter ? vscode.l10n.t('{0} nats/character', words) : words;
     }
   }
   return undefined;
@@ -206,7 +205,7 @@ export function trainFact(newestFirst: readonly RunInfo[]): string {
     ? vscode.l10n.t('{0}: step {1}', run.name, count)
     : vscode.l10n.t('{0}: {1} steps', run.name, count);
   if (isMeasured(run)) {
-    return vscode.l10n.t('{0} · held-out {1}', steps, text.loss(run.live ? run.valLoss : run.bestValLoss));
+    return vscode.l10n.t('{0} · val {1}', steps, text.loss(run.live ? run.valLoss : run.bestValLoss));
   }
   return run.trainLoss === null ? steps : vscode.l10n.t('{0} · loss {1}', steps, text.loss(run.trainLoss));
 }
@@ -214,13 +213,12 @@ export function trainFact(newestFirst: readonly RunInfo[]): string {
 function watchFact(run: MeasuredRun): string {
   const bigram = run.baselines['bigram'];
   const best = text.loss(run.bestValLoss);
-  const pairs = hasLongTokens(run) ? vscode.l10n.t('pairs of tokens') : vscode.l10n.t('pairs of characters');
   return bigram === undefined
     ? vscode.l10n.t('val {0}', best)
-    : vscode.l10n.t('val {0} · {1} give {2}', best, pairs, text.loss(bigram));
+    : vscode.l10n.t('val {0} · bigram {1}', best, text.loss(bigram));
 }
 
-/** Better than counting pairs; where that is not known, clearly better than knowing nothing. */
+/** The bigram baseline; where that is not known, clearly below the uniform one. */
 function threshold(run: RunInfo): number {
   const { bigram, uniform } = run.baselines as { bigram?: number; uniform?: number };
   return bigram ?? (uniform ?? 0) * 0.5;

@@ -86,7 +86,7 @@ export class ManagedEnvironment {
     const made = await this.ready();
     if (!made) {
       throw new SetUpError(
-        vscode.l10n.t('The environment was made, but packages are missing in it. The log says which.'),
+        vscode.l10n.t('The environment was created, but packages are missing. The log lists them.'),
       );
     }
     this.log.info(`The environment is ready: ${describeInterpreter(made)}`);
@@ -102,7 +102,7 @@ export class ManagedEnvironment {
       } catch (error) {
         throw new SetUpError(
           vscode.l10n.t(
-            '{0} is in use ({1}). Stop what trains in it, close other windows, and try again.',
+            '{0} is in use ({1}). Stop the run that uses it, close other windows, and try again.',
             this.folder,
             errorText(error),
           ),
@@ -119,7 +119,7 @@ export class ManagedEnvironment {
     if (free < SPACE_NEEDED) {
       throw new SetUpError(
         vscode.l10n.t(
-          'PyTorch needs about 2 GB of disk space, and {0} has {1} GB free. Make room and try again.',
+          'PyTorch needs about 2 GB of disk space, and {0} has {1} GB free. Free some space and try again.',
           parent,
           (free / 1e9).toFixed(1),
         ),
@@ -128,7 +128,7 @@ export class ManagedEnvironment {
   }
 
   private async create(report: Report, token: vscode.CancellationToken): Promise<void> {
-    report(vscode.l10n.t('making a virtual environment'));
+    report(vscode.l10n.t('creating a virtual environment'));
     const base = (await this.interpreters.all()).find(
       (found) => canServe(found) && found.source !== 'managed',
     );
@@ -149,7 +149,7 @@ export class ManagedEnvironment {
       if (error instanceof SetUpError && /ensurepip|python3-venv/.test(error.message)) {
         throw new SetUpError(
           vscode.l10n.t(
-            '{0} cannot make virtual environments: its venv module is a package of its own here. Install it (on Debian and Ubuntu: sudo apt install python3-venv), then try again.',
+            '{0} cannot create virtual environments: here the venv module is a separate package. Install it (on Debian and Ubuntu: sudo apt install python3-venv), then try again.',
             base.path,
           ),
         );
@@ -170,7 +170,7 @@ export class ManagedEnvironment {
     const wantsSmallBuild = !chosen && process.platform === 'linux' && !(await hasNvidia());
     let uv = systemUv;
     if (!uv && wantsSmallBuild) {
-      report(vscode.l10n.t('fetching the installer'));
+      report(vscode.l10n.t('downloading the installer'));
       const fetched = await this.tryStep(
         [this.python, '-m', 'pip', 'install', '--no-input', 'uv'],
         token,
@@ -313,7 +313,7 @@ export function installerNews(line: string): string | undefined {
 /** What to tell a person about a failed installer: the usual causes in plain words, else its last words. */
 export function explainFailure(output: string, program: string): string {
   if (/No space left on device|ENOSPC/i.test(output)) {
-    return vscode.l10n.t('The disk is full. Make room (PyTorch needs about 2 GB) and try again.');
+    return vscode.l10n.t('The disk is full. Free some space (PyTorch needs about 2 GB) and try again.');
   }
   if (/ensurepip is not available|python3-venv/i.test(output)) {
     return 'ensurepip is not available (python3-venv).';

@@ -8,10 +8,10 @@ export function hasCheckpoint(run: RunInfo): boolean {
   return run.checkpoints.length > 0;
 }
 
-/** A run whose model was measured on held-out text after it had learned something. */
+/** A run whose model was evaluated after its first step. */
 export type MeasuredRun = RunInfo & { valLoss: number; valStep: number; bestValLoss: number };
 
-/** Whether there is a held-out loss that says what was learned; the one at step 0 says what random weights are worth. */
+/** Whether there is a validation loss of a trained model; the one at step 0 is the untrained model's. */
 export function isMeasured<Run extends RunInfo>(run: Run): run is Run & MeasuredRun {
   return run.valLoss !== null && run.bestValLoss !== null && (run.valStep ?? 0) > 0;
 }
@@ -46,12 +46,12 @@ export function readsTheSame(one: RunInfo, other: RunInfo): boolean {
   return textOf(one) !== undefined && textOf(other) !== undefined && !readsAnother(one, other);
 }
 
-/** Whether two runs read the same text in different tokens: their losses can be compared in nats a character. */
+/** Whether two runs read the same text in different tokens: their losses can be compared in nats/character. */
 export function readsOtherTokens(one: RunInfo, other: RunInfo): boolean {
   return readsTheSame(one, other) && tokensDiffer(one, other);
 }
 
-/** How many characters a token of the held-out text stands for; 1 while that is not known. */
+/** Characters per token of the validation text; 1 while that is not known. */
 export function charactersPerToken({ data }: RunInfo): number {
   const { val_characters: characters, val_tokens: tokens } = data;
   return typeof characters === 'number' && typeof tokens === 'number' && characters > 0 && tokens > 0
@@ -59,7 +59,7 @@ export function charactersPerToken({ data }: RunInfo): number {
     : 1;
 }
 
-/** Whether a token is not just a character: a loss in nats a token is another number then than in nats a character. */
+/** Whether a token is not just a character: a loss in nats/token is another number then than in nats/character. */
 export function hasLongTokens(run: RunInfo): boolean {
   return Math.abs(charactersPerToken(run) - 1) > 0.005;
 }

@@ -13,7 +13,7 @@ export type Before = Pick<RunInfo, 'next' | 'evaluations'> | undefined;
 
 /**
  * Tell of a run that was just started or resumed from this window: progress and a way to stop it until its model is
- * measured on held-out text for the first time, which shows that it goes well; from then on the status bar, the sidebar
+ * evaluated for the first time, which shows that it goes well; from then on the status bar, the sidebar
  * and the dashboard tell of it, and they lie over nothing. How it ended is said again.
  */
 export function showRunProgress(
@@ -47,7 +47,7 @@ export function showRunProgress(
           watch.onProgress((run) => {
             const percent = run.maxSteps ? (100 * run.step) / run.maxSteps : 0;
             progress.report({
-              message: vscode.l10n.t('{0}. Cancel stops it and saves.', describe(run)),
+              message: vscode.l10n.t('{0}. Cancel saves and stops it.', describe(run)),
               increment: Math.max(0, percent - done),
             });
             done = Math.max(done, percent);
@@ -84,7 +84,7 @@ class RunWatch {
 
   /** The run lives, and may have gone on. */
   readonly onProgress = this.progressed.event;
-  /** It was measured on held-out text after it had learned something here. */
+  /** It was evaluated after its first step here. */
   readonly measured = new Promise<void>((resolve) => (this.tellMeasured = resolve));
   /** It has ended; undefined when it is gone. */
   readonly ended = new Promise<RunInfo | undefined>((resolve) => (this.tellEnded = resolve));
@@ -125,7 +125,7 @@ async function tellResult(run: RunInfo): Promise<void> {
   const choice = await vscode.window.showInformationMessage(
     isMeasured(run)
       ? vscode.l10n.t(
-          '{0} has finished: {1} steps, best held-out loss {2}.',
+          '{0} has finished: {1} steps, best validation loss {2}.',
           run.name,
           text.count(run.step),
           text.loss(run.bestValLoss),

@@ -87,7 +87,7 @@ function block(name: string, step: number, evaluation?: EvalEvent, sample?: Samp
   const lines = [head.padEnd(RULE_WIDTH, '-')];
   if (evaluation) {
     lines.push(
-      `held-out loss ${evaluation.val_loss.toFixed(3)} · training loss ${evaluation.train_loss.toFixed(3)} · ` +
+      `validation loss ${evaluation.val_loss.toFixed(3)} · training loss ${evaluation.train_loss.toFixed(3)} · ` +
         `perplexity ${evaluation.perplexity.toFixed(2)}`,
     );
   }

@@ -67,7 +67,7 @@ export class RunStatusBar implements vscode.Disposable {
 }
 
 /**
- * "step 1,200 of 4,000 · val 1.62 · 3 min left": one line for lists and tooltips. Until the model is measured on held-out
+ * "step 1,200 of 4,000 · val 1.62 · 3 min left": one line for lists and tooltips. Until the model is evaluated on validation
  * text for the first time, its training loss: what it had at step 0 would look as if nothing moved.
  */
 export function describe(run: RunInfo): string {

@@ -321,7 +321,7 @@ export class Server implements vscode.Disposable {
           return { action: CloseAction.Restart, handled: true };
         }
         this.crashes = [];
-        const message = vscode.l10n.t('The language server keeps ending. Training that runs goes on.');
+        const message = vscode.l10n.t('The language server keeps stopping. Runs continue to train.');
         this.setState({ kind: 'failed', message });
         void vscode.window
           .showErrorMessage(message, vscode.l10n.t('Restart Server'), vscode.l10n.t('Show Logs'))

@@ -46,7 +46,7 @@ export class LessonTree implements vscode.TreeDataProvider<Step>, vscode.Disposa
         `**${step.title}**`,
         done ? vscode.l10n.t('Done: {0}', item.description) : item.description,
         step.evidence,
-        vscode.l10n.t('Click: read its page. The button beside it: {0}.', step.action),
+        vscode.l10n.t('Click to read its page. The button beside it: {0}.', step.action),
       ].join('\n\n'),
     );
     item.command = { title: vscode.l10n.t('Open Lesson'), command: clickCommand(LESSON_VIEW) };

@@ -69,7 +69,7 @@ export class Pages implements vscode.Disposable {
   async showReport(run: RunInfo, path: string): Promise<void> {
     const shown = { runId: run.runId, name: run.name, path };
     await this.memory.update(REMEMBERED, shown);
-    await this.fillReport(this.panel(REPORT, vscode.l10n.t('What Was Learned')), shown);
+    await this.fillReport(this.panel(REPORT, vscode.l10n.t('Training Report')), shown);
   }
 
   /** A read-only page of Markdown. */
@@ -107,13 +107,13 @@ export class Pages implements vscode.Disposable {
     try {
       page = new TextDecoder().decode(await vscode.workspace.fs.readFile(vscode.Uri.file(path)));
     } catch {
-      page = `<html><head></head><body><p>${vscode.l10n.t('The report is gone. Bring it up to date to have it again.')}</p></body></html>`;
+      page = `<html><head></head><body><p>${vscode.l10n.t('The report is gone. Regenerate it to see it again.')}</p></body></html>`;
     }
     this.fill(panel, page, [
       { title: vscode.l10n.t('Open in Browser'), command: 'trickster.openReport' },
       { title: vscode.l10n.t('Open Dashboard'), command: 'trickster.openDashboard', argument: { runId } },
       { title: vscode.l10n.t('Show Samples'), command: 'trickster.showSamples', argument: { runId } },
-      { title: vscode.l10n.t('Bring Up to Date'), command: 'trickster.report', argument: { runId } },
+      { title: vscode.l10n.t('Regenerate'), command: 'trickster.report', argument: { runId } },
     ]);
   }
 

@@ -124,7 +124,7 @@ function checkpointItem(run: RunInfo, checkpoint: CheckpointInfo): vscode.TreeIt
   item.iconPath = new vscode.ThemeIcon(checkpoint.best ? 'star-full' : 'save');
   item.contextValue = 'checkpoint';
   item.tooltip = vscode.l10n.t(
-    '{0}\nA Hugging Face model directory: transformers opens it as it is, llama.cpp after a conversion.',
+    '{0}\nA Hugging Face model directory: transformers opens it directly, llama.cpp after a conversion.',
     checkpoint.path,
   );
   item.command = { title: vscode.l10n.t('Generate Text'), command: clickCommand(RUNS_VIEW) };
@@ -151,8 +151,8 @@ function runTooltip(run: RunInfo): vscode.MarkdownString {
   const rows: [string, string | null][] = [
     [vscode.l10n.t('Parameters'), run.parameters === null ? null : text.count(run.parameters)],
     [
-      vscode.l10n.t('Best held-out loss'),
-      run.bestValLoss === null ? null : vscode.l10n.t('{0} nats a token', run.bestValLoss.toFixed(3)),
+      vscode.l10n.t('Best validation loss'),
+      run.bestValLoss === null ? null : vscode.l10n.t('{0} nats/token', run.bestValLoss.toFixed(3)),
     ],
     [
       vscode.l10n.t('Speed'),

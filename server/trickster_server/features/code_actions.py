@@ -68,7 +68,7 @@ def fix_all(document: Document, more: Sequence[Problem], client: Client) -> type
     if not edits:
         return None
     edit = workspace_edit(document, edits, client)
-    return types.CodeAction(title="Fix everything that is safe to fix", kind=FIX_ALL, edit=edit)
+    return types.CodeAction(title="Apply all safe fixes", kind=FIX_ALL, edit=edit)
 
 
 def workspace_edit(document: Document, edits: Sequence[Edit], client: Client) -> types.WorkspaceEdit:

@@ -32,7 +32,7 @@ class Context:
     images: bool
 
 
-_TIME_UNKNOWN = "known after a run of about this size here"
+_TIME_UNKNOWN = "known after a run of about this size"
 _TEXT_KEYS = ("corpus", "val_fraction", "tokenizer", "line_ends", "train_data", "val_data")
 
 
@@ -55,7 +55,7 @@ def _tokens_line(context: Context) -> str:
     plan = context.plan
     per_step = amounts.tokens_per_step(plan)
     steps = plan.training.max_steps
-    words = f"**{per_step:,}** tokens a step, {short_count_text(per_step * steps)} in {steps:,} steps"
+    words = f"**{per_step:,}** tokens per step, {short_count_text(per_step * steps)} in {steps:,} steps"
     text = training_tokens(plan, context.corpus)
     if text is not None:
         words += (
@@ -139,9 +139,9 @@ def _machines(context: Context) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
         "",
-        f"Memory is reckoned as torch uses it, for each chip. *At best* is {ASSUMED_UTILISATION:.0%} of the peak in "
-        "the maker's paper: assumed, measured nowhere, and out of reach for small models. "
-        "`trickster estimate --for` tells more.",
+        f"Memory is estimated for torch, per chip. *At best* assumes {ASSUMED_UTILISATION:.0%} of the peak in the "
+        "maker's specification, which nobody measured and small models do not reach. `trickster estimate --for` has "
+        "the details.",
     ]
     return "\n".join(lines)
 
@@ -170,7 +170,7 @@ def _text_words(context: Context) -> str:
         return f"Found at `{corpus.path}`."
     train = amounts.training_tokens(plan, corpus.characters) or 0
     words = (
-        f"{corpus.characters:,} characters: {train:,} to train on, {corpus.characters - train:,} held out "
+        f"{corpus.characters:,} characters: {train:,} for training, {corpus.characters - train:,} for validation "
         f"({held_out:.0%}). Found at `{corpus.path}`."
     )
     tokens = training_tokens(plan, corpus)
@@ -178,9 +178,9 @@ def _text_words(context: Context) -> str:
         return words
     optimal = OPTIMAL_TOKENS_PER_PARAMETER * count_parameters(plan.model).total
     return (
-        f"{words}\n\nA model of this size makes the best use of its computation with about {short_count_text(optimal)} "
-        f"different tokens ({OPTIMAL_TOKENS_PER_PARAMETER} a parameter, Hoffmann and others, 2022); this text has "
-        f"{short_count_text(tokens)}, enough by that rule for "
+        f"{words}\n\nCompute-optimal for this model are about {short_count_text(optimal)} tokens "
+        f"({OPTIMAL_TOKENS_PER_PARAMETER} per parameter, Hoffmann et al., 2022). This text has "
+        f"{short_count_text(tokens)}, which is compute-optimal for "
         f"{short_count_text(tokens / OPTIMAL_TOKENS_PER_PARAMETER)} parameters."
     )
 

@@ -25,7 +25,7 @@ def hints(document: Document, corpus: Corpus | None) -> list[tuple[str, str, str
             (
                 "model_config.num_heads",
                 f"head_dim {model.head_dim}",
-                f"Each head is {model.hidden_dim} / {model.num_heads} = {model.head_dim} wide.",
+                f"head_dim is {model.hidden_dim} / {model.num_heads} = {model.head_dim}.",
             )
         )
     sizes = ("training_config.batch_size", "training_config.gradient_accumulation_steps", "model_config.max_seq_len")
@@ -34,9 +34,9 @@ def hints(document: Document, corpus: Corpus | None) -> list[tuple[str, str, str
         found.append(
             (
                 sizes[0],
-                f"{short_count_text(tokens)} tokens a step",
+                f"{short_count_text(tokens)} tokens per step",
                 f"{training.batch_size} sequences x {training.gradient_accumulation_steps} batches x "
-                f"{model.max_seq_len} tokens = {tokens:,} tokens behind each update of the weights.",
+                f"{model.max_seq_len} tokens = {tokens:,} tokens per update of the weights.",
             )
         )
         text = training_tokens(plan, corpus)
@@ -45,9 +45,9 @@ def hints(document: Document, corpus: Corpus | None) -> list[tuple[str, str, str
             found.append(
                 (
                     "training_config.max_steps",
-                    f"{times} x the text",
+                    f"{times} epochs",
                     f"{training.max_steps:,} steps x {tokens:,} tokens, about {text:,} tokens of training text: "
-                    f"it is read {times} times (so many epochs).",
+                    f"{times} epochs.",
                 )
             )
     return found

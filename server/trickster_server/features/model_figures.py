@@ -24,7 +24,7 @@ def model_summary(plan: Plan) -> str:
         ("output", parts.output),
     ]
     lines = [
-        f"{parts.total:,} parameters, {parts.per_block:,} a block:",
+        f"{parts.total:,} parameters, {parts.per_block:,} per block:",
         "",
         "| part | parameters | share |",
         "|:--|--:|--:|",
@@ -46,7 +46,7 @@ def _memory_line(plan: Plan) -> str:
     each = f" on each of {plan.device.devices} devices" if plan.device.devices > 1 else ""
     return (
         f"Training takes about **{size_text(needed.total)}**{each}: {size_text(state)} for weights, gradients and "
-        f"optimizer, {size_text(needed.activations + needed.logits + needed.workspace)} for what passes through, "
+        f"optimizer, {size_text(needed.activations + needed.logits + needed.workspace)} for activations, "
         f"{size_text(needed.interpreter)} for torch itself."
     )
 
@@ -134,7 +134,7 @@ def shape_table(name: str, plan: Plan) -> str:
             f"embedding {(parts.embedding + parts.output) / parts.total:.0%})."
         )
     if name == "vocab_size":
-        lines.append(f"Knowing nothing means a loss of ln {current:,} = {initial_loss(plan.model):.3f} nats a token.")
+        lines.append(f"The uniform-prediction loss is ln {current:,} = {initial_loss(plan.model):.3f} nats/token.")
     return "\n\n".join(lines)
 
 
@@ -149,7 +149,7 @@ def table(name: str, rows: Sequence[tuple[str, Plan]], current: str, heads: bool
         "head_dim": lambda plan: _head_width(plan.model) if heads else "",
         "parameters": lambda plan: short_count_text(count_parameters(plan.model).total),
         "memory": lambda plan: size_text(_memory_on_device(plan)),
-        "FLOPs a step": lambda plan: short_count_text(count_compute(plan).per_step),
+        "FLOPs per step": lambda plan: short_count_text(count_compute(plan).per_step),
     }
     cells: dict[str, list[str]] = {}
     for value, plan in rows:

@@ -107,11 +107,11 @@ async def _completed(services: Services, request: messages.Request, arguments: l
     if request.method == "trickster/createConfig":
         folders = services.folders()
         if not given.get("preset"):
-            raise JsonRpcInvalidParams(f"Say which config to write: {', '.join(preset_names())}.")
+            raise JsonRpcInvalidParams(f"Choose a preset: {', '.join(preset_names())}.")
         if not given.get("folderUri") and len(folders) == 1:
             return [{**given, "folderUri": uri_of(folders[0])}]
     if "run_id" in names and not given.get("runId") and request.method not in _WANTED:
-        raise JsonRpcInvalidParams("Say which run, by its name.")
+        raise JsonRpcInvalidParams("Name a run.")
     return [given]
 
 
@@ -120,9 +120,9 @@ def _only_config(services: Services) -> str:
     if len(configs) == 1:
         return configs[0].uri
     if not configs:
-        raise JsonRpcInvalidParams("No config is open. Open one, or name it: the command takes its path.")
+        raise JsonRpcInvalidParams("No config is open. Open one, or pass its path to the command.")
     names = ", ".join(sorted(Path(one.path).name if one.path else one.uri for one in configs))
-    raise JsonRpcInvalidParams(f"Several configs are open: {names}. Name the one that is meant.")
+    raise JsonRpcInvalidParams(f"Several configs are open: {names}. Name one of them.")
 
 
 def _run_meant(services: Services, method: str) -> str:
@@ -135,7 +135,7 @@ def _run_meant(services: Services, method: str) -> str:
         raise RequestError(ErrorCode.UNKNOWN_RUN, f"No run {where}{words}.")
     if method == "trickster/stopRun" and len(fitting) > 1:
         names = ", ".join(sorted(run.directory.path.name for run in fitting))
-        raise JsonRpcInvalidParams(f"Several runs are training: {names}. Name the one that is meant.")
+        raise JsonRpcInvalidParams(f"Several runs are training: {names}. Name one of them.")
     return fitting[0].run_id
 
 
@@ -156,13 +156,15 @@ async def _tell(services: Services, method: str, result: Any) -> None:
     """Say what has come of a command."""
     if isinstance(result, RunStarted):
         name = Path(result.run_directory).name
-        services.say(f"Training {name} as process {result.pid}. It goes on without the editor.")
+        services.say(f"Training {name} as process {result.pid}. It continues without the editor.")
     elif isinstance(result, StopRunResult):
-        services.say("It saves and stops." if result.state == "stopping" else f"The run is {result.state}.")
+        services.say(
+            "The run is saving and will stop." if result.state == "stopping" else f"The run is {result.state}."
+        )
     elif isinstance(result, DeleteRunResult):
         words = f"Deleted: {', '.join(result.removed) or 'nothing'}."
         if result.kept:
-            words += f" Not deleted, because nothing says that it is the run's: {', '.join(result.kept)}."
+            words += f" Not deleted, because it may not belong to the run: {', '.join(result.kept)}."
         services.say(words)
     elif isinstance(result, GenerateResult):
         await _show_text(services, "generated", printable(result.prompt + result.text))

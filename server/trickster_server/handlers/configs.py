@@ -60,7 +60,9 @@ class Configs:
             raise RequestError(ErrorCode.ENGINE_FAILED, f"{params.folder_uri} is not a folder on this machine.")
         if params.preset not in preset_names():
             names = ", ".join(preset_names())
-            raise RequestError(ErrorCode.ENGINE_FAILED, f"There is no preset {params.preset}. There are: {names}.")
+            raise RequestError(
+                ErrorCode.ENGINE_FAILED, f"There is no preset {params.preset}. The presets are: {names}."
+            )
         names_given = [params.file_name] if params.file_name is not None else _free_names(params.preset)
         text = preset_text(params.preset)
         path = await asyncio.to_thread(_write_new, folder, names_given, text)
@@ -128,4 +130,4 @@ def _write_new(folder: Path, names: list[str], text: str) -> Path:
         except OSError as error:
             raise RequestError(ErrorCode.ENGINE_FAILED, f"Cannot write {path}: {error.strerror}.") from error
         return path
-    raise RequestError(ErrorCode.FILE_EXISTS, f"{folder / names[0]} is there already.")
+    raise RequestError(ErrorCode.FILE_EXISTS, f"{folder / names[0]} already exists.")

@@ -90,14 +90,14 @@ class Models:
         """The proof of learning."""
         run = await run_named(self._services, params.run_id)
         arguments = ["compare", str(run.directory.path)]
-        return messages.CompareResult(*await self._both("Comparing with random weights", arguments, params))
+        return messages.CompareResult(*await self._both("Comparing with the untrained model", arguments, params))
 
     async def report(self, params: messages.ReportParams) -> messages.ReportResult:
         """What a run has learned, as a page in its directory; made where there is none or it is out of date."""
         run = await run_named(self._services, params.run_id)
         if not run.checkpoints():
             name = run.directory.path.name
-            raise RequestError(ErrorCode.NO_CHECKPOINT, f"{name} has saved no checkpoint yet that could be looked at.")
+            raise RequestError(ErrorCode.NO_CHECKPOINT, f"{name} has not saved a checkpoint yet.")
         page = run.directory.path / REPORT_FILE
         in_thread = self._services.registry.in_thread
         cache = known_cache_directory()
@@ -105,7 +105,7 @@ class Models:
             return messages.ReportResult(str(page))
         made_from = run.next
         arguments = ["report", str(run.directory.path), "--output", str(page)]
-        answer = await self._ask("Measuring what was learned", arguments, params)
+        answer = await self._ask("Measuring what the run learned", arguments, params)
         if cache is not None:
             with contextlib.suppress(OSError):  # it is made anew the next time, then
                 await in_thread(lambda: remember(run.directory, cache, made_from))

@@ -48,7 +48,7 @@ def _with_trust(services: Services, handler: Handler) -> Handler:
         if not services.trusted:
             raise RequestError(
                 ErrorCode.NOT_TRUSTED,
-                "This folder is not trusted, so nothing is started, written or removed. Trust it first.",
+                "This folder is not trusted, so Trickster starts, writes and deletes nothing. Trust it first.",
                 {"errorCode": "not-trusted"},
             )
         return await handler(params)

@@ -97,7 +97,7 @@ class Runs:
         plan = check(text, path.parent).plan
         if plan is None and not params.overrides:
             raise RequestError(
-                ErrorCode.CONFIG_HAS_ERRORS, f"{path.name} has errors; the Problems list shows them. Mend them first."
+                ErrorCode.CONFIG_HAS_ERRORS, f"{path.name} has errors; the Problems list shows them. Fix them first."
             )
         python = await self._services.interpreters.able_to_train(params.python)
         overrides = [f"--set={name}={as_yaml(value)}" for name, value in params.overrides.items()]
@@ -168,7 +168,7 @@ class Runs:
             logger.info("%s ended with exit code %s", directory.name, launched.exit_code())
             if launched.answered and not directory.exists():
                 # It never came to train, so the engine has removed it, and with it the events that say why.
-                words = f"{directory.name} could not begin. {self._failed(launched).message}"
+                words = f"{directory.name} could not start. {self._failed(launched).message}"
                 self._services.show_message(types.MessageType.Error, words)
         self._services.registry.look_now()
         await asyncio.sleep(1.0)  # the answer to the request may still want its last words

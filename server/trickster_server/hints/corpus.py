@@ -39,7 +39,7 @@ _READ_BYTES = 8 << 20
 _CORPUS = "data_config.corpus"
 _PROMPT = "sampling_config.prompt"
 _BEGINNING = 24
-UNREAD = "The rest is known once the text is read: *Prepare Dataset*, *Train* or `trickster check` does that."
+UNREAD = "*Prepare Dataset*, *Train* or `trickster check` reads the text and shows the rest."
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def corpus_problems(plan: Plan, corpus: Corpus | None, document: Document, said:
         return []
     problems: list[Problem] = []
     if plan.data.corpus == "shakespeare" and not corpus.present:
-        message = "Tiny Shakespeare (1.1 MB) is not on this machine yet. Preparing or training fetches it."
+        message = "Tiny Shakespeare (1.1 MB) is not on this machine yet. Prepare Dataset or Train downloads it."
         problems.append(Problem("corpus-not-fetched", "hint", message, document.place_of(_CORPUS), key=_CORPUS))
     if corpus.facts is not None:
         said = said | {problem.code for problem in document.checked.problems}
@@ -166,7 +166,7 @@ def _prompt_problems(plan: Plan, corpus: Corpus, document: Document) -> list[Pro
         return []
     message = (
         f"{shown(words[-1])} does not occur in {shown(plan.data.corpus)}, so the model never learns what follows it, "
-        "and its samples start from noise. Take a beginning that the text has."
+        "and its samples begin with noise. Choose a beginning that occurs in the text."
     )
     fix = document.settings.write(_PROMPT, beginning, why="how the text begins") if beginning else None
     where = document.place_of(_PROMPT)

@@ -25,7 +25,7 @@ def device_problems(plan: Plan, document: Document, may_run: bool) -> list[Probl
     """A device that is not here, or memory that is too small. `may_run`: programs may be asked."""
     device = plan.device.device_type
     if device in _NAMES and not _is_here(device):
-        message = f"No {_NAMES[device]} is found on this machine. With device_type auto, the fastest one here is used."
+        message = f"This machine has no {_NAMES[device]}. device_type: auto uses the fastest device available."
         fix = document.settings.write(_DEVICE, "auto", preferred=False)
         where = document.place_of(_DEVICE)
         return [Problem("device-not-here", "hint", message, where, (fix,) if fix else (), key=_DEVICE)]
@@ -43,7 +43,11 @@ def memory_advice(plan: Plan, available: float, name: str, on_gpu: bool) -> str 
     if plan.device.sharding == "full":
         planned = training_memory(plan)
         needed = planned.device if on_gpu else planned.total * devices
-        more = "A smaller batch_size needs less, and so does" if plan.training.batch_size > devices else "It takes"
+        more = (
+            ("A smaller batch_size needs less memory, and so does")
+            if plan.training.batch_size > devices
+            else "It takes"
+        )
         advice = f"{more} a smaller model."
     else:
         there = fit(plan, Machine(name, "cuda" if on_gpu else "cpu", devices, int(available), None, "this machine"))
@@ -59,14 +63,17 @@ def _what_would_fit(there: Fit) -> str:
     change = there.change
     if change is not None:
         kept = (
-            "each step still learns from as many tokens"
+            "each step still uses the same number of tokens"
             if change.same_update
-            else "the model then sees less text at a time"
+            else "the model then has a shorter context"
         )
         return f"It fits with {change.as_text()}: about {size_text(change.needed)}, and {kept}."
     if there.shared_by is not None:
-        return f"No batch makes it fit: it takes {there.shared_by} such GPUs with sharding: full, or a smaller model."
-    return "No batch makes it fit: it takes a smaller model."
+        return (
+            f"It does not fit with any batch size: use {there.shared_by} such GPUs with sharding: full, or a smaller "
+            "model."
+        )
+    return "It does not fit with any batch size: use a smaller model."
 
 
 def _available_memory(device: str, may_run: bool) -> tuple[float | None, str, bool]:

@@ -123,8 +123,8 @@ class Environment:
                 if not checkpoints:
                     continue
                 message = (
-                    f"The run {run.directory.path.name} was interrupted after step {checkpoints[-1].step:,} was saved. "
-                    "Resume goes on from there."
+                    f"The run {run.directory.path.name} was interrupted; its last checkpoint is step "
+                    f"{checkpoints[-1].step:,}. Resume continues from there."
                 )
                 where = document.place_of("training_config.max_steps")
                 return [Problem("run-interrupted", "hint", message, where, key="training_config.max_steps")]

@@ -143,7 +143,7 @@ class Dispatcher(LanguageServerProtocol):
             return
         try:
             if message.get("jsonrpc") != self.VERSION:
-                raise JsonRpcInvalidRequest("Only JSON-RPC 2.0 is spoken here.")
+                raise JsonRpcInvalidRequest("Only JSON-RPC 2.0 is supported.")
             if not isinstance(method, str):
                 raise JsonRpcInvalidRequest("The method must be text.")
             self._call(request_id, method, message.get("params"))
@@ -163,9 +163,9 @@ class Dispatcher(LanguageServerProtocol):
         handler = self._handler(method)
         if handler is None:
             if request_id is not None:
-                raise JsonRpcMethodNotFound(f"Nothing here answers {method}.")
+                raise JsonRpcMethodNotFound(f"There is no method {method}.")
             if not method.startswith("$/"):
-                logger.debug("Nobody handles the notification %s", method)
+                logger.debug("No handler for the notification %s", method)
             return
         result = handler(self.structured(method, params))
         if asyncio.iscoroutine(result):

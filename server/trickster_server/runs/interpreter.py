@@ -148,4 +148,4 @@ async def ask(path: str) -> Interpreter:
     except (ValueError, KeyError, IndexError, TypeError) as error:
         last = complaint.decode("utf-8", "replace").strip().splitlines()[-1:]
         why = last[0] if last else f"exit code {process.returncode}"
-        raise RequestError(ErrorCode.NO_INTERPRETER, f"{path} is not a Python that works ({why}).") from error
+        raise RequestError(ErrorCode.NO_INTERPRETER, f"{path} is not a working Python ({why}).") from error

@@ -70,7 +70,7 @@ def phases_of(plan: Plan) -> list[Phase]:
     middle = max(warm, round(steps / 2))
     phases = [
         Phase("Warm-up", "the learning rate rises; the loss falls fast", 0, warm),
-        Phase("Main", "steady improvement: letters, words, line forms", warm, middle),
+        Phase("Main", "steady improvement: letters, words, lines", warm, middle),
         Phase("Refinement", "smaller gains while the learning rate falls", middle, steps),
     ]
     return [phase for phase in phases if phase.end > phase.begin]

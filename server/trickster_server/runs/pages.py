@@ -1,13 +1,12 @@
-"""What the engine's commands answer as JSON, told as a page of Markdown."""
+"""The JSON answers of the engine's commands as Markdown pages."""
 
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 from trickster_engine.data.facts import markdown_table
-from trickster_engine.evaluation.report.names import has_long_tokens, predictors
+from trickster_engine.evaluation.report.names import NAMES
 from trickster_engine.system.printable import printable, printable_text
 
 
@@ -38,32 +37,22 @@ def _inline(text: str) -> str:
 
 
 def _compare(data: Any) -> str:
-    blocks = ["# Proof of learning", "Loss on the held-out text:"]
-    rows = ["| | nats a token | bits a character |", "|:--|--:|--:|"]
-    names = predictors(long_tokens=has_long_tokens(_characters_per_token(data["rows"])))
+    blocks = ["# Proof of learning"]
+    rows = ["| predictor | validation loss, nats/token | bits/character |", "|:--|--:|--:|"]
     for row in data["rows"]:
-        name = names.get(row["name"], row["name"])
-        rows.append(f"| {name} | {row['nats']:.4f} | {row['bits_per_character']:.4f} |")
+        rows.append(f"| {NAMES.get(row['name'], row['name'])} | {row['nats']:.4f} | {row['bits_per_character']:.4f} |")
     blocks.append("\n".join(rows))
     for pair in data["samples"]:
-        blocks += ["## Random weights", _fenced(pair["prompt"] + pair["random"])]
-        blocks += ["## Trained", _fenced(pair["prompt"] + pair["trained"])]
-    about = (
-        f"In {data['characters']:,} characters after the prompt, which does not count, at temperature "
-        f"{data['temperature']:g}:"
-    )
+        blocks += ["## Untrained model", _fenced(pair["prompt"] + pair["random"])]
+        blocks += ["## Trained model", _fenced(pair["prompt"] + pair["trained"])]
+    about = f"In {data['characters']:,} characters generated after the prompt, at temperature {data['temperature']:g}:"
     rows = ["| | real words | longest copy |", "|:--|--:|--:|"]
     for name, one in data["texts"].items():
-        rows.append(f"| {name} | {one['real_word_share']:.1%} | {one['longest_copied_run']} |")
-    blocks += ["## Words and copies", about, "\n".join(rows)]
+        rows.append(f"| {NAMES.get(name, name)} | {one['real_word_share']:.1%} | {one['longest_copied_run']} |")
+    blocks += ["## Real words and copied text", about, "\n".join(rows)]
     if copied := data["texts"].get("this model", {}).get("copied"):
         blocks.append(f"The model's longest copy from the training text: {_inline(copied)}.")
     return "\n\n".join(blocks) + "\n"
-
-
-def _characters_per_token(rows: Any) -> float:
-    """The two losses of a row are the same but for their unit."""
-    return next((row["nats"] / (math.log(2) * row["bits_per_character"]) for row in rows), 1.0)
 
 
 def _inspect(data: Any) -> str:
@@ -75,19 +64,19 @@ def _inspect(data: Any) -> str:
     shapes = ["| layer | kind | output |", "|:--|:--|:--|"]
     shapes += [f"| `{one['name']}` | {one['kind']} | {list(one['output'])} |" for one in data["shapes"]]
     loss = (
-        f"Loss of random weights: **{data['random_loss']:.4f}** nats; "
-        f"knowing nothing is ln V = {data['uniform_loss']:.4f}."
+        f"Validation loss before training: **{data['random_loss']:.4f}** nats/token; "
+        f"a uniform prediction has ln V = {data['uniform_loss']:.4f}."
     )
     return (
         "\n\n".join(
             [
                 "# The model before training",
-                f"**{total:,}** parameters, {parts['per_block']:,} a block.",
+                f"**{total:,}** parameters, {parts['per_block']:,} per block.",
                 "\n".join(rows),
                 loss,
-                "## What random weights write",
+                "## A sample of the untrained model",
                 _fenced(data["prompt"] + data["noise"]),
-                "## A forward pass, one sequence",
+                "## A forward pass over one sequence",
                 "\n".join(shapes),
             ]
         )
@@ -98,7 +87,7 @@ def _inspect(data: Any) -> str:
 def _prepare(data: Any) -> str:
     title = f"# {_inline(data['name'])}"
     train, val = data["train_tokens"], data["val_tokens"]
-    blocks = [title, f"{train:,} tokens to train on, {val:,} held out."]
+    blocks = [title, f"{train:,} training tokens, {val:,} validation tokens."]
     if text := data.get("text"):
         blocks.append(markdown_table(text["table"]))
     for one in data.get("findings", []):
@@ -107,24 +96,23 @@ def _prepare(data: Any) -> str:
     if isinstance(baselines, dict):
         baselines = [{"name": name, "nats": nats} for name, nats in baselines.items()]
     if baselines:
-        rows = ["| baseline | loss, nats a token |", "|:--|--:|"]
-        names = predictors(long_tokens=has_long_tokens(data["val_characters"] / val))
-        rows += [f"| {names.get(one['name'], one['name'])} | {one['nats']:.4f} |" for one in baselines]
-        blocks += ["What counting alone predicts of the held-out text:", "\n".join(rows)]
+        rows = ["| baseline | validation loss, nats/token |", "|:--|--:|"]
+        rows += [f"| {NAMES.get(one['name'], one['name'])} | {one['nats']:.4f} |" for one in baselines]
+        blocks.append("\n".join(rows))
     if begins := data.get("begins"):
-        blocks += ["It begins:", _fenced(begins)]
+        blocks += ["The text begins:", _fenced(begins)]
     return "\n\n".join(blocks) + "\n"
 
 
-#: Findings by level, in the order in which they matter to somebody who wants to begin.
-_LEVELS = {"problem": "To be mended", "ok": "What is here", "note": "Worth knowing"}
+#: Findings by level, the most urgent first.
+_LEVELS = {"problem": "To fix", "ok": "Available", "note": "Notes"}
 
 
 def _doctor(data: Any) -> str:
     blocks = ["# This machine"]
     if data["ready"]:
         on = f" on {data['device']}" if data.get("device") else ""
-        blocks.append(f"**Ready to train{on}.** Next: the data (step 3 of the lesson, *Prepare Dataset*).")
+        blocks.append(f"**Ready to train{on}.** Next: *Prepare Dataset* (step 3 of the lesson).")
     blocks.append(f"`device_type: auto` would train on **{data['would_run']}**: {data['why']}")
     for level, title in _LEVELS.items():
         findings = [finding for finding in data["findings"] if finding["level"] == level]

@@ -87,12 +87,12 @@ class GenerationWorker:
     async def _send(self, message: dict[str, Any]) -> None:
         process = self._process
         if process is None or process.stdin is None:
-            raise RequestError(ErrorCode.ENGINE_FAILED, "The process that writes text has ended. Try again.")
+            raise RequestError(ErrorCode.ENGINE_FAILED, "The generation process has ended. Try again.")
         try:
             process.stdin.write(json.dumps(message).encode("ascii") + b"\n")
             await process.stdin.drain()
         except (ConnectionError, RuntimeError) as error:
-            raise RequestError(ErrorCode.ENGINE_FAILED, "The process that writes text has ended. Try again.") from error
+            raise RequestError(ErrorCode.ENGINE_FAILED, "The generation process has ended. Try again.") from error
 
     async def _listen(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
@@ -103,14 +103,14 @@ class GenerationWorker:
             try:
                 self._take(json.loads(line))
             except ValueError:
-                logger.warning("The process that writes text has printed something else: %s", line[:200])
+                logger.warning("The generation process printed something unexpected: %s", line[:200])
         await process.wait()
         await complaining
         for answer, _ in list(self._waiting.values()):
             if not answer.done():
                 why = complaints[-1] if complaints else f"exit code {process.returncode}"
                 answer.set_exception(
-                    RequestError(ErrorCode.ENGINE_FAILED, f"The process that writes text has ended ({why}). Try again.")
+                    RequestError(ErrorCode.ENGINE_FAILED, f"The generation process has ended ({why}). Try again.")
                 )
 
     def _take(self, message: dict[str, Any]) -> None:

@@ -59,7 +59,7 @@ class Calibrating:
         try:
             return await self.interpreters.able_to_train(None)
         except RequestError as error:
-            logger.debug("Nothing to calibrate with: %s", error)
+            logger.debug("Cannot calibrate: %s", error)
             return None
 
     async def _calibrate(self, python: str) -> bool:
@@ -78,11 +78,11 @@ class Calibrating:
         if not over:
             if self._training():
                 return False
-            logger.warning("This machine was not calibrated: it was not done in %d seconds.", _LONGEST_SECONDS)
+            logger.warning("This machine was not calibrated: it took more than %d seconds.", _LONGEST_SECONDS)
         elif (error := work.exception()) is not None:
             logger.warning("This machine was not calibrated: %s", error)
         else:
             await self.timing.is_calibrated()
             self.session.refresh_figures()
-            logger.info("This machine was calibrated: from now on times are known for any config.")
+            logger.info("This machine is calibrated: training times can now be estimated for any config.")
         return True

@@ -104,4 +104,4 @@ def _keep(speeds: list[Speed]) -> None:
     try:
         keep_speeds(cache, speeds)
     except OSError as error:
-        logger.debug("Speeds are not kept: %s", error)
+        logger.debug("Speeds are not saved: %s", error)

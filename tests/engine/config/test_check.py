@@ -221,10 +221,10 @@ def test_use_wandb_is_tracking() -> None:
 def test_heads_are_suggested_that_divide() -> None:
     [problem] = problems_of("model_config:\n  hidden_dim: 250\n  num_heads: 8\n", "heads-divide-dim")
     assert [fix.title for fix in problem.fixes] == [
-        "Set num_heads to 5 (50 numbers a head)",
-        "Set num_heads to 25 (10 numbers a head)",
-        "Set hidden_dim to 256 (32 numbers a head)",
-        "Set hidden_dim to 240 (30 numbers a head)",
+        "Set num_heads to 5 (head_dim 50)",
+        "Set num_heads to 25 (head_dim 10)",
+        "Set hidden_dim to 256 (head_dim 32)",
+        "Set hidden_dim to 240 (head_dim 30)",
     ]
 
 
@@ -269,7 +269,10 @@ def test_a_diary_is_too_little_to_learn_writing_from(tmp_path: Path) -> None:
     assert "has only 184 characters" in problem.message
     (tmp_path / "diary.txt").write_text("x" * 300, encoding="utf-8")  # 135 held out, 165 to train on
     (problem,) = problems_of(config, "corpus-small", tmp_path)
-    assert "18,618 times, with 5,369 parameters for each of the characters" in problem.message
+    assert (
+        "18,618 epochs, and the model has 5,369 times as many parameters as the training part has characters"
+        in problem.message
+    )
 
 
 def test_what_would_do_does(tmp_path: Path) -> None:
@@ -321,7 +324,7 @@ def test_a_folder_or_file_called_like_a_built_in_text_is_pointed_out(tmp_path: P
     (tmp_path / name).mkdir()
     (tmp_path / name / "mine.txt").write_text("x" * 90_000)
     (problem,) = problems_of(config, "corpus-name-built-in", tmp_path)
-    assert "the built-in text" in problem.message and "a folder of that name" in problem.message
+    assert "the built-in text" in problem.message and "A folder of that name" in problem.message
     assert [fix.title for fix in problem.fixes] == [f"Set corpus to ./{name} (the folder beside this config)"]
     assert problems_of(set_values(config, {"data_config.corpus": f"./{name}"}), "corpus-name-built-in", tmp_path) == []
 
@@ -331,7 +334,7 @@ def test_a_folder_without_text_says_what_it_holds(tmp_path: Path) -> None:
     for name in ("noending", ".hidden.txt", "photo.png", "empty.txt"):
         (tmp_path / "only" / name).write_text("" if name == "empty.txt" else "x")
     (problem,) = problems_of("data_config:\n  corpus: only\n", "corpus-no-text", tmp_path)
-    said = "binary: photo.png; empty: empty.txt; hidden: .hidden.txt; without a text ending: noending."
+    said = "binary: photo.png; empty: empty.txt; hidden: .hidden.txt; no text file extension: noending."
     assert said in problem.message
 
 

@@ -94,7 +94,7 @@ def test_a_name_is_not_corrected_to_one_that_is_there(order: tuple[str, str]) ->
     assert _titles(text(4, 8), "unknown-key") == [("Remove num_head", False)]
     assert _titles(text(4, 4), "unknown-key") == [("Remove num_head", True)]
     [problem] = problems_of(text(4, 8), "unknown-key")
-    assert "num_heads is given already" in problem.message
+    assert "num_heads is already set" in problem.message
     assert [related.range.start.line for related in problem.related] == [1 + order.index("num_heads: {}")]
     assert _all_at_once(text(4, 4)) == "model_config:\n  num_heads: 4\n"
 

@@ -264,7 +264,7 @@ CASES = [
             "hidden": [".git/", ".secret.txt"],
             "link to a folder": ["linked/"],
             "of other programs": ["__pycache__/", "node_modules/"],
-            "without a text ending": ["c.log", "noending"],
+            "no text file extension": ["c.log", "noending"],
         },
         make=_links,
     ),
@@ -289,7 +289,7 @@ CASES = [
             "a run of Trickster": ["elsewhere/run/"],
             "config of Trickster": ["config.yaml", "other.yaml"],
             "the log of a run": ["logs/my-001/"],
-            "where runs are written": ["runs/"],
+            "folder of runs": ["runs/"],
         },
     ),
     Case(
@@ -297,7 +297,7 @@ CASES = [
         {"only/noending": "x", "only/a.bin": b"x"},
         {"corpus": "only"},
         said={"corpus-no-text": "error"},
-        words=("binary: a.bin; without a text ending: noending.",),
+        words=("binary: a.bin; no text file extension: noending.",),
         read=False,
     ),
     Case(
@@ -478,7 +478,7 @@ def _assert_tokens(case: Case, facts: Any, train: str, val: str, message: str) -
         tokens, occurring = [len(ids), facts.val_tokens], len(set(ids))
     assert [facts.train_tokens, facts.val_tokens] == tokens
     assert (facts.vocabulary_filled, facts.content.occurring) == (filled, occurring)
-    assert f"{filled:,} of {case.vocab_size:,} rows filled, {occurring:,} occur" in dict(facts.rows())["Vocabulary"]
+    assert f"{filled:,} of {case.vocab_size:,} rows used, {occurring:,} occur" in dict(facts.rows())["Vocabulary"]
     if "vocabulary-not-filled" in case.said and kind == "bpe":
         assert f"vocab_size: {filled} fits this text." in message
         assert f"ln {case.vocab_size:,} = {math.log(case.vocab_size):.3f}" in message

@@ -119,7 +119,7 @@ def test_the_lessons_files(plan_for: MakePlan, places: dict[str, Path], tmp_path
     plan = replace(plan, data=replace(plan.data, train_data="train.pt", val_data="val.pt"))
     with _Answered() as answered:
         prepare(plan, tmp_path, progress=False)
-    said = {**SAID, "endless link": "There is no file", "sparse file": "cannot be read as a file that torch saved"}
+    said = {**SAID, "endless link": "There is no file", "sparse file": "cannot be read as a torch file"}
     assert said[kind] in answered.error.message
     with _Answered() as answered:
         prepare(plan_for(tokenizer="train.pt"), tmp_path, progress=False)
@@ -288,7 +288,7 @@ def test_nobody_at_home(tiny_config: Callable[..., Path]) -> None:
     estimate = as_nobody("estimate", config)
     assert estimate.returncode == 0 and "parameters" in estimate.stdout, estimate.stderr
     doctor = as_nobody("doctor")
-    assert "[!!] There is no place to keep prepared text" in doctor.stdout, doctor.stdout + doctor.stderr
+    assert "[!!] There is no folder for prepared text" in doctor.stdout, doctor.stdout + doctor.stderr
     assert "Ready to train" not in doctor.stdout
     trained = as_nobody("train", config, f"TRICKSTER_CACHE_DIR={cache}")
     assert trained.returncode == 0, trained.stderr

@@ -231,7 +231,7 @@ def test_the_check_runs_beside_the_steps_and_a_save_waits_for_it(
     reading.wait()
     dataset.verification.require()  # not known yet: the steps go on
     threading.Timer(0.05, go_on.set).start()
-    with pytest.raises(TricksterError, match="the sum of its tokens differs") as caught:
+    with pytest.raises(TricksterError, match="the checksum of its tokens differs") as caught:
         dataset.verification.require(wait=True)
     assert caught.value.code == "cache-damaged" and not dataset.directory.exists()
 

@@ -97,7 +97,7 @@ def test_an_estimate_is_json() -> None:
 
 def test_an_estimate_is_text() -> None:
     text = estimate(preset_plan("nano")).as_text()
-    for part in ("5,180,672 parameters", "852,480 in each block", "read 163.3 times", "ln V = 5.5452"):
+    for part in ("5,180,672 parameters", "852,480 in each block", "163.3 epochs", "ln V = 5.5452"):
         assert part in text
     assert max(map(len, text.splitlines())) <= 100
 
@@ -117,4 +117,4 @@ def test_memory_is_said_to_be_each_device_s_where_there_are_several() -> None:
     plan = preset_plan("nano")
     assert "on each of" not in estimate(plan).as_text()
     several = replace(plan, device=replace(plan.device, mesh_shape=(1, 2), enable_ddp=True))
-    assert "of memory to train in fp32 on each of 2 devices" in estimate(several).as_text()
+    assert "of memory for training in fp32 on each of 2 devices" in estimate(several).as_text()

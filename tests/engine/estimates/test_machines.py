@@ -90,7 +90,7 @@ def test_several_gpus_share_what_one_cannot_hold() -> None:
     mega = preset_plan("mega")
     there = fit(replace(mega, training=replace(mega.training, optimizer="adamw")), find_machine("rtx-3060-12gb"))
     assert not there.fits and there.change is None and there.shared_by in (2, 4, 8)
-    assert f"would on {there.shared_by} of them with sharding: full" in there.verdict()
+    assert f"fits on {there.shared_by} of them with sharding: full" in there.verdict()
     muon = fit(replace(mega, training=replace(mega.training, optimizer="muon")), find_machine("rtx-3060-12gb"))
     assert muon.shared_by is None or muon.change is not None
     board = fit(replace(mega, training=replace(mega.training, activation_checkpointing=True)), find_machine("n150"))
@@ -114,7 +114,7 @@ def test_a_speed_never_passes_for_a_measurement() -> None:
     assert there.fastest_s == pytest.approx(estimate(plan).compute.total / (there.machine.peak * ASSUMED_UTILISATION))
     assert there.as_json()["measured"] is False
     text = there.as_text()
-    assert "at best" in text and "not measured" in text and "50%" in text and there.machine.source in text
+    assert "at best" in text and "not a measurement" in text and "50%" in text and there.machine.source in text
     unknown = fit(plan, Machine("somewhere", "cpu", 1, None, None, "nothing"))
     assert unknown.fits is None and unknown.fastest_s is None
     assert "not known" in unknown.verdict() and "at best" not in unknown.as_text()
@@ -166,7 +166,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     shown = capsys.readouterr().out
     for machine in MACHINES:
         assert machine.name in shown and machine.source in shown
-    assert "does not fit; would with batch_size" in shown and "Chinchilla" in shown
+    assert "does not fit; fits with batch_size" in shown and "Chinchilla" in shown
     (tmp_path / "letters.txt").write_text("dear reader " * 1000)
     assert main(["estimate", str(config), "--set", "data_config.corpus=letters.txt", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["text"]["training_tokens"] == 10_800

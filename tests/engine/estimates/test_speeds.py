@@ -157,7 +157,7 @@ def test_a_machine_is_calibrated_once(tmp_path: Path) -> None:
     environment = {"TRICKSTER_CACHE_DIR": str(tmp_path)}
     first = trickster("estimate", "--preset", "nano", "--set=device_config.device_type=cpu", **environment)
     assert first.returncode == 0 and first.stderr.startswith("Timing a few small models")
-    if "Other programs use the processor" in first.stderr:
+    if "Other programs use the CPU" in first.stderr:
         pytest.skip("this machine is too busy to be calibrated")
     assert "estimated, from a calibration of this machine" in first.stdout
     again = trickster("estimate", "--preset", "pico", "--set=device_config.device_type=cpu", **environment)

@@ -78,7 +78,7 @@ def test_a_device_that_computes_attention_wrongly_is_refused(
         if fault is as_if_in_order and heads == 1:
             continue  # the same order either way
         monkeypatch.setattr("trickster_engine.backends.torch.attention_check.causal_attention", fault)
-        with pytest.raises(TricksterError, match=f"computes attention wrongly on cpu in {precision}"):
+        with pytest.raises(TricksterError, match=f"computes attention incorrectly on cpu in {precision}"):
             require_attention(model, torch.device("cpu"), precision)
 
 

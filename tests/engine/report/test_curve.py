@@ -15,7 +15,7 @@ def test_a_model_that_learns_by_heart_is_found_out() -> None:
     assert parting is not None
     assert parting.step == parting.best_step == 200
     assert "step 200" in parting.words
-    assert "by heart" in parting.words
+    assert "memorises" in parting.words
     assert abs(parting.gap_at_end - 1.2) < 1e-9
 
 
@@ -31,9 +31,9 @@ def test_losses_that_fall_together_have_not_parted() -> None:
     )
     assert parting is not None
     assert (parting.verdict, parting.step) == ("together", None)
-    assert "have not parted" in parting.words
+    assert "No overfitting" in parting.words
     assert "0.224 nats above" in parting.words
-    assert "95% of what was learned there holds" in parting.words
+    assert "95% of the fall in training loss carries over" in parting.words
 
 
 def test_a_training_loss_that_runs_away_is_said_to_while_the_held_out_loss_still_falls() -> None:
@@ -43,8 +43,8 @@ def test_a_training_loss_that_runs_away_is_said_to_while_the_held_out_loss_still
     assert (parting.verdict, parting.step, parting.best_step) == ("apart", None, 300)
     assert parting.unshared == pytest.approx(1.9 / 4.9)
     assert "1.900 nats above" in parting.words
-    assert "39% does not hold" in parting.words
-    assert "not parted" not in parting.words
+    assert "39% of the fall in training loss does not carry over" in parting.words
+    assert "No overfitting" not in parting.words
     assert "too early" not in parting.words
 
 
@@ -64,7 +64,7 @@ def test_few_measurements_are_too_early_to_tell(count: int) -> None:
     assert parting is not None
     assert (parting.verdict, parting.step) == ("early", None)
     assert "too early" in parting.words
-    assert "parted" not in parting.words
+    assert "No overfitting" not in parting.words
 
 
 def test_a_large_gap_is_told_even_from_one_measurement() -> None:
@@ -72,7 +72,7 @@ def test_a_large_gap_is_told_even_from_one_measurement() -> None:
     assert parting is not None
     assert parting.verdict == "apart"
     assert "1.689 nats above" in parting.words
-    assert "too early to say from where on" in parting.words
+    assert "too early to say when that began" in parting.words
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 8), st.floats(0.1, 8)), min_size=1, max_size=8))
@@ -93,7 +93,7 @@ def test_a_tiny_rise_is_luck() -> None:
     )
     assert parting is not None
     assert parting.verdict == "together"
-    assert "not clearly parted" in parting.words
+    assert "No clear overfitting" in parting.words
     assert parting.step is None
     assert parting.best_step == 100
 

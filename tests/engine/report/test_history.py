@@ -146,10 +146,10 @@ def test_a_run_stopped_between_evaluations_and_resumed_is_kept_as_it_was(
         "".join(f"<!-- kept: tiny {kind} -->\n<!-- /kept -->\n" for kind in kinds), tmp_path
     ).replace("\n", " ")
     assert f"{done:,} of the 40 steps of tiny" in page
-    assert "of training in 2 sittings" in page
+    assert "of training (resumed once)" in page
     assert "all 40 would take" in page
-    assert "There we stopped it, before its 40 steps were done" in page
-    assert f"stood at {kept['curve'][-1]['val_loss']:.3f} after {done} of the 40 steps" in page
+    assert "We stopped it there, before its 40 steps were done" in page
+    assert f"was at {kept['curve'][-1]['val_loss']:.3f} after {done} of the 40 steps" in page
     capsys.readouterr()
 
 

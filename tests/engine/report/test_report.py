@@ -78,7 +78,7 @@ def test_the_page_is_whole_and_loads_nothing(run: Path, capsys: pytest.CaptureFi
     assert "://" not in text
     assert "default-src 'none'" in text
     assert "prefers-color-scheme: dark" in text
-    for expected in ("Step 0", "Step 120", "Somebody else answers", "the longest copy in", "What was not learned"):
+    for expected in ("Step 0", "Step 120", "Change of speaker", "longest copy in", "What was not learned"):
         assert expected in page.text
     for level in ("Character", "Word", "Sentence", "Discourse"):
         assert level in page.text
@@ -149,10 +149,10 @@ def test_luck_and_what_lies_past_real_text_are_told_apart(run: Path) -> None:
     )
     crooked = replace(found, courses=[course])
     assert "steps 48, <b>72</b>, 96" in _way_there(crooked)
-    assert "went past real text" in _past(crooked)
-    assert render(crooked).count("luck") == 1
+    assert "overshoots real text" in _past(crooked)
+    assert render(crooked).count("chance") == 1
     straight = replace(found, courses=[replace(course, backs=[], past=False)])
-    assert "No measure stepped back" in _way_there(straight)
+    assert "No measure fell back" in _way_there(straight)
     assert _past(straight) == ""
 
 
@@ -175,20 +175,20 @@ def test_every_figure_says_what_it_was_measured_on(run: Path) -> None:
     assert dataset is not None
     assert found.held_out == dataset.data["val_tokens"]
     assert found.trained_on % 32 == 0 and 0 < found.trained_on <= 16384
-    assert f"over {found.held_out:,} tokens of held-out text" in page
+    assert f"over {found.held_out:,} tokens of validation text" in page
     assert f"over {found.trained_on:,} tokens spread evenly over the training text" in page
     assert "real words in 4,000 characters at temperature 1" in page
-    assert f"on all {found.difficulty.tokens:,} tokens of held-out text" in page
+    assert f"on all {found.difficulty.tokens:,} tokens of validation text" in page
     part = replace(found, difficulty=replace(found.difficulty, tokens=100))
     text = render(part)
     assert f"on the first 100 of the {found.difficulty.of:,} tokens" in text
-    assert "The loss over the run is of all of them" in text
+    assert "The validation loss of the run is measured on all of them" in text
 
 
 def test_hard_and_easy_characters_are_drawn_on_one_scale(run: Path) -> None:
     found = study(run)
     hard, easy = found.difficulty.characters[0].nats, found.difficulty.easiest[0].nats
-    after = render(found).partition("<h3>Which characters</h3>")[2].partition("<h3>")[0]
+    after = render(found).partition("<h3>By character</h3>")[2].partition("<h3>")[0]
     hardest, easiest = (int(re.search(r"<i style=\"width:(\d+)%", table)[1]) for table in after.split("<table>")[1:])  # type: ignore[index]
     assert hardest == 100
     assert easiest == round(100 * easy / hard)
@@ -238,7 +238,7 @@ def test_any_tokenizer(tiny_config: Config, tokenizer: str, vocabulary: int, tmp
     assert main(["train", str(path)]) == 0
     found = study(tmp_path / "runs" / "tiny-001")
     assert found.tokenizer == tokenizer
-    assert "A speaker" in render(found)
+    assert "Known speakers" in render(found)
 
 
 def test_any_text(tiny_config: Config, tmp_path: Path) -> None:
@@ -273,10 +273,10 @@ def test_reciting_is_said_when_it_is_so() -> None:
     real = Copying("real", 20, "", {5: 0.9, 15: 0.1, 30: 0.0})
     honest = [Copying("random", 2, "", {5: 0.0}), Copying("model", 18, "", {5: 0.95, 15: 0.12, 30: 0.0}), real]
     together = find_parting([LossPoint(step, loss, loss) for step, loss in enumerate((5.0, 4.0, 3.0, 2.0))])
-    assert _reciting(honest, together).startswith("It does not recite:")
-    assert _reciting(honest, None).startswith("It does not recite:")
+    assert _reciting(honest, together).startswith("The model does not recite:")
+    assert _reciting(honest, None).startswith("The model does not recite:")
     parrot = [honest[0], Copying("model", 400, "", {5: 1.0, 15: 0.8, 30: 0.7}), real]
-    assert "It recites: of its runs of 15 characters 80.0%" in _reciting(parrot, together)
+    assert "The model recites: 80.0% of its runs of 15 characters" in _reciting(parrot, together)
 
 
 def test_not_reciting_does_not_gainsay_losses_that_have_come_apart() -> None:
@@ -285,7 +285,7 @@ def test_not_reciting_does_not_gainsay_losses_that_have_come_apart() -> None:
     apart = find_parting([LossPoint(0, 5.528, 5.502), LossPoint(250, 0.547, 2.236)])
     words = _reciting(honest, apart)
     assert "does not recite here" in words
-    assert "But the losses, 1.689 nats apart" in words
+    assert "But the generalisation gap, 1.689 nats" in words
 
 
 def test_a_model_that_knows_its_text_by_heart_is_found_out(tiny_config: Config, tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_a_model_that_knows_its_text_by_heart_is_found_out(tiny_config: Config, 
     assert found.parting.step is not None
     model, real = found.copying[1], found.copying[2]
     assert model.longest > real.longest
-    assert "It recites" in _reciting(found.copying, found.parting)
+    assert "The model recites" in _reciting(found.copying, found.parting)
 
 
 # ------------------------------------------------------------------------------------------------------------ the pages
@@ -327,8 +327,8 @@ def test_a_kept_run_fills_the_pages(run: Path, tmp_path: Path) -> None:
     assert f"{last['step']:,} steps of pico, a model with {kept['parameters']:,} parameters" in rendered
     assert f"{last['val_loss']:.3f}" in rendered
     assert "a machine for tests" in rendered
-    assert "| **the model** |" in rendered
-    assert "| discourse | A speaker's name opens a speech |" in rendered
+    assert "| **trained model** |" in rendered
+    assert "| discourse | Speeches that start with a name |" in rendered
     assert re.search(r"<!-- kept: nano -->\n<!-- /kept -->", rendered)
     ((name, picture),) = recorded_runs.pictures(page, tmp_path).items()
     assert f"(pictures/{name})" in rendered

@@ -14,4 +14,4 @@ def test_measures_count_from_four_fifths_of_the_way_on() -> None:
 
 def test_without_a_measure_that_can_tell() -> None:
     assert judge([None]).of == 0
-    assert "too near" in judge([]).words
+    assert "too close" in judge([]).words

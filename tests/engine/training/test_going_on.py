@@ -139,7 +139,7 @@ def test_a_finished_run_says_what_will_not_happen_and_what_may_have_been_meant(
 
     assert main(["resume", str(run.path)]) == 0
     said = capsys.readouterr().out
-    assert "has made all of its 6 steps" in said and "max_steps=12" in said and str(path) not in said
+    assert "has done all of its 6 steps" in said and "max_steps=12" in said and str(path) not in said
 
     for words, code in (
         (["--set", "max_steps=3"], "steps-already-made"),
@@ -160,7 +160,7 @@ def test_a_finished_run_says_what_will_not_happen_and_what_may_have_been_meant(
     said = capsys.readouterr().out
     assert "training_config.max_steps 9 (6 in the run)" in said and "model_config.hidden_dim 64 (32 in the run)" in said
     command = f"trickster resume {run.path} --set training_config.max_steps=9"
-    assert f"To go on with that: {command}\n" in said
+    assert f"To resume with that: {command}\n" in said
     assert f"hidden_dim cannot change in a run; for a new one: trickster train {path}" in said
     assert run.events_path.read_bytes() == events
 

@@ -63,7 +63,7 @@ def test_a_reader_that_ends_does_not_end_the_training(tiny_config: Config, form:
     assert process.wait(timeout=120) == 0
     run = RunDirectory(path.parent / "runs/tiny-001")
     assert (run.summary().status, run.summary().step) == ("finished", 40)
-    assert "follows no longer" in (run.path / "log.txt").read_text(encoding="utf-8")
+    assert "stopped following" in (run.path / "log.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX limits on file sizes")
@@ -86,7 +86,7 @@ def test_stop_tells_when_the_run_could_not_save(tiny_config: Config) -> None:
         pass
     stopped = trickster("stop", path.parent / "runs/tiny-001")
     training.communicate(timeout=120)
-    assert stopped.returncode == EXIT_TRAINING_FAILED and "not in good order" in stopped.stderr
+    assert stopped.returncode == EXIT_TRAINING_FAILED and "with the status" in stopped.stderr
 
 
 def test_a_run_whose_checkpoints_are_gone_does_not_begin_again(tiny_config: Config) -> None:

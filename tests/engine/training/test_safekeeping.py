@@ -253,7 +253,7 @@ def test_a_probe_leaves_nothing_behind(tiny_config: Config) -> None:
         (errno.EMFILE, "ulimit -n", "permissions"),
         (errno.EACCES, "permissions", "ulimit"),
         (errno.EROFS, "read-only", "permissions"),
-        (errno.EIO, "disk itself", "permissions"),
+        (errno.EIO, "disk is failing", "permissions"),
         (errno.ESTALE, "network share", "permissions"),
         (errno.ENOSPC, "Free some space", "permissions"),
     ],

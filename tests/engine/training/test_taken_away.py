@@ -145,7 +145,7 @@ def test_a_run_that_goes_before_its_first_step_has_nothing_to_save(
     config, open_backend = tiny_config(), process.open_backend
     monkeypatch.setattr(process, "open_backend", opened)
     error = train(config, deleted)
-    assert error.code == "run-moved" and "begin again" in error.advice
+    assert error.code == "run-moved" and "start again" in error.advice
     assert list((config.parent / "runs").iterdir()) == []
     assert not (config.parent / "elsewhere/run.json").exists()
 

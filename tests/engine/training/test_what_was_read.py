@@ -40,7 +40,7 @@ def test_a_folder_of_everything_is_the_same_text_after_every_run(
     assert "Finished at step 6" in capsys.readouterr().out
     text = second["text"]
     assert isinstance(text, dict)
-    assert text["source"]["left_out"] == {"config of Trickster": 1, "where runs are written": 3}
+    assert text["source"]["left_out"] == {"config of Trickster": 1, "folder of runs": 3}
 
 
 def test_runs_beside_the_text_are_told_by_what_they_hold(tiny_config: Config, tmp_path: Path) -> None:
@@ -67,8 +67,8 @@ def test_the_start_says_what_was_read(
     facts = _identity(tmp_path)["text"]
     assert isinstance(facts, dict)
     filled, occurring = facts["vocabulary_filled"], facts["content"]["occurring"]
-    assert f"{filled:,} of 4,096 rows filled" in said
-    assert f"warning: bpe finds only {filled:,} tokens in this text, and vocab_size asks for 4,096" in said
+    assert f"{filled:,} of 4,096 rows used" in said
+    assert f"warning: bpe finds only {filled:,} tokens in this text, and vocab_size is 4,096" in said
     assert f"over the {occurring:,} tokens that occur)" in said
     events = [json.loads(line) for line in (tmp_path / "runs/tiny-001/events.jsonl").read_text().splitlines()]
     assert {event["code"] for event in events if event["kind"] == "warning"} == {"line-ends", "vocabulary-not-filled"}
@@ -82,7 +82,7 @@ def test_a_run_of_before_has_a_banner_too(tiny_config: Config, tmp_path: Path) -
     assert identity is not None and plan is not None
     assert "Line ends:" in banner(run, plan, identity)
     old = replace(identity, data={name: value for name, value in identity.data.items() if name != "text"})
-    assert "Line ends:" not in banner(run, plan, old) and "27,000 tokens to train on" in banner(run, plan, old)
+    assert "Line ends:" not in banner(run, plan, old) and "27,000 training tokens" in banner(run, plan, old)
 
 
 def test_a_run_that_measures_on_its_training_text_never_begins_and_an_old_one_goes_on(

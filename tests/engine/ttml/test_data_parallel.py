@@ -74,7 +74,7 @@ def test_without_the_parallel_context_copies_would_drift_so_it_is_refused(double
 def test_a_context_of_another_size_is_noticed(double: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     double(chips=4)
     monkeypatch.setattr(sys.modules["ttml._runtime"].ParallelismContext, "get_ddp_size", lambda self: 2)
-    with pytest.raises(TricksterError, match="drift apart") as refused:
+    with pytest.raises(TricksterError, match="diverge") as refused:
         TtmlBackend(plan(chips=4, batch_size=8))
     assert refused.value.code == "ddp-not-active"
 

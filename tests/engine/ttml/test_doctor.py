@@ -65,10 +65,10 @@ def test_a_machine_without_a_board_is_ready_and_is_told_nothing_about_boards() -
     report = judge(nothing)
     assert report.ready and report.would_run == "cpu"
     for shown in (report.as_text(), on_this_page(nothing)):
-        assert "2 processor cores, 16.7 GB of memory" in shown
+        assert "2 CPU cores, 16.7 GB of memory" in shown
         assert "Ready to train" in shown and "Next" in shown
-        assert "has not yet run on a board" not in shown
-    assert "To be mended" not in on_this_page(nothing)
+        assert "has not run on a board yet" not in shown
+    assert "To fix" not in on_this_page(nothing)
     assert not any(mark in on_this_page(nothing) for mark in ("- ·", "- ✓", "- -"))
 
 
@@ -77,13 +77,13 @@ def test_a_python_without_torch_is_not_ready() -> None:
     assert not judge(without).ready
     page = on_this_page(without)
     assert "Ready" not in page
-    assert page.index("To be mended") < page.index("This Python has no torch") < page.index("What is here")
+    assert page.index("To fix") < page.index("This Python has no torch") < page.index("Available")
 
 
 def test_a_board_that_somebody_holds_is_not_ready() -> None:
     held = changed(boards={"boards": [{**BOARD, "holders": [{"pid": 4321, "command": "python x.py"}]}]})
     assert judge(READY).ready and not judge(held).ready
-    assert "has not yet run on a board" in on_this_page(READY)
+    assert "has not run on a board yet" in on_this_page(READY)
 
 
 def test_a_machine_that_is_ready() -> None:
@@ -92,7 +92,7 @@ def test_a_machine_that_is_ready() -> None:
     assert report.would_run == "tt"
     text = report.as_text()
     assert "n150" in text
-    assert "has not yet run on a board" in text
+    assert "has not run on a board yet" in text
     assert json.loads(json.dumps(report.as_json()))["would_run"] == "tt"
 
 

@@ -131,7 +131,7 @@ def doctor(**environment: str) -> dict[str, Any]:
 
 def test_the_doctor_knows_what_it_lacks(real: dict[str, Any], package: Path) -> None:
     titles = {finding["code"]: finding["title"] for finding in doctor()["findings"]}
-    assert titles["ttml-missing"].startswith(f"ttnn {real['version']} is here ({package})")
+    assert titles["ttml-missing"].startswith(f"ttnn {real['version']} is installed ({package})")
     assert "sfpi" in " ".join(titles)  # missing, of another release, or right
 
 

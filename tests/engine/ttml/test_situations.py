@@ -59,19 +59,19 @@ def wheel(tmp_path: Path) -> Path:
 def test_nothing_is_here() -> None:
     text, answer = examined()
     assert "problem" not in levels(answer).values()
-    assert "Ready to train on this computer's processor." in text
-    assert answer["device"] == "this computer's processor"
+    assert "Ready to train on this computer's CPU." in text
+    assert answer["device"] == "this computer's CPU"
     assert "SFPI" not in text and "Next steps" not in text
 
 
 def test_pips_ttnn_is_here_and_no_ttml(wheel: Path) -> None:
     text, answer = examined(wheel)
     assert levels(answer) | {"sfpi-missing": "note", "ttml-missing": "note"} == levels(answer)
-    assert f"ttnn 0.81.1 is here ({wheel / 'ttnn'}); ttml, the part that trains, is not." in text
+    assert f"ttnn 0.81.1 is installed ({wheel / 'ttnn'}); ttml, the part that trains, is not." in text
     assert "Build ttml from the tag v0.81.1" in text and "in its folder tt-train" in text
     place = wheel / "ttnn/runtime/sfpi"
     assert f"SFPI 7.89.0, the compiler for kernels, is missing at {place} and at /opt/tenstorrent/sfpi" in text
-    assert "Take release 7.89.0" in text
+    assert "Download release 7.89.0" in text
     assert answer["ready"] and answer["would_run"] == "cpu"  # a processor trains all the same
 
 
@@ -85,7 +85,7 @@ def test_the_double_is_here() -> None:
     text, answer = examined(DOUBLE / "packages", TTML_DOUBLE=json.dumps(BUILD))
     assert "problem" not in levels(answer).values()
     assert levels(answer)["ttml"] == "note"  # of no version
-    assert "has not yet run on a board" in text
+    assert "has not run on a board yet" in text
     assert answer["would_run"] == "cpu"  # there is no board
     assert "DEBUG" not in text
 

@@ -41,9 +41,9 @@ def test_a_step_that_does_not_come_back_is_told(tmp_path: Path) -> None:
         watchdog.close()
     assert stalled["kind"] == "warning"
     assert stalled["code"] == "device-stalled"
-    assert "has not answered" in stalled["message"]
+    assert "has not responded" in stalled["message"]
     assert "tt-smi -r" in stalled["advice"]
-    assert "answers again" in again["message"]
+    assert "responds again" in again["message"]
 
 
 def test_steps_that_come_back_are_not_told(tmp_path: Path) -> None:

@@ -94,9 +94,9 @@ suites.push(() =>
 
     it('is what the finished run has come to, unless one trains', () => {
       const finished = run('pico-001');
-      assert.equal(trainFact([finished]), 'pico-001: 1,500 steps · held-out 1.49');
+      assert.equal(trainFact([finished]), 'pico-001: 1,500 steps · val 1.49');
       const stopped = run('pico-002', { ...BEGUN, live: false, state: 'stopped' });
-      assert.equal(trainFact([stopped, finished]), 'pico-001: 1,500 steps · held-out 1.49');
+      assert.equal(trainFact([stopped, finished]), 'pico-001: 1,500 steps · val 1.49');
       assert.equal(trainFact([run('pico-002', BEGUN), finished]), 'pico-002: step 16 · loss 2.53');
       assert.equal(trainFact([stopped]), 'pico-002: 16 steps · loss 2.53');
     });
@@ -111,13 +111,13 @@ suites.push(() =>
       assert.equal(second({ bestValLoss: 1.52 }), 'second-001 1.52 beside pico-001 1.49');
       assert.equal(
         second({ bestValLoss: 1.95, live: true, state: 'training' }),
-        'second-001 1.95 so far beside pico-001 1.49',
+        'second-001 1.95 so far vs. pico-001 1.49',
       );
       const later = [run('diary-001', { data: DIARY }), run('wider-001', { bestValLoss: 1.4 }), first];
       assert.equal(comparisonOf(later.filter(isMeasured)), 'wider-001 1.40 beside pico-001 1.49');
     });
 
-    it('compares runs in other tokens on the same text in nats a character', () => {
+    it('compares runs in other tokens on the same text in nats/character', () => {
       const first = run('pico-001', { data: { ...SHAKESPEARE, train_tokens: 900, val_tokens: 100 } });
       const pieces = run('fast-001', { data: IN_PIECES, bestValLoss: 3.4 });
       assert.equal(charactersPerToken(pieces), 2.5);
@@ -125,7 +125,7 @@ suites.push(() =>
       assert.ok(!readsOtherTokens(first, first) && !readsOtherTokens(first, run('b', { data: DIARY })));
       assert.equal(
         comparisonOf([pieces, first].filter(isMeasured)),
-        'fast-001 1.36 beside pico-001 1.49 a character',
+        'fast-001 1.36 vs. pico-001 1.49 nats/character',
       );
     });
 

@@ -28,7 +28,7 @@ suites.push(() =>
       assert.match(lines[0] ?? '', /^--- pico-001 · step 1,200 -+$/);
       assert.equal(lines[0]?.length, 78);
       assert.deepEqual(lines.slice(1), [
-        'held-out loss 1.500 · training loss 1.400 · perplexity 4.48',
+        'validation loss 1.500 · training loss 1.400 · perplexity 4.48',
         '',
         'ROMEO:',
         'O night',
@@ -44,8 +44,8 @@ suites.push(() =>
 
     it('writes an evaluation without a sample, and a sample without an evaluation', () => {
       const status: RunEvent = { t: 0, kind: 'status', status: 'training', step: 10, message: null };
-      assert.match(written(evaluation(10), status), /held-out loss/);
-      assert.doesNotMatch(written(sample(10)), /held-out/);
+      assert.match(written(evaluation(10), status), /validation loss/);
+      assert.doesNotMatch(written(sample(10)), /validation/);
       assert.equal(written(evaluation(10), evaluation(20), status).match(/---+ pico/g)?.length, 2);
     });
   }),

@@ -56,12 +56,12 @@ journey(
       await at.workbench.editor().locator('.codelens-decoration a').filter({ hasText: 'Train' }).waitFor();
     });
 
-    it('shows the model before it has learned, the dataset and the machine, and ticks their steps', async () => {
+    it('shows the model before training, the dataset and the machine, and ticks their steps', async () => {
       const { workbench } = at;
       await workbench.openSidebar();
       for (const [title, report, step, fact] of [
-        ['Trickster: Prepare Dataset', 'held out', '3. Data', '90/10'],
-        ['Trickster: Inspect Model', 'guessing is ln', '4. Model', 'first loss 5.'],
+        ['Trickster: Prepare Dataset', 'validation tokens', '3. Data', '90/10'],
+        ['Trickster: Inspect Model', 'a uniform prediction has ln', '4. Model', 'first loss 5.'],
         ['Trickster: Check Hardware', 'torch', '2. Set-up', 'PyTorch'],
       ] as const) {
         await workbench.tab('small.yaml').click();

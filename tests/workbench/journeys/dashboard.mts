@@ -21,7 +21,7 @@ journey(
       await workbench.runRow('long-001').click();
       const page = workbench.dashboard();
       await until('the whole curve is there', async () =>
-        ((await page.locator('.chart-large .plot').getAttribute('aria-label')) ?? '').includes('held-out'),
+        ((await page.locator('.chart-large .plot').getAttribute('aria-label')) ?? '').includes('validation'),
       );
       await until('the last sample is shown', async () =>
         (await page.locator('.samples .caption').innerText()).includes(
@@ -114,27 +114,27 @@ journey(
         .waitFor();
     });
 
-    it('lays a run in other tokens over it in nats a character', async () => {
+    it('lays a run in other tokens over it in nats/character', async () => {
       const { workbench } = at;
       const page = workbench.dashboard();
       const title = page.locator('.chart-large h2');
       const heldOut = async (): Promise<(string | undefined)[]> =>
         (await page.locator('.chart-large .legend-entry').allInnerTexts()).map(
-          (entry) => /held-out ([\d.]+)/.exec(entry)?.[1],
+          (entry) => /validation ([\d.]+)/.exec(entry)?.[1],
         );
       await page.locator('#run').selectOption({ label: 'pieces-001' });
       await page
         .locator('.tile')
         .nth(1)
         .filter({ hasText: '3.750' })
-        .filter({ hasText: '1.500 a character' })
+        .filter({ hasText: '1.500 nats/character' })
         .waitFor();
       await until('its own losses are a token', async () => (await heldOut()).join() === '3.75');
-      assert.equal(await title.innerText(), 'Loss, in nats a token');
-      const chip = page.locator('.chip').filter({ hasText: 'short-001 · 1.50 a character' });
+      assert.equal(await title.innerText(), 'Loss (nats/token)');
+      const chip = page.locator('.chip').filter({ hasText: 'short-001 · 1.50 nats/character' });
       await chip.click();
       await until('both are in one unit', async () => (await heldOut()).join() === '1.50,1.50');
-      assert.match(await title.innerText(), /nats a character/);
+      assert.match(await title.innerText(), /nats\/character/);
       await workbench.shot('dashboard-other-tokens-dark');
       await chip.click();
       await until('one run, a token again', async () => (await heldOut()).join() === '3.75');

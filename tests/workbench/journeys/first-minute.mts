@@ -110,7 +110,7 @@ journey(
       await last.locator('canvas').waitFor();
       await until('it shows a newer speed', async () => {
         const now = (await last.getAttribute('aria-label')) ?? '';
-        return now !== before && /Tokens per second\. .*\d/.test(now);
+        return now !== before && /Tokens\/s\. .*\d/.test(now);
       });
       await page.locator('header.head').scrollIntoViewIfNeeded();
     });
@@ -119,7 +119,7 @@ journey(
       const { workbench } = at;
       await workbench.command('Trickster: Show Samples');
       assert.match(outputOf(at.server, 'Trickster Samples'), /pico-001 · step 0 /);
-      await workbench.outputShows('held-out loss');
+      await workbench.outputShows('validation loss');
       await workbench.shot('first-minute-4-samples-dark');
       await workbench.page.keyboard.press('Control+J');
     });
@@ -161,9 +161,9 @@ journey(
       );
     });
 
-    it('proves that it learned, beside a random twin', async () => {
+    it('proves that it learned, beside an untrained model', async () => {
       const { workbench } = at;
-      await workbench.command('Trickster: Compare with Random');
+      await workbench.command('Trickster: Compare with Untrained Model');
       const page = workbench.dashboard();
       await page.locator('.losses tr').nth(5).waitFor({ timeout: 120_000 });
       const losses = await page.locator('.losses .value').allInnerTexts();

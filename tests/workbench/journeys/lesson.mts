@@ -62,15 +62,15 @@ journey(
       'command:trickster.setUpEnvironment': async () => {
         await at.workbench.toast('Setting up an environment').waitFor();
         await at.workbench.toastButton('Setting up an environment', 'Cancel').click();
-        await at.workbench.toast('Everything is as it was before').waitFor();
+        await at.workbench.toast('Nothing has changed').waitFor();
         await at.workbench.command('Notifications: Clear All Notifications');
       },
       'command:trickster.selectInterpreter': () => picker('Python 3'),
-      'command:trickster.openLesson?"troubleshooting"': () => title('When training does not go well'),
-      'command:trickster.openLesson?"loss-not-falling"': () => title('When training does not go well'),
+      'command:trickster.openLesson?"troubleshooting"': () => title('When training fails'),
+      'command:trickster.openLesson?"loss-not-falling"': () => title('When training fails'),
       'command:trickster.prepare': async () => {
         await at.workbench.pick('small.yaml');
-        await page().filter({ hasText: 'It begins' }).waitFor();
+        await page().filter({ hasText: 'The text begins' }).waitFor();
         // The lesson's own tab is still there to go back to.
         await at.workbench.page.locator('.tab').filter({ hasText: 'Welcome' }).waitFor();
       },
@@ -101,7 +101,7 @@ journey(
       'command:trickster.openDashboard': () => page().locator('.chart-large canvas').waitFor(),
       'command:trickster.compare': () => page().locator('.losses tr').nth(5).waitFor({ timeout: 120_000 }),
       'command:trickster.generate': () => page().locator('#tab-playground[aria-selected="true"]').waitFor(),
-      'command:trickster.showSamples': () => at.workbench.outputShows('held-out loss'),
+      'command:trickster.showSamples': () => at.workbench.outputShows('validation loss'),
       'command:trickster.report': async () => {
         await page()
           .locator('h1')

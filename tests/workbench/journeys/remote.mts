@@ -30,7 +30,7 @@ journey('Behind a path prefix', { folder: () => folder, prefix: '/user/somebody/
 
   it("shows the report and the lesson's pictures", async () => {
     const { workbench } = at;
-    await workbench.command('Trickster: What Was Learned');
+    await workbench.command('Trickster: Training Report');
     await workbench
       .dashboard()
       .locator('h1')

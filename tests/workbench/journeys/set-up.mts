@@ -126,7 +126,7 @@ journey(
         fs.existsSync(path.join(environment(), 'bin/python')),
       );
       await workbench.toastButton('Setting up an environment', 'Cancel').click();
-      await workbench.toast('Everything is as it was before').waitFor();
+      await workbench.toast('Nothing has changed').waitFor();
       assert.ok(!fs.existsSync(environment()));
     });
 
@@ -148,11 +148,11 @@ journey(
       const { workbench } = at;
       await workbench.command('Notifications: Clear All Notifications');
       await workbench.command('Trickster: Set Up Environment');
-      await workbench.toastButton('own environment is there', 'Make It Anew').click();
+      await workbench.toastButton('environment already exists', 'Recreate').click();
       await workbench.toast('Setting up an environment').waitFor();
       await until('the old one is set aside', () => fs.existsSync(`${environment()}.before`));
       await workbench.toastButton('Setting up an environment', 'Cancel').click();
-      await workbench.toast('Everything is as it was before').waitFor();
+      await workbench.toast('Nothing has changed').waitFor();
       assert.ok(!fs.existsSync(`${environment()}.before`));
       execFileSync(path.join(environment(), 'bin/python'), ['-c', 'import torch']);
     });

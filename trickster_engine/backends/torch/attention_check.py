@@ -43,8 +43,8 @@ def require_attention(model: ModelConfig, device: torch.device, precision: str) 
         if not difference.amax().item() <= _ROUNDING[precision]:
             raise TricksterError(
                 "device-computes-wrong",
-                f"This PyTorch ({torch.__version__}) computes attention wrongly on {device.type} in {precision}: it is "
-                f"off by {difference.amax().item():.0%}. Nothing trained so would be of use.",
+                f"This PyTorch ({torch.__version__}) computes attention incorrectly on {device.type} in {precision}: "
+                f"the error is up to {difference.amax().item():.0%}. Training with it would be useless.",
                 "Set training_config.precision: fp32, or device_config.device_type: cpu, or install another PyTorch.",
             )
 

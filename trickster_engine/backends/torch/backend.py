@@ -201,14 +201,14 @@ class TorchBackend:
                 getattr(torch, kind).set_rng_state(generator_state)
 
     def _compile(self, report: Callable[[str], None]) -> bool:
-        report("compiling the model for this device, up to a minute the first time")
+        report("compiling the model for this device (up to a minute the first time)")
         problem = compile_blocks(self.model, lambda: self._trial_pass(self._plan.training.batch_size))
         if problem is not None and self._plan.training.compile == "always":
             self._notices.append(
                 (
                     "not-compiled",
-                    f"The model could not be compiled here, so it trains as it is, only slower: {problem}",
-                    "Compiling wants a C++ compiler. Set training_config.compile: never to train without.",
+                    f"The model could not be compiled, so it trains without compilation, more slowly: {problem}",
+                    "Compilation needs a C++ compiler. To train without it, set training_config.compile: never.",
                 )
             )
         return problem is None
@@ -249,8 +249,8 @@ class TorchBackend:
 def _slow_bf16() -> tuple[str, str, str]:
     return (
         "bf16-emulated",
-        f"This processor has no bf16 instructions: its products take {bf16_slowdown():.0f} times as long as in fp32.",
-        "Set training_config.precision: auto, which takes the faster one.",
+        f"This CPU has no bf16 instructions: its matrix products take {bf16_slowdown():.0f} times as long as in fp32.",
+        "Set training_config.precision: auto, which uses the faster one.",
     )
 
 

@@ -73,8 +73,9 @@ class TorchProcessGroup(ProcessGroup):
             return None
         return TricksterError(
             PROCESS_LOST,
-            f"Process {self.rank} of {self.size} lost touch with another process of the run: {_first_line(error)}",
-            "The last checkpoint is whole. Go on with: trickster resume <run>",
+            f"Process {self.rank} of {self.size} lost the connection to another process of the run: "
+            f"{_first_line(error)}",
+            "The last checkpoint is complete. Resume with: trickster resume <run>",
             EXIT_TRAINING_FAILED,
         )
 
@@ -154,5 +155,5 @@ def _from_words(value: dict[str, Any]) -> Any:
         return Path(value[_PATH])
     kind = np.dtype(value["type"])
     if kind.kind not in "biuf":
-        raise ValueError(f"an array of {kind} was not to be expected")
+        raise ValueError(f"an array of {kind} was not expected")
     return np.frombuffer(base64.b64decode(value[_ARRAY]), kind).reshape(value["shape"]).copy()

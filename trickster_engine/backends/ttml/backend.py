@@ -85,8 +85,8 @@ class TtmlBackend:
             if stands_in:
                 self._notify(
                     "not-a-board",
-                    f"{stands_in.variable} is set: this run computes in a program, not on a board. How fast it is says "
-                    "nothing about one.",
+                    f"{stands_in.variable} is set: this run uses a simulator, not a board. Its speed says nothing "
+                    "about a board.",
                     f"Unset {stands_in.variable} to train on the board.",
                 )
             with self._watchdog.watching(first=True):
@@ -104,9 +104,9 @@ class TtmlBackend:
                 )
             self._notify(
                 "ttml-loss-rounded",
-                "ttml hands the training loss back in bfloat16: in steps of 1/64 between 2 and 4, of 1/128 between 1 "
-                "and 2. What is shown is the mean over the steps in between; evaluations are not rounded.",
-                "Nothing is to be done. Judge by the validation loss, or by a smoothed curve.",
+                "ttml returns the training loss in bfloat16: in steps of 1/64 between 2 and 4, of 1/128 between 1 and "
+                "2. The displayed loss is the mean over the steps in between; evaluations are not rounded.",
+                "No action is needed. Judge by the validation loss, or by a smoothed curve.",
             )
             self._model = create_model(self._device, plan.model)
             self._layout = TtmlLayout(plan.model, self._model.shapes())
@@ -127,7 +127,7 @@ class TtmlBackend:
     def evaluate(self, batches: Iterable[Batch]) -> float:
         """Mean cross-entropy in nats, from logits brought to the host, so that it is as exact as they are.
 
-        A simulated chip would take days over a held-out text: there torch computes it with the weights that were read.
+        A simulated chip would take days over it: there torch computes it with the weights that were read.
         """
         if self._simulated:
             return self._evaluate_on_host(batches)
@@ -142,9 +142,9 @@ class TtmlBackend:
     def _evaluate_on_host(self, batches: Iterable[Batch]) -> float:
         self._notify(
             "evaluated-on-the-host",
-            "A simulated chip is slow: losses over training and held-out text are computed by torch on this computer, "
-            "from the weights that the chip has. The training loss is the chip's own.",
-            "Nothing is to be done.",
+            "A simulated chip is slow, so torch computes the evaluation losses on this computer, from the chip's "
+            "weights. The training loss is the chip's own.",
+            "No action is needed.",
         )
         model, total, count = self.sampling_model(), 0.0, 0
         for inputs, targets in batches:
@@ -178,9 +178,9 @@ class TtmlBackend:
         if not states and self._updates:
             self._notify(
                 "optimizer-state-not-saved",
-                "This ttml does not hand out its optimizer's memory: checkpoints hold the weights alone, and the loss "
-                "jumps for a while when a run is resumed from one.",
-                "Update tt-metal, and let runs finish where you can.",
+                "This ttml does not expose its optimizer state: checkpoints contain only the weights, and the loss "
+                "jumps for a while after resuming from one.",
+                "Update tt-metal, and let runs finish if you can.",
             )
         return to_canonical(states, self._layout)
 
@@ -196,9 +196,9 @@ class TtmlBackend:
         if not states or not self._live_optimizer.load_state(states):
             self._notify(
                 "optimizer-state-lost",
-                "The optimizer starts with an empty memory: "
-                + ("the checkpoint holds none that fits." if not states else "this ttml does not take it back."),
-                "Expect the loss to jump and to settle again within some hundred steps.",
+                "The optimizer starts with an empty state: "
+                + ("the checkpoint has no matching state." if not states else "this ttml cannot load it."),
+                "Expect the loss to jump and to recover within a few hundred steps.",
             )
         self._updates = steps_of(optimizer_state)
         if "ttml" in random_state:
@@ -282,7 +282,7 @@ class TtmlBackend:
         if largest >= self._plan.model.vocab_size or min(int(inputs.min()), int(targets.min())) < 0:
             raise TricksterError(
                 "token-out-of-range",
-                f"The data holds token {largest}, and model_config.vocab_size is {self._plan.model.vocab_size}.",
+                f"The data contains token {largest}, and model_config.vocab_size is {self._plan.model.vocab_size}.",
                 f"Set vocab_size to at least {largest + 1}, or prepare the data with this config's tokenizer.",
             )
 
@@ -304,7 +304,7 @@ class TtmlBackend:
 
     def _compile(self, report: Callable[[str], None]) -> None:
         """Do one step on zeros, so that compiling kernels counts in no speed and its failure comes before training."""
-        report("Compiling kernels for this model: up to a minute the first time, a few seconds after that.")
+        report("Compiling kernels for this model: up to a minute the first time, later a few seconds.")
         began = time.perf_counter()
         config, training = self._plan.model, self._plan.training
         zeros = np.zeros((training.batch_size, config.max_seq_len), dtype=np.int64)
@@ -315,7 +315,7 @@ class TtmlBackend:
             except NonFiniteError as error:
                 raise TricksterError(
                     "first-step-not-finite",
-                    f"The first step on the device gives {error}: it computes something else than Trickster expects.",
+                    f"The first step on the device gives {error}: it does not compute what Trickster expects.",
                     "Run `trickster doctor --self-test` and attach its report to an issue.",
                 ) from error
         report(f"Kernels are ready after {time.perf_counter() - began:.1f} s ({self._live_model.implementation} Llama, "
@@ -327,9 +327,9 @@ class TtmlBackend:
         if self._updates:
             self._notify(
                 "resume-not-bit-for-bit",
-                "ttml does not hand out the state of its generator: the resumed run is a sound continuation, "
-                "but not bit for bit what it would have been without a stop.",
-                "Nothing is to be done.",
+                "ttml does not expose the state of its random generator: the resumed run is valid, but not bit for "
+                "bit the same as without the stop.",
+                "No action is needed.",
             )
 
     def _notify(self, code: str, message: str, advice: str) -> None:

@@ -122,19 +122,19 @@ class TtmlDevice:
         if not parallel.is_ddp_enabled() or parallel.get_ddp_size() != self.chips:
             raise TricksterError(
                 "ddp-not-active",
-                f"ttml opened a data-parallel line of {parallel.get_ddp_size()} chips where {self.chips} were asked "
-                "for: the copies of the model would drift apart unnoticed.",
+                f"ttml opened a data-parallel line of {parallel.get_ddp_size()} chips instead of {self.chips}: the "
+                "copies of the model would diverge unnoticed.",
                 "Check which chips are visible (TT_VISIBLE_DEVICES, tt-smi), or train with mesh_shape: [1, 1].",
             )
 
 
 def _cannot_open(error: Exception) -> TricksterError:
     advice = (
-        "Run `trickster doctor`: it says who holds the device, and whether driver and firmware are in order. "
-        "A board that was left open by a killed process is brought back with: tt-smi -r"
+        "Run `trickster doctor`: it shows which process uses the device, and the driver and firmware. To reset a "
+        "board that a killed process left open: tt-smi -r"
     )
     if substitute():
-        advice = "Run `trickster doctor`: it says what a simulated chip needs, and what of that is missing."
+        advice = "Run `trickster doctor`: it lists what a simulated chip needs and what is missing."
     return TricksterError(
         "device-not-opened",
         f"The Tenstorrent device cannot be opened: {type(error).__name__}: {error}.",

@@ -57,7 +57,7 @@ def _check_descriptor(chips: int, environment: Mapping[str, str]) -> None:
     named = environment.get(DESCRIPTOR_VARIABLE)
     advice = _advice(chips, environment)
     if not named:
-        instead = f"takes one of {_DEFAULTS[chips]} instead" if chips in _DEFAULTS else "has none for this number"
+        instead = f"uses one of {_DEFAULTS[chips]} instead" if chips in _DEFAULTS else "has none for this number"
         raise TricksterError(
             "mesh-descriptor-missing",
             f"{chips} chips in a line need a mesh graph descriptor of [1, {chips}]: without one tt-metal {instead}, "
@@ -73,7 +73,7 @@ def _check_descriptor(chips: int, environment: Mapping[str, str]) -> None:
     if shape is None:
         raise TricksterError(
             "mesh-descriptor-not-one-mesh",
-            f"{named} does not describe one mesh with its dims, so nobody can tell whether it is [1, {chips}].",
+            f"{named} does not describe one mesh with its dims, so Trickster cannot tell whether it is [1, {chips}].",
             advice,
         )
     if shape != (1, chips):

@@ -122,7 +122,7 @@ def _create_cpp_model(module: Any, config: ModelConfig, tying: Any) -> Any:
         if hasattr(module, config_name) and hasattr(module, create_name):
             break
     else:
-        raise missing("a Llama model that Trickster knows how to build")
+        raise missing("a Llama model that Trickster can build")
     native = getattr(module, config_name)()
     native.num_heads = config.num_heads
     native.num_groups = config.num_kv_heads

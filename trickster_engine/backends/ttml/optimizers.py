@@ -131,9 +131,9 @@ def _create_adamw(device: TtmlDevice, parameters: Any, training: TrainingConfig,
             if device.chips > 1:
                 notify(
                     "ttml-copies-drift",
-                    "This ttml rounds every chip's weights at random and apart from the others: the copies of the "
-                    "model drift a little, and the first chip's is saved.",
-                    "Update tt-metal to have AdamW in full precision, or train on one chip.",
+                    "This ttml rounds each chip's weights stochastically on its own: the copies of the model diverge "
+                    "slightly, and the first chip's copy is saved.",
+                    "Update tt-metal for AdamW in full precision, or train on one chip.",
                 )
             return optimizers.AdamW(parameters, config)
     _notify_decay(training, notify)
@@ -141,8 +141,8 @@ def _create_adamw(device: TtmlDevice, parameters: Any, training: TrainingConfig,
         return optimizers.AdamWFullPrecision(parameters, optimizers.AdamWFullPrecisionConfig.make(*values))
     notify(
         "ttml-norms-frozen",
-        "This ttml has neither stochastic rounding nor an AdamW in full precision: small updates to bfloat16 "
-        "weights are rounded away, and the norms will stay at exactly 1.",
+        "This ttml has neither stochastic rounding nor AdamW in full precision: small updates to bfloat16 weights are "
+        "rounded away, and the norms stay at exactly 1.",
         UPDATE_ADVICE,
     )
     return optimizers.AdamW(parameters, optimizers.AdamWConfig.make(*values))
@@ -166,9 +166,9 @@ def _create_muon(device: TtmlDevice, model: TtmlModel, training: TrainingConfig,
     if fused:
         notify(
             "ttml-muon-partly",
-            f"ttml keeps several matrices fused ({', '.join(sorted(fused))}). Muon would mix them up, so AdamW "
-            "trains those; on other devices Muon trains them as well. ttml's Muon has no weight decay.",
-            "Nothing is wrong. Expect somewhat different losses than with Muon on a CPU or GPU.",
+            f"ttml fuses several matrices ({', '.join(sorted(fused))}). Muon would mix them, so AdamW trains them; on "
+            "other devices Muon trains them too. ttml's Muon has no weight decay.",
+            "No action is needed. Expect slightly different losses than with Muon on a CPU or GPU.",
         )
     config = optimizers.MuonConfig.make(training.muon_learning_rate, training.muon_momentum, NEWTON_SCHULZ_STEPS)
     adamw = _create_adamw(device, by_adamw, training, notify)
@@ -205,6 +205,6 @@ def _notify_decay(training: TrainingConfig, notify: Notify) -> None:
     if training.weight_decay > 0:
         notify(
             "ttml-norms-decay",
-            "This ttml cannot leave the norms out of weight decay: their scales are pulled towards 0 a little.",
+            "This ttml cannot exclude the norms from weight decay: it pulls their scales slightly towards 0.",
             "Set training_config.weight_decay: 0.01 or lower, or update tt-metal.",
         )

@@ -33,12 +33,12 @@ _NEEDED_IN_ROOT = "tt_metal/core_descriptors"
 
 #: Said wherever a person could take a passing check for a proof.
 SILICON = (
-    "Trickster's Tenstorrent backend has been exercised against a double of ttml that has ttml's documented rules, and "
-    "has not yet run on a board. `trickster doctor --self-test` tries it on yours and writes a report."
+    "Trickster's Tenstorrent backend is tested against a double of ttml with ttml's documented rules, and has not run "
+    "on a board yet. `trickster doctor --self-test` tests it on yours and writes a report."
 )
 
 BUILD_ADVICE = (
-    "ttml is part of tt-metal's source tree and comes from building it: follow tt-train/docs/INSTALLING_TTML.md in "
+    "ttml is part of tt-metal's source tree: build it as described in tt-train/docs/INSTALLING_TTML.md in "
     "https://github.com/tenstorrent/tt-metal, then choose that Python with `Trickster: Select Interpreter` or run "
     "trickster with it. No package registry has it; the package called ttml on PyPI is unrelated."
 )
@@ -113,9 +113,9 @@ def wrong_root(environment: Mapping[str, str] | None = None) -> TricksterError |
         return None
     return TricksterError(
         "metal-root-wrong",
-        f"{RUNTIME_ROOT_VARIABLE} is {root}, which has no {_NEEDED_IN_ROOT}: ttnn would look there for its files and "
-        "abort.",
-        f"Unset {RUNTIME_ROOT_VARIABLE}: ttnn finds its own files. Only a tree that ttnn was built in belongs there.",
+        f"{RUNTIME_ROOT_VARIABLE} is {root}, which does not contain {_NEEDED_IN_ROOT}: ttnn would look there for its "
+        "files and abort.",
+        f"Unset {RUNTIME_ROOT_VARIABLE}: ttnn finds its own files. Set it only to a tree that ttnn was built in.",
     )
 
 
@@ -167,15 +167,13 @@ def import_failed(error: BaseException) -> TricksterError:
     if "bad_cast" in text:
         return TricksterError(
             "ttml-bad-cast",
-            "Importing ttml failed with std::bad_cast: ttnn was built before tt-train was enabled, "
-            "and the two do not know each other's types.",
+            "Importing ttml failed with std::bad_cast: ttnn was built without tt-train, and the two do not share "
+            "their types.",
             "In the tt-metal tree, rebuild ttnn with tt-train on (ninja -C build_Release ttnn/_ttnn.so) and copy "
             "the new _ttnn.so over ttnn/ttnn/_ttnn.so.",
         )
     if isinstance(error, ModuleNotFoundError) and error.name == "ttnn":
-        return TricksterError(
-            "ttnn-missing", "This Python finds ttml, but not ttnn, which ttml is built on.", BUILD_ADVICE
-        )
+        return TricksterError("ttnn-missing", "This Python finds ttml, but not ttnn, which ttml needs.", BUILD_ADVICE)
     if HOME_VARIABLE in text or RUNTIME_ROOT_VARIABLE in text:
         return TricksterError(
             "metal-home-missing",
@@ -185,7 +183,7 @@ def import_failed(error: BaseException) -> TricksterError:
     return TricksterError(
         "ttml-import-failed",
         f"Importing ttml failed: {text}.",
-        "Run `trickster doctor` for what is missing on this machine.",
+        "Run `trickster doctor` to see what is missing on this machine.",
     )
 
 

@@ -64,7 +64,7 @@ class TtmlTensors:
         if len(rows) not in (once, once * self._chips):
             raise TricksterError(
                 "ttml-shape",
-                f"A tensor of {once} rows that {self._chips} chips have copies of came back with {len(rows)} rows.",
+                f"A tensor of {once} rows, copied to {self._chips} chips, came back with {len(rows)} rows.",
                 f"Train on one chip with device_config.mesh_shape: [1, 1]. {UPDATE_ADVICE}",
             )
         return rows[:once]

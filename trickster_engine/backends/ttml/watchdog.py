@@ -36,12 +36,12 @@ def advice(pid: int) -> str:
     """What to do about a board that hangs."""
     if substitute():
         return (
-            f"A simulated chip is slow; if it has stopped, end the run (kill -9 {pid}) and go on with: "
-            "trickster resume <run>"
+            f"A simulated chip is slow; if it hangs, end the run (kill -9 {pid}) and resume with: trickster resume "
+            "<run>"
         )
     return (
-        f"Wait a little if kernels may still be compiling. Otherwise end the run (kill -9 {pid}; a stop is not heard "
-        "while the device hangs), bring the board back with tt-smi -r, and go on with: trickster resume <run>"
+        f"If kernels may still be compiling, wait. Otherwise end the run (kill -9 {pid}; a hanging device does not "
+        "respond to a stop), reset the board with tt-smi -r, and resume with: trickster resume <run>"
     )
 
 
@@ -102,13 +102,13 @@ def watch(lines: TextIO, pid: int, events_path: Path | None, out: TextIO) -> Non
         except queue.Empty:
             stalled_since, limit = time.monotonic() - (limit or 0), None
             seconds = time.monotonic() - stalled_since
-            _say(out, events_path, f"The device has not answered for {seconds:.0f} s.", advice(pid))
+            _say(out, events_path, f"The device has not responded for {seconds:.0f} s.", advice(pid))
             continue
         if line is None:
             return
         if stalled_since is not None:
             seconds = time.monotonic() - stalled_since
-            _say(out, events_path, f"The device answers again, after {seconds:.0f} s.", "Nothing is to be done.")
+            _say(out, events_path, f"The device responds again, after {seconds:.0f} s.", "No action is needed.")
             stalled_since = None
         word, _, value = line.strip().partition(" ")
         limit = float(value) if word == "begin" else None

@@ -99,7 +99,7 @@ class TtmlLayout:
             return (EMBEDDING,) if tied or kind == "tok_emb/weight" else (OUTPUT,)
         match = _BLOCK_NAME.match(name)
         if not match or match.group(2) not in _BLOCK_PARTS:
-            raise _unknown(f"it has a tensor called {name}")
+            raise _unknown(f"it has a tensor named {name}")
         return tuple(f"model.layers.{match.group(1)}.{part}.weight" for part in _BLOCK_PARTS[match.group(2)])
 
     def _check(self) -> None:
@@ -110,7 +110,7 @@ class TtmlLayout:
                 raise _unknown(f"{part} is in {times[part]} of its tensors")
         for part in held:
             if part not in self._shapes:
-                raise _unknown(f"it holds {part}, which this model_config does not have")
+                raise _unknown(f"it contains {part}, which this model_config does not have")
         for slot in self.slots:
             rows = sum(self._rows(part) for part in slot.parts)
             columns = self._shapes[slot.parts[0]][-1]
@@ -167,6 +167,6 @@ def _unknown(what: str) -> TricksterError:
     return TricksterError(
         "ttml-layout",
         f"Trickster does not know how this ttml lays out its Llama: {what}.",
-        "Nothing was trained. Run `trickster doctor --json` and attach what it prints to an issue; the model can be "
-        "trained elsewhere with device_config.device_type: cpu or cuda.",
+        "Nothing was trained. Run `trickster doctor --json` and attach its output to an issue; you can train the "
+        "model on another device with device_config.device_type: cpu or cuda.",
     )

@@ -52,8 +52,8 @@ def _built_in_name_is_meant(settings: Settings) -> Iterator[Problem]:
     kind = "folder" if os.path.isdir(path) else "file"  # noqa: PTH112 - Path.is_dir may raise
     titles = {"shakespeare": "Tiny Shakespeare", "python": "the source of Python's standard library"}
     message = (
-        f"corpus: {corpus} is the built-in text, {titles[corpus]}. There is also a {kind} of that name beside this "
-        f"config, and it is not read. To train on it, write ./{corpus}."
+        f"corpus: {corpus} is the built-in text, {titles[corpus]}. A {kind} of that name beside this config is not "
+        f"used. To train on it, write ./{corpus}."
     )
     fix = settings.write(CORPUS, f"./{corpus}", why=f"the {kind} beside this config")
     yield settings.problem("corpus-name-built-in", "warning", message, CORPUS, fixes=(fix,))
@@ -72,9 +72,7 @@ def _corpus_holds_text(settings: Settings) -> Iterator[Problem]:
         message = f"{found.message} {found.advice}"
         yield settings.problem("corpus-no-text", "error", message, CORPUS)
     elif found == 0:
-        message = (
-            f"The corpus {shown(corpus)} is empty. Put some text into it: a few hundred thousand characters is a start."
-        )
+        message = f"The corpus {shown(corpus)} is empty. Add text: a few hundred thousand characters are a start."
         yield settings.problem("corpus-too-short", "error", message, CORPUS)
 
 
@@ -90,8 +88,8 @@ def _corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
     held_out = ceil(size * fraction)
     if size - held_out <= length:
         message = (
-            f"The corpus {shown(corpus)} has {size:,} bytes: at most {size - held_out:,} tokens to train on, when "
-            f"{held_out:,} are held out. One sequence of max_seq_len {length} and the token after it need "
+            f"The corpus {shown(corpus)} has {size:,} bytes: at most {size - held_out:,} training tokens and "
+            f"{held_out:,} validation tokens. One sequence of max_seq_len {length} and the next token need "
             f"{length + 1:,}. Use more text or a shorter context."
         )
         longest = min(size - held_out, held_out) - 1
@@ -100,8 +98,7 @@ def _corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
     elif held_out <= length:
         message = (
             f"val_fraction {fraction:g} of the corpus {shown(corpus)} gives {held_out:,} bytes of validation text, "
-            f"less than one sequence of max_seq_len {length} and the token after it. What is measured on it would be "
-            "chance."
+            f"less than one sequence of max_seq_len {length} and the next token. Its loss would be mostly chance."
         )
         yield settings.problem(
             "validation-too-short", "error", message, FRACTION, LENGTH, CORPUS, fixes=_longer(settings, size, held_out)
@@ -128,8 +125,8 @@ def _validation_is_other_text(settings: Settings) -> Iterator[Problem]:
         return
     if _same(*(path for path in paths if path is not None)):
         message = (
-            "train_data and val_data are the same file. A model that is measured on the text it was trained on cannot "
-            "be told from one that has memorised it. Name other text, or name one text as corpus: it is split."
+            "train_data and val_data are the same file. Validation on the training text cannot detect memorising. Use "
+            "another text, or set corpus to one text, which is split."
         )
         yield settings.problem("validation-in-training", "error", message, VALIDATION, TRAIN)
         return
@@ -138,7 +135,7 @@ def _validation_is_other_text(settings: Settings) -> Iterator[Problem]:
         return
     message = (
         f"val_data {shown(validation)} has {size:,} bytes, less than one sequence of max_seq_len {length} and the "
-        "token after it. What is measured on it would be chance. Use more text or a shorter context."
+        "next token. Its loss would be mostly chance. Use more text or a shorter context."
     )
     fix = settings.write(LENGTH, _rounder(size - 1), preferred=True) if size > 2 else None
     yield settings.problem("validation-too-short", "error", message, VALIDATION, LENGTH, fixes=(fix,))
@@ -170,9 +167,9 @@ def _corpus_is_more_than_can_be_memorised(settings: Settings) -> Iterator[Proble
         return
     counted, unit = _counted(settings, corpus, size)
     message = (
-        f"The corpus {shown(corpus)} has only {counted:,} {unit}. This run reads its training part "
-        f"{read / training:,.0f} times, with {parameters / training:,.0f} parameters for each of the {unit}, so the "
-        f"model will mostly memorise it. About {_rounded_up(enough):,} {unit} would do for this run."
+        f"The corpus {shown(corpus)} has only {counted:,} {unit}. This run trains for {read / training:,.0f} epochs, "
+        f"and the model has {parameters / training:,.0f} times as many parameters as the training part has {unit}, so "
+        f"it will mostly memorise the text. About {_rounded_up(enough):,} {unit} would be enough for this run."
     )
     yield settings.problem("corpus-small", "warning", message, CORPUS)
 

@@ -32,7 +32,7 @@ _MOST_FILES_LOOKED_AT = 2_000
 def _vocabulary_holds_bytes(settings: Settings) -> Iterator[Problem]:
     size = settings.integer(VOCABULARY)
     if settings.text(TOKENIZER) == "byte" and size < BYTES:
-        message = f"vocab_size {size} is too small for tokenizer byte: text can hold any of {BYTES} bytes."
+        message = f"vocab_size {size} is too small for tokenizer byte, which has {BYTES} tokens."
         fixes = (settings.write(VOCABULARY, BYTES, preferred=True), settings.write(TOKENIZER, "char"))
         yield settings.problem("vocabulary-too-small", "error", message, VOCABULARY, TOKENIZER, fixes=fixes)
 
@@ -42,8 +42,8 @@ def _vocabulary_holds_pieces(settings: Settings) -> Iterator[Problem]:
     size = settings.integer(VOCABULARY)
     if settings.text(TOKENIZER) == "bpe" and size <= BYTES:
         message = (
-            f"vocab_size {size} leaves no room for word pieces: tokenizer bpe starts from {BYTES} bytes and learns "
-            "vocab_size - 256 pieces on top. 1024 to 8192 suits a small corpus."
+            f"vocab_size {size} leaves no room for subwords: tokenizer bpe starts from {BYTES} bytes and learns "
+            "vocab_size - 256 subwords. 1024 to 8192 suits a small corpus."
         )
         fixes = (settings.write(VOCABULARY, 1024, preferred=True), settings.write(TOKENIZER, "byte"))
         yield settings.problem("vocabulary-too-small", "error", message, VOCABULARY, TOKENIZER, fixes=fixes)
@@ -64,9 +64,7 @@ def _prepared_text_has_two_halves(settings: Settings) -> Iterator[Problem]:
     if bool(train) != bool(validation):
         there, missing = (TRAIN, VALIDATION) if train else (VALIDATION, TRAIN)
         names = [path.split(".")[1] for path in (there, missing)]
-        message = (
-            f"{names[0]} is given without {names[1]}: prepared text comes as both. Or remove it and name a corpus."
-        )
+        message = f"{names[0]} is set without {names[1]}. Set both, or remove it and set corpus."
         fixes = (settings.remove(there), settings.write(missing, "data/val.pt" if train else "data/train.pt"))
         yield settings.problem("one-half-of-prepared-text", "error", message, there, fixes=fixes)
 
@@ -78,7 +76,7 @@ def _tokenizer_is_known(settings: Settings) -> Iterator[Problem]:
         return
     meant = nearest(tokenizer, TOKENIZERS)
     hint = f" Did you mean {meant}?" if meant else ""
-    message = f"There is no tokenizer {shown(tokenizer)}.{hint} It is byte, char, bpe, or the lesson's tokenizer.pt."
+    message = f"There is no tokenizer {shown(tokenizer)}.{hint} Use byte, char, bpe, or the lesson's tokenizer.pt."
     ordered = sorted(TOKENIZERS, key=lambda name: name != meant)
     fixes = [settings.write(TOKENIZER, name, preferred=name == meant) for name in ordered]
     yield settings.problem("unknown-value", "error", message, TOKENIZER, fixes=tuple(fixes))
@@ -89,8 +87,8 @@ def _tensors_have_a_tokenizer(settings: Settings) -> Iterator[Problem]:
     train, tokenizer = settings.text(TRAIN), settings.text(TOKENIZER)
     if train.lower().endswith(TENSOR_SUFFIXES) and tokenizer in ("char", "bpe"):
         message = (
-            f"tokenizer {shown(tokenizer)} changes nothing here: train_data is tokens already, and tokenizer.pt beside "
-            "it says what they stand for."
+            f"tokenizer {shown(tokenizer)} has no effect: train_data already contains tokens, and the tokenizer.pt "
+            "beside it decodes them."
         )
         fixes = (settings.write(TOKENIZER, train[: len(train) - len(Path(train).name)] + "tokenizer.pt"),)
         yield settings.problem("tokenizer-of-tensors", "hint", message, TOKENIZER, TRAIN, fixes=fixes)
@@ -130,8 +128,8 @@ def _corpus_is_there(settings: Settings) -> Iterator[Problem]:
     near = built_in or _similar_file(path, corpus)
     hint = f" Did you mean {shown(near)}?" if near else ""
     message = (
-        f"The corpus {shown(corpus)} is not there (looked for {shown(str(path), 200)}).{hint} "
-        "It is shakespeare, python, or the path of a text file or a folder of them."
+        f"The corpus {shown(corpus)} does not exist (looked for {shown(str(path), 200)}).{hint} Use shakespeare, "
+        "python, or the path of a text file or folder."
     )
     fixes = [settings.write(CORPUS, near, preferred=True)] if near else []
     if near != "shakespeare":
@@ -158,9 +156,9 @@ def _prepared_text_is_there(settings: Settings) -> Iterator[Problem]:
         file = resolved(settings, settings.text(path))
         if file is not None and not exists(file):
             message = (
-                f"{path.split('.')[1]} {shown(settings.text(path))} is not there (looked for {shown(str(file), 200)}). "
-                "Prepare the lesson's files first, or remove train_data, val_data and tokenizer and write `corpus: "
-                "shakespeare`."
+                f"{path.split('.')[1]} {shown(settings.text(path))} does not exist (looked for "
+                f"{shown(str(file), 200)}). Prepare the lesson's files first, or remove train_data, val_data and "
+                "tokenizer and write `corpus: shakespeare`."
             )
             yield settings.problem("corpus-not-found", "warning", message, path)
 
@@ -173,5 +171,7 @@ def _output_is_a_folder(settings: Settings) -> Iterator[Problem]:
         folder = resolved(settings, settings.text(path))
         if folder is not None and os.path.isfile(folder):  # noqa: PTH113 - as for exists
             name = path.split(".")[1]
-            message = f"{name} {shown(settings.text(path))} is a file. Name a folder; it is made when it is missing."
+            message = (
+                f"{name} {shown(settings.text(path))} is a file. Name a folder; it is created if it does not exist."
+            )
             yield settings.problem("output-not-a-folder", "error", message, path)

@@ -55,8 +55,8 @@ def _mesh_needs_ddp(settings: Settings) -> Iterator[Problem]:
     count = devices(settings)
     if count > 1 and not settings.truth(DDP):
         message = (
-            f"mesh_shape {shown_mesh(settings)} names {count} devices, but enable_ddp is false, so only one would "
-            "work. Switch it on, or name one device."
+            f"mesh_shape {shown_mesh(settings)} names {count} devices, but enable_ddp is false, so only one would be "
+            "used. Set enable_ddp: true, or name one device."
         )
         fixes = (settings.write(DDP, True, preferred=True), settings.write(MESH, (1, 1)))
         yield settings.problem("mesh-without-ddp", "error", message, MESH, DDP, fixes=fixes)
@@ -65,7 +65,7 @@ def _mesh_needs_ddp(settings: Settings) -> Iterator[Problem]:
 @rule(MESH, DDP)
 def _ddp_needs_mesh(settings: Settings) -> Iterator[Problem]:
     if settings.truth(DDP) and devices(settings) == 1:
-        message = "enable_ddp is true, but mesh_shape [1, 1] is a single device: there is nothing to share out."
+        message = "enable_ddp is true, but mesh_shape [1, 1] is a single device."
         fixes = (settings.write(DDP, False), settings.write(MESH, (1, 2), why="two devices"))
         yield settings.problem("ddp-on-one-device", "warning", message, DDP, MESH, fixes=fixes)
 
@@ -75,8 +75,8 @@ def _batch_is_shared_out(settings: Settings) -> Iterator[Problem]:
     count, batch = devices(settings), settings.integer(BATCH)
     if settings.truth(DDP) and count > 1 and batch % count:
         message = (
-            f"batch_size {batch} cannot be shared out evenly among {count} devices (mesh_shape "
-            f"{shown_mesh(settings)}). It is the total over all of them."
+            f"batch_size {batch} cannot be divided evenly among {count} devices (mesh_shape {shown_mesh(settings)}). "
+            "It is the total over all of them."
         )
         fixes = [settings.write(BATCH, size) for size in nearest_numbers(batch, multiples_around(batch, count))]
         yield settings.problem("batch-divides-devices", "error", message, BATCH, MESH, fixes=tuple(fixes))
@@ -89,7 +89,7 @@ def _one_row(settings: Settings) -> Iterator[Problem]:
         severity_reason = (
             "A Tenstorrent mesh with more than one row opens and then hangs in the second step."
             if _on_board(settings)
-            else "Data-parallel training takes a line of devices."
+            else "Data-parallel training needs a line of devices."
         )
         message = f"mesh_shape {shown_mesh(settings)} has {rows} rows. {severity_reason} Write [1, {rows * columns}]."
         fixes = (settings.write(MESH, (1, rows * columns), preferred=True),)
@@ -108,7 +108,7 @@ def _device_comes_in_numbers(settings: Settings) -> Iterator[Problem]:
 @rule(SHARDING, MESH, DDP, DEVICE)
 def _sharding_needs_devices(settings: Settings) -> Iterator[Problem]:
     if settings.text(SHARDING) == "full" and devices(settings) == 1 and not _on_board(settings):
-        message = "sharding is full, but mesh_shape [1, 1] is a single device: it holds the whole model."
+        message = "sharding is full, but mesh_shape [1, 1] is a single device, which has the whole model."
         fixes = (settings.write(SHARDING, "none"), settings.write(MESH, (1, 2), why="two devices"))
         yield settings.problem("sharding-on-one-device", "warning", message, SHARDING, MESH, fixes=fixes)
 
@@ -117,8 +117,8 @@ def _sharding_needs_devices(settings: Settings) -> Iterator[Problem]:
 def _sharding_needs_adamw(settings: Settings) -> Iterator[Problem]:
     if settings.text(SHARDING) == "full" and settings.text(OPTIMIZER) == "muon":
         message = (
-            "optimizer muon works on whole matrices, and with sharding full no device holds one. Train with adamw, or "
-            "with sharding none, where each device holds the whole model."
+            "optimizer muon needs whole matrices, and with sharding full no device has one. Use adamw, or sharding "
+            "none, with the whole model on each device."
         )
         fixes = (settings.write(OPTIMIZER, "adamw", preferred=True), settings.write(SHARDING, "none"))
         yield settings.problem("sharding-needs-adamw", "error", message, SHARDING, OPTIMIZER, fixes=fixes)
@@ -144,8 +144,8 @@ def _in_tiles(path: str, why: str) -> None:
 
 _in_tiles(DIM, "it computes on tiles of 32 x 32 numbers.")
 _in_tiles(MLP, "it computes on tiles of 32 x 32 numbers.")
-_in_tiles(VOCABULARY, "the output layer is laid out in tiles. Unused tokens do no harm.")
-_in_tiles(LENGTH, "attention's backward pass stops the program on other lengths.")
+_in_tiles(VOCABULARY, "the output layer is stored in tiles. Unused tokens do no harm.")
+_in_tiles(LENGTH, "attention's backward pass crashes with other lengths.")
 
 
 def _only(path: str, allowed: tuple[object, ...], code: str, severity: Severity, message: str) -> None:
@@ -161,23 +161,23 @@ def _only(path: str, allowed: tuple[object, ...], code: str, severity: Severity,
 
 _only(
     SHARDING, ("none",), "tt-sharding", "error",
-    "sharding full is not there on Tenstorrent boards: each chip holds the whole model.",
+    "sharding full is not available on Tenstorrent boards: each chip has the whole model.",
 )  # fmt: skip
 _only(
     RECOMPUTING, (False,), "tt-activation-checkpointing", "error",
-    "activation_checkpointing is not there on Tenstorrent boards. Lower batch_size to save memory.",
+    "activation_checkpointing is not available on Tenstorrent boards. Lower batch_size to save memory.",
 )  # fmt: skip
 _only(
     LOSS, ("cross_entropy",), "tt-loss", "error",
-    "loss {} is not there on a Tenstorrent board: ttml has plain cross-entropy only.",
+    "loss {} is not available on a Tenstorrent board: ttml has plain cross-entropy only.",
 )  # fmt: skip
 _only(
     NORM_EPS, (BOARD_NORM_EPS,), "tt-norm-eps", "error",
-    "norm_eps {:g} cannot be had on a Tenstorrent board: ttml's norm always adds 1e-5.",
+    "norm_eps {:g} is not available on a Tenstorrent board: ttml's norm always adds 1e-5.",
 )  # fmt: skip
 _only(
     PRECISION, ("auto", "bf16"), "tt-precision", "warning",
-    "A Tenstorrent board keeps weights and computes in bf16, so precision fp32 cannot be had there.",
+    "A Tenstorrent board keeps weights and computes in bf16, so precision fp32 is not available there.",
 )  # fmt: skip
 
 
@@ -189,13 +189,13 @@ def _tt_head_dim(settings: Settings) -> Iterator[Problem]:
     width = dim // heads
     if width % TILE:
         message = (
-            f"Each head is {width} wide (hidden_dim {dim} / num_heads {heads}). On a Tenstorrent board it must be a "
-            f"multiple of {TILE}: rotary positions are computed a tile at a time."
+            f"head_dim is {width} (hidden_dim {dim} / num_heads {heads}). On a Tenstorrent board it must be a "
+            f"multiple of {TILE}: rotary embeddings are computed one tile at a time."
         )
         yield settings.problem("tt-head-dim", "error", message, HEADS, DIM, DEVICE, fixes=head_fixes(settings))
     elif width > WIDEST_HEAD:
         message = (
-            f"Each head is {width} wide (hidden_dim {dim} / num_heads {heads}). On a Tenstorrent board at most "
-            f"{WIDEST_HEAD} will do: use more heads."
+            f"head_dim is {width} (hidden_dim {dim} / num_heads {heads}). On a Tenstorrent board it can be at most "
+            f"{WIDEST_HEAD}: use more heads."
         )
         yield settings.problem("tt-head-dim", "error", message, HEADS, DIM, DEVICE, fixes=head_fixes(settings))

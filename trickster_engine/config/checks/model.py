@@ -50,8 +50,8 @@ def head_fixes(settings: Settings) -> tuple[Fix | None, ...]:
     counts = nearest_numbers(heads, allowed)
     widest = 256 * heads if unit == 32 else 65_536
     widths = nearest_numbers(dim, [width for width in multiples_around(dim, heads * unit) if width <= widest])
-    fixes = [settings.write(HEADS, count, why=f"{dim // count} numbers a head") for count in counts]
-    fixes += [settings.write(DIM, width, why=f"{width // heads} numbers a head") for width in widths]
+    fixes = [settings.write(HEADS, count, why=f"head_dim {dim // count}") for count in counts]
+    fixes += [settings.write(DIM, width, why=f"head_dim {width // heads}") for width in widths]
     return tuple(fixes)
 
 
@@ -59,10 +59,7 @@ def head_fixes(settings: Settings) -> tuple[Fix | None, ...]:
 def _heads_divide_dim(settings: Settings) -> Iterator[Problem]:
     dim, heads = settings.integer(DIM), settings.integer(HEADS)
     if dim % heads:
-        message = (
-            f"hidden_dim {dim} cannot be shared out evenly among num_heads {heads} ({dim} / {heads} = "
-            f"{dim / heads:.2f}). Choose numbers that divide."
-        )
+        message = f"hidden_dim {dim} is not divisible by num_heads {heads} ({dim} / {heads} = {dim / heads:.2f})."
         yield settings.problem("heads-divide-dim", "error", message, HEADS, DIM, fixes=head_fixes(settings))
 
 
@@ -71,8 +68,8 @@ def _head_dim_even(settings: Settings) -> Iterator[Problem]:
     dim, heads = settings.integer(DIM), settings.integer(HEADS)
     if dim % heads == 0 and dim // heads % 2:
         message = (
-            f"Each head is {dim // heads} wide (hidden_dim {dim} / num_heads {heads}), which is odd. Rotary positions "
-            "turn pairs of numbers, so a head's width must be even."
+            f"head_dim is {dim // heads} (hidden_dim {dim} / num_heads {heads}), which is odd. Rotary embeddings "
+            "rotate pairs of numbers, so head_dim must be even."
         )
         yield settings.problem("head-dim-even", "error", message, HEADS, DIM, fixes=head_fixes(settings))
 

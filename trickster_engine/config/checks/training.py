@@ -50,7 +50,8 @@ def _curve_has_room(settings: Settings) -> Iterator[Problem]:
         begun = f"warms up again from lr_restart_step {restart} on, for" if restart else "climbs for"
         ends = f"lr_decay_steps {decay}" if decay else f"max_steps {end}"
         message = (
-            f"The learning rate {begun} {warmup} steps, and is to be back down at {ends}: there is no room for that."
+            f"The learning rate {begun} {warmup} steps, and must be back down at {ends}, which leaves no steps for "
+            "the decay."
         )
         room = end - restart
         shorter = [settings.write(WARMUP, room // 10, preferred=True, why="a tenth of the steps there are")]
@@ -64,8 +65,8 @@ def _rate_falls(settings: Settings) -> Iterator[Problem]:
     least, rate = settings.number(LEAST_RATE), settings.number(RATE)
     if least > rate:
         message = (
-            f"min_learning_rate {number_or_int(least)} must not exceed learning_rate {number_or_int(rate)}: "
-            "it is where the curve ends after its way down."
+            f"min_learning_rate {number_or_int(least)} must not exceed learning_rate {number_or_int(rate)}: the "
+            "schedule decays from one to the other."
         )
         fixes = (
             settings.write(LEAST_RATE, tenth(rate), preferred=True, why="a tenth of learning_rate"),
@@ -104,14 +105,14 @@ def _on_the_way(path: str, otherwise: str) -> None:
         every, steps = settings.integer(path), settings.integer(STEPS)
         if every > steps:
             name = path.split(".")[1]
-            message = f"{name} {every} is longer than the whole training (max_steps {steps}): {otherwise}"
+            message = f"{name} {every} is longer than the whole run (max_steps {steps}): {otherwise}"
             fixes = (settings.write(path, max(1, steps // 5), why="five times in the run"),)
             yield settings.problem("interval-longer-than-run", "information", message, path, STEPS, fixes=fixes)
 
 
-_on_the_way(EVAL, "held-out text is only measured at the end.")
-_on_the_way(SAVE, "only the end is saved, and a crash loses everything.")
-_on_the_way(LOG, "the training loss is never shown on the way.")
+_on_the_way(EVAL, "the validation loss is only measured at the end.")
+_on_the_way(SAVE, "only the end is saved, and a crash loses all steps.")
+_on_the_way(LOG, "the training loss is never shown during training.")
 
 
 @rule(PATIENCE, EVAL, STEPS)
@@ -133,10 +134,10 @@ def _effective_batch(settings: Settings) -> Iterator[Problem]:
     sequences = batch * accumulation
     if sequences < 4:
         message = (
-            f"Only {sequences} sequence{'s' if sequences > 1 else ''} stand behind each update (batch_size {batch} x "
-            f"gradient_accumulation_steps {accumulation}), so its direction is mostly chance. 16 or more is usual."
+            f"Only {sequences} sequence{'s' if sequences > 1 else ''} per update (batch_size {batch} x "
+            f"gradient_accumulation_steps {accumulation}), so its direction is mostly noise. 16 or more is usual."
         )
-        fixes = (settings.write(ACCUMULATION, -(-16 // batch), why="16 sequences an update, for no more memory"),)
+        fixes = (settings.write(ACCUMULATION, -(-16 // batch), why="16 sequences per update, with the same memory"),)
         yield settings.problem("effective-batch", "hint", message, BATCH, ACCUMULATION, fixes=fixes)
     elif sequences * length > 4_000_000:
         message = (

@@ -16,12 +16,12 @@ class DataConfig:
 
     corpus: str = key(
         "shakespeare",
-        doc="The text to learn from: a name below, or any UTF-8 text file, or a folder of them.",
-        effect="More text is the best cure for memorising. A model learns the style of what it reads: plays, code, "
+        doc="The text to train on: a name below, any UTF-8 text file, or a folder of them.",
+        effect="More text is the best remedy for overfitting. A model learns the style of its text: plays, code, "
         "recipes.",
         suggestions={
-            "shakespeare": "Tiny Shakespeare: 1,115,394 characters of plays, downloaded once and checked.",
-            "python": "The Python files of this machine's own standard library: there without a network.",
+            "shakespeare": "Tiny Shakespeare: 1,115,394 characters of plays, downloaded once and verified.",
+            "python": "The Python files of this machine's standard library: available without a network.",
         },
         examples=("shakespeare", "python", "data/my_text.txt"),
         counts_when=Condition("data_config.train_data", (None,)),
@@ -30,14 +30,14 @@ class DataConfig:
     )
     tokenizer: str = key(
         "byte",
-        doc="How text becomes numbers.",
-        effect="Larger tokens make sequences shorter and the vocabulary larger. Byte and char models spell; bpe "
-        "models start from word pieces.",
+        doc="The tokenizer: how text becomes numbers (tokens).",
+        effect="Larger tokens make sequences shorter and the vocabulary larger. Byte and char models learn to spell; "
+        "bpe models start from subwords.",
         suggestions={
-            "byte": "Each byte of UTF-8 is a token: 256 of them, any text works.",
-            "char": "Each different character of the corpus is a token: about 65 for Shakespeare.",
-            "bpe": "Frequent pieces of words, learned from the corpus (an even sample of a large one), until there are "
-            "vocab_size of them.",
+            "byte": "Each byte of UTF-8 is a token: 256 of them, and any text works.",
+            "char": "Each distinct character of the corpus is a token: 65 for Shakespeare.",
+            "bpe": "Subwords: frequent sequences learned from the corpus (an even sample of a large one) until there "
+            "are vocab_size tokens.",
         },
         examples=("byte", "char", "bpe"),
         type="path",
@@ -45,35 +45,34 @@ class DataConfig:
     )
     val_fraction: float = key(
         0.1,
-        doc="The share of the text, at its end, that is held out: never trained on, only used to measure.",
-        effect="Without held-out text learning cannot be told from memorising. A tenth is usual.",
+        doc="Fraction of the text, at its end, used as validation text: never trained on, only measured on.",
+        effect="Validation text distinguishes learning from memorising. A tenth is usual.",
         minimum=1e-6,
-        limit_reason="Less of any text that fits a disk is too little to measure on.",
+        limit_reason="Less than this is too little text to measure on.",
         below=1,
         examples=(0.05, 0.1),
         counts_when=Condition("data_config.train_data", (None,)),
     )
     line_ends: str = key(
         "keep",
-        doc="How the ends of lines are read. Files from Windows end them with CR and LF, those of old Macs with CR.",
-        effect="Kept, a CR is a character of its own that the model learns to write. The files stay as they are.",
+        doc="How line ends are read. Files from Windows use CR and LF, those from old Macs use CR.",
+        effect="With keep, a CR is a separate character that the model learns to generate. The files do not change.",
         choices={
-            "keep": "As they are in the files.",
+            "keep": "As in the files.",
             "lf": "Each CR LF and each single CR is read as one LF.",
         },
     )
     train_data: str | None = key(
         None,
         doc="Text that is already split: the lesson's train.pt, or a text file. With val_data it replaces corpus.",
-        effect="Use it to train on exactly the tensors of the lesson's scripts. Otherwise leave it out and name a "
-        "corpus.",
+        effect="Use it to train on exactly the tensors of the lesson's scripts. Otherwise omit it and set corpus.",
         examples=("data/train.pt",),
         type="path",
     )
     val_data: str | None = key(
         None,
-        doc="The held-out part that goes with train_data: the lesson's val.pt, or a text file.",
-        effect="Goes together with train_data.",
+        doc="The validation text for train_data: the lesson's val.pt, or a text file.",
+        effect="Set it together with train_data.",
         examples=("data/val.pt",),
         type="path",
     )

@@ -17,20 +17,20 @@ class DeviceConfig:
     device_type: str = key(
         "auto",
         doc="The kind of device that trains.",
-        effect="The same model and the same text give nearly the same losses everywhere; the time differs.",
+        effect="The same model and text give nearly the same losses on every device; the time differs.",
         choices={
-            "auto": "The fastest that this machine has: tt, then cuda, then mps, then cpu.",
+            "auto": "The fastest device available: tt, then cuda, then mps, then cpu.",
             "tt": "A Tenstorrent board, through ttml. Sizes must be multiples of 32.",
             "cuda": "An NVIDIA GPU.",
             "mps": "The GPU of an Apple computer.",
-            "cpu": "The processor. Every machine has one.",
+            "cpu": "The CPU. Every machine has one.",
         },
         other_names=("device",),
     )
     mesh_shape: tuple[int, int] = key(
         (1, 1),
-        doc="The devices as a grid, [rows, columns]. Data-parallel training takes one row: [1, 2] is two chips or "
-        "GPUs, or on a processor two processes that share its cores.",
+        doc="The devices as a grid, [rows, columns]. Data-parallel training uses one row: [1, 2] is two chips or "
+        "GPUs, or on a CPU two processes that share its cores.",
         effect="Each device works on its share of the batch, so batch_size must be divisible by their number.",
         unit="devices",
         minimum=1,
@@ -40,21 +40,21 @@ class DeviceConfig:
     )
     enable_ddp: bool = key(
         False,
-        doc="Data-parallel training: each device holds a copy of the model and a share of the batch; gradients are "
-        "averaged at each step. With torch a process for each device, started by torchrun; a run may be resumed with "
-        "another number of them.",
-        effect="Nearly as many times faster as there are devices. Needs a mesh_shape of more than one device.",
+        doc="Data-parallel training: each device has a copy of the model and a share of the batch; gradients are "
+        "averaged at each step. With torch, torchrun starts one process per device; a run can be resumed with another "
+        "number of them.",
+        effect="The speed grows nearly with the number of devices. Needs a mesh_shape of more than one device.",
         other_names=("ddp",),
     )
     sharding: str = key(
         "none",
-        doc="How the model lies on the devices of data-parallel training with torch.",
-        effect="`full` lets a model train that is too large for one device, at the price of more traffic between them. "
-        "It takes the AdamW optimizer.",
+        doc="How data-parallel training with torch distributes the model over the devices.",
+        effect="`full` trains a model that is too large for one device, with more traffic between the devices. It "
+        "needs the AdamW optimizer.",
         choices={
-            "none": "Each device holds all weights, gradients and optimizer state.",
-            "full": "Each device holds its share of them; the weights of a block are brought together while it works "
-            "(torch's FSDP2, `fully_shard`).",
+            "none": "Each device has all weights, gradients and optimizer state.",
+            "full": "Each device has a shard of them; the weights of a block are gathered while it computes (torch's "
+            "FSDP2, `fully_shard`).",
         },
     )
 

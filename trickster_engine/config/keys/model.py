@@ -17,9 +17,10 @@ class ModelConfig:
 
     vocab_size: int = key(
         256,
-        doc="How many different tokens the model can read and write: the number of rows of the embedding.",
-        effect="Every token more costs hidden_dim parameters (twice that when the embeddings are not tied) and widens "
-        "the last layer. A model that knows nothing starts at a loss of ln(vocab_size): 5.545 for 256.",
+        doc="Vocabulary size: how many different tokens the model knows, the number of rows of the embedding.",
+        effect="Each additional token costs hidden_dim parameters (twice that if the embeddings are not tied) and "
+        "widens the output layer. An untrained model starts near the uniform-prediction loss, ln(vocab_size): 5.545 "
+        "for 256.",
         unit="tokens",
         minimum=2,
         maximum=1_000_000,
@@ -28,10 +29,10 @@ class ModelConfig:
     )
     hidden_dim: int = key(
         256,
-        doc="The width of the model: how many numbers describe a token on its way through the blocks.",
-        effect="Wider learns more and costs more: parameters and computation grow about with its square. "
-        "It must be divisible by num_heads.",
-        unit="numbers a token",
+        doc="Hidden size, the width of the model: how many numbers represent a token in the blocks.",
+        effect="A wider model learns more and costs more: parameters and compute grow about with the square. It must "
+        "be divisible by num_heads.",
+        unit="numbers per token",
         minimum=2,
         maximum=65_536,
         examples=(128, 256, 384, 512, 768),
@@ -39,9 +40,9 @@ class ModelConfig:
     )
     num_layers: int = key(
         6,
-        doc="The depth: how many transformer blocks the text passes through, one after the other.",
-        effect="Parameters, memory and time grow in proportion. Deeper models combine more steps of reasoning, and "
-        "are harder to train without warm-up.",
+        doc="Depth: the number of transformer blocks, one after the other.",
+        effect="Parameters, memory and time grow in proportion. Deeper models can combine more steps, and are harder "
+        "to train without warm-up.",
         unit="blocks",
         minimum=1,
         maximum=1_024,
@@ -50,10 +51,10 @@ class ModelConfig:
     )
     num_heads: int = key(
         8,
-        doc="Attention heads in each block. Each head looks back over the text in its own way, in its own slice of "
-        "hidden_dim / num_heads numbers.",
-        effect="More heads look at more things at once, each with less width; the number of parameters stays the "
-        "same. 32 to 128 numbers a head work well.",
+        doc="Attention heads in each block. Each head attends to the text in its own way, in its own slice of "
+        "head_dim = hidden_dim / num_heads numbers.",
+        effect="More heads attend to more things at once, each with a smaller head_dim; the number of parameters "
+        "stays the same. A head_dim of 32 to 128 works well.",
         unit="heads",
         minimum=1,
         maximum=1_024,
@@ -63,8 +64,8 @@ class ModelConfig:
     num_kv_heads: int = key(
         8,
         doc="Heads for the keys and values (grouped-query attention). Several query heads share one of these.",
-        effect="Fewer than num_heads saves parameters and, above all, the memory of the cache while text is "
-        "generated; quality drops a little.",
+        effect="Fewer than num_heads saves parameters and, above all, memory of the key-value cache during "
+        "generation; quality drops slightly.",
         unit="heads",
         minimum=1,
         maximum=1_024,
@@ -75,9 +76,9 @@ class ModelConfig:
     mlp_dim: int = key(
         768,
         doc="The inner width of the feed-forward part (SwiGLU) of each block.",
-        effect="Most parameters live here: 3 x hidden_dim x mlp_dim in every block. Between 2.7 and 4 times "
-        "hidden_dim is usual; the lesson takes 3 times.",
-        unit="numbers a token",
+        effect="Most parameters are here: 3 x hidden_dim x mlp_dim in every block. 2.7 to 4 times hidden_dim is "
+        "usual; the lesson uses 3 times.",
+        unit="numbers per token",
         minimum=1,
         maximum=262_144,
         examples=(384, 768, 1152, 1536),
@@ -85,8 +86,8 @@ class ModelConfig:
     )
     max_seq_len: int = key(
         512,
-        doc="The context: how many tokens the model sees at once, and the length of a training sequence.",
-        effect="Longer lets it use what was said further back; memory for activations grows in proportion, and "
+        doc="Context length: how many tokens the model sees at once, and the length of a training sequence.",
+        effect="A longer context lets the model use earlier text; memory for activations grows in proportion, and "
         "attention's time with the square.",
         unit="tokens",
         minimum=2,
@@ -103,9 +104,10 @@ class ModelConfig:
     )
     dropout: float = key(
         0.1,
-        doc="The share of numbers set to zero at random, while training, in what each block adds to its input.",
-        effect="More works against memorising a small text and slows learning. 0 is right when the text is read only "
-        "a few times; 0.1 to 0.2 when it is read many times.",
+        doc="Fraction of activations dropped (set to zero at random during training) in what each block adds to its "
+        "input.",
+        effect="More dropout reduces overfitting on a small text and slows learning. Use 0 for a few epochs, 0.1 to "
+        "0.2 for many.",
         minimum=0,
         below=1,
         examples=(0.0, 0.1, 0.2),
@@ -113,11 +115,11 @@ class ModelConfig:
     )
     rope_theta: float = key(
         10000.0,
-        doc="The base of the rotary position encoding: how slowly the slowest of its angles turns with distance.",
+        doc="Base of the rotary position embedding (RoPE): it sets how slowly the slowest angle turns with distance.",
         effect="Larger values suit longer contexts (500000 is used for many thousands of tokens). For up to 2048 "
         "tokens 10000 is good.",
         minimum=1,
-        limit_reason="Below 1 the angles would grow beyond what 32-bit numbers hold.",
+        limit_reason="Below 1 the angles would overflow 32-bit numbers.",
         maximum=1e12,
         examples=(10000.0, 500000.0),
         other_names=("theta",),
@@ -125,7 +127,7 @@ class ModelConfig:
     norm_eps: float = key(
         1e-5,
         doc="A small number added inside RMSNorm's square root so that it never divides by zero.",
-        effect="Leave it alone unless weights come from elsewhere: 1e-5 and 1e-6 are both common.",
+        effect="Keep it unless you use weights from elsewhere: 1e-5 and 1e-6 are both common.",
         minimum=1e-12,
         limit_reason="A smaller one is lost in 32-bit arithmetic.",
         maximum=0.1,
@@ -135,7 +137,8 @@ class ModelConfig:
     tie_embeddings: bool = key(
         True,
         doc="Whether the output layer reuses the embedding's weights instead of having its own.",
-        effect="Tied saves vocab_size x hidden_dim parameters, and small models usually learn better for it.",
+        effect="Tied embeddings save vocab_size x hidden_dim parameters, and small models usually learn better with "
+        "them.",
         other_names=("tie_word_embeddings", "weight_tying"),
     )
 

@@ -25,7 +25,7 @@ _RETIRED: Final = (
     RetiredKey(
         "training_config.log_level",
         ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
-        "A run always writes its whole log to log.txt, and every figure to events.jsonl.",
+        "A run always writes its whole log to log.txt, and every metric to events.jsonl.",
     ),
 )
 RETIRED_KEYS: Final[Mapping[str, RetiredKey]] = {retired.path: retired for retired in _RETIRED}

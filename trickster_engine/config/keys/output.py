@@ -16,8 +16,8 @@ class OutputConfig:
 
     output_dir: str = key(
         "runs",
-        doc="The folder in which each run gets its own directory.",
-        effect="A checkpoint needs about 12 bytes a parameter, and keep_best_n + 1 of them may be there at once.",
+        doc="The folder for run directories.",
+        effect="A checkpoint needs about 12 bytes per parameter, and keep_best_n + 1 of them may exist at once.",
         examples=("runs", "output/nano_trickster"),
         type="path",
         other_names=("out_dir",),
@@ -25,7 +25,7 @@ class OutputConfig:
     checkpoint_dir: str | None = key(
         None,
         doc="A folder for checkpoints outside the run's directory; each run gets its own folder in it.",
-        effect="Useful when checkpoints belong on a larger disk.",
+        effect="Use it to store checkpoints on a larger disk.",
         default_note="`checkpoints` in the run's directory",
         type="path",
     )

@@ -14,13 +14,14 @@ class SamplingConfig:
     prompt: str = key(
         "ROMEO:",
         doc="The text that the model continues.",
-        effect="Give it something that looks like the corpus: a speaker's name for plays, `def ` for Python.",
+        effect="Choose a beginning that occurs in the corpus: a speaker's name for plays, `def ` for Python.",
         examples=("ROMEO:", "JULIET:", "def "),
     )
     max_new_tokens: int = key(
         200,
-        doc="How many tokens are written after the prompt.",
-        effect="Longer shows more and takes longer at each evaluation. It may exceed max_seq_len: the window slides.",
+        doc="How many tokens to generate after the prompt.",
+        effect="A longer sample shows more and makes each evaluation slower. It may exceed max_seq_len: the window "
+        "slides.",
         unit="tokens",
         minimum=1,
         maximum=1_000_000,
@@ -28,17 +29,18 @@ class SamplingConfig:
     )
     temperature: float = key(
         0.8,
-        doc="How adventurous the choice of the next token is. 0 always takes the likeliest.",
-        effect="0.5 is careful and repeats itself, 1 follows the model's own probabilities, 1.5 is wild. Below "
-        "0.001 it counts as 0.",
+        doc="Sampling temperature: higher means higher entropy, more unlikely tokens. 0 is greedy: always the "
+        "likeliest.",
+        effect="0.5 repeats itself, 1 samples the model's own probabilities, at 1.5 spelling falls apart. Below 0.001 "
+        "it counts as 0.",
         minimum=0,
         maximum=100,
         examples=(0.0, 0.5, 0.8, 1.0),
     )
     top_k: int = key(
         0,
-        doc="Choose among this many likeliest tokens only. 0 switches it off.",
-        effect="Small values cut off blunders, and variety with them.",
+        doc="Top-k: sample only from this many of the likeliest tokens. 0 switches it off.",
+        effect="Small values avoid errors, and reduce variety.",
         unit="tokens",
         minimum=0,
         maximum=1_000_000,
@@ -47,8 +49,9 @@ class SamplingConfig:
     )
     top_p: float = key(
         1.0,
-        doc="Choose among the likeliest tokens that together have this probability. 1 switches it off.",
-        effect="Like top_k, but wide where the model is unsure and narrow where it is sure.",
+        doc="Top-p (nucleus sampling): sample only from the likeliest tokens that together have this probability. 1 "
+        "switches it off.",
+        effect="Like top_k, but it keeps more tokens where the model is unsure and fewer where it is sure.",
         above=0,
         maximum=1,
         examples=(0.9, 0.95, 1.0),
@@ -56,17 +59,17 @@ class SamplingConfig:
     )
     repetition_penalty: float = key(
         1.0,
-        doc="Makes tokens that were already written less likely. 1 switches it off.",
-        effect="1.1 to 1.3 breaks loops. With single characters as tokens it soon spoils spelling.",
+        doc="Repetition penalty: makes tokens that already occurred less likely. 1 switches it off.",
+        effect="1.1 to 1.3 breaks loops. With characters or bytes as tokens it soon spoils the spelling.",
         minimum=0.01,
-        limit_reason="A smaller one divides predictions into numbers that 32 bits cannot hold.",
+        limit_reason="With a smaller one the predictions would overflow 32-bit numbers.",
         maximum=100,
         examples=(1.0, 1.1),
     )
     seed: int = key(
         1337,
-        doc="Where the dice of sampling start.",
-        effect="The same seed, prompt and weights write the same text.",
+        doc="Random seed of sampling.",
+        effect="The same seed, prompt and weights generate the same text.",
         minimum=0,
         maximum=4_294_967_295,
         examples=(1337,),

@@ -17,9 +17,9 @@ class TrainingConfig:
 
     batch_size: int = key(
         16,
-        doc="Sequences that go through the model together. With several devices this is the total over all of them.",
-        effect="Larger gives a steadier gradient and uses the hardware better, until memory runs out: memory for "
-        "activations grows in proportion. Halve it when memory is short, and double gradient_accumulation_steps.",
+        doc="Sequences per forward pass. With several devices this is the total over all of them.",
+        effect="A larger batch gives a less noisy gradient and uses the hardware better, but memory for activations "
+        "grows in proportion. If memory is short, halve it and double gradient_accumulation_steps.",
         unit="sequences",
         minimum=1,
         maximum=1_048_576,
@@ -28,10 +28,10 @@ class TrainingConfig:
     )
     gradient_accumulation_steps: int = key(
         2,
-        doc="How many batches are added up before the weights move once.",
-        effect="Works like a batch that many times as large, for the memory of one and the time of all. "
-        "16 sequences x 2 count as 32.",
-        unit="batches a step",
+        doc="Number of batches whose gradients are accumulated before each update.",
+        effect="Equivalent to a batch that many times as large, with the memory of one batch and the time of all. 16 "
+        "sequences x 2 count as 32.",
+        unit="batches per step",
         minimum=1,
         maximum=65_536,
         examples=(1, 2, 4),
@@ -39,9 +39,9 @@ class TrainingConfig:
     )
     max_steps: int = key(
         10000,
-        doc="How many times the weights are updated before training ends. The learning-rate curve is laid out over it.",
-        effect="More steps learn more, until the text has been read so often that the model starts to learn it by "
-        "heart: then the loss on held-out text rises again.",
+        doc="Number of updates before training ends. The learning-rate schedule spans it.",
+        effect="More steps learn more, until the model overfits: it starts to memorise the training text, and the "
+        "validation loss rises again.",
         unit="steps",
         minimum=1,
         maximum=1_000_000_000,
@@ -50,8 +50,8 @@ class TrainingConfig:
     )
     warmup_steps: int = key(
         1000,
-        doc="Steps over which the learning rate climbs from zero to learning_rate.",
-        effect="Protects the first steps, in which random weights give large, misleading gradients. A twentieth to a "
+        doc="Steps over which the learning rate climbs from zero to its peak, learning_rate.",
+        effect="Protects the first steps, when random weights give large, misleading gradients. A twentieth to a "
         "tenth of max_steps is usual.",
         unit="steps",
         minimum=0,
@@ -61,10 +61,9 @@ class TrainingConfig:
     )
     learning_rate: float = key(
         3e-4,
-        doc="The size of a step at the height of the curve (AdamW's; with `optimizer: muon`, for all but the "
-        "matrices).",
-        effect="Too low learns slowly; too high makes the loss jump or become NaN. Smaller models stand higher rates: "
-        "3e-4 is careful at 5 million parameters, 1e-3 often works.",
+        doc="Peak learning rate (of AdamW; with `optimizer: muon`, for all weights but the matrices).",
+        effect="If it is too low, the model learns slowly; if too high, the loss jumps or becomes NaN. Smaller models "
+        "allow higher rates: at 5 million parameters 3e-4 is careful, 1e-3 often works.",
         minimum=1e-12,
         limit_reason="A smaller step changes no 32-bit weight.",
         maximum=10,
@@ -73,8 +72,8 @@ class TrainingConfig:
     )
     min_learning_rate: float = key(
         3e-5,
-        doc="The learning rate at the last step, where the curve ends.",
-        effect="A tenth of learning_rate is the common choice; 0 squeezes out a little more at the very end.",
+        doc="Final learning rate, at the end of the schedule.",
+        effect="A tenth of learning_rate is common; 0 lowers the loss slightly more at the very end.",
         minimum=0,
         maximum=10,
         examples=(0.0, 3e-5),
@@ -83,8 +82,8 @@ class TrainingConfig:
     )
     lr_schedule: str = key(
         "cosine",
-        doc="The shape of the way down from learning_rate to min_learning_rate, after the warm-up.",
-        effect="Cosine stays high for longer and lands softly; linear comes down evenly.",
+        doc="Shape of the decay from learning_rate to min_learning_rate, after the warm-up.",
+        effect="Cosine stays high for longer and ends gently; linear decays evenly.",
         choices={
             "cosine": "Half a cosine wave: slow at first, fastest in the middle, slow at the end.",
             "linear": "A straight line.",
@@ -93,9 +92,9 @@ class TrainingConfig:
     )
     lr_decay_steps: int = key(
         0,
-        doc="The step at which the curve reaches min_learning_rate, where the rate then stays. 0 is max_steps.",
-        effect="A run that is given more steps can go on at min_learning_rate, without climbing back up: "
-        "`trickster resume RUN --set max_steps=N --learning-rate floor` writes it.",
+        doc="The step at which the learning rate reaches min_learning_rate, where it then stays. 0 means max_steps.",
+        effect="A run with more steps can then continue at min_learning_rate, without climbing again: `trickster "
+        "resume RUN --set max_steps=N --learning-rate floor` sets it.",
         unit="steps",
         minimum=0,
         maximum=1_000_000_000,
@@ -105,11 +104,10 @@ class TrainingConfig:
     )
     lr_restart_step: int = key(
         0,
-        doc="The step from which the learning rate warms up a second time, and then falls until lr_decay_steps (a warm "
-        "restart). 0: never.",
-        effect="Gives a run that has come to its end a second one: "
-        "`trickster resume RUN --set max_steps=N --learning-rate rewarm` writes it. The loss rises at first, and ends "
-        "lower than it was when there are steps enough.",
+        doc="Warm restart: the step from which the learning rate warms up again, and then decays until "
+        "lr_decay_steps. 0 means never.",
+        effect="Trains a finished run for longer: `trickster resume RUN --set max_steps=N --learning-rate rewarm` "
+        "sets it. The loss rises at first, and with enough steps ends lower than before.",
         unit="steps",
         minimum=0,
         maximum=1_000_000_000,
@@ -117,9 +115,9 @@ class TrainingConfig:
     )
     optimizer: str = key(
         "adamw",
-        doc="The rule that turns gradients into weight changes.",
-        effect="AdamW is the standard. Muon learns small models in clearly fewer steps and keeps half the state for "
-        "the matrices, at a little more computation a step.",
+        doc="The algorithm that turns gradients into updates of the weights.",
+        effect="AdamW is the standard. Muon trains small models in clearly fewer steps and needs half the state for "
+        "the matrices, with slightly more compute per step.",
         choices={
             "adamw": "AdamW for every weight: two running averages each, and weight decay.",
             "muon": "Muon for the matrices inside the blocks (at muon_learning_rate), AdamW for embeddings and norms.",
@@ -127,8 +125,8 @@ class TrainingConfig:
     )
     muon_learning_rate: float = key(
         0.02,
-        doc="The learning rate of the matrices when `optimizer: muon`. It follows the same curve as learning_rate.",
-        effect="Muon's steps are normalised, so its rate is much larger than AdamW's: 0.01 to 0.05.",
+        doc="Peak learning rate of the matrices with `optimizer: muon`. It follows the same schedule as learning_rate.",
+        effect="Muon's updates are normalised, so its rate is much larger than AdamW's: 0.01 to 0.05.",
         minimum=1e-12,
         limit_reason="A smaller step changes no 32-bit weight.",
         maximum=10,
@@ -138,8 +136,8 @@ class TrainingConfig:
     )
     muon_momentum: float = key(
         0.95,
-        doc="How much of the previous direction Muon keeps from step to step.",
-        effect="Closer to 1 averages over more steps: smoother and slower to turn.",
+        doc="Momentum of Muon: how much of the previous direction it keeps from step to step.",
+        effect="Closer to 1 averages over more steps: smoother and slower to change direction.",
         minimum=0,
         below=1,
         examples=(0.9, 0.95),
@@ -147,16 +145,17 @@ class TrainingConfig:
     )
     weight_decay: float = key(
         0.1,
-        doc="How strongly the matrices are pulled towards zero at each step (in proportion to the learning rate).",
-        effect="A mild brake on memorising. 0 switches it off; norms are never decayed.",
+        doc="Decoupled weight decay: how strongly each step pulls the matrices towards zero (in proportion to the "
+        "learning rate).",
+        effect="Regularises mildly against overfitting. 0 switches it off; norms are never decayed.",
         minimum=0,
         maximum=10,
         examples=(0.0, 0.01, 0.1),
     )
     beta1: float = key(
         0.9,
-        doc="AdamW: how long the running average of the gradient remembers.",
-        effect="0.9 remembers about 10 steps, 0.95 about 20.",
+        doc="AdamW: decay of the running average of the gradient.",
+        effect="0.9 averages over about 10 steps, 0.95 over about 20.",
         minimum=0,
         below=1,
         examples=(0.9,),
@@ -164,8 +163,9 @@ class TrainingConfig:
     )
     beta2: float = key(
         0.95,
-        doc="AdamW: how long the running average of the squared gradient remembers.",
-        effect="0.95 remembers about 20 steps, 0.99 about 100. Lower recovers faster from a bad batch.",
+        doc="AdamW: decay of the running average of the squared gradient.",
+        effect="0.95 averages over about 20 steps, 0.99 over about 100. A lower value recovers faster from a bad "
+        "batch.",
         minimum=0,
         below=1,
         examples=(0.95, 0.99, 0.999),
@@ -173,9 +173,9 @@ class TrainingConfig:
     )
     grad_clip: float = key(
         1.0,
-        doc="The longest gradient that is let through: a longer one is scaled down to this length. 0 switches it off.",
-        effect="Protects against the rare batch that would throw the weights far off. If the loss becomes NaN, make "
-        "sure this is on.",
+        doc="Maximum gradient norm: a larger gradient is scaled down to it. 0 switches clipping off.",
+        effect="Protects against the rare batch that would throw the weights far off. If the loss becomes NaN, check "
+        "that clipping is on.",
         minimum=0,
         maximum=1e6,
         examples=(0.5, 1.0),
@@ -183,19 +183,19 @@ class TrainingConfig:
     )
     loss: str = key(
         "cross_entropy",
-        doc="What training minimises. The loss on held-out text is always plain cross-entropy, in nats, so that runs "
-        "stay comparable.",
-        effect="Change it to experiment; plain cross-entropy is the honest measure of prediction.",
+        doc="The loss that training minimises. The validation loss is always plain cross-entropy, in nats/token, so "
+        "that runs stay comparable.",
+        effect="Change it to experiment; plain cross-entropy measures prediction directly.",
         choices={
-            "cross_entropy": "The standard: minus the logarithm of the probability given to the true next token.",
-            "label_smoothing": "Spreads a little of the target over all tokens, so that the model stays less sure.",
-            "focal": "Gives less weight to tokens that are already predicted well.",
+            "cross_entropy": "The standard: minus the logarithm of the probability of the true next token.",
+            "label_smoothing": "Spreads part of the target over all tokens, so that the model is less confident.",
+            "focal": "Gives less weight to tokens that the model already predicts well.",
         },
     )
     label_smoothing: float = key(
         0.1,
-        doc="How much of the target is spread evenly over all tokens when `loss: label_smoothing`.",
-        effect="More keeps the model less sure of itself; 0.1 is usual.",
+        doc="Fraction of the target spread evenly over all tokens, with `loss: label_smoothing`.",
+        effect="A higher value makes the model less confident; 0.1 is usual.",
         minimum=0,
         below=1,
         examples=(0.05, 0.1),
@@ -203,8 +203,8 @@ class TrainingConfig:
     )
     focal_gamma: float = key(
         2.0,
-        doc="How strongly `loss: focal` plays down what is already predicted well.",
-        effect="0 is plain cross-entropy; larger looks ever more at the hard tokens.",
+        doc="How strongly `loss: focal` reduces the weight of well-predicted tokens.",
+        effect="0 is plain cross-entropy; higher values concentrate on hard tokens.",
         minimum=0,
         maximum=100,
         examples=(1.0, 2.0),
@@ -212,40 +212,39 @@ class TrainingConfig:
     )
     precision: str = key(
         "auto",
-        doc="The number format in which the matrices are multiplied.",
-        effect="bf16 halves memory traffic and is faster on hardware that has it; fp32 is exact and slower. A "
-        "processor without bf16 instructions, as in many laptops, takes many times as long for it. The weights "
-        "themselves and what the optimizer remembers stay in fp32 on a CPU or GPU.",
+        doc="Number format of the matrix products.",
+        effect="bf16 halves memory traffic and is faster on hardware that has it; fp32 is more accurate and slower. "
+        "On a CPU without bf16 instructions, as in many laptops, bf16 takes many times as long. On a CPU or GPU the "
+        "weights and the optimizer state stay in fp32.",
         choices={
-            "auto": "Whichever is faster on the device at hand.",
+            "auto": "The faster one on this device.",
             "fp32": "32 bits everywhere: the most accurate.",
             "bf16": "16 bits with the range of 32 in the matrix products.",
         },
     )
     compile: str = key(
         "auto",
-        doc="Whether torch compiles the model into fewer and larger kernels before it trains.",
-        effect="Steps get faster, after up to a minute of compiling when a shape is met for the first time. Where "
-        "compiling does not work, training goes on without. Runs in several processes are not compiled, and "
-        "Tenstorrent boards have a compiler of their own.",
+        doc="Whether torch compiles the model into fewer, larger kernels before training.",
+        effect="Steps get faster, after up to a minute of compilation for a new shape. If compilation fails, training "
+        "continues without it. Runs in several processes are not compiled, and Tenstorrent boards have their own "
+        "compiler.",
         choices={
-            "auto": "Where the run is long enough to earn it back: from about ten minutes.",
-            "always": "However short the run.",
-            "never": "Start at once.",
+            "auto": "If the run is long enough to pay off: from about ten minutes.",
+            "always": "Even for a short run.",
+            "never": "Start immediately.",
         },
     )
     activation_checkpointing: bool = key(
         False,
-        doc="Keep only what goes into each block for the backward pass, and compute the rest a second time on the way "
-        "back.",
-        effect="Memory for activations falls to about one block's; each step does a third more work. The losses stay "
-        "the same. For models or contexts that do not fit otherwise.",
+        doc="Keep only the input of each block for the backward pass, and recompute its activations there.",
+        effect="Memory for activations falls to about one block's; each step needs a third more compute. The losses "
+        "stay the same. Use it for models or contexts that do not fit otherwise.",
     )
     seed: int = key(
         1337,
-        doc="Where all chance starts: first weights, the order of the text, dropout.",
+        doc="Random seed of the initial weights, the order of the text, and dropout.",
         effect="The same seed on the same machine gives the same run, bit for bit; another seed shows how much of a "
-        "result is luck.",
+        "result is chance.",
         minimum=0,
         maximum=4_294_967_295,
         examples=(1337,),
@@ -253,7 +252,7 @@ class TrainingConfig:
     log_interval: int = key(
         50,
         doc="Steps between two reports of the training loss.",
-        effect="Smaller shows more and costs next to nothing.",
+        effect="A smaller interval shows more detail and costs almost nothing.",
         unit="steps",
         minimum=1,
         maximum=1_000_000_000,
@@ -262,10 +261,9 @@ class TrainingConfig:
     )
     eval_interval: int = key(
         500,
-        doc="Steps between two evaluations: the loss over the held-out text (over 262,144 of its tokens, evenly "
-        "spread, where it is longer), and a sample of what the model writes.",
-        effect="Smaller shows learning (and memorising) sooner; each evaluation takes time in which nothing is "
-        "learned.",
+        doc="Steps between two evaluations: the validation loss (over at most 262,144 tokens of the validation text, "
+        "evenly spread) and a sample of generated text.",
+        effect="A smaller interval shows learning (and overfitting) sooner; each evaluation takes time from training.",
         unit="steps",
         minimum=1,
         maximum=1_000_000_000,
@@ -275,8 +273,8 @@ class TrainingConfig:
     )
     save_interval: int = key(
         1000,
-        doc="Steps between two checkpoints, from which an interrupted run can be continued.",
-        effect="At most this many steps are lost if the machine goes down. Asking a run to stop always saves first.",
+        doc="Steps between two checkpoints, from which an interrupted run can be resumed.",
+        effect="At most this many steps are lost if the machine crashes. Stopping a run always saves first.",
         unit="steps",
         minimum=1,
         maximum=1_000_000_000,
@@ -286,8 +284,8 @@ class TrainingConfig:
     )
     keep_best_n: int = key(
         3,
-        doc="How many checkpoints are kept: those with the lowest loss on held-out text. The newest is always kept.",
-        effect="More to choose from, for the disk space of one model and its optimizer each.",
+        doc="How many checkpoints are kept: those with the lowest validation loss. The newest is always kept.",
+        effect="Each checkpoint needs the disk space of one model and its optimizer state.",
         unit="checkpoints",
         minimum=2,
         limit_reason="With a single one, a crash while it is being replaced could leave none.",
@@ -297,9 +295,9 @@ class TrainingConfig:
     )
     early_stopping_patience: int = key(
         0,
-        doc="Evaluations in a row without a better loss on held-out text after which training ends early. 0 switches "
-        "it off.",
-        effect="Saves time once a model starts to memorise. Too small stops at the first unlucky evaluation.",
+        doc="Early stopping: evaluations in a row without a lower validation loss after which training ends. 0 "
+        "switches it off.",
+        effect="Saves time once a model overfits. If it is too small, one unlucky evaluation ends the run.",
         unit="evaluations",
         minimum=0,
         maximum=1_000_000_000,
@@ -308,8 +306,8 @@ class TrainingConfig:
     )
     early_stopping_min_delta: float = key(
         0.0,
-        doc="How much lower the loss must be to count as better.",
-        effect="Larger ends a run sooner that improves only by crumbs.",
+        doc="How much lower the validation loss must be to count as an improvement.",
+        effect="A larger value ends a run sooner that improves only slightly.",
         unit="nats",
         minimum=0,
         maximum=100,
@@ -318,8 +316,8 @@ class TrainingConfig:
     )
     tracking: str = key(
         "none",
-        doc="Another place to which the run's figures are reported. The run directory always holds them all.",
-        effect="tensorboard and wandb need their own packages to be installed.",
+        doc="Also report the run's metrics to this tool. The run directory always has all of them.",
+        effect="tensorboard and wandb need their own packages.",
         choices={
             "none": "Only the run directory.",
             "tensorboard": "TensorBoard's event files, in `tensorboard` in the run's directory.",

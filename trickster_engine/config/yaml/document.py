@@ -337,7 +337,7 @@ class _Composer:
         if self.parser.swapped_back and not text.isascii():
             text = text.translate(self.parser.swapped_back)
         if _BAD_IN_VALUE.search(text):
-            self.report("yaml-character", "This text holds a character that no text may hold. Remove it.", where)
+            self.report("yaml-character", "This text contains an invalid character. Remove it.", where)
             text = _BAD_IN_VALUE.sub("\ufffd", text)
         if event.tag is not None:
             if event.tag not in _CORE_TAGS and event.tag != "!":
@@ -388,7 +388,7 @@ class _Composer:
         if target is not None:
             return replace(target, range=where)  # shares the lists: nothing is copied, however often it is named
         if name in self.parser.anchors:
-            self.report("yaml-alias", f"*{name} stands inside the very value that &{name} names.", where)
+            self.report("yaml-alias", f"*{name} is inside the value that &{name} names.", where)
         else:
             message = f"No value has been named &{name} above this line. Write the value itself, or name one."
             self.report("yaml-alias", message, where)
@@ -444,7 +444,7 @@ class _Open:
             if isinstance(mapping, Mapping):
                 self.node.merges.append(mapping)
             else:
-                message = "`<<` takes over the keys of another mapping, as in `<<: *name`. This is not a mapping."
+                message = "`<<` copies the keys of another mapping, as in `<<: *name`. This is not a mapping."
                 composer.report("yaml-alias", message, Range(key.range.start, max(key.range.end, mapping.range.end)))
 
 

@@ -86,7 +86,7 @@ def trouble_from(error: yaml.MarkedYAMLError, lines: Lines, position: Callable[[
         fix = Fix("Double the backslash", (Edit(Range(where.start, where.start), "\\"),))
         return SyntaxTrouble(Problem("yaml-syntax", "error", message, where, (fix,)), (at.line, start.line))
     where = _rest_of_line(lines, at)
-    message = f"YAML cannot be read on from here: {shown(said, 120) if said else 'unknown reason'}."
+    message = f"YAML cannot be parsed from here: {shown(said, 120) if said else 'unknown reason'}."
     return SyntaxTrouble(
         Problem("yaml-syntax", "error", message, where), (where.start.line, at.line, start.line, at.line - 1)
     )
@@ -96,7 +96,7 @@ def trouble_at(at: Position, lines: Lines, said: str) -> SyntaxTrouble:
     """Return the trouble for an error that names no place: it lies behind `at`."""
     where = _rest_of_line(lines, at)
     first_line = said.strip().splitlines()[0] if said.strip() else "unknown reason"
-    message = f"YAML cannot be read on from here: {shown(first_line, 120)}."
+    message = f"YAML cannot be parsed from here: {shown(first_line, 120)}."
     return SyntaxTrouble(Problem("yaml-syntax", "error", message, where), (at.line, at.line + 1))
 
 
@@ -106,7 +106,7 @@ def _tab(line_number: int, lines: Lines) -> SyntaxTrouble:
     where = Range(Position(line_number, 0), Position(line_number, len(indent)))
     before = [lines.line_with_end(number) for number in range(max(0, line_number - 50), line_number)]
     spaces = usual_indent(["", *before], len(before) + 1)
-    message = "This line is indented with a tab. YAML takes spaces only; use two."
+    message = "This line is indented with a tab. YAML only allows spaces; use two."
     fix = Fix("Indent with spaces", (Edit(where, spaces),), preferred=True)
     return SyntaxTrouble(Problem("yaml-tab", "error", message, where, (fix,)), (line_number,))
 
@@ -173,11 +173,11 @@ def _indentation_or_colon(at: Position, lines: Lines, start: Position) -> Syntax
     match = re.match(r"\s*[^\s:]+:\s+(?=\S)", line)
     if match and match.end() <= at.character:
         value = _rest_of_line(lines, Position(at.line, match.end()))
-        message = "A second colon in this line makes it unreadable. Put quotes around a text that has `: ` in it."
+        message = "A second colon makes this line invalid. Put quotes around a text that contains `: `."
         problem = Problem("yaml-syntax", "error", message, value, _quoting(lines, value))
         return SyntaxTrouble(problem, (at.line,))
     message = (
-        "This line does not fit what stands above it. Keys of one section start in the same column, with `name: value`."
+        "This line does not match the lines above it. Keys of one section start in the same column, with `name: value`."
     )
     return SyntaxTrouble(Problem("yaml-indentation", "error", message, where), (at.line, start.line, at.line - 1))
 
@@ -204,15 +204,15 @@ def _indented_sections(at: Position, lines: Lines) -> Problem | None:
         return None
     where = _rest_of_line(lines, Position(at.line, 0))
     message = (
-        f"This section starts at the margin, and those above it are indented by {least} spaces. "
-        "All sections start in the same column."
+        f"This section starts in the first column, and those above it are indented by {least} spaces. All sections "
+        "start in the same column."
     )
     edits = tuple(
         Edit(Range(Position(number, 0), Position(number, min(indents[number], least))), "")
         for number in above
         if indents[number]
     )
-    fix = Fix("Move the sections above to the margin", edits, preferred=True)
+    fix = Fix("Move the sections above to the first column", edits, preferred=True)
     return Problem("yaml-indentation", "error", message, where, (fix,))
 
 

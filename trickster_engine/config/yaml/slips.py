@@ -151,7 +151,7 @@ class Slips:
                 continue
             name = "no-break space" if odd.group() in "\xa0\u202f" else "wide or narrow space"
             message = (
-                f"This looks like a space and is a {name} (U+{ord(odd.group()):04X}), which YAML takes for a letter. "
+                f"This looks like a space and is a {name} (U+{ord(odd.group()):04X}), which YAML reads as a letter. "
                 "It comes from a web page or a word processor."
             )
             self._replace(
@@ -160,7 +160,7 @@ class Slips:
 
     def _fence(self, number: int) -> None:
         where = self._whole(number, number)
-        message = "This line is Markdown, which holds code between such lines. A config has none of it."
+        message = "This line is Markdown, which marks code with such lines. Remove it from a config."
         fix = Fix("Remove this line", (Edit(self._lines_of(number, number), ""),), preferred=True)
         self.problems.append(Problem("yaml-markdown", "error", message, where, (fix,)))
         self._blank(number)
@@ -199,7 +199,7 @@ class Slips:
             edits.append(Edit(Range(Position(number, start), Position(number, end)), edit.text))
         first = edits[0].range.start
         where = Range(first, Position(first.line, len(self._lines[first.line].rstrip())))
-        message = "A dash makes an item of a list, and a config's keys are none. Write `name: value` without it."
+        message = "A dash makes a list item, and a config's keys are not list items. Write `name: value` without it."
         title = "Remove the dash" if len(edits) == 1 else f"Remove the {len(edits)} dashes"
         self.problems.append(Problem("yaml-dash", "error", message, where, (Fix(title, tuple(edits), preferred=True),)))
         return {number for number, _, _ in found}
@@ -230,7 +230,7 @@ class Slips:
                 left_out = {first, *range(numbers[1], last + 1)}
             else:
                 mark = self._lines[first][:7]
-                message = f"The line {mark} is left over from a merge. Remove it once the rest is as it should be."
+                message = f"The line {mark} is left over from a merge. Remove it once the rest is right."
                 fixes = (Fix("Remove this line", (Edit(self._lines_of(first, first), ""),)),)
                 left_out = {first}
             self.problems.append(Problem("yaml-conflict", "error", message, self._whole(first, last), fixes))

@@ -127,7 +127,7 @@ class LargeText:
                 raise TricksterError(
                     "corpus-changed",
                     f"The corpus {self.corpora[0].path} changed while it was being read.",
-                    "Try again once nothing writes to it any more.",
+                    "Try again when nothing writes to it.",
                 )
             done[_file_name(job)] = TokenFile(_file_name(job), **answer)
             self._note("tokens", {"tokenizer": tokenizer.digest, "file": vars(done[_file_name(job)])})

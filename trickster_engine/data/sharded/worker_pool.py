@@ -122,5 +122,5 @@ class Workers:
         return TricksterError(
             "preparing-failed",
             f"A process that was preparing the text ended unexpectedly (exit status {status}).",
-            "If the machine ran out of memory, close other programs. What was prepared so far is kept: start again.",
+            "If the machine ran out of memory, close other programs. Start again: the prepared part is kept.",
         )

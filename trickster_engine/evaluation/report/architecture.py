@@ -59,7 +59,7 @@ def architecture_picture(model: ModelConfig) -> str:
     parts += _arrow((398, 78), (524, 78), (524, 256), (410, 256))
     parts += _arrow((398, 276), (524, 276), (524, 438), (410, 438))
     parts += [
-        _text(408, 505, f"{counts.per_block:,} parameters a block", "soft"),
+        _text(408, 505, f"{counts.per_block:,} parameters per block", "soft"),
         '<path class="line dash" d="M230 224 L270 58"/>',
         '<path class="line dash" d="M230 270 L270 452"/>',
     ]

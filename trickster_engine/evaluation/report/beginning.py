@@ -10,16 +10,16 @@ from trickster_engine.data.tokenizer import Tokenizer
 
 #: The first words of a line that begins with a letter, at least eight characters and no half word.
 _LINE = re.compile(r"\n([^\W\d_][^\n]{6,24}?[^\W_])(?=[\s.,;:!?])")
-#: Lines of held-out text that are looked at.
+#: Lines of validation text that are looked at.
 _LINES = 500
-#: Characters of held-out text where there is no such line.
+#: Characters of validation text where there is no such line.
 _SHORT = 12
 
 
 def beginning(
     prompt: str, training_text: str, held_out: str, frequencies: Mapping[str, float], tokenizer: Tokenizer
 ) -> str:
-    """The config's prompt, or the first words of a line of held-out text where the corpus never has that prompt.
+    """The config's prompt, or the first words of a line of validation text where the corpus never has that prompt.
 
     From words that it has never met a model goes astray, which says little about what it has learned. Of the lines
     the most ordinary one is taken: that whose characters are the most common by their `frequencies`, so that a heading

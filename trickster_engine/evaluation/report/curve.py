@@ -1,4 +1,4 @@
-"""The two losses over a run, and whether they come apart."""
+"""The training and validation loss of a run, and whether it overfits."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Literal
 
 from trickster_engine.runs.event_types import EvalEvent
 
-#: A rise of the held-out loss smaller than this, in nats, is within what luck does.
+#: A rise of the validation loss smaller than this, in nats, may be chance.
 _RISE = 0.005
-#: The losses are apart where more than this share of what was learned on training text does not hold on held-out text.
+#: The generalisation gap is large if more than this share of the fall in training loss does not carry over.
 APART = 0.1
 #: A gap that has grown by less than this, in nats, is no sign: the training text is measured on a probe of it only.
 _GROWN = 0.05
@@ -21,7 +21,7 @@ ENOUGH = 3
 
 @dataclass(frozen=True)
 class LossPoint:
-    """One evaluation; losses in nats a token."""
+    """One evaluation; losses in nats/token."""
 
     step: int
     train_loss: float
@@ -32,18 +32,18 @@ class LossPoint:
 class Parting:
     """Whether the losses stay together.
 
-    `parted`: the held-out loss has risen from its lowest, at `step`, while the training loss went on falling. `apart`:
-    it has not risen, but the training loss has run away from it. `early`: too few measurements to tell. `together`:
+    `parted`: the validation loss has risen from its lowest, at `step`, while the training loss kept falling. `apart`:
+    it has not risen, but the training loss is far below it. `early`: too few measurements to tell. `together`:
     none of these.
     """
 
     verdict: Literal["parted", "apart", "early", "together"]
     step: int | None  # where they parted; None for the other verdicts
-    best_step: int  # the evaluation with the lowest held-out loss
-    gap_at_best: float  # nats between held-out and training loss
+    best_step: int  # the evaluation with the lowest validation loss
+    gap_at_best: float  # nats between validation and training loss
     gap_at_end: float
-    #: Of the nats learned on training text since the first measurement, the share that does not hold on held-out text:
-    #: how much the gap has grown over how much the training loss has fallen. None where that has not fallen.
+    #: The share of the fall in training loss that does not carry over to validation text: growth of the gap over fall
+    #: of the training loss. None if that has not fallen.
     unshared: float | None
     words: str
 
@@ -59,7 +59,7 @@ def perplexity(loss: float) -> float:
 
 
 def find_parting(points: Sequence[LossPoint]) -> Parting | None:
-    """Say whether the model began to learn by heart; None without an evaluation."""
+    """Say whether the model overfits; None without an evaluation."""
     if not points:
         return None
     first, last = points[0], points[-1]
@@ -73,35 +73,39 @@ def find_parting(points: Sequence[LossPoint]) -> Parting | None:
     if parted:
         verdict = "parted"
         words = (
-            f"They part at step {best.step:,}. From there on the loss on training text went on falling, to "
-            f"{last.train_loss:.3f}, while the loss on held-out text rose from {best.val_loss:.3f} to "
-            f"{last.val_loss:.3f}: the model was learning by heart."
+            f"The model overfits from step {best.step:,}: the training loss kept falling, to {last.train_loss:.3f}, "
+            f"while the validation loss rose from {best.val_loss:.3f} to {last.val_loss:.3f}. It memorises its "
+            "training text."
         )
     elif apart:
         verdict = "apart"
         words = (
-            f"They have come apart: at the end the held-out loss, {last.val_loss:.3f}, lies {gap:.3f} nats above the "
-            f"loss on training text. Of what was learned there, {unshared:.0%} does not hold on held-out text: the "
-            "model knows its training text much better than other text of its kind."
+            f"The generalisation gap is large: at the end the validation loss, {last.val_loss:.3f}, is {gap:.3f} nats "
+            f"above the training loss, and {unshared:.0%} of the fall in training loss does not carry over to "
+            "validation text. The model knows its training text much better than other text of its kind."
         )
         if len(points) <= ENOUGH:
-            words += f" With {_measurements(len(points) - 1)} it is too early to say from where on."
+            words += f" With {_measurements(len(points) - 1)} it is too early to say when that began."
     elif len(points) <= ENOUGH:
         verdict = "early"
         words = (
-            f"It is too early to say whether they part: with {_measurements(len(points) - 1)} there is no course yet. "
-            f"The held-out loss is {last.val_loss:.3f}, the loss on training text {last.train_loss:.3f}."
+            f"It is too early to say whether the model overfits: there is {_measurements(len(points) - 1)}. The "
+            f"validation loss is {last.val_loss:.3f}, the training loss {last.train_loss:.3f}."
         )
     else:
         verdict = "together"
         lowest = (
-            f"They have not parted: the held-out loss was at its lowest, {last.val_loss:.3f}, at the end."
+            f"No overfitting: the validation loss was lowest at the end, {last.val_loss:.3f}."
             if last.step == best.step
-            else f"They have not clearly parted: the held-out loss was lowest at step {best.step:,} "
-            f"({best.val_loss:.3f}) and ended at {last.val_loss:.3f}."
+            else f"No clear overfitting: the validation loss was lowest at step {best.step:,} ({best.val_loss:.3f}) "
+            f"and ended at {last.val_loss:.3f}."
         )
-        words = f"{lowest} It lies {abs(gap):.3f} nats {'above' if gap >= 0 else 'below'} the loss on training text"
-        words += "." if unshared is None else f"; {1 - unshared:.0%} of what was learned there holds on held-out text."
+        words = f"{lowest} It is {abs(gap):.3f} nats {'above' if gap >= 0 else 'below'} the training loss"
+        words += (
+            "."
+            if unshared is None
+            else (f"; {1 - unshared:.0%} of the fall in training loss carries over to validation text.")
+        )
     return Parting(
         verdict, best.step if parted else None, best.step, best.val_loss - best.train_loss, gap, unshared, words
     )
@@ -110,5 +114,5 @@ def find_parting(points: Sequence[LossPoint]) -> Parting | None:
 def _measurements(count: int) -> str:
     """How often the losses were measured after the first time, in words."""
     if count == 0:
-        return "no measurement after the first"
-    return f"only {'one measurement' if count == 1 else f'{count} measurements'} after the first"
+        return "no evaluation after the first"
+    return f"only {'one evaluation' if count == 1 else f'{count} evaluations'} after the first"

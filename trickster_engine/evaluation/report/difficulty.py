@@ -17,7 +17,7 @@ from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.model.llama import Llama
 from trickster_engine.system.printable import printable_text
 
-#: Held-out tokens that are looked at.
+#: Validation tokens that are looked at.
 LOOKED_AT = 32_768
 _TOKENS_AT_ONCE = 4096
 _EXCERPT = 420  # tokens
@@ -37,21 +37,21 @@ class Hardness:
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Losses in nats a token, on the beginning of the held-out text."""
+    """Losses in nats/token, on the beginning of the validation text."""
 
-    tokens: int  # the first of the held-out text
-    of: int  # tokens of held-out text in all
+    tokens: int  # the first of the validation text
+    of: int  # tokens of validation text in all
     mean: float
     characters: list[Hardness]  # hardest first
     easiest: list[Hardness]  # easiest first
     places: list[Hardness]  # hardest first
     contexts: list[Hardness]  # by their share of the loss
     positions: list[tuple[int, float]]  # tokens of context seen, and the mean loss from there on
-    excerpt: list[tuple[str, float]]  # held-out text, piece by piece, with the loss of each
+    excerpt: list[tuple[str, float]]  # validation text, piece by piece, with the loss of each
 
 
 def find_difficulty(model: Llama, tokenizer: Tokenizer, dataset: Dataset) -> Difficulty:
-    """Judge the model token by token on the beginning of the held-out text."""
+    """Judge the model token by token on the beginning of the validation text."""
     tokens = np.asarray(dataset.val[: LOOKED_AT + 1], dtype=np.int64)
     losses = _token_losses(model, tokens)
     targets = tokens[1:].tolist()
@@ -121,14 +121,14 @@ def _place(before: str, piece: str) -> str:
     """Where in the text a token stands, in words."""
     first, last = piece[:1], before[-1:]
     if first.isspace() and piece.strip() == "":
-        return "a space or the end of a line"
+        return "space or end of line"
     if first.isspace() or (first.isalpha() and last.isspace() and last != "\n"):
-        return "the beginning of a word"
+        return "start of a word"
     if first.isalpha():
-        return "the beginning of a line" if last == "\n" else "inside a word" if last.isalpha() else "after a mark"
+        return "start of a line" if last == "\n" else "inside a word" if last.isalpha() else "after punctuation"
     if first.isdigit():
-        return "a digit"
-    return "a punctuation mark"
+        return "digit"
+    return "punctuation"
 
 
 def _shown(tokenizer: Tokenizer, token: int) -> str:

@@ -1,7 +1,7 @@
-"""Small questions about a text, each with a number, from letters up to who speaks.
+"""Measures of a text, from letters to dialogue.
 
-Every measure is asked of random weights, of the samples along a run, of the trained model and of real held-out text, so
-that a number is never judged by itself but by where it stands between *random* and *real*. No torch here.
+Every measure is taken of the untrained model's text, of the samples of a run, of the trained model's text and of
+validation text, so that a number is judged by its place between *untrained* and *real*. No torch here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SPEAKER = re.compile(r"(?P<name>[^\W\d_][^\n:]{0,40}):[ \t]*(?=\n|$)")
 LONG = 4000
 #: Characters of training text that tell how the corpus is written.
 _REFERENCE_CHARACTERS = 2_000_000
-#: Windows of held-out text that stand for real text of a sample's length.
+#: Windows of validation text that stand for real text of a sample's length.
 _WINDOWS = 200
 
 
@@ -164,8 +164,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "letters",
         "character",
-        "Letters as common as they should be",
-        "How much the frequencies of characters have in common with those of the training text.",
+        "Letter frequencies",
+        "Overlap of the character frequencies with those of the training text.",
         "share",
         _letters,
         more_is_fine=True,
@@ -173,8 +173,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "pairs",
         "character",
-        "Pairs of letters as common as they should be",
-        "The same for two characters in a row: q before u, and hardly ever j after x.",
+        "Letter pair frequencies",
+        "The same for two characters in a row: q before u, hardly ever j after x.",
         "share",
         _pairs,
         more_is_fine=True,
@@ -182,8 +182,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "alphabet",
         "character",
-        "Characters that the text uses at all",
-        "The share of characters that occur anywhere in the training text.",
+        "Known characters",
+        "Share of characters that occur anywhere in the training text.",
         "share",
         _alphabet,
         more_is_fine=True,
@@ -191,22 +191,19 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "spaced-marks",
         "character",
-        "A space after a comma or a stop",
-        "The share of punctuation marks that are followed by a space or a new line.",
+        "Space after punctuation",
+        "Share of punctuation marks followed by a space or a new line.",
         "share",
         _spaced_marks,
         more_is_fine=True,
     ),
-    Measure(
-        "marks", "character", "Punctuation marks", "Marks (. , ; : ! ?) in every 100 characters.", "number", _marks
-    ),
-    Measure("word-length", "word", "Length of words", "Letters in a word, on average.", "number", _word_length),
+    Measure("marks", "character", "Punctuation frequency", "Marks (. , ; : ! ?) per 100 characters.", "number", _marks),
+    Measure("word-length", "word", "Word length", "Mean letters per word.", "number", _word_length),
     Measure(
         "real-words",
         "word",
         "Real words",
-        "The share of words that occur in the training text. Real text falls short of 100 % as well: it has words of "
-        "its own.",
+        "Share of words that occur in the training text. Real text stays below 100% too: it has words of its own.",
         "share",
         _real_words,
         more_is_fine=True,
@@ -214,8 +211,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "old-words",
         "word",
-        "Words of Shakespeare's time",
-        "Thou, thy, hath and the like, in every 100 words.",
+        "Archaic words",
+        "Thou, thy, hath and the like, per 100 words.",
         "number",
         _old_words,
         least=0.5,
@@ -223,25 +220,25 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "capital-lines",
         "sentence",
-        "A capital at the beginning of a line",
-        "The share of lines that begin with a letter and begin with a capital.",
+        "Capital at the start of a line",
+        "Of the lines that begin with a letter, the share that begin with a capital.",
         "share",
         _capital_lines,
     ),
     Measure(
         "capital-sentences",
         "sentence",
-        "A capital after a full stop",
-        "The share of sentences, after the end of another, that begin with a capital.",
+        "Capital after a full stop",
+        "Share of sentences after another that begin with a capital.",
         "share",
         _capital_sentences,
     ),
-    Measure("line-length", "sentence", "Length of lines", "Characters in a line, on average.", "number", _line_length),
+    Measure("line-length", "sentence", "Line length", "Mean characters per line.", "number", _line_length),
     Measure(
         "closed",
         "sentence",
-        "Quotes and brackets closed again",
-        "The share of double quotes and brackets that come in pairs.",
+        "Closed quotes and brackets",
+        "Share of double quotes and brackets that come in pairs.",
         "share",
         _closed,
         more_is_fine=True,
@@ -249,8 +246,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "speeches",
         "discourse",
-        "A speaker's name opens a speech",
-        "The share of paragraphs that begin with a line of the form NAME: and nothing else.",
+        "Speeches that start with a name",
+        "Share of paragraphs whose first line is NAME: and nothing else.",
         "share",
         _speeches,
         least=0.2,
@@ -258,8 +255,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "known-speakers",
         "discourse",
-        "The name is one from the text",
-        "The share of speakers who speak in the training text as well. In real text some are new.",
+        "Known speakers",
+        "Share of speakers who also speak in the training text. Real text has some new ones.",
         "share",
         _known_speakers,
         least=0.2,
@@ -268,8 +265,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "answers",
         "discourse",
-        "Somebody else answers",
-        "The share of neighbouring speeches that have different speakers.",
+        "Change of speaker",
+        "Share of consecutive speeches by different speakers.",
         "share",
         _answers,
         least=0.2,

@@ -12,11 +12,11 @@ from trickster_engine.system.printable import printable_text
 
 #: The parts of the parameters, and what each is for.
 _PARTS = {
-    "embedding": ("Embedding", "one row of numbers for each token"),
-    "attention": ("Attention", "each place fetches what it needs from earlier ones"),
-    "mlp": ("Feed-forward", "works on each place alone"),
-    "norms": ("Norms", "keep the numbers at a sensible size"),
-    "output": ("Output", "makes a probability for each token"),
+    "embedding": ("Embedding", "one vector for each token"),
+    "attention": ("Attention", "each position fetches what it needs from earlier ones"),
+    "mlp": ("Feed-forward", "works on each position alone"),
+    "norms": ("Norms", "keep the vectors at a stable scale"),
+    "output": ("Output", "predicts a probability for each token"),
 }
 
 
@@ -25,13 +25,17 @@ def model_page(name: str, model: ModelConfig, inspection: Mapping[str, Any]) -> 
     counts = inspection["parameters"]
     loss, guessing = inspection["random_loss"], inspection["uniform_loss"]
     facts = [
-        (f"{counts['total']:,}", "parameters, all of them random numbers now"),
+        (f"{counts['total']:,}", "parameters, all of them random before training"),
         (
             f"{counts['per_block']:,}",
             f"in each of {model.num_layers} blocks" if model.num_layers > 1 else "in its block",
         ),
-        (f"{loss:.3f}", f"nats, its first loss on held-out text; guessing is ln {model.vocab_size:,} = {guessing:.3f}"),
-        (f"{model.max_seq_len:,}", "tokens that it can look back over"),
+        (
+            f"{loss:.3f}",
+            f"nats/token, its validation loss before training; a uniform prediction has ln {model.vocab_size:,} = "
+            f"{guessing:.3f}",
+        ),
+        (f"{model.max_seq_len:,}", "tokens of context"),
     ]
     cards = "".join(f"<div><b>{safe(value)}</b><small>{safe(about)}</small></div>" for value, about in facts)
     return document(
@@ -42,12 +46,13 @@ def model_page(name: str, model: ModelConfig, inspection: Mapping[str, Any]) -> 
             f'<div class="drawn">{architecture_picture(model)}</div>',
             "<h2>Where the parameters are</h2>",
             _parameters(counts, model.tie_embeddings),
-            "<h2>What random weights write</h2>",
-            "<p>Every token is about as likely as any other, so this is noise. A dot stands for what has no look.</p>",
+            "<h2>A sample of the untrained model</h2>",
+            "<p>All tokens are about equally likely, so this is noise. A dot stands for a character that cannot be "
+            "shown.</p>",
             f"<pre>{safe(printable_text(inspection['prompt'] + inspection['noise']))}</pre>",
             "<h2>The shapes of a forward pass</h2>",
-            "<p>One sequence: [sequences, places, numbers at each place]. Of the blocks only the first is listed; the "
-            "others are like it.</p>",
+            "<p>One sequence: [sequences, positions, numbers per position]. Only the first block is listed; the "
+            "others have the same shapes.</p>",
             _shapes(inspection["shapes"]),
         ],
     )
@@ -57,7 +62,7 @@ def _parameters(counts: Mapping[str, int], tied: bool) -> str:
     rows = []
     for key, (title, words) in _PARTS.items():
         size = counts[key]
-        about = "shares the rows of the embedding, so it adds none" if key == "output" and tied else words
+        about = "shares the embedding's weights, so it adds none" if key == "output" and tied else words
         share = size / counts["total"]
         rows.append(
             f"<tr><td>{title}<small>{about}</small></td>"
@@ -77,6 +82,6 @@ def _shapes(shapes: Any) -> str:
         for shape in shapes
     )
     return (
-        '<div class="wide"><table><thead><tr><th>part</th><th>kind</th><th class="n">what it gives out</th></tr>'
-        f"</thead><tbody>{rows}</tbody></table></div>"
+        '<div class="wide"><table><thead><tr><th>part</th><th>kind</th><th '
+        f'class="n">output</th></tr></thead><tbody>{rows}</tbody></table></div>'
     )

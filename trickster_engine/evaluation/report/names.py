@@ -1,23 +1,21 @@
-"""What people read where the program says uniform, unigram, bigram and trigram."""
+"""What people read where JSON says uniform, random model or validation text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: The names of the dashboard and of the lesson: what each predictor has counted.
-PREDICTORS: Mapping[str, str] = {
-    "uniform": "guessing",
-    "unigram": "letter counts",
-    "bigram": "pairs",
-    "trigram": "triples",
+#: Baselines (the n-grams have Kneser-Ney smoothing), models and texts that are compared.
+NAMES: Mapping[str, str] = {
+    "uniform": "uniform (ln V)",
+    "unigram": "unigram",
+    "bigram": "bigram",
+    "trigram": "trigram",
+    "random model": "untrained model",
+    "this model": "trained model",
+    "held-out text": "validation text",
 }
 
 
-def predictors(*, long_tokens: bool) -> Mapping[str, str]:
-    """Return the names for a text in tokens that are characters, or in longer ones, which are no letters."""
-    return {**PREDICTORS, "unigram": "token counts"} if long_tokens else PREDICTORS
-
-
 def has_long_tokens(characters_per_token: float) -> bool:
-    """Whether nats a token are another number than nats a character."""
+    """Whether nats/token and nats/character differ."""
     return abs(characters_per_token - 1) > 0.005

@@ -11,7 +11,7 @@ from trickster_engine.evaluation.report.curve import APART, Parting, perplexity
 from trickster_engine.evaluation.report.difficulty import Hardness
 from trickster_engine.evaluation.report.html_page import document, safe
 from trickster_engine.evaluation.report.measures import LEVELS, LONG
-from trickster_engine.evaluation.report.names import predictors
+from trickster_engine.evaluation.report.names import NAMES
 from trickster_engine.evaluation.report.study import Copying, Course, Sample, Study
 from trickster_engine.evaluation.report.verdict import NEAR
 from trickster_engine.runs.events import left_out_words
@@ -20,10 +20,10 @@ from trickster_engine.system.printable import printable_text
 _LEVEL_WORDS = {
     "character": "which letters there are, and which follow which",
     "word": "spelling, and the words that are used",
-    "sentence": "lines, capitals, and what has to be closed again",
+    "sentence": "lines, capitals, quotes and brackets",
     "discourse": "who speaks, and who answers",
 }
-_NAMES = {"random": "random weights", "model": "the model", "real": "held-out text"}
+_NAMES = {"random": "untrained model", "model": "trained model", "real": "validation text"}
 
 
 def render(study: Study) -> str:
@@ -44,28 +44,26 @@ def _head(study: Study) -> str:
     best = min(study.points, key=lambda point: point.val_loss) if study.points else None
     facts = []
     if best is not None:
-        facts.append((f"{best.val_loss:.3f}", f"nats a token on held-out text, at step {best.step:,}"))
-        facts.append(
-            (f"{perplexity(best.val_loss):.1f}", "perplexity: as unsure as among so many equally likely tokens")
-        )
+        facts.append((f"{best.val_loss:.3f}", f"validation loss in nats/token, at step {best.step:,}"))
+        facts.append((f"{perplexity(best.val_loss):.1f}", "perplexity: effective choices per token"))
         beaten = [name for name, nats in study.baselines.items() if best.val_loss < nats]
         if study.baselines:
-            facts.append((f"{len(beaten)} of {len(study.baselines)}", "baselines beaten that only count letters"))
+            facts.append((f"{len(beaten)} of {len(study.baselines)}", "baselines beaten"))
     words = next((course for course in study.courses if course.key == "real-words"), None)
     if words is not None:
         facts.append(
             (
                 _value(words, words.long_model),
-                f"real words in {LONG:,} characters at temperature 1; held-out text has "
+                f"real words in {LONG:,} characters at temperature 1; validation text has "
                 f"{_value(words, words.long_real)}",
             )
         )
     cards = "".join(f"<div><b>{safe(value)}</b><small>{safe(about)}</small></div>" for value, about in facts)
     return (
-        f"<h1>What {safe(study.run)} learned, and what it did not</h1>"
-        f'<p class="soft">{study.parameters:,} parameters, {study.steps_done:,} steps on {safe(study.device)}, '
-        f"{study.times_over_text:.1f} times over the text of {safe(study.corpus)} ({safe(study.tokenizer)} tokens). "
-        f"Judged here: checkpoint {safe(study.checkpoint)}.</p>"
+        f'<h1>What {safe(study.run)} learned, and what it did not</h1><p class="soft">{study.parameters:,} '
+        f"parameters, {study.steps_done:,} steps on {safe(study.device)}, {study.times_over_text:.1f} epochs of "
+        f"{safe(study.corpus)} ({safe(study.tokenizer)} tokens). This report measures the checkpoint "
+        f"{safe(study.checkpoint)}.</p>"
         + (f'<p class="soft">Of this run\'s events, {left_out_words(study.left_out)}.</p>' if study.left_out else "")
         + f"<p><strong>{safe(study.verdict.words)}</strong></p>"
         f'<div class="facts">{cards}</div>'
@@ -74,20 +72,18 @@ def _head(study: Study) -> str:
 
 def _losses(study: Study) -> str:
     if not study.points:
-        return "<h2>The loss</h2><p>This run was never evaluated.</p>"
+        return "<h2>Loss</h2><p>This run was never evaluated.</p>"
     series = [
-        Series("held-out text", "orange", [(point.step, point.val_loss) for point in study.points]),
-        Series("training text", "blue", [(point.step, point.train_loss) for point in study.points]),
+        Series("validation", "orange", [(point.step, point.val_loss) for point in study.points]),
+        Series("training", "blue", [(point.step, point.train_loss) for point in study.points]),
     ]
-    long_tokens = study.tokenizer == "bpe"
-    names = predictors(long_tokens=long_tokens)
-    marks = {"they part": float(study.parting.step)} if study.parting and study.parting.step is not None else {}
+    marks = {"overfits": float(study.parting.step)} if study.parting and study.parting.step is not None else {}
     chart = charts.lines(
         series,
         x_name="steps",
-        y_name="nats a token",
-        title="Training and held-out loss over the run",
-        levels={names.get(name, name): nats for name, nats in study.baselines.items()},
+        y_name="nats/token",
+        title="Training and validation loss",
+        levels={NAMES.get(name, name): nats for name, nats in study.baselines.items()},
         marks=marks,
     )
     rows = "".join(
@@ -96,18 +92,17 @@ def _losses(study: Study) -> str:
         for point in study.points
     )
     return (
-        "<h2>The loss, and whether the two part</h2>"
-        "<p>How surprised the model is by the next token, on average: over "
-        f"{study.held_out:,} tokens of held-out text, and over {study.trained_on:,} tokens spread evenly over the "
-        "training text. (While it trains, the dashboard shows the loss on the batches just learned from, which differs "
-        "a little.) The dashed lines are what guessing, and counting single "
-        f"{'tokens' if long_tokens else 'letters'}, pairs and triples, achieve on the same held-out text.</p>"
+        "<h2>Loss and generalisation gap</h2>"
+        f"<p>The validation loss is measured over {study.held_out:,} tokens of validation text, the training loss over "
+        f"{study.trained_on:,} tokens spread evenly over the training text. (During training the dashboard shows the "
+        "loss on training batches, which differs a little.) The dashed lines are the validation losses of a uniform "
+        "prediction and of n-grams, which predict a token from the tokens just before it.</p>"
         + charts.legend(series)
         + chart
         + (f"<p><strong>{safe(study.parting.words)}</strong></p>" if study.parting else "")
-        + "<details><summary>The figures</summary><table><thead><tr>"
-        '<th class="n">step</th><th class="n">training text</th><th class="n">held-out text</th>'
-        f'<th class="n">perplexity</th></tr></thead><tbody>{rows}</tbody></table></details>'
+        + '<details><summary>The figures</summary><table><thead><tr><th class="n">step</th><th class="n">training '
+        'loss</th><th class="n">validation loss</th><th '
+        f'class="n">perplexity</th></tr></thead><tbody>{rows}</tbody></table></details>'
     )
 
 
@@ -119,14 +114,13 @@ def _samples(study: Study) -> str:
     others = [sample for sample in study.samples if sample not in chosen]
     rest = f"<details><summary>{len(others)} more</summary>{''.join(map(_sample, others))}</details>" if others else ""
     return (
-        "<h2>From noise to text</h2>"
-        f"<p>What it wrote after <code>{_code(study.prompt)}</code> as it learned, about {study.sample_length:,} "
-        f"characters each time, at temperature {study.temperature:g}.</p>{shown}{rest}"
+        f"<h2>From noise to text</h2><p>Samples after <code>{_code(study.prompt)}</code> during training, about "
+        f"{study.sample_length:,} characters each, at temperature {study.temperature:g}.</p>{shown}{rest}"
     )
 
 
 def _sample(sample: Sample) -> str:
-    loss = "" if sample.val_loss is None else f" · held-out loss {sample.val_loss:.3f}"
+    loss = "" if sample.val_loss is None else f" · validation loss {sample.val_loss:.3f}"
     text = safe(printable_text(sample.prompt + sample.text))
     return f"<h3>Step {sample.step:,}<small>{loss}</small></h3><pre>{text}</pre>"
 
@@ -134,11 +128,11 @@ def _sample(sample: Sample) -> str:
 def _measures(study: Study) -> str:
     parts = [
         "<h2>Level by level</h2>",
-        f"<p>Each question is asked of {LONG:,} characters that random weights wrote, of {LONG:,} that the model wrote "
-        f"(both at temperature 1, in texts that begin with <code>{_code(study.long_prompt)}</code>), and of pieces of "
-        "held-out text as long. <em>Way</em> is how far the model has come from random to real; "
-        f"{NEAR:.0%} is most of it. The small curve follows the samples along the run, which are too short to be "
-        "steady; its dashed level is held-out text in pieces of their length.</p>",
+        f"<p>Each measure is taken of {LONG:,} characters from the untrained model, of {LONG:,} from the trained "
+        f"model (both at temperature 1, in texts that begin with <code>{_code(study.long_prompt)}</code>), and of "
+        "pieces of validation text of the same length. <em>Progress</em> is how far the model has come from untrained "
+        "to real text. The small curve follows the samples of the run, which are short and therefore noisy; its "
+        "dashed line is validation text in pieces of their length.</p>",
         _other_prompt(study),
     ]
     for level in LEVELS:
@@ -149,8 +143,8 @@ def _measures(study: Study) -> str:
                 '<div class="wide"><table class="asked">'
             )
             parts.append(
-                '<thead><tr><th>question</th><th class="n">random</th><th>along the run</th><th class="n">model</th>'
-                '<th class="n">real</th><th>way</th></tr></thead><tbody>'
+                '<thead><tr><th>measure</th><th class="n">untrained</th><th>during the run</th><th '
+                'class="n">trained</th><th class="n">real text</th><th>progress</th></tr></thead><tbody>'
             )
             parts += [_course(course) for course in courses]
             parts.append("</tbody></table></div>")
@@ -164,9 +158,9 @@ def _other_prompt(study: Study) -> str:
     if study.long_prompt == study.prompt:
         return ""
     return (
-        f"<p><code>{_code(study.prompt)}</code>, the config's prompt, never occurs in {safe(study.corpus)}, and after "
-        "words that it has never met a model goes astray. So these texts begin with the first words of a line of "
-        "held-out text. For the samples along the run, change <code>sampling_config.prompt</code>.</p>"
+        f"<p><code>{_code(study.prompt)}</code>, the config's prompt, never occurs in {safe(study.corpus)}, and a "
+        "model writes noise after words that it has never seen. So these texts begin with the first words of a line "
+        "of validation text. For better samples during the run, change <code>sampling_config.prompt</code>.</p>"
     )
 
 
@@ -176,8 +170,9 @@ def _past(study: Study) -> str:
     if not past:
         return ""
     return (
-        "<p>On these the model went past real text, by more than two pieces of held-out text as long mostly differ:</p>"
-    ) + _list(f"{safe(c.title)}: {_value(c, c.long_model)}; held-out text has {_value(c, c.long_real)}" for c in past)
+        "<p>On these measures the model overshoots real text, by more than two pieces of validation text of the same "
+        "length usually differ:</p>"
+    ) + _list(f"{safe(c.title)}: {_value(c, c.long_model)}; validation text has {_value(c, c.long_real)}" for c in past)
 
 
 def _way_there(study: Study) -> str:
@@ -186,15 +181,15 @@ def _way_there(study: Study) -> str:
         return ""
     back = [course for course in study.courses if course.backs]
     words = (
-        "No measure stepped back from one sample to the next."
+        "No measure fell back from one sample to the next."
         if not back
-        else "These measures stepped back from one sample to the next, away from real text. Samples of about "
-        f"{study.sample_length:,} characters are short, so that may be luck; less so at the steps in bold, where they "
-        "moved further than two pieces of held-out text of that length mostly differ."
+        else "These measures moved away from real text from one sample to the next. Samples of about "
+        f"{study.sample_length:,} characters are short, so that may be chance; less likely so at the steps in "
+        "bold, where the change is larger than two pieces of validation text of that length usually differ."
     )
     return (
-        "<details><summary>The way there, sample by sample</summary>"
-        f"<p>{words}</p>{_list(f'{safe(course.title)}: {_backs(course)}' for course in back)}</details>"
+        "<details><summary>Sample by "
+        f"sample</summary><p>{words}</p>{_list(f'{safe(course.title)}: {_backs(course)}' for course in back)}</details>"
     )
 
 
@@ -211,9 +206,9 @@ def _list(items: Iterable[str]) -> str:
 
 
 def _course(course: Course) -> str:
-    spark = charts.spark(course.steps, course.random or 0.0, course.real, f"{course.title} along the run")
+    spark = charts.spark(course.steps, course.random or 0.0, course.real, f"{course.title} during the run")
     if course.near is None:
-        way = "<small>cannot tell</small>"
+        way = "<small>unknown</small>"
     else:
         percent = round(100 * course.near)
         way = f'<span class="way" title="{percent} %"><i style="width:{min(100, percent)}%"></i></span> {percent} %'
@@ -239,7 +234,7 @@ def _copies(study: Study) -> str:
         series,
         x_name="characters in a row",
         y_name="found, %",
-        title="Share of runs of characters that stand in the training text",
+        title="Share of character runs that occur in the training text",
         names={place: str(length) for length, place in places.items()},
     )
     rows = "".join(
@@ -248,17 +243,16 @@ def _copies(study: Study) -> str:
         for one in study.copying
     )
     return (
-        "<h2>Understood, or remembered?</h2>"
-        "<p>How many runs of characters of each text stand word for word in the training text. Short ones must: they "
-        "are words. A model that recites lies clearly above held-out text at the longer ones. These are the same texts "
-        f"of {LONG:,} characters as above, without what they were given to go on from. In longer texts longer copies "
-        "turn up, so the proof of learning, which looks at fewer characters and at the config's temperature, has other "
-        "figures.</p>"
+        "<h2>Generalisation or memorisation?</h2><p>How many runs of characters of each text occur word for word in "
+        "the training text. Short runs always do: they are words. A model that recites is clearly above validation "
+        f"text at the longer runs. These are the same texts of {LONG:,} characters as above, without their prompts. "
+        "Longer texts have longer copies, so the figures differ from those of the proof of learning, which measures "
+        "fewer characters at the config's temperature.</p>"
         + charts.legend(series)
         + chart
         + f"<p><strong>{safe(_reciting(study.copying, study.parting))}</strong></p>"
-        + '<div class="wide"><table><thead><tr><th>the longest copy in</th><th class="n">characters</th>'
-        f"<th>it reads</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        + '<div class="wide"><table><thead><tr><th>longest copy in</th><th '
+        f'class="n">characters</th><th>text</th></tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 
@@ -269,27 +263,29 @@ def _reciting(copying: Sequence[Copying], parting: Parting | None) -> str:
     if above:
         at = min(above)
         return (
-            f"It recites: of its runs of {at} characters {model[at]:.1%} stand in the training text, of held-out "
-            f"text's {real.get(at, 0.0):.1%}."
+            f"The model recites: {model[at]:.1%} of its runs of {at} characters occur in the training text, against "
+            f"{real.get(at, 0.0):.1%} of those of validation text."
         )
-    honest = "its longer runs are found in the training text no more than those of held-out text."
+    honest = "its longer runs occur in the training text no more often than those of validation text."
     if parting is not None and parting.unshared is not None and parting.unshared > APART:
         return (
-            f"It does not recite here: {honest} But the losses, {parting.gap_at_end:.3f} nats apart at the end of the "
-            "run, show that it knows the training text much better than other text: given a piece of it, it may well "
-            "know how that goes on."
+            f"The model does not recite here: {honest} But the generalisation gap, {parting.gap_at_end:.3f} nats at "
+            "the end of the run, shows that it knows the training text much better than other text: prompted with a "
+            "piece of it, it may recite the rest."
         )
-    return f"It does not recite: {honest}"
+    return f"The model does not recite: {honest}"
 
 
 def _difficulty(study: Study) -> str:
     found = study.difficulty
-    series = [Series("the model", "blue", [(float(index), loss) for index, (_, loss) in enumerate(found.positions)])]
+    series = [
+        Series("trained model", "blue", [(float(index), loss) for index, (_, loss) in enumerate(found.positions)])
+    ]
     chart = charts.lines(
         series,
-        x_name="tokens of context before",
-        y_name="nats a token",
-        title="Loss by how much context came before",
+        x_name="tokens of context",
+        y_name="nats/token",
+        title="Loss by length of context",
         names={float(index): str(place) for index, (place, _) in enumerate(found.positions)},
     )
     scale = max((row.nats for row in found.characters), default=0.0)
@@ -300,18 +296,16 @@ def _difficulty(study: Study) -> str:
         for piece, loss in found.excerpt
     )
     return (
-        "<h2>What it finds hard</h2>"
-        f"<p>{_looked_at(study)}</p>"
-        "<h3>Where in the text</h3>"
+        f"<h2>What it finds hard</h2><p>{_looked_at(study)}</p><h3>By position</h3>"
         + _hardness(found.places)
-        + "<h3>Surprise, seen</h3><p>Held-out text; the stronger the colour, the more surprised. Hover for the "
-        f'figure. The first letter of a word is where the choices are.</p><div class="text">{excerpt}</div>'
-        "<h3>Which characters</h3><p>The hardest, then the easiest, on one scale.</p>"
+        + "<h3>Loss of each token</h3><p>Validation text; the stronger the colour, the higher the loss. Hover for "
+        "the figure. The first letter of a word is usually the hardest.</p><div "
+        f'class="text">{excerpt}</div><h3>By character</h3><p>The hardest, then the easiest, on one scale.</p>'
         + _hardness(found.characters[:8], scale)
         + _hardness(found.easiest[:5], scale)
-        + "<h3>After which two</h3><p>The contexts that make up the greatest part of the whole loss.</p>"
+        + "<h3>By the two tokens before</h3><p>The contexts with the largest share of the total loss.</p>"
         + _hardness(found.contexts[:8])
-        + "<h3>Does looking further back help?</h3><p>Where the curve goes flat, more context brings nothing.</p>"
+        + "<h3>By length of context</h3><p>Where the curve is flat, more context does not help.</p>"
         + chart
     )
 
@@ -320,11 +314,11 @@ def _looked_at(study: Study) -> str:
     """Which tokens the model is looked at on, and why their mean is not the loss over the run."""
     found = study.difficulty
     if found.tokens >= found.of:
-        return f"Token by token on all {found.tokens:,} tokens of held-out text: {found.mean:.3f} nats on average."
+        return f"Measured on all {found.tokens:,} tokens of validation text: {found.mean:.3f} nats/token."
     whole = "all of them" if study.held_out >= found.of else f"{study.held_out:,} tokens spread evenly over them"
     return (
-        f"Token by token on the first {found.tokens:,} of the {found.of:,} tokens of held-out text: {found.mean:.3f} "
-        f"nats on average there. The loss over the run is of {whole}, so it differs."
+        f"Measured on the first {found.tokens:,} of the {found.of:,} tokens of validation text: {found.mean:.3f} "
+        f"nats/token. The validation loss of the run is measured on {whole}, so it differs."
     )
 
 
@@ -338,8 +332,8 @@ def _hardness(rows: Sequence[Hardness], scale: float | None = None) -> str:
         for row in rows
     )
     return (
-        '<div class="wide"><table><thead><tr><th></th><th></th><th class="n">nats</th><th class="n">times</th>'
-        f'<th class="n">of the loss</th></tr></thead><tbody>{body}</tbody></table></div>'
+        '<div class="wide"><table><thead><tr><th></th><th></th><th class="n">nats</th><th class="n">count</th><th '
+        f'class="n">share of the loss</th></tr></thead><tbody>{body}</tbody></table></div>'
     )
 
 
@@ -352,13 +346,13 @@ def _limits(study: Study) -> str:
         f"{safe(course.title[:1].lower() + course.title[1:])} ({round(100 * (course.near or 0.0))} % of the way)"
         for course in far[:4]
     )
-    least = f"<p>{safe(study.verdict.words)}{f' Furthest from it: {told}.' if far else ''}</p>"
+    least = f"<p>{safe(study.verdict.words)}{f' Furthest from real text: {told}.' if far else ''}</p>"
     return (
         "<h2>What was not learned</h2>"
         + least
-        + "<p>And what no measure here can show, because it is not there: meaning. The model has no knowledge of the "
-        f"world, no plan, and no memory beyond its context. It has learned how the text of {safe(study.corpus)} "
-        "looks. A text can be like the real one on every line of this report and still say nothing.</p>"
+        + "<p>No measure here is about meaning, because there is none to find. The model has no knowledge of the "
+        f"world, no plan, and no memory beyond its context. It has learned how {safe(study.corpus)} looks. A text "
+        "can match real text on every measure of this report and still mean nothing.</p>"
     )
 
 

@@ -52,7 +52,7 @@ def _view(tokenizer: Tokenizer, text: str) -> View:
     unknown = tokenizer.unknown_characters(text)
     if unknown:
         known = readable_alphabet(tokenizer.alphabet or ())
-        summary = f"cannot write {' '.join(map(repr, unknown))}, which the corpus never uses; it knows {known}"
+        summary = f"cannot write {' '.join(map(repr, unknown))}, which do not occur in the corpus; it knows {known}"
         return View(tokenizer.kind, tokenizer.vocab_size, [], [], summary)
     ids = [int(token) for token in tokenizer.encode(text)]
     each = f", {len(text) / len(ids):.1f} characters each" if ids else ""

@@ -102,7 +102,7 @@ class Copying:
 
 @dataclass(frozen=True)
 class Study:
-    """Everything a report shows. Losses in nats a token."""
+    """Everything a report shows. Losses in nats/token."""
 
     run: str
     events_read: int  # bytes of the run's events that this tells of
@@ -120,7 +120,7 @@ class Study:
     temperature: float
     sample_length: int
     trained_on: int  # tokens of training text that its loss is measured on
-    held_out: int  # tokens of held-out text that the loss over the run is measured on
+    held_out: int  # tokens of validation text that the loss over the run is measured on
     baselines: dict[str, float]
     points: list[LossPoint]
     parting: Parting | None
@@ -144,7 +144,7 @@ def study(path: Path, checkpoint: str = "best", say: Callable[[str], None] = lam
     run = RunDirectory(path)
     plan, identity = run.plan(), run.identity()
     if plan is None or identity is None:
-        raise TricksterError("not-a-run", f"{path} is not a run that has begun.", "List runs with: trickster runs")
+        raise TricksterError("not-a-run", f"{path} is not a run that has started.", "List runs with: trickster runs")
     say("Loading the model and its text")
     model, tokenizer, folder = load_model(path, checkpoint)
     plan, note = plan_as_trained(folder, plan)
@@ -178,7 +178,7 @@ class _Studying:
     say: Callable[[str], None]
 
     def study(self, checkpoint: str) -> Study:
-        self.say("Counting the training text")
+        self.say("Counting n-grams of the training text")
         training_text = self.dataset.train_text(SEARCHED)
         reference = Reference.of(training_text)
         held_out = self.dataset.val_text(SEARCHED)
@@ -186,20 +186,20 @@ class _Studying:
         prompt = self.plan.sampling.prompt
         long_prompt = beginning(prompt, training_text, held_out, reference.characters, self.tokenizer)
         twin = Llama(self.model.config).initialize(self.plan.training.seed).to(self.model.device)
-        self.say("Measuring the samples along the run")
+        self.say("Measuring the samples of the run")
         samples = self._samples(reference, points)
         length = _typical([len(sample.prompt + sample.text) for sample in samples]) or 200
-        self.say(f"Random weights write {LONG:,} characters")
+        self.say(f"Generating {LONG:,} characters with the untrained model")
         random = self._written(twin, long_prompt)
-        self.say(f"The model writes {LONG:,} characters")
+        self.say(f"Generating {LONG:,} characters with the trained model")
         model = self._written(self.model, long_prompt)
         texts = {"random": random.whole, "model": model.whole, "real": held_out[:LONG]}
-        self.say("Asking every question of all of them")
+        self.say("Taking every measure")
         courses = self._courses(reference, samples, held_out, length, texts)
-        self.say("Looking for copies from the training text")
+        self.say("Searching for copies from the training text")
         own = {"random": random.written, "model": model.written, "real": [held_out[:LONG]]}
         copying = [_copying(name, written, training_text) for name, written in own.items()]
-        self.say("Looking at what the model finds hard")
+        self.say("Measuring what the model finds hard")
         difficulty = find_difficulty(self.model, self.tokenizer, self.dataset)
         steps_done = self.past.step
         context = self.plan.model.max_seq_len

@@ -1,4 +1,4 @@
-"""The one verdict on what all measures say together, repeated wherever a count of them is told. No torch here."""
+"""The verdict over all measures, in one place for everything that shows it. No torch here."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def judge(nearnesses: Sequence[float | None]) -> Verdict:
     known = [near for near in nearnesses if near is not None]
     reached = sum(near >= NEAR for near in known)
     words = (
-        f"On {reached} of {len(known)} measures its text has come most of the way ({NEAR:.0%} or more) from random "
-        "weights to real text."
+        f"On {reached} of {len(known)} measures the generated text is at least {NEAR:.0%} of the way from the "
+        "untrained model's to real text."
         if known
-        else "Random weights are too near to real text for any measure to tell how far the model has come."
+        else "The untrained model is too close to real text on every measure to tell how far the model has come."
     )
     return Verdict(reached, len(known), words)

@@ -21,13 +21,13 @@ interface ChartOptions {
   title: string;
   measure: Measure;
   height: number;
-  /** Also draw held-out losses, baselines and phases. */
+  /** Also draw validation losses, baselines and phases. */
   losses?: boolean;
   format: (value: number) => string;
 }
 
 const LOSS_FONT = '11px';
-/** Held-out losses above the axis that the phases' names take. */
+/** Validation losses above the axis that the phases' names take. */
 const HEADROOM = 0.16;
 
 /** The colours of compared runs, in the order in which runs are added; all come from the theme. */
@@ -205,7 +205,7 @@ export class StepChart {
       });
       if (this.options.losses) {
         series.push({
-          label: `${name} held-out`,
+          label: `${name} validation`,
           stroke,
           width: 2,
           spanGaps: true,
@@ -360,7 +360,7 @@ export class StepChart {
       if (this.options.losses) {
         const evaluation = series.evals.findLast((event) => step === undefined || event.step <= step);
         if (evaluation) {
-          values.push(`held-out ${this.options.format(scale * evaluation.val_loss)}`);
+          values.push(`validation ${this.options.format(scale * evaluation.val_loss)}`);
         }
       }
       const label = this.curves.length > 1 || this.options.losses ? `${name} ` : '';

@@ -43,7 +43,7 @@ export class RunHeader {
   private readonly textDetails = h(
     'details',
     { class: 'caption' },
-    h('summary', {}, 'What was read'),
+    h('summary', {}, 'Training data'),
     this.text,
   );
   private readonly tiles = h('dl', { class: 'tiles' });
@@ -104,7 +104,7 @@ export class RunHeader {
         this.actions,
         run.live && act('Stop', 'stop'),
         resumable && act('Resume', 'resume', 'primary'),
-        measurable && act('What Was Learned', 'report'),
+        measurable && act('Training Report', 'report'),
         act('Samples', 'showSamples'),
         act('Files', 'revealRun'),
       );
@@ -150,14 +150,14 @@ export class RunHeader {
     const perplexity = evaluation?.perplexity ?? (run.valLoss === null ? null : Math.exp(run.valLoss));
     const tiles: [string, string, string][] = [
       ['Step', text.count(run.step), run.maxSteps ? `of ${text.count(run.maxSteps)}` : ''],
-      ['Held-out loss', run.valLoss === null ? '–' : run.valLoss.toFixed(3), measurement(run)],
+      ['Validation loss', run.valLoss === null ? '–' : run.valLoss.toFixed(3), measurement(run)],
       [
         'Perplexity',
         perplexity === null ? '–' : perplexity.toFixed(2),
-        perplexity === null ? '' : 'choices a token',
+        perplexity === null ? '' : 'effective choices per token',
       ],
-      ['Training loss', run.trainLoss === null ? '–' : run.trainLoss.toFixed(3), 'on what it reads'],
-      [run.live ? 'Speed' : 'Mean speed', speed === null ? '–' : text.short(speed), 'tokens a second'],
+      ['Training loss', run.trainLoss === null ? '–' : run.trainLoss.toFixed(3), 'on training batches'],
+      [run.live ? 'Speed' : 'Mean speed', speed === null ? '–' : text.short(speed), 'tokens/s'],
       run.live
         ? ['Time left', run.etaSeconds === null ? '–' : text.duration(run.etaSeconds), 'at this speed']
         : [
@@ -204,7 +204,7 @@ export class RunHeader {
   }
 }
 
-/** When the held-out loss was measured, and the best so far where that was another time. */
+/** When the validation loss was measured, and the best so far where that was another time. */
 function measurement(run: RunInfo): string {
   if (run.valLoss === null) {
     return 'soon';
@@ -212,7 +212,7 @@ function measurement(run: RunInfo): string {
   const when = run.valStep === null ? '' : `at step ${text.count(run.valStep)}`;
   const best = run.bestValLoss ?? run.valLoss;
   const aCharacter = hasLongTokens(run)
-    ? `${(run.valLoss / charactersPerToken(run)).toFixed(3)} a character`
+    ? `${(run.valLoss / charactersPerToken(run)).toFixed(3)} nats/character`
     : '';
   return [aCharacter, when, best < run.valLoss ? `best ${best.toFixed(3)}` : ''].filter(Boolean).join(' · ');
 }

@@ -1,25 +1,16 @@
 import * as text from '../../ui/text';
-import { charactersPerToken, hasLongTokens, readsOtherTokens } from '../../runs/measures';
+import { charactersPerToken, readsOtherTokens } from '../../runs/measures';
 import type { RunInfo } from '../../protocol';
 import { StepChart, curveColor, type Baseline, type Curve } from './charts';
 import { fill, h, setText } from './dom';
 import { SampleTimeline } from './samples';
 import { RunSeries } from './series';
 
-const BASELINE_NAMES: Readonly<Record<string, string>> = {
-  uniform: 'guessing',
-  unigram: 'letter counts',
-  bigram: 'pairs',
-  trigram: 'triples',
-};
-/** The same where tokens are pieces of words. */
-const TOKEN_BASELINE_NAMES: Readonly<Record<string, string>> = { ...BASELINE_NAMES, unigram: 'token counts' };
-
 /** The tab that shows a run learn: curves, samples, checkpoints. */
 export class Learning {
   readonly elements: readonly HTMLElement[];
   private readonly lossChart = new StepChart({
-    title: 'Loss, in nats a token',
+    title: 'Loss (nats/token)',
     measure: 'loss',
     height: 280,
     losses: true,
@@ -39,7 +30,7 @@ export class Learning {
       format: (value) => value.toFixed(2),
     }),
     new StepChart({
-      title: 'Tokens per second',
+      title: 'Tokens/s',
       measure: 'tokensPerS',
       height: 130,
       format: (value) => text.short(value),
@@ -89,16 +80,16 @@ export class Learning {
   ): void {
     const aCharacter = shown.some((other) => readsOtherTokens(run, other));
     const scales = shown.map((one) => (aCharacter ? 1 / charactersPerToken(one) : 1));
-    const names = hasLongTokens(run) ? TOKEN_BASELINE_NAMES : BASELINE_NAMES;
-    const baselines: Baseline[] = Object.entries(run.baselines).flatMap(([name, value]) =>
-      names[name] === undefined ? [] : { name: names[name], value: (scales[0] ?? 1) * value },
-    );
+    const baselines: Baseline[] = Object.entries(run.baselines).map(([name, value]) => ({
+      name,
+      value: (scales[0] ?? 1) * value,
+    }));
     this.lossChart.setCurves(
       curves.map((curve, index) => ({ ...curve, scale: scales[index] ?? 1 })),
       baselines,
       run.phases,
       planned,
-      aCharacter ? 'Loss, in nats a character, since the runs read different tokens' : undefined,
+      aCharacter ? 'Loss (nats/character, because the runs use different tokens)' : undefined,
     );
   }
 
@@ -115,7 +106,7 @@ export class Learning {
         ? h(
             'p',
             { class: 'caption' },
-            'None yet. Each one will open in transformers as it is, and in llama.cpp after a conversion.',
+            'None yet. Each one opens in transformers directly, and in llama.cpp after a conversion.',
           )
         : h(
             'ul',

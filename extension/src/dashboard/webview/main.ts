@@ -77,8 +77,8 @@ class Page {
     this.empty = h(
       'div',
       { class: 'empty-page' },
-      h('h1', {}, 'Nothing has been trained here yet'),
-      h('p', {}, 'Train a small model and watch it go from noise to something that reads like its corpus.'),
+      h('h1', {}, 'No runs yet'),
+      h('p', {}, 'Train a small model and watch it learn to write like its corpus.'),
       h('button', { class: 'primary', onclick: () => send({ type: 'command', command: 'train' }) }, 'Train'),
     );
     this.content = h(
@@ -248,7 +248,7 @@ class Page {
   /** An evaluation is news for somebody who cannot see the chart; a step is not. */
   private announce(run: RunInfo): void {
     const news = isMeasured(run)
-      ? `${STATE_WORDS[run.state]}, held-out loss ${run.valLoss.toFixed(2)}`
+      ? `${STATE_WORDS[run.state]}, validation loss ${run.valLoss.toFixed(2)}`
       : STATE_WORDS[run.state];
     if (news !== this.announced) {
       this.announced = news;

@@ -59,8 +59,8 @@ export class Overlays {
             'span',
             { class: 'caption left-out' },
             left === 1
-              ? 'One run is left out: its losses are on another text.'
-              : `${left} runs are left out: their losses are on other text.`,
+              ? 'One run is not listed: its losses are on another text.'
+              : `${left} runs are not listed: their losses are on other text.`,
           ),
       );
     }
@@ -85,6 +85,6 @@ function chipLabel(run: RunInfo, other: RunInfo): string {
     return other.name;
   }
   return readsOtherTokens(run, other)
-    ? `${other.name} · ${(other.bestValLoss / charactersPerToken(other)).toFixed(2)} a character`
+    ? `${other.name} · ${(other.bestValLoss / charactersPerToken(other)).toFixed(2)} nats/character`
     : `${other.name} · ${other.bestValLoss.toFixed(2)}`;
 }

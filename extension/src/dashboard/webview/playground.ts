@@ -95,16 +95,16 @@ export class Playground {
       'aria-readonly': 'true',
       'aria-multiline': 'true',
       'aria-label':
-        'Generated text. Use the left and right arrows to see what the model believed at each character.',
+        'Generated text. Use the left and right arrows to see the probabilities at each character.',
       onkeydown: (event: KeyboardEvent) => this.key(event),
       onclick: (event: MouseEvent) => this.click(event),
     });
-    this.barsTitle = h('h2', {}, 'What comes next');
+    this.barsTitle = h('h2', {}, 'Next token');
     this.bars = h('ol', { class: 'bars' });
     this.empty = h(
       'p',
       { class: 'empty' },
-      'The playground opens with the first checkpoint. A run saves one while it trains.',
+      'The playground needs a checkpoint. A run saves the first one while it trains.',
     );
     this.body = h(
       'div',
@@ -148,8 +148,7 @@ export class Playground {
         h(
           'p',
           { class: 'hint' },
-          'Click a character of the text to see what the model believed there. Underlined in amber, it was unsure ' +
-            '(less than 35 %); in red, surprised (less than 10 %).',
+          'Click a character of the text to see its probability and the alternatives. Amber: below 35 %. Red: below 10 %.',
         ),
       ),
       h(
@@ -159,13 +158,13 @@ export class Playground {
           'temperature',
           'Temperature',
           this.numbers.temperature,
-          'Low: careful and repetitive. High: daring and wrong.',
+          'Low: likely tokens, repetitive. High: more entropy, more errors.',
         ),
         slider(
           'topP',
           'Top-p',
           this.numbers.topP,
-          'Choose only among the likeliest, as many as have this probability together; 1 = off.',
+          'Sample only from the likeliest tokens that together have this probability; 1 = off.',
         ),
         h(
           'div',
@@ -177,7 +176,7 @@ export class Playground {
         h(
           'p',
           { class: 'hint' },
-          'Top-k: choose only among so many of the likeliest; 0 = off. The same seed, the same text.',
+          'Top-k: sample only from this many of the likeliest tokens; 0 = off. The same seed gives the same text.',
         ),
       ),
     );
@@ -258,10 +257,10 @@ export class Playground {
     } else if (message.type === 'nextTokens' && message.id === this.question && this.selected === undefined) {
       if (message.result) {
         const { tokens, entropy } = message.result;
-        setText(this.barsTitle, `After the prompt · like ${Math.exp(entropy).toFixed(1)} equal choices`);
+        setText(this.barsTitle, `After the prompt · perplexity ${Math.exp(entropy).toFixed(1)}`);
         this.showBars(tokens);
       } else {
-        setText(this.barsTitle, 'What comes next');
+        setText(this.barsTitle, 'Next token');
         this.fillBars(h('li', { class: 'caption' }, message.error ?? ''));
       }
     }
@@ -395,7 +394,7 @@ export class Playground {
     }
     written.element.classList.add('selected');
     const { token } = written;
-    setText(this.barsTitle, `Drew ${visibleText(token.text)} at ${percent(token.probability)}`);
+    setText(this.barsTitle, `Sampled ${visibleText(token.text)} at ${percent(token.probability)}`);
     this.showBars(token.alternatives, token.id);
   }
 

@@ -1,11 +1,10 @@
 import * as text from '../../ui/text';
-import { hasLongTokens } from '../../runs/measures';
 import type { CompareResult, RunInfo } from '../../protocol';
 import type { Comparison } from '../contract';
 import { fill, h, setText } from './dom';
 import { send } from './host';
 
-/** The trained model beside a random twin: both texts, and the losses as bars. */
+/** The trained model beside an untrained model: both texts, and the losses as bars. */
 export class Proof {
   readonly element: HTMLElement;
   private readonly status: HTMLElement;
@@ -17,7 +16,11 @@ export class Proof {
 
   constructor() {
     this.status = h('p', { class: 'caption', role: 'status' });
-    this.button = h('button', { class: 'primary', onclick: () => this.start() }, 'Compare with Random');
+    this.button = h(
+      'button',
+      { class: 'primary', onclick: () => this.start() },
+      'Compare with Untrained Model',
+    );
     this.result = h('div');
     this.element = h(
       'div',
@@ -29,7 +32,7 @@ export class Proof {
         h(
           'p',
           {},
-          'The same architecture with fresh random weights, the same prompt, the same seed. Both are measured on text that neither has seen.',
+          'Compare the trained model with an untrained one: the same architecture, prompt and seed. Both are measured on the validation text, which neither was trained on.',
         ),
         h('div', { class: 'row' }, this.button, this.status),
       ),
@@ -60,10 +63,10 @@ export class Proof {
     const possible = run !== undefined && run.checkpoints.length > 0;
     this.button.disabled = !possible || message !== undefined;
     this.status.classList.toggle('error', error !== undefined);
-    setText(this.status, possible ? (message ?? error ?? '') : 'Possible from the first checkpoint on.');
+    setText(this.status, possible ? (message ?? error ?? '') : 'Available from the first checkpoint on.');
     if (this.drawn !== result) {
       this.drawn = result;
-      fill(this.result, result && run && comparison(result, run));
+      fill(this.result, result && comparison(result));
     }
   }
 }
@@ -81,38 +84,39 @@ interface Figures {
 
 /** How each row of the table is called on the page, and what it means. */
 const ROW_WORDS: Readonly<Record<string, [string, string]>> = {
-  uniform: ['Guessing', 'every token equally likely'],
-  unigram: ['Letter counts', 'how often each character occurs'],
-  bigram: ['Pairs', 'counting what follows each character'],
-  trigram: ['Triples', 'counting what follows each pair'],
+  uniform: ['Uniform (ln V)', 'every token equally likely'],
+  unigram: ['Unigram', 'how often each token occurs'],
+  bigram: ['Bigram', 'what follows each token'],
+  trigram: ['Trigram', 'what follows each pair of tokens'],
   'random model': ['Untrained model', 'the same shape, random weights'],
-  'this model': ['This model', 'after training'],
-};
-/** The same where tokens are pieces of words. */
-const TOKEN_ROW_WORDS: typeof ROW_WORDS = {
-  ...ROW_WORDS,
-  unigram: ['Token counts', 'how often each token occurs'],
-  bigram: ['Pairs', 'counting what follows each token'],
+  'this model': ['Trained model', 'after training'],
 };
 
-function comparison(result: CompareResult, run: RunInfo): HTMLElement {
+/** The best n-gram model is called by its order, such as `6-gram`. */
+function rowWords(name: string): [string, string] {
+  const order = /^(\d+)-gram$/.exec(name)?.[1];
+  return order === undefined
+    ? (ROW_WORDS[name] ?? [name, ''])
+    : [name, `what follows the ${Number(order) - 1} tokens before`];
+}
+
+function comparison(result: CompareResult): HTMLElement {
   const data = result.data as Partial<Figures> | null;
   if (!data?.rows || !data.samples) {
     return h('pre', { class: 'card output' }, result.report);
   }
   const most = Math.max(...data.rows.map((row) => row.nats));
-  const words = hasLongTokens(run) ? TOKEN_ROW_WORDS : ROW_WORDS;
   return h(
     'div',
     { class: 'proof' },
     h(
       'section',
       { class: 'card' },
-      h('h2', {}, 'Loss on held-out text'),
+      h('h2', {}, 'Validation loss'),
       h(
         'p',
         { class: 'caption' },
-        'Shorter is better. Nats a token; in brackets bits a character.',
+        'In nats/token; in brackets in bits/character. Lower is better.',
         data.checkpoint ? ` Checkpoint ${data.checkpoint.split(/[/\\]/).at(-1) ?? ''}.` : '',
       ),
       h(
@@ -122,7 +126,7 @@ function comparison(result: CompareResult, run: RunInfo): HTMLElement {
           'tbody',
           {},
           ...data.rows.map((row) => {
-            const [name, meaning] = words[row.name] ?? [row.name, ''];
+            const [name, meaning] = rowWords(row.name);
             const bar = h('span', { class: 'bar' });
             bar.style.width = `${(100 * row.nats) / most}%`;
             return h(
@@ -172,12 +176,12 @@ function textFigures(
   return h(
     'section',
     { class: 'card' },
-    h('h2', {}, 'Does it write words, and are they its own?'),
+    h('h2', {}, 'Real words and copied text'),
     characters !== undefined && temperature !== undefined
       ? h(
           'p',
           { class: 'caption' },
-          `Of ${text.count(characters)} characters each: what the models wrote after the prompt at temperature ${temperature}, and held-out text. The report asks the same of more text, at another temperature, and so has other figures.`,
+          `Measured on ${text.count(characters)} characters: generated after the prompt at temperature ${temperature}, and validation text. The training report measures more text at another temperature, so its figures differ.`,
         )
       : null,
     h(
@@ -201,7 +205,7 @@ function textFigures(
           h(
             'tr',
             {},
-            h('th', { scope: 'row' }, ROW_WORDS[name]?.[0] ?? 'Held-out text'),
+            h('th', { scope: 'row' }, ROW_WORDS[name]?.[0] ?? 'Validation text'),
             h('td', {}, `${(100 * figures.real_word_share).toFixed(0)} %`),
             h('td', {}, `${figures.longest_copied_run} characters`),
           ),
@@ -212,7 +216,7 @@ function textFigures(
       ? h(
           'p',
           { class: 'caption' },
-          'The longest stretch that the model copied from its training text: ',
+          'The longest copy from the training text: ',
           h('code', {}, text.printable(copied)),
         )
       : null,

@@ -32,7 +32,7 @@ export class SampleTimeline {
     this.element = h(
       'section',
       { class: 'card samples', 'aria-label': 'Samples' },
-      h('h2', {}, 'What it writes'),
+      h('h2', {}, 'Sample'),
       this.caption,
       this.controls,
       this.sample,
@@ -55,7 +55,7 @@ export class SampleTimeline {
     const shown = samples[at];
     this.controls.hidden = samples.length < 2;
     if (!shown) {
-      setText(this.caption, 'A sample appears at every evaluation. Before any training it is noise.');
+      setText(this.caption, 'A sample appears at every evaluation. Before training it is noise.');
       fill(this.sample);
       delete this.sample.dataset['key'];
       this.sample.hidden = true;
@@ -67,7 +67,7 @@ export class SampleTimeline {
     const evaluation = this.series?.evals.findLast((event) => event.step <= shown.step);
     const words = [
       `Step ${text.count(shown.step)}`,
-      evaluation ? `held-out loss ${evaluation.val_loss.toFixed(2)}` : '',
+      evaluation ? `validation loss ${evaluation.val_loss.toFixed(2)}` : '',
     ];
     setText(this.caption, words.filter(Boolean).join(' · '));
     this.slider.setAttribute('aria-valuetext', this.caption.textContent);

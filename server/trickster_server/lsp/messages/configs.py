@@ -39,7 +39,7 @@ class CreateConfigParams:
 
     preset: str = item("Its name.")
     folder_uri: str = item("The folder to write into.")
-    file_name: str | None = item("Left out: `<preset>.trickster.yaml`, numbered where that is taken.", None)
+    file_name: str | None = item("Omitted: `<preset>.trickster.yaml`, numbered if that exists.", None)
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ class DescribeConfigResult:
     parameters: int | None = item("Weights in the model.", None)
     max_steps: int | None = item("Steps planned.", None)
     tokens_per_step: int | None = item("Tokens the optimizer sees in one step.", None)
-    epochs: float | None = item("How often the training text is read, where its size is known.", None)
+    epochs: float | None = item("Epochs of the training text, where its size is known.", None)
     train_tokens: int | None = item("Tokens of training text, where known.", None)
-    val_tokens: int | None = item("Tokens of held-out text, where known.", None)
+    val_tokens: int | None = item("Tokens of validation text, where known.", None)
     corpus_present: bool | None = item("true: the text is on this machine.", None)
     corpus: str | None = item("The corpus, as written in the file.", None)
-    prepared: bool | None = item("true: it has been encoded already; null: not known.", None)
-    uniform_loss: float | None = item("Loss of knowing nothing, ln of the vocabulary's size, in nats.", None)
+    prepared: bool | None = item("true: it is already tokenized; null: not known.", None)
+    uniform_loss: float | None = item("Uniform-prediction loss, ln of the vocabulary's size, in nats/token.", None)
     estimated_seconds: float | None = item("Expected training time on this machine.", None)
     estimate_source: EstimateSource | None = item("Where that figure comes from.", None)
     output_directory: str | None = item("Where its runs are written.", None)

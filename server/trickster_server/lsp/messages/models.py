@@ -13,10 +13,12 @@ from trickster_server.lsp.messages.fields import JsonValue, ProgressToken, item,
 class SamplingOptions:
     """How the next token is drawn; a field left out takes the run's own value."""
 
-    max_new_tokens: int | None = item("How many tokens to write.", None)
-    temperature: float | None = item("0 always takes the most likely token; 1 draws as the model believes.", None)
-    top_k: int | None = item("Draw from the k most likely only; 0 = off.", None)
-    top_p: float | None = item("Draw from the most likely that hold this share of the probability; 1 = off.", None)
+    max_new_tokens: int | None = item("How many tokens to generate.", None)
+    temperature: float | None = item("0 is greedy; 1 samples the model's own probabilities.", None)
+    top_k: int | None = item("Sample only from the k likeliest tokens; 0 = off.", None)
+    top_p: float | None = item(
+        "Sample only from the likeliest tokens that together have this probability; 1 = off.", None
+    )
     repetition_penalty: float | None = item("Makes tokens already used less likely; 1 = off.", None)
     seed: int | None = item("The same seed gives the same text.", None)
 
@@ -26,7 +28,7 @@ class TokenProbability:
     """One bar of the playground."""
 
     id: int = item("The token's number in the vocabulary.")
-    text: str = item("What it reads as.")
+    text: str = item("Its text.")
     probability: float = item("Between 0 and 1.")
 
 
@@ -36,9 +38,9 @@ class GenerateParams:
 
     run_id: str | None = item("The run whose newest checkpoint is used.", None)
     checkpoint: str | None = item("Or a checkpoint's folder.", None)
-    prompt: str | None = item("The text to go on from; left out: the run's own.", None)
-    sampling: SamplingOptions | None = item("How to draw.", None)
-    probabilities: int = item("Report this many most likely tokens for each one drawn; 0 = none.", 0)
+    prompt: str | None = item("The text to continue; omitted: the run's own prompt.", None)
+    sampling: SamplingOptions | None = item("Sampling settings.", None)
+    probabilities: int = item("Report this many of the likeliest tokens for each sampled one; 0 = none.", 0)
     python: str | None = item("The interpreter that runs the model.", None)
     partial_result_token: ProgressToken | None = item("The text is streamed to this token as `GeneratePart`.", None)
     work_done_token: ProgressToken | None = item("Progress is reported to this token.", None)
@@ -49,8 +51,8 @@ class GeneratedToken:
     """One drawn token, when probabilities were asked for."""
 
     id: int = item("The token's number in the vocabulary.")
-    text: str = item("What it reads as.")
-    probability: float = item("How likely the model held it, before temperature and cuts.")
+    text: str = item("Its text.")
+    probability: float = item("Its probability, before temperature, top-k and top-p.")
     alternatives: list[TokenProbability] = item("The most likely ones, highest first.")
 
 
@@ -58,15 +60,15 @@ class GeneratedToken:
 class GeneratePart:
     """The value of a `$/progress` of `partialResultToken`: the text that has come since the last one."""
 
-    text: str = item("To be put after what has come before.")
-    tokens: list[GeneratedToken] = items("The tokens of this part, when probabilities were asked for.")
+    text: str = item("To be appended to the text so far.")
+    tokens: list[GeneratedToken] = items("The tokens of this part, if probabilities were requested.")
 
 
 @dataclass(frozen=True)
 class GenerateResult:
     """The finished text. After parts have been sent, `text` is still the whole of it."""
 
-    text: str = item("What the model wrote, without the prompt.")
+    text: str = item("The generated text, without the prompt.")
     prompt: str = item("The prompt used.")
     checkpoint: str = item("The checkpoint used.")
     step: int | None = item("The step it was saved after.")
@@ -82,7 +84,7 @@ class NextTokensParams:
     run_id: str | None = item("The run whose newest checkpoint is used.", None)
     checkpoint: str | None = item("Or a checkpoint's folder.", None)
     count: int = item("How many bars.", 10)
-    sampling: SamplingOptions | None = item("Shows the probabilities after temperature and cuts.", None)
+    sampling: SamplingOptions | None = item("Show the probabilities after temperature, top-k and top-p.", None)
     python: str | None = item("The interpreter that runs the model.", None)
 
 
@@ -92,7 +94,7 @@ class NextTokensResult:
 
     tokens: list[TokenProbability] = item("The bars.")
     checkpoint: str = item("The checkpoint used.")
-    entropy: float = item("How undecided the model is, in nats; ln of the vocabulary's size is not knowing at all.")
+    entropy: float = item("Entropy of the next token, in nats; ln of the vocabulary's size is a uniform prediction.")
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class CompareResult:
 class ReportParams:
     """What a run has learned and what not: the page that `trickster report` writes into its directory."""
 
-    run_id: str = item("The run; it has saved a checkpoint.")
+    run_id: str = item("A run that has saved a checkpoint.")
     python: str | None = item("The interpreter that runs the model.", None)
     work_done_token: ProgressToken | None = item("Progress is reported to this token.", None)
 
@@ -126,7 +128,7 @@ class ReportResult:
     """Where the page is. It is made again only where the run has gone on since."""
 
     path: str = item("The page: one HTML file that loads and runs nothing.")
-    data: JsonValue = item("What `trickster report --json` prints; null where the page was there already.", None)
+    data: JsonValue = item("What `trickster report --json` prints; null if the page already existed.", None)
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ class PrepareResult:
 class DoctorParams:
     """Which devices and packages the training interpreter has."""
 
-    python: str | None = item("The interpreter to look at.", None)
+    python: str | None = item("The interpreter to check.", None)
     work_done_token: ProgressToken | None = item("Progress is reported to this token.", None)
 
 
@@ -176,6 +178,6 @@ class DoctorParams:
 class DoctorResult:
     """What `trickster doctor` prints."""
 
-    python: str = item("The interpreter looked at.")
+    python: str = item("The interpreter checked.")
     report: str = item("The findings, as text to show.")
     data: JsonValue = item("What `trickster doctor --json` prints.")

@@ -21,7 +21,7 @@ class EventParams:
     run_id: str = item("The run.")
     after: int = item("Offset in `events.jsonl` before the first of these events, in bytes.")
     next: int = item("Offset after the last of them.")
-    events: list[Event] = item("The events, as they stand in the file.")
+    events: list[Event] = item("The events, as in the file.")
     run: RunProgress = item("What the run has come to, possibly further than `next`.")
 
 

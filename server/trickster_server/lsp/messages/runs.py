@@ -17,7 +17,7 @@ class CheckpointInfo:
     name: str = item("Name of its folder, such as `step-001000`.")
     path: str = item("Its folder: a Hugging Face model directory.")
     step: int = item("The step it was saved after.")
-    val_loss: float | None = item("Loss on the held-out text, in nats a token.", None)
+    val_loss: float | None = item("Validation loss, in nats/token.", None)
     best: bool = item("true: the best of the run so far.", False)
 
 
@@ -49,10 +49,10 @@ class RunProgress:
     state: RunState = item("Where it stands.")
     live: bool = item("true: a process is training it now.")
     step: int = item("Steps done.", 0)
-    train_loss: float | None = item("Last training loss, in nats a token.", None)
-    val_loss: float | None = item("Last loss on the held-out text, in nats a token.", None)
-    val_step: int | None = item("The step that it was measured at; at 0 nothing has been learned yet.", None)
-    best_val_loss: float | None = item("Lowest loss on the held-out text so far.", None)
+    train_loss: float | None = item("Last training loss, in nats/token.", None)
+    val_loss: float | None = item("Last validation loss, in nats/token.", None)
+    val_step: int | None = item("The step it was measured at; 0 is before training.", None)
+    best_val_loss: float | None = item("Lowest validation loss so far.", None)
     evaluations: int | None = item("How often that loss was measured; null: not known yet.", None)
     tokens_per_second: float | None = item("Last measured speed.", None)
     eta_seconds: float | None = item("Expected time to the end; only of a live run.", None)
@@ -60,7 +60,7 @@ class RunProgress:
         "Time of training and evaluating so far, without what lies between a stop and a resume; null: not known yet.",
         None,
     )
-    error: str | None = item("What went wrong, for a failed run.", None)
+    error: str | None = item("The error of a failed run.", None)
     advice: str | None = item("What to do about it.", None)
     error_code: str | None = item("The code of that message, by which troubleshooting explains it.", None)
     notices: list[Notice] = items("The newest warnings, and the error that ended it, oldest first.")
@@ -84,7 +84,7 @@ class RunInfo(RunProgress):
     device: str | None = item("The device it trains on.", None)
     precision: str | None = item("`fp32` or `bf16`.", None)
     baselines: dict[str, float] = entries(
-        "Losses on the held-out text to compare with, in nats a token: by name, such as `uniform`, `bigram`, `trigram`."
+        "Validation losses of the baselines, in nats/token, by name, such as `uniform`, `bigram`, `trigram`."
     )
     data: dict[str, JsonValue] = entries("What `run.json` says of the text: size, split, fingerprint.")
     pid: int | None = item("The training process; only of a live run.", None)
@@ -120,7 +120,7 @@ class RunStarted:
 
     run_id: str = item("Names it in every other message.")
     run_directory: str = item("Its directory.")
-    pid: int = item("The training process. It is on its own: neither client nor server has to stay.")
+    pid: int = item("The training process. It is independent: it continues without client and server.")
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class DeleteRunParams:
     """
 
     run_id: str = item("The run.")
-    dry_run: bool = item("true: only say what would go and what would stay.", False)
+    dry_run: bool = item("true: only list what would be deleted and what would stay.", False)
 
 
 @dataclass(frozen=True)
@@ -164,9 +164,9 @@ class DeleteRunResult:
 
     run_directory: str = item("The run directory.")
     removed: list[str] = item(
-        "What goes: a file, or a folder that holds nothing but what belongs to the run. None of them is a link."
+        "What is deleted: a file, or a folder with only the run's own content. None of them is a link."
     )
-    kept: list[str] = item("What stays, because nothing says that it is the run's.")
+    kept: list[str] = item("What stays, because it may not belong to the run.")
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class RunEventsParams:
 
     run_id: str = item("The run.")
     after: int = item("Offset to read from: 0, or the `next` of an earlier answer.", 0)
-    limit: int | None = item("At most so many events, and never more than 5,000; ask again while `more` is true.", None)
+    limit: int | None = item("Maximum number of events, at most 5,000; ask again while `more` is true.", None)
 
 
 @dataclass(frozen=True)
