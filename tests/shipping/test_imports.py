@@ -15,8 +15,16 @@ ROOT = Path(__file__).parents[2]
 LOADED_LATE = {"torch", "ttml", "ttnn", "tokenizers", "transformers", "safetensors", "wandb", "tensorboard", "numpy"}
 #: Modules of the standard library that only one system has.
 OF_ONE_SYSTEM = {"fcntl", "msvcrt", "resource", "termios", "winreg", "pwd", "ctypes"}
-#: Rooms whose own modules may be loaded late: each command loads only what it needs, so that the others stay quick.
-LOAD_THEIR_OWN = ("trickster_engine/cli/", "trickster_engine/__main__.py", "trickster_engine/system/launcher.py")
+OWN = {"trickster_engine", "trickster_server", "lsprotocol", "runpy"}
+#: Places that load our own modules and their tools late.
+LOAD_THEIR_OWN = {
+    "trickster_engine/cli/": "each command loads only what it needs, so that the others stay quick",
+    "trickster_engine/doctor/probe.py": "each probe is a process that loads only what it asks about",
+    "trickster_engine/system/launcher.py": "nothing is loaded before the search path is safe",
+    "trickster_engine/__main__.py": "nothing is loaded before the search path is safe",
+    "server/trickster_server/__main__.py": "nothing is loaded before the search path is safe",
+    "server/trickster_server/lsp/import_speedup.py": "it changes how those types are made while they load",
+}
 
 
 def late_imports() -> Iterator[str]:
@@ -34,7 +42,7 @@ def late_imports() -> Iterator[str]:
                 continue
             for module in modules:
                 package = module.split(".")[0]
-                own = package.startswith("trickster") and place.startswith(LOAD_THEIR_OWN)
+                own = package in OWN and place.startswith(tuple(LOAD_THEIR_OWN))
                 if package not in LOADED_LATE | OF_ONE_SYSTEM and not own:
                     yield f"{place}:{node.lineno} {module}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from trickster_engine.cli.arguments import (
@@ -88,8 +89,6 @@ def _add_sampling_options(parser: argparse.ArgumentParser) -> None:
 
 def _sampling_config(options: argparse.Namespace) -> SamplingConfig:
     """The run's `sampling_config` with what the command line changes, held to the ranges of the key table."""
-    from dataclasses import replace
-
     from trickster_engine.config import check, set_values
     from trickster_engine.runs import RunDirectory, is_run_directory
 

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -75,8 +76,6 @@ def _started_on_linux(pid: int) -> float | None:
 
 
 def _started_by_ps(pid: int) -> float | None:
-    import time
-
     answer = subprocess.run(
         [find_program("ps") or "/bin/ps", "-o", "lstart=", "-p", str(pid)],
         check=False,

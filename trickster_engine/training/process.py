@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 
 from trickster_engine import __version__
 from trickster_engine.backends.base import Backend
 from trickster_engine.backends.process_group import ProcessGroup
 from trickster_engine.backends.select import chosen_device, open_backend
+from trickster_engine.config.plan import Plan
 from trickster_engine.config.plan_values import Values
 from trickster_engine.config.shapes import count_parameters
-from trickster_engine.data.baselines import ngram_baselines
+from trickster_engine.data.baselines import Baseline, ngram_baselines
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.facts import TextFacts
 from trickster_engine.data.findings import require_trainable
@@ -106,6 +109,7 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
                 "The text has changed since this run started, so resuming would not be the same training.",
                 "Restore the old text, or start a new run.",
             )
+        baselines = _count_baselines(dataset, plan) if group.is_main else None
         kind = chosen_device(plan)
         precision, compiled = settled_before(plan, before, checkpoint.state if checkpoint else None, kind)
         backend = open_backend(plan, precision, compiled, report, run.events_path, group)
@@ -115,8 +119,8 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
             state = replace(checkpoint.state, device=kind, precision=backend.precision, compiled=backend.compiled)
             backend.load(checkpoint.weights, checkpoint.optimizer_state, checkpoint.random_state)
         watch.require()
-        if group.is_main:
-            identity = _identity(context, dataset, facts, backend)
+        if baselines is not None:
+            identity = _identity(context, dataset, facts, backend, baselines.result())
             run.write_identity(identity)
             if tracker is not None and resuming:
                 tracker.resumed_from = step, state.last_eval_step == step or not is_evaluated(step, plan)
@@ -249,7 +253,23 @@ def record_failure(recorder: Recorder, error: Exception, explained: TricksterErr
         pass
 
 
-def _identity(context: TrainingContext, dataset: Dataset, facts: TextFacts, backend: Backend) -> RunIdentity:
+def _count_baselines(dataset: Dataset, plan: Plan) -> Future[list[Baseline]]:
+    """Count n-grams in a thread while the device is opened: the first time on a text that takes seconds."""
+    counted: Future[list[Baseline]] = Future()
+
+    def count() -> None:
+        try:
+            counted.set_result(ngram_baselines(dataset, plan.model.vocab_size))
+        except BaseException as error:
+            counted.set_exception(error)
+
+    threading.Thread(target=count, name="count-baselines", daemon=True).start()
+    return counted
+
+
+def _identity(
+    context: TrainingContext, dataset: Dataset, facts: TextFacts, backend: Backend, baselines: list[Baseline]
+) -> RunIdentity:
     process = this_process()
     return RunIdentity(
         id=context.run.id,
@@ -272,9 +292,7 @@ def _identity(context: TrainingContext, dataset: Dataset, facts: TextFacts, back
             "text": facts.as_json(),
         },
         parameters=count_parameters(context.plan.model).total,
-        baselines={
-            baseline.name: baseline.nats for baseline in ngram_baselines(dataset, context.plan.model.vocab_size)
-        },
+        baselines={baseline.name: baseline.nats for baseline in baselines},
         uid=context.uid,
         config_from_run=from_run(context.run.path, context.config_path),
     )
