@@ -59,7 +59,14 @@ def picture() -> str:
         if row % 2 == 0:
             parts.append(f'<rect y="{y - 18}" width="{width}" height="{_ROW}" fill="#f6f8fa"/>')
         name = room.removeprefix("trickster_engine.")
-        what = (importlib.import_module(room).__doc__ or "").strip().splitlines()[0].split(". ")[0].replace("`", "").rstrip(".")
+        what = (
+            (importlib.import_module(room).__doc__ or "")
+            .strip()
+            .splitlines()[0]
+            .split(". ")[0]
+            .replace("`", "")
+            .rstrip(".")
+        )
         parts.append(f'<text x="{_MARGIN}" y="{y}" font-weight="600" fill="#1f2328">{escape(name)}</text>')
         parts.append(f'<text x="{_NAMES}" y="{y}" fill="#57606a">{escape(what)}</text>')
         for column, other in enumerate(order):

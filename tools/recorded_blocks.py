@@ -190,7 +190,7 @@ def counting(kept: Kept) -> str:
     lines = ["| baseline | what it knows | validation loss, nats/token | bits/character |", "|---|---|---:|---:|"]
     for row in kept["counting"]:
         name = NAMES.get(row["name"], row["name"])
-        what = known.get(row["name"], "as many letters before as pay")
+        what = known.get(row["name"]) or f"the {int(row['name'].split('-')[0]) - 1} bytes before, the best number"
         lines.append(f"| {name} | {what} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
     return "\n".join(lines) + "\n"
 

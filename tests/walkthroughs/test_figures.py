@@ -43,6 +43,20 @@ def computed() -> Iterator[float]:
     yield round(math.log(256), 3)
     yield from (100 * OVERLAP_SAID, 100 * OVERLAP_REFUSED)
     yield from map(float, b"ROMEO:")
+    for margin, share in beyond_counting().values():
+        yield from (round(margin, 3), round(100 * share, 1))
+
+
+def beyond_counting() -> dict[str, tuple[float, float]]:
+    """How far the recorded runs are below the best n-gram: in nats/token, and as a share of its loss."""
+    margins = {}
+    for name in ("pico", "best"):
+        rows = json.loads((recorded_runs.KEPT_FOLDER / f"{name}.json").read_text(encoding="utf-8"))["proof"]["rows"]
+        nats = {row["name"]: row["nats"] for row in rows}
+        counted = min(value for row, value in nats.items() if not row.endswith("model"))
+        assert counted == nats["7-gram"]
+        margins[name] = (counted - nats["this model"], 1 - nats["this model"] / counted)
+    return margins
 
 
 #: Figures that are not ours, and what they are.
@@ -201,6 +215,25 @@ def test_best_is_lower_on_held_out_text_than_nano_ever_was() -> None:
     assert "Its recorded run reached a lower loss\n   than nano's." in page("scale")
 
 
+def test_how_far_the_kept_runs_are_beyond_counting() -> None:
+    margins, words = beyond_counting(), " ".join(page("compare").split())
+    margin, share = margins["pico"]
+    assert f"The recorded pico is {margin:.3f} nats/token ({100 * share:.1f} %) below the 7-gram" in words
+    assert f"the recorded run of `best` is {margins['best'][0]:.3f} below" in words
+    kept = json.loads(PICO.read_text(encoding="utf-8"))
+    assert f"{kept['parameters']:,} numbers" in words
+    rows = {row["name"]: row["nats"] for row in kept["proof"]["rows"]}
+    trigram, best = (
+        next(point["step"] for point in kept["curve"] if point["val_loss"] < rows[name])
+        for name in ("trigram", "7-gram")
+    )
+    assert f"below trigram at step {trigram:,}, and below the 7-gram only at step {best:,}" in words
+    watch = " ".join(page("watch").split())
+    assert f"below trigram by its second sample, at step {trigram:,}, and below the best n-gram, 7-gram" in watch
+    assert f"only at its last, step {best:,}." in watch
+    assert best == kept["curve"][-1]["step"]
+
+
 def test_the_kept_pico_run_bears_out_what_the_pages_say() -> None:
     kept = json.loads(PICO.read_text(encoding="utf-8"))
     curve = kept["curve"]
@@ -208,6 +241,6 @@ def test_the_kept_pico_run_bears_out_what_the_pages_say() -> None:
     # The loss falls fastest at the beginning.
     assert curve[0]["val_loss"] - curve[1]["val_loss"] > curve[1]["val_loss"] - curve[-1]["val_loss"]
     rows = {row["name"]: row["nats"] for row in kept["proof"]["rows"]}
-    assert rows["this model"] < rows["trigram"] < rows["bigram"] < rows["unigram"] < rows["uniform"]
+    assert rows["this model"] < rows["7-gram"] < rows["trigram"] < rows["bigram"] < rows["unigram"] < rows["uniform"]
     texts = kept["proof"]["texts"]
     assert texts["random model"]["real_word_share"] < texts["this model"]["real_word_share"]

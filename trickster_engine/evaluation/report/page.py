@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from trickster_engine.evaluation.report import charts
 from trickster_engine.evaluation.report.charts import Series
@@ -40,6 +40,17 @@ def render(study: Study) -> str:
     return document(f"What {study.run} learned", parts, study.events_read)
 
 
+def _beyond_counting(baselines: Mapping[str, float], val_loss: float) -> tuple[str, str]:
+    """How far the model is from the best of the baselines, which only count, as a figure and what it is."""
+    name, nats = min(baselines.items(), key=lambda item: item[1])
+    margin = nats - val_loss
+    where = "below" if margin > 0 else "above"
+    return (
+        f"{abs(margin):.3f}",
+        f"nats/token {where} the best baseline, {NAMES.get(name, name)} ({abs(margin) / nats:.1%})",
+    )
+
+
 def _head(study: Study) -> str:
     best = min(study.points, key=lambda point: point.val_loss) if study.points else None
     facts = []
@@ -49,6 +60,7 @@ def _head(study: Study) -> str:
         beaten = [name for name, nats in study.baselines.items() if best.val_loss < nats]
         if study.baselines:
             facts.append((f"{len(beaten)} of {len(study.baselines)}", "baselines beaten"))
+            facts.append(_beyond_counting(study.baselines, best.val_loss))
     words = next((course for course in study.courses if course.key == "real-words"), None)
     if words is not None:
         facts.append(
