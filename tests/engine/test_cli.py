@@ -206,7 +206,7 @@ def test_compare_proves_that_it_learned(tiny_config: Config, capsys: pytest.Capt
     assert main(["compare", str(run), "--prompt", "KING:", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     nats = {row["name"]: row["nats"] for row in answer["rows"]}
-    assert list(nats) == ["uniform", "unigram", "bigram", "trigram", "random model", "this model"]
+    assert list(nats) == ["uniform", "unigram", "bigram", "trigram", "4-gram", "random model", "this model"]
     assert nats["random model"] == pytest.approx(nats["uniform"], rel=0.05)
     assert nats["this model"] < nats["unigram"] < nats["random model"]
     for row in answer["rows"]:

@@ -159,7 +159,7 @@ def test_help_of_every_command_can_be_read_in_an_old_code_page(encoding: str, mo
     code, text = in_code_page(monkeypatch, encoding, "--help")
     assert code == 0
     separator = "·" if encoding in ("cp1252", "cp437") else "."
-    assert f"exit codes: 0 done {separator} 1 " in text.decode(encoding)
+    assert f"exit codes: 0 success {separator} 1 " in text.decode(encoding)
     for name in subcommands():
         code, text = in_code_page(monkeypatch, encoding, name, "--help")
         assert code == 0 and f"usage: trickster {name}" in text.decode(encoding)

@@ -297,7 +297,7 @@ def test_reports(finished: tuple[RawClient, Path, str, Follower]) -> None:
     checked = client.request("trickster/doctor", {}, 120)
     assert checked["data"]["would_run"] in checked["report"]
     assert checked["report"].startswith("# This machine")
-    assert re.search(r"\d+ processor cores?, [0-9.]+ [GT]B of memory", checked["report"])
+    assert re.search(r"\d+ CPU cores?, [0-9.]+ [GT]B of memory", checked["report"])
     assert [part["kind"] for part in drain(client, "bar")][:1] == ["begin"]
 
 
@@ -317,7 +317,7 @@ def test_what_was_learned_is_measured_again_only_where_the_run_has_gone_on(
     assert "<title>What" in page.read_text(encoding="utf-8")
     said = drain(client, "measuring")
     assert said[0]["kind"] == "begin"
-    assert any("writes" in part.get("message", "") for part in said)
+    assert any("Generating" in part.get("message", "") for part in said)
     before = page.stat().st_mtime_ns
     again = client.request("trickster/report", {"runId": run_id}, 60)
     assert again == {"path": str(page), "data": None}

@@ -59,7 +59,7 @@ def _tokens_line(context: Context) -> str:
     text = training_tokens(plan, context.corpus)
     if text is not None:
         words += (
-            f": {times_text(amounts.epochs(plan, text))} times over the training text ({short_count_text(text)} tokens)"
+            f": {times_text(amounts.epochs(plan, text))} epochs of the training text ({short_count_text(text)} tokens)"
         )
     return words + "."
 

@@ -267,7 +267,7 @@ def test_tokens_beyond_the_vocabulary_are_refused_on_the_host(double: Callable[.
     double()
     x, y = batch()
     x[0, 0] = 64
-    with opened(plan()) as backend, pytest.raises(TricksterError, match="holds token 64"):
+    with opened(plan()) as backend, pytest.raises(TricksterError, match="contains token 64"):
         backend.step([(x, y)], 1.0)
 
 
