@@ -169,7 +169,7 @@ export class Evidence implements vscode.Disposable {
   }
 }
 
-/** "learning-rate-001 1.52 beside pico-001 1.49": the newest of these runs that follows one on the same text. */
+/** "learning-rate-001 1.52 vs. pico-001 1.49": the newest of these runs that follows one on the same text. */
 export function comparisonOf(newestFirst: readonly MeasuredRun[]): string | undefined {
   for (const [index, run] of newestFirst.entries()) {
     const before = newestFirst.slice(index + 1).find((other) => readsTheSame(other, run));

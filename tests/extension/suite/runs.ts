@@ -108,13 +108,13 @@ suites.push(() =>
       assert.equal(second(BEGUN), undefined);
       assert.equal(second({ data: DIARY }), undefined);
       assert.equal(second({ data: {} }), undefined);
-      assert.equal(second({ bestValLoss: 1.52 }), 'second-001 1.52 beside pico-001 1.49');
+      assert.equal(second({ bestValLoss: 1.52 }), 'second-001 1.52 vs. pico-001 1.49');
       assert.equal(
         second({ bestValLoss: 1.95, live: true, state: 'training' }),
         'second-001 1.95 so far vs. pico-001 1.49',
       );
       const later = [run('diary-001', { data: DIARY }), run('wider-001', { bestValLoss: 1.4 }), first];
-      assert.equal(comparisonOf(later.filter(isMeasured)), 'wider-001 1.40 beside pico-001 1.49');
+      assert.equal(comparisonOf(later.filter(isMeasured)), 'wider-001 1.40 vs. pico-001 1.49');
     });
 
     it('compares runs in other tokens on the same text in nats/character', () => {

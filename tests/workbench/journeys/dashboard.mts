@@ -256,7 +256,7 @@ journey(
       for (const name of ['short-001', 'pieces-001', 'long-001']) {
         fs.rmSync(path.join(runs, name), { recursive: true });
       }
-      await page.locator('h1').filter({ hasText: 'Nothing has been trained here yet' }).waitFor();
+      await page.locator('h1').filter({ hasText: 'No runs yet' }).waitFor();
       recordRun(folder, 'long-001', 200);
       await page.locator('.samples .caption').filter({ hasText: 'Step 200' }).waitFor();
     });

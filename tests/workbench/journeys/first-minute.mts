@@ -148,7 +148,7 @@ journey(
       assert.equal(await page.locator('.output span').count(), 200);
       await page.locator('.output').focus();
       await workbench.page.keyboard.press('ArrowRight');
-      await page.locator('.area-bars h2').filter({ hasText: 'Drew' }).waitFor();
+      await page.locator('.area-bars h2').filter({ hasText: 'Sampled' }).waitFor();
       assert.equal(await page.locator('.output .selected').count(), 1);
       await workbench.shot('first-minute-5-playground-dark');
       const likeliest = page.locator('.bars button').first();

@@ -83,7 +83,7 @@ journey(
       fs.symlinkSync(base, path.join(bare, 'python3'));
       await workbench.toastButton('needs Python 3.10', 'Try Again').click();
       await workbench.editor().locator('.codelens-decoration a').filter({ hasText: 'Train' }).waitFor();
-      await workbench.dashboard().locator('h1').filter({ hasText: 'Nothing has been trained' }).waitFor();
+      await workbench.dashboard().locator('h1').filter({ hasText: 'No runs yet' }).waitFor();
       fs.rmSync(path.join(bare, 'python3'));
     });
   },
