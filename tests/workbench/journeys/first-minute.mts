@@ -210,6 +210,8 @@ journey('From a window with no folder', { folder: () => undefined }, (at) => {
     await workbench.command('Trickster: Train');
     await workbench.toastButton('Open a folder first', 'Open Folder').click();
     const place = workbench.quickInput().locator('.quick-input-box input').first();
+    // Until it has listed the first folder, it overwrites what is typed.
+    await workbench.quickInput().locator('.quick-input-list .monaco-list-row').first().waitFor();
     await place.fill(`${opened}/`);
     await workbench.quickInput().getByRole('button', { name: 'OK' }).click();
     await workbench.page.waitForURL((url) => url.searchParams.get('folder') === opened);
