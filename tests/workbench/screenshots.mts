@@ -25,6 +25,10 @@ const server = await CodeServer.start({
     'workbench.colorTheme': 'Dark Modern',
     'trickster.train.notification': false,
     'window.title': 'Trickster',
+    // The picture is of Trickster: no Welcome page beside it, no chat.
+    'workbench.startupEditor': 'none',
+    'workbench.secondarySideBar.defaultVisibility': 'hidden',
+    'window.commandCenter': false,
   },
 });
 const workbench = await Workbench.open(server, folder, { width: 1280, height: 800 });
