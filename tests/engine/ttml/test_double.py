@@ -185,7 +185,7 @@ def test_parameters_are_an_opaque_mapping_in_no_order(double: Callable[..., Any]
 
 
 def test_the_cpp_model(double: Callable[..., Any]) -> None:
-    ttml = double(python_llama=False)
+    ttml = double(python_llama=False, fused_qkv=False)
     with device(ttml):
         model = small_llama(ttml, cpp=True)
         names = [name for name, _ in model.parameters().items()]
