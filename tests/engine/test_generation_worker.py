@@ -73,6 +73,16 @@ def test_rows_beyond_the_tokenizer_are_never_drawn(ask: Ask, tmp_path: Path) -> 
     assert {token["id"] for token in likeliest} == set(range(256))
 
 
+def test_the_likeliest_tokens_are_the_models_own(ask: Ask, tmp_path: Path) -> None:
+    path = _checkpoint(tmp_path / "plain", lambda weights: None)
+    tokens = ask("next_tokens", path=path, text="ROMEO", count=256)["result"]["tokens"]
+    probabilities = [token["probability"] for token in tokens]
+    assert sum(probabilities) == pytest.approx(1, abs=1e-4)
+    assert probabilities == sorted(probabilities, reverse=True)
+    greedy = ask("generate", path=path, prompt="ROMEO", options={"max_new_tokens": 1, "temperature": 0})["result"]
+    assert greedy["text"] == tokens[0]["text"]
+
+
 @pytest.mark.parametrize("request_", [{"method": "generate", "prompt": "A"}, {"method": "next_tokens", "text": "A"}])
 def test_a_model_that_has_diverged_is_explained(ask: Ask, tmp_path: Path, request_: dict[str, Any]) -> None:
     def diverge(weights: dict[str, np.ndarray[Any, Any]]) -> None:
