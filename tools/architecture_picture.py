@@ -1,9 +1,9 @@
-"""The picture of docs/architecture.md: the rooms of the code, and which of them imports which.
+"""The picture of docs/architecture.md: the packages of the code, and which imports which.
 
     python -m tools.architecture_picture
 
 writes it from the imports themselves. The order is that of the contract in pyproject.toml, which `lint-imports` holds
-the code to, so a dot above the diagonal cannot be.
+the code to, so no dot stands left of the diagonal.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def rooms() -> list[str]:
 
 
 def imports(rooms: list[str]) -> set[tuple[str, str]]:
-    """Which room imports which."""
+    """Which package imports which."""
     graph = grimp.build_graph("trickster_engine", "trickster_server", cache_dir=None)
     room_of = {
         module: room for room in rooms for module in graph.modules if module == room or module.startswith(f"{room}.")
@@ -43,14 +43,14 @@ def imports(rooms: list[str]) -> set[tuple[str, str]]:
 
 
 def picture() -> str:
-    """The picture as SVG: a row for each room, and in it a dot below each room that it imports."""
+    """The picture as SVG: a row for each package, with a dot in the column of each package that it imports."""
     order = rooms()
     arrows = imports(order)
     width, height = _DOTS + _COLUMN * len(order) + _MARGIN, 3 * _MARGIN + _ROW * (len(order) + 1)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'font-family="system-ui, sans-serif" font-size="13" role="img">',
-        "<title>Rooms of the code, from the top down, and which room imports which</title>",
+        "<title>Packages of the code from the top down, and which imports which</title>",
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
         f'<text x="{_DOTS}" y="{_MARGIN + 14}" fill="#57606a">imports, in the same order</text>',
     ]

@@ -4,7 +4,7 @@
 was stopped before its last step, or stopped and resumed;
 `python -m tools.recorded_runs random OUT` writes the validation losses of untrained models and of n-grams;
 `python -m tools.recorded_runs render PAGE…` fills the blocks between `<!-- kept: NAME -->` and `<!-- /kept -->`,
-and `<!-- kept: NAME KIND -->` with a part of the run (the kinds are in `evaluation/report/blocks.py`), and draws the
+and `<!-- kept: NAME KIND -->` with a part of the run (the kinds are in `tools/recorded_blocks.py`), and draws the
 pictures that they show. A block without a recorded run is left empty, never stale.
 """
 

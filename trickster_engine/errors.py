@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-#: Exit codes beside 0 (done), 1 (something to mend in the input) and 2 (the command line).
+#: Exit codes beside 0 (done), 1 (an error in the input) and 2 (the command line).
 EXIT_STOPPED = 3
 EXIT_TRAINING_FAILED = 4
 
 
 class TricksterError(Exception):
-    """Something that the person at the keyboard can mend.
+    """Something that the person at the keyboard can fix.
 
     The command line prints `message`, `code` and `advice` and exits with `exit_code`; it never shows a traceback for
     one of these. `code` is stable and short (for example `corpus-missing`), for programs and for tests.

@@ -74,6 +74,7 @@ BAD_BODIES = {
     b'{"command":"trickster.server.train","arguments":[7]}}',
     "a second initialize": b'{"jsonrpc":"2.0","id":"x","method":"initialize","params":{"processId":null,"rootUri":null,'
     b'"capabilities":{}}}',
+    "a request without an id": b'{"jsonrpc":"2.0","method":"trickster/listRuns","params":{}}',
     "a run that is unknown": b'{"jsonrpc":"2.0","id":"x","method":"trickster/deleteRun","params":{"runId":"/"}}',
     "a run outside the workspace": b'{"jsonrpc":"2.0","id":"x","method":"trickster/deleteRun","params":'
     b'{"runId":"/etc"}}',

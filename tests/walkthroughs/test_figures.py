@@ -19,7 +19,7 @@ from tools.recorded_blocks import GOES_ON
 from tools.untrained import untrained_loss
 from trickster_engine.config import check, preset_names, preset_plan
 from trickster_engine.config.shapes import count_parameters
-from trickster_engine.data.amounts import held_out
+from trickster_engine.config.split import validation_size
 from trickster_engine.data.baselines import ngram_baselines
 from trickster_engine.data.findings import OVERLAP_REFUSED, OVERLAP_SAID
 from trickster_engine.data.prepare import prepare
@@ -39,7 +39,7 @@ def computed() -> Iterator[float]:
     model = preset_plan("nano").model
     parts = count_parameters(model)
     yield from (parts.per_block * model.num_layers, 4 * model.hidden_dim**2, 3 * model.hidden_dim * model.mlp_dim)
-    yield from (SHAKESPEARE, held_out(SHAKESPEARE, 0.1), SHAKESPEARE - held_out(SHAKESPEARE, 0.1))
+    yield from (SHAKESPEARE, validation_size(SHAKESPEARE, 0.1), SHAKESPEARE - validation_size(SHAKESPEARE, 0.1))
     yield round(math.log(256), 3)
     yield from (100 * OVERLAP_SAID, 100 * OVERLAP_REFUSED)
     yield from map(float, b"ROMEO:")
@@ -112,7 +112,7 @@ def test_the_lesson_s_golden_numbers() -> None:
 def _times_over(plan: Any) -> float:
     training = plan.training
     tokens = training.batch_size * training.gradient_accumulation_steps * plan.model.max_seq_len * training.max_steps
-    return float(tokens / (SHAKESPEARE - held_out(SHAKESPEARE, 0.1)))
+    return float(tokens / (SHAKESPEARE - validation_size(SHAKESPEARE, 0.1)))
 
 
 @pytest.mark.skipif("TRICKSTER_CORPUS_DIR" not in os.environ, reason="wants Tiny Shakespeare in TRICKSTER_CORPUS_DIR")
@@ -120,7 +120,7 @@ def test_what_is_said_of_shakespeare() -> None:
     text = (Path(os.environ["TRICKSTER_CORPUS_DIR"]) / "tinyshakespeare.txt").read_text(encoding="utf-8")
     assert len(text) == SHAKESPEARE
     assert len(set(text)) == 65
-    start = text[: SHAKESPEARE - held_out(SHAKESPEARE, 0.1)]
+    start = text[: SHAKESPEARE - validation_size(SHAKESPEARE, 0.1)]
     assert "\nROMEO:\n" in start
     assert "\nJULIET:\n" in start
     assert "GHOST:" not in text

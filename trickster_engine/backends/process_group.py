@@ -9,6 +9,9 @@ from trickster_engine.errors import TricksterError
 
 T = TypeVar("T")
 
+#: The code of the error that another process of the group is gone.
+PROCESS_LOST = "process-lost"
+
 
 class ProcessGroup:
     """A process that trains by itself, and so agrees with everybody.

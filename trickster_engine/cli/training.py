@@ -28,8 +28,6 @@ from trickster_engine.errors import EXIT_STOPPED, EXIT_TRAINING_FAILED, Trickste
 from trickster_engine.runs import CONFIG_FILE, RunDirectory, is_run_directory, owner_of
 from trickster_engine.system.files import in_command
 
-WAYS_ON = ("Sample", "Compare")
-
 W = TypeVar("W", ConsoleWatcher, JsonWatcher, ConsoleWatcher | JsonWatcher)
 
 #: A step of a large model on a slow machine can take minutes; the trainer saves after it.

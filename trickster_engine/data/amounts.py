@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from trickster_engine.config.corpus_files import SHAKESPEARE_BYTES
 from trickster_engine.config.plan import Plan
-
-
-def held_out(characters: int, fraction: float) -> int:
-    """Return how many characters (or tokens) at the end of a text are held out: the fraction of it, rounded up.
-
-    Tiny Shakespeare's 1,115,394 at 0.1 give 111,540. The fraction is taken as it is written in the config.
-    """
-    return -int(-characters * Fraction(str(fraction)) // 1)
+from trickster_engine.config.split import validation_size
 
 
 def tokens_per_step(plan: Plan) -> int:
@@ -31,7 +22,7 @@ def training_tokens(plan: Plan, text_tokens: int | None = None) -> int | None:
         if plan.data.train_data or plan.data.corpus != "shakespeare" or plan.data.tokenizer not in ("byte", "char"):
             return None
         text_tokens = SHAKESPEARE_BYTES
-    return text_tokens - held_out(text_tokens, plan.data.val_fraction)
+    return text_tokens - validation_size(text_tokens, plan.data.val_fraction)
 
 
 def windows_per_epoch(tokens: int, length: int) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem, Severity
 from trickster_engine.config.settings import Settings
+from trickster_engine.config.split import MOST_VALIDATION
 from trickster_engine.config.yaml.scalars import shown
 from trickster_engine.data.facts import TextFacts, line_ends_text, share_text
 from trickster_engine.errors import TricksterError
@@ -28,7 +29,6 @@ LINE_ENDS = "data_config.line_ends"
 OVERLAP_SAID, OVERLAP_REFUSED = 0.05, 0.9
 _DUPLICATED_SAID = 0.5
 _CR_SAID = 0.01  # of all line ends
-_MOST_HELD_OUT = 0.3  # a larger share for validation is not proposed
 _BYTES = 256
 
 
@@ -94,7 +94,7 @@ def _too_short(plan: Plan, facts: TextFacts, train: int, val: int) -> Iterator[F
         return
     fixes: list[tuple[str, object]] = []
     share = math.ceil((facts.window + 1) / (train + val) * 100) / 100
-    if plan.data.train_data is None and share <= _MOST_HELD_OUT and (train + val) * (1 - share) > facts.window + 1:
+    if plan.data.train_data is None and share <= MOST_VALIDATION and (train + val) * (1 - share) > facts.window + 1:
         fixes.append((FRACTION, share))
     if val > 2:
         fixes.append((LENGTH, (val - 1) // 32 * 32 or val - 1))

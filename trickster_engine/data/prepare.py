@@ -18,8 +18,8 @@ from typing import Any
 from trickster_engine.config.corpus_files import TENSOR_SUFFIXES, CorpusFile, file_now
 from trickster_engine.config.own_output import own_output
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.split import validation_size
 from trickster_engine.data import lesson_token_files
-from trickster_engine.data.amounts import held_out
 from trickster_engine.data.batches import too_short
 from trickster_engine.data.cache import building, cache_directory, discard
 from trickster_engine.data.corpus import Corpus, file_sha256
@@ -206,7 +206,7 @@ class _Text:
 
     def _train_characters(self, characters: int) -> int:
         """Return how many of the first corpus' characters are trained on."""
-        held = held_out(characters, self.plan.data.val_fraction) if len(self.corpora) == 1 else 0
+        held = validation_size(characters, self.plan.data.val_fraction) if len(self.corpora) == 1 else 0
         return characters - held
 
     def _content(self, recipe: Recipe) -> tuple[object, Callable[[Path], None]]:

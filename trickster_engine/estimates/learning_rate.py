@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from trickster_engine.config.plan import Plan, TrainingConfig
+from trickster_engine.config.plan import TrainingConfig
 
 
 def learning_rate_factor(step: int, training: TrainingConfig) -> float:
@@ -30,6 +30,6 @@ def learning_rate_factor(step: int, training: TrainingConfig) -> float:
     return floor + (1.0 - floor) * remaining
 
 
-def learning_rate_at(step: int, plan: Plan) -> float:
+def learning_rate_at(step: int, training: TrainingConfig) -> float:
     """Return the learning rate of update number `step` (0 is the first)."""
-    return plan.training.learning_rate * learning_rate_factor(step, plan.training)
+    return training.learning_rate * learning_rate_factor(step, training)

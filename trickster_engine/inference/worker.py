@@ -24,11 +24,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's, read when it is loaded
-
-import torch
-
-from trickster_engine.inference.answers import Answers
 from trickster_engine.system.lifeline import end_with_starter
 
 
@@ -68,7 +63,8 @@ class Requests:
 
 
 def main() -> None:
-    """Serve one client."""
+    """Serve one client. Nothing that may print is loaded before the streams are safe."""
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's, read when it is loaded
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)  # what anything else prints must not end up among the answers
     sys.stdout = sys.stderr
@@ -76,8 +72,12 @@ def main() -> None:
     if sys.platform != "win32":
         with contextlib.suppress(OSError):
             os.nice(5)
-    torch.set_num_threads(1)
     reading = Requests(os.fdopen(os.dup(0), "r", encoding="utf-8", newline="\n"))
+    import torch
+
+    from trickster_engine.inference.answers import Answers
+
+    torch.set_num_threads(1)
     answering = Answers(answers, reading.is_cancelled)
     for request in reading:
         answering.answer(request)

@@ -13,7 +13,7 @@ from typing import Any
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.config.plan_values import Values, canonical, fixed_changes, parse_values, plan_from, values_of
 from trickster_engine.data.tokenizer import Tokenizer
-from trickster_engine.model.checksums import TRAINER_FOLDER, damaged, no_checkpoint, seal, verify
+from trickster_engine.model.checksums import TRAINER_FOLDER, damaged, no_checkpoint, seal
 from trickster_engine.model.huggingface import open_model, read_model_config, write_model
 from trickster_engine.model.stored_arrays import UNREADABLE, Array, StoredArrays, save_arrays
 from trickster_engine.system.files import read_json, read_text
@@ -105,12 +105,6 @@ def write_checkpoint(
         (trainer / STATE_FILE).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
     (trainer / PLAN_FILE).write_text(canonical(plan), encoding="utf-8")
     seal(folder, run_uid, step)
-
-
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and verify one checkpoint. Raises TricksterError where it is damaged or holds no trainer's state."""
-    verify(path)
-    return read_verified(path)
 
 
 def read_verified(path: Path) -> Checkpoint:

@@ -176,7 +176,7 @@ class RunDirectory:
         result = check(text)
         if result.plan is None:
             first = next(problem for problem in result.problems if problem.severity == "error")
-            raise TricksterError(first.code, f"{self.config_path}: {first.message}", "Mend the value first.")
+            raise TricksterError(first.code, f"{self.config_path}: {first.message}", "Fix the value first.")
         return result.plan
 
     def checkpoints_folder(self) -> Path:
@@ -265,7 +265,7 @@ def config_unreadable(path: Path, error: OSError | UnicodeDecodeError) -> Tricks
     return TricksterError(
         "config-unreadable",
         f"{path}, the config of this run, cannot be read: {why}.",
-        "Mend that first: without it, nobody knows how the run was set.",
+        "Fix that first: without it, the settings of the run are unknown.",
     )
 
 

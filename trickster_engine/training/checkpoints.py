@@ -225,8 +225,10 @@ class CheckpointStore:
         best = sorted(state.best_val_losses, key=lambda name: state.best_val_losses[name])[: self._keep_best]
         older = [path for path in self.steps() if step_of(path.name) < state.step]
         for path in older[:-1]:
+            if path.name in best:
+                continue
             owner = _owner(path)
-            if path.name not in best and owner is not None and not self._is_anothers(owner):
+            if owner is not None and not self._is_anothers(owner):
                 # Under another name first: killed in the middle, this leaves no half of it to trip over.
                 with contextlib.suppress(OSError):
                     discard(path.replace(_temporary(path, self.run_uid, old=True)))

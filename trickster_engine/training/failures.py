@@ -10,12 +10,14 @@ import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
-
-from trickster_engine.backends.torch.process_group import PROCESS_LOST
+from trickster_engine.backends.process_group import PROCESS_LOST
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.system.files import open_to_append
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 #: What a TricksterError is kept under in the file through which torchrun reports why a process failed.
 _ERROR_KEY = "trickster"

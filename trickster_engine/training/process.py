@@ -5,17 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
 
 from trickster_engine import __version__
 from trickster_engine.backends.base import Backend
 from trickster_engine.backends.process_group import ProcessGroup
 from trickster_engine.backends.select import chosen_device, open_backend
-from trickster_engine.config.plan import Plan
 from trickster_engine.config.plan_values import Values
 from trickster_engine.config.shapes import count_parameters
 from trickster_engine.data.baselines import Baseline, ngram_baselines
@@ -109,7 +106,6 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
                 "The text has changed since this run started, so resuming would not be the same training.",
                 "Restore the old text, or start a new run.",
             )
-        baselines = _count_baselines(dataset, plan) if group.is_main else None
         kind = chosen_device(plan)
         precision, compiled = settled_before(plan, before, checkpoint.state if checkpoint else None, kind)
         backend = open_backend(plan, precision, compiled, report, run.events_path, group)
@@ -119,8 +115,10 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
             state = replace(checkpoint.state, device=kind, precision=backend.precision, compiled=backend.compiled)
             backend.load(checkpoint.weights, checkpoint.optimizer_state, checkpoint.random_state)
         watch.require()
-        if baselines is not None:
-            identity = _identity(context, dataset, facts, backend, baselines.result())
+        if group.is_main:
+            # Not beside opening the backend, which times what is faster here.
+            baselines = ngram_baselines(dataset, plan.model.vocab_size)
+            identity = _identity(context, dataset, facts, backend, baselines)
             run.write_identity(identity)
             if tracker is not None and resuming:
                 tracker.resumed_from = step, state.last_eval_step == step or not is_evaluated(step, plan)
@@ -251,20 +249,6 @@ def record_failure(recorder: Recorder, error: Exception, explained: TricksterErr
         recorder.status("failed", step, explained.message)
     except OSError:
         pass
-
-
-def _count_baselines(dataset: Dataset, plan: Plan) -> Future[list[Baseline]]:
-    """Count n-grams in a thread while the device is opened: the first time on a text that takes seconds."""
-    counted: Future[list[Baseline]] = Future()
-
-    def count() -> None:
-        try:
-            counted.set_result(ngram_baselines(dataset, plan.model.vocab_size))
-        except BaseException as error:
-            counted.set_exception(error)
-
-    threading.Thread(target=count, name="count-baselines", daemon=True).start()
-    return counted
 
 
 def _identity(

@@ -14,20 +14,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from trickster_engine.backends.select import chosen_device
-from trickster_engine.backends.torch.process_group import patience_s, torch_process_group
-from trickster_engine.config import check
 from trickster_engine.errors import TricksterError
-from trickster_engine.runs import RunDirectory, RunLock, new_uid
-from trickster_engine.system.files import write_text_atomically
 from trickster_engine.system.lifeline import end_with_starter, end_with_stdin
-from trickster_engine.training.context import context_of
 from trickster_engine.training.failures import report_failure
-from trickster_engine.training.process import train_here
 
 
 def main() -> NoReturn:
-    """Train, and report what went wrong."""
+    """Train, and report what went wrong, also where it goes wrong while torch and the trainer are loaded."""
     end_with_stdin()
     end_with_starter()
     code = 0
@@ -51,6 +44,12 @@ def train(path: Path, config_path: Path) -> None:
 
     `config_path` is where that config came from: what it names is found beside it.
     """
+    from trickster_engine.backends.select import chosen_device
+    from trickster_engine.backends.torch.process_group import torch_process_group
+    from trickster_engine.runs import RunDirectory
+    from trickster_engine.training.context import context_of
+    from trickster_engine.training.process import train_here
+
     run = RunDirectory(path)
     context = context_of(run, config_path, overseen=True)
     with torch_process_group(chosen_device(context.plan)) as group:
@@ -59,6 +58,14 @@ def train(path: Path, config_path: Path) -> None:
 
 def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
     """Take part in training a run that machines share through their file system. Raises TricksterError."""
+    from trickster_engine.backends.select import chosen_device
+    from trickster_engine.backends.torch.process_group import patience_s, torch_process_group
+    from trickster_engine.config import check
+    from trickster_engine.runs import RunDirectory, RunLock, new_uid
+    from trickster_engine.system.files import write_text_atomically
+    from trickster_engine.training.context import context_of, read_config
+    from trickster_engine.training.process import train_here
+
     run = RunDirectory(path)
     plan = check(text).plan
     if plan is None:
@@ -73,10 +80,10 @@ def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
             stack.enter_context(RunLock(path, patience_s=min(60, patience_s()), uid=uid))
             if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
                 run.clear_stop_request()
-            if not run.config_path.exists():
+            if not os.path.lexists(run.config_path):
                 write_text_atomically(run.config_path, text)
         resuming = group.broadcast(run.identity() is not None)
-        if run.config_path.read_text(encoding="utf-8") != text:
+        if read_config(run) != text:
             raise TricksterError(
                 "another-config",
                 f"{path} was started with another config.",

@@ -49,9 +49,6 @@ from trickster_engine.training.resuming import (
     progress_of,
 )
 
-if torch.distributed.is_available():  # not every build of torch can speak to other processes
-    from trickster_engine.training.torchrun import train_in_processes
-
 #: What a trainer makes in a run's folder before it begins.
 _MADE = (CONFIG_FILE, EVENTS_FILE, LOG_FILE, SAMPLES_FILE, STOP_FILE, LOCK_FILE)
 
@@ -164,6 +161,9 @@ def _train(context: TrainingContext, *, resuming: bool) -> Outcome:
             "This build of PyTorch cannot train in several processes.",
             "Set device_config.enable_ddp: false and mesh_shape: [1, 1], or install another build.",
         )
+    # Loaded here, because torch's own part of it writes to standard error on some systems.
+    from trickster_engine.training.torchrun import train_in_processes
+
     return train_in_processes(context, processes)
 
 

@@ -42,7 +42,7 @@ export async function resume(app: App, argument: unknown): Promise<void> {
     return;
   }
   const { runId } = run;
-  const before = { next: run.next, evaluations: run.evaluations };
+  const before = { next: run.next, valStep: run.valStep };
   const python = await ensureTraining(app);
   if (!python || starting.has(runId)) {
     return;

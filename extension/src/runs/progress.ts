@@ -9,7 +9,7 @@ import type { RunStore } from './store';
 import { explanation } from '../lesson/troubleshooting';
 
 /** What was known of a run before it was started or resumed; a new one has no past. */
-export type Before = Pick<RunInfo, 'next' | 'evaluations'> | undefined;
+export type Before = Pick<RunInfo, 'next' | 'valStep'> | undefined;
 
 /**
  * Tell of a run that was just started or resumed from this window: progress and a way to stop it until its model is
@@ -109,7 +109,7 @@ class RunWatch {
     const run = this.runs.get(this.runId);
     this.begun ||= run !== undefined && (run.live || run.next > (this.before?.next ?? -1));
     if (run?.live) {
-      if (isMeasured(run) && (run.evaluations ?? 0) > (this.before?.evaluations ?? 0)) {
+      if (isMeasured(run) && run.valStep !== (this.before?.valStep ?? null)) {
         this.tellMeasured();
       }
       this.progressed.fire(run);

@@ -9,7 +9,7 @@ const PROGRESS_INTERVAL_MS = 1000;
 const PROGRESS_INTERVAL_ON_CPU_MS = 5000;
 
 /** Takes events, and the offsets in the run's event file before and after them. */
-type TakePage = (events: readonly RunEvent[], after: number, next: number) => void;
+type TakePage = (events: readonly RunEvent[], after: number) => void;
 
 /**
  * The runs of this window as the server tells them, and the stream of their events with nothing lost and nothing twice.
@@ -30,7 +30,7 @@ export class RunStore implements vscode.Disposable {
 
   /** A run has come, gone, or changed in a way that a list shows. */
   readonly onDidChange = this.runsChanged.event;
-  readonly onEvents = this.eventsCame.event;
+  private readonly onEvents = this.eventsCame.event;
   /** These runs have gone on: every few seconds at most, for what shows a run in words. */
   readonly onProgress = this.progressed.event;
 
@@ -95,7 +95,7 @@ export class RunStore implements vscode.Disposable {
     const another = this.gone.event((id) => {
       if (id === runId) {
         story.dispose();
-        page([], 0, 0);
+        page([], 0);
         story = this.followOne(runId, page);
       }
     });
@@ -125,7 +125,7 @@ export class RunStore implements vscode.Disposable {
             return;
           }
           position = answer.next;
-          page(answer.events, after, answer.next);
+          page(answer.events, after);
           more = answer.more || more;
         } while (more);
       } catch {
@@ -141,7 +141,7 @@ export class RunStore implements vscode.Disposable {
         }
         if (!reading && message.after === position) {
           position = message.next;
-          page(message.events, message.after, message.next);
+          page(message.events, message.after);
         } else {
           void read();
         }

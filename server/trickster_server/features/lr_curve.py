@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from trickster_engine.config.plan import TrainingConfig
 from trickster_engine.config.yaml.scalars import number_text
-from trickster_engine.estimates.learning_rate import learning_rate_factor
+from trickster_engine.estimates.learning_rate import learning_rate_at
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _WIDTH, _HEIGHT = 300, 84
@@ -17,10 +17,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 292, 20, 62
 def learning_rates(training: TrainingConfig, points: int) -> list[float]:
     """The learning rate at `points` evenly spaced steps from the first to the last."""
     last = max(training.max_steps - 1, 1)
-    return [
-        training.learning_rate * learning_rate_factor(round(index * last / max(points - 1, 1)), training)
-        for index in range(points)
-    ]
+    return [learning_rate_at(round(index * last / max(points - 1, 1)), training) for index in range(points)]
 
 
 def sparkline(values: Sequence[float]) -> str:

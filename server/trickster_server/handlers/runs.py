@@ -60,10 +60,12 @@ class Runs:
         """A run's events from a position on."""
         run = await run_named(self._services, params.run_id)
         limit = min(params.limit if params.limit is not None else _PAGE, _PAGE)
-        piece = await asyncio.to_thread(
-            read_piece, run.directory.events_path, max(params.after, 0), _PAGE_BYTES, max(limit, 0)
-        )
-        return messages.RunEventsResult(list(map(dict, piece.events)), piece.after, piece.more)
+
+        def page() -> messages.RunEventsResult:
+            piece = read_piece(run.directory.events_path, max(params.after, 0), _PAGE_BYTES, max(limit, 0))
+            return messages.RunEventsResult(list(map(dict, piece.events)), piece.after, piece.more)
+
+        return await asyncio.to_thread(page)
 
     async def start_run(self, params: messages.StartRunParams) -> messages.RunStarted:
         """Train a config. Asked again before the first step, it is the same run: an impatient second press."""

@@ -95,5 +95,5 @@ def _is_here(device: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _gpu_memory() -> int | None:
-    """Memory of the first GPU in bytes, asked once."""
-    return next((gpu.memory for gpu in nvidia_gpus()), None)
+    """Memory of the largest GPU in bytes, asked once."""
+    return max((gpu.memory for gpu in nvidia_gpus()), default=None)

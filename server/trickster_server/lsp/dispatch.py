@@ -169,7 +169,9 @@ class Dispatcher(LanguageServerProtocol):
             return
         result = handler(self.structured(method, params))
         if asyncio.iscoroutine(result):
-            assert request_id is not None, "what a notification leads to is done by tasks of the session"
+            if request_id is None:
+                result.close()
+                raise JsonRpcInvalidRequest(f"{method} is a request, and needs an id.")
             task = self._answering[request_id] = asyncio.get_running_loop().create_task(result)
             task.add_done_callback(partial(self._answered, request_id, method))
         elif request_id is not None:

@@ -185,6 +185,7 @@ class RunRegistry:
         plans = await self.in_thread(lambda: [run.check_plan() for run in unchecked])
         for run, plan in zip(unchecked, plans, strict=True):
             run.take_plan(plan)
+        self._changed = True  # the list shows the plan's phases
 
     def look_now(self) -> None:
         """Do not wait for the next tick."""

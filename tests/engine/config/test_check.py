@@ -372,3 +372,17 @@ def test_a_width_for_a_board_is_shared_out_among_the_heads() -> None:
         assert not [each for each in check(apply_edits(text, fix.edits)).problems if each.severity == "error"], (
             fix.title
         )
+
+
+@pytest.mark.parametrize(("size", "fraction", "cut"), [(100, 0.07, 7), (1_000, 0.003, 3), (50, 0.14, 7), (10, 0.3, 3)])
+def test_validation_text_is_said_to_be_as_long_as_it_is_cut(
+    tmp_path: Path, size: int, fraction: float, cut: int
+) -> None:
+    """In binary fractions 7% of 100 is a little more than 7, and would be rounded up to 8."""
+    (tmp_path / "text.txt").write_text("a" * size)
+    config = (
+        "model_config:\n  max_seq_len: 2048\n"
+        f"data_config:\n  corpus: text.txt\n  tokenizer: byte\n  val_fraction: {fraction}\n"
+    )
+    (problem,) = problems_of(config, "corpus-too-short", tmp_path)
+    assert f"{size - cut:,} training tokens and {cut:,} validation tokens" in problem.message

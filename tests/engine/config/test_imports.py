@@ -17,7 +17,7 @@ seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
 from pathlib import Path
 plan = trickster_engine.config.check(trickster_engine.config.preset_text("nano"), Path(".")).plan
 estimate(plan).as_json()
-learning_rate_at(10, plan)
+learning_rate_at(10, plan.training)
 print(json.dumps({"seconds": seconds, "cpu": cpu, "modules": sorted({name.split(".")[0] for name in sys.modules})}))
 """
 

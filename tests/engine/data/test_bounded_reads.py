@@ -234,7 +234,7 @@ def test_a_folder_of_very_many_files_is_not_counted(tmp_path: Path, monkeypatch:
     from trickster_engine.data import corpus
 
     monkeypatch.setattr(corpus, "MOST_FILES_DESCRIBED", 50)
-    monkeypatch.setattr(corpus_checks, "_MOST_FILES_LOOKED_AT", 50)
+    monkeypatch.setattr(corpus_checks, "MOST_FILES_LOOKED_AT", 50)
     folder = tmp_path / "many"
     folder.mkdir()
     (folder / "a.txt").write_text("text")

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.split import validation_size
 from trickster_engine.data import index as index_module
 from trickster_engine.data import prepare as prepare_module
-from trickster_engine.data.amounts import held_out
 from trickster_engine.data.batches import TrainingBatches, even_portions
 from trickster_engine.data.corpus import text_files
 from trickster_engine.data.dataset import MEASURED_TOKENS
@@ -157,7 +157,7 @@ def test_the_split_is_exact_wherever_it_falls(
     first = len("".join(read_shard_text(shard)))
     for fraction in (0.01, 0.999, 1 - first / len(prose)):  # in the last shard, in the first, between two
         dataset = _prepare(plan_for(val_fraction=fraction), tmp_path)
-        boundary = len(prose) - held_out(len(prose), fraction)
+        boundary = len(prose) - validation_size(len(prose), fraction)
         assert (dataset.train_text(), dataset.val_text()) == (prose[:boundary], prose[boundary:])
 
 
@@ -192,7 +192,7 @@ def test_bpe_learns_from_a_bounded_sample_spread_over_the_training_text(
     prepare(plan, tmp_path, cache_dir=tmp_path / "again", progress=False, processes=1)
     assert seen[0] == seen[1]  # the same text, the same sample
     words = "".join(seen[0]).split()
-    trained = len(text) - held_out(len(text), 0.1)
+    trained = len(text) - validation_size(len(text), 0.1)
     assert set(words[:-1]) <= set(text.split())  # whole words, but where the training text ends
     assert min(limit, trained) * 0.6 < len("".join(seen[0])) <= limit
     places = [text.index(word) for word in words]

@@ -22,9 +22,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.split import validation_size
 from trickster_engine.data import index as index_module
 from trickster_engine.data import prepare as prepare_module
-from trickster_engine.data.amounts import held_out
 from trickster_engine.data.corpus import Corpus
 from trickster_engine.data.dataset import storage_type, text_chunks
 from trickster_engine.data.make_tokenizer import byte_tokenizer, train_bpe
@@ -103,7 +103,7 @@ def test_the_tokens_are_the_text(
 ) -> None:
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
     dataset = _prepare(plan_for(tokenizer=tokenizer, vocab_size=vocab_size), tmp_path)
-    boundary = len(prose) - held_out(len(prose), 0.1)
+    boundary = len(prose) - validation_size(len(prose), 0.1)
     assert dataset.train_text() == prose[:boundary]
     assert dataset.val_text() == prose[boundary:]
     assert dataset.train_text(100) == prose[:100]
@@ -128,7 +128,7 @@ def test_tiny_shakespeare_splits_as_everywhere(plan_for: MakePlan, tmp_path: Pat
 
 
 def test_bpe_learns_from_the_training_part_alone(plan_for: MakePlan, tmp_path: Path, prose: str) -> None:
-    trained_on = prose[: len(prose) - held_out(len(prose), 0.1)]
+    trained_on = prose[: len(prose) - validation_size(len(prose), 0.1)]
     (tmp_path / "corpus.txt").write_bytes(prose.encode())
     (tmp_path / "other.txt").write_bytes((trained_on + "zqzqzqzq " * 900)[: len(prose)].encode())
     plan = plan_for(tokenizer="bpe", vocab_size=500)
@@ -163,14 +163,14 @@ def test_a_large_training_text_is_sampled_evenly(
 @given(characters=st.integers(0, 10**10), fraction=st.floats(0.0001, 0.9999).map(lambda value: round(value, 4)))
 def test_the_held_out_part_is_the_fraction_rounded_up(characters: int, fraction: float) -> None:
     exact = characters * Fraction(str(fraction))
-    assert exact <= held_out(characters, fraction) < exact + 1
+    assert exact <= validation_size(characters, fraction) < exact + 1
 
 
 def test_fractions_mean_what_is_written() -> None:
-    assert held_out(1_115_394, 0.1) == 111_540
-    assert held_out(10, 0.9) == 9  # as binary fractions, 1 - 0.9 of 10 is less than 1
-    assert held_out(10, 0.3) == 3
-    assert held_out(100, 1e-05) == 1
+    assert validation_size(1_115_394, 0.1) == 111_540
+    assert validation_size(10, 0.9) == 9  # as binary fractions, 1 - 0.9 of 10 is less than 1
+    assert validation_size(10, 0.3) == 3
+    assert validation_size(100, 1e-05) == 1
 
 
 @pytest.mark.parametrize(("size", "dtype"), [(65, "u1"), (256, "u1"), (257, "u2"), (65536, "u2"), (65537, "u4")])

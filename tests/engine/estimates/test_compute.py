@@ -80,7 +80,7 @@ def test_a_model_that_knows_nothing_guesses() -> None:
 
 def test_the_learning_rate_climbs_and_falls() -> None:
     plan = preset_plan("nano")
-    rates = [learning_rate_at(step, plan) for step in (0, 499, 999, 5_500, 9_999)]
+    rates = [learning_rate_at(step, plan.training) for step in (0, 499, 999, 5_500, 9_999)]
     assert rates[0] == pytest.approx(3e-7)
     assert rates[1] == pytest.approx(1.5e-4)
     assert rates[2] == pytest.approx(3e-4)

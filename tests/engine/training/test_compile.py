@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine.training.reading import read_checkpoint
 from tests.engine.training.test_resume import begin, same_checkpoint, stop_at
 from trickster_engine.config import check, preset_plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.compute import WORTH_COMPILING_FROM, count_compute, worth_compiling
 from trickster_engine.runs import read_events
-from trickster_engine.runs.checkpoint_files import read_checkpoint
 from trickster_engine.training.start import resume
 
 Config = Callable[..., Path]

@@ -258,3 +258,17 @@ def test_devices_that_are_not_there_are_refused(tiny_config: Config) -> None:
         begin(config)
     assert caught.value.code in ("device-unavailable", "too-few-devices")
     assert not (config.parent / "runs" / "tiny-001").exists()
+
+
+def test_what_fails_while_a_process_is_loaded_is_reported(tmp_path: Path) -> None:
+    """torch that cannot be imported: the process that started this one hears the reason, not only an exit code."""
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.argv[1:] = ['run', 'a.yaml']\n"
+        "from trickster_engine.training import rank; rank.main()"
+    )
+    report = tmp_path / "error.json"
+    environment = {**os.environ, "TORCHELASTIC_ERROR_FILE": str(report)}
+    # Its standard input stays open, or it would end with it.
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE) as process:
+        assert process.wait(60) == 1
+    assert "torch" in json.loads(report.read_text(encoding="utf-8"))["message"]["message"]

@@ -19,12 +19,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.engine.conftest import trickster
+from tests.engine.training.reading import read_checkpoint
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.config import check
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.checksums import verify
 from trickster_engine.runs import RunDirectory, RunLock, read_events
-from trickster_engine.runs.checkpoint_files import read_checkpoint
 from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.start import resume, start
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conftest import trickster
+from tests.engine.training.reading import read_checkpoint
 from tests.engine.training.test_processes import several
 from trickster_engine.config import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.runs import RunDirectory, RunIdentity, RunLock, read_events
-from trickster_engine.runs.checkpoint_files import read_checkpoint
 from trickster_engine.runs.event_types import Event
 from trickster_engine.training.start import resume, start
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.engine.training.reading import read_checkpoint
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.config.shapes import weight_shapes
 from trickster_engine.data.make_tokenizer import byte_tokenizer
-from trickster_engine.runs.checkpoint_files import TrainerState, read_checkpoint
+from trickster_engine.runs.checkpoint_files import TrainerState
 from trickster_engine.training.checkpoints import CheckpointStore
 
 PLAN = Plan(model=ModelConfig(hidden_dim=8, num_layers=1, num_heads=2, num_kv_heads=2, mlp_dim=8, max_seq_len=8))

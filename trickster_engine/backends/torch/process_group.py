@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import FileStore
 
-from trickster_engine.backends.process_group import ProcessGroup
+from trickster_engine.backends.process_group import PROCESS_LOST, ProcessGroup
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 
 T = TypeVar("T")
@@ -32,8 +32,6 @@ DEFAULT_PATIENCE_S = 1800
 PATIENCE_VARIABLE = "TRICKSTER_PATIENCE_S"
 #: The file in which the processes of one machine meet. Absent with several machines: they meet as torchrun says.
 MEETING_FILE_VARIABLE = "TRICKSTER_MEETING_FILE"
-#: The code of the error that says another process is gone.
-PROCESS_LOST = "process-lost"
 _PATH, _ARRAY = "path", "array"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from trickster_engine.config.checks.data import (
     CORPUS,
     FRACTION,
+    MOST_FILES_LOOKED_AT,
     OUTPUT,
     TRAIN,
     VALIDATION,
@@ -25,18 +26,17 @@ from trickster_engine.config.plan import ModelConfig
 from trickster_engine.config.problems import Fix, Problem
 from trickster_engine.config.settings import Settings, rule
 from trickster_engine.config.shapes import count_parameters
+from trickster_engine.config.split import MOST_VALIDATION, validation_size
 from trickster_engine.config.yaml.scalars import shown
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import read_bytes
 
-_MOST_FILES_LOOKED_AT = 2_000
 _MODEL_KEYS = tuple(path for path, key in KEYS.items() if key.section == "model_config")
 # A text that is read more often than this teaches nothing more (Muennighoff and others, 2023), and a model with so many
-# parameters for each of its characters has room to learn it by heart instead.
+# parameters for each of its characters has room to memorise it instead.
 _MOST_READINGS = 40
 _ROOMY = 10
 _COUNTED_BYTES = 4 << 20  # files up to this size are read, to tell characters from bytes
-_MOST_HELD_OUT = 0.3  # a larger share for validation is not proposed
 _HOLDS_NONE = ("corpus-no-text-files", "corpus-is-the-config", "corpus-is-a-run")
 _OUTPUTS = (OUTPUT, "output_config.checkpoint_dir", "output_config.log_dir")
 
@@ -85,7 +85,7 @@ def _corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
     size = SHAKESPEARE_BYTES if corpus == "shakespeare" else _size(settings, corpus)  # a token is at least a byte
     if not size:
         return
-    held_out = ceil(size * fraction)
+    held_out = validation_size(size, fraction)
     if size - held_out <= length:
         message = (
             f"The corpus {shown(corpus)} has {size:,} bytes: at most {size - held_out:,} training tokens and "
@@ -109,7 +109,7 @@ def _longer(settings: Settings, size: int, held_out: int) -> tuple[Fix | None, .
     """A larger share for validation, or a shorter context, whichever is possible."""
     length = settings.integer(LENGTH)
     share = ceil((length + 1) / size * 100) / 100
-    larger = share <= _MOST_HELD_OUT and size - ceil(size * share) > length
+    larger = share <= MOST_VALIDATION and size - validation_size(size, share) > length
     shorter = _rounder(held_out - 1)
     return (
         settings.write(FRACTION, share, preferred=True) if larger else None,
@@ -161,7 +161,7 @@ def _corpus_is_more_than_can_be_memorised(settings: Settings) -> Iterator[Proble
     size = _size(settings, corpus)
     if not size or size >= enough:
         return
-    held_out = ceil(size * fraction)
+    held_out = validation_size(size, fraction)
     training = size - held_out
     if training <= length or held_out <= length:  # `_corpus_is_long_enough` has said so
         return
@@ -213,7 +213,7 @@ def _text_of(settings: Settings, corpus: str) -> int | TricksterError | None:
         return None
     own = own_folders(tuple(settings.text(path) for path in _OUTPUTS if settings.knows(path)), settings.folder)
     try:
-        return find_text_files(corpus, settings.folder, _MOST_FILES_LOOKED_AT, own=own).size
+        return find_text_files(corpus, settings.folder, MOST_FILES_LOOKED_AT, own=own).size
     except TricksterError as error:
         return 0 if error.code == "corpus-empty" else error
     except (OSError, ValueError):

@@ -25,7 +25,7 @@ OUTPUT = "output_config.output_dir"
 
 TOKENIZERS = ("byte", "char", "bpe")
 BYTES = 256
-_MOST_FILES_LOOKED_AT = 2_000
+MOST_FILES_LOOKED_AT = 2_000
 
 
 @rule(TOKENIZER, VOCABULARY)
@@ -140,7 +140,7 @@ def _corpus_is_there(settings: Settings) -> Iterator[Problem]:
 def _similar_file(path: Path, written: str) -> str | None:
     try:
         with os.scandir(path.parent) as entries:
-            names = [entry.name for entry in islice(entries, _MOST_FILES_LOOKED_AT)]
+            names = [entry.name for entry in islice(entries, MOST_FILES_LOOKED_AT)]
     except (OSError, ValueError):
         return None
     name = nearest(path.name, names)
