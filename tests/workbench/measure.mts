@@ -151,7 +151,8 @@ async function memory(): Promise<void> {
 
 /**
  * Tokens a second of the same training, in turns: from the command line alone, from the command line beside a VS Code
- * that knows nothing of it, and from VS Code with the dashboard open. The second tells what VS Code itself takes.
+ * that knows nothing of it, and from VS Code with its sidebar alone and with the dashboard open. Beside VS Code's, the
+ * processor time that its parts take while it trains: what is VS Code's own, and what ours.
  */
 async function speed(): Promise<void> {
   const folder = sampleFolder('speed');
@@ -178,42 +179,73 @@ async function speed(): Promise<void> {
     await workbench.openSidebar();
     return workbench;
   };
+  const shares: Record<string, Record<string, number>> = {};
+  /** Of one processor, by each part of VS Code, while this goes on. */
+  const measured = async <T,>(name: string, during: Promise<T>): Promise<T> => {
+    const [before, begin] = [processorSeconds(server.pid), performance.now()];
+    const result = await during;
+    const seconds = (performance.now() - begin) / 1000;
+    const after = processorSeconds(server.pid);
+    shares[name] = Object.fromEntries(
+      Object.entries(after).map(([part, used]) => [part, (used - (before[part] ?? 0)) / seconds]),
+    );
+    return result;
+  };
   const besideVsCode = async (): Promise<number> => {
     const workbench = await openWindow();
-    const tokens = await outside();
+    const tokens = await measured('besideVsCode', outside());
     await workbench.close();
     return tokens;
   };
-  const withDashboard = async (): Promise<number> => {
+  const fromVsCode = async (name: string, dashboard: boolean): Promise<number> => {
     const before = runsIn(folder);
     const workbench = await openWindow();
     await workbench.command('Trickster: Train');
     await workbench.dashboard().locator('.chart-large canvas').waitFor();
+    if (!dashboard) {
+      await workbench.command('View: Close Editor');
+      await workbench.page.locator('iframe.webview').waitFor({ state: 'detached' });
+    }
     await until('the run is there', () => runsIn(folder).length > before.length);
     const run = theOne(folder, before);
     // Asking the window, or too often, whether it has finished would take time from the training.
-    await until('it has finished', () => trainers(folder).length === 0, 600_000, 1000);
+    await measured(
+      name,
+      until('it has finished', () => trainers(folder).length === 0, 600_000, 1000),
+    );
     await workbench.runRow(path.basename(run)).filter({ hasText: 'finished' }).waitFor();
     await workbench.close();
     return tokensPerSecond(run);
   };
 
-  const ways = { bare: outside, besideVsCode, withDashboard };
+  const ways = {
+    bare: outside,
+    besideVsCode,
+    withSidebar: () => fromVsCode('withSidebar', false),
+    withDashboard: () => fromVsCode('withDashboard', true),
+  };
   const names = Object.keys(ways) as (keyof typeof ways)[];
   const rounds: Record<keyof typeof ways, number>[] = [];
   for (let i = 0; i < ROUNDS; i++) {
-    const round = { bare: 0, besideVsCode: 0, withDashboard: 0 };
+    const round = { bare: 0, besideVsCode: 0, withSidebar: 0, withDashboard: 0 };
     // Not always the same one first.
     for (const name of i % 2 === 0 ? names : names.toReversed()) {
       round[name] = await ways[name]();
     }
     rounds.push(round);
-    report('speed, one round', round);
+    report('speed, one round', { ...round, processor_shares: { ...shares } });
   }
   await server.stop();
-  report('speed with the dashboard open', {
-    against_bare: median(rounds.map((round) => round.withDashboard / round.bare)),
-    against_vs_code_alone: median(rounds.map((round) => round.withDashboard / round.besideVsCode)),
+  const against = (way: keyof typeof ways, other: keyof typeof ways): Record<string, number> => {
+    const ratios = rounds.map((round) => round[way] / round[other]);
+    return { median: median(ratios), least: Math.min(...ratios), most: Math.max(...ratios) };
+  };
+  report('speed of training from VS Code', {
+    dashboard_against_bare: against('withDashboard', 'bare'),
+    dashboard_against_vs_code_alone: against('withDashboard', 'besideVsCode'),
+    sidebar_against_bare: against('withSidebar', 'bare'),
+    sidebar_against_vs_code_alone: against('withSidebar', 'besideVsCode'),
+    vs_code_alone_against_bare: against('besideVsCode', 'bare'),
     rounds,
   });
 }
@@ -250,20 +282,55 @@ function tokensPerSecond(run: string): number {
   return done / time;
 }
 
-function extensionHost(root: number): number {
+interface Process {
+  pid: number;
+  args: string;
+}
+
+/** A process and those that it started, and those that these did. */
+function family(root: number): Process[] {
   const rows = execFileSync('ps', ['-eo', 'pid,ppid,args', 'ww'], { encoding: 'utf8' }).split('\n');
   const processes = rows
     .map((row) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(row))
     .filter((match) => match !== null)
     .map(([, pid, parent, args]) => ({ pid: Number(pid), parent: Number(parent), args: args ?? '' }));
-  const family = new Set([root]);
-  for (let before = 0; before !== family.size;) {
-    before = family.size;
-    processes.filter(({ parent }) => family.has(parent)).forEach(({ pid }) => family.add(pid));
+  const members = new Set([root]);
+  for (let before = 0; before !== members.size;) {
+    before = members.size;
+    processes.filter(({ parent }) => members.has(parent)).forEach(({ pid }) => members.add(pid));
   }
-  return (
-    processes.find(({ pid, args }) => family.has(pid) && args.includes('--type=extensionHost'))?.pid ?? 0
-  );
+  return processes.filter(({ pid }) => members.has(pid));
+}
+
+function extensionHost(root: number): number {
+  return family(root).find(({ args }) => args.includes('--type=extensionHost'))?.pid ?? 0;
+}
+
+/** Processor time so far, in seconds, of VS Code's server below `root` and of the browser, by part. */
+function processorSeconds(root: number): Record<string, number> {
+  const server = new Set(family(root).map(({ pid }) => pid));
+  const seconds: Record<string, number> = {};
+  for (const { pid, args } of family(process.pid)) {
+    const part = args.includes('trickster_server')
+      ? 'language server'
+      : args.includes('trickster_engine')
+        ? 'trainer'
+        : args.includes('--type=extensionHost')
+          ? 'extension host'
+          : server.has(pid)
+            ? 'rest of VS Code'
+            : pid === process.pid
+              ? 'this measurement'
+              : (/--type=([\w-]+)/.exec(args)?.[1] ?? 'main') + ' of the browser';
+    try {
+      const fields = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+      const ticks = Number(fields[11]) + Number(fields[12]); // utime and stime, in hundredths of a second
+      seconds[part] = (seconds[part] ?? 0) + ticks / 100;
+    } catch {
+      continue; // ended since
+    }
+  }
+  return seconds;
 }
 
 function residentMegabytes(pid: number): number {
