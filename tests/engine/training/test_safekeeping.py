@@ -346,12 +346,15 @@ def test_a_closed_terminal_ends_with_a_save_and_exit_3(tiny_config: Config) -> N
     )  # fmt: skip
     os.close(slave)
     run = RunDirectory(path.parent / "runs/tiny-001")
-    while run.summary().train_loss is None:
-        if select.select([master], [], [], 0.1)[0]:
-            os.read(master, 65536)
-        assert process.poll() is None
-    os.close(master)
-    assert process.wait(timeout=120) == EXIT_STOPPED
+    try:
+        while run.summary().train_loss is None:
+            if select.select([master], [], [], 0.1)[0]:
+                os.read(master, 65536)
+            assert process.poll() is None
+        os.close(master)
+        assert process.wait(timeout=120) == EXIT_STOPPED
+    finally:
+        process.kill()
     assert run.summary().status == "stopped" and list((run.path / "checkpoints").iterdir())
 
 
@@ -359,6 +362,7 @@ def own_terminal() -> None:
     import fcntl
     import termios
 
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests themselves run under nohup
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
