@@ -203,8 +203,10 @@ async function speed(): Promise<void> {
     await workbench.command('Trickster: Train');
     await workbench.dashboard().locator('.chart-large canvas').waitFor();
     if (!dashboard) {
+      const tab = workbench.page.locator('.tabs-container .tab').filter({ hasText: 'Trickster Dashboard' });
+      await tab.click();
       await workbench.command('View: Close Editor');
-      await workbench.page.locator('iframe.webview').waitFor({ state: 'detached' });
+      await tab.waitFor({ state: 'detached' });
     }
     await until('the run is there', () => runsIn(folder).length > before.length);
     const run = theOne(folder, before);
