@@ -117,12 +117,14 @@ class Host:
         command = [sys.executable, "-m", "tests.abuse.host", str(folder)]
         if namespace:
             command = ["unshare", "--mount", "--propagation", "private", *command]
+        if nice:
+            command = ["nice", "-n", str(nice), *command]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TRICKSTER_CACHE_DIR": str(folder / "cache")}
         if library is not None:
             environment["LD_PRELOAD"] = str(library)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-            cwd=Path(__file__).parents[2], preexec_fn=(lambda: os.nice(nice) and None) if nice else None,  # noqa: PLW1509 - there is one thread here
+            cwd=Path(__file__).parents[2],
         )  # fmt: skip
         self.cache = folder / "cache"
         self._ask({})  # it has loaded what it needs

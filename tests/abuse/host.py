@@ -19,6 +19,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+assert sys.platform == "linux"
+
 #: More than any of these tiny runs needs, and less than would bring the machine down.
 MEMORY = 8 << 30
 LOADED = (
@@ -96,7 +98,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.set_inheritable(answers.fileno(), False)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    pid, last = 0, {}
+    pid = 0
+    last: dict[str, Any] = {}
     for line in sys.stdin:
         command = json.loads(line)
         answer: dict[str, Any] = {"code": 0, "out": "", "err": "", "seconds": 0.0}

@@ -153,8 +153,9 @@ print(read_events(folder / "a-001" / "events.jsonl", 3))
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="POSIX permissions")
 def test_a_run_that_cannot_be_entered_is_passed_over(tmp_path: Path) -> None:
+    if sys.platform == "win32":
+        pytest.skip("POSIX permissions")
     for name in ("a-001", "b-001", "c-001"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").touch()

@@ -39,7 +39,7 @@ def execute(client: RawClient, command: str, *arguments: Any) -> dict[str, Any]:
 
 
 def messages(client: RawClient) -> list[str]:
-    found = []
+    found: list[str] = []
     while True:
         try:
             one = client.notifications.get_nowait()

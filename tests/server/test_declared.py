@@ -15,7 +15,7 @@ from trickster_server.lsp.plain_text import plain_text
 from tests.server.raw_client import RawClient
 from trickster_engine.config import preset_text, set_values
 
-PULLS = {"textDocument": {"diagnostic": {}}}
+PULLS: dict[str, Any] = {"textDocument": {"diagnostic": {}}}
 LITERALS = {"codeActionLiteralSupport": {"codeActionKind": {"valueSet": ["", "quickfix"]}}}
 ALL = {"start": {"line": 0, "character": 0}, "end": {"line": 999, "character": 0}}
 

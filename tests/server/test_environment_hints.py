@@ -22,11 +22,12 @@ from trickster_server.hints.environment import _look
 
 from tests.server.raw_client import RawClient
 from trickster_engine.config import check, preset_plan, preset_text, set_values
+from trickster_engine.config.corpus_files import SHAKESPEARE_BYTES
 from trickster_engine.config.keys import KEYS
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.shapes import count_parameters
 from trickster_engine.data.amounts import tokens_per_step
-from trickster_engine.data.corpus import SHAKESPEARE_BYTES, SHAKESPEARE_FILE
+from trickster_engine.data.corpus import SHAKESPEARE_FILE
 from trickster_engine.estimates.fitting import fit
 from trickster_engine.estimates.machines import Machine
 from trickster_engine.estimates.memory import training_memory

@@ -114,7 +114,7 @@ def test_the_advice_against_running_out_of_memory_holds() -> None:
     for training in ({"batch_size": 8}, {"gradient_accumulation_steps": 1}):
         assert training_memory(replace(plan, training=replace(plan.training, **training))).total < before  # type: ignore[arg-type]
     for model in ({"max_seq_len": 256}, {"num_layers": 4}, {"hidden_dim": 128}, {"mlp_dim": 512}, {"dropout": 0.0}):
-        assert training_memory(replace(plan, model=replace(plan.model, **model))).total < before  # type: ignore[arg-type]
+        assert training_memory(replace(plan, model=replace(plan.model, **model))).total < before
     shared = replace(plan, device=DeviceConfig("cuda", (1, 2), True))
     alone = replace(plan, device=DeviceConfig("cuda"))
     assert training_memory(shared).device < training_memory(alone).device

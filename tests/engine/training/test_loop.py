@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 import torch
 
+from tests.engine.training.reading import of_kind
 from trickster_engine.backends.base import NonFiniteError
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.backends.torch.losses import training_loss
 from trickster_engine.config import check
 from trickster_engine.config.plan import Plan, TrainingConfig
 from trickster_engine.data.amounts import tokens_per_step
-from trickster_engine.data.batches import TrainingBatches, validation_windows
+from trickster_engine.data.batches import Batch, TrainingBatches, validation_windows
 from trickster_engine.data.cache import cache_directory
 from trickster_engine.data.prepare import prepare
 from trickster_engine.errors import TricksterError
@@ -51,10 +52,6 @@ def test_a_finished_run_teaches_the_estimates(tiny_config: Config) -> None:
     expected = expected_time(plan_of(path), read_speeds(cache_directory()))
     assert expected is not None and (expected.source, expected.run) == ("measured", run.id)
     assert expected.seconds == pytest.approx(20 * tokens_per_step(plan_of(path)) / statistics.median(rates))
-
-
-def of_kind(events: list[Event], kind: str) -> list[dict]:
-    return [event for event in events if event["kind"] == kind]  # type: ignore[misc]
 
 
 def test_a_run_learns_and_writes_down_everything(tiny_config: Config) -> None:
@@ -179,9 +176,10 @@ def test_a_run_whose_loss_explodes_says_what_to_change_and_keeps_sound_weights(
     # Weights that overflow in the forward pass from the fifth step on.
     original = TorchBackend.step
 
-    def explode_later(self: TorchBackend, batches: list, factor: float) -> object:  # type: ignore[type-arg]
-        self.calls = getattr(self, "calls", 0) + 1
-        if self.calls == 5:
+    steps = itertools.count(1)
+
+    def explode_later(self: TorchBackend, batches: list[Batch], factor: float) -> object:
+        if next(steps) == 5:
             with torch.no_grad():
                 self.model.model.norm.weight.fill_(3e38)
         return original(self, batches, factor)

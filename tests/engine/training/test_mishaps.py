@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.engine.conftest import trickster
-from trickster_engine.backends.torch.backend import TorchBackend
+from tests.engine.training.stopping import stopped_in_evaluation
 from trickster_engine.cli import main
 from trickster_engine.config import check
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
@@ -166,22 +165,10 @@ def test_what_the_weights_belong_to_is_fixed(tiny_config: Config, key: str) -> N
     assert caught.value.code == "fixed-for-the-run"
 
 
-def test_an_evaluation_that_is_made_up_for_at_the_end_counts(
-    tiny_config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_evaluation_that_is_made_up_for_at_the_end_counts(tiny_config: Config) -> None:
     path = tiny_config()
     straight = begin(path)
-    evaluate = TorchBackend.evaluate
-    calls = {"count": 0}
-
-    def interrupted(self: TorchBackend, batches: Iterator) -> float:  # type: ignore[type-arg]
-        calls["count"] += 1
-        if calls["count"] == 7:  # the first half of the evaluation at the last step
-            os.kill(os.getpid(), signal.SIGTERM)
-        return evaluate(self, batches)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(TorchBackend, "evaluate", interrupted)
+    with stopped_in_evaluation(7):  # the first half of the evaluation at the last step
         broken = begin(path)
     assert read_state(broken.path / "checkpoints/step-000012").last_eval_step == 8
     assert resume(broken, show_progress=False) == "finished"

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.engine.training.test_loop import of_kind, train
+from tests.engine.training.reading import of_kind
+from tests.engine.training.test_loop import train
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.runs import RunDirectory

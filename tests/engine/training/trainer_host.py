@@ -22,6 +22,8 @@ from trickster_engine.errors import TricksterError
 from trickster_engine.runs import RunDirectory
 from trickster_engine.training.start import resume, start
 
+assert sys.platform != "win32"
+
 
 def train(config: str | None, run: str) -> int:
     torch.set_num_threads(1)

@@ -66,7 +66,9 @@ def test_an_element_type_brings_nothing_of_its_own(state: object, tmp_path: Path
 @pytest.mark.parametrize("shape", [(5,), (1 << 40,), (2, 1 << 62), (-1,), (1.0,), "4", (True,)])
 def test_a_shape_fits_the_bytes(shape: object, tmp_path: Path) -> None:
     honest = np.ones(4, dtype="<f4")
-    _, arguments, state = honest.__reduce__()  # type: ignore[misc]
+    reduced = honest.__reduce__()
+    assert isinstance(reduced, tuple)
+    _, arguments, state = reduced
     (tmp_path / "f").write_bytes(pickle.dumps(_Remade(arguments, (state[0], shape, *state[2:])), protocol=3))
     with PickleFile(tmp_path / "f") as file:
         value = file.load()
@@ -77,10 +79,10 @@ def test_a_shape_fits_the_bytes(shape: object, tmp_path: Path) -> None:
 class _Remade:
     """Pickled as an array with a state of our choice."""
 
-    def __init__(self, arguments: object, state: object) -> None:
+    def __init__(self, arguments: tuple[object, ...], state: tuple[object, ...]) -> None:
         self._parts = (np.empty(0).__reduce__()[0], arguments, state)
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[object, ...]:
         return self._parts
 
 

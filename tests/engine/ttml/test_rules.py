@@ -44,11 +44,10 @@ def test_the_editor_and_the_run_refuse_the_same(model: dict[str, Any], training:
     shown = [problem for problem in check(text).problems if problem.severity == "error"]
     assert shown, "the editor shows nothing"
     base = Plan()
+    shape: dict[str, Any] = {key: float(value) if isinstance(value, str) else value for key, value in model.items()}
     asked = dataclasses.replace(
         base,
-        model=dataclasses.replace(
-            base.model, **{key: float(value) if isinstance(value, str) else value for key, value in model.items()}
-        ),
+        model=dataclasses.replace(base.model, **shape),
         training=dataclasses.replace(base.training, **training),
     )
     with pytest.raises(TricksterError) as refused:

@@ -135,7 +135,7 @@ def test_bfloat16_without_ml_dtypes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     path = tmp_path / "checkpoint.pkl"
     with path.open("wb") as file:
-        manifest = {"model": {"named_parameters": {"Llama/fc/weight": {}}}}
+        manifest: dict[str, Any] = {"model": {"named_parameters": {"Llama/fc/weight": {}}}}
         pickle.dump({"format": 1, "header": {}, "manifest": manifest}, file)
         pickle.dump(BFloat16Array(), file)
     monkeypatch.delitem(sys.modules, "ml_dtypes")
