@@ -59,8 +59,9 @@ def test_what_is_no_plain_file_is_neither_read_nor_written(kind: str, tmp_path: 
 @pytest.mark.timeout(5)
 def test_a_device_is_not_read_even_where_links_are_followed(tmp_path: Path) -> None:
     (tmp_path / "f").symlink_to("/dev/zero")
-    with pytest.raises(NotAPlainFileError, match="device"):
+    with pytest.raises(NotAPlainFileError) as caught:
         read_bytes(tmp_path / "f", follow_links=True)
+    assert caught.value.kind == "device"
 
 
 def test_a_link_that_a_person_named_is_followed(tmp_path: Path) -> None:

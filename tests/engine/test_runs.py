@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.refusals import refused
 from trickster_engine.config import preset_text
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import (
@@ -137,7 +138,7 @@ def test_what_a_run_is_counts_only_as_it_was_written(tmp_path: Path) -> None:
     assert run.identity() == identity, "written before there were sums"
     for changed in (written.replace("5.545", "5.544"), written.replace('"id"', '"ie"'), '{"sum": 1}'):
         path.write_text(changed, encoding="utf-8")
-        with pytest.raises(TricksterError, match="is not what Trickster writes"):
+        with refused("run-not-ours"):
             run.identity()
 
 
@@ -233,7 +234,7 @@ def test_a_lock_shows_who_holds_it_and_ends_with_its_process(tmp_path: Path) -> 
     assert trainer is not None
     assert trainer.pid == holder.pid
     assert is_running(trainer)
-    with pytest.raises(TricksterError, match=str(holder.pid)), RunLock(tmp_path):
+    with refused("run-locked", str(holder.pid)), RunLock(tmp_path):
         pass
     holder.kill()
     holder.join(60)

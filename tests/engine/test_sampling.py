@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.refusals import refused
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.data.make_tokenizer import byte_tokenizer, char_tokenizer
-from trickster_engine.errors import TricksterError
 from trickster_engine.inference.sampling import (
     SamplingOptions,
     choose,
@@ -134,10 +134,10 @@ def test_only_the_tokenizers_own_tokens_are_written() -> None:
 
 
 def test_unknown_characters_are_named() -> None:
-    with pytest.raises(TricksterError, match="ß"):
+    with refused("prompt-unknown-characters", "ß"):
         sample(Llama(CONFIG), char_tokenizer("abc"), "aß", SamplingOptions())
 
 
 def test_an_empty_prompt_is_refused(model: Llama) -> None:
-    with pytest.raises(TricksterError, match="empty"):
+    with refused("prompt-empty"):
         sample(model, byte_tokenizer(), "", SamplingOptions())

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.refusals import refused
 from trickster_engine.backends.torch.attention_check import require_attention
 from trickster_engine.config import check
-from trickster_engine.errors import TricksterError
 from trickster_engine.model import attention
 from trickster_engine.model.attention import attention_of_the_last, causal_attention, dropout
 from trickster_engine.model.query_blocks import query_blocks
@@ -79,7 +79,7 @@ def test_a_device_that_computes_attention_wrongly_is_refused(
         if fault is as_if_in_order and heads == 1:
             continue  # the same order either way
         monkeypatch.setattr("trickster_engine.backends.torch.attention_check.causal_attention", fault)
-        with pytest.raises(TricksterError, match=f"computes attention incorrectly on cpu in {precision}"):
+        with refused("device-computes-wrong", f"on cpu in {precision}"):
             require_attention(model, torch.device("cpu"), precision)
 
 

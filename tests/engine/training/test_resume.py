@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 from tests.engine.conftest import trickster
 from tests.engine.training.reading import read_checkpoint
 from tests.engine.training.stopping import stopped_after, stopped_in_evaluation
+from tests.refusals import refused
 from trickster_engine.config import check
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.checksums import verify
@@ -175,7 +176,7 @@ def test_a_flipped_bit_is_noticed(tiny_config: Config) -> None:
     content = bytearray(weights.read_bytes())
     content[-100] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(TricksterError, match=r"is damaged: model\.safetensors has changed"):
+    with refused("checkpoint-damaged", "model.safetensors"):
         read_checkpoint(weights.parent)
 
 

@@ -17,6 +17,7 @@ import pytest
 from tests.engine.ttml.conftest import BUILD, DOUBLE
 from tests.engine.ttml.plans import plan
 from tests.engine.ttml.test_backend import batch
+from tests.refusals import refused
 from trickster_engine.backends.ttml.backend import TtmlBackend
 from trickster_engine.errors import TricksterError
 
@@ -203,7 +204,6 @@ def test_a_device_that_somebody_else_holds(
     with (board / "lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         double()
-        with pytest.raises(TricksterError, match="another process holds the device") as refused:
+        with refused("device-not-opened", "another process holds the device") as caught:
             TtmlBackend(plan(), report=lambda _: None)
-    assert refused.value.code == "device-not-opened"
-    assert "trickster doctor" in refused.value.advice
+    assert "trickster doctor" in caught.value.advice

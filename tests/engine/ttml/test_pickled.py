@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.engine.ttml.named_objects import named_objects
+from tests.refusals import refused
 from trickster_engine.errors import TricksterError
 from trickster_engine.interop.pickle_data import PickleError, PickleFile
 from trickster_engine.interop.ttml_pickle import read
@@ -114,7 +115,7 @@ def test_what_is_under_many_names_is_walked_once(tmp_path: Path) -> None:
     value = load(tmp_path / "f", pickle.dumps({"model_state": {}, "header": doubled}))
     assert list(named_objects(value)) == []
     (tmp_path / "f").write_bytes(pickle.dumps({"format": doubled, "manifest": {}}))
-    with pytest.raises(TricksterError, match="unknown"):
+    with refused("checkpoint-format", "unknown"):
         read(tmp_path / "f")
     with pytest.raises(PickleError, match="deeper"):
         load(tmp_path / "f", b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".")
@@ -124,7 +125,7 @@ def test_one_buffer_under_many_names_is_refused(tmp_path: Path) -> None:
     array = np.zeros((1, 1, 512, 512), dtype="<f4")
     states = {f"Llama/{number}": {"data": array, "shape": list(array.shape)} for number in range(100)}
     (tmp_path / "f").write_bytes(pickle.dumps({"model_state": states}))
-    with pytest.raises(TricksterError, match="larger than the file"):
+    with refused("checkpoint-unreadable", "larger than the file"):
         read(tmp_path / "f")
 
 
