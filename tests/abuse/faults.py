@@ -102,6 +102,12 @@ class Answer:
         return "Traceback (most recent call last)" in self.err or (self.code is not None and -32 < self.code < 0)
 
     @property
+    def error_code(self) -> str:
+        """The code of the error that it ended with."""
+        lines = [line for line in self.err.splitlines() if line.startswith("error:")]
+        return lines[-1].rpartition("[")[2].rstrip("]") if lines else "nothing"
+
+    @property
     def events(self) -> list[dict[str, Any]]:
         """What `--json` printed, one event a line."""
         return [json.loads(line) for line in self.out.splitlines() if line.startswith("{")]

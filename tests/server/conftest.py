@@ -27,6 +27,12 @@ def nano() -> str:
     return (PRESETS / "nano.yaml").read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of a server that trains: a cache of its own, and one thread, because tests run beside each other."""
+    return {"TRICKSTER_CACHE_DIR": str(tmp_path_factory.mktemp("cache")), "OMP_NUM_THREADS": "1"}
+
+
 @pytest.fixture
 def raw(tmp_path: Path) -> Iterator[RawClient]:
     """A server with a client of bare bytes, nothing said yet."""

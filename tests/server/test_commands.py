@@ -20,11 +20,6 @@ pytest.importorskip("torch")
 SHOWS = {"window": {"showDocument": {"support": True}}}
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return {"TRICKSTER_CACHE_DIR": str(tmp_path_factory.mktemp("cache")), "OMP_NUM_THREADS": "1"}
-
-
 def start(
     folder: Path, environment: dict[str, str], capabilities: dict[str, Any] | None = None, **options: Any
 ) -> RawClient:

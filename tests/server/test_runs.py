@@ -43,12 +43,6 @@ sampling_config: {{prompt: "the ", max_new_tokens: 20}}
 PROGRESS = {"window": {"workDoneProgress": True}}
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    # One thread: several tests may run beside each other, and the model is tiny.
-    return {"TRICKSTER_CACHE_DIR": str(tmp_path_factory.mktemp("cache")), "OMP_NUM_THREADS": "1"}
-
-
 def write_config(folder: Path, max_steps: int, eval_interval: int = 20, save_interval: int = 20) -> Path:
     words = "the of and to in that is was he for it with as his on be at by".split()  # noqa: SIM905
     rng = random.Random(5)
