@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -216,10 +217,10 @@ def test_an_output_folder_that_cannot_be_written_is_said_so(tmp_path: Path) -> N
     assert caught.value.code == "output-not-writable"
 
 
-def hold(path: str, ready: object, release: object) -> None:
+def hold(path: str, ready: Event, release: Event) -> None:
     with RunLock(Path(path)):
-        ready.set()  # type: ignore[attr-defined]
-        release.wait(60)  # type: ignore[attr-defined]
+        ready.set()
+        release.wait(60)
 
 
 def test_a_lock_shows_who_holds_it_and_ends_with_its_process(tmp_path: Path) -> None:

@@ -131,16 +131,12 @@ def test_every_command_answers_with_words(trained: tuple[RawClient, Path, str, l
 def test_the_doctors_page_is_opened_where_the_client_can(tmp_path: Path, environment: dict[str, str]) -> None:
     with start(tmp_path, environment, SHOWS) as client:
         shown: list[dict[str, Any]] = []
-        take = client._take
 
-        def show(message: dict[str, Any]) -> None:
-            if message.get("method") == "window/showDocument":
-                shown.append(message["params"])
-                client.send({"jsonrpc": "2.0", "id": message["id"], "result": {"success": True}})
-            else:
-                take(message)
+        def show(params: dict[str, Any]) -> dict[str, bool]:
+            shown.append(params)
+            return {"success": True}
 
-        client._take = show  # type: ignore[method-assign]
+        client.answers["window/showDocument"] = show
         execute(client, "doctor")
         assert [one["uri"].rpartition("/")[2] for one in shown] == ["doctor.md"]
         assert messages(client)[-1].startswith("Opened ")

@@ -609,15 +609,12 @@ def test_a_long_action_is_cancelled_from_its_progress_bar(tmp_path: Path, enviro
     with server(tmp_path, environment) as client:
         created = threading.Event()
         token: list[Any] = []
-        take = client._take
 
-        def watch(message: dict[str, Any]) -> None:
-            if message.get("method") == "window/workDoneProgress/create":
-                token.append(message["params"]["token"])
-                created.set()
-            take(message)
+        def create(params: dict[str, Any]) -> None:
+            token.append(params["token"])
+            created.set()
 
-        client._take = watch  # type: ignore[method-assign]
+        client.answers["window/workDoneProgress/create"] = create
         request = client.begin(
             "workspace/executeCommand", {"command": "trickster.server.inspect", "arguments": [path.as_uri()]}
         )

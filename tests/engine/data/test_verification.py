@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -218,10 +219,10 @@ def test_the_check_runs_beside_the_steps_and_a_save_waits_for_it(
     reading, go_on = threading.Event(), threading.Event()
     damage = dataset_module._damage
 
-    def held_up(*arguments: object) -> str | None:
+    def held_up(*arguments: Any) -> str | None:
         reading.set()
         go_on.wait()
-        return damage(*arguments)  # type: ignore[arg-type]
+        return damage(*arguments)
 
     monkeypatch.setattr(dataset_module, "_damage", held_up)
     dataset = prepare(plan, tmp_path, progress=False, verify=False)

@@ -24,11 +24,12 @@ Config = Callable[..., Path]
 def stale(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch hands out, from the first time on, the weights that it was first asked for."""
     honest = TorchBackend.weights
+    read: dict[TorchBackend, dict[str, np.ndarray]] = {}
 
     def first_read(self: TorchBackend) -> Mapping[str, np.ndarray]:
-        if not hasattr(self, "_first_read"):
-            self._first_read = {name: np.array(array) for name, array in honest(self).items()}  # type: ignore[attr-defined]
-        return self._first_read  # type: ignore[attr-defined,no-any-return]
+        if self not in read:
+            read[self] = {name: np.array(array) for name, array in honest(self).items()}
+        return read[self]
 
     monkeypatch.setattr(TorchBackend, "weights", first_read)
 
