@@ -7,6 +7,8 @@ import re
 
 import pytest
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+from trickster_server.lsp.messages.errors import ErrorCode
 
 from tests.server.conftest import Editor, applied
 from trickster_engine import __version__
@@ -405,8 +407,10 @@ async def test_a_config_is_created_and_never_overwritten(editor: Editor) -> None
     assert first.uri != second.uri
     assert (editor.folder / first.uri.rsplit("/", 1)[1]).read_text(encoding="utf-8").startswith("# pico")
     params["fileName"] = first.uri.rsplit("/", 1)[1]
-    with pytest.raises(Exception, match="already"):
+    with pytest.raises(JsonRpcException) as refused:
         await editor.client.protocol.send_request_async("trickster/createConfig", params)
+    assert refused.value.code == ErrorCode.FILE_EXISTS
     params["fileName"] = "../outside.yaml"
-    with pytest.raises(Exception, match="not the name of a file"):
+    with pytest.raises(JsonRpcException, match="not the name of a file"):
         await editor.client.protocol.send_request_async("trickster/createConfig", params)
+    assert not (editor.folder.parent / "outside.yaml").exists()
