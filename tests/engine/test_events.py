@@ -54,7 +54,7 @@ def test_every_kind_of_event_is_read_back_as_it_was_written(tmp_path: Path) -> N
     assert read_events(tmp_path / "events.jsonl")[0] == list(GOOD.values())
 
 
-def test_a_flipped_bit_of_a_line_is_never_read_as_an_event_of_another_meaning(tmp_path: Path) -> None:
+def test_a_flipped_bit_of_a_line_is_never_read_as_an_event_of_another_meaning() -> None:
     whole = line(GOOD["eval"])
     told = set()
     for at in range(len(whole) - 1):

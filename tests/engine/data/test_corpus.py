@@ -227,7 +227,7 @@ def _error_without_download(folder: Path) -> TricksterError:
     return caught.value
 
 
-def test_a_description_costs_no_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_description_costs_no_reading(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xff" * 100)  # reading it would fail
     description = describe_corpus("a.txt", tmp_path)
     assert (description.kind, description.bytes, description.files, description.problem) == ("file", 100, 1, None)

@@ -52,9 +52,7 @@ def project(folder: Path, tiny_config: Config, **changes: Mapping[str, Any]) -> 
     return run.path
 
 
-def test_all_goes_on_in_a_project_that_was_moved(
-    tiny_config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_goes_on_in_a_project_that_was_moved(tiny_config: Config, tmp_path: Path) -> None:
     places = {"output_config": {"checkpoint_dir": "kept", "log_dir": "logs"}}
     unmoved = RunDirectory(project(tmp_path / "unmoved", tiny_config, **places))
     project(tmp_path / "project", tiny_config, **places)

@@ -77,7 +77,7 @@ def test_a_run_whose_identity_cannot_be_read_is_never_removed(
     assert (run / "checkpoints/step-000012").is_dir()
 
 
-def test_absent_unreadable_and_not_ours_are_three_answers(tmp_path: Path, tiny_config: Config) -> None:
+def test_absent_unreadable_and_not_ours_are_three_answers(tiny_config: Config) -> None:
     run = begin(tiny_config())
     identity = run.identity()
     assert identity is not None

@@ -81,7 +81,7 @@ def test_signal_handlers_are_given_back(double: Callable[..., Any]) -> None:
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
-def test_the_handlers_of_others_are_left_alone(double: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_handlers_of_others_are_left_alone(double: Callable[..., Any]) -> None:
     double()
     before = signal.getsignal(signal.SIGTERM)
     received: list[int] = []

@@ -207,7 +207,7 @@ def test_the_models_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert convert(TRAINING, path=path).text == convert(TRAINING, CHARACTERS, path=path).text
 
 
-def test_the_editors_fix(tmp_path: Path) -> None:
+def test_the_editors_fix() -> None:
     whole = TRAINING + CHARACTERS
     assert is_tt_train(TRAINING)
     assert is_tt_train(CHARACTERS)
