@@ -264,9 +264,9 @@ def test_output_and_json(run: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert target.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     capsys.readouterr()
     assert main(["report", str(run), "-o", str(tmp_path / "no" / "folder.html")]) == 1
-    assert "Choose another place" in capsys.readouterr().err
+    assert "[cannot-write]" in capsys.readouterr().err
     assert main(["report", str(tmp_path)]) == 1
-    assert "not a run" in capsys.readouterr().err
+    assert "[not-a-run]" in capsys.readouterr().err
 
 
 def test_reciting_is_said_when_it_is_so() -> None:
