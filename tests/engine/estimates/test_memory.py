@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
@@ -134,10 +133,10 @@ print(peak_memory())
 
 
 @pytest.fixture(scope="module")
-def text_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("memory")
     (folder / "text.txt").write_text(dialogue(17_000))
-    yield folder
+    return folder
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the fixed parts were measured on Linux")
