@@ -25,6 +25,7 @@ assert sys.platform == "linux"
 MEMORY = 8 << 30
 LOADED = (
     "torch",
+    "torch._dynamo",  # loaded with the first optimizer otherwise, in every fork
     "trickster_engine.cli",
     "trickster_engine.training.start",
     "trickster_engine.evaluation.compare",

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import torch
+import torch._dynamo  # torch loads it with the first optimizer: once here, and not in every child
 
 from trickster_engine.config import check
 from trickster_engine.errors import TricksterError
