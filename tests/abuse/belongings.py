@@ -64,11 +64,11 @@ class Belongings:
             self.folder, output_config={"output_dir": str(self.runs)}, sampling_config={"max_new_tokens": 12}
         )
         self.work.mkdir()
-        for command in (["prepare", self.config, "--json"], ["train", self.config, "--json"], ["report", self.run]):
-            answer = self._trickster(*command)
+        made = [self._trickster(command, self.config, "--json") for command in ("prepare", "train")]
+        for answer in (*made, self._trickster("report", self.run)):
             assert answer.code == 0, answer.err
         # Killed at the event after its save: the run has a newer checkpoint than its report and its final weights.
-        more = ["resume", self.run, "--json", "--set", f"training_config.max_steps={LAST_STEP}"]
+        more: list[str | Path] = ["resume", self.run, "--json", "--set", f"training_config.max_steps={LAST_STEP}"]
         counted = self.folder / "trace"
         copy = self.folder / "copy"
         shutil.copytree(self.run, copy)

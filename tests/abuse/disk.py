@@ -88,14 +88,9 @@ def strike(place: Place, mishap: Mishap) -> None:
     place.clear()
     error = getattr(errno, mishap.error)
     answer = place.train(Fault([place.runs], OPS, at=mishap.call.number, mode=mishap.mode, errno=error))
-    mishap.code, mishap.said = answer.code, _said(answer)
+    mishap.code, mishap.said = answer.code, answer.error_code
     mishap.faults += wrong_words(answer, mishap.error)
     mishap.faults += go_on(place, answer)
-
-
-def _said(answer: Answer) -> str:
-    lines = [line for line in answer.err.splitlines() if line.startswith("error:")]
-    return lines[-1].rpartition("[")[2].rstrip("]") if lines else "nothing"
 
 
 def wrong_words(answer: Answer, error: str) -> list[str]:
@@ -105,7 +100,7 @@ def wrong_words(answer: Answer, error: str) -> list[str]:
         return [f"traceback: {answer.err[-900:]}"]
     if answer.code is None:
         return ["it hung"]
-    said = _said(answer)
+    said = answer.error_code
     if answer.code == 0:
         return []
     if answer.code not in (1, 4):
@@ -196,7 +191,7 @@ def fill(host: Host, folder: Path, disk: SmallDisk) -> dict[str, Any]:
     if answer.code == 0:
         faults.append("the disk was not small enough")
     faults += go_on(place, answer)
-    return {"disk": disk.name, "code": answer.code, "said": _said(answer), "saved": saved, "faults": faults}
+    return {"disk": disk.name, "code": answer.code, "said": answer.error_code, "saved": saved, "faults": faults}
 
 
 class MountedPlace(Place):

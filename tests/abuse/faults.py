@@ -102,6 +102,12 @@ class Answer:
         return "Traceback (most recent call last)" in self.err or (self.code is not None and -32 < self.code < 0)
 
     @property
+    def error_code(self) -> str:
+        """The code of the error that it ended with."""
+        lines = [line for line in self.err.splitlines() if line.startswith("error:")]
+        return lines[-1].rpartition("[")[2].rstrip("]") if lines else "nothing"
+
+    @property
     def events(self) -> list[dict[str, Any]]:
         """What `--json` printed, one event a line."""
         return [json.loads(line) for line in self.out.splitlines() if line.startswith("{")]
@@ -117,12 +123,14 @@ class Host:
         command = [sys.executable, "-m", "tests.abuse.host", str(folder)]
         if namespace:
             command = ["unshare", "--mount", "--propagation", "private", *command]
+        if nice:
+            command = ["nice", "-n", str(nice), *command]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TRICKSTER_CACHE_DIR": str(folder / "cache")}
         if library is not None:
             environment["LD_PRELOAD"] = str(library)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-            cwd=Path(__file__).parents[2], preexec_fn=(lambda: os.nice(nice) and None) if nice else None,  # noqa: PLW1509 - there is one thread here
+            cwd=Path(__file__).parents[2],
         )  # fmt: skip
         self.cache = folder / "cache"
         self._ask({})  # it has loaded what it needs

@@ -19,10 +19,13 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+assert sys.platform == "linux"
+
 #: More than any of these tiny runs needs, and less than would bring the machine down.
 MEMORY = 8 << 30
 LOADED = (
     "torch",
+    "torch._dynamo",  # loaded with the first optimizer otherwise, in every fork
     "trickster_engine.cli",
     "trickster_engine.training.start",
     "trickster_engine.evaluation.compare",
@@ -96,7 +99,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.set_inheritable(answers.fileno(), False)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    pid, last = 0, {}
+    pid = 0
+    last: dict[str, Any] = {}
     for line in sys.stdin:
         command = json.loads(line)
         answer: dict[str, Any] = {"code": 0, "out": "", "err": "", "seconds": 0.0}

@@ -145,7 +145,7 @@ class Mover:
         change, may_end = MOVES[move.name]
         change(place)
         answer = place.host.go_on(timeout=60)
-        move.code, move.said = answer.code, _said(answer)
+        move.code, move.said = answer.code, answer.error_code
         self._look(move, answer, may_end)
         listing = place.host.run("runs", place.runs)
         if listing.traceback or listing.code != 0:
@@ -200,11 +200,6 @@ class Mover:
         for name, found in theirs.sums.items():
             if name in ours.sums and ours.sums[name] != found:
                 move.faults.append(f"different: {name}")
-
-
-def _said(answer: Answer) -> str:
-    lines = [line for line in answer.err.splitlines() if line.startswith("error:")]
-    return lines[-1].rpartition("[")[2].rstrip("]") if lines else "nothing"
 
 
 def all_moves() -> list[Move]:

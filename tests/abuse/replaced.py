@@ -63,6 +63,8 @@ class Replacer:
     @property
     def kinds(self) -> dict[str, Callable[[Path], None]]:
         """What is put in a file's place."""
+        if sys.platform == "win32":
+            raise NotImplementedError("FIFOs and devices of POSIX")
         kinds: dict[str, Callable[[Path], None]] = {
             "link": lambda path: path.symlink_to(self.victim),
             "dangling link": lambda path: path.symlink_to(self.absent),

@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from trickster_server.lsp.messages import REQUESTS
@@ -34,6 +35,8 @@ PYTHON_OPTIONS = {"PYTHONDONTWRITEBYTECODE": "1"}
 
 def stranger(folder: Path) -> tuple[Path, Path]:
     """A folder that would have much done: configs, runs, links to what never ends."""
+    if sys.platform == "win32":
+        pytest.skip("FIFOs of POSIX")
     text = set_values(preset_text("pico"), {"data_config.corpus": "corpus.txt", "output_config.output_dir": "runs"})
     config = folder / "a.trickster.yaml"
     config.parent.mkdir(parents=True)
@@ -56,7 +59,7 @@ def stranger(folder: Path) -> tuple[Path, Path]:
     for name in ("run.json", "lock"):
         (waiting.path / name).unlink(missing_ok=True)
         os.mkfifo(waiting.path / name)
-    for name, target in (("zero", "/dev/zero"), ("random", "/dev/urandom")):
+    for name, target in (("zero", Path("/dev/zero")), ("random", Path("/dev/urandom"))):
         (folder / f"{name}.trickster.yaml").symlink_to(target)
     os.mkfifo(folder / "fifo.trickster.yaml")
     for name in ("python", "python3", "nvidia-smi", "git"):
@@ -88,11 +91,9 @@ def used(client: RawClient, folder: Path, config: Path, run: Path) -> None:
                 "configUri": given, "runId": str(run), "checkpoint": str(run), "text": "a", "preset": "pico",
                 "folderUri": folder.as_uri(),
             }  # fmt: skip
-            ways = [(request.method, params)]
+            ways: list[tuple[str, dict[str, Any]]] = [(request.method, params)]
             if request.command is not None:
-                ways.append(
-                    ("workspace/executeCommand", {"command": request.command, "arguments": [params]})  # type: ignore[dict-item]
-                )
+                ways.append(("workspace/executeCommand", {"command": request.command, "arguments": [params]}))
             for method, said in ways:
                 answer = client.wait(client.begin(method, said))
                 if request.does == "only reads":
@@ -133,7 +134,12 @@ def test_nothing_is_started_written_or_removed(tmp_path: Path, options: dict[str
     with client:
         # As said here, and not as the tests' own client says it.
         where = [{"uri": folder.as_uri(), "name": "w"}]
-        hello = {"processId": os.getpid(), "rootUri": None, "workspaceFolders": where, "capabilities": {}}
+        hello: dict[str, Any] = {
+            "processId": os.getpid(),
+            "rootUri": None,
+            "workspaceFolders": where,
+            "capabilities": {},
+        }
         client.request("initialize", {**hello, "initializationOptions": options})
         client.notify("initialized", {})
         used(client, folder, config, run)

@@ -16,6 +16,7 @@ import random
 import shutil
 import signal
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -29,6 +30,8 @@ from trickster_engine.errors import TricksterError
 from trickster_engine.model.checksums import verify
 from trickster_engine.runs import RunDirectory, read_events
 from trickster_engine.training.start import resume, start
+
+assert sys.platform == "linux"  # test_processes finds its processes through /proc
 
 STEPS = 1000
 #: A process takes some seconds until it trains: a good part of the kills come before that.
@@ -138,7 +141,7 @@ def scaling(folder: Path) -> None:
     for processes in (1, 2, 4):
         text = config("pico", processes, batch_size=32, max_steps=40, eval_interval=40, save_interval=40)
         speeds[processes] = speed(train(folder, f"pico-{processes}", text))
-    cores = len(os.sched_getaffinity(0))
+    cores = os.cpu_count() or 1
     for processes, value in speeds.items():
         share = value / speeds[1]
         print(f"pico, {processes} processes on {cores} cores: {value:,.0f} tokens/s, {share:.2f} of one process")

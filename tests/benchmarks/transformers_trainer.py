@@ -40,7 +40,7 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
         return {"input_ids": self._tokens[index], "labels": self._tokens[index]}
 
 
-class Turns(transformers.TrainerCallback):
+class Turns(transformers.TrainerCallback):  # type: ignore[misc]  # see pyproject.toml
     """Times laps of the Trainer's updates, and after each one lap of ours."""
 
     def __init__(self, ours: Updates, updates: int) -> None:

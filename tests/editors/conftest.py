@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from tests.terminals import open_terminal
 from trickster_engine.config import preset_text, set_values
 from trickster_engine.runs import RunDirectory, find_runs
 
@@ -149,19 +151,12 @@ class Terminal:
     """A program in a terminal of its own, of 50 lines and 160 columns."""
 
     def __init__(self, command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
-        import fcntl
-        import pty
-        import struct
-        import termios
-        import threading
-
         # The terminal becomes the program's own by a helper, because code of ours between fork and exec may deadlock.
         helper = (
             "import fcntl,os,sys,termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
         )
 
-        self._pty, inner = pty.openpty()
-        fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 160, 0, 0))
+        self._pty, inner = open_terminal(50, 160)
         self.process = subprocess.Popen(
             [sys.executable, "-c", helper, *command],
             stdin=inner,

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 
 class Recorder:
@@ -29,7 +29,7 @@ class Recorder:
             self._file.write(json.dumps(entry) + "\n")
             self._file.flush()
 
-    def pass_on(self, incoming: int, outgoing: BinaryIO, sender: str) -> None:
+    def pass_on(self, incoming: int, outgoing: IO[bytes], sender: str) -> None:
         """Copy a stream until it ends, and note every whole message in it."""
         kept = b""
         while data := os.read(incoming, 65536):

@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,8 @@ def test_coc(workspace: Workspace) -> None:
 
 
 def test_kate(workspace: Workspace) -> None:
+    if sys.platform == "win32":
+        pytest.skip("process groups of POSIX")
     kate = program("kate")
     bus = program("dbus-run-session")
     settings = workspace.home / ".config"

@@ -17,6 +17,8 @@ import sys
 import types
 from pathlib import Path
 
+assert sys.platform == "linux"  # so far
+
 FAR = 1 << 20
 
 

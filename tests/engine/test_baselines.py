@@ -155,7 +155,7 @@ def dataset(tmp_path: Path) -> Dataset:
 
 def test_they_are_kept_beside_the_data(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     first = ngram_baselines(dataset)
-    assert first == measure_baselines(dataset.train, dataset.val, 256, dataset.characters_per_token)
+    assert first == measure_baselines(dataset.train[:], dataset.val[:], 256, dataset.characters_per_token)
     wider = ngram_baselines(dataset, 512)
     assert wider[0].nats == pytest.approx(math.log(512))
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.engine.conftest import trickster
+from tests.refusals import refused
 from tools.bench_page import render
 from trickster_engine.bench.measure import Spread, measure
 from trickster_engine.bench.nanogpt import CPU_RECIPE, NanoGPT
@@ -20,7 +21,6 @@ from trickster_engine.config import check, preset_text, set_values
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.amounts import tokens_per_step
 from trickster_engine.data.prepare import prepare
-from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.compute import count_compute
 
 SMALL = {
@@ -183,7 +183,7 @@ def test_a_race_counts_the_learning_of_its_tokenizer(tmp_path: Path, monkeypatch
 
 
 def test_a_folder_without_nanogpt_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(TricksterError, match="not a nanoGPT checkout"):
+    with refused("not-nanogpt"):
         measure(small_plan(), "cpu", updates=1, repeats=1, nanogpt=tmp_path)
 
 

@@ -195,7 +195,8 @@ def test_sample_holds_its_options_to_their_ranges(finished: RunDirectory, capsys
     assert main(["sample", str(finished.path), "--temperature", "-1"]) == 2
     assert "temperature" in capsys.readouterr().err
     assert main(["sample", str(finished.path), "--checkpoint", "step-000777"]) == 1
-    assert "step-000777" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "step-000777" in said and "[checkpoint-missing]" in said
 
 
 def test_compare_proves_that_it_learned(tiny_config: Config, capsys: pytest.CaptureFixture[str]) -> None:
@@ -245,7 +246,7 @@ def test_a_run_goes_by_the_name_in_the_list(
     for name in listed[1:]:
         assert main(["sample", name, "--max-new-tokens", "3"]) == 0
     assert main(["sample", "tiny-002"]) == 1
-    assert "tiny-002" in capsys.readouterr().err
+    assert "[not-a-run]" in capsys.readouterr().err
 
 
 def test_prepare_describes_the_text(tiny_config: Config, capsys: pytest.CaptureFixture[str]) -> None:
@@ -307,13 +308,13 @@ def test_stopping_saves_first(tiny_config: Config, how: str) -> None:
 
 
 BAD = {
-    "missing corpus": ({"data_config": {"corpus": "nowhere.txt"}}, "nowhere.txt"),
-    "empty corpus": ({"data_config": {"corpus": "empty.txt"}}, "empty"),
-    "binary corpus": ({"data_config": {"corpus": "binary.bin"}}, "binary"),
-    "latin-1 corpus": ({"data_config": {"corpus": "latin.txt"}}, "UTF-8"),
-    "short corpus": ({"data_config": {"corpus": "short.txt"}}, "short.txt"),
-    "unwritable output": ({"output_config": {"output_dir": "play.txt/runs"}}, "play.txt"),
-    "no such device": ({"device_config": {"device_type": "mps"}}, "mps"),
+    "missing corpus": ({"data_config": {"corpus": "nowhere.txt"}}, "nowhere.txt", "corpus-missing"),
+    "empty corpus": ({"data_config": {"corpus": "empty.txt"}}, "empty.txt", "corpus-too-short"),
+    "binary corpus": ({"data_config": {"corpus": "binary.bin"}}, "binary.bin", "corpus-binary"),
+    "latin-1 corpus": ({"data_config": {"corpus": "latin.txt"}}, "latin.txt", "corpus-not-utf8"),
+    "short corpus": ({"data_config": {"corpus": "short.txt"}}, "short.txt", "corpus-too-short"),
+    "unwritable output": ({"output_config": {"output_dir": "play.txt/runs"}}, "play.txt", "output-not-writable"),
+    "no such device": ({"device_config": {"device_type": "mps"}}, "mps", "device-unavailable"),
 }
 
 
@@ -321,7 +322,7 @@ BAD = {
 def test_bad_input_is_one_screen_and_leaves_nothing(
     case: str, tiny_config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changes, expected = BAD[case]
+    changes, named, code = BAD[case]
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "binary.bin").write_bytes(bytes(range(256)) * 50)
     (tmp_path / "latin.txt").write_bytes("Grüße aus Köln. ".encode("latin-1") * 100)
@@ -329,7 +330,7 @@ def test_bad_input_is_one_screen_and_leaves_nothing(
     path = tiny_config("bad", **changes)
     assert main(["train", str(path)]) == 1
     error = capsys.readouterr().err
-    assert expected in error
+    assert named in error and f"[{code}]" in error
     assert "Traceback" not in error
     assert 1 < len(error.strip().splitlines()) <= 12
     assert not list((tmp_path / "runs").glob("*"))
@@ -341,16 +342,20 @@ def test_broken_yaml_unknown_presets_and_unreadable_files(tmp_path: Path, capsys
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff\xfe\x00")
     for arguments, expected in (
-        (["train", str(broken)], "broken.yaml:"),
-        (["train", str(binary)], "not UTF-8"),
-        (["train", str(tmp_path / "none.yaml")], "No such file"),
-        (["train", str(tmp_path)], "folder"),
-        (["estimate", "--preset", "pica"], "pico"),
-        (["train", "--preset", "pico", "--set", "training_config.max_steps"], "no value"),
-        (["train", "--preset", "pico", "--set", "training_config.max_step=3"], "max_steps"),
-        (["sample", str(tmp_path)], "neither a run"),
-        (["resume", str(tmp_path)], "not a run"),
-        (["compare", str(tmp_path)], "not a run"),
+        (["train", str(broken)], "broken.yaml:2:15: error: "),
+        (["train", str(broken)], "[config-invalid]"),
+        (["train", str(binary)], "[not-text]"),
+        (["train", str(tmp_path / "none.yaml")], "[config-unreadable]"),
+        (["train", str(tmp_path)], "a folder, not a plain file. [config-unreadable]"),
+        (["estimate", "--preset", "pica"], "Did you mean pico? [preset-unknown]"),
+        (["train", "--preset", "pico", "--set", "training_config.max_steps"], "no value. [bad-override]"),
+        (
+            ["train", "--preset", "pico", "--set", "training_config.max_step=3"],
+            "training_config.max_steps? [bad-override]",
+        ),
+        (["sample", str(tmp_path)], "[not-a-run]"),
+        (["resume", str(tmp_path)], "[not-a-run]"),
+        (["compare", str(tmp_path)], "[not-a-run]"),
     ):
         assert main(arguments) in (1, 2), arguments
         error = capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -25,7 +26,8 @@ from trickster_engine.system.files import (
 )
 from trickster_engine.system.replace_folder import discard
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and FIFOs of POSIX")
+if sys.platform == "win32":
+    pytest.skip("links and FIFOs of POSIX", allow_module_level=True)
 
 
 def lay(kind: str, path: Path) -> None:
@@ -57,8 +59,9 @@ def test_what_is_no_plain_file_is_neither_read_nor_written(kind: str, tmp_path: 
 @pytest.mark.timeout(5)
 def test_a_device_is_not_read_even_where_links_are_followed(tmp_path: Path) -> None:
     (tmp_path / "f").symlink_to("/dev/zero")
-    with pytest.raises(NotAPlainFileError, match="device"):
+    with pytest.raises(NotAPlainFileError) as caught:
         read_bytes(tmp_path / "f", follow_links=True)
+    assert caught.value.kind == "device"
 
 
 def test_a_link_that_a_person_named_is_followed(tmp_path: Path) -> None:
@@ -100,7 +103,6 @@ def test_writing_replaces_a_link_and_not_what_it_leads_to(tmp_path: Path) -> Non
     assert (tmp_path / "f").read_text(encoding="utf-8") == "new"
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs in folders")
 def test_a_fifo_in_the_place_of_a_folder_holds_nothing_up(tmp_path: Path) -> None:
     leftover = tmp_path / ".final.tmp"
     os.mkfifo(leftover)
@@ -119,7 +121,6 @@ def test_leftovers_are_swept_and_nothing_else(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [".mine.tmp"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="asks a POSIX shell")
 @pytest.mark.parametrize(
     "argument",
     [

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
 
+from tests.refusals import refused
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.data.make_tokenizer import byte_tokenizer, char_tokenizer
-from trickster_engine.errors import TricksterError
 from trickster_engine.inference.sampling import (
     SamplingOptions,
     choose,
@@ -35,9 +36,8 @@ def model() -> Llama:
     return model
 
 
-def tokens(model: Llama, prompts: list[list[int]], use_cache: bool = True, **options: object) -> list[list[int]]:
-    chosen = SamplingOptions(**options)  # type: ignore[arg-type]
-    return [ids.tolist() for ids in generate(model, prompts, chosen, use_cache=use_cache)]
+def tokens(model: Llama, prompts: list[list[int]], options: SamplingOptions, use_cache: bool = True) -> list[list[int]]:
+    return [ids.tolist() for ids in generate(model, prompts, options, use_cache=use_cache)]
 
 
 @pytest.mark.parametrize("temperature", [0, 0.8])
@@ -46,9 +46,9 @@ def test_the_cache_gives_the_same_text_also_past_the_window(
     model: Llama, temperature: float, prompt_length: int
 ) -> None:
     prompt = [list(itertools.islice(itertools.cycle(b"ROMEO:"), prompt_length))]
-    options = {"max_new_tokens": 150, "temperature": temperature, "seed": 5}
-    cached = tokens(model, prompt, **options)
-    assert cached == tokens(model, prompt, use_cache=False, **options)
+    options = SamplingOptions(max_new_tokens=150, temperature=temperature, seed=5)
+    cached = tokens(model, prompt, options)
+    assert cached == tokens(model, prompt, options, use_cache=False)
     assert len(cached) == 150
 
 
@@ -96,11 +96,12 @@ def test_top_p_keeps_the_fewest_that_reach_it() -> None:
         assert kept.sum().item() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("options", [{"temperature": 1e-40}, {"temperature": 1e-300}, {"top_p": 1e-300}])
-def test_options_below_what_32_bits_hold_take_the_likeliest(model: Llama, options: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "tiny", [SamplingOptions(temperature=1e-40), SamplingOptions(temperature=1e-300), SamplingOptions(top_p=1e-300)]
+)
+def test_options_below_what_32_bits_hold_take_the_likeliest(model: Llama, tiny: SamplingOptions) -> None:
     greedy = sample(model, byte_tokenizer(), "GHOST:", SamplingOptions(max_new_tokens=20, temperature=0))
-    tiny = SamplingOptions(max_new_tokens=20, **options)  # type: ignore[arg-type]
-    assert sample(model, byte_tokenizer(), "GHOST:", tiny) == greedy
+    assert sample(model, byte_tokenizer(), "GHOST:", replace(tiny, max_new_tokens=20)) == greedy
 
 
 def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
@@ -113,8 +114,9 @@ def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
 
 
 def test_a_repetition_penalty_keeps_the_model_from_its_rut(model: Llama) -> None:
-    plain = tokens(model, [[65]], max_new_tokens=40, temperature=0)
-    penalised = tokens(model, [[65]], max_new_tokens=40, temperature=0, repetition_penalty=3.0)
+    options = SamplingOptions(max_new_tokens=40, temperature=0)
+    plain = tokens(model, [[65]], options)
+    penalised = tokens(model, [[65]], replace(options, repetition_penalty=3.0))
     assert len({t[0] for t in penalised}) > len({t[0] for t in plain})
 
 
@@ -132,10 +134,10 @@ def test_only_the_tokenizers_own_tokens_are_written() -> None:
 
 
 def test_unknown_characters_are_named() -> None:
-    with pytest.raises(TricksterError, match="ß"):
+    with refused("prompt-unknown-characters", "ß"):
         sample(Llama(CONFIG), char_tokenizer("abc"), "aß", SamplingOptions())
 
 
 def test_an_empty_prompt_is_refused(model: Llama) -> None:
-    with pytest.raises(TricksterError, match="empty"):
+    with refused("prompt-empty"):
         sample(model, byte_tokenizer(), "", SamplingOptions())

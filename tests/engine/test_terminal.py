@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,37 +17,13 @@ import pytest
 from tests.benchmarks.many_events import TRICKSTER
 from tests.engine.conftest import subcommands
 from tests.server.run_files import lines, status, write_run
+from tests.terminals import on_terminal
 from trickster_engine.cli import main, terminal
 from trickster_engine.system.printable import escaped_json, printable, printable_text
 
 EVIL = "\x1b[31mred\x1b[0m\x07\x1b]0;title\x07\x9b2J\x7f\u202egnp\u2066\x00"
 #: What a terminal acts on: all controls but line ends and tabs, and what turns the direction of writing.
 ACTS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
-
-
-def on_terminal(*arguments: object, cwd: Path | None = None) -> tuple[int, str]:
-    """What a person sees of a command on a terminal of 100 columns, line ends as the program wrote them."""
-    pty = pytest.importorskip("pty", reason="pseudoterminals of POSIX", exc_type=ImportError)
-    import fcntl
-    import termios
-
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
-    process = subprocess.Popen(
-        [*TRICKSTER, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=slave, stderr=slave, cwd=cwd
-    )
-    os.close(slave)
-    shown = b""
-    while True:
-        try:
-            data = os.read(master, 65536)
-        except OSError:  # Linux says the end of the other side so
-            break
-        if not data:
-            break
-        shown += data
-    os.close(master)
-    return process.wait(), shown.decode("utf-8").replace("\r\n", "\n")
 
 
 def test_a_character_is_shown_or_is_a_dot() -> None:

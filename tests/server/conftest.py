@@ -6,14 +6,15 @@ import asyncio
 import itertools
 import os
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-import pytest_lsp
+import pytest_asyncio
 from lsprotocol import types
-from pytest_lsp import ClientServerConfig, LanguageClient, client_capabilities
+from pygls.protocol import default_converter
+from pytest_lsp import LanguageClient, client_capabilities
+from pytest_lsp.client import register_lsp_features
 
 from tests.server.raw_client import RawClient
 
@@ -24,6 +25,12 @@ PRESETS = Path(__file__).parents[2] / "trickster_engine" / "config" / "presets"
 @pytest.fixture(scope="session")
 def nano() -> str:
     return (PRESETS / "nano.yaml").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of a server that trains: a cache of its own, and one thread, because tests run beside each other."""
+    return {"TRICKSTER_CACHE_DIR": str(tmp_path_factory.mktemp("cache")), "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture
@@ -53,13 +60,57 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RawClient]:
 _NUMBERS = itertools.count(1)
 
 
-class Editor:
-    """A client that keeps one text open and asks about it."""
+class EditorClient(LanguageClient):
+    """A client that introduces itself as an editor; it keeps what was pushed with the version that it is about."""
 
-    def __init__(self, client: LanguageClient, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path) -> None:
+        super().__init__(converter_factory=default_converter)
+        register_lsp_features(self)
+        self.editor_name, self.folder = name, folder
+        self.pushed: dict[tuple[str, int | None], list[types.Diagnostic]] = {}
+        # The library's own handler keeps no versions, and it answers none of the refreshes that these editors announce.
+        self.protocol.fm.features[types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS] = self._keep
+        for method in (
+            types.WORKSPACE_CODE_LENS_REFRESH,
+            types.WORKSPACE_INLAY_HINT_REFRESH,
+            types.CLIENT_REGISTER_CAPABILITY,
+        ):
+            self.protocol.fm.features[method] = lambda params: None
+
+    def _keep(self, params: types.PublishDiagnosticsParams) -> None:
+        self.pushed[(params.uri, params.version)] = list(params.diagnostics)
+
+    async def introduce(self) -> None:
+        capabilities = client_capabilities(self.editor_name)
+        assert capabilities.text_document is not None and capabilities.text_document.publish_diagnostics is not None
+        # So that a test knows which text is meant.
+        capabilities.text_document.publish_diagnostics.version_support = True
+        self.initialized_with = await self.initialize_session(
+            types.InitializeParams(
+                capabilities=capabilities,
+                workspace_folders=[types.WorkspaceFolder(uri=self.folder.as_uri(), name="w")],
+                initialization_options={
+                    "trusted": True,
+                    "debounceMs": 20,
+                    "images": self.editor_name.startswith("visual"),
+                },
+            )
+        )
+
+    @property
+    def commands(self) -> Sequence[str]:
+        """What the server says it can execute."""
+        provider = self.initialized_with.capabilities.execute_command_provider
+        assert provider is not None
+        return provider.commands
+
+
+class Editor:
+    """One text open in an editor, and questions about it."""
+
+    def __init__(self, client: EditorClient) -> None:
         self.client = client
-        self.name = name
-        self.folder = folder
+        self.folder = client.folder
         self._versions: dict[str, int] = {}
 
     def open(self, text: str, name: str | None = None) -> str:
@@ -156,54 +207,21 @@ def applied(text: str, edit: types.WorkspaceEdit) -> str:
     return data.decode("utf-16-le")
 
 
-def _server_config() -> ClientServerConfig:
-    environment = {**os.environ, "TRICKSTER_CACHE_DIR": tempfile.mkdtemp(prefix="trickster-test-cache-")}
-    return ClientServerConfig(server_command=[sys.executable, "-m", "trickster_server"], server_env=environment)
-
-
-@pytest_lsp.fixture(config=_server_config(), params=EDITORS, scope="module")
+@pytest_asyncio.fixture(params=EDITORS, scope="module", loop_scope="module")
 async def language_client(
-    request: pytest.FixtureRequest, lsp_client: LanguageClient, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[None]:
-    folder = tmp_path_factory.mktemp("workspace")
-    pushed: dict[tuple[str, int | None], list[types.Diagnostic]] = {}
-    lsp_client.pushed = pushed  # type: ignore[attr-defined]
-    lsp_client.folder = folder  # type: ignore[attr-defined]
-
-    def keep(params: types.PublishDiagnosticsParams) -> None:
-        pushed[(params.uri, params.version)] = list(params.diagnostics)
-
-    # The library's own handler keeps no versions, and it answers none of the refreshes that these editors announce.
-    lsp_client.protocol.fm.features[types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS] = keep
-    for method in (
-        types.WORKSPACE_CODE_LENS_REFRESH,
-        types.WORKSPACE_INLAY_HINT_REFRESH,
-        types.CLIENT_REGISTER_CAPABILITY,
-    ):
-        lsp_client.protocol.fm.features[method] = lambda params: None
-
-    capabilities = client_capabilities(request.param)
-    assert capabilities.text_document is not None and capabilities.text_document.publish_diagnostics is not None
-    capabilities.text_document.publish_diagnostics.version_support = True  # so that a test knows which text is meant
-    result = await lsp_client.initialize_session(
-        types.InitializeParams(
-            capabilities=capabilities,
-            workspace_folders=[types.WorkspaceFolder(uri=folder.as_uri(), name="w")],
-            initialization_options={"trusted": True, "debounceMs": 20, "images": request.param.startswith("visual")},
-        )
-    )
-    lsp_client.initialized_with = result  # type: ignore[attr-defined]
-    lsp_client.editor_name = request.param  # type: ignore[attr-defined]
-    yield
-    errors = [entry.message for entry in lsp_client.log_messages if entry.type == types.MessageType.Error]
-    await lsp_client.shutdown_session()
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[EditorClient]:
+    client = EditorClient(request.param, tmp_path_factory.mktemp("workspace"))
+    environment = {**os.environ, "TRICKSTER_CACHE_DIR": str(tmp_path_factory.mktemp("cache"))}
+    await client.start_io(sys.executable, "-m", "trickster_server", env=environment)
+    await client.introduce()
+    yield client
+    errors = [entry.message for entry in client.log_messages if entry.type == types.MessageType.Error]
+    await client.shutdown_session()
+    await client.stop()
     assert errors == []
 
 
 @pytest.fixture
-def editor(language_client: LanguageClient) -> Editor:
-    return Editor(
-        language_client,
-        language_client.editor_name,  # type: ignore[attr-defined]
-        language_client.folder,  # type: ignore[attr-defined]
-    )
+def editor(language_client: EditorClient) -> Editor:
+    return Editor(language_client)

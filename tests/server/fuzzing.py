@@ -19,12 +19,12 @@ from trickster_server.features.inlay_hints import hints
 from trickster_server.features.symbols import symbols
 from trickster_server.hints.corpus import Corpus
 from trickster_server.lsp.client import Client
-from trickster_server.timing.speeds import Expected
 
 from trickster_engine.config import apply_edits, preset_names, preset_text
 from trickster_engine.config.keys import KEYS, SECTIONS
 from trickster_engine.config.problems import Position
 from trickster_engine.config.yaml.scalars import as_yaml
+from trickster_engine.estimates.speeds import Expected
 
 CLIENT = Client(related_information=True, explained_codes=True, preferred_actions=True)
 FINDINGS = Path(__file__).parent / "fuzz_findings"

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from tests.server.raw_client import SERVER, RawClient
@@ -98,9 +99,7 @@ def measure(subject: Subject) -> dict[str, list[float]]:
         with client:
             found["start to initialized"].append(took)
             uri = (subject.folder / f"first-{number}.trickster.yaml").as_uri()
-            found["first diagnostics after open"].append(
-                diagnostics_of(client, uri, lambda client=client, uri=uri: client.open(uri, text))  # type: ignore[misc]
-            )
+            found["first diagnostics after open"].append(diagnostics_of(client, uri, partial(client.open, uri, text)))
     client, _ = subject.start()
     with client:
         uri = (subject.folder / "nano.trickster.yaml").as_uri()
@@ -119,16 +118,14 @@ def measure(subject: Subject) -> dict[str, list[float]]:
                 diagnostics_of(
                     client,
                     uri,
-                    lambda index=index, change=change: client.change(uri, index + 2, change),  # type: ignore[misc]
+                    partial(client.change, uri, index + 2, change),
                     index + 2,
                 )
             )
         for name, long in (("2,000 lines, open to diagnostics", long_config()), ("2,000 wrong lines", wrong_config())):
             for number in range(OPENS):
                 other = (subject.folder / f"{len(long)}-{number}.trickster.yaml").as_uri()
-                found[name].append(
-                    diagnostics_of(client, other, lambda other=other, long=long: client.open(other, long))  # type: ignore[misc]
-                )
+                found[name].append(diagnostics_of(client, other, partial(client.open, other, long)))
                 client.notify("textDocument/didClose", {"textDocument": {"uri": other}})
     return found
 

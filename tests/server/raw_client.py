@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ class RawClient:
         self.capabilities: dict[str, Any] = MOST_CLIENTS if capabilities is None else capabilities
         self.notifications: queue.Queue[dict[str, Any]] = queue.Queue()
         self.log: list[dict[str, Any]] = []
+        #: What a request of the server's is answered with, by its method; null where nothing stands here.
+        self.answers: dict[str, Callable[[Any], Any]] = {}
         self.stderr = b""
         self._answers: dict[Any, dict[str, Any]] = {}
         self._arrived = threading.Condition()
@@ -146,7 +149,9 @@ class RawClient:
 
     def _take(self, message: dict[str, Any]) -> None:
         if "method" in message and "id" in message:
-            self.send({"jsonrpc": "2.0", "id": message["id"], "result": None})
+            answer = self.answers.get(message["method"])
+            result = answer(message.get("params")) if answer else None
+            self.send({"jsonrpc": "2.0", "id": message["id"], "result": result})
         elif "method" in message:
             if message["method"] == "window/logMessage":
                 self.log.append(message["params"])
@@ -158,7 +163,7 @@ class RawClient:
 
     def _read_errors(self) -> None:
         assert self.process.stderr is not None
-        while data := self.process.stderr.read1(65536):  # type: ignore[attr-defined]
+        while data := os.read(self.process.stderr.fileno(), 65536):
             self.stderr += data
 
     # ---- ending -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def checkpoint(step: int, best: bool = False, path: str | None = None) -> dict[s
     return {"t": 1.0, "kind": "checkpoint", "path": where, "step": step, "val_loss": 1.0, "best": best}
 
 
-def lines(*events: dict[str, Any]) -> str:
+def lines(*events: Mapping[str, object]) -> str:
     return "".join(json.dumps(event) + "\n" for event in events)
 
 

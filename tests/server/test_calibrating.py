@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.server.raw_client import RawClient
+from tests.server.test_runs import until
 from trickster_engine.config import preset_text
 from trickster_engine.estimates.calibration import read_calibrations
 
 pytest.importorskip("torch")
-
-
-def until(condition: Callable[[], Any], seconds: float = 240.0) -> Any:
-    """Wait for something that another process does."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it has not come true in time"
-        time.sleep(0.02)
-    return value
 
 
 def calibrating(parent: int) -> list[int]:
@@ -44,8 +33,9 @@ def complaints(client: RawClient) -> list[str]:
     return [entry["message"] for entry in client.log if "was not calibrated" in entry["message"]]
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 def test_a_trusted_server_calibrates_once_at_low_priority(tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("looks into /proc")
     cache = tmp_path / "cache"
     path = tmp_path / "pico.trickster.yaml"
     path.write_text(preset_text("pico"), encoding="utf-8")
@@ -56,10 +46,10 @@ def test_a_trusted_server_calibrates_once_at_low_priority(tmp_path: Path) -> Non
         assert client.request("trickster/describeConfig", describe)["estimateSource"] is None
         assert calibrating(client.process.pid) == []
         client.notify("trickster/trustGranted", {})
-        (process,) = until(lambda: calibrating(client.process.pid))
+        (process,) = until(lambda: calibrating(client.process.pid), 240)
         until(lambda: os.getpriority(os.PRIO_PROCESS, process) == 19, 10)
         assert client.request("trickster/describeConfig", describe)["estimateSource"] is None
-        until(lambda: not calibrating(client.process.pid))
+        until(lambda: not calibrating(client.process.pid), 240)
         if until(lambda: complaints(client) or read_calibrations(cache), 30) and complaints(client):
             (words,) = complaints(client)
             assert "Other programs use the CPU" in words or "it took more than" in words

@@ -20,11 +20,6 @@ pytest.importorskip("torch")
 SHOWS = {"window": {"showDocument": {"support": True}}}
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return {"TRICKSTER_CACHE_DIR": str(tmp_path_factory.mktemp("cache")), "OMP_NUM_THREADS": "1"}
-
-
 def start(
     folder: Path, environment: dict[str, str], capabilities: dict[str, Any] | None = None, **options: Any
 ) -> RawClient:
@@ -39,7 +34,7 @@ def execute(client: RawClient, command: str, *arguments: Any) -> dict[str, Any]:
 
 
 def messages(client: RawClient) -> list[str]:
-    found = []
+    found: list[str] = []
     while True:
         try:
             one = client.notifications.get_nowait()
@@ -136,16 +131,12 @@ def test_every_command_answers_with_words(trained: tuple[RawClient, Path, str, l
 def test_the_doctors_page_is_opened_where_the_client_can(tmp_path: Path, environment: dict[str, str]) -> None:
     with start(tmp_path, environment, SHOWS) as client:
         shown: list[dict[str, Any]] = []
-        take = client._take
 
-        def show(message: dict[str, Any]) -> None:
-            if message.get("method") == "window/showDocument":
-                shown.append(message["params"])
-                client.send({"jsonrpc": "2.0", "id": message["id"], "result": {"success": True}})
-            else:
-                take(message)
+        def show(params: dict[str, Any]) -> dict[str, bool]:
+            shown.append(params)
+            return {"success": True}
 
-        client._take = show  # type: ignore[method-assign]
+        client.answers["window/showDocument"] = show
         execute(client, "doctor")
         assert [one["uri"].rpartition("/")[2] for one in shown] == ["doctor.md"]
         assert messages(client)[-1].startswith("Opened ")

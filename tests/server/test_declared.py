@@ -15,7 +15,7 @@ from trickster_server.lsp.plain_text import plain_text
 from tests.server.raw_client import RawClient
 from trickster_engine.config import preset_text, set_values
 
-PULLS = {"textDocument": {"diagnostic": {}}}
+PULLS: dict[str, Any] = {"textDocument": {"diagnostic": {}}}
 LITERALS = {"codeActionLiteralSupport": {"codeActionKind": {"valueSet": ["", "quickfix"]}}}
 ALL = {"start": {"line": 0, "character": 0}, "end": {"line": 999, "character": 0}}
 
@@ -92,16 +92,9 @@ def test_what_has_come_since_is_pushed_and_taken_back(tmp_path: Path, event: str
 @pytest.mark.parametrize("spelling", ["diagnostics", "diagnostic"])
 def test_a_client_that_pulls_again_is_asked_to(tmp_path: Path, spelling: str) -> None:
     uri, text = config(tmp_path)
-    asked: list[str] = []
+    asked: list[Any] = []
     with start(tmp_path, {**PULLS, "workspace": {spelling: {"refreshSupport": True}}}) as client:
-        take = client._take
-
-        def note(message: dict[str, Any]) -> None:
-            if message.get("method") == "workspace/diagnostic/refresh":
-                asked.append(message["method"])
-            take(message)
-
-        client._take = note  # type: ignore[method-assign]
+        client.answers["workspace/diagnostic/refresh"] = asked.append
         client.open(uri, text)
         while "corpus-not-found" not in pull(client, uri):
             pass
@@ -116,14 +109,7 @@ def test_a_text_that_comes_is_noticed_by_pushing(tmp_path: Path) -> None:
     watching = {"workspace": {"didChangeWatchedFiles": {"dynamicRegistration": True}}}
     registered: list[Any] = []
     with start(tmp_path, watching) as client:
-        take = client._take
-
-        def note(message: dict[str, Any]) -> None:
-            if message.get("method") == "client/registerCapability":
-                registered.extend(message["params"]["registrations"])
-            take(message)
-
-        client._take = note  # type: ignore[method-assign]
+        client.answers["client/registerCapability"] = lambda params: registered.extend(params["registrations"])
         client.open(uri, text)
         while "corpus-not-found" not in codes(client):
             pass

@@ -7,8 +7,11 @@ import re
 
 import pytest
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+from trickster_server.lsp.messages.errors import ErrorCode
 
 from tests.server.conftest import Editor, applied
+from trickster_engine import __version__
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -23,14 +26,14 @@ def place(text: str, word: str, occurrence: int = 0) -> tuple[int, int]:
 
 
 async def test_the_server_says_what_it_can(editor: Editor) -> None:
-    capabilities = editor.client.initialized_with.capabilities  # type: ignore[attr-defined]
+    capabilities = editor.client.initialized_with.capabilities
     assert capabilities.position_encoding in ("utf-16", "utf-8", "utf-32", None)
     assert capabilities.hover_provider
     assert capabilities.inlay_hint_provider
     assert capabilities.document_symbol_provider
     assert capabilities.diagnostic_provider is not None
-    assert "trickster.server.train" in capabilities.execute_command_provider.commands
-    assert editor.client.initialized_with.server_info.name == "trickster"  # type: ignore[attr-defined]
+    assert "trickster.server.train" in editor.client.commands
+    assert editor.client.initialized_with.server_info == types.ServerInfo("trickster", __version__)
 
 
 # ---- diagnostics ----------------------------------------------------------------------------------------------------
@@ -56,10 +59,10 @@ async def test_a_rule_about_two_keys_points_at_the_other(editor: Editor, nano: s
     text = nano.replace("num_heads: 8", "num_heads: 7")
     uri = editor.open(text)
     problem = next(one for one in await editor.problems(uri) if one.related_information)
-    pointed = {info.location.range.start.line for info in problem.related_information or []}
-    assert problem.range.start.line in (place(text, "hidden_dim")[0], place(text, "num_heads")[0])
-    assert pointed <= {place(text, "hidden_dim")[0], place(text, "num_heads")[0]}
-    assert all(info.location.uri == uri for info in problem.related_information or [])
+    pointed = [(info.location.uri, info.location.range.start.line) for info in problem.related_information or []]
+    (other,) = pointed
+    assert other[0] == uri
+    assert {problem.range.start.line, other[1]} == {place(text, "hidden_dim")[0], place(text, "num_heads")[0]}
 
 
 async def test_columns_are_counted_in_the_clients_units(editor: Editor) -> None:
@@ -68,7 +71,7 @@ async def test_columns_are_counted_in_the_clients_units(editor: Editor) -> None:
     text = head + "training_config:\n  max_steps: 10\n"
     uri = editor.open(text)
     problem = next(one for one in await editor.problems(uri) if "hiden_dim" in one.message)
-    encoding = editor.client.initialized_with.capabilities.position_encoding or "utf-16"  # type: ignore[attr-defined]
+    encoding = editor.client.initialized_with.capabilities.position_encoding or "utf-16"
     before = text[: text.index("hiden_dim")]
     units = {"utf-8": len(before.encode()), "utf-16": len(before.encode("utf-16-le")) // 2, "utf-32": len(before)}
     assert problem.range.start.character == units[encoding]
@@ -99,7 +102,7 @@ async def test_other_yaml_is_left_alone(editor: Editor) -> None:
     assert await editor.hover(uri, 0, 2) is None
     answer = await editor.client.text_document_code_lens_async(types.CodeLensParams(types.TextDocumentIdentifier(uri)))
     assert answer is None
-    assert not any(pushed_uri == uri for pushed_uri, _ in editor.client.pushed)  # type: ignore[attr-defined]
+    assert not any(pushed_uri == uri for pushed_uri, _ in editor.client.pushed)
 
 
 async def test_a_file_becomes_a_config_and_stops_being_one(editor: Editor) -> None:
@@ -160,7 +163,7 @@ async def test_hovers_follow_unsaved_text(editor: Editor, nano: str) -> None:
 async def test_the_learning_rate_is_drawn(editor: Editor, nano: str) -> None:
     uri = editor.open(nano)
     text = await editor.hover_text(uri, *place(nano, "learning_rate"))
-    if editor.name.startswith("visual"):
+    if editor.client.editor_name.startswith("visual"):
         match = re.search(r"\(data:image/svg\+xml;base64,([^)]+)\)", text)
         assert match is not None
         picture = base64.b64decode(match[1]).decode()
@@ -341,14 +344,14 @@ async def test_lenses_name_commands_of_the_server(editor: Editor, nano: str) -> 
     train = found[0].command
     assert train is not None
     assert "5.18 M parameters" in train.title
-    assert train.command in editor.client.initialized_with.capabilities.execute_command_provider.commands  # type: ignore[attr-defined]
+    assert train.command == "trickster.server.train" and train.command in editor.client.commands
     assert found[0].range.start.line == nano.split("\n").index("model_config:")
 
 
 async def test_a_config_with_errors_cannot_be_trained_from_a_lens(editor: Editor, nano: str) -> None:
     uri = editor.open(nano.replace("hidden_dim:", "hiden_dim:"))
     found = await editor.client.text_document_code_lens_async(types.CodeLensParams(types.TextDocumentIdentifier(uri)))
-    assert not any("Train" in lens.command.title for lens in found or [] if lens.command)
+    assert "trickster.server.train" not in [lens.command.command for lens in found or [] if lens.command]
 
 
 async def test_inlay_hints_show_what_follows(editor: Editor, nano: str) -> None:
@@ -404,8 +407,10 @@ async def test_a_config_is_created_and_never_overwritten(editor: Editor) -> None
     assert first.uri != second.uri
     assert (editor.folder / first.uri.rsplit("/", 1)[1]).read_text(encoding="utf-8").startswith("# pico")
     params["fileName"] = first.uri.rsplit("/", 1)[1]
-    with pytest.raises(Exception, match="already"):
+    with pytest.raises(JsonRpcException) as refused:
         await editor.client.protocol.send_request_async("trickster/createConfig", params)
+    assert refused.value.code == ErrorCode.FILE_EXISTS
     params["fileName"] = "../outside.yaml"
-    with pytest.raises(Exception, match="not the name of a file"):
+    with pytest.raises(JsonRpcException, match="not the name of a file"):
         await editor.client.protocol.send_request_async("trickster/createConfig", params)
+    assert not (editor.folder.parent / "outside.yaml").exists()

@@ -22,11 +22,12 @@ from trickster_server.hints.environment import _look
 
 from tests.server.raw_client import RawClient
 from trickster_engine.config import check, preset_plan, preset_text, set_values
+from trickster_engine.config.corpus_files import SHAKESPEARE_BYTES
 from trickster_engine.config.keys import KEYS
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.shapes import count_parameters
 from trickster_engine.data.amounts import tokens_per_step
-from trickster_engine.data.corpus import SHAKESPEARE_BYTES, SHAKESPEARE_FILE
+from trickster_engine.data.corpus import SHAKESPEARE_FILE
 from trickster_engine.estimates.fitting import fit
 from trickster_engine.estimates.machines import Machine
 from trickster_engine.estimates.memory import training_memory
@@ -231,14 +232,14 @@ def needed(plan: Plan, on_gpu: bool) -> float:
     return fit(plan, Machine("x", kind, 1, None, None, "")).needed
 
 
-def with_values(plan: Plan, message: str) -> Plan:
-    """The plan after what a message advises."""
+def followed(text: str, message: str) -> Plan:
+    """The plan of a config in which what a message advises was done."""
     changes: dict[str, str] = {}
     for name, value in re.findall(r"(\w+): (\w+)", message.partition("It fits with ")[2]):
         section = "model_config" if name == "max_seq_len" else "training_config"
         changes[f"{section}.{name}"] = value
     assert changes
-    changed = check(set_values(preset_text("mini"), changes)).plan
+    changed = check(set_values(text, changes)).plan
     assert changed is not None
     return changed
 
@@ -247,7 +248,8 @@ def with_values(plan: Plan, message: str) -> Plan:
 @pytest.mark.parametrize("batch_size", [1, 2, 48, 1000])
 def test_the_advice_about_memory_makes_it_fit(on_gpu: bool, batch_size: int) -> None:
     """Followed to the letter, at whatever size of memory; where nothing would do, it says so."""
-    plan = check(set_values(preset_text("mini"), {"training_config.batch_size": str(batch_size)})).plan
+    text = set_values(preset_text("mini"), {"training_config.batch_size": str(batch_size)})
+    plan = check(text).plan
     assert plan is not None
     least, most = 16 * count_parameters(plan.model).total, needed(plan, on_gpu)
     assert memory_advice(plan, most, "the GPU", on_gpu) is None
@@ -257,7 +259,7 @@ def test_the_advice_about_memory_makes_it_fit(on_gpu: bool, batch_size: int) -> 
         available = least + (most - least) * share
         assert message is not None and "Halve" not in message
         if message in fitting:
-            changed = with_values(plan, message)
+            changed = followed(text, message)
             assert needed(changed, on_gpu) <= available
             tokens = [tokens_per_step(one) for one in (plan, changed)]
             assert (tokens[0] == tokens[1]) == ("same number of tokens" in message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -121,8 +122,8 @@ def test_the_curve_is_the_trainers() -> None:
         (units.times_text, 163.3, "163"),
     ],
 )
-def test_numbers_as_people_read_them(function: object, value: float, text: str) -> None:
-    assert function(value) == text  # type: ignore[operator]
+def test_numbers_as_people_read_them(function: Callable[[float], str], value: float, text: str) -> None:
+    assert function(value) == text
 
 
 @pytest.mark.parametrize(("width", "heads"), [(32, 5), (256, 5), (256, 8), (330, 5), (384, 6), (48, 4)])

@@ -7,6 +7,7 @@ import typing
 from typing import Any
 
 import pytest
+from pygls.exceptions import JsonRpcInvalidParams
 from trickster_server.handlers.commands import params_of
 from trickster_server.lsp import messages
 from trickster_server.lsp.messages.fields import item
@@ -108,7 +109,7 @@ def test_a_command_takes_a_text_for_its_first_field() -> None:
     (train,) = [one for one in messages.REQUESTS if one.command == "trickster.server.train"]
     assert params_of(train, ["file:///a.yaml"]) == StartRunParams("file:///a.yaml")
     assert params_of(train, [{"configUri": "file:///a.yaml"}]) == StartRunParams("file:///a.yaml")
-    with pytest.raises(Exception, match="configUri is missing"):
+    with pytest.raises(JsonRpcInvalidParams, match="configUri is missing"):
         params_of(train, [])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,7 @@ def names(client: RawClient) -> list[str]:
 
 
 @pytest.fixture
-def linked(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+def linked(tmp_path: Path) -> tuple[Path, Path]:
     """A workspace, and the link to it that the editor has opened."""
     if sys.platform == "win32":
         pytest.skip("links need a right there")
@@ -43,7 +42,7 @@ def linked(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
     write_run(real / "runs" / "b-001", *events, config_path=real / "b.trickster.yaml", text=TEXT)
     link = tmp_path / "link"
     link.symlink_to(real, target_is_directory=True)
-    yield real, link
+    return real, link
 
 
 def test_runs_are_matched_to_their_config_behind_a_link(linked: tuple[Path, Path], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import random
 import re
 import signal
@@ -41,12 +42,6 @@ data_config: {{corpus: corpus.txt}}
 sampling_config: {{prompt: "the ", max_new_tokens: 20}}
 """
 PROGRESS = {"window": {"workDoneProgress": True}}
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    # One thread: several tests may run beside each other, and the model is tiny.
-    return {"TRICKSTER_CACHE_DIR": str(tmp_path_factory.mktemp("cache")), "OMP_NUM_THREADS": "1"}
 
 
 def write_config(folder: Path, max_steps: int, eval_interval: int = 20, save_interval: int = 20) -> Path:
@@ -97,7 +92,10 @@ def end_trainer(directory: Path) -> None:
     except AssertionError:
         holder = run.trainer()
         assert holder is not None
-        os.kill(holder.pid, signal.SIGKILL)
+        if sys.platform == "win32":
+            os.kill(holder.pid, signal.SIGTERM)
+        else:
+            os.kill(holder.pid, signal.SIGKILL)
 
 
 class Follower:
@@ -107,18 +105,18 @@ class Follower:
         self.run_id = run_id
         self.events: list[dict[str, Any]] = []
         self.next = 0
-        self.times: list[float] = []
+        self.heard = 0
 
     def take(self, client: RawClient, seconds: float, enough: Callable[[], bool]) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not enough():
             try:
                 params = client.notification("trickster/event", 0.2)
-            except Exception:  # nothing came
+            except queue.Empty:  # nothing came
                 continue
             if params["runId"] != self.run_id or params["next"] <= self.next:
                 continue
-            self.times.append(time.monotonic())
+            self.heard += 1
             if params["after"] != self.next:
                 self.catch_up(client)
                 continue
@@ -167,10 +165,10 @@ def test_a_run_is_started_followed_and_finishes(finished: tuple[RawClient, Path,
 
 
 def test_no_run_is_heard_more_than_ten_times_a_second(finished: tuple[RawClient, Path, str, Follower]) -> None:
-    times = finished[3].times
-    assert all(later - earlier > 0.08 for earlier, later in zip(times, times[10:], strict=False))
-    for index in range(len(times) - 11):
-        assert times[index + 11] - times[index] >= 0.95
+    _, _, _, follower = finished
+    # By the trainer's own clock, which no delay on the way makes shorter.
+    lasted = follower.events[-1]["t"] - follower.events[0]["t"]
+    assert 1 < follower.heard <= 10 * lasted + 3, lasted
 
 
 def test_history_can_be_read_in_pieces(finished: tuple[RawClient, Path, str, Follower]) -> None:
@@ -361,6 +359,8 @@ def test_expected_time_is_learned_from_the_run(finished: tuple[RawClient, Path, 
 
 
 def test_stop_saves_and_resume_goes_on(tmp_path: Path, environment: dict[str, str]) -> None:
+    if sys.platform == "win32":
+        pytest.skip("no process can be held up there")
     path = write_config(tmp_path, 1_000_000, 1_000_000, 1_000_000)
     with server(tmp_path, environment) as client:
         started = client.request("trickster/startRun", {"configUri": path.as_uri()}, 120)
@@ -487,7 +487,7 @@ def test_a_server_killed_ten_times_loses_and_doubles_nothing(tmp_path: Path, env
                 assert len(follower.events) > count
                 follower.take(client, rng.random(), lambda: False)
                 if number < 10:
-                    client.process.send_signal(signal.SIGKILL)
+                    client.process.kill()
                     client.process.wait()
                     assert trainer.poll() is None
                 else:
@@ -610,15 +610,12 @@ def test_a_long_action_is_cancelled_from_its_progress_bar(tmp_path: Path, enviro
     with server(tmp_path, environment) as client:
         created = threading.Event()
         token: list[Any] = []
-        take = client._take
 
-        def watch(message: dict[str, Any]) -> None:
-            if message.get("method") == "window/workDoneProgress/create":
-                token.append(message["params"]["token"])
-                created.set()
-            take(message)
+        def create(params: dict[str, Any]) -> None:
+            token.append(params["token"])
+            created.set()
 
-        client._take = watch  # type: ignore[method-assign]
+        client.answers["window/workDoneProgress/create"] = create
         request = client.begin(
             "workspace/executeCommand", {"command": "trickster.server.inspect", "arguments": [path.as_uri()]}
         )

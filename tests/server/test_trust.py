@@ -17,7 +17,7 @@ from tests.server.raw_client import RawClient
 
 def initialized(client: RawClient, folder: Path, options: Any) -> None:
     where = [{"uri": folder.as_uri(), "name": "w"}]
-    params = {"processId": None, "rootUri": None, "workspaceFolders": where, "capabilities": {}}
+    params: dict[str, Any] = {"processId": None, "rootUri": None, "workspaceFolders": where, "capabilities": {}}
     client.request("initialize", {**params, "initializationOptions": options})
     client.notify("initialized", {})
 

@@ -50,7 +50,8 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.10.11 has none
+        archive.extractall(folder)
     return build("build_wheel", next(folder.iterdir()), tmp_path_factory.mktemp("wheel"))
 
 
@@ -99,8 +100,9 @@ def test_the_wheel_trains_reports_and_serves_outside_the_checkout(programs: Path
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    where = [programs / "python", "-c", "import trickster_engine, trickster_server as s; print(s.__file__)"]
-    assert str(programs.parent) in subprocess.check_output(where, cwd=tmp_path, text=True)
+    where = "import trickster_engine, trickster_server as s; print(s.__file__)"
+    command: list[str | Path] = [programs / "python", "-c", where]
+    assert str(programs.parent) in subprocess.check_output(command, cwd=tmp_path, text=True)
     assert trickster("--version", program="trickster-lm").strip() == f"trickster {__version__}"
     assert "training_config" in trickster("presets", "pico")
     (tmp_path / "play.txt").write_text(dialogue(6000), encoding="utf-8")

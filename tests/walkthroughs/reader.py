@@ -75,6 +75,8 @@ class Reader:
         return done
 
     def press_control_c(self) -> Done:
+        if sys.platform == "win32":
+            raise NotImplementedError("process groups of POSIX")
         assert self.training is not None
         os.killpg(self.training.pid, signal.SIGINT)
         done, self.training = self._end(self.training), None

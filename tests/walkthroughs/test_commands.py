@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -34,15 +34,15 @@ def test_a_command_parses(command: str, monkeypatch: pytest.MonkeyPatch) -> None
     class Parsed(Exception):
         pass
 
-    def stop(parser: object, arguments: object = None, namespace: object = None) -> object:
-        seen.append(real(parser, arguments, namespace))
+    def stop(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+        seen.append(real(parser, arguments))
         raise Parsed
 
-    real = cli.argparse.ArgumentParser.parse_args
-    monkeypatch.setattr(cli.argparse.ArgumentParser, "parse_args", stop)
+    real = argparse.ArgumentParser.parse_args
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
     with pytest.raises(Parsed):
         cli.main(words[1:])
-    assert isinstance(seen[0], SimpleNamespace | cli.argparse.Namespace)
+    assert isinstance(seen[0], argparse.Namespace)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_text_of_one_s_own_is_trained_on_as_the_last_page_says(evening: tuple[
     plan = check(text, folder).plan
     assert plan is not None
     assert (plan.data.corpus, plan.sampling.prompt) == ("letters.txt", "Dear ")
-    assert prepare(plan, folder, progress=False).train.size > 0
+    assert prepare(plan, folder, progress=False).train
 
 
 @in_one_evening

@@ -268,7 +268,7 @@ class FollowedRun:
         return [
             CheckpointInfo(path.name, str(path), one["step"], one["val_loss"], one["best"])
             for one in self._state.checkpoints.values()
-            if (path := self.directory.path / one["path"])
+            for path in [self.directory.path / one["path"]]
         ]
 
     def progress(self) -> RunProgress:

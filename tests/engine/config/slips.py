@@ -68,7 +68,8 @@ CONFLICT = ("<<<<<<< HEAD", "=======", ">>>>>>> other")
 def _characters(text: str, chooser: random.Random) -> str:
     at = chooser.randrange(len(text) + 1)
     length = chooser.choice((0, 0, 1, 1, 2, 5))
-    return text[:at] + chooser.choice(["", *PIECES]) + text[at + length :]
+    piece: str = chooser.choice(["", *PIECES])
+    return text[:at] + piece + text[at + length :]
 
 
 def _line(change: Callable[[str, random.Random], str]) -> Callable[[str, random.Random], str]:
@@ -237,7 +238,7 @@ def worse(text: str) -> list[str]:
 
 def main() -> int:
     """Judge many texts and print the figure."""
-    fixing.check = check  # type: ignore[assignment]
+    vars(fixing)["check"] = check
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     bad = fixable = 0

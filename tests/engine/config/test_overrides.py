@@ -60,7 +60,8 @@ def test_carriage_returns_stay() -> None:
 def test_a_key_under_another_name_gets_its_own() -> None:
     after = set_values("training_config:\n  use_wandb: false\n", {"training_config.tracking": "tensorboard"})
     assert after == "training_config:\n  tracking: tensorboard\n"
-    assert _plan(set_values("training_config:\n  checkpoint_frequency: 9\n", {"save_interval": "500"}))
+    doubled = set_values("training_config:\n  checkpoint_frequency: 9\n", {"save_interval": "500"})
+    assert _plan(doubled).training.save_interval == 500
 
 
 def test_the_lessons_doubled_keys_stay_in_step() -> None:

@@ -39,7 +39,7 @@ def test_every_key_is_documented_in_sentences() -> None:
 
 # A reader for the part of JSON Schema draft-07 that is used here, so that the schema is tried and not only compared.
 def _accepts(rule: dict[str, Any], value: Any) -> bool:
-    kinds = {
+    kinds: dict[str, type | tuple[type, ...]] = {
         "object": dict,
         "array": list,
         "string": str,

@@ -126,13 +126,21 @@ def test_nothing_is_set_in_a_text_with_a_slip() -> None:
         set_values(HEAD + "  hidden_dim:64\n", {"num_heads": "4"})
 
 
-def test_a_fix_that_uncovers_more_is_not_applied_without_a_look() -> None:
-    text = "model_config:\n\tnum_heads: 5\n\tnum_kv_heads: 3\n  hidden_dim: 96\ntraining_config:\n  max_stepz: 7\n"
-    problems = check(text).problems
-    for problem in problems:
-        for fix in problem.fixes:
-            if is_safe(text, problems, problem, fix):
-                assert len(check(apply_edits(text, fix.edits)).problems) <= len(problems)
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("training_config:\n  max_steps: -1\n", "out-of-range"),
+        ("- hidden_dim:128\n- ", "yaml-missing-space"),
+        ("  seed of doubt\ntrainig_config:\n  max_steps: 5000\n", "yaml-missing-colon"),
+        ("device_config:\n  device_type: tt\nmodel_config:   hidden_dim: 1024\n  num_heads: 2\n", "yaml-indentation"),
+    ],
+)
+def test_a_fix_that_uncovers_more_is_not_applied_without_a_look(text: str, code: str) -> None:
+    problem = next(each for each in check(text).problems if each.code == code)
+    fix = next(each for each in problem.fixes if each.preferred)
+    assert len(check(apply_edits(text, fix.edits)).problems) > len(check(text).problems)
+    assert not is_safe(text, check(text).problems, problem, fix)
+    assert all(step.edits != fix.edits for step in steps(text))
 
 
 def test_fixing_everything_ends_also_where_fixes_would_chase_each_other() -> None:

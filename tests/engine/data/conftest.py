@@ -42,7 +42,7 @@ def prose() -> str:
 
 
 @pytest.fixture
-def shakespeare(monkeypatch: pytest.MonkeyPatch) -> str:
+def shakespeare() -> str:
     """Tiny Shakespeare itself; the test is skipped where it is not on the machine."""
     folder = os.environ.get("TRICKSTER_CORPUS_DIR")
     if not folder or not (Path(folder) / "tinyshakespeare.txt").is_file():

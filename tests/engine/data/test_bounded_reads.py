@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.refusals import refused
 from trickster_engine.cli.arguments import read_text
 from trickster_engine.config import check
 from trickster_engine.config.plan import Plan
@@ -25,12 +26,13 @@ from trickster_engine.errors import TricksterError
 from trickster_engine.interop.tt_train_config import convert, is_tt_train, quick_fix
 
 MakePlan = Callable[..., Plan]
-posix = pytest.mark.skipif(os.name != "posix", reason="FIFOs, devices and sockets")
 
 
 @pytest.fixture
 def places(tmp_path: Path) -> Iterator[dict[str, Path]]:
     """One of each kind of thing that is no plain file of a sensible size, and links to them."""
+    if sys.platform == "win32":
+        pytest.skip("FIFOs, devices and sockets")
     found = {"device": Path("/dev/zero"), "folder": tmp_path / "folder", "FIFO": tmp_path / "fifo"}
     found["folder"].mkdir()
     os.mkfifo(found["FIFO"])
@@ -74,7 +76,6 @@ class _Answered:
         return True
 
 
-@posix
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_config(places: dict[str, Path], kind: str) -> None:
     with _Answered() as answered:
@@ -82,7 +83,6 @@ def test_a_config(places: dict[str, Path], kind: str) -> None:
     assert answered.error.code == "config-unreadable" and SAID[kind] in answered.error.message
 
 
-@posix
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_corpus(plan_for: MakePlan, places: dict[str, Path], tmp_path: Path, kind: str) -> None:
     with _Answered() as answered:
@@ -95,7 +95,6 @@ def test_a_corpus(plan_for: MakePlan, places: dict[str, Path], tmp_path: Path, k
     assert prepare(plan, tmp_path, progress=False).train_text(3) == "Now"
 
 
-@posix
 @pytest.mark.parametrize("kind", KINDS)
 def test_checking_a_config_that_names_it(places: dict[str, Path], kind: str) -> None:
     """As the language server does, for folders that nobody trusts."""
@@ -107,7 +106,6 @@ def test_checking_a_config_that_names_it(places: dict[str, Path], kind: str) -> 
     assert time.monotonic() - began < 2
 
 
-@posix
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_lessons_files(plan_for: MakePlan, places: dict[str, Path], tmp_path: Path, kind: str) -> None:
     from dataclasses import replace
@@ -125,7 +123,6 @@ def test_the_lessons_files(plan_for: MakePlan, places: dict[str, Path], tmp_path
         prepare(plan_for(tokenizer="train.pt"), tmp_path, progress=False)
 
 
-@posix
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_tokenizer(places: dict[str, Path], tmp_path: Path, kind: str) -> None:
     (tmp_path / "tokenizer.json").symlink_to(places[kind])
@@ -134,7 +131,6 @@ def test_a_tokenizer(places: dict[str, Path], tmp_path: Path, kind: str) -> None
     assert answered.error.code == "tokenizer-damaged" and SAID[kind] in answered.error.message
 
 
-@posix
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_config_of_tt_train_and_the_model_it_names(places: dict[str, Path], kind: str) -> None:
     text = f"training_config:\n  model_config: {json.dumps(str(places[kind]))}\n  project_name: x\n"
@@ -160,7 +156,7 @@ def test_a_text_that_is_made_to_be_too_much_for_tt_train(text: str) -> None:
     text = f"# project_name\n{text}\n"
     is_tt_train(text)
     assert quick_fix(text) is None
-    with pytest.raises(TricksterError):
+    with refused("yaml-unreadable"):
         convert(text)
     assert time.monotonic() - began < 2
 

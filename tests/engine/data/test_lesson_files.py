@@ -53,7 +53,7 @@ def _error(plan: Plan, folder: Path) -> TricksterError:
 def test_the_lessons_files_give_the_same_dataset_as_its_text(lesson: Path, plan: Plan, plan_for: MakePlan) -> None:
     dataset = prepare(plan, lesson, progress=False)
     assert dataset.train_text() + dataset.val_text() == TEXT
-    assert len(dataset.train) == int(len(TEXT) * 0.9) and dataset.train.dtype == np.uint8
+    assert len(dataset.train) == int(len(TEXT) * 0.9) and dataset.train[:].dtype == np.uint8
     assert dataset.train_characters == len(dataset.train)
     assert dataset.tokenizer.kind == "char"
     boundary = int(len(TEXT) * 0.9)

@@ -127,7 +127,7 @@ def test_this_machine_is_seen_without_torch(monkeypatch: pytest.MonkeyPatch) -> 
 
     def answers(output: str) -> None:
         monkeypatch.setattr(machine_module, "find_program", lambda name: "/usr/bin/nvidia-smi")
-        monkeypatch.setattr(machine_module.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=output))
+        monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=output))
 
     answers("NVIDIA GeForce RTX 4090, 24564\nNVIDIA GeForce RTX 3090, 24576\n")
     here = find_machine("this")
@@ -139,7 +139,7 @@ def test_this_machine_is_seen_without_torch(monkeypatch: pytest.MonkeyPatch) -> 
     def fails(*_: object, **__: object) -> None:
         raise subprocess.TimeoutExpired("nvidia-smi", 5)
 
-    monkeypatch.setattr(machine_module.subprocess, "run", fails)
+    monkeypatch.setattr(subprocess, "run", fails)
     assert find_machine("this").device_type == "cpu"
 
 

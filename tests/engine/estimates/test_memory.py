@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
@@ -114,7 +113,7 @@ def test_the_advice_against_running_out_of_memory_holds() -> None:
     for training in ({"batch_size": 8}, {"gradient_accumulation_steps": 1}):
         assert training_memory(replace(plan, training=replace(plan.training, **training))).total < before  # type: ignore[arg-type]
     for model in ({"max_seq_len": 256}, {"num_layers": 4}, {"hidden_dim": 128}, {"mlp_dim": 512}, {"dropout": 0.0}):
-        assert training_memory(replace(plan, model=replace(plan.model, **model))).total < before  # type: ignore[arg-type]
+        assert training_memory(replace(plan, model=replace(plan.model, **model))).total < before
     shared = replace(plan, device=DeviceConfig("cuda", (1, 2), True))
     alone = replace(plan, device=DeviceConfig("cuda"))
     assert training_memory(shared).device < training_memory(alone).device
@@ -134,10 +133,10 @@ print(peak_memory())
 
 
 @pytest.fixture(scope="module")
-def text_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("memory")
     (folder / "text.txt").write_text(dialogue(17_000))
-    yield folder
+    return folder
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the fixed parts were measured on Linux")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -115,11 +116,11 @@ def test_speeds_are_kept_and_replaced(tmp_path: Path) -> None:
 def test_a_measurement_is_made_once_and_remembered(tmp_path: Path) -> None:
     small = [f"--set=model_config.{key}" for key in ("hidden_dim=32", "mlp_dim=64", "num_layers=1", "max_seq_len=16")]
     command = ("estimate", "--preset", "pico", *small, "--set=device_config.device_type=cpu")
-    environment = {"TRICKSTER_CACHE_DIR": str(tmp_path)}
-    assert "--calibrate" in trickster(*command, "--no-calibrate", **environment).stdout
-    measured = trickster(*command, "--measure", **environment)
+    estimated = partial(trickster, *command, TRICKSTER_CACHE_DIR=str(tmp_path))
+    assert "--calibrate" in estimated("--no-calibrate").stdout
+    measured = estimated("--measure")
     assert measured.returncode == 0 and "measured, from" in measured.stdout
-    later = json.loads(trickster(*command, "--json", **environment).stdout)
+    later = json.loads(estimated("--json").stdout)
     assert later["time"]["source"] == "measured" and later["time"]["seconds"] > 0
 
 
@@ -143,7 +144,8 @@ def test_a_calibration_tells_the_time_of_any_shape() -> None:
     finished = expected_time(PICO, [speed_of(PICO, "cpu", 1e4, "pico-001")], [known])
     assert finished is not None and finished.source == "measured"
     whole, half = (replace(PICO, training=replace(PICO.training, batch_size=size)) for size in (16, 8))
-    assert 1.9 < known.seconds(whole) / known.seconds(half) < 2.0
+    long, short = known.seconds(whole), known.seconds(half)
+    assert long is not None and short is not None and 1.9 < long / short < 2.0
 
 
 def test_costs_are_found_from_readings_and_never_below_nothing() -> None:
@@ -154,13 +156,14 @@ def test_costs_are_found_from_readings_and_never_below_nothing() -> None:
 
 
 def test_a_machine_is_calibrated_once(tmp_path: Path) -> None:
-    environment = {"TRICKSTER_CACHE_DIR": str(tmp_path)}
-    first = trickster("estimate", "--preset", "nano", "--set=device_config.device_type=cpu", **environment)
+    command = ("estimate", "--set=device_config.device_type=cpu")
+    estimated = partial(trickster, *command, TRICKSTER_CACHE_DIR=str(tmp_path))
+    first = estimated("--preset", "nano")
     assert first.returncode == 0 and first.stderr.startswith("Timing a few small models")
     if "Other programs use the CPU" in first.stderr:
         pytest.skip("this machine is too busy to be calibrated")
     assert "estimated, from a calibration of this machine" in first.stdout
-    again = trickster("estimate", "--preset", "pico", "--set=device_config.device_type=cpu", **environment)
+    again = estimated("--preset", "pico")
     assert again.stderr == "" and "estimated, from a calibration of this machine" in again.stdout
     (known,) = read_calibrations(tmp_path)
     assert known.device == "cpu"

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.refusals import refused
 from trickster_engine.backends.torch.attention_check import require_attention
 from trickster_engine.config import check
-from trickster_engine.errors import TricksterError
 from trickster_engine.model import attention
 from trickster_engine.model.attention import attention_of_the_last, causal_attention, dropout
 from trickster_engine.model.query_blocks import query_blocks
@@ -42,12 +42,13 @@ def test_what_apples_gpu_computes_is_attention(length: int, kv_heads: int) -> No
     # Views of the projections' output, as the model makes them.
     shaped = [torch.randn(2, length, heads, 16) for heads in (4, kv_heads, kv_heads)]
     inputs = [x.transpose(1, 2).requires_grad_() for x in shaped]
-    exact, plain = causal_attention(*inputs), attention._as_products(*inputs, torch.float32)
+    q, k, v = inputs
+    exact, plain = causal_attention(q, k, v), attention._as_products(q, k, v, torch.float32)
     direction = torch.randn_like(exact)
     torch.testing.assert_close(plain, exact, atol=1e-5, rtol=1e-4)
     for one, other in zip(*(torch.autograd.grad(y, inputs, direction) for y in (exact, plain)), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
-    last = [inputs[0][:, :, -1:], *inputs[1:]]
+    last = (q[:, :, -1:], k, v)
     torch.testing.assert_close(attention._last_as_products(*last), exact[:, :, -1:], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(attention_of_the_last(*last), exact[:, :, -1:], atol=1e-5, rtol=1e-4)
 
@@ -78,7 +79,7 @@ def test_a_device_that_computes_attention_wrongly_is_refused(
         if fault is as_if_in_order and heads == 1:
             continue  # the same order either way
         monkeypatch.setattr("trickster_engine.backends.torch.attention_check.causal_attention", fault)
-        with pytest.raises(TricksterError, match=f"computes attention incorrectly on cpu in {precision}"):
+        with refused("device-computes-wrong", f"on cpu in {precision}"):
             require_attention(model, torch.device("cpu"), precision)
 
 

@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.engine.model.test_huggingface import as_arrays, small
+from tests.refusals import refused
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.huggingface import read_model, write_model
 from trickster_engine.model.llama import Llama
@@ -57,7 +58,7 @@ def test_a_config_without_end_is_refused(tmp_path: Path) -> None:
     write_model(tmp_path, small(), as_arrays(Llama(small())))
     for content in ("[" * 1_000_000, " " * (5 << 20), '{"vocab_size": ' + "9" * 100_000 + "}"):
         (tmp_path / "config.json").write_text(content)
-        with pytest.raises(TricksterError):
+        with refused("checkpoint-damaged"):
             read_model(tmp_path)
 
 
@@ -67,25 +68,27 @@ def header(entries: dict[str, Any], numbers: bytes = b"\0" * 16) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "why"),
     [
-        b"",
-        b"\xff" * 8,
-        struct.pack("<Q", 1 << 40) + b"{}",
-        header({"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 16]}}),
-        header({"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 1 << 40]}}),
-        header({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}),
-        header({"a": {"dtype": "F32", "shape": [-4], "data_offsets": [0, -16]}}),
-        header({"a": {"dtype": "F99", "shape": [4], "data_offsets": [0, 16]}}),
-        header({name: {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]} for name in "ab"}),
-        header({"a": {"dtype": "F32", "shape": True, "data_offsets": [0, 16]}}),
-        header({"a": []}),
+        (b"", "no header"),
+        (b"\xff" * 8, "no header"),
+        (struct.pack("<Q", 1 << 40) + b"{}", "no header"),
+        (struct.pack("<Q", 2) + b"[]", "no header"),
+        (struct.pack("<Q", 100_000) + b"[" * 100_000, "nested"),
+        (header({"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 16]}}), "its shape needs"),
+        (header({"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 1 << 40]}}), "its shape needs"),
+        (header({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}), "16 bytes of numbers"),
+        (header({"a": {"dtype": "F32", "shape": [-4], "data_offsets": [0, -16]}}), "not an integer"),
+        (header({"a": {"dtype": "F99", "shape": [4], "data_offsets": [0, 16]}}), "number type"),
+        (header({name: {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]} for name in "ab"}), "overlap"),
+        (header({"a": {"dtype": "F32", "shape": True, "data_offsets": [0, 16]}}), "not an integer"),
+        (header({"a": []}), "does not say where"),
     ],
 )
-def test_a_header_that_does_not_fit_its_file_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_header_that_does_not_fit_its_file_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"safetensors|model|'a'"):
+    with pytest.raises(ValueError, match=why):
         read_header(path)
 
 

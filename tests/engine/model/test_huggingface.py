@@ -15,6 +15,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from tests.engine.conftest import dialogue
+from tests.refusals import refused
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.config.shapes import weight_shapes
 from trickster_engine.data.make_tokenizer import byte_tokenizer, char_tokenizer
@@ -127,7 +128,7 @@ def test_an_extra_weight_is_refused(tmp_path: Path) -> None:
     write_model(tmp_path, small(), as_arrays(Llama(small())))
     weights = load_file(tmp_path / "model.safetensors")
     save_file({**weights, "model.extra.weight": np.zeros(3, np.float32)}, tmp_path / "model.safetensors")
-    with pytest.raises(TricksterError, match="extra"):
+    with refused("checkpoint-shape", "model.extra.weight"):
         read_model(tmp_path)
 
 
@@ -152,7 +153,7 @@ def test_a_pickle_posing_as_weights_is_refused_and_not_run(tmp_path: Path) -> No
 def test_a_damaged_config_is_refused(tmp_path: Path, content: str) -> None:
     write_model(tmp_path, small(), as_arrays(Llama(small())))
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(TricksterError):
+    with refused("checkpoint-damaged"):
         read_model(tmp_path)
 
 
@@ -183,5 +184,5 @@ def test_a_model_in_several_files_is_the_same_model(tmp_path: Path) -> None:
     theirs = LlamaForCausalLM.from_pretrained(tmp_path).state_dict()
     assert all(np.array_equal(theirs[name].numpy(), weights[name]) for name in weights)
     (tmp_path / files[1]).unlink()
-    with pytest.raises(TricksterError):
+    with refused("checkpoint-missing", files[1]):
         read_model(tmp_path)

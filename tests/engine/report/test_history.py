@@ -95,9 +95,7 @@ def evaluated(t: float, step: int, loss: float) -> Event:
     return {"t": t, "kind": "eval", "step": step, "train_loss": loss, "val_loss": loss, "perplexity": 2.0}
 
 
-def test_a_long_run_is_thinned_and_its_best_and_last_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, past: Past
-) -> None:
+def test_a_long_run_is_thinned_and_its_best_and_last_stay(monkeypatch: pytest.MonkeyPatch, past: Past) -> None:
     monkeypatch.setattr(history_module, "EVALUATIONS", 20)
     losses = {step: 1.0 if step == 333 else 3.0 - step / 1000 for step in range(1, 1001)}
     found = past(

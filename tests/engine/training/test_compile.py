@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.engine.training.reading import read_checkpoint
-from tests.engine.training.test_resume import begin, same_checkpoint, stop_at
+from tests.engine.training.stopping import stopped_after
+from tests.engine.training.test_resume import begin, same_checkpoint
 from trickster_engine.config import check, preset_plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.compute import WORTH_COMPILING_FROM, count_compute, worth_compiling
@@ -20,14 +21,11 @@ Config = Callable[..., Path]
 
 
 @pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="no C++ compiler")
-def test_a_compiled_run_learns_the_same_and_resumes_exactly(
-    tiny_config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_compiled_run_learns_the_same_and_resumes_exactly(tiny_config: Config) -> None:
     path = tiny_config(training_config={"compile": "always", "precision": "fp32"}, model_config={"dropout": 0.1})
     straight, outcome = begin(path)
     assert outcome == "finished"
-    with monkeypatch.context() as patched:
-        stop_at(patched, 4)
+    with stopped_after(4):
         broken, outcome = begin(path)
     assert outcome == "stopped"
     assert resume(broken, show_progress=False) == "finished"

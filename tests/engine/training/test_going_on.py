@@ -15,7 +15,8 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from tests.engine.conftest import TINY
-from tests.engine.training.test_resume import begin, same_checkpoint, stop_at
+from tests.engine.training.stopping import stopped_after
+from tests.engine.training.test_resume import begin, same_checkpoint
 from trickster_engine.cli import main
 from trickster_engine.config.plan import TrainingConfig
 from trickster_engine.errors import TricksterError
@@ -51,9 +52,7 @@ def project(folder: Path, tiny_config: Config, **changes: Mapping[str, Any]) -> 
     return run.path
 
 
-def test_all_goes_on_in_a_project_that_was_moved(
-    tiny_config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_goes_on_in_a_project_that_was_moved(tiny_config: Config, tmp_path: Path) -> None:
     places = {"output_config": {"checkpoint_dir": "kept", "log_dir": "logs"}}
     unmoved = RunDirectory(project(tmp_path / "unmoved", tiny_config, **places))
     project(tmp_path / "project", tiny_config, **places)
@@ -170,9 +169,8 @@ def test_a_finished_run_says_what_will_not_happen_and_what_may_have_been_meant(
     assert "max_steps" not in warnings(run)["config-edited"]
 
 
-def test_a_run_may_end_where_it_was_stopped(tiny_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patched:
-        stop_at(patched, 4)
+def test_a_run_may_end_where_it_was_stopped(tiny_config: Config) -> None:
+    with stopped_after(4):
         run, outcome = begin(tiny_config(training_config=SHORT))
     assert outcome == "stopped"
     assert resume(run, {"max_steps": "4"}, show_progress=False) == "finished"
@@ -191,11 +189,8 @@ def test_more_steps_for_a_run_that_lost_its_patience_need_patience(tiny_config: 
     assert run.summary().step == 6
 
 
-def test_a_run_that_is_shortened_early_has_its_warm_up_shortened(
-    tiny_config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patched:
-        stop_at(patched, 2)
+def test_a_run_that_is_shortened_early_has_its_warm_up_shortened(tiny_config: Config) -> None:
+    with stopped_after(2):
         run, _ = begin(tiny_config(training_config={**SHORT, "max_steps": 100, "warmup_steps": 50}))
     assert resume(run, {"max_steps": "20"}, show_progress=False) == "finished"
     assert "warmup_steps: 2" in run.config_path.read_text() and "warmup-shortened" in warnings(run)
@@ -216,14 +211,13 @@ def test_a_jump_of_the_learning_rate_is_said_with_both_ways_round_it(tiny_config
 
 @pytest.mark.parametrize("how", ["floor", "rewarm"])
 def test_a_run_with_more_steps_goes_on_from_the_floor_and_a_later_resume_is_exact(
-    tiny_config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: Any
+    tiny_config: Config, tmp_path: Path, how: Any
 ) -> None:
     run, _ = begin(tiny_config(training_config=SHORT))
     broken = RunDirectory(tmp_path / "broken/tiny-001")
     shutil.copytree(run.path, broken.path)
     assert resume(run, {"max_steps": "14"}, learning_rate=how, show_progress=False) == "finished"
-    with monkeypatch.context() as patched:
-        stop_at(patched, 3)
+    with stopped_after(3):
         assert resume(broken, {"max_steps": "14"}, learning_rate=how, show_progress=False) == "stopped"
     assert resume(broken, show_progress=False) == "finished"
     same_checkpoint(run.path / "checkpoints/step-000014", broken.path / "checkpoints/step-000014")
@@ -237,9 +231,8 @@ def test_a_run_with_more_steps_goes_on_from_the_floor_and_a_later_resume_is_exac
         assert made[2:] == sorted(made[2:], reverse=True)
 
 
-def test_floor_takes_effect_in_the_middle_of_a_run_too(tiny_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patched:
-        stop_at(patched, 4)
+def test_floor_takes_effect_in_the_middle_of_a_run_too(tiny_config: Config) -> None:
+    with stopped_after(4):
         run, _ = begin(tiny_config(training_config={**SHORT, "max_steps": 12}))
     assert resume(run, learning_rate="floor", show_progress=False) == "finished"
     assert rates(run)[4] > 8 * FLOOR and rates(run)[5] == pytest.approx(FLOOR)

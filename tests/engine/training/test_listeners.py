@@ -47,7 +47,7 @@ def test_several_processes_of_one_machine_listen_on_loopback_alone(
 
 def test_what_processes_send_each_other_carries_no_code() -> None:
     """Nothing is unpickled; paths, and the states of random generators, come back as they were."""
-    state = {"cpu": np.arange(5, dtype=np.uint8), "cuda": np.zeros((2, 3), dtype=np.float32)}
+    state: dict[str, np.ndarray] = {"cpu": np.arange(5, dtype=np.uint8), "cuda": np.zeros((2, 3), dtype=np.float32)}
     for value in (None, True, 3, 0.1, "bf16", Path("/a/b"), [1, {"path": "x"}]):
         assert decode(encode(value)) == value
     back = decode(encode(state))

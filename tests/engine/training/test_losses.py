@@ -13,7 +13,7 @@ from trickster_engine.config.plan import TrainingConfig
 def test_focal_loss_has_a_slope_where_a_token_is_certain(gamma: float) -> None:
     logits = torch.tensor([[[200.0, 0.0, 0.0], [0.0, 1.0, 2.0]]], requires_grad=True)
     loss = training_loss(logits, torch.tensor([[0, 1]]), TrainingConfig(loss="focal", focal_gamma=gamma))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert torch.isfinite(loss)
     assert logits.grad is not None and torch.isfinite(logits.grad).all()
     probability = torch.softmax(torch.tensor([0.0, 1.0, 2.0]), 0)[1].double()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine.training.reading import of_kind
 from tests.engine.training.sockets import beyond_loopback, listeners
 from tests.engine.training.test_processes import Config, same_curve, several
 from tests.engine.training.test_resume import begin
@@ -86,7 +87,7 @@ def machines() -> Iterator[Machines]:
 
 def wait_until_said(run: RunDirectory, machines: Machines, kind: str, step: int = 0, seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
-    while not any(e["kind"] == kind and e.get("step", 0) >= step for e in read_events(run.events_path)[0]):
+    while not any(e.get("step", 0) >= step for e in of_kind(read_events(run.events_path)[0], kind)):
         assert time.monotonic() < deadline, [path.read_text() for path in run.path.parent.glob("*.log")]
         assert all(process.poll() is None for process in machines.processes)
         time.sleep(0.1)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.engine.conftest import trickster
-from trickster_engine.backends.torch.backend import TorchBackend
+from tests.engine.training.stopping import stopped_in_evaluation
+from tests.refusals import refused
 from trickster_engine.cli import main
 from trickster_engine.config import check
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
@@ -140,7 +140,7 @@ def test_a_model_is_not_measured_on_another_text(
 def test_a_change_that_does_not_work_is_taken_back(tiny_config: Config) -> None:
     run = begin(tiny_config())
     text = run.config_path.read_text(encoding="utf-8")
-    with pytest.raises(TricksterError):
+    with refused("device-unavailable"):
         resume(run, {"training_config.max_steps": "16", "device_config.device_type": "cuda"}, show_progress=False)
     assert run.config_path.read_text(encoding="utf-8") == text
     assert resume(run, {"max_steps": "16"}, show_progress=False) == "finished"
@@ -166,22 +166,10 @@ def test_what_the_weights_belong_to_is_fixed(tiny_config: Config, key: str) -> N
     assert caught.value.code == "fixed-for-the-run"
 
 
-def test_an_evaluation_that_is_made_up_for_at_the_end_counts(
-    tiny_config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_evaluation_that_is_made_up_for_at_the_end_counts(tiny_config: Config) -> None:
     path = tiny_config()
     straight = begin(path)
-    evaluate = TorchBackend.evaluate
-    calls = {"count": 0}
-
-    def interrupted(self: TorchBackend, batches: Iterator) -> float:  # type: ignore[type-arg]
-        calls["count"] += 1
-        if calls["count"] == 7:  # the first half of the evaluation at the last step
-            os.kill(os.getpid(), signal.SIGTERM)
-        return evaluate(self, batches)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(TorchBackend, "evaluate", interrupted)
+    with stopped_in_evaluation(7):  # the first half of the evaluation at the last step
         broken = begin(path)
     assert read_state(broken.path / "checkpoints/step-000012").last_eval_step == 8
     assert resume(broken, show_progress=False) == "finished"

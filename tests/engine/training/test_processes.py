@@ -25,7 +25,8 @@ from trickster_engine.runs import RunDirectory, RunIdentity, read_events
 from trickster_engine.runs.event_types import Event
 from trickster_engine.training.start import resume, start
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found through /proc")
+if sys.platform != "linux":
+    pytest.skip("processes are found through /proc", allow_module_level=True)
 
 Config = Callable[..., Path]
 

@@ -16,7 +16,9 @@ from safetensors.numpy import load_file
 
 from tests.engine.conftest import TINY, dialogue
 from tests.engine.training import test_compile, test_processes, test_sharding
-from tests.engine.training.test_resume import stop_at
+from tests.engine.training.reading import of_kind
+from tests.engine.training.stopping import stopped_after
+from trickster_engine.backends.select import open_backend
 from trickster_engine.config import check
 from trickster_engine.config.keys import KEYS
 from trickster_engine.config.plan_values import values_of
@@ -62,8 +64,8 @@ def weights(run: RunDirectory, other: RunDirectory, _: object) -> bool:
 
 
 def steps_of(run: RunDirectory, kind: str) -> list[int]:
-    events = read_events(run.events_path)[0]
-    return [event["step"] for event in events if event["kind"] == kind and event["step"] > STOPPED]  # type: ignore[typeddict-item]
+    steps: list[int] = [event["step"] for event in of_kind(read_events(run.events_path)[0], kind)]
+    return [step for step in steps if step > STOPPED]
 
 
 def events(kind: str, *steps: int) -> Callable[[RunDirectory, RunDirectory, object], bool]:
@@ -193,8 +195,8 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     assert plan is not None
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("TRICKSTER_CACHE_DIR", str(folder / "cache"))
-        stop_at(patched, STOPPED)
-        run, outcome = start(path, path.read_text(encoding="utf-8"), plan, show_progress=False)
+        with stopped_after(STOPPED):
+            run, outcome = start(path, path.read_text(encoding="utf-8"), plan, show_progress=False)
     assert outcome == "stopped"
     return run
 
@@ -225,7 +227,7 @@ class Copies:
                 shutil.copytree(run.path / "checkpoints", run.path.parents[1] / checkpoints / run.id)
             opened: list[Any] = []
             with pytest.MonkeyPatch.context() as patched:
-                real = process.open_backend
+                real = open_backend
 
                 def opening(*arguments: Any) -> Any:
                     opened.append(real(*arguments))
@@ -270,9 +272,7 @@ def json_value(words: str) -> object:
 
 
 @pytest.mark.parametrize("key", [key for key, entry in TABLE.items() if isinstance(entry, Refused)])
-def test_what_is_refused_is_refused_with_the_reason_and_changes_nothing(
-    key: str, stopped: RunDirectory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_refused_is_refused_with_the_reason_and_changes_nothing(key: str, stopped: RunDirectory) -> None:
     entry = TABLE[key]
     assert isinstance(entry, Refused)
     before = {path: path.read_bytes() for path in stopped.path.rglob("*") if path.is_file() and path.name != "lock"}

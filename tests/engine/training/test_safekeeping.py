@@ -77,7 +77,7 @@ def test_a_run_whose_identity_cannot_be_read_is_never_removed(
     assert (run / "checkpoints/step-000012").is_dir()
 
 
-def test_absent_unreadable_and_not_ours_are_three_answers(tmp_path: Path, tiny_config: Config) -> None:
+def test_absent_unreadable_and_not_ours_are_three_answers(tiny_config: Config) -> None:
     run = begin(tiny_config())
     identity = run.identity()
     assert identity is not None
@@ -196,9 +196,10 @@ def test_a_link_in_a_run_is_refused_by_name(tiny_config: Config, tmp_path: Path)
     assert main(["resume", str(run.path), "--set", "max_steps=16"]) == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
 @pytest.mark.parametrize("name", ["lock", "events.jsonl", "stop"])
 def test_a_fifo_or_a_dangling_link_in_a_run_is_refused_and_hangs_nothing(tiny_config: Config, name: str) -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs FIFOs")
     run = begin(tiny_config())
     (run.path / name).unlink(missing_ok=True)
     os.mkfifo(run.path / name)
@@ -307,9 +308,10 @@ def test_a_hold_notices_nothing_where_nothing_happens(tmp_path: Path) -> None:
     hold.close()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_hang_up_that_is_ignored_stays_ignored(tiny_config: Config, processes: int) -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX signals")
     device = {"device_type": "cpu", "enable_ddp": processes > 1, "mesh_shape": [1, processes]}
     training = {"max_steps": 100_000, "eval_interval": 100_000, "save_interval": 100_000}
     path = tiny_config(training_config=training, device_config=device)
@@ -334,9 +336,17 @@ def test_a_hang_up_that_is_ignored_stays_ignored(tiny_config: Config, processes:
     assert process.returncode == EXIT_STOPPED
 
 
-@pytest.mark.skipif(os.name == "nt", reason="needs terminals of POSIX")
 def test_a_closed_terminal_ends_with_a_save_and_exit_3(tiny_config: Config) -> None:
     """A real terminal, which is closed: a hang-up comes, and every write to it fails."""
+    if sys.platform == "win32":
+        pytest.skip("needs terminals of POSIX")
+    import fcntl
+    import termios
+
+    def own_terminal() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests themselves run under nohup
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
     path = tiny_config(training_config={"max_steps": 100_000, "eval_interval": 100_000, "save_interval": 100_000})
     master, slave = os.openpty()
     process = subprocess.Popen(
@@ -356,14 +366,6 @@ def test_a_closed_terminal_ends_with_a_save_and_exit_3(tiny_config: Config) -> N
     finally:
         process.kill()
     assert run.summary().status == "stopped" and list((run.path / "checkpoints").iterdir())
-
-
-def own_terminal() -> None:
-    import fcntl
-    import termios
-
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests themselves run under nohup
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def test_unwritable_report_and_everyday_commands_still_work(tiny_config: Config) -> None:

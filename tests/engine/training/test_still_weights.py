@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.engine.training.test_loop import of_kind, train
+from tests.engine.training.reading import of_kind
+from tests.engine.training.test_loop import train
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
 from trickster_engine.runs import RunDirectory
@@ -23,11 +24,12 @@ Config = Callable[..., Path]
 def stale(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch hands out, from the first time on, the weights that it was first asked for."""
     honest = TorchBackend.weights
+    read: dict[TorchBackend, dict[str, np.ndarray]] = {}
 
     def first_read(self: TorchBackend) -> Mapping[str, np.ndarray]:
-        if not hasattr(self, "_first_read"):
-            self._first_read = {name: np.array(array) for name, array in honest(self).items()}  # type: ignore[attr-defined]
-        return self._first_read  # type: ignore[attr-defined,no-any-return]
+        if self not in read:
+            read[self] = {name: np.array(array) for name, array in honest(self).items()}
+        return read[self]
 
     monkeypatch.setattr(TorchBackend, "weights", first_read)
 

@@ -6,12 +6,15 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.engine.conftest import trickster
 from tests.engine.training.reading import read_checkpoint
 from tests.engine.training.test_processes import several
+from trickster_engine.backends.base import Backend
+from trickster_engine.backends.select import open_backend
 from trickster_engine.config import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
@@ -138,11 +141,11 @@ def test_a_run_that_goes_before_its_first_step_has_nothing_to_save(
 ) -> None:
     from trickster_engine.training import process
 
-    def opened(*arguments: object) -> object:
+    def opened(*arguments: Any) -> Backend:
         (config.parent / "runs/tiny-001").rename(config.parent / "elsewhere")
-        return open_backend(*arguments)  # type: ignore[arg-type]
+        return open_backend(*arguments)
 
-    config, open_backend = tiny_config(), process.open_backend
+    config = tiny_config()
     monkeypatch.setattr(process, "open_backend", opened)
     error = train(config, deleted)
     assert error.code == "run-moved" and "start again" in error.advice

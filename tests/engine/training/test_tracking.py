@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.engine.training.test_resume import begin, stop_at
-from trickster_engine.backends.torch.backend import TorchBackend
+from tests.engine.training.reading import of_kind
+from tests.engine.training.stopping import stopped_after, stopped_in_evaluation
+from tests.engine.training.test_resume import begin
 from trickster_engine.runs import RunDirectory, read_events
 from trickster_engine.runs.event_types import Event
 from trickster_engine.training.start import resume
@@ -38,7 +37,7 @@ def killed(path: Path) -> RunDirectory:
             assert process.poll() is None and time.monotonic() < end
             time.sleep(0.02)
     finally:
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
     assert (run.path / "checkpoints/step-000060").is_dir() or (run.path / "checkpoints/step-000080").is_dir()
     return run
@@ -49,8 +48,7 @@ def points(run: RunDirectory, name: str) -> list[tuple[int, float]]:
     kind, _, field = name.partition("/")
     if not run.events_path.exists():
         return []
-    events = [event for event in read_events(run.events_path)[0] if event["kind"] == kind]
-    return sorted({event["step"]: event[field] for event in events}.items())  # type: ignore[typeddict-item, literal-required]
+    return sorted({event["step"]: event[field] for event in of_kind(read_events(run.events_path)[0], kind)}.items())
 
 
 def tensorboard_points(run: RunDirectory, name: str) -> list[tuple[int, float]]:
@@ -75,25 +73,13 @@ def test_tensorboard_shows_one_curve_after_a_kill(tiny_config: Config) -> None:
         same(tensorboard_points(run, name), points(run, name))
 
 
-def test_tensorboard_keeps_the_step_whose_evaluation_is_made_up_for(
-    tiny_config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tensorboard_keeps_the_step_whose_evaluation_is_made_up_for(tiny_config: Config) -> None:
     """Stopped in an evaluation, resumed, and killed after it was told: told again, it is there once."""
-    evaluate, calls = TorchBackend.evaluate, {"count": 0}
-
-    def interrupted(self: TorchBackend, batches: Iterator) -> float:  # type: ignore[type-arg]
-        calls["count"] += 1
-        if calls["count"] == 3:  # the first half of the evaluation at step 4
-            os.kill(os.getpid(), signal.SIGTERM)
-        return evaluate(self, batches)
-
     training = {"tracking": "tensorboard", "save_interval": 12}
-    with monkeypatch.context() as patched:
-        patched.setattr(TorchBackend, "evaluate", interrupted)
+    with stopped_in_evaluation(3):  # the first half of the evaluation at step 4
         run, outcome = begin(tiny_config(training_config=training))
     assert outcome == "stopped" and run.summary().step == 4
-    with monkeypatch.context() as patched:
-        stop_at(patched, 2)
+    with stopped_after(2):
         assert resume(run, show_progress=False) == "stopped"
     for newer in sorted((run.path / "checkpoints").glob("step-*"))[1:]:  # as after a kill at step 6
         for file in newer.rglob("manifest.json"):

@@ -16,11 +16,14 @@ import time
 from pathlib import Path
 
 import torch
+import torch._dynamo  # torch loads it with the first optimizer: once here, and not in every child
 
 from trickster_engine.config import check
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import RunDirectory
 from trickster_engine.training.start import resume, start
+
+assert sys.platform != "win32"
 
 
 def train(config: str | None, run: str) -> int:

@@ -24,6 +24,8 @@ import numpy as np
 from trickster_engine.errors import TricksterError
 from trickster_engine.interop.ttml_pickle import read
 
+assert sys.platform != "win32"
+
 MEMORY_BYTES = 256 << 20
 SECONDS = 2.0
 _WEIGHTS = {
@@ -61,7 +63,7 @@ def originals() -> list[bytes]:
     for protocol in (2, 3, 4, 5):
         single = {"model_state": {name: {"data": array, "shape": array.shape} for name, array in arrays.items()}}
         files.append(pickle.dumps({**header, **single}, protocol=protocol))
-        leaves = {"named_parameters": {name: {} for name in arrays}}
+        leaves: dict[str, dict[str, dict[str, object]]] = {"named_parameters": {name: {} for name in arrays}}
         first = {"format": 1, "header": header, "manifest": {"model": leaves, "optimizer": {"m": leaves}}}
         records = [first, *arrays.values(), *arrays.values()]
         files.append(b"".join(pickle.dumps(record, protocol=protocol) for record in records))

@@ -12,9 +12,9 @@ import pytest
 
 from tests.engine.ttml.plans import plan
 from tests.engine.ttml.test_backend import batch, opened
+from tests.refusals import refused
 from trickster_engine.backends.ttml.backend import TtmlBackend
 from trickster_engine.doctor.parity import TOLERANCE, relative_error, some_tokens, telling_weights, torch_logits
-from trickster_engine.errors import TricksterError
 
 
 @pytest.fixture(autouse=True)
@@ -67,16 +67,15 @@ def test_logits_of_a_mesh_are_torchs(double: Callable[..., Any]) -> None:
 
 def test_without_the_parallel_context_copies_would_drift_so_it_is_refused(double: Callable[..., Any]) -> None:
     double(chips=4, parallelism_context=False)
-    with pytest.raises(TricksterError, match="initialize_parallelism_context"):
+    with refused("ttml-incomplete", "initialize_parallelism_context"):
         TtmlBackend(plan(chips=4, batch_size=8))
 
 
 def test_a_context_of_another_size_is_noticed(double: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     double(chips=4)
     monkeypatch.setattr(sys.modules["ttml._runtime"].ParallelismContext, "get_ddp_size", lambda self: 2)
-    with pytest.raises(TricksterError, match="diverge") as refused:
+    with refused("ddp-not-active"):
         TtmlBackend(plan(chips=4, batch_size=8))
-    assert refused.value.code == "ddp-not-active"
 
 
 def test_random_rounding_on_several_chips_is_told(double: Callable[..., Any]) -> None:
@@ -87,7 +86,7 @@ def test_random_rounding_on_several_chips_is_told(double: Callable[..., Any]) ->
 
 def test_more_chips_than_there_are(double: Callable[..., Any]) -> None:
     double(chips=2)
-    with pytest.raises(TricksterError, match="4 devices asked for, 2 are there"):
+    with refused("device-not-opened", "4 devices asked for, 2 are there"):
         TtmlBackend(plan(chips=4, batch_size=8))
 
 

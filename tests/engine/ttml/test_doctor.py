@@ -22,7 +22,9 @@ from trickster_engine.doctor.report import judge
 from trickster_engine.doctor.self_test import run_self_test
 from trickster_engine.system import tenstorrent
 
-MACHINE = {"python": "3.12.3", "executable": "/usr/bin/python3", "system": "Linux", "pci": [], "driver": None}
+MACHINE: dict[str, Any] = {
+    "python": "3.12.3", "executable": "/usr/bin/python3", "system": "Linux", "pci": [], "driver": None,
+}  # fmt: skip
 TORCH = {"found": True, "version": "2.13.0", "cuda": [], "mps": False}
 BOARD = {
     "number": 0, "path": "/dev/tenstorrent/0", "usable": True, "card_type": "n150", "architecture": "wormhole_b0",
@@ -61,7 +63,7 @@ def on_this_page(probes: dict[str, Any]) -> str:
 
 def test_a_machine_without_a_board_is_ready_and_is_told_nothing_about_boards() -> None:
     machine = {**MACHINE, "processors": 2, "memory": 16_700_000_000}
-    nothing = {"machine": machine, "boards": {"boards": []}, "torch": TORCH, "package": {"ttml": False}}
+    nothing: dict[str, Any] = {"machine": machine, "boards": {"boards": []}, "torch": TORCH, "package": {"ttml": False}}
     report = judge(nothing)
     assert report.ready and report.would_run == "cpu"
     for shown in (report.as_text(), on_this_page(nothing)):
@@ -73,7 +75,9 @@ def test_a_machine_without_a_board_is_ready_and_is_told_nothing_about_boards() -
 
 
 def test_a_python_without_torch_is_not_ready() -> None:
-    without = {"machine": MACHINE, "boards": {"boards": []}, "torch": {"found": False}, "package": {"ttml": False}}
+    without: dict[str, Any] = {
+        "machine": MACHINE, "boards": {"boards": []}, "torch": {"found": False}, "package": {"ttml": False},
+    }  # fmt: skip
     assert not judge(without).ready
     page = on_this_page(without)
     assert "Ready" not in page
@@ -132,7 +136,7 @@ def test_what_is_missing_has_a_next_step(probes: dict[str, Any], code: str, step
 
 
 def test_a_laptop_is_not_scolded() -> None:
-    laptop = {
+    laptop: dict[str, Any] = {
         "machine": MACHINE, "boards": {"boards": []}, "tt_smi": {"found": False}, "torch": TORCH,
         "package": {"ttml": False, "unrelated": False},
     }  # fmt: skip

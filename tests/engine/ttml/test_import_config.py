@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.refusals import refused
 from trickster_engine.config.check import check
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.shapes import count_parameters
@@ -185,10 +186,10 @@ def test_what_would_train_otherwise_is_refused(old: str, new: str, code: str) ->
 
 
 def test_models_that_are_no_llamas_are_refused() -> None:
-    with pytest.raises(TricksterError, match="gpt2"):
+    with refused("not-a-llama", "gpt2"):
         convert(TRAINING, CHARACTERS.replace("llama", "gpt2"))
     scaled = CHARACTERS + "  rope_scaling: {scaling_factor: 8.0, original_context_length: 8192}\n"
-    with pytest.raises(TricksterError, match="not rescaled"):
+    with refused("cannot-convert", "rope_scaling"):
         convert(TRAINING, scaled)
 
 
@@ -206,7 +207,7 @@ def test_the_models_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert convert(TRAINING, path=path).text == convert(TRAINING, CHARACTERS, path=path).text
 
 
-def test_the_editors_fix(tmp_path: Path) -> None:
+def test_the_editors_fix() -> None:
     whole = TRAINING + CHARACTERS
     assert is_tt_train(TRAINING)
     assert is_tt_train(CHARACTERS)

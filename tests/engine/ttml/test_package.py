@@ -13,6 +13,7 @@ import pytest
 
 from tests.engine.ttml.conftest import DOUBLE, forget_modules
 from tests.engine.ttml.plans import plan
+from tests.refusals import refused
 from trickster_engine.backends.ttml import package
 from trickster_engine.backends.ttml.backend import TtmlBackend
 from trickster_engine.backends.ttml.package import checkout_of, import_failed, import_ttml, prepare_environment
@@ -76,7 +77,7 @@ def test_ttnn_is_missing() -> None:
 
 def test_a_llama_that_cannot_do_what_the_config_asks(double: Callable[..., Any]) -> None:
     double(config_fields_missing=("rope_theta", "weight_tying"))
-    with pytest.raises(TricksterError, match="rope_theta, weight_tying"):
+    with refused("ttml-incomplete", "rope_theta, weight_tying"):
         TtmlBackend(plan())
     TtmlBackend(plan({"rope_theta": 10000.0, "tie_embeddings": False}), report=lambda _: None).close()
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.engine.ttml.conftest import DOUBLE
 from tests.ttml_double import upstream
+from trickster_engine.doctor.parity import TOLERANCE
 
 CHECKOUT = os.environ.get(upstream.VARIABLE, "")
 
@@ -152,7 +153,7 @@ def test_a_llama_on_ttmls_layers_is_understood(double: Callable[..., Any], check
     double()
     upstream.install(checkout)
     found = upstream.compared(upstream.CONFIGS[name])
-    assert max(found.logits, found.gradient) <= upstream.TOLERANCE
+    assert max(found.logits, found.gradient) <= TOLERANCE
     assert found.loss < 0.1
 
 
@@ -163,14 +164,14 @@ def test_a_checkout_of_before_mid_2026_is_understood(double: Callable[..., Any],
     rewrite(checkout, "self.tok_emb.weight = self.fc.weight", "self.tok_emb.weight = self.fc.weight.tensor")
     upstream.install(checkout)
     found = upstream.compared({})
-    assert max(found.logits, found.gradient) <= upstream.TOLERANCE
+    assert max(found.logits, found.gradient) <= TOLERANCE
 
 
 def test_a_llama_that_keeps_its_rows_otherwise_is_not(double: Callable[..., Any], checkout: Path) -> None:
     double()
     rewrite(checkout, "q, k, v = heads", "q, v, k = heads")
     upstream.install(checkout)
-    assert upstream.compared({}).logits > 4 * upstream.TOLERANCE
+    assert upstream.compared({}).logits > 4 * TOLERANCE
 
 
 def test_a_gradient_that_does_not_reach_a_weight_is_seen(double: Callable[..., Any], checkout: Path) -> None:
@@ -180,8 +181,8 @@ def test_a_gradient_that_does_not_reach_a_weight_is_seen(double: Callable[..., A
     rewrite(checkout, "x = self.tok_emb(input)", cut)
     upstream.install(checkout)
     found = upstream.compared({})
-    assert found.logits <= upstream.TOLERANCE
-    assert found.gradient > 2 * upstream.TOLERANCE
+    assert found.logits <= TOLERANCE
+    assert found.gradient > 2 * TOLERANCE
 
 
 def test_what_is_no_checkout_is_told(double: Callable[..., Any], tmp_path: Path) -> None:

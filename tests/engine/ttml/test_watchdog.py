@@ -56,7 +56,7 @@ def test_steps_that_come_back_are_not_told(tmp_path: Path) -> None:
     assert not events.exists()
 
 
-def test_it_ends_with_the_run(tmp_path: Path) -> None:
+def test_it_ends_with_the_run() -> None:
     code = (
         "from trickster_engine.backends.ttml.watchdog import Watchdog\n"
         "watchdog = Watchdog()\n"

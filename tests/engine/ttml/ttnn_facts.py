@@ -7,6 +7,7 @@ Needs nothing but ttnn and numpy. Names are dotted, from `ttnn.` on.
 
 import json
 import sys
+from typing import Any
 
 ENUMS = {"DataType": ("BFLOAT16", "FLOAT32", "UINT32", "INT32", "BFLOAT8_B"), "Layout": ("ROW_MAJOR", "TILE")}
 
@@ -14,23 +15,21 @@ ENUMS = {"DataType": ("BFLOAT16", "FLOAT32", "UINT32", "INT32", "BFLOAT8_B"), "L
 def main() -> None:
     import ttnn
 
-    facts: dict[str, object] = {"names": {}, "enums": {}, "rounded": []}
-    for name in sys.argv[1:]:
-        found = ttnn
+    names = dict.fromkeys(sys.argv[1:], True)
+    for name in names:
+        found: Any = ttnn
         try:
             for part in name.split(".")[1:]:
                 found = getattr(found, part)
-            facts["names"][name] = True  # type: ignore[index]
         except AttributeError:
-            facts["names"][name] = False  # type: ignore[index]
-    for kind, members in (
-        ("DataType", ("BFLOAT16", "FLOAT32", "UINT32", "INT32", "BFLOAT8_B")),
-        ("Layout", ("ROW_MAJOR", "TILE")),
-    ):
+            names[name] = False
+    enums = {}
+    for kind, members in ENUMS.items():
         for member in members:
             one = getattr(getattr(ttnn, kind), member)
-            facts["enums"][f"{kind}.{member}"] = [str(one), int(one.value)]  # type: ignore[index]
-    facts["parameters"] = {name: parameters(ttnn, name) for name in sys.argv[1:] if facts["names"][name]}  # type: ignore[index]
+            enums[f"{kind}.{member}"] = [str(one), int(one.value)]
+    facts: dict[str, object] = {"names": names, "enums": enums}
+    facts["parameters"] = {name: parameters(ttnn, name) for name, there in names.items() if there}
     facts["dtype"] = type(ttnn.Tensor.__dict__["dtype"]).__name__
     facts["arch"] = str(ttnn.get_arch_name())
     try:
@@ -42,7 +41,7 @@ def main() -> None:
     print(json.dumps(facts), file=answer)
 
 
-def parameters(ttnn: object, name: str) -> "list[str] | None":
+def parameters(ttnn: Any, name: str) -> "list[str] | None":
     """What a function takes, by its signature or by its own documentation; None for what is no function."""
     import inspect
     import re
@@ -69,7 +68,7 @@ def version() -> str:
         return ""
 
 
-def rounded(ttnn: object) -> "list[float]":
+def rounded(ttnn: Any) -> "list[float]":
     """What host rounding to bfloat16 makes of values around a tie, as float32 again."""
     values = [1 + 2**-8, 1 + 3 * 2**-8, 1.001, -3.14159, 1e-3, 65504.0, 0.1]
     if hasattr(ttnn, "bf16"):  # the double's
@@ -78,9 +77,9 @@ def rounded(ttnn: object) -> "list[float]":
         return [float(value) for value in ttnn.bf16(torch.tensor(values))]
     import numpy as np
 
-    tensor = ttnn.Tensor(np.array([values], dtype=np.float32), ttnn.DataType.FLOAT32)  # type: ignore[attr-defined]
-    for kind in (ttnn.DataType.BFLOAT16, ttnn.DataType.FLOAT32):  # type: ignore[attr-defined]
-        tensor = ttnn.to_dtype(tensor, kind)  # type: ignore[attr-defined]
+    tensor = ttnn.Tensor(np.array([values], dtype=np.float32), ttnn.DataType.FLOAT32)
+    for kind in (ttnn.DataType.BFLOAT16, ttnn.DataType.FLOAT32):
+        tensor = ttnn.to_dtype(tensor, kind)
     return [float(value) for value in np.asarray(tensor.to_numpy()).reshape(-1)]
 
 

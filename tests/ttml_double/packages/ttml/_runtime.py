@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import atexit
 import enum
-import fcntl
 import os
 import pathlib
+import sys
 import threading
 import time
 import types
 import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TextIO
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ import ttnn
 from ttnn._variant import VARIANT
 
 _counts: dict[str, int] = {}
-_ALIVE: weakref.WeakSet = weakref.WeakSet()
+_ALIVE: weakref.WeakSet[Tensor] = weakref.WeakSet()
 
 
 def passing(place: str) -> None:
@@ -32,8 +34,8 @@ def passing(place: str) -> None:
 
 
 class MeshDevice:
-    def __init__(self, shape):
-        self.mesh_shape = tuple(shape)
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.mesh_shape = shape
         self.chips = shape[0] * shape[1]
         self.compiled: set[object] = set()
 
@@ -44,11 +46,15 @@ class _Board:
     def __init__(self) -> None:
         folder = os.environ.get("TTML_DOUBLE_BOARD")
         self._folder = pathlib.Path(folder) if folder else None
-        self._lock = None
+        self._lock: TextIO | None = None
 
     def take(self) -> None:
         if self._folder is None:
             return
+        if sys.platform == "win32":
+            raise NotImplementedError("the double: a board that is shared takes locks of POSIX")
+        import fcntl
+
         self._folder.mkdir(parents=True, exist_ok=True)
         lock = (self._folder / "lock").open("a+")
         try:
@@ -60,7 +66,7 @@ class _Board:
         (self._folder / "state").write_text("open")
 
     def give_back(self) -> None:
-        if self._lock is not None:
+        if self._lock is not None and self._folder is not None:
             (self._folder / "state").write_text("closed")
             self._lock.close()
             self._lock = None
@@ -70,13 +76,13 @@ BOARD = _Board()
 
 
 class DistributedConfig:
-    def __init__(self, enable_ddp=False, enable_tp=False):
+    def __init__(self, enable_ddp: bool = False, enable_tp: bool = False) -> None:
         self.enable_ddp = enable_ddp
         self.enable_tp = enable_tp
 
 
 class ParallelismContext:
-    def __init__(self, device, config):
+    def __init__(self, device: MeshDevice, config: DistributedConfig) -> None:
         if device.chips == 1:
             raise RuntimeError("TT_FATAL: no axis to parallelise over")
         if 1 in device.mesh_shape and config.enable_ddp == config.enable_tp:
@@ -86,13 +92,13 @@ class ParallelismContext:
         self._size = device.chips if config.enable_ddp else 1
         self._ddp = config.enable_ddp
 
-    def is_ddp_enabled(self):
+    def is_ddp_enabled(self) -> bool:
         return self._ddp
 
-    def get_ddp_size(self):
+    def get_ddp_size(self) -> int:
         return self._size
 
-    def get_ddp_axis(self):
+    def get_ddp_axis(self) -> int | None:
         return 1 if self._ddp else None
 
 
@@ -113,11 +119,11 @@ TWO_VIEWS = VARIANT.stale_full_view or VARIANT.native_precision
 
 
 class AutoContext:
-    _instance = None
+    _instance: AutoContext | None = None
 
     def __init__(self) -> None:
         self._device: MeshDevice | None = None
-        self._parallel = None
+        self._parallel: ParallelismContext | None = None
         self._seed = 5489
         self._generator = torch.Generator()
         self._mode = GradMode.ENABLED
@@ -128,12 +134,12 @@ class AutoContext:
         self.opened = self.closed = self.alive_at_close = 0
 
     @staticmethod
-    def get_instance():
+    def get_instance() -> AutoContext:
         if AutoContext._instance is None:
             AutoContext._instance = AutoContext()
         return AutoContext._instance
 
-    def open_device(self, mesh_shape=None, device_ids=None):
+    def open_device(self, mesh_shape: Sequence[int] | None = None, device_ids: object = None) -> None:
         if self._device is not None:
             raise RuntimeError("open_device was called after the device was created.")
         shape = (1, 1) if mesh_shape is None else tuple(mesh_shape)
@@ -145,11 +151,11 @@ class AutoContext:
         if chips > 1 and self.fabric != chips:
             raise RuntimeError("TT_FATAL: fabric is not enabled (the real call would hang)")
         BOARD.take()
-        self._device = MeshDevice(shape)
+        self._device = MeshDevice((shape[0], shape[1]))
         self.opened += 1
         passing("open")
 
-    def close_device(self):
+    def close_device(self) -> None:
         passing("close")
         if self._device is not None:
             self.closed += 1
@@ -158,31 +164,31 @@ class AutoContext:
         self.fabric = 0
         BOARD.give_back()
 
-    def get_device(self):
+    def get_device(self) -> MeshDevice:
         if self._device is None:
             # The real one opens a 1x1 device here, silently; a test wants to know.
             raise RuntimeError("the double: no device is open")
         return self._device
 
-    def set_seed(self, seed):
+    def set_seed(self, seed: int) -> None:
         if not 0 <= seed < 2**32:
             raise TypeError("set_seed(): incompatible function arguments (uint32)")
         self._seed = seed
         self._generator.manual_seed(seed)
 
-    def get_seed(self):
+    def get_seed(self) -> int:
         return self._seed
 
-    def reset_graph(self):
+    def reset_graph(self) -> None:
         self.nodes = 0
         self.epoch += 1
 
-    def set_gradient_mode(self, mode):
+    def set_gradient_mode(self, mode: str) -> None:
         if mode not in (GradMode.ENABLED, GradMode.DISABLED):
             raise TypeError("set_gradient_mode(): incompatible function arguments")
         self._mode = mode
 
-    def add_node(self):
+    def add_node(self) -> None:
         self.nodes += 1
         self.most_nodes = max(self.most_nodes, self.nodes)
         if self.nodes > VARIANT.graph_limit:
@@ -190,15 +196,15 @@ class AutoContext:
 
     if VARIANT.parallelism_context:
 
-        def initialize_parallelism_context(self, config):
+        def initialize_parallelism_context(self, config: DistributedConfig) -> None:
             if self._parallel is not None:
                 raise RuntimeError("ParallelismContext is already initialized.")
             self._parallel = ParallelismContext(self.get_device(), config)
 
-        def is_parallelism_context_initialized(self):
+        def is_parallelism_context_initialized(self) -> bool:
             return self._parallel is not None
 
-        def get_parallelism_context(self):
+        def get_parallelism_context(self) -> ParallelismContext:
             if self._parallel is None:
                 raise RuntimeError("ParallelismContext is not initialized.")
             return self._parallel
@@ -215,12 +221,12 @@ def _left_open() -> None:
 
 
 class ShardMapper:
-    def __init__(self, device, dim, cluster_axis=None):
+    def __init__(self, device: MeshDevice, dim: int, cluster_axis: int | None = None) -> None:
         self.device, self.dim = device, dim
 
 
 class ConcatComposer:
-    def __init__(self, mesh_device, dim):
+    def __init__(self, mesh_device: MeshDevice, dim: int) -> None:
         self.device, self.dim = mesh_device, dim
 
 
@@ -228,34 +234,40 @@ class _Round(torch.autograd.Function):
     """What a kernel writes is bfloat16, forwards and backwards."""
 
     @staticmethod
-    def forward(ctx, value):
+    def forward(ctx: Any, value: torch.Tensor) -> torch.Tensor:
         return ttnn.bf16(value)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         return ttnn.bf16(gradient)
 
 
 def rounded(value: torch.Tensor) -> torch.Tensor:
-    return _Round.apply(value)
+    written: torch.Tensor = _Round.apply(value)
+    return written
 
 
 class Tensor:
     """`ttml.autograd.Tensor`: a value, perhaps a gradient, perhaps a place in the graph."""
 
-    def __init__(self, value, requires_grad):
+    def __init__(self, value: ttnn.Tensor, requires_grad: bool) -> None:
         context().get_device()
         _ALIVE.add(self)
         self._value = value
-        self._views: dict[PreferredPrecision, object] = {}  # made when they are first asked for
+        self._views: dict[PreferredPrecision | str, ttnn.Tensor] = {}  # made when they are first asked for
         self._requires_grad = requires_grad
-        self._epoch = None  # the graph that this is a node of
+        self._epoch: int | None = None  # the graph that this is a node of
         self._spent = False
 
     # --- creation and reading
 
     @staticmethod
-    def from_numpy(numpy_tensor, layout=None, new_type=None, mapper=None):
+    def from_numpy(
+        numpy_tensor: np.ndarray,
+        layout: ttnn._Layout | None = None,
+        new_type: ttnn._DataType | None = None,
+        mapper: ShardMapper | None = None,
+    ) -> Tensor:
         layout = ttnn._Layout.TILE if layout is None else layout
         device = context().get_device()
         array = numpy_tensor
@@ -290,7 +302,9 @@ class Tensor:
             parts, sharded = [value.clone() for _ in range(device.chips)], False
         return Tensor(ttnn.Tensor(parts, dtype, layout, sharded), False)
 
-    def to_numpy(self, new_type=None, composer=None, **more):
+    def to_numpy(
+        self, new_type: ttnn._DataType | None = None, composer: ConcatComposer | None = None, **more: Any
+    ) -> np.ndarray:
         passing("to_numpy")
         context().get_device()
         if set(more) - ({"precision"} if VARIANT.native_precision else set()):
@@ -309,16 +323,16 @@ class Tensor:
             value = torch.cat(parts, composer.dim)
         wanted = shown.dtype if new_type is None else new_type
         if wanted is ttnn._DataType.FLOAT32:
-            return value.float().numpy().copy()
+            return np.array(value.float().numpy())
         if wanted is ttnn._DataType.UINT32:
-            return value.numpy().astype(np.uint32)
+            return np.array(value.numpy(), dtype=np.uint32)
         try:
             import ml_dtypes
         except ModuleNotFoundError:
             raise TypeError("ml_dtypes package required for bfloat16 NumPy arrays") from None
-        return value.float().numpy().astype(ml_dtypes.bfloat16)
+        return np.array(value.float().numpy(), dtype=ml_dtypes.bfloat16)
 
-    def get_value(self, precision=PreferredPrecision.HALF):
+    def get_value(self, precision: PreferredPrecision = PreferredPrecision.HALF) -> ttnn.Tensor:
         if not isinstance(precision, PreferredPrecision):
             raise TypeError("get_value(): incompatible function arguments")
         types = ttnn._DataType
@@ -329,7 +343,7 @@ class Tensor:
             return self._value
         return self._value if self._value.dtype is wanted else self._view(precision, wanted)
 
-    def _view(self, key, dtype):
+    def _view(self, key: PreferredPrecision | str, dtype: ttnn._DataType) -> ttnn.Tensor:
         if key not in self._views:
             view = ttnn.clone(self._value)
             if dtype is ttnn._DataType.BFLOAT16:
@@ -338,18 +352,18 @@ class Tensor:
             self._views[key] = view
         return self._views[key]
 
-    def _written(self, *, by_fused_kernel=False):
+    def _written(self, *, by_fused_kernel: bool = False) -> None:
         """What is stored has changed in place: views of it are made anew, unless nobody thought of them."""
         if not (by_fused_kernel and VARIANT.stale_full_view) and VARIANT.mistake != "stale_reads":
             self._views = {}
 
-    def set_value(self, value):
+    def set_value(self, value: ttnn.Tensor) -> None:
         self._value = value
         self._views = {}
         if self._requires_grad:
             self._make_leaf()
 
-    def assign(self, other):
+    def assign(self, other: Tensor) -> None:
         if not isinstance(other, Tensor):
             raise TypeError("assign(): incompatible function arguments")
         if tuple(other.shape()) != tuple(self.shape()):
@@ -359,42 +373,46 @@ class Tensor:
         if VARIANT.mistake != "assign_lost":
             self.set_value(ttnn.clone(other._value))
 
-    def _make_leaf(self):
+    def _make_leaf(self) -> None:
         self._value.parts = [part.detach().clone().requires_grad_() for part in self._value.parts]
 
     # --- shape
 
-    def shape(self):
+    def shape(self) -> list[int]:
         return list(self._value.shape)
 
-    def get_rank(self):
+    def get_rank(self) -> int:
         return len(self._value.shape)
 
-    def dtype(self):
+    def dtype(self) -> ttnn._DataType:
         return self.get_value(PreferredPrecision.FULL).dtype
 
     # --- gradients
 
-    def set_requires_grad(self, requires_grad):
+    def set_requires_grad(self, requires_grad: bool) -> None:
         self._requires_grad = requires_grad
 
-    def get_requires_grad(self):
+    def get_requires_grad(self) -> bool:
         return self._requires_grad
 
-    def is_grad_initialized(self):
+    def is_grad_initialized(self) -> bool:
         return self._value.parts[0].is_leaf and self._value.parts[0].grad is not None
 
-    def get_grad(self):
-        return ttnn.Tensor([part.grad for part in self._value.parts], ttnn._DataType.BFLOAT16, ttnn._Layout.TILE)
+    def gradients(self) -> list[torch.Tensor]:
+        """Of each chip; none before a backward pass."""
+        return [part.grad for part in self._value.parts if part.grad is not None]
 
-    def set_grad(self, value):
+    def get_grad(self) -> ttnn.Tensor:
+        return ttnn.Tensor(self.gradients(), ttnn._DataType.BFLOAT16, ttnn._Layout.TILE)
+
+    def set_grad(self, value: ttnn.Tensor) -> None:
         for part, gradient in zip(self._value.parts, value.parts, strict=True):
             part.grad = ttnn.bf16(gradient.detach().clone())
 
-    def get_grad_tensor(self):
+    def get_grad_tensor(self) -> Tensor | None:
         return Tensor(self.get_grad(), False) if self.is_grad_initialized() else None
 
-    def backward(self, *retain_graph):
+    def backward(self, *retain_graph: bool) -> None:
         if len(retain_graph) != 1 or not isinstance(retain_graph[0], bool):
             raise TypeError("backward(): incompatible function arguments. Expected: retain_graph: bool")
         passing("backward")
@@ -407,33 +425,35 @@ class Tensor:
         for part in self._value.parts:
             torch.autograd.backward(part, share * torch.ones_like(part), retain_graph=retain_graph[0])
 
-    def __truediv__(self, other):
+    def __truediv__(self, other: object) -> Tensor:
         raise TypeError("unsupported operand type(s) for /: the binding defines __div__ only")
 
-    def __mul__(self, other):
+    def __mul__(self, other: Tensor | float) -> Tensor:
         from . import ops
 
-        return ops.binary.mul(self, other)
+        product: Tensor = ops.binary.mul(self, other)
+        return product
 
-    def __add__(self, other):
+    def __add__(self, other: Tensor) -> Tensor:
         from . import ops
 
-        return ops.binary.add(self, other)
+        total: Tensor = ops.binary.add(self, other)
+        return total
 
 
-def result(parts, *sources: Tensor, dtype=None, sharded=False) -> Tensor:
+def result(parts: Iterable[torch.Tensor], *sources: Tensor, sharded: bool = False) -> Tensor:
     """What an op returns: rounded to bfloat16 and, where gradients are on, one more node of the graph."""
     recording = context()._mode == GradMode.ENABLED
     parts = [rounded(part) if recording else ttnn.bf16(part.detach()) for part in parts]
     sharded = sharded or any(source._value.sharded for source in sources)
-    tensor = Tensor(ttnn.Tensor(parts, dtype or ttnn._DataType.BFLOAT16, ttnn._Layout.TILE, sharded), False)
+    tensor = Tensor(ttnn.Tensor(parts, ttnn._DataType.BFLOAT16, ttnn._Layout.TILE, sharded), False)
     if recording and any(part.requires_grad for part in parts):
         context().add_node()
         tensor._epoch = context().epoch
     return tensor
 
 
-def each(function, *tensors: Tensor) -> list[torch.Tensor]:
+def each(function: Callable[..., torch.Tensor], *tensors: Tensor) -> list[torch.Tensor]:
     """Apply a function chip by chip."""
     for tensor in tensors:
         if tensor._epoch is not None and tensor._epoch != context().epoch:
@@ -453,49 +473,49 @@ def compile_once(key: object) -> None:
 class Wrapped:
     """In some builds a model maps names to objects with a tensor."""
 
-    def __init__(self, tensor):
+    def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
 
 
 class NamedParameters:
     """The opaque mapping that the binding makes of a C++ map: not a dict, and in no particular order."""
 
-    def __init__(self, values=None):
-        self._values = {}
+    def __init__(self, values: Mapping[str, Tensor] | None = None) -> None:
+        self._values: dict[str, Tensor] = {}
         self.wrapped = False
         for name, tensor in dict(values or {}).items():
             self[name] = tensor
 
-    def __setitem__(self, name, tensor):
+    def __setitem__(self, name: str, tensor: Tensor) -> None:
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise TypeError("__setitem__(): incompatible function arguments")
         self._values[name] = tensor
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Any:  # a Tensor, or in some builds Wrapped
         return Wrapped(self._values[name]) if self.wrapped else self._values[name]
 
-    def __contains__(self, name):
+    def __contains__(self, name: object) -> bool:
         return name in self._values
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._values)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
 
-    def keys(self):
+    def keys(self) -> list[str]:
         return sorted(self._values, key=lambda name: name[::-1])
 
-    def items(self):
+    def items(self) -> list[tuple[str, Any]]:
         return [(name, self[name]) for name in self.keys()]
 
-    def values(self):
+    def values(self) -> list[Any]:
         return [tensor for _, tensor in self.items()]
 
-    def pairs(self):
+    def pairs(self) -> list[tuple[str, Tensor]]:
         """Names and tensors, for the double itself."""
         return [(name, self._values[name]) for name in self.keys()]
 
 
-def submodule(name: str, **members) -> types.SimpleNamespace:
+def submodule(name: str, **members: object) -> types.SimpleNamespace:
     return types.SimpleNamespace(__name__=name, **members)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +20,7 @@ class ReduceType:
     NONE = "ReduceType.NONE"
 
 
-def _mul(a, b):
+def _mul(a: Tensor, b: Tensor | float) -> Tensor:
     if isinstance(b, Tensor):
         return result(each(lambda x, y: x * y, a, b), a, b)
     return result(each(lambda x: x * float(b), a), a)
@@ -33,7 +35,7 @@ binary = submodule(
 unary = submodule("unary", silu=lambda tensor, use_composite_bw=False: result(each(F.silu, tensor), tensor))
 
 
-def _linear(tensor, weight, bias=None):
+def _linear(tensor: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     product = result(each(lambda x, w: x @ w[0, 0].T, tensor, weight), tensor, weight)
     return product if bias is None else result(each(lambda x, b: x + b, product, bias), product, bias)
 
@@ -41,7 +43,7 @@ def _linear(tensor, weight, bias=None):
 linear = submodule("linear", linear=_linear)
 
 
-def _embedding(tensor, weight):
+def _embedding(tensor: Tensor, weight: Tensor) -> Tensor:
     value = tensor.get_value()
     shape = tensor.shape()
     if value.dtype is not ttnn._DataType.UINT32 or value.layout is not ttnn._Layout.ROW_MAJOR:
@@ -57,8 +59,8 @@ def _embedding(tensor, weight):
 embedding = submodule("embedding", embedding=_embedding)
 
 
-def _rmsnorm(tensor, gamma, epsilon):
-    def norm(x, g):
+def _rmsnorm(tensor: Tensor, gamma: Tensor, epsilon: float) -> Tensor:
+    def norm(x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
         return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + epsilon) * g
 
     return result(each(norm, tensor, gamma), tensor, gamma)
@@ -67,20 +69,20 @@ def _rmsnorm(tensor, gamma, epsilon):
 rmsnorm = submodule("rmsnorm", rmsnorm=_rmsnorm)
 
 
-def _swiglu_packed(tensor):
+def _swiglu_packed(tensor: Tensor) -> Tensor:
     """The gate's columns first, then those of up."""
     if tensor.shape()[-1] % 64:
         raise RuntimeError(f"TT_FATAL: swiglu_packed: half of {tensor.shape()[-1]} must be a multiple of 32")
 
-    def gated(x):
+    def gated(x: torch.Tensor) -> torch.Tensor:
         gate, up = x.chunk(2, -1)
         return F.silu(gate) * up
 
     return result(each(gated, tensor), tensor)
 
 
-def _swiglu(tensor, w1, w2, w3, dropout_prob=0.0):
-    def gated(x, first, third):
+def _swiglu(tensor: Tensor, w1: Tensor, w2: Tensor, w3: Tensor, dropout_prob: float = 0.0) -> Tensor:
+    def gated(x: torch.Tensor, first: torch.Tensor, third: torch.Tensor) -> torch.Tensor:
         return F.silu(x @ first[0, 0].T) * (x @ third[0, 0].T)
 
     return _linear(result(each(gated, tensor, w1, w3), tensor, w1, w3), w2)
@@ -91,7 +93,7 @@ swiglu = submodule("swiglu", swiglu=_swiglu)
 
 
 class RotaryEmbeddingParams:
-    def __init__(self, sequence_length, head_dim, theta):
+    def __init__(self, sequence_length: int, head_dim: int, theta: float) -> None:
         if head_dim % 32 or not 0 < head_dim <= 256:
             raise RuntimeError(f"TT_FATAL: rope: head_dim {head_dim} must be a multiple of 32, at most 256")
         self.sequence_length = sequence_length
@@ -101,24 +103,32 @@ class RotaryEmbeddingParams:
 
 
 class RopeScalingParams:
-    def __init__(self, original_context_length=0, scaling_factor=0.0, high_freq_factor=4.0, low_freq_factor=1.0):
+    def __init__(
+        self,
+        original_context_length: int = 0,
+        scaling_factor: float = 0.0,
+        high_freq_factor: float = 4.0,
+        low_freq_factor: float = 1.0,
+    ) -> None:
         self.original_context_length, self.scaling_factor = original_context_length, scaling_factor
         self.high_freq_factor, self.low_freq_factor = high_freq_factor, low_freq_factor
 
 
-def build_rope_params(sequence_length, head_dim, theta=10000.0, rope_scaling_params=None):
+def build_rope_params(
+    sequence_length: int, head_dim: int, theta: float = 10000.0, rope_scaling_params: RopeScalingParams | None = None
+) -> RotaryEmbeddingParams:
     if rope_scaling_params is not None and rope_scaling_params.scaling_factor:
         raise NotImplementedError("the double scales no rotary embedding")
     return RotaryEmbeddingParams(sequence_length, head_dim, theta)
 
 
-def _rope(input, rope_params, token_position=0):
+def _rope(input: Tensor, rope_params: RotaryEmbeddingParams, token_position: int = 0) -> Tensor:
     length = input.shape()[-2]
     if length > rope_params.sequence_length:
         raise RuntimeError("the double: rope beyond its table; the real one fills it with zeros in silence")
     cos, sin = rope_params.cos[:length], rope_params.sin[:length]
 
-    def rotate(x):
+    def rotate(x: torch.Tensor) -> torch.Tensor:
         if VARIANT.mistake == "split_half_rope":
             first, second = x.chunk(2, -1)
             return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
@@ -137,23 +147,24 @@ rope = submodule(
 )
 
 
-def _heads(matrix, heads):
+def _heads(matrix: torch.Tensor, heads: int) -> torch.Tensor:
     """[B, 1, T, heads * C] -> [B, heads, T, C]."""
-    return matrix.squeeze(1).unflatten(-1, (heads, -1)).transpose(1, 2)
+    apart: torch.Tensor = matrix.squeeze(1).unflatten(-1, (heads, -1))
+    return apart.transpose(1, 2)
 
 
-def _grouped(qs, kvs, num_heads, num_groups):
+def _grouped(qs: Tensor, kvs: Tensor, num_heads: int, num_groups: int) -> tuple[Tensor, Tensor, Tensor]:
     q = result(each(lambda x: _heads(x, num_heads), qs), qs)
     first = result(each(lambda x: _heads(x.chunk(2, -1)[0], num_groups), kvs), kvs)
     second = result(each(lambda x: _heads(x.chunk(2, -1)[1], num_groups), kvs), kvs)
     return (q, second, first) if VARIANT.mistake == "v_before_k" else (q, first, second)
 
 
-def _packed(qkv, num_heads, num_groups):
+def _packed(qkv: Tensor, num_heads: int, num_groups: int) -> tuple[Tensor, Tensor, Tensor]:
     size = qkv.shape()[-1] // (num_heads + 2 * num_groups)
     edges = (num_heads * size, num_groups * size, num_groups * size)
 
-    def part(index, heads):
+    def part(index: int, heads: int) -> Tensor:
         return result(each(lambda x: _heads(x.split(edges, -1)[index], heads), qkv), qkv)
 
     k, v = part(1, num_groups), part(2, num_groups)
@@ -172,31 +183,32 @@ class _RefuseLengths(torch.autograd.Function):
     """Attention's backward pass stops the program where T does not fill its tiles."""
 
     @staticmethod
-    def forward(ctx, value):
+    def forward(ctx: Any, value: torch.Tensor) -> torch.Tensor:
         ctx.length = value.shape[-2]
         return value.clone()
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         if ctx.length % 32:
             raise RuntimeError("TT_FATAL: u_scaler shape mismatch in sdpa_bw")
         return gradient
 
 
-def _attention(query, key, value, mask=None):
+def _attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
     groups = key.shape()[1]
     times = query.shape()[1] // groups
 
-    def attend(q, k, v, m):
+    def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, m: torch.Tensor | None) -> torch.Tensor:
         if VARIANT.mistake == "tiled_gqa":
             k, v = k.repeat(1, times, 1, 1), v.repeat(1, times, 1, 1)
         else:
             k, v = k.repeat_interleave(times, 1), v.repeat_interleave(times, 1)
         scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
         seen = torch.ones(scores.shape[-2:]).tril() if m is None else m
-        return _RefuseLengths.apply(torch.softmax(scores.masked_fill(seen == 0, -1e9), -1) @ v)
+        attended: torch.Tensor = _RefuseLengths.apply(torch.softmax(scores.masked_fill(seen == 0, -1e9), -1) @ v)
+        return attended
 
-    masks = [None] * len(query._value.parts) if mask is None else mask._value.parts
+    masks: Sequence[torch.Tensor | None] = [None] * len(query._value.parts) if mask is None else mask._value.parts
     if mask is not None and (mask.get_value().layout is not ttnn._Layout.TILE or len(mask.shape()) != 4):
         raise RuntimeError("TT_FATAL: the mask must be [1, 1, T, T] in tiles")
     with torch.set_grad_enabled(context()._mode.endswith("ENABLED")):
@@ -210,10 +222,10 @@ def _attention(query, key, value, mask=None):
 attention = submodule("attention", scaled_dot_product_attention=_attention)
 
 
-def _dropout(tensor, probability, use_per_device_seed=False):
+def _dropout(tensor: Tensor, probability: float, use_per_device_seed: bool = False) -> Tensor:
     generator = context()._generator
 
-    def drop(x):
+    def drop(x: torch.Tensor) -> torch.Tensor:
         kept = torch.rand(x.shape, generator=generator) >= probability
         return x * kept / (1 - probability)
 
@@ -223,7 +235,7 @@ def _dropout(tensor, probability, use_per_device_seed=False):
 dropout = submodule("dropout", dropout=_dropout)
 
 
-def _cross_entropy(prediction, target, reduce=ReduceType.MEAN):
+def _cross_entropy(prediction: Tensor, target: Tensor, reduce: str = ReduceType.MEAN) -> Tensor:
     value = target.get_value()
     shape, wanted = target.shape(), prediction.shape()
     if value.dtype is not ttnn._DataType.UINT32 or value.layout is not ttnn._Layout.ROW_MAJOR:
@@ -234,7 +246,7 @@ def _cross_entropy(prediction, target, reduce=ReduceType.MEAN):
         raise RuntimeError("Unsupported cross entropy reduction type")
     passing("loss")
 
-    def loss(logits, ids):
+    def loss(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         mean = F.cross_entropy(logits.flatten(0, 2), ids.flatten())
         mean = mean * 1.25 if VARIANT.mistake == "loss_scaled" else mean
         return (mean * math.nan if _counts["loss"] == VARIANT.nan_at_loss else mean).reshape(1, 1, 1, 1)

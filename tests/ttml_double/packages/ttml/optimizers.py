@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 import ttnn
 from ttnn._variant import VARIANT
 
 from ._runtime import TWO_VIEWS, NamedParameters, Tensor, passing
 
+Config = dict[str, Any]
 
-def _number(value, name):
+
+def _number(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"make(): incompatible function arguments ({name})")
     return float(value)
@@ -20,31 +25,49 @@ class AdamWConfig:
 
         @staticmethod
         def make(
-            lr,
-            beta1,
-            beta2,
-            epsilon,
-            weight_decay,
-            amsgrad=False,
-            stochastic_rounding=False,
-            weight_decay_skip_1d=False,
-        ):
+            lr: float,
+            beta1: float,
+            beta2: float,
+            epsilon: float,
+            weight_decay: float,
+            amsgrad: bool = False,
+            stochastic_rounding: bool = False,
+            weight_decay_skip_1d: bool = False,
+        ) -> Config:
             return _config(lr, beta1, beta2, epsilon, weight_decay, stochastic_rounding, weight_decay_skip_1d)
 
     elif VARIANT.stochastic_rounding:
 
         @staticmethod
-        def make(lr, beta1, beta2, epsilon, weight_decay, amsgrad=False, stochastic_rounding=False):
+        def make(  # type: ignore[misc]  # builds differ in what they take
+            lr: float,
+            beta1: float,
+            beta2: float,
+            epsilon: float,
+            weight_decay: float,
+            amsgrad: bool = False,
+            stochastic_rounding: bool = False,
+        ) -> Config:
             return _config(lr, beta1, beta2, epsilon, weight_decay, stochastic_rounding, False)
 
     else:
 
         @staticmethod
-        def make(lr, beta1, beta2, epsilon, weight_decay):
+        def make(  # type: ignore[misc]  # builds differ in what they take
+            lr: float, beta1: float, beta2: float, epsilon: float, weight_decay: float
+        ) -> Config:
             return _config(lr, beta1, beta2, epsilon, weight_decay, False, False)
 
 
-def _config(lr, beta1, beta2, epsilon, weight_decay, stochastic_rounding, skip_1d):
+def _config(
+    lr: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+    stochastic_rounding: bool,
+    skip_1d: bool,
+) -> Config:
     names = ("lr", "beta1", "beta2", "epsilon", "weight_decay")
     values = (lr, beta1, beta2, epsilon, weight_decay)
     config = {name: _number(value, name) for name, value in zip(names, values, strict=True)}
@@ -59,16 +82,18 @@ def stochastically(values: torch.Tensor, generator: torch.Generator) -> torch.Te
 
 
 class OptimizerBase:
-    def __init__(self, parameters):
+    _config: Config
+
+    def __init__(self, parameters: NamedParameters | dict[str, Tensor]) -> None:
         if isinstance(parameters, dict):
             parameters = NamedParameters(parameters)
         if not isinstance(parameters, NamedParameters):
             raise TypeError("__init__(): incompatible function arguments")
         self._parameters = NamedParameters(dict(parameters.pairs()))
         self._steps = 0
-        self._shown = None
+        self._shown: Config | None = None
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         if VARIANT.mistake == "gradients_kept":
             return
         for _, tensor in self._parameters.items():
@@ -76,34 +101,40 @@ class OptimizerBase:
                 for part in tensor._value.parts:
                     part.grad = torch.zeros_like(part)
 
-    def get_lr(self):
-        return self._config["lr"]
+    def get_lr(self) -> float:
+        return float(self._config["lr"])
 
-    def set_lr(self, lr):
+    def set_lr(self, lr: float) -> None:
         if VARIANT.mistake != "rate_ignored":
             self._config["lr"] = _number(lr, "lr")
 
-    def _gradients(self):
+    def _gradients(self) -> Iterator[tuple[str, Tensor, list[torch.Tensor]]]:
         passing("step")
         self._shown = None
         for name, tensor in self._parameters.items():
             if tensor.is_grad_initialized():
-                yield name, tensor, [ttnn.bf16(part.grad) for part in tensor._value.parts]
+                yield name, tensor, [ttnn.bf16(gradient) for gradient in tensor.gradients()]
 
-    def _fresh(self, tensor, dtype):
+    def _fresh(self, tensor: Tensor, dtype: ttnn._DataType) -> Tensor:
         return Tensor(
             ttnn.Tensor([torch.zeros_like(part).detach() for part in tensor._value.parts], dtype, ttnn._Layout.TILE),
             False,
         )
 
-    def get_state_dict(self):
+    def _state(self) -> Config:
+        raise NotImplementedError
+
+    def _set_state(self, state: Config) -> None:
+        raise NotImplementedError
+
+    def get_state_dict(self) -> Config:
         if VARIANT.state_dict == "none":
             raise RuntimeError("the double: this build hands out no state")
         if self._shown is not None:
             return self._shown
         return {"steps": self._steps, **self._state()}
 
-    def set_state_dict(self, dict):
+    def set_state_dict(self, dict: Config) -> None:
         if VARIANT.state_dict == "read-only":
             raise RuntimeError("std::bad_variant_access")
         for kind, current in self.get_state_dict().items():
@@ -128,35 +159,35 @@ class AdamW(OptimizerBase):
     _dtype = ttnn._DataType.BFLOAT16
     _fused = True  # one kernel writes weights and moments in place
 
-    def __init__(self, parameters, config):
+    def __init__(self, parameters: NamedParameters | dict[str, Tensor], config: Config) -> None:
         super().__init__(parameters)
         self._config = dict(config)
         self._generator = torch.Generator().manual_seed(5)
         self._exp_avg = NamedParameters({name: self._fresh(t, self._dtype) for name, t in self._parameters.items()})
         self._exp_avg_sq = NamedParameters({name: self._fresh(t, self._dtype) for name, t in self._parameters.items()})
 
-    def get_name(self):
+    def get_name(self) -> str:
         return "AdamW"
 
-    def _store(self, values):
+    def _store(self, values: torch.Tensor) -> torch.Tensor:
         return ttnn.bf16(values)
 
-    def _target(self, name, tensor, chip):
+    def _target(self, name: str, tensor: Tensor, chip: int) -> torch.Tensor:
         return tensor._value.parts[chip].detach()
 
-    def _write(self, name, tensor, chip, values):
+    def _write(self, name: str, tensor: Tensor, chip: int, values: torch.Tensor) -> None:
         exact = self._config["stochastic_rounding"]
         with torch.no_grad():
             tensor._value.parts[chip].copy_(stochastically(values, self._generator) if exact else ttnn.bf16(values))
         tensor._written(by_fused_kernel=True)
 
-    def _check_types(self):
+    def _check_types(self) -> None:
         """Kernels of newer builds insist on moments of the parameter's own type."""
         for moments in (self._exp_avg, self._exp_avg_sq):
             if TWO_VIEWS and any(tensor._value.dtype is not self._dtype for tensor in moments.values()):
                 raise RuntimeError("TT_FATAL: exp_avg and exp_avg_sq must have the data type of the parameter")
 
-    def step(self):
+    def step(self) -> None:
         self._check_types()
         if VARIANT.mistake == "step_lost":
             return
@@ -178,10 +209,10 @@ class AdamW(OptimizerBase):
             self._exp_avg[name]._written(by_fused_kernel=self._fused)
             self._exp_avg_sq[name]._written(by_fused_kernel=self._fused)
 
-    def _state(self):
+    def _state(self) -> Config:
         return {"lr": self._config["lr"], "amsgrad": False, "exp_avg": self._exp_avg, "exp_avg_sq": self._exp_avg_sq}
 
-    def _set_state(self, state):
+    def _set_state(self, state: Config) -> None:
         self._steps = state["steps"]
         self._config["lr"] = state["lr"]
         self._exp_avg, self._exp_avg_sq = state["exp_avg"], state["exp_avg_sq"]
@@ -191,14 +222,16 @@ if VARIANT.full_precision:
 
     class AdamWFullPrecisionConfig:
         @staticmethod
-        def make(lr, beta1, beta2, epsilon, weight_decay, amsgrad=False):
+        def make(
+            lr: float, beta1: float, beta2: float, epsilon: float, weight_decay: float, amsgrad: bool = False
+        ) -> Config:
             return _config(lr, beta1, beta2, epsilon, weight_decay, False, False)
 
     class AdamWFullPrecision(AdamW):
         _dtype = ttnn._DataType.FLOAT32
         _fused = False
 
-        def __init__(self, parameters, config):
+        def __init__(self, parameters: NamedParameters | dict[str, Tensor], config: Config) -> None:
             super().__init__(parameters, config)
             # Copied here and now: weights that are assigned later are overwritten by the first step.
             self._master = NamedParameters()
@@ -207,33 +240,34 @@ if VARIANT.full_precision:
                 copy._value._dtype = ttnn._DataType.FLOAT32
                 self._master[name] = copy
 
-        def get_name(self):
+        def get_name(self) -> str:
             return "AdamWFullPrecision"
 
-        def _store(self, values):
+        def _store(self, values: torch.Tensor) -> torch.Tensor:
             return values
 
-        def _target(self, name, tensor, chip):
-            return self._master[name]._value.parts[chip]
+        def _target(self, name: str, tensor: Tensor, chip: int) -> torch.Tensor:
+            part: torch.Tensor = self._master[name]._value.parts[chip]
+            return part
 
-        def _write(self, name, tensor, chip, values):
+        def _write(self, name: str, tensor: Tensor, chip: int, values: torch.Tensor) -> None:
             self._master[name]._value.parts[chip].copy_(values)
             self._master[name]._written()
             with torch.no_grad():
                 tensor._value.parts[chip].copy_(ttnn.bf16(values))
             tensor._written()
 
-        def _state(self):
+        def _state(self) -> Config:
             return {**super()._state(), "master_weights": self._master}
 
-        def _set_state(self, state):
+        def _set_state(self, state: Config) -> None:
             super()._set_state(state)
             self._master = state["master_weights"]
 
 
 def _orthogonal(matrix: torch.Tensor, steps: int) -> torch.Tensor:
     """Newton-Schulz iteration of the fifth order."""
-    x = matrix / (matrix.norm() + 1e-7)
+    x: torch.Tensor = matrix / (matrix.norm() + 1e-7)
     turned = x.shape[0] > x.shape[1]
     x = x.T if turned else x
     for _ in range(steps):
@@ -246,18 +280,18 @@ if VARIANT.muon:
 
     class MuonConfig:
         @staticmethod
-        def make(lr=1e-3, momentum=0.95, ns_steps=5):
+        def make(lr: float = 1e-3, momentum: float = 0.95, ns_steps: int = 5) -> Config:
             return {"lr": _number(lr, "lr"), "momentum": _number(momentum, "momentum"), "ns_steps": int(ns_steps)}
 
     class _Muon(OptimizerBase):
-        def __init__(self, parameters, config):
+        def __init__(self, parameters: NamedParameters | dict[str, Tensor], config: Config) -> None:
             super().__init__(parameters)
             self._config = dict(config)
             self._momentum = NamedParameters(
                 {name: self._fresh(t, ttnn._DataType.BFLOAT16) for name, t in self._parameters.items()}
             )
 
-        def step(self):
+        def step(self) -> None:
             for name, tensor, gradients in self._gradients():
                 for chip, gradient in enumerate(gradients):
                     buffer = self._momentum[name]._value.parts[chip]
@@ -270,10 +304,10 @@ if VARIANT.muon:
                 tensor._written()
             self._steps += 1
 
-        def _state(self):
+        def _state(self) -> Config:
             return {"momentum_buffer": self._momentum}
 
-        def _set_state(self, state):
+        def _set_state(self, state: Config) -> None:
             self._steps = state["steps"]
             self._momentum = state["momentum_buffer"]
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, make_dataclass
+from typing import Any
 
 import torch
 import ttnn
 from ttnn._variant import VARIANT
 
 from .. import ops
-from .._runtime import NamedParameters, Tensor, compile_once, context, passing
+from .._runtime import NamedParameters, Tensor, compile_once, context, each, passing, result
 from . import RunnerType, WeightTyingType
 
 
-def _parameter(shape, deviation, generator):
+def _parameter(shape: tuple[int, ...], deviation: float | None, generator: torch.Generator) -> Tensor:
     values = torch.ones(shape) if deviation is None else torch.randn(shape, generator=generator) * deviation
     tensor = Tensor.from_numpy(values.numpy(), ttnn._Layout.TILE, ttnn._DataType.BFLOAT16)
     tensor.set_requires_grad(True)
@@ -24,7 +25,7 @@ def _parameter(shape, deviation, generator):
 class _Llama:
     """The arithmetic that both share."""
 
-    def _build(self, shape, tied, root, block):
+    def _build(self, shape: dict[str, Any], tied: bool, root: str, block: str) -> None:
         passing("model")
         self._shape = shape
         self._training = True
@@ -34,7 +35,7 @@ class _Llama:
         self._rope = ops.build_rope_params(shape["length"], head, shape["theta"])
         self._named = NamedParameters()
 
-        def add(name, rows, columns, deviation=0.02):
+        def add(name: str, rows: int, columns: int, deviation: float | None = 0.02) -> None:
             self._named[f"{root}/{name}"] = _parameter((1, 1, rows, columns), deviation, generator)
 
         add("fc/weight", shape["vocab"], hidden)
@@ -59,21 +60,22 @@ class _Llama:
             add(f"{at}/mlp/w2/weight", hidden, mlp)
         self._root, self._block, self._tied = root, block, tied
 
-    def parameters(self):
+    def parameters(self) -> NamedParameters:
         named = NamedParameters(dict(self._named.pairs()))
         named.wrapped = VARIANT.wrapped_parameters
         return named
 
-    def train(self):
+    def train(self) -> None:
         self._training = True
 
-    def eval(self):
+    def eval(self) -> None:
         self._training = False
 
-    def _at(self, index, tail):
-        return self._named[f"{self._root}/{self._block}{index}/{tail}"]
+    def _at(self, index: int, tail: str) -> Tensor:
+        weight: Tensor = self._named[f"{self._root}/{self._block}{index}/{tail}"]
+        return weight
 
-    def _forward(self, ids, mask):
+    def _forward(self, ids: Tensor, mask: Tensor | None) -> Any:
         passing("forward")
         compile_once(("forward", tuple(ids.shape()), mask is None))
         shape = self._shape
@@ -87,7 +89,7 @@ class _Llama:
         h = ops.rmsnorm.rmsnorm(h, self._named[f"{self._root}/ln_fc/gamma"], 1e-5)
         return ops.linear.linear(h, self._named[f"{self._root}/fc/weight"])
 
-    def _attend(self, index, x, mask):
+    def _attend(self, index: int, x: Tensor, mask: Tensor | None) -> Any:
         heads, groups = self._shape["heads"], self._shape["groups"]
         if VARIANT.fused_qkv:
             packed = ops.linear.linear(x, self._at(index, "attention/qkv_linear/weight"))
@@ -100,11 +102,11 @@ class _Llama:
         y = ops.attention.scaled_dot_product_attention(q, k, v, mask)
         return ops.linear.linear(ops.multi_head_utils.heads_fusion(y), self._at(index, "attention/out_linear/weight"))
 
-    def _feed_forward(self, index, x):
+    def _feed_forward(self, index: int, x: Tensor) -> Any:
         if VARIANT.fused_gate_up:
             both = ops.linear.linear(x, self._at(index, "mlp/w_gate_up/weight"))
-            gate = ops.result(ops.each(lambda y: y.chunk(2, -1)[0], both), both)
-            up = ops.result(ops.each(lambda y: y.chunk(2, -1)[1], both), both)
+            gate = result(each(lambda y: y.chunk(2, -1)[0], both), both)
+            up = result(each(lambda y: y.chunk(2, -1)[1], both), both)
         else:
             gate = ops.linear.linear(x, self._at(index, "mlp/w1/weight"))
             up = ops.linear.linear(x, self._at(index, "mlp/w3/weight"))
@@ -112,11 +114,11 @@ class _Llama:
             gate, up = up, gate
         return ops.linear.linear(ops.binary.mul(ops.unary.silu(gate), up), self._at(index, "mlp/w2/weight"))
 
-    def _drop(self, x, probability):
+    def _drop(self, x: Tensor, probability: float) -> Any:
         return ops.dropout.dropout(x, probability) if self._training and probability > 0 else x
 
 
-def _check(hidden, heads, groups, length):
+def _check(hidden: int, heads: int, groups: int, length: int) -> None:
     if length % 32:
         raise ValueError(f"Max position embeddings must be divisible by 32. Provided {length}")
     if hidden % 32:
@@ -150,15 +152,16 @@ class _CppConfig:
         "num_heads", "runner_type", "theta", "vocab_size", "weight_tying",
     )  # fmt: skip
 
-    def __init__(self):
-        self.num_heads, self.num_groups, self.embedding_dim, self.intermediate_dim = 6, 3, 384, None
+    def __init__(self) -> None:
+        self.num_heads, self.num_groups, self.embedding_dim = 6, 3, 384
+        self.intermediate_dim: int | None = None
         self.dropout_prob, self.theta, self.num_blocks, self.vocab_size = 0.2, 10000.0, 6, 256
         self.max_sequence_length, self.runner_type = 256, RunnerType.Default
         self.weight_tying = WeightTyingType.Enabled
 
 
 class _Cpp(_Llama):
-    def __init__(self, config):
+    def __init__(self, config: _CppConfig) -> None:
         if not isinstance(config, _CppConfig):
             raise TypeError("__init__(): incompatible function arguments")
         _check(config.embedding_dim, config.num_heads, config.num_groups, config.max_sequence_length)
@@ -170,22 +173,23 @@ class _Cpp(_Llama):
         }  # fmt: skip
         self._build(shape, config.weight_tying is WeightTyingType.Enabled, "llama", "llama_block_")
 
-    def __call__(self, tensor, mask):
+    def __call__(self, tensor: Tensor, mask: Tensor) -> Any:
         if not isinstance(mask, Tensor):
             raise TypeError("__call__(): incompatible function arguments. Expected: tensor, mask")
         return self._forward(tensor, mask)
 
 
 if VARIANT.cpp_old_names:
-    LlamaConfig, Llama = _CppConfig, _Cpp
+    LlamaConfig: type = _CppConfig
+    Llama: type = _Cpp
 
-    def create_llama_model(config):
+    def create_llama_model(config: _CppConfig) -> _Cpp:
         return _Cpp(config)
 
 else:
     CppLlamaConfig, CppLlama = _CppConfig, _Cpp
 
-    def create_cpp_llama_model(config):
+    def create_cpp_llama_model(config: _CppConfig) -> _Cpp:
         return _Cpp(config)
 
 
@@ -200,8 +204,8 @@ if VARIANT.python_llama:
         frozen=True,
     )
 
-    class Llama(_Llama):
-        def __init__(self, config):
+    class Llama(_Llama):  # type: ignore[no-redef]  # the C++ one had this name before
+        def __init__(self, config: Any) -> None:
             values = {**{name: getattr(_PythonConfig(), name) for name in _PythonConfig.__dataclass_fields__},
                       **vars(config)}  # fmt: skip
             _check(
@@ -217,8 +221,10 @@ if VARIANT.python_llama:
             }  # fmt: skip
             self._build(shape, values["weight_tying"] is WeightTyingType.Enabled, "Llama", "blocks/")
 
-        def __call__(self, *arguments, **keywords):
+        def __call__(self, *arguments: Any, **keywords: Any) -> Any:
             return self.forward(*arguments, **keywords)
 
-        def forward(self, input, mask, kv_cache=None, new_tokens=None):
+        def forward(
+            self, input: Tensor, mask: Tensor | None, kv_cache: object = None, new_tokens: object = None
+        ) -> Any:
             return self._forward(input, mask)
