@@ -79,6 +79,19 @@ class RunIdentity:
     #: The way from the run's folder to its config, where a project was moved since. Empty in runs of before 0.3.
     config_from_run: str = ""
 
+    @property
+    def characters_per_token(self) -> float:
+        """Of the validation text; 1 where that is not known."""
+        characters, tokens = self.data.get("val_characters"), self.data.get("val_tokens")
+        if not (isinstance(characters, int) and isinstance(tokens, int) and 0 < characters < 1 << 63 > tokens > 0):
+            return 1.0
+        return characters / tokens
+
+    @property
+    def long_tokens(self) -> bool:
+        """Whether a token is more than a character: a loss in nats/token is another number in nats/character."""
+        return abs(self.characters_per_token - 1) > 0.005
+
 
 class RunDirectory:
     """One run on disk, as seen by anyone who wants to read, follow or stop it."""
@@ -146,7 +159,7 @@ class RunDirectory:
         """The config that the run was made from, where it lies by now; it may be gone, and its folder is not."""
 
         def output_dir() -> str | None:
-            plan = self.plan()
+            plan = self.plan_if_readable()
             return plan.output.output_dir if plan else None
 
         return config_origin(self.path, identity.config_path, identity.config_from_run, output_dir)
@@ -156,32 +169,61 @@ class RunDirectory:
         if not os.path.lexists(self.path / IDENTITY_FILE):
             write_json_atomically(self.path / IDENTITY_FILE, seal_fields(asdict(identity)))
 
-    def plan(self) -> Plan | None:
-        """The config that is trained, or None where it cannot be read."""
-        try:
-            return check(read_text(self.config_path, CONFIG_LIMIT)).plan
-        except (OSError, UnicodeDecodeError):
-            return None
+    def config_text(self) -> str:
+        """The exact text that is trained.
 
-    def readable_plan(self) -> Plan | None:
-        """The same, or None where there is no config. Raises TricksterError where it is there and cannot be used."""
+        Raises TricksterError: not-a-run where there is none, link-in-run for anything but a file, config-unreadable.
+        """
+        path = self.config_path
         try:
-            text = read_text(self.config_path, CONFIG_LIMIT)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+            return read_text(path, CONFIG_LIMIT)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise TricksterError(
+                "not-a-run",
+                f"{self.path} is not a run directory: it has no config.yaml.",
+                "List runs with: trickster runs",
+            ) from error
         except NotAPlainFileError as error:
-            raise link_in_run(self.config_path, error) from error
+            raise link_in_run(path, error) from error
         except (OSError, UnicodeDecodeError) as error:
-            raise config_unreadable(self.config_path, error) from error
+            why = reason(error) if isinstance(error, OSError) else "it is not text in UTF-8"
+            raise TricksterError(
+                "config-unreadable",
+                f"{path}, the config of this run, cannot be read: {why}.",
+                "Fix that first: without it, the settings of the run are unknown.",
+            ) from error
+
+    def plan_in(self, text: str) -> Plan:
+        """The plan in a text of this run. Raises TricksterError with the first thing that is wrong with it."""
         result = check(text)
         if result.plan is None:
             first = next(problem for problem in result.problems if problem.severity == "error")
-            raise TricksterError(first.code, f"{self.config_path}: {first.message}", "Fix the value first.")
+            raise TricksterError(first.code, f"{self.config_path}: {first.message}", "Fix the value, then try again.")
         return result.plan
+
+    def plan(self) -> Plan:
+        """The config that is trained. Raises TricksterError as `config_text` and `plan_in` do."""
+        return self.plan_in(self.config_text())
+
+    def plan_if_readable(self) -> Plan | None:
+        """The same, or None where nothing can be said: for lists and views."""
+        try:
+            return self.plan()
+        except TricksterError:
+            return None
+
+    def begun(self) -> tuple[Plan, RunIdentity]:
+        """What a run that has begun to train is. Raises TricksterError as `plan` and `identity` do."""
+        identity = self.identity()
+        if identity is None:
+            raise TricksterError(
+                "not-a-run", f"{self.path} is not a run that has started.", "List runs with: trickster runs"
+            )
+        return self.plan(), identity
 
     def checkpoints_folder(self) -> Path:
         """Where the checkpoints are: below the run, unless its config says otherwise."""
-        plan, identity = self.plan(), self.identity_if_readable()
+        plan, identity = self.plan_if_readable(), self.identity_if_readable()
         if plan is None or identity is None:
             return self.path / "checkpoints"
         return self.checkpoints_meant(plan, self.origin(identity).parent)
@@ -257,16 +299,6 @@ class RunDirectory:
     def summary(self) -> RunSummary:
         """What the run has come to, read from its events."""
         return summarize(self)
-
-
-def config_unreadable(path: Path, error: OSError | UnicodeDecodeError) -> TricksterError:
-    """The error for a run's config that is there and tells nothing."""
-    why = reason(error) if isinstance(error, OSError) else "it is not text in UTF-8"
-    return TricksterError(
-        "config-unreadable",
-        f"{path}, the config of this run, cannot be read: {why}.",
-        "Fix that first: without it, the settings of the run are unknown.",
-    )
 
 
 def is_run_directory(path: Path) -> bool:

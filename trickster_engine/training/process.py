@@ -32,7 +32,7 @@ from trickster_engine.system.os_errors import cannot_write
 from trickster_engine.system.processes import this_process
 from trickster_engine.training import guards
 from trickster_engine.training.checkpoints import CheckpointStore
-from trickster_engine.training.context import Outcome, TrainingContext, read_config
+from trickster_engine.training.context import Outcome, TrainingContext
 from trickster_engine.training.loop import Trainer, is_evaluated
 from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.recorder import Recorder, SilentRecorder
@@ -49,7 +49,7 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
     `resuming` goes on from the newest whole checkpoint, if there is one.
     """
     run, plan = context.run, context.plan
-    text = read_config(run)
+    text = run.config_text()
     if group.is_main:
         require_outputs(context)
     tracker = make_tracker(plan) if group.is_main else None

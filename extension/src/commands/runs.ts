@@ -2,7 +2,7 @@ import * as vscode from 'vscode';
 import type { App } from '../app';
 import type { DeleteRunResult, RunInfo, RunStarted } from '../protocol';
 import { showRunProgress, type Before } from '../runs/progress';
-import { hasCheckpoint, isResumable } from '../runs/measures';
+import { hasCheckpoint } from '../runs/measures';
 import { configFor, runFor, targetOf } from './arguments';
 import { ensureTraining } from './interpreter';
 
@@ -35,7 +35,7 @@ export async function resume(app: App, argument: unknown): Promise<void> {
     app,
     argument,
     vscode.l10n.t('Resume'),
-    isResumable,
+    (candidate) => candidate.resumable,
     vscode.l10n.t('No run can be resumed: none was stopped or interrupted.'),
   );
   if (!run) {
