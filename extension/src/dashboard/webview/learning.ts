@@ -1,7 +1,9 @@
 import * as text from '../../ui/text';
 import { readsOtherTokens } from '../../runs/measures';
 import type { RunInfo } from '../../protocol';
-import { StepChart, curveColor, type Baseline, type Curve } from './charts';
+import type { Baseline } from './chartMarks';
+import { StepChart } from './charts';
+import { curveColor, type Curve } from './curves';
 import { fill, h, setText } from './dom';
 import { SampleTimeline } from './samples';
 import { RunSeries } from './series';

@@ -1,6 +1,6 @@
 import { isMeasured, readsAnother, readsOtherTokens } from '../../runs/measures';
 import type { RunInfo } from '../../protocol';
-import { curveColor } from './charts';
+import { curveColor } from './curves';
 import { fill, h, setText } from './dom';
 import { savedState, saveState } from './host';
 
