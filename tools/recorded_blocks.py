@@ -9,8 +9,9 @@ from typing import Any
 
 from tools.recorded_picture import curve_picture
 from trickster_engine.config import check
-from trickster_engine.evaluation.report.measures import LONG, MEASURES, nearness
+from trickster_engine.evaluation.report.measures import LONG, MEASURES
 from trickster_engine.evaluation.report.names import title
+from trickster_engine.evaluation.report.nearness import nearness
 from trickster_engine.evaluation.report.verdict import judge
 from trickster_engine.system.printable import printable_text
 

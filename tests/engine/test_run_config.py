@@ -52,7 +52,8 @@ def test_everyone_says_the_same_of_a_damaged_config(tmp_path: Path, damage: str)
     assert len(set(said.values())) == 1, said
     assert said["resume"][0] == code and str(run.config_path) in said["resume"][1]
     assert run.plan_if_readable() is None
-    assert run.summary().troubles == (said["resume"][1],)
+    # A list reads no more of a config than its number of steps, where it can be read.
+    assert run.summary().troubles == (() if damage == "a rule broken" else (said["resume"][1],))
 
 
 def test_a_model_is_sampled_as_its_run_says_and_by_defaults_where_nothing_says_so(tmp_path: Path) -> None:

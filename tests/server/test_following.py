@@ -147,7 +147,7 @@ def test_a_folder_that_no_system_has_stops_nothing(tmp_path: Path) -> None:
 def test_a_text_whose_check_fails_hides_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     really = documents.check_document
 
-    def check(parsed: documents.yaml_document.Document, folder: Path | None) -> CheckResult:
+    def check(parsed: documents.document.Document, folder: Path | None) -> CheckResult:
         if "# cannot be checked" in parsed.text:
             raise RecursionError
         return really(parsed, folder)

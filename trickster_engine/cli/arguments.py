@@ -15,7 +15,7 @@ from trickster_engine.config.overrides import with_fitting_warmup
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.suggestions import nearest
-from trickster_engine.config.yaml.document import LONGEST_TEXT
+from trickster_engine.config.yaml.parser import LONGEST_TEXT
 from trickster_engine.errors import TricksterError
 from trickster_engine.system import files
 

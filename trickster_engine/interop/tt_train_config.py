@@ -17,12 +17,11 @@ import yaml
 from trickster_engine.config.check import check
 from trickster_engine.config.keys import SECTIONS
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range
-from trickster_engine.config.yaml.document import DEEPEST_NESTING
+from trickster_engine.config.yaml.composer import DEEPEST_NESTING
 from trickster_engine.config.yaml.scalars import as_yaml
 from trickster_engine.errors import TricksterError
+from trickster_engine.interop.tt_train_conversion import Account, Conversion
 from trickster_engine.interop.tt_train_sections import (
-    Account,
-    Conversion,
     convert_device,
     convert_model,
     convert_other_section,

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from trickster_engine.backends.ttml.weights import TtmlLayout
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.errors import TricksterError
-from trickster_engine.interop.pickle_data import Named, PickleError, PickleFile, whole_number
+from trickster_engine.interop.pickle_data import PickleFile, whole_number
+from trickster_engine.interop.pickle_machine import Named, PickleError
 
 Floats = NDArray[np.float32]
 

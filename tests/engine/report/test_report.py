@@ -16,7 +16,8 @@ from tests.engine.conftest import dialogue
 from tools import recorded_runs
 from trickster_engine.cli import main
 from trickster_engine.evaluation.report.curve import LossPoint, find_overfitting
-from trickster_engine.evaluation.report.measures import MEASURES, nearness
+from trickster_engine.evaluation.report.measures import MEASURES
+from trickster_engine.evaluation.report.nearness import nearness
 from trickster_engine.evaluation.report.page import render
 from trickster_engine.evaluation.report.page_copies import reciting
 from trickster_engine.evaluation.report.page_measures import _past, _way_there

@@ -15,15 +15,8 @@ from trickster_engine.evaluation.report.beginning import beginning
 from trickster_engine.evaluation.report.curve import LossPoint, Overfitting, find_overfitting, loss_points
 from trickster_engine.evaluation.report.difficulty import Difficulty, find_difficulty
 from trickster_engine.evaluation.report.history import History, history
-from trickster_engine.evaluation.report.measures import (
-    LONG,
-    Measure,
-    Reference,
-    measure_text,
-    measure_windows,
-    measures_that_apply,
-    nearness,
-)
+from trickster_engine.evaluation.report.measures import LONG, Measure, Reference, measure_text
+from trickster_engine.evaluation.report.nearness import measure_windows, measures_that_apply, nearness
 from trickster_engine.evaluation.report.verdict import Verdict, judge
 from trickster_engine.evaluation.text_measures import copied_shares, longest_copied_runs
 from trickster_engine.inference.load import load_model
