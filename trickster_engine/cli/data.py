@@ -42,14 +42,9 @@ def _prepare(options: argparse.Namespace) -> int:
     if options.json:
         print_json(
             {
-                "name": dataset.name,
+                **dataset.as_json(),
                 "description": dataset.description,
-                "fingerprint": dataset.fingerprint,
                 "begins": dataset.train_text(200),
-                "train_tokens": len(dataset.train),
-                "val_tokens": len(dataset.val),
-                "train_characters": dataset.train_characters,
-                "val_characters": dataset.val_characters,
                 "vocabulary": dataset.tokenizer.vocab_size,
                 "baselines": {baseline.name: baseline.nats for baseline in baselines},
                 "directory": str(dataset.directory),

@@ -18,9 +18,9 @@ from trickster_engine.cli.arguments import (
 )
 from trickster_engine.cli.terminal import write_exactly
 from trickster_engine.config.plan import Plan, SamplingConfig
-from trickster_engine.errors import TricksterError
 from trickster_engine.evaluation.report.names import title
-from trickster_engine.system.files import in_command
+from trickster_engine.system.files import in_command, write_text_atomically
+from trickster_engine.system.os_errors import cannot_write
 from trickster_engine.system.printable import line_ends
 
 WIDTH = 72
@@ -106,14 +106,10 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _write(target: Path, text: str) -> None:
-    from trickster_engine.system.files import write_text_atomically
-
     try:
         write_text_atomically(target, text)
     except OSError as error:
-        raise TricksterError(
-            "cannot-write", f"Cannot write {target}: {error.strerror or error}.", "Choose another place."
-        ) from error
+        raise cannot_write(error, target, "choose another place") from error
 
 
 def _sample(options: argparse.Namespace) -> int:
@@ -180,9 +176,7 @@ def _import_checkpoint(options: argparse.Namespace) -> int:
     try:
         options.folder.mkdir(parents=True)
     except OSError as error:
-        raise TricksterError(
-            "output-not-writable", f"Cannot make {options.folder}: {error.strerror}.", "Name a folder to create."
-        ) from error
+        raise cannot_write(error, options.folder, "name a folder to create", "output-not-writable") from error
     try:
         write_model(options.folder, config, weights)
         tokenizer.save(options.folder)

@@ -21,6 +21,7 @@ from trickster_engine.data.facts import source_of
 from trickster_engine.data.find_or_build import find_or_build, open_known, read_back
 from trickster_engine.data.index import Index, Recipe, files_of, identity, plain_tokenizer, text_recipe
 from trickster_engine.data.make_tokenizer import byte_tokenizer, char_tokenizer, require_vocabulary, train_bpe
+from trickster_engine.data.scan import Scan, corpus_changed, hashed, scan
 from trickster_engine.data.sharded import prepare_shards
 from trickster_engine.data.sharded.prepare_shards import Manner
 from trickster_engine.data.sharded.work_folder import move_into_place, work_folder
@@ -91,7 +92,7 @@ class TextToPrepare:
             sample = text.training_sample(train_characters, BPE_TRAINING_CHARACTERS, _BPE_PIECE)
             shown = self._shows_merges(train_characters)
             return train_bpe(cut_safely(sample, _BPE_PIECE), recipe.tokenizer["vocab_size"], progress=shown)
-        return self._tokenizer(recipe, train_characters, (scan.alphabet for scan in text.scans))
+        return self._tokenizer(recipe, train_characters, (one.alphabet for one in text.scans))
 
     def _require_text(self, characters: Iterable[int]) -> None:
         for corpus, count in zip(self.corpora, characters, strict=True):
@@ -104,37 +105,22 @@ class TextToPrepare:
         return characters - held
 
     def _content(self, recipe: Recipe) -> tuple[object, Callable[[Path], None]]:
-        scans = [self._scan(corpus, recipe.tokenizer["kind"] == "char") for corpus in self.corpora]
-        self._require_text(scan.characters for scan in scans)
-        return [scan.sha256 for scan in scans], lambda directory: self._build(directory, scans, recipe)
+        scans = [scan(self._read(corpus, "Reading"), recipe.tokenizer["kind"] == "char") for corpus in self.corpora]
+        self._require_text(one.characters for one in scans)
+        return [one.sha256 for one in scans], lambda directory: self._build(directory, scans, recipe)
 
-    def _scan(self, corpus: Corpus, want_alphabet: bool) -> _Scan:
-        digest, characters = hashlib.sha256(), 0
-        alphabet: set[str] = set()
-        for chunk in self._read(corpus, "Reading"):
-            digest.update(chunk.encode("utf-8"))
-            characters += len(chunk)
-            if want_alphabet:
-                alphabet.update(chunk)
-        return _Scan(digest.hexdigest(), characters, frozenset(alphabet))
-
-    def _build(self, directory: Path, scans: list[_Scan], recipe: Recipe) -> None:
+    def _build(self, directory: Path, scans: list[Scan], recipe: Recipe) -> None:
         train_characters = self._train_characters(scans[0].characters)
-        tokenizer = self._tokenizer(recipe, train_characters, [scan.alphabet for scan in scans])
+        tokenizer = self._tokenizer(recipe, train_characters, [one.alphabet for one in scans])
         require_vocabulary(tokenizer, self.plan.model.vocab_size)
         digests = [hashlib.sha256() for _ in self.corpora]
         streams = [
-            _hashed(self._read(corpus, "Encoding"), digest)
-            for corpus, digest in zip(self.corpora, digests, strict=True)
+            hashed(self._read(corpus, "Encoding"), digest) for corpus, digest in zip(self.corpora, digests, strict=True)
         ]
         train, val = streams if len(streams) == 2 else _split(streams[0], train_characters)
         write_dataset(directory, tokenizer, tokenizer.encode_stream(train), tokenizer.encode_stream(val))
-        if [digest.hexdigest() for digest in digests] != [scan.sha256 for scan in scans]:
-            raise TricksterError(
-                "corpus-changed",
-                f"The corpus {self.corpora[0].path} changed while it was being read.",
-                "Try again when nothing writes to it.",
-            )
+        if [digest.hexdigest() for digest in digests] != [one.sha256 for one in scans]:
+            raise corpus_changed(self.corpora[0].path)
 
     def _tokenizer(self, recipe: Recipe, train_characters: int, alphabets: Iterable[Iterable[str]]) -> Tokenizer:
         kind = recipe.tokenizer["kind"]
@@ -165,15 +151,6 @@ class TextToPrepare:
                 bar.update(len(chunk))
 
 
-@dataclass(frozen=True)
-class _Scan:
-    """What one pass over a corpus tells."""
-
-    sha256: str  # of the text as UTF-8
-    characters: int
-    alphabet: frozenset[str]  # empty unless asked for
-
-
 def _split(chunks: Iterable[str], boundary: int) -> tuple[Iterator[str], Iterator[str]]:
     """Split a stream of text after `boundary` characters; the first part has to be consumed before the second."""
     source = iter(chunks)
@@ -199,12 +176,6 @@ def _portion(pieces: Iterable[str], share: float) -> Iterator[str]:
     for index, piece in enumerate(pieces):
         if share >= 1 or int((index + 1) * share) > int(index * share):
             yield piece
-
-
-def _hashed(chunks: Iterable[str], digest: Any) -> Iterator[str]:
-    for chunk in chunks:
-        digest.update(chunk.encode("utf-8"))
-        yield chunk
 
 
 def _tokenizer_recipe(plan: Plan, folder: Path) -> dict[str, Any]:

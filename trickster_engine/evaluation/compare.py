@@ -1,4 +1,4 @@
-"""Proof of learning: a trained model beside its untrained twin, and beside what counting letters can do."""
+"""Proof of learning: a trained model beside its untrained twin, and beside n-gram models."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ from trickster_engine.runs.state import state_at
 from trickster_engine.system.files import in_command, read_text
 from trickster_engine.training.context import Note
 
-#: How the learning rate goes on: the curve laid out anew, down and staying at its floor, or a second warm-up.
+#: How the learning rate continues: a schedule over all steps, down to its minimum and no further, or a new warm-up.
 LearningRate = Literal["curve", "floor", "rewarm"]
 _PRECISION, _COMPILE = "training_config.precision", "training_config.compile"
 _MAX_STEPS, _PATIENCE = "training_config.max_steps", "training_config.early_stopping_patience"

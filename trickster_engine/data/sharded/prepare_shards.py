@@ -21,6 +21,7 @@ from trickster_engine.data.corpus import Corpus, with_lf
 from trickster_engine.data.dataset import finish_sharded_dataset
 from trickster_engine.data.description import TokenFile, token_file
 from trickster_engine.data.make_tokenizer import load_tokenizer, require_vocabulary
+from trickster_engine.data.scan import Scan, corpus_changed
 from trickster_engine.data.sharded.layout import (
     Shard,
     cut_into_shards,
@@ -57,15 +58,6 @@ class Manner:
     interrupt: Callable[[], None] | None
     report: Callable[[str], None] | None
     processes: int | None
-
-
-@dataclass(frozen=True)
-class Scan:
-    """What one pass over a shard tells."""
-
-    sha256: str  # of the text as UTF-8
-    characters: int
-    alphabet: str  # its characters, each once; empty unless asked for
 
 
 @dataclass
@@ -118,11 +110,7 @@ class LargeText:
         for number, answer in self._work("Encoding", left):
             job = jobs[number]
             if answer.pop("text") != self.scans[job["number"]].sha256:
-                raise TricksterError(
-                    "corpus-changed",
-                    f"The corpus {self.corpora[0].path} changed while it was being read.",
-                    "Try again when nothing writes to it.",
-                )
+                raise corpus_changed(self.corpora[0].path)
             done[_file_name(job)] = TokenFile(_file_name(job), **answer)
             self._note("tokens", {"tokenizer": tokenizer.digest, "file": vars(done[_file_name(job)])})
         files = [done[_file_name(job)] for job in jobs]
