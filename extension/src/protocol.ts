@@ -163,7 +163,7 @@ export interface RunInfo {
   state: RunState;
   /** true: a process is training it now. */
   live: boolean;
-  /** true: `trickster/resumeRun` can go on with it. */
+  /** true: `trickster/resumeRun` can go on with it: it was stopped, was interrupted or failed. */
   resumable: boolean;
   /** Steps done. */
   step: number;
@@ -255,7 +255,7 @@ export interface RunStarted {
   pid: number;
 }
 
-/** Go on with a run that was stopped or interrupted, from its newest complete checkpoint. */
+/** Go on with a run that is `resumable`, from its newest complete checkpoint, or from step 0 if it has none. */
 export interface ResumeRunParams {
   /** The run. */
   runId: string;
@@ -608,7 +608,7 @@ export interface RunProgress {
   state: RunState;
   /** true: a process is training it now. */
   live: boolean;
-  /** true: `trickster/resumeRun` can go on with it. */
+  /** true: `trickster/resumeRun` can go on with it: it was stopped, was interrupted or failed. */
   resumable: boolean;
   /** Steps done. */
   step: number;

@@ -48,7 +48,7 @@ class RunProgress:
     next: int = item("Offset in `events.jsonl` after the last event that this tells of, in bytes.")
     state: RunState = item("Where it stands.")
     live: bool = item("true: a process is training it now.")
-    resumable: bool = item("true: `trickster/resumeRun` can go on with it.")
+    resumable: bool = item("true: `trickster/resumeRun` can go on with it: it was stopped, was interrupted or failed.")
     step: int = item("Steps done.", 0)
     train_loss: float | None = item("Last training loss, in nats/token.", None)
     val_loss: float | None = item("Last validation loss, in nats/token.", None)
@@ -129,7 +129,7 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class ResumeRunParams:
-    """Go on with a run that was stopped or interrupted, from its newest complete checkpoint."""
+    """Go on with a run that is `resumable`, from its newest complete checkpoint, or from step 0 if it has none."""
 
     run_id: str = item("The run.")
     python: str | None = item("The interpreter that trains, for this run only.", None)
