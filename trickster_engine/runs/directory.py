@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trickster_engine.config import check
+from trickster_engine.config.corpus_files import BUILT_IN_CORPORA
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs.hold import EVENTS_FILE, LOCK_FILE
@@ -78,6 +79,12 @@ class RunIdentity:
         if not (isinstance(characters, int) and isinstance(tokens, int) and 0 < characters < 1 << 63 > tokens > 0):
             return 1.0
         return characters / tokens
+
+    @property
+    def own_text(self) -> bool:
+        """Whether it was trained on a text of the person's own, and on no built-in corpus."""
+        name = self.data.get("name")
+        return isinstance(name, str) and name not in BUILT_IN_CORPORA
 
     @property
     def long_tokens(self) -> bool:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from trickster_engine.config.corpus_files import BUILT_IN_CORPORA
 from trickster_engine.config.plan import Plan
 from trickster_engine.runs import Piece, RunDirectory, RunIdentity, RunState, read_ends, read_piece
 from trickster_engine.runs.event_types import Event
@@ -320,7 +319,7 @@ class FollowedRun:
             baselines=identity.baselines if identity else {},
             characters_per_token=identity.characters_per_token if identity else 1.0,
             long_tokens=identity is not None and identity.long_tokens,
-            own_text=identity is not None and identity.data.get("name", BUILT_IN_CORPORA[0]) not in BUILT_IN_CORPORA,
+            own_text=identity is not None and identity.own_text,
             data=identity.data if identity else {},
             pid=self._pid,
             checkpoints=self.checkpoints(),
