@@ -13,8 +13,8 @@ from tools.config_schema import SCHEMA_FILE, schema_text
 from tools.problem_docs import PROBLEM_GROUPS
 from trickster_engine.config.keys import SECTIONS, Key
 from trickster_engine.config.keys.names import RETIRED_KEYS
+from trickster_engine.config.limits import expected
 from trickster_engine.config.presets import preset_names, preset_plan
-from trickster_engine.config.values import expected
 from trickster_engine.config.yaml.scalars import as_yaml
 
 ROOT: Final = Path(__file__).resolve().parents[1]

@@ -9,8 +9,9 @@ from typing import Any
 
 from tools.recorded_picture import curve_picture
 from trickster_engine.config import check
-from trickster_engine.evaluation.report.measures import LONG, MEASURES, nearness
-from trickster_engine.evaluation.report.names import NAMES
+from trickster_engine.evaluation.report.measures import LONG, MEASURES
+from trickster_engine.evaluation.report.names import title
+from trickster_engine.evaluation.report.nearness import nearness
 from trickster_engine.evaluation.report.verdict import judge
 from trickster_engine.system.printable import printable_text
 
@@ -120,15 +121,17 @@ def samples(kept: Kept) -> str:
 
 def proof(kept: Kept) -> str:
     """The proof of learning as tables: losses, and what a thousand characters hold."""
-    names = {**NAMES, "this model": "**trained model**"}
     lines = ["| predictor | validation loss, nats/token | bits/character |", "|---|---:|---:|"]
     for row in kept["proof"]["rows"]:
-        name = names.get(row["name"], row["name"])
-        lines.append(f"| {name} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
+        lines.append(f"| {_name(row['name'])} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
     lines += ["", f"| 1,000 characters, {_temperature(kept)} | real words | longest copy |", "|---|---:|---:|"]
     for name, text in kept["proof"]["texts"].items():
-        lines.append(f"| {names.get(name, name)} | {text['real_word_share']:.1%} | {text['longest_copied_run']} |")
+        lines.append(f"| {_name(name)} | {text['real_word_share']:.1%} | {text['longest_copied_run']} |")
     return "\n".join(lines) + "\n"
+
+
+def _name(name: str) -> str:
+    return f"**{title(name)}**" if name == "this model" else title(name)
 
 
 def learned(kept: Kept) -> str:
@@ -169,7 +172,7 @@ def random_start(kept: Kept) -> str:
         shares = " | ".join(_shown("share", model["measures"][key]) for key in ("letters", "pairs"))
         lines.append(f"| {name} | {model['parameters']:,} | {spread} | {shares} |")
     uniform = next(row["nats"] for row in kept["counting"] if row["name"] == "uniform")
-    lines.append(f"| {NAMES['uniform']} | 0 | {uniform:.3f} | \N{EN DASH} | \N{EN DASH} |")
+    lines.append(f"| {title('uniform')} | 0 | {uniform:.3f} | \N{EN DASH} | \N{EN DASH} |")
     measured = kept["data"]["held_out_tokens"]
     seeds = {len(model["losses"]) for model in kept["models"].values()}
     about = (
@@ -189,9 +192,8 @@ def counting(kept: Kept) -> str:
     }
     lines = ["| baseline | what it knows | validation loss, nats/token | bits/character |", "|---|---|---:|---:|"]
     for row in kept["counting"]:
-        name = NAMES.get(row["name"], row["name"])
         what = known.get(row["name"]) or f"the {int(row['name'].split('-')[0]) - 1} bytes before, the best number"
-        lines.append(f"| {name} | {what} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
+        lines.append(f"| {title(row['name'])} | {what} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from trickster_engine.evaluation.report.architecture import document
-from trickster_engine.evaluation.report.names import NAMES
+from trickster_engine.evaluation.report.names import title
 
 _WIDTH, _HEIGHT = 560, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 536, 40, 268
@@ -29,7 +29,7 @@ def curve_picture(kept: Mapping[str, Any]) -> str:
     for name, nats in baselines.items():
         _, y = place(0, nats)
         parts.append(f'<path class="line dash" d="M{_LEFT} {y}H{_RIGHT}"/>')
-        parts.append(_text(_RIGHT, y - 5, f"{NAMES.get(name, name)} {nats:.3f}", "soft", "end"))
+        parts.append(_text(_RIGHT, y - 5, f"{title(name)} {nats:.3f}", "soft", "end"))
     for name, hue in (("train_loss", "blue"), ("val_loss", "orange")):
         parts.append(_curve([place(point["step"], point[name]) for point in points], hue))
     for loss in (low, high):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from tools.recorded_blocks import BLOCKS, PICTURES, picture_name
 from trickster_engine.evaluation.report.history import history
-from trickster_engine.evaluation.report.names import NAMES
+from trickster_engine.evaluation.report.names import title
 from trickster_engine.runs import RunDirectory
 
 if TYPE_CHECKING:  # rendering pages needs no torch
@@ -45,7 +45,7 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
     from trickster_engine.runs.checkpoint_files import checkpoint_name, plan_as_trained
     from trickster_engine.runs.trained_text import trained_text
 
-    identity, plan = run.identity(), run.plan()
+    identity, plan = run.identity(), run.plan_if_readable()
     if identity is None or plan is None:
         raise SystemExit(f"{run.path} is not a run that has begun")
     past = history(run.events_path, saved_only=True)
@@ -125,7 +125,7 @@ def proof_table(kept: dict[str, Any]) -> str:
     """The proof of learning as a Markdown table."""
     lines = ["| predictor | validation loss, nats/character | bits/character |", "|---|---:|---:|"]
     for row in kept["proof"]["rows"]:
-        name = NAMES.get(row["name"], row["name"])
+        name = title(row["name"])
         name = f"**{name}**" if row["name"] == "this model" else name
         lines.append(f"| {name} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
     return "\n".join(lines)

@@ -14,13 +14,8 @@ from trickster_engine.data.baselines import ngram_baselines
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.prepare import prepare
 from trickster_engine.evaluation.compare import MEASURED_CHARACTERS, held_out_loss
-from trickster_engine.evaluation.report.measures import (
-    LONG,
-    Reference,
-    measure_text,
-    measure_windows,
-    measures_that_apply,
-)
+from trickster_engine.evaluation.report.measures import LONG, Reference, measure_text
+from trickster_engine.evaluation.report.nearness import measure_windows, measures_that_apply
 from trickster_engine.evaluation.report.study import SEARCHED, long_text
 from trickster_engine.evaluation.text_measures import longest_copied_runs, real_word_share, vocabulary_of
 from trickster_engine.inference.sampling import SamplingOptions, sample_batch

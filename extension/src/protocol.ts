@@ -163,6 +163,8 @@ export interface RunInfo {
   state: RunState;
   /** true: a process is training it now. */
   live: boolean;
+  /** true: `trickster/resumeRun` can go on with it: it was stopped, was interrupted or failed. */
+  resumable: boolean;
   /** Steps done. */
   step: number;
   /** Last training loss, in nats/token. */
@@ -213,6 +215,12 @@ export interface RunInfo {
   precision: string | null;
   /** Validation losses of the baselines, in nats/token, by name, such as `uniform`, `bigram`, `trigram`. */
   baselines: Record<string, number>;
+  /** Of the validation text; 1 where that is not known. */
+  charactersPerToken: number;
+  /** true: a token is more than a character, so show losses in nats/character too. */
+  longTokens: boolean;
+  /** true: trained on a text of the person's own, not on a built-in corpus. */
+  ownText: boolean;
   /** What `run.json` says of the text: size, split, fingerprint. */
   data: Record<string, unknown>;
   /** The training process; only of a live run. */
@@ -247,7 +255,7 @@ export interface RunStarted {
   pid: number;
 }
 
-/** Go on with a run that was stopped or interrupted, from its newest complete checkpoint. */
+/** Go on with a run that is `resumable`, from its newest complete checkpoint, or from step 0 if it has none. */
 export interface ResumeRunParams {
   /** The run. */
   runId: string;
@@ -600,6 +608,8 @@ export interface RunProgress {
   state: RunState;
   /** true: a process is training it now. */
   live: boolean;
+  /** true: `trickster/resumeRun` can go on with it: it was stopped, was interrupted or failed. */
+  resumable: boolean;
   /** Steps done. */
   step: number;
   /** Last training loss, in nats/token. */

@@ -20,6 +20,7 @@ from trickster_engine.config.problems import Position, Range
 from trickster_engine.config.settings import Settings
 from trickster_engine.config.walk import Walk
 from trickster_engine.config.yaml import document
+from trickster_engine.config.yaml.parser import parse
 from trickster_engine.config.yaml.text import Lines
 from trickster_engine.system.files import read_bytes
 from trickster_server.lsp.positions import Columns, Encoding, changed
@@ -104,7 +105,7 @@ class Document:
     @cached_property
     def parsed(self) -> document.Document:
         """The tree of the text, however broken it is."""
-        return document.parse(self.text)
+        return parse(self.text)
 
     @cached_property
     def checked(self) -> CheckResult:

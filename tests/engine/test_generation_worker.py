@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.server.run_files import status, write_run
+from trickster_engine.config import preset_text, set_values
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.data.make_tokenizer import byte_tokenizer
 from trickster_engine.model.huggingface import write_model
@@ -92,3 +94,14 @@ def test_a_model_that_has_diverged_is_explained(ask: Ask, tmp_path: Path, reques
     error = ask(**request_, path=path, count=5)["error"]
     assert error["code"] == "loss-not-finite"
     assert "earlier checkpoint" in error["advice"]
+
+
+def test_a_run_whose_checkpoints_lie_elsewhere_is_sampled_as_its_own_config_says(ask: Ask, tmp_path: Path) -> None:
+    places = {"output_config.checkpoint_dir": "elsewhere", "sampling_config.prompt": '"QUEEN:"'}
+    text = set_values(preset_text("pico"), places)
+    run = write_run(tmp_path / "runs" / "a-001", status(0), status(3), config_path=tmp_path / "a.yaml", text=text)
+    folder = tmp_path / "elsewhere" / "a-001" / "step-000003"
+    folder.parent.mkdir(parents=True)
+    _checkpoint(folder, lambda weights: None)
+    written = ask("generate", path=str(run.path), options={"max_new_tokens": 4})["result"]
+    assert (written["prompt"], written["checkpoint"], written["tokens"]) == ("QUEEN:", str(folder), 4)

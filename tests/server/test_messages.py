@@ -57,7 +57,7 @@ def test_names_on_the_wire_are_camel_case() -> None:
 
 def test_events_are_sent_as_they_stand_in_the_file() -> None:
     event = {"t": 1.5, "kind": "step", "tokens_per_s": 10, "future_field": {"x": [1]}}
-    progress = RunProgress(next=9, state="training", live=True)
+    progress = RunProgress(next=9, state="training", live=True, resumable=False)
     assert to_wire(EventParams("/r", 0, 9, [event], progress))["events"] == [event]
 
 

@@ -14,6 +14,9 @@ from tests.server.raw_client import RawClient
 from tests.server.run_files import checkpoint, status, write_run
 from tests.server.test_runs import offered, until
 from trickster_engine.config import preset_text, set_values
+from trickster_engine.errors import TricksterError
+from trickster_engine.runs import RunDirectory
+from trickster_engine.training.start import resume
 
 TEXT = set_values(preset_text("pico"), {"data_config.corpus": "corpus.txt"})
 
@@ -64,6 +67,32 @@ def test_runs_are_matched_to_their_config_behind_a_link(linked: tuple[Path, Path
         assert offered(client, config, "resume", "generate") == ["resume", "generate"]
         assert client.request("trickster/describeConfig", {"configUri": config.as_uri()})["runIds"] == [run_id]
         assert client.errors() == []
+
+
+def test_what_can_be_resumed_is_the_same_everywhere(tmp_path: Path) -> None:
+    """In the list, over the config and for a command without a run, and what the engine refuses is never offered."""
+    runs = tmp_path / "runs"
+    for state in ("finished", "stopped", "failed", "training", "unbegun"):
+        config = tmp_path / f"{state}.trickster.yaml"
+        config.write_text(TEXT, encoding="utf-8")
+        told = (status(0), status(3, "training" if state == "unbegun" else state))
+        write_run(runs / f"{state}-001", *told, config_path=None if state == "unbegun" else config, text=TEXT)
+    expected = {"finished": False, "stopped": True, "failed": True, "training": True, "unbegun": False}
+    with start(tmp_path, tmp_path / "cache") as client:
+        listed = client.request("trickster/listRuns", {})["runs"]
+        assert {run["name"].removesuffix("-001"): run["resumable"] for run in listed} == expected
+        for state, resumable in expected.items():
+            config = tmp_path / f"{state}.trickster.yaml"
+            client.open(config.as_uri(), TEXT)
+            assert offered(client, config, "resume") == ["resume"] * resumable, state
+            params = {"command": "trickster.server.resume", "arguments": [{"python": str(tmp_path / "none")}]}
+            answer = client.wait(client.begin("workspace/executeCommand", params), 60)
+            # Where a run is meant, it is tried, with an interpreter that is not there.
+            unknown = f"No run of {config.name} can be resumed" in answer["error"]["message"]
+            assert unknown is not resumable, (state, answer)
+            client.notify("textDocument/didClose", {"textDocument": {"uri": config.as_uri()}})
+    with pytest.raises(TricksterError, match="never started to train"):
+        resume(RunDirectory(runs / "unbegun-001"))
 
 
 def test_a_config_with_errors_still_has_its_runs(linked: tuple[Path, Path], tmp_path: Path) -> None:

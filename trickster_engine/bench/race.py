@@ -23,7 +23,7 @@ from trickster_engine.data.amounts import tokens_per_step
 from trickster_engine.data.batches import TrainingBatches, validation_windows
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.make_tokenizer import train_bpe
-from trickster_engine.data.prepare import BPE_TRAINING_CHARACTERS
+from trickster_engine.data.prepare_text import BPE_TRAINING_CHARACTERS
 from trickster_engine.estimates.learning_rate import learning_rate_factor
 
 _EVALUATED_TOKENS_AT_ONCE = 4096

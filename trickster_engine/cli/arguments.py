@@ -15,9 +15,10 @@ from trickster_engine.config.overrides import with_fitting_warmup
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.suggestions import nearest
-from trickster_engine.config.yaml.document import LONGEST_TEXT
+from trickster_engine.config.yaml.parser import LONGEST_TEXT
 from trickster_engine.errors import TricksterError
 from trickster_engine.system import files
+from trickster_engine.system.os_errors import reason
 
 if TYPE_CHECKING:
     Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -161,7 +162,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise TricksterError(
             "config-unreadable",
-            f"Cannot read {path}: {error.strerror}.",
+            f"Cannot read {path}: {reason(error)}.",
             "Name a config file, or use a preset with --preset NAME (see: trickster presets).",
         ) from error
 

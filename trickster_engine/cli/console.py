@@ -9,7 +9,7 @@ from typing import Any
 
 from trickster_engine.cli.terminal import json_text
 from trickster_engine.config.plan import Plan
-from trickster_engine.evaluation.report.names import NAMES, has_long_tokens
+from trickster_engine.evaluation.report.names import title
 from trickster_engine.runs import RunDirectory, RunIdentity
 from trickster_engine.runs.event_types import FINAL_STATUSES, Event, StepEvent
 from trickster_engine.system.printable import line_ends
@@ -26,12 +26,12 @@ class ConsoleWatcher:
         self._max_steps = 0
         self._logged_step = 0
         self._val_loss: float | None = None
-        self._characters_per_token = 1.0
+        self._characters_per_token, self._long_tokens = 1.0, False
 
     def ready(self, run: RunDirectory, plan: Plan, identity: RunIdentity) -> None:
         """Print what is about to be trained."""
         self._max_steps = plan.training.max_steps
-        self._characters_per_token = _characters_per_token(identity)
+        self._characters_per_token, self._long_tokens = identity.characters_per_token, identity.long_tokens
         print(banner(run, plan, identity))
 
     def event(self, event: Event) -> None:
@@ -67,8 +67,7 @@ class ConsoleWatcher:
 
     def _a_character(self, loss: float) -> str:
         """What can be compared with a run in other tokens."""
-        per_token = self._characters_per_token
-        return f" ({loss / per_token:.3f} nats/character)" if has_long_tokens(per_token) else ""
+        return f" ({loss / self._characters_per_token:.3f} nats/character)" if self._long_tokens else ""
 
     def _status(self, status: str, step: int) -> None:
         if status == "training" and self._bar is None:
@@ -117,11 +116,7 @@ class JsonWatcher:
 def _baselines(identity: RunIdentity) -> Iterator[str]:
     uniform = _uniform_over_text(identity.data)
     for name, value in identity.baselines.items():
-        yield f"{NAMES.get(name, name)} {value:.3f}{uniform if name == 'uniform' else ''}"
-
-
-def _characters_per_token(identity: RunIdentity) -> float:
-    return float(identity.data["val_characters"]) / float(identity.data["val_tokens"])
+        yield f"{title(name)} {value:.3f}{uniform if name == 'uniform' else ''}"
 
 
 def _text_rows(data: Mapping[str, Any]) -> list[tuple[str, str]]:

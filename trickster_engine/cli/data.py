@@ -8,7 +8,7 @@ import sys
 from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config, print_json, print_table
 from trickster_engine.data.facts import uniform_text
 from trickster_engine.data.findings import findings
-from trickster_engine.evaluation.report.names import NAMES
+from trickster_engine.evaluation.report.names import title
 from trickster_engine.system.printable import line_ends
 
 
@@ -42,14 +42,9 @@ def _prepare(options: argparse.Namespace) -> int:
     if options.json:
         print_json(
             {
-                "name": dataset.name,
+                **dataset.as_json(),
                 "description": dataset.description,
-                "fingerprint": dataset.fingerprint,
                 "begins": dataset.train_text(200),
-                "train_tokens": len(dataset.train),
-                "val_tokens": len(dataset.val),
-                "train_characters": dataset.train_characters,
-                "val_characters": dataset.val_characters,
                 "vocabulary": dataset.tokenizer.vocab_size,
                 "baselines": {baseline.name: baseline.nats for baseline in baselines},
                 "directory": str(dataset.directory),
@@ -62,7 +57,7 @@ def _prepare(options: argparse.Namespace) -> int:
     print("Validation loss of the baselines, in nats/token:")
     for baseline in baselines:
         note = f"  {uniform}" if uniform and baseline.name == "uniform" else ""
-        print(f"  {NAMES.get(baseline.name, baseline.name):<14} {baseline.nats:.4f}{note}")
+        print(f"  {title(baseline.name):<14} {baseline.nats:.4f}{note}")
     print("It begins:")
     print("  " + line_ends(dataset.train_text(200)).replace("\n", "\n  "))
     return 0

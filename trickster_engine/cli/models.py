@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from trickster_engine.cli.arguments import (
@@ -19,9 +18,9 @@ from trickster_engine.cli.arguments import (
 )
 from trickster_engine.cli.terminal import write_exactly
 from trickster_engine.config.plan import Plan, SamplingConfig
-from trickster_engine.errors import TricksterError
-from trickster_engine.evaluation.report.names import NAMES
-from trickster_engine.system.files import in_command
+from trickster_engine.evaluation.report.names import title
+from trickster_engine.system.files import in_command, write_text_atomically
+from trickster_engine.system.os_errors import cannot_write
 from trickster_engine.system.printable import line_ends
 
 WIDTH = 72
@@ -87,22 +86,6 @@ def _add_sampling_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int)
 
 
-def _sampling_config(options: argparse.Namespace) -> SamplingConfig:
-    """The run's `sampling_config` with what the command line changes, held to the ranges of the key table."""
-    from trickster_engine.config import check, set_values
-    from trickster_engine.runs import RunDirectory, is_run_directory
-
-    run = next((folder for folder in (options.path, *options.path.parents) if is_run_directory(folder)), None)
-    plan = RunDirectory(run).readable_plan() if run else None
-    names = ("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "seed")
-    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    problems = check(set_values("", {f"sampling_config.{name}": str(value) for name, value in given.items()})).problems
-    for problem in problems:
-        if problem.severity == "error":
-            raise TricksterError(problem.code, problem.message, "See: trickster sample --help", 2)
-    return replace(plan.sampling if plan else SamplingConfig(), **given)
-
-
 def _inspect(options: argparse.Namespace) -> int:
     from trickster_engine.evaluation.inspect_model import inspect_model
     from trickster_engine.evaluation.report.architecture import architecture_picture
@@ -123,24 +106,21 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _write(target: Path, text: str) -> None:
-    from trickster_engine.system.files import write_text_atomically
-
     try:
         write_text_atomically(target, text)
     except OSError as error:
-        raise TricksterError(
-            "cannot-write", f"Cannot write {target}: {error.strerror or error}.", "Choose another place."
-        ) from error
+        raise cannot_write(error, target, "choose another place") from error
 
 
 def _sample(options: argparse.Namespace) -> int:
     from trickster_engine.inference.load import load_model
     from trickster_engine.inference.sampling import SamplingOptions, encode_prompt, sample_batch, stream
+    from trickster_engine.inference.settings import sampling_settings
     from trickster_engine.runs import RunDirectory
 
-    sampling = _sampling_config(options)
+    sampling = sampling_settings(options.path, vars(options))
     model, tokenizer, folder = load_model(options.path, options.checkpoint)
-    plan = RunDirectory(options.path).plan()
+    plan = RunDirectory(options.path).plan_if_readable()
     if plan is not None:
         _as_trained(folder, plan)
     prompts = options.prompts or [sampling.prompt]
@@ -164,7 +144,9 @@ def _sample(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    sampling = _sampling_config(options)
+    from trickster_engine.inference.settings import sampling_settings
+
+    sampling = sampling_settings(options.path, vars(options))
     prompts = options.prompts or [sampling.prompt]
     print_comparison(options.path, prompts, sampling, options.checkpoint, as_json=options.json)
     return 0
@@ -194,9 +176,7 @@ def _import_checkpoint(options: argparse.Namespace) -> int:
     try:
         options.folder.mkdir(parents=True)
     except OSError as error:
-        raise TricksterError(
-            "output-not-writable", f"Cannot make {options.folder}: {error.strerror}.", "Name a folder to create."
-        ) from error
+        raise cannot_write(error, options.folder, "name a folder to create", "output-not-writable") from error
     try:
         write_model(options.folder, config, weights)
         tokenizer.save(options.folder)
@@ -224,9 +204,7 @@ def print_comparison(
     from trickster_engine.runs.trained_text import trained_text
 
     run = RunDirectory(path)
-    plan, identity = run.plan(), run.identity()
-    if plan is None or identity is None:
-        raise TricksterError("not-a-run", f"{path} is not a run that has started.", "List runs with: trickster runs")
+    plan, identity = run.begun()
     model, tokenizer, folder = load_model(path, checkpoint)
     plan = _as_trained(folder, plan)
     dataset = trained_text(run, plan, identity, progress=not as_json)
@@ -241,9 +219,9 @@ def print_comparison(
         print(f"\n{'TRAINED MODEL ':-<{WIDTH}}\n{line_ends(pair.prompt + pair.trained)}\n{rule}")
     print(f"\n{'Validation loss':<28}{'nats/token':>14}{'bits/character':>20}")
     for row in result.rows:
-        print(f"  {NAMES.get(row.name, row.name):<26}{row.nats:>14.4f}{row.bits_per_character:>20.4f}")
+        print(f"  {title(row.name):<26}{row.nats:>14.4f}{row.bits_per_character:>20.4f}")
     print(f"\nIn {result.characters:,} characters generated after the prompt, at temperature {result.temperature:g}")
     print(f"{'':<28}{'real words':>14}{'longest copy':>20}")
     for name, figures in result.texts.items():
-        print(f"  {NAMES.get(name, name):<26}{figures.real_word_share:>14.1%}{figures.longest_copied_run:>20}")
+        print(f"  {title(name):<26}{figures.real_word_share:>14.1%}{figures.longest_copied_run:>20}")
     print(f"  The model's longest copy is {result.texts['this model'].copied!r}.")

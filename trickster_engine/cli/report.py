@@ -59,8 +59,8 @@ def _report(options: argparse.Namespace) -> int:
     except OSError as error:
         raise cannot_write(error, target, "choose another place with -o FILE") from error
     if not options.json:
-        if result.parting:
-            print(result.parting.words)
+        if result.overfitting:
+            print(result.overfitting.words)
         print(result.verdict.words)
         print(f"Open in a browser: {target}")
     return 0

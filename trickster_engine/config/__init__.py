@@ -9,6 +9,7 @@ set_values(text, …)     change values without disturbing the rest of the file
 from trickster_engine.config.check import CheckResult, check, check_document
 from trickster_engine.config.keys import KEYS, SECTIONS, Key, Section
 from trickster_engine.config.overrides import OverrideError, set_values
+from trickster_engine.config.places import Place
 from trickster_engine.config.plan import (
     DataConfig,
     DeviceConfig,
@@ -20,7 +21,8 @@ from trickster_engine.config.plan import (
 )
 from trickster_engine.config.presets import preset_names, preset_plan, preset_text
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range, Related, Severity
-from trickster_engine.config.yaml.document import Document, Located, Place, parse
+from trickster_engine.config.yaml.document import Document, Located
+from trickster_engine.config.yaml.parser import parse
 from trickster_engine.config.yaml.text import apply_edits
 
 __all__ = [

@@ -11,7 +11,8 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.settings import Settings, problems_of
 from trickster_engine.config.walk import Walk, unused_keys
-from trickster_engine.config.yaml.document import Document, parse
+from trickster_engine.config.yaml.document import Document
+from trickster_engine.config.yaml.parser import parse
 
 _ORDER = {"error": 0, "warning": 1, "information": 2, "hint": 3}
 

@@ -14,6 +14,7 @@ from typing import Literal
 from trickster_engine.config.own_output import NOTHING, RUN, OwnOutput, is_config, kind_of_output
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import in_command, kind_of, path_meant
+from trickster_engine.system.os_errors import reason
 
 # What counts as text inside a folder: prose and source code. A single file may have any name.
 _PROSE = ".txt .text .md .markdown .rst .org .adoc .tex .srt .html .htm .xml"
@@ -69,9 +70,9 @@ class LeftOut:
         """These and those of other folders."""
         whole = LeftOut()
         for one in (self, *others):
-            for reason, count in one.counts.items():
-                whole.counts[reason] = whole.counts.get(reason, 0) + count
-                whole.names[reason] = [*whole.names.get(reason, []), *one.names.get(reason, [])]
+            for why, count in one.counts.items():
+                whole.counts[why] = whole.counts.get(why, 0) + count
+                whole.names[why] = [*whole.names.get(why, []), *one.names.get(why, [])]
         return whole
 
     @property
@@ -107,10 +108,10 @@ class TextFiles:
 def left_out_text(counts: Mapping[str, int], names: Mapping[str, Iterable[str]]) -> str:
     """Say what was left out and why, in one line; empty for nothing."""
     parts = []
-    for reason in sorted(counts):
-        shown = ", ".join(names.get(reason, ()))
-        more = counts[reason] - len(list(names.get(reason, ())))
-        parts.append(f"{reason}: {shown}{f' and {more:,} more' if more > 0 else ''}")
+    for why in sorted(counts):
+        shown = ", ".join(names.get(why, ()))
+        more = counts[why] - len(list(names.get(why, ())))
+        parts.append(f"{why}: {shown}{f' and {more:,} more' if more > 0 else ''}")
     return "; ".join(parts)
 
 
@@ -252,11 +253,11 @@ def file_of(path: Path, status: os.stat_result) -> CorpusFile:
 
 def unreadable(path: Path, error: Exception) -> TricksterError:
     """Return the error for a file that exists but cannot be read."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    why = reason(error) if isinstance(error, OSError) else str(error)
     advice = "Check that the file exists and that you may read it."
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
         advice = f"Allow yourself to read it, for example: chmod u+r {in_command(path)}"
-    return TricksterError("corpus-unreadable", f"{path} cannot be read: {reason}.", advice)
+    return TricksterError("corpus-unreadable", f"{path} cannot be read: {why}.", advice)
 
 
 def _missing(name: str, folder: Path) -> TricksterError:

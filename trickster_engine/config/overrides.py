@@ -9,8 +9,8 @@ from trickster_engine.config.check import check
 from trickster_engine.config.keys import KEYS, Key
 from trickster_engine.config.suggestions import nearest
 from trickster_engine.config.walk import alias_of
-from trickster_engine.config.yaml.document import parse
 from trickster_engine.config.yaml.editing import write_value
+from trickster_engine.config.yaml.parser import parse
 from trickster_engine.config.yaml.scalars import as_yaml, quote, shown
 from trickster_engine.config.yaml.text import apply_edits
 from trickster_engine.errors import TricksterError

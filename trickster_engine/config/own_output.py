@@ -14,7 +14,7 @@ from pathlib import Path
 
 from trickster_engine.config.keys import SECTIONS
 from trickster_engine.config.plan import OutputConfig
-from trickster_engine.config.yaml.document import LONGEST_TEXT
+from trickster_engine.config.yaml.parser import LONGEST_TEXT
 from trickster_engine.system.files import open_plain, path_meant
 
 _CONFIG_SUFFIXES = (".yaml", ".yml")

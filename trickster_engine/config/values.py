@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from trickster_engine.config.keys import Key
+from trickster_engine.config.limits import (
+    SMALLEST,
+    as_32_bits,
+    expected,
+    limit_broken,
+    listed,
+    lost_in_32_bits,
+    number_or_int,
+)
 from trickster_engine.config.problems import Edit, Fix, Problem, Range, Severity
 from trickster_engine.config.suggestions import nearest
 from trickster_engine.config.yaml.nodes import Mapping as YamlMapping
 from trickster_engine.config.yaml.nodes import Node, Scalar, Sequence
-from trickster_engine.config.yaml.scalars import as_yaml, looks_octal, number_text, quote, shown, yaml_1_1_boolean
+from trickster_engine.config.yaml.scalars import as_yaml, looks_octal, quote, shown, yaml_1_1_boolean
 
 # Names that other tools use for a value.
 OTHER_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
@@ -55,10 +63,6 @@ OTHER_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
 _LOOSE_NUMBER: Final = re.compile(r"([-+]?)([0-9][0-9_, ]*)(\.[0-9]+)?((?:[eE][-+]?[0-9]{1,3})?)\s*([kKmM]?)")
 _SEPARATED: Final = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+|[1-9][0-9]{0,2}(?: [0-9]{3})+|[0-9]+(?:_[0-9]+)*")
 _DECIMAL_COMMA: Final = re.compile(r"[0-9]+,[0-9]+")
-
-
-# The smallest number that 32 bits hold with all its digits.
-_SMALLEST: Final = 2.0**-126
 
 
 @dataclass
@@ -183,7 +187,7 @@ class _ValueReader:
             fixes = [Fix(f"Change to {choice}", (Edit(node.range, choice),), choice == meant) for choice in key.choices]
             fixes.sort(key=lambda fix: not fix.preferred)
             hint = f" Did you mean {meant}?" if meant else ""
-            message = f"{key.name} cannot be {shown(value)}.{hint} Use one of {_listed(key.choices)}."
+            message = f"{key.name} cannot be {shown(value)}.{hint} Use one of {listed(key.choices)}."
             self._report("unknown-value", message, tuple(fixes))
             return
         if key.type == "path" and any(ord(character) < 32 for character in value):
@@ -220,7 +224,7 @@ class _ValueReader:
         if complaint:
             self._report("out-of-range", complaint, self._limit_fixes(result))
             return
-        if isinstance(result, float) and (complaint := _lost_in_32_bits(key, result)):
+        if isinstance(result, float) and (complaint := lost_in_32_bits(key, result)):
             self._report("out-of-range", complaint, self._fixes_for_32_bits(key, result))
             return
         self._accept(result)
@@ -281,7 +285,7 @@ class _ValueReader:
         return tuple(fixes)
 
     def _fixes_for_32_bits(self, key: Key, value: float) -> tuple[Fix, ...]:
-        near = 0.0 if abs(value) < _SMALLEST else float(f"{as_32_bits(value) - 1e-6:.6f}")
+        near = 0.0 if abs(value) < SMALLEST else float(f"{as_32_bits(value) - 1e-6:.6f}")
         return (self._replace(near),) if limit_broken(key, near) is None else ()
 
     def _read_mesh(self, node: Node) -> None:
@@ -308,73 +312,6 @@ class _ValueReader:
         self._report(code, message, tuple(fixes))
 
 
-def as_32_bits(value: float) -> float:
-    """Return the number of 32 bits that is nearest to `value`."""
-    return float(struct.unpack("f", struct.pack("f", value))[0])
-
-
-def _lost_in_32_bits(key: Key, value: float) -> str | None:
-    """Say what the 32-bit numbers of a model make of `value`, where that is another number in kind; None where not."""
-    if value != 0 and abs(value) < _SMALLEST:
-        return f"{key.name} is {number_or_int(value)}, which 32-bit numbers cannot hold. Write 0 if that is meant."
-    if key.below is not None and as_32_bits(value) >= key.below:
-        return (
-            f"{key.name} must be less than {number_or_int(key.below)} in 32-bit numbers as well, and {value!r} is "
-            f"{number_or_int(key.below)} to them."
-        )
-    return None
-
-
-def limit_broken(key: Key, value: float) -> str | None:
-    """Say how `value` breaks the key's limits; None when it keeps them."""
-    shown = number_or_int(value)
-    for broken, words, limit in (
-        (key.minimum is not None and value < key.minimum, "at least", key.minimum),
-        (key.above is not None and value <= key.above, "more than", key.above),
-        (key.maximum is not None and value > key.maximum, "at most", key.maximum),
-        (key.below is not None and value >= key.below, "less than", key.below),
-    ):
-        if broken and limit is not None:
-            low = words in ("at least", "more than")
-            reason = f" {key.limit_reason}" if key.limit_reason and low else ""
-            return f"{key.name} must be {words} {number_or_int(limit)}, and is {shown}.{reason}"
-    return None
-
-
-def expected(key: Key) -> str:
-    """Say in words what a key takes: `a whole number from 1`, `one of cosine and linear`."""
-    if key.choices:
-        return f"one of {_listed(key.choices)}"
-    if key.type in ("integer", "number"):
-        return ("a whole number" if key.type == "integer" else "a number") + _limits(key)
-    return {
-        "boolean": "true or false",
-        "text": "a text",
-        "path": "a path or a name" if key.suggestions else "a path",
-        "mesh": "two whole numbers, [rows, columns]",
-    }[key.type]
-
-
-def _limits(key: Key) -> str:
-    low, high = "", ""
-    if key.minimum is not None:
-        low = f" from {number_or_int(key.minimum)}"
-    elif key.above is not None:
-        low = f" above {number_or_int(key.above)}"
-    if key.maximum is not None and key.maximum <= 100:
-        high = f" to {number_or_int(key.maximum)}"
-    elif key.below is not None:
-        high = f" to below {number_or_int(key.below)}"
-    return low + high
-
-
-def number_or_int(value: float) -> str:
-    """Return a number the way people write it: no `.0` on whole ones, separators in large ones."""
-    if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
-        return str(int(value)) if abs(value) < 10**18 else f"{value:.3g}"
-    return number_text(value)
-
-
 def _kind(value: object) -> str:
     if isinstance(value, bool):
         return "true or false"
@@ -383,8 +320,3 @@ def _kind(value: object) -> str:
     if isinstance(value, float):
         return "a number"
     return "a text"
-
-
-def _listed(names: Mapping[str, str]) -> str:
-    *most, last = names
-    return f"{', '.join(most)} or {last}" if most else last

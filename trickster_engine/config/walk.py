@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from trickster_engine.config.keys import KEYS, SECTIONS, Key, Section
 from trickster_engine.config.keys.names import OTHER_NAMES, OTHER_SECTION_NAMES, RETIRED_KEYS
 from trickster_engine.config.keys.spec import Alias
+from trickster_engine.config.mentions import Mention, Mentions, removing
 from trickster_engine.config.problems import Edit, Fix, Problem, Range, Related
 from trickster_engine.config.settings import Given
 from trickster_engine.config.suggestions import nearest
@@ -37,27 +38,6 @@ def alias_of(section: str, name: str) -> Key | None:
     return found[0] if found else None
 
 
-@dataclass
-class _Mention:
-    """One entry that gives a key."""
-
-    entry: Entry
-    reading: Reading
-    where: Range
-    written: str  # the value, as the file has it
-    wrong_name: Problem | None = None  # what to say about its name, when this key is only what it probably meant
-
-    @property
-    def corrected(self) -> bool:
-        """Whether the name was wrong."""
-        return self.wrong_name is not None
-
-    def agrees(self, other: _Mention) -> bool:
-        """Return whether both are good and written alike; what stands in one place only cannot be spared."""
-        same = self.reading.valid and other.reading.valid and self.reading.value == other.reading.value
-        return same and self.written == other.written and self.entry is not other.entry
-
-
 class Walk:
     """Reads all sections of a document. Afterwards `problems` and `given` hold what was found."""
 
@@ -65,7 +45,7 @@ class Walk:
         self.document = document
         self.problems: list[Problem] = []
         self.given: dict[str, Given] = {}
-        self._mentions: dict[str, list[_Mention]] = {}
+        self._mentions = Mentions(document)
         self._wrong_sections: list[tuple[Entry, str, Problem]] = []  # each with the section that was probably meant
         self._guesses_left = _MOST_GUESSES
 
@@ -88,8 +68,8 @@ class Walk:
                 self._duplicate(first, entry, section=True)
             self._section(entry)
         self._settle_sections(seen)
-        for path, mentions in self._mentions.items():
-            self._settle(KEYS[path], mentions)
+        self.given = self._mentions.settle({meant for _, meant, _ in self._wrong_sections})
+        self.problems.extend(self._mentions.problems)
 
     def _report_empty(self) -> None:
         last = self.document.lines.position(len(self.document.text))
@@ -138,7 +118,7 @@ class Walk:
                 return None
             message = f"There is no section {shown(name)}. The sections are {known}."
             self.problems.append(
-                Problem("unknown-section", "error", message, entry.key.range, self._removal(entry, "section"))
+                Problem("unknown-section", "error", message, entry.key.range, removing(self.document, entry, "section"))
             )
             return None
         message = f"There is no section {shown(name)}. Did you mean {meant}?"
@@ -156,7 +136,7 @@ class Walk:
                 fixes: tuple[Fix, ...] = (Fix(f"Change to {meant}", (Edit(entry.key.range, meant),), preferred=alone),)
             else:
                 problem = replace(problem, related=(Related(first.key.range, f"{meant} is here"),))
-                fixes = (*self._joining(first, entry), *self._removal(entry, shown(entry.key.text)))
+                fixes = (*self._joining(first, entry), *removing(self.document, entry, shown(entry.key.text)))
             self.problems.append(replace(problem, fixes=fixes))
 
     def _joining(self, first: Entry, second: Entry, *, preferred: bool = False) -> tuple[Fix, ...]:
@@ -187,7 +167,7 @@ class Walk:
         if path is None:
             message = f"Nothing reads {shown(name)} in {section.name}. Its keys are {', '.join(section.keys)}."
             self.problems.append(
-                Problem("unknown-key", "error", message, entry.key.range, self._removal(entry, shown(name)))
+                Problem("unknown-key", "error", message, entry.key.range, removing(self.document, entry, shown(name)))
             )
             return
         key = KEYS[path]
@@ -197,7 +177,7 @@ class Walk:
         message = f"Nothing reads {shown(name)} in {section.name}. Did you mean {key.name}?"
         fixes = (
             Fix(f"Change to {key.name}", (Edit(entry.key.range, key.name),), preferred=_only_a_name(name)),
-            *self._removal(entry, shown(name)),
+            *removing(self.document, entry, shown(name)),
         )
         problem = Problem("unknown-key", "error", message, entry.key.range, fixes, (), key.path)
         self._read(key, entry, wrong_name=problem)
@@ -226,7 +206,7 @@ class Walk:
             "error",
             message,
             entry.key.range,
-            (*fixes, *self._removal(entry, shown(name))),
+            (*fixes, *removing(self.document, entry, shown(name))),
             (),
             key.path,
         )
@@ -240,7 +220,7 @@ class Walk:
 
     def _mention(self, key: Key, entry: Entry, reading: Reading, wrong_name: Problem | None = None) -> None:
         written = self.document.lines.slice(entry.value.range)
-        self._mentions.setdefault(key.path, []).append(_Mention(entry, reading, _where(entry), written, wrong_name))
+        self._mentions.add(key, Mention(entry, reading, _where(entry), written, wrong_name))
 
     def _read_alias(self, entry: Entry, key: Key, alias: Alias) -> None:
         where = _where(entry)
@@ -264,7 +244,7 @@ class Walk:
     def _retired(self, entry: Entry, path: str) -> None:
         retired = RETIRED_KEYS[path]
         name = entry.key.text
-        removal = self._removal(entry, name)
+        removal = removing(self.document, entry, name)
         text = entry.value.text if isinstance(entry.value, Scalar) else ""
         if text.casefold() in (value.casefold() for value in retired.accepted) or not text:
             message = f"{name} has no effect and can be removed. {retired.note}"
@@ -273,94 +253,17 @@ class Walk:
             message = f"{name} cannot be {shown(text)}: nothing reads this key any more. {retired.note}"
             self.problems.append(Problem("retired-key", "error", message, _where(entry), removal))
 
-    def _settle(self, key: Key, mentions: list[_Mention]) -> None:
-        """Decide what a key's value is when it is given once or more, and under which names."""
-        own = [mention for mention in mentions if mention.entry.key.text == key.name and not mention.corrected]
-        named = [mention for mention in mentions if not mention.corrected]
-        chosen = (own or named or mentions)[0]
-        self.given[key.path] = Given(chosen.entry, chosen.where, chosen.reading.value, chosen.reading.valid)
-        for mention in mentions:
-            if mention is chosen or mention.corrected or mention.entry.key.text == chosen.entry.key.text:
-                continue
-            self._doubled(key, chosen, mention)
-        if not own and not chosen.corrected:
-            alone = all(mention is chosen or mention.agrees(chosen) for mention in mentions)
-            self._old_name(key, chosen, preferred=alone)
-        for mention in mentions:
-            if mention.wrong_name is not None:
-                self.problems.append(self._mended(key, mention.wrong_name, mention, chosen, mentions))
-
-    def _mended(
-        self, key: Key, problem: Problem, mention: _Mention, chosen: _Mention, all_of: list[_Mention]
-    ) -> Problem:
-        """Return the problem of a wrong name with the fixes that are right beside the other mentions of its key."""
-        if mention is chosen:
-            if self._is_certain(key, problem) and all(other is chosen or other.agrees(chosen) for other in all_of):
-                return problem
-        elif not chosen.corrected or mention.agrees(chosen):
-            # Under its right name it would be given twice.
-            removal = self._removal(mention.entry, shown(mention.entry.key.text), preferred=mention.agrees(chosen))
-            message = f"{problem.message} {key.name} is already set in line {chosen.entry.key.range.start.line + 1}."
-            related = (Related(chosen.entry.key.range, f"{shown(chosen.entry.key.text)} is set here"),)
-            return replace(problem, message=message, fixes=removal, related=related)
-        return replace(problem, fixes=tuple(replace(fix, preferred=False) for fix in problem.fixes))
-
-    def _is_certain(self, key: Key, problem: Problem) -> bool:
-        """Return whether the key is surely not given in lines that could not be read, or by a name yet to be mended."""
-        if problem.code != "misplaced-key":
-            return key.section not in self.document.damaged
-        return self.document.complete and all(meant != key.section for _, meant, _ in self._wrong_sections)
-
-    def _doubled(self, key: Key, chosen: _Mention, other: _Mention) -> None:
-        other_name, chosen_name = shown(other.entry.key.text), shown(chosen.entry.key.text)
-        related = (Related(chosen.entry.key.range, f"{chosen_name} is set here"),)
-        same = not (chosen.reading.valid and other.reading.valid) or chosen.reading.value == other.reading.value
-        certain = other.agrees(chosen)
-        if same:
-            message = f"{other_name} is another name of {chosen_name}, which is also set. Keep one."
-            fixes = self._removal(other.entry, other_name, preferred=certain)
-            problem = Problem("doubled-key", "hint", message, other.entry.key.range, fixes, related, key.path)
-        else:
-            message = (
-                f"{other_name} and {chosen_name} are two names of one key with different values. Keep the one you mean."
-            )
-            fixes = (*self._removal(other.entry, other_name), *self._removal(chosen.entry, chosen_name))
-            problem = Problem("contradicting-keys", "error", message, other.entry.key.range, fixes, related, key.path)
-        self.problems.append(problem)
-
-    def _old_name(self, key: Key, mention: _Mention, *, preferred: bool) -> None:
-        name = mention.entry.key.text
-        alias = next(alias for alias in key.aliases if alias.name == name)
-        fixes: tuple[Fix, ...] = ()
-        if alias.values is None:
-            fixes = (Fix(f"Rename to {key.name}", (Edit(mention.entry.key.range, key.name),), preferred),)
-        elif mention.reading.valid:
-            text = f"{key.name}: {as_yaml(mention.reading.value)}"
-            fixes = (Fix(f"Write {text}", (Edit(mention.entry.range, text),), preferred),)
-        message = f"{name} is another name of {key.name}. It works; {key.name} is the usual name."
-        if alias.note:
-            message += f" {alias.note}"
-        self.problems.append(Problem("other-name", "hint", message, mention.entry.key.range, fixes, (), key.path))
-
     def _duplicate(self, first: Entry, second: Entry, *, section: bool = False) -> None:
         name = second.key.text
         message = f"{shown(name)} is set twice. YAML readers disagree about which one counts: keep one."
         same = _same(first.value, second.value) and not (section and name in self.document.damaged)
         fixes = (
             *(self._joining(first, second, preferred=name in SECTIONS) if section else ()),
-            *self._removal(second, f"this {shown(name)}", preferred=same),
-            *self._removal(first, f"the first {shown(name)}"),
+            *removing(self.document, second, f"this {shown(name)}", preferred=same),
+            *removing(self.document, first, f"the first {shown(name)}"),
         )
         related = (Related(first.key.range, "It is first set here"),)
         self.problems.append(Problem("duplicate-key", "error", message, second.key.range, fixes, related))
-
-    def _removal(self, entry: Entry, what: str, *, preferred: bool = False) -> tuple[Fix, ...]:
-        edit = remove_entry(self.document, entry)
-        # An alias further down may need a name that is given here, and a comment says what nothing else does.
-        end = entry.range.end
-        text = self.document.lines.slice(entry.range) + self.document.lines.line(end.line)[end.character :]
-        spared = preferred and "#" not in text and "&" not in text
-        return (Fix(f"Remove {what}", (edit,), spared),) if edit else ()
 
 
 def unused_keys(given: dict[str, Given], known: dict[str, object], document: Document) -> Iterator[Problem]:

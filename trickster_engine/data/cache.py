@@ -16,6 +16,7 @@ from pathlib import Path
 
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import NotAPlainFileError, path_meant
+from trickster_engine.system.os_errors import is_disk_full, reason
 
 _BUILDING = ".building-"
 _ORPHAN_GRACE_S = 600  # a dead process' leftovers are removed once nothing has touched them for this long
@@ -71,15 +72,15 @@ def make_folder(path: Path) -> None:
 
 def storage_error(error: OSError, path: Path) -> TricksterError:
     """Turn a failed write below `path` into words: a full disk, a folder that may not be written, or something else."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if is_disk_full(error):
         return TricksterError(
             "disk-full",
-            f"The disk has no space left for {path} ({error.strerror}). The partial file was removed.",
+            f"The disk has no space left for {path} ({reason(error)}). The partial file was removed.",
             "Free some space, or set TRICKSTER_CACHE_DIR to a folder on a disk with free space.",
         )
     return TricksterError(
         "cache-unwritable",
-        f"{path} cannot be written: {error.strerror or error}.",
+        f"{path} cannot be written: {reason(error)}.",
         "Set TRICKSTER_CACHE_DIR to a folder that you may write to.",
     )
 

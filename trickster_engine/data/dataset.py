@@ -55,6 +55,17 @@ class Dataset:
         """Characters a token, over the validation text; turns nats/token into bits/character."""
         return self.val_characters / len(self.val)
 
+    def as_json(self) -> dict[str, Any]:
+        """What it is and how large its parts are, as `run.json` keeps it."""
+        return {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "train_tokens": len(self.train),
+            "val_tokens": len(self.val),
+            "train_characters": self.train_characters,
+            "val_characters": self.val_characters,
+        }
+
     @property
     def measured_val(self) -> npt.NDArray[Any]:
         """The validation tokens that losses are measured on, [tokens]: all of them, or even portions of a long text."""

@@ -14,6 +14,7 @@ from trickster_engine.data.token_streams import panics_in_words
 from trickster_engine.data.tokenizer import BYTE_CHARACTERS, TOKENIZER_FILE, Tokenizer, TokenizerKind
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import read_text
+from trickster_engine.system.os_errors import reason
 
 _BYTES = len(BYTE_CHARACTERS)
 # No tokenizer comes near, and a table of every id is kept in memory.
@@ -98,7 +99,7 @@ def load_tokenizer(directory: Path) -> Tokenizer:
             "Every checkpoint includes its tokenizer; use another checkpoint of the run.",
         ) from None
     except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from error
+        raise _damaged(path, reason(error)) from error
     except UnicodeDecodeError as error:
         raise _damaged(path, str(error)) from error
     try:

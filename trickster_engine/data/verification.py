@@ -15,6 +15,7 @@ from pathlib import Path
 
 from trickster_engine.data.cache import discard
 from trickster_engine.errors import EXIT_TRAINING_FAILED, TricksterError
+from trickster_engine.system.os_errors import reason
 
 Tick = Callable[[int], None]
 
@@ -65,7 +66,7 @@ class Verification:
         except OSError as error:
             return TricksterError(
                 "cache-unreadable",
-                f"The prepared text in {self._directory} cannot be read: {error.strerror or error}.",
+                f"The prepared text in {self._directory} cannot be read: {reason(error)}.",
                 "Check the disk, or set TRICKSTER_CACHE_DIR to a folder on another one.",
                 EXIT_TRAINING_FAILED,
             )

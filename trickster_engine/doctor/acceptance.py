@@ -275,8 +275,8 @@ class Acceptance:
         off = _concatenated(_difference(self._device.weights(), self._last))
         astray = float(np.linalg.norm(off) / max(float(np.linalg.norm(way)), 1e-12))
         message = (
-            f"from the middle on, the losses are within {apart:.3f} nats of those of the first time, and the weights "
-            f"end {astray:.0%} of the way apart"
+            f"after resuming in the middle, the losses are within {apart:.3f} nats of uninterrupted training's, and "
+            f"the weights at the end differ by {astray:.0%} of the way they moved"
         )
         passed = apart <= CURVE_TOLERANCE and astray <= RESUME_TOLERANCE and not lost
         figures = {"losses": again, "astray": astray}

@@ -64,5 +64,5 @@ def worth_compiling(plan: Plan, device: str) -> bool:
 
 
 def initial_loss(model: ModelConfig) -> float:
-    """Return the loss, in nats, of a model that knows nothing and guesses among all tokens alike: ln V."""
+    """Return the loss of a uniform prediction, in nats: ln V."""
     return math.log(model.vocab_size)

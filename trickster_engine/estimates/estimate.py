@@ -49,7 +49,7 @@ class Estimate:
     sampling_memory: SamplingMemory
     compute: Compute
     text: TextUse
-    initial_loss: float  # nats, of a model that knows nothing
+    initial_loss: float  # nats, of a uniform prediction
     devices: int  # that train together, each with the training memory
 
     def as_json(self) -> dict[str, Any]:

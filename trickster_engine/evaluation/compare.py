@@ -1,4 +1,4 @@
-"""Proof of learning: a trained model beside its untrained twin, and beside what counting letters can do."""
+"""Proof of learning: a trained model beside its untrained twin, and beside n-gram models."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from trickster_engine.data.baselines import ngram_baselines
 from trickster_engine.data.batches import Batch, validation_windows
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.tokenizer import Tokenizer
+from trickster_engine.evaluation.report.names import meaning, title
 from trickster_engine.evaluation.text_measures import longest_copied_runs, real_word_share, vocabulary_of
 from trickster_engine.inference.sampling import SamplingOptions, sample_batch
 from trickster_engine.model.llama import Llama
@@ -68,8 +69,13 @@ class Comparison:
     temperature: float
 
     def as_json(self) -> dict[str, Any]:
-        """The same as plain values."""
-        return asdict(self)
+        """The same as plain values, with what people read for each name."""
+        found = asdict(self)
+        for row in found["rows"]:
+            row.update(title=title(row["name"]), meaning=meaning(row["name"]))
+        for name, figures in found["texts"].items():
+            figures["title"] = title(name)
+        return found
 
 
 def compare(

@@ -7,7 +7,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -15,8 +15,6 @@ from typing import Any, NamedTuple, TextIO
 import torch
 from torch import Tensor
 
-from trickster_engine.config import check, set_values
-from trickster_engine.config.plan import SamplingConfig
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.inference.load import checkpoint_folder, load_model
@@ -28,9 +26,9 @@ from trickster_engine.inference.sampling import (
     require_numbers,
     shaped_probabilities,
 )
+from trickster_engine.inference.settings import sampling_settings
 from trickster_engine.model.config_file import CONFIG_FILE
 from trickster_engine.model.llama import Llama
-from trickster_engine.runs import RunDirectory, is_run_directory
 from trickster_engine.runs.checkpoint_files import read_state
 
 MODELS_KEPT = 2
@@ -91,10 +89,11 @@ class Answers:
     def _generate(self, request: dict[str, Any]) -> dict[str, Any]:
         request_id = int(request["id"])
         loaded = _loaded(Path(request["path"]))
-        options = _options(loaded.folder, request.get("options") or {})
+        sampling = sampling_settings(Path(request["path"]), request.get("options") or {})
+        options = SamplingOptions.from_config(sampling)
         prompt = request.get("prompt")
         if prompt is None:
-            prompt = _sampling_config(loaded.folder).prompt
+            prompt = sampling.prompt
         shown = int(request.get("probabilities") or 0)
         logits: deque[Tensor] = deque(maxlen=1)  # [1, V], what the last token was drawn from
         began = last_sent = time.monotonic()
@@ -145,7 +144,7 @@ class Answers:
         believed = logits.softmax(dim=-1)[0]
         shown = believed
         if request.get("options") is not None:
-            options = _options(loaded.folder, request["options"])
+            options = SamplingOptions.from_config(sampling_settings(Path(request["path"]), request["options"]))
             options = replace(options, temperature=max(options.temperature, GREEDY_BELOW))
             shown = shaped_probabilities(logits, options)[0]
         logs = torch.where(believed > 0, believed.log(), torch.zeros_like(believed))
@@ -163,27 +162,6 @@ def _likeliest(probabilities: Tensor, count: int, tokenizer: Tokenizer) -> list[
         for probability, index in zip(top.values, top.indices, strict=True)
         if math.isfinite(float(probability))
     ]
-
-
-def _sampling_config(folder: Path) -> SamplingConfig:
-    """The `sampling_config` of the run that a checkpoint belongs to; the defaults where it belongs to none.
-
-    Raises TricksterError where the run's config cannot be read.
-    """
-    run = next((parent for parent in (folder, *folder.parents[:3]) if is_run_directory(parent)), None)
-    plan = RunDirectory(run).readable_plan() if run else None
-    return plan.sampling if plan is not None else SamplingConfig()
-
-
-def _options(folder: Path, given: dict[str, Any]) -> SamplingOptions:
-    """The run's own sampling options with what the request changes. Raises TricksterError for a value out of range."""
-    names = {field.name for field in fields(SamplingOptions)}
-    changed = {name: value for name, value in given.items() if name in names and value is not None}
-    written = {f"sampling_config.{name}": repr(value) for name, value in changed.items()}
-    for problem in check(set_values("", written), None).problems if written else ():
-        if problem.severity == "error":
-            raise TricksterError(problem.code, problem.message, "Choose a value in that range.")
-    return replace(SamplingOptions.from_config(_sampling_config(folder)), **changed)
 
 
 def _step_of(folder: Path) -> int | None:

@@ -17,12 +17,11 @@ import yaml
 from trickster_engine.config.check import check
 from trickster_engine.config.keys import SECTIONS
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range
-from trickster_engine.config.yaml.document import DEEPEST_NESTING
+from trickster_engine.config.yaml.composer import DEEPEST_NESTING
 from trickster_engine.config.yaml.scalars import as_yaml
 from trickster_engine.errors import TricksterError
+from trickster_engine.interop.tt_train_conversion import Account, Conversion
 from trickster_engine.interop.tt_train_sections import (
-    Account,
-    Conversion,
     convert_device,
     convert_model,
     convert_other_section,
@@ -30,6 +29,7 @@ from trickster_engine.interop.tt_train_sections import (
     convert_training,
 )
 from trickster_engine.system.files import read_text
+from trickster_engine.system.os_errors import reason
 
 #: Theirs are about a kilobyte. Reading takes a second for a hundred of it.
 MOST_BYTES = 32_768
@@ -159,11 +159,11 @@ def _text_of(found: Path) -> str:
     try:
         return read_text(found, MOST_BYTES, follow_links=True)
     except OSError as error:
-        reason = error.strerror or str(error)
+        why = reason(error)
     except UnicodeDecodeError:
-        reason = "it is not UTF-8 text"
+        why = "it is not UTF-8 text"
     raise TricksterError(
-        "model-config-missing", f"The model's file {found} cannot be read: {reason}.", "Give the model's file as well."
+        "model-config-missing", f"The model's file {found} cannot be read: {why}.", "Give the model's file as well."
     )
 
 

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from trickster_engine.backends.ttml.weights import TtmlLayout
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.errors import TricksterError
-from trickster_engine.interop.pickle_data import Named, PickleError, PickleFile, whole_number
+from trickster_engine.interop.pickle_data import PickleFile, whole_number
+from trickster_engine.interop.pickle_machine import Named, PickleError
+from trickster_engine.system.os_errors import reason
 
 Floats = NDArray[np.float32]
 
@@ -119,7 +121,7 @@ def read(path: Path) -> TtmlCheckpoint:
                 return _single(first, file)
     except OSError as error:
         raise TricksterError(
-            "checkpoint-missing", f"{path} cannot be read: {error.strerror}.", "Give a .pkl file of ttml's."
+            "checkpoint-missing", f"{path} cannot be read: {reason(error)}.", "Give a .pkl file of ttml's."
         ) from error
     except PickleError as error:
         raise _unreadable(path, str(error)) from error

@@ -28,6 +28,7 @@ from trickster_engine.system.files import (
     sync_file,
     sync_folder,
 )
+from trickster_engine.system.os_errors import reason
 
 TRAINER_FOLDER = "trainer"
 MANIFEST_FILE = "manifest.json"
@@ -117,12 +118,12 @@ def damaged(folder: Path, reason: str) -> TricksterError:
 def no_checkpoint(folder: Path, error: OSError) -> TricksterError:
     """The error for a checkpoint with a file that cannot be read: damaged, or only closed to us for now."""
     name = error.filename or folder
-    reason = f"{name}: {error.strerror or error}"
+    why = f"{name}: {reason(error)}"
     if isinstance(error, (NotAPlainFileError, TooLargeError)) or error.errno in _GONE:
-        return damaged(folder, reason)
+        return damaged(folder, why)
     return TricksterError(
         "checkpoint-unreadable",
-        f"The checkpoint {folder} cannot be read: {reason}.",
+        f"The checkpoint {folder} cannot be read: {why}.",
         "It may be intact. Fix the cause, for instance its permissions, and try again.",
     )
 

@@ -12,6 +12,7 @@ Layout (see also `training/checkpoints.py`):
         report.html     what it learned, made when asked for
 """
 
+from trickster_engine.runs.create import config_name, create_run, new_uid
 from trickster_engine.runs.directory import (
     CONFIG_FILE,
     IDENTITY_FILE,
@@ -21,12 +22,8 @@ from trickster_engine.runs.directory import (
     STOP_FILE,
     RunDirectory,
     RunIdentity,
-    config_name,
-    config_unreadable,
-    create_run,
     find_runs,
     is_run_directory,
-    new_uid,
 )
 from trickster_engine.runs.events import EventLog, Piece, pieces, read_ends, read_events, read_piece
 from trickster_engine.runs.hold import EVENTS_FILE, LOCK_FILE, LOSSES, Loss, RunHold
@@ -53,7 +50,6 @@ __all__ = [
     "RunState",
     "RunSummary",
     "config_name",
-    "config_unreadable",
     "create_run",
     "find_runs",
     "is_run_directory",

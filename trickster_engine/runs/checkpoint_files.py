@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.config.plan_values import Values, canonical, fixed_changes, parse_values, plan_from, values_of
@@ -52,6 +52,14 @@ class TrainerState:
         return self.val_loss if self.last_eval_step == self.step else None
 
 
+class Continuation(NamedTuple):
+    """What a trainer goes on with, beside the weights and the text."""
+
+    state: TrainerState
+    optimizer_state: Mapping[str, Array]
+    random_state: Mapping[str, Array]
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A whole checkpoint, read and verified."""
@@ -87,11 +95,9 @@ def write_checkpoint(
     plan: Plan,
     weights: Mapping[str, Array],
     tokenizer: Tokenizer,
-    state: TrainerState | None = None,
-    optimizer_state: Mapping[str, Array] | None = None,
-    random_state: Mapping[str, Array] | None = None,
+    continuation: Continuation | None,
 ) -> None:
-    """Write a checkpoint into an empty folder and seal it; without a `state`, a model that is done learning.
+    """Write a checkpoint into an empty folder and seal it; without a continuation, a model that is done learning.
 
     Raises OSError.
     """
@@ -99,10 +105,11 @@ def write_checkpoint(
     trainer.mkdir()
     write_model(folder, plan.model, weights)
     tokenizer.save(folder)
-    if state is not None:
-        save_arrays(trainer, OPTIMIZER_STEM, optimizer_state or {})
-        save_arrays(trainer, RANDOM_STEM, random_state or {})
-        (trainer / STATE_FILE).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+    if continuation is not None:
+        save_arrays(trainer, OPTIMIZER_STEM, continuation.optimizer_state)
+        save_arrays(trainer, RANDOM_STEM, continuation.random_state)
+        state = json.dumps(asdict(continuation.state), indent=2) + "\n"
+        (trainer / STATE_FILE).write_text(state, encoding="utf-8")
     (trainer / PLAN_FILE).write_text(canonical(plan), encoding="utf-8")
     seal(folder, run_uid, step)
 

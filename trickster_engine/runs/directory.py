@@ -1,11 +1,9 @@
-"""One run on disk: what is where, what it is, and how a new one is made."""
+"""One run on disk: what is where, and what it is."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
-import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trickster_engine.config import check
+from trickster_engine.config.corpus_files import BUILT_IN_CORPORA
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs.hold import EVENTS_FILE, LOCK_FILE
@@ -48,13 +47,7 @@ FILES = (
 FOLDERS = ("checkpoints", "final", "tensorboard", "wandb")
 #: A folder with events and one of these holds a run.
 _BESIDE_EVENTS = (CONFIG_FILE, IDENTITY_FILE)
-_RUN_NAME = re.compile(r"(?P<name>.+)-(?P<number>\d{3,})")
 _IDENTITY_BYTES = 1 << 20
-
-
-def new_uid() -> str:
-    """A random id for a run at its birth."""
-    return secrets.token_hex(16)
 
 
 @dataclass(frozen=True)
@@ -78,6 +71,25 @@ class RunIdentity:
     uid: str = ""
     #: The way from the run's folder to its config, where a project was moved since. Empty in runs of before 0.3.
     config_from_run: str = ""
+
+    @property
+    def characters_per_token(self) -> float:
+        """Of the validation text; 1 where that is not known."""
+        characters, tokens = self.data.get("val_characters"), self.data.get("val_tokens")
+        if not (isinstance(characters, int) and isinstance(tokens, int) and 0 < characters < 1 << 63 > tokens > 0):
+            return 1.0
+        return characters / tokens
+
+    @property
+    def own_text(self) -> bool:
+        """Whether it was trained on a text of the person's own, and on no built-in corpus."""
+        name = self.data.get("name")
+        return isinstance(name, str) and name not in BUILT_IN_CORPORA
+
+    @property
+    def long_tokens(self) -> bool:
+        """Whether a token is more than a character: a loss in nats/token is another number in nats/character."""
+        return abs(self.characters_per_token - 1) > 0.005
 
 
 class RunDirectory:
@@ -146,7 +158,7 @@ class RunDirectory:
         """The config that the run was made from, where it lies by now; it may be gone, and its folder is not."""
 
         def output_dir() -> str | None:
-            plan = self.plan()
+            plan = self.plan_if_readable()
             return plan.output.output_dir if plan else None
 
         return config_origin(self.path, identity.config_path, identity.config_from_run, output_dir)
@@ -156,32 +168,61 @@ class RunDirectory:
         if not os.path.lexists(self.path / IDENTITY_FILE):
             write_json_atomically(self.path / IDENTITY_FILE, seal_fields(asdict(identity)))
 
-    def plan(self) -> Plan | None:
-        """The config that is trained, or None where it cannot be read."""
-        try:
-            return check(read_text(self.config_path, CONFIG_LIMIT)).plan
-        except (OSError, UnicodeDecodeError):
-            return None
+    def config_text(self) -> str:
+        """The exact text that is trained.
 
-    def readable_plan(self) -> Plan | None:
-        """The same, or None where there is no config. Raises TricksterError where it is there and cannot be used."""
+        Raises TricksterError: not-a-run where there is none, link-in-run for anything but a file, config-unreadable.
+        """
+        path = self.config_path
         try:
-            text = read_text(self.config_path, CONFIG_LIMIT)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+            return read_text(path, CONFIG_LIMIT)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise TricksterError(
+                "not-a-run",
+                f"{self.path} is not a run directory: it has no config.yaml.",
+                "List runs with: trickster runs",
+            ) from error
         except NotAPlainFileError as error:
-            raise link_in_run(self.config_path, error) from error
+            raise link_in_run(path, error) from error
         except (OSError, UnicodeDecodeError) as error:
-            raise config_unreadable(self.config_path, error) from error
+            why = reason(error) if isinstance(error, OSError) else "it is not text in UTF-8"
+            raise TricksterError(
+                "config-unreadable",
+                f"{path}, the config of this run, cannot be read: {why}.",
+                "Fix that first: without it, the settings of the run are unknown.",
+            ) from error
+
+    def plan_in(self, text: str) -> Plan:
+        """The plan in a text of this run. Raises TricksterError with the first thing that is wrong with it."""
         result = check(text)
         if result.plan is None:
             first = next(problem for problem in result.problems if problem.severity == "error")
-            raise TricksterError(first.code, f"{self.config_path}: {first.message}", "Fix the value first.")
+            raise TricksterError(first.code, f"{self.config_path}: {first.message}", "Fix the value, then try again.")
         return result.plan
+
+    def plan(self) -> Plan:
+        """The config that is trained. Raises TricksterError as `config_text` and `plan_in` do."""
+        return self.plan_in(self.config_text())
+
+    def plan_if_readable(self) -> Plan | None:
+        """The same, or None where nothing can be said: for lists and views."""
+        try:
+            return self.plan()
+        except TricksterError:
+            return None
+
+    def begun(self) -> tuple[Plan, RunIdentity]:
+        """What a run that has begun to train is. Raises TricksterError as `plan` and `identity` do."""
+        identity = self.identity()
+        if identity is None:
+            raise TricksterError(
+                "not-a-run", f"{self.path} is not a run that has started.", "List runs with: trickster runs"
+            )
+        return self.plan(), identity
 
     def checkpoints_folder(self) -> Path:
         """Where the checkpoints are: below the run, unless its config says otherwise."""
-        plan, identity = self.plan(), self.identity_if_readable()
+        plan, identity = self.plan_if_readable(), self.identity_if_readable()
         if plan is None or identity is None:
             return self.path / "checkpoints"
         return self.checkpoints_meant(plan, self.origin(identity).parent)
@@ -259,16 +300,6 @@ class RunDirectory:
         return summarize(self)
 
 
-def config_unreadable(path: Path, error: OSError | UnicodeDecodeError) -> TricksterError:
-    """The error for a run's config that is there and tells nothing."""
-    why = reason(error) if isinstance(error, OSError) else "it is not text in UTF-8"
-    return TricksterError(
-        "config-unreadable",
-        f"{path}, the config of this run, cannot be read: {why}.",
-        "Fix that first: without it, the settings of the run are unknown.",
-    )
-
-
 def is_run_directory(path: Path) -> bool:
     """Whether a folder holds a run, also one whose files were replaced. One that may not be looked into holds none."""
     return os.path.lexists(path / EVENTS_FILE) and any(os.path.lexists(path / name) for name in _BESIDE_EVENTS)
@@ -283,48 +314,3 @@ def find_runs(output_dir: Path) -> Iterator[RunDirectory]:
     for child in children:
         if is_run_directory(child):
             yield RunDirectory(child)
-
-
-def config_name(config_path: Path) -> str:
-    """`nano.trickster.yaml` -> `nano`: the first half of a run's name."""
-    name = config_path.name
-    for suffix in (".yaml", ".yml", ".trickster"):
-        name = name.removesuffix(suffix)
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
-
-
-def create_run(output_dir: Path, name: str) -> RunDirectory:
-    """Make the next free `<name>-<NNN>` below `output_dir`.
-
-    Raises TricksterError: output-not-writable; inside-a-run, where a run would be lost, or deleted together with the
-    one that it lies in.
-    """
-    around = next((folder for folder in (output_dir, *output_dir.parents) if is_run_directory(folder)), None)
-    if around is not None:
-        raise TricksterError(
-            "inside-a-run",
-            f"This run would be written inside another one, {around}, whose copy of its config this is.",
-            "Train the config that the copy was made from, or copy it out of there first.",
-        )
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        numbers = [
-            int(match["number"])
-            for child in output_dir.iterdir()
-            if (match := _RUN_NAME.fullmatch(child.name)) and match["name"] == name
-        ]
-        number = max(numbers, default=0) + 1
-        while True:
-            path = output_dir / f"{name}-{number:03d}"
-            try:
-                path.mkdir()
-                return RunDirectory(path)
-            except FileExistsError:
-                number += 1
-    except OSError as error:
-        raise cannot_write(
-            error,
-            f"runs into {output_dir}",
-            "choose another folder with output_config.output_dir",
-            "output-not-writable",
-        ) from error

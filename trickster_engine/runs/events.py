@@ -15,6 +15,7 @@ from typing import BinaryIO, NamedTuple
 from trickster_engine.runs.event_types import Event
 from trickster_engine.runs.schema import event_line, parse_event
 from trickster_engine.system.files import NotAPlainFileError, TooLargeError, open_plain, open_to_append
+from trickster_engine.system.os_errors import reason
 
 #: Bytes of the longest line that is read; those that `EventLog` writes are shorter.
 LINE_LIMIT = 1 << 20
@@ -102,7 +103,7 @@ def read_piece(path: Path, offset: int = 0, max_bytes: int = _PIECE, max_lines: 
     except NotAPlainFileError as error:
         trouble = f"is a {error.kind}, not a plain file"
     except OSError as error:
-        trouble = f"cannot be read ({error.strerror or error})"
+        trouble = f"cannot be read ({reason(error)})"
     events, left_out = parse_lines(lines)
     return Piece(events, offset, left_out + overlong, more, trouble)
 

@@ -28,7 +28,7 @@ def planned_steps(run: RunDirectory) -> int | None:
     found = _plainly_written(text)
     if found is not None:
         return found
-    plan = run.plan()
+    plan = run.plan_if_readable()
     return plan.training.max_steps if plan else None
 
 

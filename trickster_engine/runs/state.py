@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: An event's status, or `interrupted` where the trainer is gone and did not say goodbye.
 Standing = Literal[Status, "interrupted"]
+#: Where a run stands that can be resumed, if it ever began. Elsewhere a trainer holds it, or all its steps are done.
+RESUMABLE: frozenset[Standing] = frozenset({"stopped", "failed", "interrupted"})
 #: Of a run that saves every few steps for days, the newest checkpoints are known, and the best.
 CHECKPOINTS_KNOWN = 500
 SPEEDS_KNOWN = 200
@@ -175,7 +177,7 @@ def summarize(run: RunDirectory) -> RunSummary:
     try:
         identity = run.identity()
         if max_step is None:
-            run.readable_plan()
+            run.plan()
     except TricksterError as error:
         troubles.append(error.message)
     return RunSummary(

@@ -30,6 +30,7 @@ from trickster_engine.model.checksums import is_sealed, read_manifest, verify
 from trickster_engine.model.stored_arrays import Array
 from trickster_engine.runs.checkpoint_files import (
     Checkpoint,
+    Continuation,
     TrainerState,
     checkpoint_folders,
     checkpoint_name,
@@ -70,22 +71,21 @@ class CheckpointStore:
 
     def save(
         self,
-        state: TrainerState,
         plan: Plan,
         weights: Mapping[str, Array],
-        optimizer_state: Mapping[str, Array],
-        random_state: Mapping[str, Array],
         tokenizer: Tokenizer,
+        continuation: Continuation,
         refuse: Callable[[Path], None] = lambda _: None,
     ) -> Path:
         """Write one checkpoint and drop those that are no longer kept. Raises OSError, leaving nothing half-written.
 
         `refuse` looks at what was written before it is put in its place; where it raises, nothing has changed.
         """
+        state = continuation.state
         target = self.folder / checkpoint_name(state.step)
         if not self._group.is_main:
             participate_in_save(weights)
-            participate_in_save(optimizer_state)
+            participate_in_save(continuation.optimizer_state)
             return target
         if self.folder.parent == self._run_path and self.folder.is_symlink():  # put there since training began
             raise NotAPlainFileError(self.folder, "link")
@@ -94,9 +94,7 @@ class CheckpointStore:
         temporary = _temporary(target, self.run_uid)
         try:
             temporary.mkdir()
-            write_checkpoint(
-                temporary, self.run_uid, state.step, plan, weights, tokenizer, state, optimizer_state, random_state
-            )
+            write_checkpoint(temporary, self.run_uid, state.step, plan, weights, tokenizer, continuation)
             try:
                 refuse(temporary)
             except BaseException:
@@ -131,7 +129,7 @@ class CheckpointStore:
         temporary = _temporary(target, self.run_uid)
         try:
             temporary.mkdir()
-            write_checkpoint(temporary, self.run_uid, step, plan, weights, tokenizer)
+            write_checkpoint(temporary, self.run_uid, step, plan, weights, tokenizer, None)
             replace_folder(temporary, target, _temporary(target, self.run_uid, old=True))
             sync_folder(self._run_path)
         except BaseException:

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from trickster_engine.config import check
 from trickster_engine.config.plan import Plan
-from trickster_engine.errors import TricksterError
-from trickster_engine.runs import RunDirectory, config_unreadable, link_in_run
-from trickster_engine.system.files import NotAPlainFileError, path_meant, read_text, write_text_atomically
+from trickster_engine.runs import RunDirectory
+from trickster_engine.system.files import path_meant, write_text_atomically
 from trickster_engine.system.os_errors import cannot_write
 from trickster_engine.training.recorder import Watcher
 
@@ -56,8 +54,7 @@ class TrainingContext:
 
 def context_of(run: RunDirectory, config_path: Path, *, overseen: bool) -> TrainingContext:
     """What one of several processes needs to train a run whose config is written. Raises TricksterError."""
-    plan = plan_of(run, read_config(run))
-    return TrainingContext(run, plan, config_path, show_progress=False, overseen=overseen, uid=run.uid())
+    return TrainingContext(run, run.plan(), config_path, show_progress=False, overseen=overseen, uid=run.uid())
 
 
 def write_config(run: RunDirectory, text: str, path: Path | None = None) -> None:
@@ -67,26 +64,3 @@ def write_config(run: RunDirectory, text: str, path: Path | None = None) -> None
         write_text_atomically(path, text)
     except OSError as error:
         raise cannot_write(error, path, "choose another folder with output_config.output_dir") from error
-
-
-def plan_of(run: RunDirectory, text: str) -> Plan:
-    """The plan in a text of this run. Raises TricksterError."""
-    result = check(text)
-    if result.plan is None:
-        first = next(problem for problem in result.problems if problem.severity == "error")
-        raise TricksterError(first.code, f"{run.config_path}: {first.message}", "Fix the value and resume again.")
-    return result.plan
-
-
-def read_config(run: RunDirectory) -> str:
-    """The exact text that is trained. Raises TricksterError."""
-    try:
-        return read_text(run.config_path)
-    except FileNotFoundError as error:
-        raise TricksterError(
-            "not-a-run", f"{run.path} is not a run directory: it has no config.yaml.", "List runs with: trickster runs"
-        ) from error
-    except NotAPlainFileError as error:
-        raise link_in_run(run.config_path, error) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise config_unreadable(run.config_path, error) from error

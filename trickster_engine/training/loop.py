@@ -14,14 +14,14 @@ from trickster_engine.data.batches import TrainingBatches, evenly_spaced_windows
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.estimates.learning_rate import learning_rate_factor
 from trickster_engine.inference.sampling import SamplingOptions, sample
-from trickster_engine.runs.checkpoint_files import TrainerState, checkpoint_name
+from trickster_engine.runs.checkpoint_files import Continuation, TrainerState, checkpoint_name
 from trickster_engine.training import guards
 from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.meter import Meter
 from trickster_engine.training.recorder import Recorder
 from trickster_engine.training.rescue import RunTakenAwayError, RunWatch
 
-#: Tokens of training text evaluated in the same way as the validation text, so that one sees when the two part.
+#: Tokens of training text evaluated in the same way as the validation text, so that overfitting shows.
 TRAIN_PROBE_TOKENS = 16384
 #: Nothing is kept for a backward pass, so small batches may be larger here.
 EVALUATED_TOKENS_AT_ONCE = 2048
@@ -173,12 +173,10 @@ class Trainer:
         """Write a checkpoint of this step into a store, unless `refuse` raises at what was written."""
         backend = self.backend
         return checkpoints.save(
-            self.state,
             self.plan,
             backend.weights(),
-            backend.optimizer_state(),
-            backend.random_state(),
             self.dataset.tokenizer,
+            Continuation(self.state, backend.optimizer_state(), backend.random_state()),
             refuse,
         )
 

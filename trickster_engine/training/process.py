@@ -32,7 +32,7 @@ from trickster_engine.system.os_errors import cannot_write
 from trickster_engine.system.processes import this_process
 from trickster_engine.training import guards
 from trickster_engine.training.checkpoints import CheckpointStore
-from trickster_engine.training.context import Outcome, TrainingContext, read_config
+from trickster_engine.training.context import Outcome, TrainingContext
 from trickster_engine.training.loop import Trainer, is_evaluated
 from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.recorder import Recorder, SilentRecorder
@@ -49,7 +49,7 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
     `resuming` goes on from the newest whole checkpoint, if there is one.
     """
     run, plan = context.run, context.plan
-    text = read_config(run)
+    text = run.config_text()
     if group.is_main:
         require_outputs(context)
     tracker = make_tracker(plan) if group.is_main else None
@@ -266,15 +266,7 @@ def _identity(
         device=backend.device,
         precision=backend.precision,
         versions={"trickster": __version__, **backend.versions},
-        data={
-            "name": dataset.name,
-            "fingerprint": dataset.fingerprint,
-            "train_tokens": len(dataset.train),
-            "val_tokens": len(dataset.val),
-            "train_characters": dataset.train_characters,
-            "val_characters": dataset.val_characters,
-            "text": facts.as_json(),
-        },
+        data={**dataset.as_json(), "text": facts.as_json()},
         parameters=count_parameters(context.plan.model).total,
         baselines={baseline.name: baseline.nats for baseline in baselines},
         uid=context.uid,

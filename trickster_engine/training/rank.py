@@ -63,7 +63,7 @@ def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
     from trickster_engine.config import check
     from trickster_engine.runs import RunDirectory, RunLock, new_uid
     from trickster_engine.system.files import write_text_atomically
-    from trickster_engine.training.context import context_of, read_config
+    from trickster_engine.training.context import context_of
     from trickster_engine.training.process import train_here
 
     run = RunDirectory(path)
@@ -83,7 +83,7 @@ def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
             if not os.path.lexists(run.config_path):
                 write_text_atomically(run.config_path, text)
         resuming = group.broadcast(run.identity() is not None)
-        if read_config(run) != text:
+        if run.config_text() != text:
             raise TricksterError(
                 "another-config",
                 f"{path} was started with another config.",

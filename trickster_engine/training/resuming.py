@@ -36,18 +36,18 @@ from trickster_engine.runs.checkpoint_files import (
     step_of,
     trained_values,
 )
+from trickster_engine.runs.planned import CONFIG_LIMIT
 from trickster_engine.runs.state import state_at
 from trickster_engine.system.files import in_command, read_text
-from trickster_engine.training.context import Note, plan_of
+from trickster_engine.training.context import Note
 
-#: How the learning rate goes on: the curve laid out anew, down and staying at its floor, or a second warm-up.
+#: How the learning rate continues: a schedule over all steps, down to its minimum and no further, or a new warm-up.
 LearningRate = Literal["curve", "floor", "rewarm"]
 _PRECISION, _COMPILE = "training_config.precision", "training_config.compile"
 _MAX_STEPS, _PATIENCE = "training_config.max_steps", "training_config.early_stopping_patience"
 _DECAY, _RESTART = "training_config.lr_decay_steps", "training_config.lr_restart_step"
 #: What may be said of a run that has made all its steps: where its things lie.
 _WHERE = (*PLACES, "data_config.tokenizer", "output_config.checkpoint_dir", "output_config.log_dir")
-_CONFIG_BYTES = 1 << 20
 #: A learning rate that differs by less from what was planned is no jump.
 _JUMP = 1.25
 
@@ -101,7 +101,7 @@ def changed_config(
     _refuse_invalid(run, changed, given)
     if learning_rate is not None:
         changed = _with_learning_rate(run, changed, progress, learning_rate)
-    plan = plan_of(run, changed)
+    plan = run.plan_in(changed)
     _refuse_fixed(run, text, plan, given)
     for problem in check(changed).problems:
         if problem.code == "unused-key" and problem.key in given:
@@ -152,8 +152,8 @@ def edited_beside(run: RunDirectory, config: Path, begun: float, plan: Plan) -> 
     try:
         if config.stat().st_mtime <= begun:
             return None
-        now = check(read_text(config, _CONFIG_BYTES, follow_links=True)).plan
-        first = check(read_text(_first_config(run), _CONFIG_BYTES)).plan
+        now = check(read_text(config, CONFIG_LIMIT, follow_links=True)).plan
+        first = check(read_text(_first_config(run), CONFIG_LIMIT)).plan
     except (OSError, UnicodeDecodeError):
         return None
     if now is None or first is None:
@@ -277,7 +277,7 @@ def _fewer_steps(run: RunDirectory, plan: Plan, progress: Progress) -> Trickster
 
 def _with_learning_rate(run: RunDirectory, text: str, progress: Progress | None, how: LearningRate) -> str:
     """The text with the keys that say how the learning rate goes on."""
-    plan = plan_of(run, text)
+    plan = run.plan_in(text)
     before = progress.plan.training if progress and progress.plan else plan.training
     step = progress.step if progress else 0
     # More steps: what was planned is done first. Otherwise it changes here.

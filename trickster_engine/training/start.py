@@ -37,7 +37,7 @@ from trickster_engine.runs.event_types import WarningEvent
 from trickster_engine.system.files import path_meant, sweep_temporaries, write_text_atomically
 from trickster_engine.system.os_errors import reason
 from trickster_engine.training.checkpoints import CheckpointStore
-from trickster_engine.training.context import Note, Outcome, TrainingContext, read_config, write_config
+from trickster_engine.training.context import Note, Outcome, TrainingContext, write_config
 from trickster_engine.training.process import train_here
 from trickster_engine.training.recorder import Watcher
 from trickster_engine.training.resuming import (
@@ -96,7 +96,7 @@ def resume(
     for name in overrides:
         find_key(name)
     run.refuse_links()
-    text = read_config(run)
+    text = run.config_text()
     identity = run.identity()
     if identity is None:
         raise TricksterError(

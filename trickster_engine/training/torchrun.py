@@ -300,7 +300,7 @@ def _follow(run: RunDirectory, watchers: Sequence[Watcher], over: threading.Even
     last_round = False
     while not last_round:
         last_round = over.wait(_FOLLOW_S)  # once more after the end, for what was written last
-        identity, plan = (run.identity_if_readable(), run.plan()) if not ready else (None, None)
+        identity, plan = (run.identity_if_readable(), run.plan_if_readable()) if not ready else (None, None)
         if identity and plan:
             ready = True
             for watcher in watchers:

@@ -15,7 +15,6 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import RunDirectory, RunIdentity, pieces
 from trickster_engine.runs.event_types import Event
-from trickster_engine.system.files import read_text
 from trickster_engine.training.recorder import Watcher
 
 #: Event kind -> the fields that become curves.
@@ -68,7 +67,7 @@ class TensorBoardTracker(Tracker):
             for event in reported_events(run.events_path, step, measured=False):
                 if event_step(event) == step:
                     self.event(event)
-        text = read_text(run.config_path)
+        text = run.config_text()
         self._writer.add_text("config", f"```yaml\n{text}\n```", purged or 0)
 
     def event(self, event: Event) -> None:

@@ -41,7 +41,10 @@ interface Measured {
 
 function tick(app: App, run: RunInfo, measured: Measured | null): void {
   const { evaluations } = app.runs.get(run.runId) ?? run;
-  if (evaluations !== null && evaluations < 2) {
+  if (evaluations === null) {
+    return; // not read yet: nothing is known of it
+  }
+  if (evaluations < 2) {
     app.lesson.note(
       'learned',
       evaluations === 1

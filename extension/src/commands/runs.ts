@@ -2,7 +2,7 @@ import * as vscode from 'vscode';
 import type { App } from '../app';
 import type { DeleteRunResult, RunInfo, RunStarted } from '../protocol';
 import { showRunProgress, type Before } from '../runs/progress';
-import { hasCheckpoint, isResumable } from '../runs/measures';
+import { hasCheckpoint } from '../runs/measures';
 import { configFor, runFor, targetOf } from './arguments';
 import { ensureTraining } from './interpreter';
 
@@ -29,14 +29,14 @@ export async function train(app: App, argument: unknown): Promise<void> {
   }
 }
 
-/** Go on with a run that was stopped or interrupted. */
+/** Go on with a run that is resumable. */
 export async function resume(app: App, argument: unknown): Promise<void> {
   const run = await runFor(
     app,
     argument,
     vscode.l10n.t('Resume'),
-    isResumable,
-    vscode.l10n.t('No run can be resumed: none was stopped or interrupted.'),
+    (candidate) => candidate.resumable,
+    vscode.l10n.t('No run can be resumed: none is stopped, interrupted or failed.'),
   );
   if (!run) {
     return;

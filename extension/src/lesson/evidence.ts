@@ -5,19 +5,12 @@ import { describeInterpreter } from '../python/interpreters';
 import type { Server } from '../server/server';
 import * as text from '../ui/text';
 import type { DescribeConfigResult, RunInfo } from '../protocol';
-import {
-  charactersPerToken,
-  isMeasured,
-  readsOtherTokens,
-  readsTheSame,
-  type MeasuredRun,
-} from '../runs/measures';
+import { isMeasured, readsOtherTokens, readsTheSame, type MeasuredRun } from '../runs/measures';
 import type { RunStore } from '../runs/store';
 import type { LessonProgress } from './progress';
 
 /** A config counts as bigger than the trained model from this factor on. */
 const BIGGER = 1.5;
-const BUILT_IN_CORPORA = new Set(['shakespeare', 'python']);
 
 /**
  * Turns what the server and the runs say into ticks of the lesson. Commands that produce evidence themselves (inspect,
@@ -145,10 +138,7 @@ export class Evidence implements vscode.Disposable {
       );
     }
     this.fromExperiments(measured);
-    const own = stepped.find((run) => {
-      const corpus = corpusOf(run);
-      return corpus !== undefined && !BUILT_IN_CORPORA.has(corpus);
-    });
+    const own = stepped.find((run) => run.ownText);
     if (own) {
       this.progress.done(
         'ownText',
@@ -176,7 +166,7 @@ export function comparisonOf(newestFirst: readonly MeasuredRun[]): string | unde
     if (before) {
       const aCharacter = readsOtherTokens(run, before);
       const loss = (one: MeasuredRun): string =>
-        text.loss(aCharacter ? one.bestValLoss / charactersPerToken(one) : one.bestValLoss);
+        text.loss(aCharacter ? one.bestValLoss / one.charactersPerToken : one.bestValLoss);
       const words = run.live
         ? vscode.l10n.t('{0} {1} so far vs. {2} {3}', run.name, loss(run), before.name, loss(before))
         : vscode.l10n.t('{0} {1} vs. {2} {3}', run.name, loss(run), before.name, loss(before));

@@ -1,6 +1,6 @@
 import type * as vscode from 'vscode';
 import { setContext } from '../ui/context';
-import { hasCheckpoint, isResumable } from './measures';
+import { hasCheckpoint } from './measures';
 import type { RunStore } from './store';
 
 /** Keep the context keys about runs true, so that menus and the palette offer what can be done. */
@@ -13,10 +13,13 @@ export function publishRunContext(runs: RunStore): vscode.Disposable {
       'hasLive',
       all.some((run) => run.live),
     );
-    setContext('hasResumable', all.some(isResumable));
+    setContext(
+      'hasResumable',
+      all.some((run) => run.resumable),
+    );
     setContext('hasCheckpoint', all.some(hasCheckpoint));
     setContext(
-      'hasFinished',
+      'hasEnded',
       all.some((run) => !run.live),
     );
   };

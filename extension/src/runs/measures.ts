@@ -1,9 +1,5 @@
 import type { RunInfo } from '../protocol';
 
-export function isResumable(run: RunInfo): boolean {
-  return !run.live && run.state !== 'finished';
-}
-
 export function hasCheckpoint(run: RunInfo): boolean {
   return run.checkpoints.length > 0;
 }
@@ -49,19 +45,6 @@ export function readsTheSame(one: RunInfo, other: RunInfo): boolean {
 /** Whether two runs read the same text in different tokens: their losses can be compared in nats/character. */
 export function readsOtherTokens(one: RunInfo, other: RunInfo): boolean {
   return readsTheSame(one, other) && tokensDiffer(one, other);
-}
-
-/** Characters per token of the validation text; 1 while that is not known. */
-export function charactersPerToken({ data }: RunInfo): number {
-  const { val_characters: characters, val_tokens: tokens } = data;
-  return typeof characters === 'number' && typeof tokens === 'number' && characters > 0 && tokens > 0
-    ? characters / tokens
-    : 1;
-}
-
-/** Whether a token is not just a character: a loss in nats/token is another number then than in nats/character. */
-export function hasLongTokens(run: RunInfo): boolean {
-  return Math.abs(charactersPerToken(run) - 1) > 0.005;
 }
 
 /** What was read of the text a run is trained on, one fact a row: the table that the engine has written down. */

@@ -11,7 +11,7 @@ type ContextKey =
   | 'hasLive'
   | 'hasResumable'
   | 'hasCheckpoint'
-  | 'hasFinished';
+  | 'hasEnded';
 
 export function setContext(key: ContextKey, value: boolean): void {
   if (known.get(key) !== value) {

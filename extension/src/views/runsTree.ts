@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import * as text from '../ui/text';
 import type { CheckpointInfo, RunInfo } from '../protocol';
 import { describe } from '../runs/statusBar';
-import { hasCheckpoint, isResumable } from '../runs/measures';
+import { hasCheckpoint } from '../runs/measures';
 import type { RunStore } from '../runs/store';
 import { clickCommand } from './click';
 
@@ -100,7 +100,7 @@ function runItem(run: RunInfo): vscode.TreeItem {
   item.contextValue = [
     'run',
     run.live ? 'live' : 'ended',
-    isResumable(run) ? 'resumable' : '',
+    run.resumable ? 'resumable' : '',
     hasCheckpoint(run) ? 'checkpoints' : '',
   ]
     .filter(Boolean)

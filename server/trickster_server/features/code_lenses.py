@@ -35,7 +35,7 @@ def lenses(document: Document, runs: list[FollowedRun], facts: str, client_comma
         offer("train", "play", f"{'' if client_commands else '▶ '}Train{facts}", configUri=document.uri)
     if live is not None and live.state != "stopping":
         offer("stop", "debug-stop", "Stop", runId=live.run_id)
-    waiting = next((run for run in runs if run.state in ("interrupted", "stopped") and run.checkpoints()), None)
+    waiting = next((run for run in runs if run.resumable), None)
     if waiting is not None and live is None:
         offer("resume", "debug-continue", f"Resume {waiting.directory.path.name}", runId=waiting.run_id)
     usable = next((run for run in runs if run.checkpoints()), None)

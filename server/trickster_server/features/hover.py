@@ -6,7 +6,8 @@ from lsprotocol import types
 
 from trickster_engine.config.keys import KEYS, SECTIONS
 from trickster_engine.config.walk import alias_of
-from trickster_engine.config.yaml.document import Located, Scalar
+from trickster_engine.config.yaml.document import Located
+from trickster_engine.config.yaml.nodes import Scalar
 from trickster_server.documents import Document
 from trickster_server.features import hover_figures
 from trickster_server.features.explain import facts_line, value_text

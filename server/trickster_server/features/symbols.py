@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from lsprotocol import types
 
-from trickster_engine.config.yaml.document import Entry, Mapping, Scalar, Sequence
+from trickster_engine.config.yaml.nodes import Entry, Mapping, Scalar, Sequence
 from trickster_server.documents import Document
 from trickster_server.lsp.client import Client
 from trickster_server.services import Services

@@ -46,10 +46,7 @@ _STARTING = {
 #: Which run is meant where none is named: the word for its kind, and whether a run is of that kind.
 _WANTED: dict[str, tuple[str, Callable[[FollowedRun], bool]]] = {
     "trickster/stopRun": ("is training", lambda run: run.live),
-    "trickster/resumeRun": (
-        "can be resumed",
-        lambda run: not run.live and run.state in ("interrupted", "stopped") and bool(run.checkpoints()),
-    ),
+    "trickster/resumeRun": ("can be resumed", lambda run: run.resumable),
     **dict.fromkeys(
         ("trickster/generate", "trickster/compare", "trickster/report"),
         ("has a checkpoint", lambda run: bool(run.checkpoints())),

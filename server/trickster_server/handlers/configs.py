@@ -12,6 +12,7 @@ from trickster_engine.config.shapes import count_parameters
 from trickster_engine.data.amounts import epochs, tokens_per_step
 from trickster_engine.estimates.compute import initial_loss
 from trickster_engine.system.files import path_meant
+from trickster_engine.system.os_errors import reason
 from trickster_server.features.code_lenses import runs_of
 from trickster_server.handlers.models import Models
 from trickster_server.hints.corpus import training_tokens
@@ -128,6 +129,6 @@ def _write_new(folder: Path, names: list[str], text: str) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise RequestError(ErrorCode.ENGINE_FAILED, f"Cannot write {path}: {error.strerror}.") from error
+            raise RequestError(ErrorCode.ENGINE_FAILED, f"Cannot write {path}: {reason(error)}.") from error
         return path
     raise RequestError(ErrorCode.FILE_EXISTS, f"{folder / names[0]} already exists.")

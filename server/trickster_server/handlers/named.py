@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from trickster_engine.system.os_errors import reason
 from trickster_server.documents import read_config
 from trickster_server.lsp.dispatch import RequestError
 from trickster_server.lsp.messages.errors import ErrorCode
@@ -55,5 +56,5 @@ async def config_text(path: Path) -> str:
     try:
         data = await asyncio.to_thread(read_config, path)
     except OSError as error:
-        raise RequestError(ErrorCode.CONFIG_HAS_ERRORS, f"Cannot read {path}: {error.strerror}.") from error
+        raise RequestError(ErrorCode.CONFIG_HAS_ERRORS, f"Cannot read {path}: {reason(error)}.") from error
     return data.decode("utf-8", "replace")

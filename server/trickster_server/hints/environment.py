@@ -118,7 +118,7 @@ class Environment:
         if key is None:
             return []
         for run in self._registry.runs():
-            if run.state == "interrupted" and run.config_file == key:
+            if run.state == "interrupted" and run.resumable and run.config_file == key:
                 checkpoints = run.checkpoints()
                 if not checkpoints:
                     continue

@@ -234,7 +234,7 @@ def _is_a_log(path: Path) -> bool:
 def _named_elsewhere(run: RunDirectory) -> list[Path]:
     """The folders outside its directory that a run's files name, where they are there and are no links."""
     identity = run.identity_if_readable()
-    plan = run.plan() if identity is not None else None
+    plan = run.plan_if_readable() if identity is not None else None
     if plan is None or identity is None:
         return []
     base = run.origin(identity).parent

@@ -13,7 +13,7 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.runs import Piece, RunDirectory, RunIdentity, RunState, read_ends, read_piece
 from trickster_engine.runs.event_types import Event
 from trickster_engine.runs.skim import skim
-from trickster_engine.runs.state import Standing
+from trickster_engine.runs.state import RESUMABLE, Standing
 from trickster_engine.system.processes import is_running
 from trickster_server.lsp.messages.notifications import EventParams
 from trickster_server.lsp.messages.runs import CheckpointInfo, Notice, RunInfo, RunProgress
@@ -133,6 +133,11 @@ class FollowedRun:
     def state(self) -> Standing:
         """Where the run stands."""
         return "stopping" if self.live and self.stop_asked else self._state.standing(live=self.live)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether it can go on: from its newest checkpoint, or from the start where it has none yet."""
+        return self.state in RESUMABLE and self.identity is not None
 
     @property
     def beginning(self) -> bool:
@@ -279,6 +284,7 @@ class FollowedRun:
             next=self.next,
             state=self.state,
             live=self.live,
+            resumable=self.resumable,
             step=state.step,
             train_loss=step["loss"] if step else None,
             val_loss=evaluation["val_loss"] if evaluation else None,
@@ -311,6 +317,9 @@ class FollowedRun:
             device=identity.device if identity else None,
             precision=identity.precision if identity else None,
             baselines=identity.baselines if identity else {},
+            characters_per_token=identity.characters_per_token if identity else 1.0,
+            long_tokens=identity is not None and identity.long_tokens,
+            own_text=identity is not None and identity.own_text,
             data=identity.data if identity else {},
             pid=self._pid,
             checkpoints=self.checkpoints(),

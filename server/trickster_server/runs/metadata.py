@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +11,6 @@ from trickster_engine.runs import IDENTITY_FILE, RunDirectory, RunIdentity
 from trickster_engine.runs.planned import planned_steps
 from trickster_server.lsp.messages.runs import Phase
 from trickster_server.paths import file_key
-
-logger = logging.getLogger(__name__)
 
 
 class Identified(NamedTuple):
@@ -54,12 +51,7 @@ def look_at_plan(directory: RunDirectory, before: Planned, check: bool) -> Plann
         return before
     if not check:
         return Planned(stamp, planned_steps(directory))
-    plan = None
-    try:
-        plan = directory.plan()
-    except Exception:
-        # The text was trained, so it is good; whatever is wrong with the look at it, the run is followed on.
-        logger.debug("The config of %s cannot be checked", directory.path, exc_info=True)
+    plan = directory.plan_if_readable()
     return Planned(stamp, plan.training.max_steps if plan else None, plan, True)
 
 

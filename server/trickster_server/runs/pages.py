@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from trickster_engine.data.facts import markdown_table
-from trickster_engine.evaluation.report.names import NAMES
+from trickster_engine.evaluation.report.names import title
 from trickster_engine.system.printable import printable, printable_text
 
 
@@ -40,7 +40,7 @@ def _compare(data: Any) -> str:
     blocks = ["# Proof of learning"]
     rows = ["| predictor | validation loss, nats/token | bits/character |", "|:--|--:|--:|"]
     for row in data["rows"]:
-        rows.append(f"| {NAMES.get(row['name'], row['name'])} | {row['nats']:.4f} | {row['bits_per_character']:.4f} |")
+        rows.append(f"| {title(row['name'])} | {row['nats']:.4f} | {row['bits_per_character']:.4f} |")
     blocks.append("\n".join(rows))
     for pair in data["samples"]:
         blocks += ["## Untrained model", _fenced(pair["prompt"] + pair["random"])]
@@ -48,7 +48,7 @@ def _compare(data: Any) -> str:
     about = f"In {data['characters']:,} characters generated after the prompt, at temperature {data['temperature']:g}:"
     rows = ["| | real words | longest copy |", "|:--|--:|--:|"]
     for name, one in data["texts"].items():
-        rows.append(f"| {NAMES.get(name, name)} | {one['real_word_share']:.1%} | {one['longest_copied_run']} |")
+        rows.append(f"| {title(name)} | {one['real_word_share']:.1%} | {one['longest_copied_run']} |")
     blocks += ["## Real words and copied text", about, "\n".join(rows)]
     if copied := data["texts"].get("this model", {}).get("copied"):
         blocks.append(f"The model's longest copy from the training text: {_inline(copied)}.")
@@ -85,9 +85,8 @@ def _inspect(data: Any) -> str:
 
 
 def _prepare(data: Any) -> str:
-    title = f"# {_inline(data['name'])}"
     train, val = data["train_tokens"], data["val_tokens"]
-    blocks = [title, f"{train:,} training tokens, {val:,} validation tokens."]
+    blocks = [f"# {_inline(data['name'])}", f"{train:,} training tokens, {val:,} validation tokens."]
     if text := data.get("text"):
         blocks.append(markdown_table(text["table"]))
     for one in data.get("findings", []):
@@ -97,7 +96,7 @@ def _prepare(data: Any) -> str:
         baselines = [{"name": name, "nats": nats} for name, nats in baselines.items()]
     if baselines:
         rows = ["| baseline | validation loss, nats/token |", "|:--|--:|"]
-        rows += [f"| {NAMES.get(one['name'], one['name'])} | {one['nats']:.4f} |" for one in baselines]
+        rows += [f"| {title(one['name'])} | {one['nats']:.4f} |" for one in baselines]
         blocks.append("\n".join(rows))
     if begins := data.get("begins"):
         blocks += ["The text begins:", _fenced(begins)]
@@ -114,10 +113,10 @@ def _doctor(data: Any) -> str:
         on = f" on {data['device']}" if data.get("device") else ""
         blocks.append(f"**Ready to train{on}.** Next: *Prepare Dataset* (step 3 of the lesson).")
     blocks.append(f"`device_type: auto` would train on **{data['would_run']}**: {data['why']}")
-    for level, title in _LEVELS.items():
+    for level, heading in _LEVELS.items():
         findings = [finding for finding in data["findings"] if finding["level"] == level]
         if findings:
-            blocks.append(f"## {title}")
+            blocks.append(f"## {heading}")
             blocks.append("\n".join(f"- {one['title']} {one['next_step']}".rstrip() for one in findings))
     if data["silicon"]:
         blocks.append(data["silicon"])

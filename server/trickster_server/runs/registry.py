@@ -22,9 +22,10 @@ from typing import TypeVar
 from trickster_engine.runs import RunDirectory, is_run_directory
 from trickster_server.lsp.messages.notifications import EventParams, RunsChangedParams
 from trickster_server.lsp.messages.runs import RunInfo
-from trickster_server.paths import path_of, without_dots
+from trickster_server.paths import without_dots
 from trickster_server.runs.followed import FollowedRun, Reading
 from trickster_server.runs.metadata import Planned
+from trickster_server.runs.naming import runs_named
 from trickster_server.runs.reading import (
     FIRST_SCREEN,
     catch_up_safely,
@@ -136,22 +137,8 @@ class RunRegistry:
         return found[0] if len(found) == 1 else None
 
     def named(self, name: str) -> list[FollowedRun]:
-        """The runs that a name means: its name in messages, an address, a path, or the name of its directory.
-
-        A path that is not absolute is below a folder of the workspace.
-        """
-        if (run := self._runs.get(name)) is not None:
-            return [run]
-        given = path_of(name) or Path(name)
-        if "\0" in name or not given.name:
-            return []
-        places = [given] if given.is_absolute() else [folder / given for folder in self._workspace]
-        exact = {str(without_dots(place)) for place in places}
-        if found := [run for run in self._runs.values() if run.run_id in exact]:
-            return found
-        if given.is_absolute() or len(given.parts) > 1:
-            return []
-        return [run for run in self._runs.values() if run.directory.path.name == given.name]
+        """The runs that a name means: see `runs_named`."""
+        return runs_named(name, self._runs, self._workspace)
 
     def holds(self, path: Path) -> bool:
         """Whether a file is in a run's directory."""

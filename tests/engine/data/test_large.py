@@ -21,7 +21,7 @@ from tests.refusals import refused
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.split import validation_size
 from trickster_engine.data import index as index_module
-from trickster_engine.data import prepare as prepare_module
+from trickster_engine.data import prepare_text as prepare_module
 from trickster_engine.data.batches import TrainingBatches, even_portions
 from trickster_engine.data.corpus import text_files
 from trickster_engine.data.dataset import MEASURED_TOKENS

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.split import validation_size
 from trickster_engine.data import index as index_module
-from trickster_engine.data import prepare as prepare_module
+from trickster_engine.data import prepare_text as prepare_module
 from trickster_engine.data.corpus import Corpus
 from trickster_engine.data.dataset import storage_type, text_chunks
 from trickster_engine.data.make_tokenizer import byte_tokenizer, train_bpe

@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.conftest import dialogue
-from trickster_engine.evaluation.report.measures import (
-    MEASURES,
-    Reference,
-    measure_text,
-    measure_windows,
-    measures_that_apply,
-    nearness,
-)
+from trickster_engine.evaluation.report.measures import MEASURES, Reference, measure_text
+from trickster_engine.evaluation.report.nearness import measure_windows, measures_that_apply, nearness
 
 PLAY = dialogue(60_000)
 REFERENCE = Reference.of(PLAY[:50_000])

@@ -15,9 +15,12 @@ import pytest
 from tests.engine.conftest import dialogue
 from tools import recorded_runs
 from trickster_engine.cli import main
-from trickster_engine.evaluation.report.curve import LossPoint, find_parting
-from trickster_engine.evaluation.report.measures import MEASURES, nearness
-from trickster_engine.evaluation.report.page import _past, _reciting, _way_there, render
+from trickster_engine.evaluation.report.curve import LossPoint, find_overfitting
+from trickster_engine.evaluation.report.measures import MEASURES
+from trickster_engine.evaluation.report.nearness import nearness
+from trickster_engine.evaluation.report.page import render
+from trickster_engine.evaluation.report.page_copies import reciting
+from trickster_engine.evaluation.report.page_measures import _past, _way_there
 from trickster_engine.evaluation.report.study import Copying, StepBack, Study, study
 from trickster_engine.runs import RunDirectory
 
@@ -272,18 +275,18 @@ def test_output_and_json(run: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_reciting_is_said_when_it_is_so() -> None:
     real = Copying("real", 20, "", {5: 0.9, 15: 0.1, 30: 0.0})
     honest = [Copying("random", 2, "", {5: 0.0}), Copying("model", 18, "", {5: 0.95, 15: 0.12, 30: 0.0}), real]
-    together = find_parting([LossPoint(step, loss, loss) for step, loss in enumerate((5.0, 4.0, 3.0, 2.0))])
-    assert _reciting(honest, together).startswith("The model does not recite:")
-    assert _reciting(honest, None).startswith("The model does not recite:")
+    together = find_overfitting([LossPoint(step, loss, loss) for step, loss in enumerate((5.0, 4.0, 3.0, 2.0))])
+    assert reciting(honest, together).startswith("The model does not recite:")
+    assert reciting(honest, None).startswith("The model does not recite:")
     parrot = [honest[0], Copying("model", 400, "", {5: 1.0, 15: 0.8, 30: 0.7}), real]
-    assert "The model recites: 80.0% of its runs of 15 characters" in _reciting(parrot, together)
+    assert "The model recites: 80.0% of its runs of 15 characters" in reciting(parrot, together)
 
 
-def test_not_reciting_does_not_gainsay_losses_that_have_come_apart() -> None:
+def test_not_reciting_does_not_gainsay_a_large_generalisation_gap() -> None:
     real = Copying("real", 20, "", {5: 0.9, 15: 0.1})
     honest = [Copying("random", 2, "", {5: 0.0}), Copying("model", 18, "", {5: 0.95, 15: 0.12}), real]
-    apart = find_parting([LossPoint(0, 5.528, 5.502), LossPoint(250, 0.547, 2.236)])
-    words = _reciting(honest, apart)
+    apart = find_overfitting([LossPoint(0, 5.528, 5.502), LossPoint(250, 0.547, 2.236)])
+    words = reciting(honest, apart)
     assert "does not recite here" in words
     assert "But the generalisation gap, 1.689 nats" in words
 
@@ -303,11 +306,11 @@ def test_a_model_that_knows_its_text_by_heart_is_found_out(tiny_config: Config, 
     )
     assert main(["train", str(path)]) == 0
     found = study(tmp_path / "runs" / "tiny-001", "final")
-    assert found.parting is not None
-    assert found.parting.step is not None
+    assert found.overfitting is not None
+    assert found.overfitting.step is not None
     model, real = found.copying[1], found.copying[2]
     assert model.longest > real.longest
-    assert "The model recites" in _reciting(found.copying, found.parting)
+    assert "The model recites" in reciting(found.copying, found.overfitting)
 
 
 # ------------------------------------------------------------------------------------------------------------ the pages

@@ -17,7 +17,7 @@ from tests.engine.training.reading import read_checkpoint
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.config.shapes import weight_shapes
 from trickster_engine.data.make_tokenizer import byte_tokenizer
-from trickster_engine.runs.checkpoint_files import TrainerState
+from trickster_engine.runs.checkpoint_files import Continuation, TrainerState
 from trickster_engine.training.checkpoints import CheckpointStore
 
 PLAN = Plan(model=ModelConfig(hidden_dim=8, num_layers=1, num_heads=2, num_kv_heads=2, mlp_dim=8, max_seq_len=8))
@@ -30,7 +30,7 @@ def arrays(step: int) -> dict[str, np.ndarray]:
 def save(store: CheckpointStore, step: int, best: dict[str, float]) -> None:
     state = TrainerState(step, "text", "cpu", "fp32", best_val_losses=best)
     weights = arrays(step)
-    store.save(state, PLAN, weights, weights, {"seed": np.array([step])}, byte_tokenizer())
+    store.save(PLAN, weights, byte_tokenizer(), Continuation(state, weights, {"seed": np.array([step])}))
 
 
 #: A run's saves: step 1 again once it was evaluated, and steps that push out those that are no longer kept.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from trickster_engine.interop.pickle_data import Named
+from trickster_engine.interop.pickle_machine import Named
 
 
 def named_objects(value: Any) -> Iterator[Named]:

@@ -14,7 +14,8 @@ import pytest
 from tests.engine.ttml.named_objects import named_objects
 from tests.refusals import refused
 from trickster_engine.errors import TricksterError
-from trickster_engine.interop.pickle_data import PickleError, PickleFile
+from trickster_engine.interop.pickle_data import PickleFile
+from trickster_engine.interop.pickle_machine import PickleError
 from trickster_engine.interop.ttml_pickle import read
 
 

@@ -21,7 +21,7 @@ from trickster_engine.cli import main
 from trickster_engine.data.make_tokenizer import char_tokenizer
 from trickster_engine.doctor.parity import telling_weights
 from trickster_engine.errors import TricksterError
-from trickster_engine.interop.pickle_data import Named
+from trickster_engine.interop.pickle_machine import Named
 from trickster_engine.interop.ttml_pickle import read
 from trickster_engine.model.huggingface import read_model
 

@@ -7,13 +7,7 @@ import { asOnPage } from '../../../extension/src/commands/experiment';
 import { Configs } from '../../../extension/src/ui/configs';
 import { comparisonOf, trainFact } from '../../../extension/src/lesson/evidence';
 import type { RunInfo } from '../../../extension/src/protocol';
-import {
-  charactersPerToken,
-  isMeasured,
-  readsAnother,
-  readsOtherTokens,
-  textTable,
-} from '../../../extension/src/runs/measures';
+import { isMeasured, readsAnother, readsOtherTokens, textTable } from '../../../extension/src/runs/measures';
 import { describe as inWords } from '../../../extension/src/runs/statusBar';
 import { RunsTree } from '../../../extension/src/views/runsTree';
 import { suites } from './suites';
@@ -30,6 +24,7 @@ function run(name: string, fields: Partial<RunInfo> = {}): RunInfo {
     configPath: null,
     state: 'finished',
     live: false,
+    resumable: false,
     created: 0,
     next: 0,
     step: 1500,
@@ -48,6 +43,9 @@ function run(name: string, fields: Partial<RunInfo> = {}): RunInfo {
     device: 'cpu',
     precision: 'fp32',
     baselines: {},
+    charactersPerToken: 1,
+    longTokens: false,
+    ownText: false,
     data: SHAKESPEARE,
     pid: null,
     error: null,
@@ -119,8 +117,7 @@ suites.push(() =>
 
     it('compares runs in other tokens on the same text in nats/character', () => {
       const first = run('pico-001', { data: { ...SHAKESPEARE, train_tokens: 900, val_tokens: 100 } });
-      const pieces = run('fast-001', { data: IN_PIECES, bestValLoss: 3.4 });
-      assert.equal(charactersPerToken(pieces), 2.5);
+      const pieces = run('fast-001', { data: IN_PIECES, charactersPerToken: 2.5, bestValLoss: 3.4 });
       assert.ok(readsOtherTokens(pieces, first) && !readsAnother(pieces, first));
       assert.ok(!readsOtherTokens(first, first) && !readsOtherTokens(first, run('b', { data: DIARY })));
       assert.equal(

@@ -15,6 +15,7 @@ from trickster_engine.config.checks.data import (
     TRAIN,
     VALIDATION,
     exists,
+    own_corpus,
     resolved,
 )
 from trickster_engine.config.checks.model import LENGTH
@@ -61,10 +62,7 @@ def _built_in_name_is_meant(settings: Settings) -> Iterator[Problem]:
 
 @rule(CORPUS, TRAIN)
 def _corpus_holds_text(settings: Settings) -> Iterator[Problem]:
-    corpus = settings.text(CORPUS)
-    if settings.text(TRAIN) or corpus in BUILT_IN_CORPORA:
-        return
-    path = resolved(settings, corpus)
+    corpus, path = settings.text(CORPUS), own_corpus(settings)
     if path is None or not exists(path):
         return
     found = _text_of(settings, corpus)
@@ -151,7 +149,7 @@ def _same(first: Path, second: Path) -> bool:
 @rule(CORPUS, TRAIN, FRACTION, STEPS, BATCH, ACCUMULATION, *_MODEL_KEYS)
 def _corpus_is_more_than_can_be_memorised(settings: Settings) -> Iterator[Problem]:
     corpus = settings.text(CORPUS)
-    if settings.text(TRAIN) or corpus in BUILT_IN_CORPORA:
+    if own_corpus(settings) is None:
         return
     length, fraction = settings.integer(LENGTH), settings.number(FRACTION)
     read = settings.integer(STEPS) * settings.integer(BATCH) * settings.integer(ACCUMULATION) * length

@@ -116,12 +116,15 @@ def exists(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110 - Path.exists raises for names that are too long
 
 
+def own_corpus(settings: Settings) -> Path | None:
+    """Where the text of a person's own is looked for; None where the corpus is built in, or not looked for here."""
+    corpus = settings.text(CORPUS)
+    return None if settings.text(TRAIN) or corpus in BUILT_IN_CORPORA else resolved(settings, corpus)
+
+
 @rule(CORPUS, TRAIN)
 def _corpus_is_there(settings: Settings) -> Iterator[Problem]:
-    corpus = settings.text(CORPUS)
-    if settings.text(TRAIN) or corpus in BUILT_IN_CORPORA:
-        return
-    path = resolved(settings, corpus)
+    corpus, path = settings.text(CORPUS), own_corpus(settings)
     if path is None or exists(path):
         return
     built_in = nearest(corpus, BUILT_IN_CORPORA, cutoff=0.75)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from trickster_engine.config.limits import number_or_int
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.settings import Settings, rule, tenth
-from trickster_engine.config.values import number_or_int
 
 STEPS = "training_config.max_steps"
 WARMUP = "training_config.warmup_steps"

@@ -7,8 +7,9 @@ from typing import Final
 
 from trickster_engine.config.keys import SECTIONS, Key
 from trickster_engine.config.problems import Edit, Position, Range
-from trickster_engine.config.yaml.document import Document, parse
+from trickster_engine.config.yaml.document import Document
 from trickster_engine.config.yaml.nodes import Entry, Mapping, Scalar, Sequence
+from trickster_engine.config.yaml.parser import parse
 from trickster_engine.config.yaml.scalars import quote
 from trickster_engine.config.yaml.text import Lines
 

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from trickster_engine.data.cache import make_folder, publish, storage_error
 from trickster_engine.data.corpus import Corpus, with_lf
 from trickster_engine.data.dataset import finish_sharded_dataset
 from trickster_engine.data.description import TokenFile, token_file
 from trickster_engine.data.make_tokenizer import load_tokenizer, require_vocabulary
+from trickster_engine.data.scan import Scan, corpus_changed
 from trickster_engine.data.sharded.layout import (
     Shard,
     cut_into_shards,
@@ -31,12 +29,12 @@ from trickster_engine.data.sharded.layout import (
     read_shard_text,
     shard_size,
 )
+from trickster_engine.data.sharded.work_folder import storing
 from trickster_engine.data.sharded.worker_pool import Workers
 from trickster_engine.data.tokenizer import TOKENIZER_FILE, Tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import NotAPlainFileError, open_to_append, read_bytes, sweep_temporaries
 from trickster_engine.system.json_checksum import seal, unseal
-from trickster_engine.system.processes import lock_file, unlock_file
 from trickster_engine.system.progress_bar import tqdm
 from trickster_engine.system.replace_folder import discard
 
@@ -46,9 +44,6 @@ LARGE_BYTES = 64 << 20
 # dataset is. Other shards would be another dataset: these numbers stay as they are.
 SHARD_BYTES = 32 << 20
 MOST_SHARDS = 128
-_PREPARING = ".preparing-"
-_KEPT_S = 7 * 24 * 3600  # work that nobody has taken up for this long is removed
-_WAITING_S = 0.5  # how often to try for a lock that another process holds
 _REPORTED_S = 5.0
 _TOKENIZER_FOLDER = "tokenizer"
 
@@ -63,15 +58,6 @@ class Manner:
     interrupt: Callable[[], None] | None
     report: Callable[[str], None] | None
     processes: int | None
-
-
-@dataclass(frozen=True)
-class Scan:
-    """What one pass over a shard tells."""
-
-    sha256: str  # of the text as UTF-8
-    characters: int
-    alphabet: str  # its characters, each once; empty unless asked for
 
 
 @dataclass
@@ -124,16 +110,12 @@ class LargeText:
         for number, answer in self._work("Encoding", left):
             job = jobs[number]
             if answer.pop("text") != self.scans[job["number"]].sha256:
-                raise TricksterError(
-                    "corpus-changed",
-                    f"The corpus {self.corpora[0].path} changed while it was being read.",
-                    "Try again when nothing writes to it.",
-                )
+                raise corpus_changed(self.corpora[0].path)
             done[_file_name(job)] = TokenFile(_file_name(job), **answer)
             self._note("tokens", {"tokenizer": tokenizer.digest, "file": vars(done[_file_name(job)])})
         files = [done[_file_name(job)] for job in jobs]
         parts = {part: [file for file in files if file.name.startswith(part)] for part in ("train", "val")}
-        with _storing(self.folder):
+        with storing(self.folder):
             finish_sharded_dataset(
                 self.folder, tokenizer, {part: [file for file in parts[part] if file.tokens] for part in parts}
             )
@@ -190,7 +172,7 @@ class LargeText:
                 return load_tokenizer(kept)
         tokenizer = make_tokenizer()
         unfinished = self.folder / f"{_TOKENIZER_FOLDER}.part"
-        with _storing(self.folder):
+        with storing(self.folder):
             for folder in (kept, unfinished):
                 discard(folder)
             unfinished.mkdir()
@@ -283,7 +265,7 @@ class LargeText:
 
     def _note(self, name: str, entry: dict[str, Any]) -> None:
         line = json.dumps(seal(entry, self.folder.name))
-        with _storing(self.folder), open_to_append(self._journal(name)) as stream:
+        with storing(self.folder), open_to_append(self._journal(name)) as stream:
             stream.write(f"\n{line}".encode())  # the newline first: behind what a kill left of the last entry
 
     def _noted(self, name: str) -> list[dict[str, Any]]:
@@ -304,7 +286,7 @@ def resumable(folder: Path, corpora: Sequence[Corpus], manner: Manner) -> Iterat
     off or killed, it is kept for next time. The caller holds the folder's lock.
     """
     try:
-        with _storing(folder):
+        with storing(folder):
             folder.mkdir(exist_ok=True)
             if folder.is_symlink():
                 raise NotAPlainFileError(folder, "link")
@@ -313,71 +295,6 @@ def resumable(folder: Path, corpora: Sequence[Corpus], manner: Manner) -> Iterat
         if error.code.startswith(("corpus-", "vocabulary-", "unknown-", "disk-", "tokenizer-")):
             shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-@contextlib.contextmanager
-def work_folder(parent: Path, key: str, interrupt: Callable[[], None] | None) -> Iterator[Path]:
-    """Give the folder for a text and a recipe, and keep every other process out of it meanwhile.
-
-    Waits for whoever is at work there; `interrupt` may raise to end the wait. Raises TricksterError: disk-full,
-    cache-unwritable.
-    """
-    folder = parent / f"{_PREPARING}{key}"
-    path = parent / f"{_PREPARING}{key}.lock"
-    with _storing(parent):
-        make_folder(parent)
-        _sweep(parent, folder)
-    while True:
-        with _storing(parent):
-            lock = io.TextIOWrapper(open_to_append(path), encoding="utf-8")
-        with lock:
-            if lock_file(lock):
-                if not _same_file(lock, path):  # its last holder has removed it: others lock a new one
-                    continue
-                try:
-                    yield folder
-                finally:
-                    with contextlib.suppress(OSError):
-                        path.unlink()
-                    unlock_file(lock)
-                return
-        if interrupt is not None:
-            interrupt()
-        time.sleep(_WAITING_S)  # nothing tells when a lock becomes free without blocking the way to stop
-
-
-def move_into_place(folder: Path, target: Path) -> None:
-    """Make a finished work folder a dataset. Raises TricksterError: disk-full, cache-unwritable."""
-    with _storing(target):
-        publish(folder, target)
-    shutil.rmtree(folder, ignore_errors=True)  # still there where another process was faster
-
-
-def _sweep(parent: Path, own: Path) -> None:
-    """Remove work that was given up long ago."""
-    for folder in parent.glob(f"{_PREPARING}*"):
-        if folder == own or not folder.is_dir():
-            continue
-        with contextlib.suppress(OSError):
-            newest = max((path.stat().st_mtime for path in [folder, *folder.iterdir()]), default=0.0)
-            if time.time() - newest > _KEPT_S:
-                shutil.rmtree(folder, ignore_errors=True)
-                folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)
-
-
-def _same_file(stream: TextIO, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
-    except OSError:
-        return False
-
-
-@contextlib.contextmanager
-def _storing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(error, path) from error
 
 
 def _sum_of_tokenizer(folder: Path) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 from trickster_engine.data.cache import storage_error
 from trickster_engine.data.dataset import storage_type
 from trickster_engine.data.make_tokenizer import load_tokenizer
+from trickster_engine.data.scan import hashed, scan
 from trickster_engine.data.sharded.layout import Shard, Span, read_shard_bytes, read_shard_text
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
@@ -52,16 +53,8 @@ def _say(message: dict[str, Any]) -> None:
 
 def _scan(job: dict[str, Any]) -> dict[str, Any]:
     """Read a shard once: whether it is text, how long it is, and what identifies it."""
-    digest, characters = hashlib.sha256(), 0
-    alphabet: set[str] = set()
-    for chunk in read_shard_text(_shard(job), lf=job["lf"]):
-        data = chunk.encode("utf-8")
-        digest.update(data)
-        characters += len(chunk)
-        if job["alphabet"]:
-            alphabet.update(chunk)
-        _say({"bytes": len(data)})
-    return {"sha256": digest.hexdigest(), "characters": characters, "alphabet": "".join(sorted(alphabet))}
+    text = read_shard_text(_shard(job), lf=job["lf"])
+    return vars(scan(_told(text), job["alphabet"]))
 
 
 def _encode(job: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +77,7 @@ def _encode(job: dict[str, Any]) -> dict[str, Any]:
                     _say({"bytes": len(data)})
                 digest = text
             else:
-                wanted = _between(_watched(read_shard_text(_shard(job), lf=job["lf"]), text), begin, end)
+                wanted = _between(_told(hashed(read_shard_text(_shard(job), lf=job["lf"]), text)), begin, end)
                 for block in tokenizer.encode_stream(wanted):
                     compact = np.ascontiguousarray(block, dtype=dtype)
                     stream.write(compact.data)
@@ -125,12 +118,11 @@ def _tokenizer(directory: str) -> Tokenizer:
     return _tokenizers[directory]
 
 
-def _watched(chunks: Iterable[str], digest: Any) -> Iterator[str]:
+def _told(chunks: Iterable[str]) -> Iterator[str]:
+    """Pass text on, and say of each chunk when it has been worked on."""
     for chunk in chunks:
-        data = chunk.encode("utf-8")
-        digest.update(data)
         yield chunk
-        _say({"bytes": len(data)})
+        _say({"bytes": len(chunk.encode("utf-8"))})
 
 
 def _between(chunks: Iterable[str], begin: int, end: int | None) -> Iterator[str]:

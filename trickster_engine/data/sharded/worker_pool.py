@@ -1,8 +1,9 @@
 """Several processes that work on the shards of a large text side by side; what they do is in `worker.py`.
 
 They are plain child processes that speak JSON by lines: nothing is forked with locks held or with torch loaded, and
-when this process is killed, their input ends and so do they. The standard library's pools of spawned processes look for
-`multiprocessing` in the folder one stands in first, before Python 3.11; these are started by `system/launcher.py`.
+when this process is killed, their input ends and so do they. Of the standard library's pools, spawned processes look
+for `multiprocessing` in the folder one stands in first, which Python 3.10 cannot be told to leave out, and live on
+without the process that has started them. These are started by `system/launcher.py`.
 """
 
 from __future__ import annotations

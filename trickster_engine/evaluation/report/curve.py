@@ -11,8 +11,8 @@ from trickster_engine.runs.event_types import EvalEvent
 
 #: A rise of the validation loss smaller than this, in nats, may be chance.
 _RISE = 0.005
-#: The generalisation gap is large if more than this share of the fall in training loss does not carry over.
-APART = 0.1
+#: The gap is large if more than this share of the fall in training loss does not carry over.
+LARGE_GAP = 0.1
 #: A gap that has grown by less than this, in nats, is no sign: the training text is measured on a probe of it only.
 _GROWN = 0.05
 #: Measurements after the first that it takes to tell a course.
@@ -29,22 +29,22 @@ class LossPoint:
 
 
 @dataclass(frozen=True)
-class Parting:
-    """Whether the losses stay together.
+class Overfitting:
+    """Whether the model overfits, and its generalisation gap: validation loss - training loss.
 
-    `parted`: the validation loss has risen from its lowest, at `step`, while the training loss kept falling. `apart`:
-    it has not risen, but the training loss is far below it. `early`: too few measurements to tell. `together`:
-    none of these.
+    `overfits`: the validation loss has risen from its lowest, at `step`, while the training loss kept falling.
+    `large gap`: it has not risen, but the training loss is far below it. `too early`: too few measurements to tell.
+    `generalises`: none of these.
     """
 
-    verdict: Literal["parted", "apart", "early", "together"]
-    step: int | None  # where they parted; None for the other verdicts
+    verdict: Literal["overfits", "large gap", "too early", "generalises"]
+    step: int | None  # from where on it overfits; None for the other verdicts
     best_step: int  # the evaluation with the lowest validation loss
     gap_at_best: float  # nats between validation and training loss
     gap_at_end: float
     #: The share of the fall in training loss that does not carry over to validation text: growth of the gap over fall
     #: of the training loss. None if that has not fallen.
-    unshared: float | None
+    gap_share: float | None
     words: str
 
 
@@ -58,7 +58,7 @@ def perplexity(loss: float) -> float:
     return math.exp(min(loss, 700.0))
 
 
-def find_parting(points: Sequence[LossPoint]) -> Parting | None:
+def find_overfitting(points: Sequence[LossPoint]) -> Overfitting | None:
     """Say whether the model overfits; None without an evaluation."""
     if not points:
         return None
@@ -66,34 +66,34 @@ def find_parting(points: Sequence[LossPoint]) -> Parting | None:
     best = min(points, key=lambda point: point.val_loss)
     gap = last.val_loss - last.train_loss
     grown, learned = gap - (first.val_loss - first.train_loss), first.train_loss - last.train_loss
-    unshared = max(0.0, grown) / learned if learned > _GROWN else None
-    parted = last.step > best.step and last.val_loss > best.val_loss + _RISE and last.train_loss < best.train_loss
-    apart = unshared is not None and unshared > APART and grown > _GROWN
-    verdict: Literal["parted", "apart", "early", "together"]
-    if parted:
-        verdict = "parted"
+    gap_share = max(0.0, grown) / learned if learned > _GROWN else None
+    overfits = last.step > best.step and last.val_loss > best.val_loss + _RISE and last.train_loss < best.train_loss
+    large_gap = gap_share is not None and gap_share > LARGE_GAP and grown > _GROWN
+    verdict: Literal["overfits", "large gap", "too early", "generalises"]
+    if overfits:
+        verdict = "overfits"
         words = (
             f"The model overfits from step {best.step:,}: the training loss kept falling, to {last.train_loss:.3f}, "
             f"while the validation loss rose from {best.val_loss:.3f} to {last.val_loss:.3f}. It memorises its "
             "training text."
         )
-    elif apart:
-        verdict = "apart"
+    elif large_gap:
+        verdict = "large gap"
         words = (
             f"The generalisation gap is large: at the end the validation loss, {last.val_loss:.3f}, is {gap:.3f} nats "
-            f"above the training loss, and {unshared:.0%} of the fall in training loss does not carry over to "
+            f"above the training loss, and {gap_share:.0%} of the fall in training loss does not carry over to "
             "validation text. The model knows its training text much better than other text of its kind."
         )
         if len(points) <= ENOUGH:
             words += f" With {_measurements(len(points) - 1)} it is too early to say when that began."
     elif len(points) <= ENOUGH:
-        verdict = "early"
+        verdict = "too early"
         words = (
             f"It is too early to say whether the model overfits: there is {_measurements(len(points) - 1)}. The "
             f"validation loss is {last.val_loss:.3f}, the training loss {last.train_loss:.3f}."
         )
     else:
-        verdict = "together"
+        verdict = "generalises"
         lowest = (
             f"No overfitting: the validation loss was lowest at the end, {last.val_loss:.3f}."
             if last.step == best.step
@@ -103,11 +103,11 @@ def find_parting(points: Sequence[LossPoint]) -> Parting | None:
         words = f"{lowest} It is {abs(gap):.3f} nats {'above' if gap >= 0 else 'below'} the training loss"
         words += (
             "."
-            if unshared is None
-            else (f"; {1 - unshared:.0%} of the fall in training loss carries over to validation text.")
+            if gap_share is None
+            else (f"; {1 - gap_share:.0%} of the fall in training loss carries over to validation text.")
         )
-    return Parting(
-        verdict, best.step if parted else None, best.step, best.val_loss - best.train_loss, gap, unshared, words
+    return Overfitting(
+        verdict, best.step if overfits else None, best.step, best.val_loss - best.train_loss, gap, gap_share, words
     )
 
 

@@ -6,10 +6,11 @@ In a browser a page is light or dark as the system is; inside VS Code it takes t
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from trickster_engine import __version__
+from trickster_engine.system.printable import printable_text
 
 _STYLE = Path(__file__).parent / "page.css"
 #: Nothing is loaded and nothing runs, whatever a model has written into the page.
@@ -36,3 +37,18 @@ def mark(made_from: int) -> str:
 def safe(text: str) -> str:
     """Text as HTML that shows it."""
     return html.escape(text)
+
+
+def code(text: str) -> str:
+    """A prompt as HTML that shows what has no look."""
+    return safe(printable_text(text).strip())
+
+
+def table(columns: Sequence[str], rows: Iterable[str], style: str = "") -> str:
+    """A table of `rows`, each a `<tr>`. A column whose name begins with # is of figures."""
+    head = "".join(
+        f'<th class="n">{name.removeprefix("#")}</th>' if name.startswith("#") else f"<th>{name}</th>"
+        for name in columns
+    )
+    of = f' class="{style}"' if style else ""
+    return f'<div class="wide"><table{of}><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'

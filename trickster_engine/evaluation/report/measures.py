@@ -7,9 +7,7 @@ validation text, so that a number is judged by its place between *untrained* and
 from __future__ import annotations
 
 import itertools
-import math
 import re
-import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,8 +31,6 @@ _SPEAKER = re.compile(r"(?P<name>[^\W\d_][^\n:]{0,40}):[ \t]*(?=\n|$)")
 LONG = 4000
 #: Characters of training text that tell how the corpus is written.
 _REFERENCE_CHARACTERS = 2_000_000
-#: Windows of validation text that stand for real text of a sample's length.
-_WINDOWS = 200
 
 
 @dataclass(frozen=True)
@@ -272,59 +268,11 @@ MEASURES: tuple[Measure, ...] = (
         least=0.2,
     ),
 )
-#: These make sense only where the corpus is written as a dialogue.
-_OF_DIALOGUE = ("speeches", "known-speakers", "answers")
 
 
 def measure_text(text: str, reference: Reference) -> dict[str, float | None]:
     """Answer every question about one text."""
     return {measure.key: measure.of(text, reference) for measure in MEASURES}
-
-
-@dataclass(frozen=True)
-class Windows:
-    """What many pieces of real text of one length answer."""
-
-    mean: dict[str, float | None]
-    #: Twice the standard deviation of the difference between two pieces: what luck alone may do. None where unknown.
-    luck: dict[str, float | None]
-
-
-def measure_windows(text: str, length: int, reference: Reference) -> Windows:
-    """Answer every question about pieces of real text of a sample's `length` in characters."""
-    answers = [measure_text(window, reference) for window in _windows(text, length)]
-    each = {m.key: [value for answer in answers if (value := answer[m.key]) is not None] for m in MEASURES}
-    return Windows(
-        {key: _mean(values) for key, values in each.items()},
-        {key: 2 * math.sqrt(2) * statistics.stdev(values) if len(values) > 1 else None for key, values in each.items()},
-    )
-
-
-def measures_that_apply(real: Mapping[str, float | None]) -> list[Measure]:
-    """The questions that make sense for a corpus, told by what its real text answers."""
-    dialogue = (real["speeches"] or 0.0) >= next(m.least for m in MEASURES if m.key == "speeches")
-    chosen = []
-    for measure in MEASURES:
-        value = real[measure.key]
-        if value is None or value < measure.least or (measure.key in _OF_DIALOGUE and not dialogue):
-            continue
-        chosen.append(measure)
-    return chosen
-
-
-def nearness(measure: Measure, value: float | None, random: float | None, real: float) -> float | None:
-    """How far a value has come from random (0) to real (1); None where random and real are too alike to tell.
-
-    A text in which the question has no object (`None`) counts as 0.
-    """
-    start = 0.0 if random is None else random
-    if abs(real - start) < 0.02 * max(abs(real), abs(start), 1e-9):
-        return None
-    if value is None:
-        return 0.0
-    if measure.more_is_fine and value > real > start:
-        return 1.0
-    return max(0.0, 1.0 - abs(value - real) / abs(start - real))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -344,10 +292,6 @@ def _share(answers: Sequence[bool]) -> float | None:
     return sum(answers) / len(answers) if answers else None
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
 def _paragraphs(text: str) -> list[str]:
     """Paragraphs after a blank line; what stands before the first is a prompt, or cut."""
     return [stripped for paragraph in text.split("\n\n")[1:] if (stripped := paragraph.strip("\n"))]
@@ -358,9 +302,3 @@ def _speakers(text: str) -> Iterator[str]:
         found = _SPEAKER.match(paragraph)
         if found:
             yield found["name"]
-
-
-def _windows(text: str, length: int) -> list[str]:
-    count = max(1, min(_WINDOWS, len(text) // max(1, length)))
-    step = max(1, (len(text) - length) // count) if count > 1 else 1
-    return [text[start * step : start * step + length] for start in range(count)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.evaluation.report.architecture import architecture_picture
-from trickster_engine.evaluation.report.html_page import document, safe
+from trickster_engine.evaluation.report.html_page import document, safe, table
 from trickster_engine.system.printable import printable_text
 
 #: The parts of the parameters, and what each is for.
@@ -69,19 +69,13 @@ def _parameters(counts: Mapping[str, int], tied: bool) -> str:
             f'<td class="bar blue" style="width:30%"><i style="width:{100 * share:.1f}%"></i></td>'
             f'<td class="n">{size:,}</td><td class="n">{share:.1%}</td></tr>'
         )
-    return (
-        '<div class="wide"><table><thead><tr><th>part</th><th></th><th class="n">parameters</th>'
-        f'<th class="n">share</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-    )
+    return table(("part", "", "#parameters", "#share"), rows)
 
 
 def _shapes(shapes: Any) -> str:
-    rows = "".join(
+    rows = (
         f"<tr><td><code>{safe(shape['name'])}</code></td><td>{safe(shape['kind'])}</td>"
         f'<td class="n">{safe(str(list(shape["output"])))}</td></tr>'
         for shape in shapes
     )
-    return (
-        '<div class="wide"><table><thead><tr><th>part</th><th>kind</th><th '
-        f'class="n">output</th></tr></thead><tbody>{rows}</tbody></table></div>'
-    )
+    return table(("part", "kind", "#output"), rows)

@@ -11,20 +11,12 @@ from typing import Any
 from trickster_engine.config.plan import Plan, SamplingConfig
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.tokenizer import Tokenizer
-from trickster_engine.errors import TricksterError
 from trickster_engine.evaluation.report.beginning import beginning
-from trickster_engine.evaluation.report.curve import LossPoint, Parting, find_parting, loss_points
+from trickster_engine.evaluation.report.curve import LossPoint, Overfitting, find_overfitting, loss_points
 from trickster_engine.evaluation.report.difficulty import Difficulty, find_difficulty
 from trickster_engine.evaluation.report.history import History, history
-from trickster_engine.evaluation.report.measures import (
-    LONG,
-    Measure,
-    Reference,
-    measure_text,
-    measure_windows,
-    measures_that_apply,
-    nearness,
-)
+from trickster_engine.evaluation.report.measures import LONG, Measure, Reference, measure_text
+from trickster_engine.evaluation.report.nearness import measure_windows, measures_that_apply, nearness
 from trickster_engine.evaluation.report.verdict import Verdict, judge
 from trickster_engine.evaluation.text_measures import copied_shares, longest_copied_runs
 from trickster_engine.inference.load import load_model
@@ -123,7 +115,7 @@ class Study:
     held_out: int  # tokens of validation text that the loss over the run is measured on
     baselines: dict[str, float]
     points: list[LossPoint]
-    parting: Parting | None
+    overfitting: Overfitting | None
     samples: list[Sample]
     courses: list[Course]
     verdict: Verdict
@@ -142,9 +134,7 @@ def study(path: Path, checkpoint: str = "best", say: Callable[[str], None] = lam
     Raises TricksterError where the run has no checkpoint, or its text is gone.
     """
     run = RunDirectory(path)
-    plan, identity = run.plan(), run.identity()
-    if plan is None or identity is None:
-        raise TricksterError("not-a-run", f"{path} is not a run that has started.", "List runs with: trickster runs")
+    plan, identity = run.begun()
     say("Loading the model and its text")
     model, tokenizer, folder = load_model(path, checkpoint)
     plan, note = plan_as_trained(folder, plan)
@@ -225,7 +215,7 @@ class _Studying:
             held_out=len(self.dataset.measured_val),
             baselines=self.identity.baselines,
             points=points,
-            parting=find_parting(points),
+            overfitting=find_overfitting(points),
             samples=samples,
             courses=courses,
             verdict=judge([course.near for course in courses]),

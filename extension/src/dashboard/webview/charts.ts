@@ -1,49 +1,18 @@
 import uPlot from 'uplot';
 import type { Phase } from '../../protocol';
+import { drawBaselines, drawPhases, faded, type Baseline } from './chartMarks';
+import { reading, type Curve, type Readable } from './curves';
 import { h, setText, themeColor } from './dom';
-import { thin, type Measure, type RunSeries } from './series';
+import { thin } from './series';
 
-/** One run as a chart draws it. */
-export interface Curve {
-  name: string;
-  color: string;
-  series: RunSeries;
-  /** What its losses are multiplied by, to be in the unit of the chart; 1 where that is left out. */
-  scale?: number;
-}
-
-export interface Baseline {
-  name: string;
-  value: number;
-}
-
-interface ChartOptions {
+interface ChartOptions extends Readable {
   title: string;
-  measure: Measure;
   height: number;
-  /** Also draw validation losses, baselines and phases. */
-  losses?: boolean;
-  format: (value: number) => string;
 }
 
 const LOSS_FONT = '11px';
 /** Validation losses above the axis that the phases' names take. */
 const HEADROOM = 0.16;
-
-/** The colours of compared runs, in the order in which runs are added; all come from the theme. */
-const CURVE_COLORS = [
-  'charts-blue',
-  'charts-purple',
-  'charts-green',
-  'charts-red',
-  'charts-yellow',
-  'terminal-ansiCyan',
-] as const;
-
-/** The theme's colour for the curve that is laid over `index` others. */
-export function curveColor(index: number): string {
-  return CURVE_COLORS[index % CURVE_COLORS.length] ?? CURVE_COLORS[0];
-}
 
 /**
  * A chart over steps. Draws what is visible at the resolution of the screen, so that its cost does not grow with the
@@ -231,8 +200,8 @@ export class StepChart {
       ],
       series,
       hooks: {
-        drawClear: [(plot) => this.drawPhases(plot)],
-        draw: [(plot) => this.drawBaselines(plot)],
+        drawClear: [(plot) => drawPhases(plot, this.phases, this.options.losses === true)],
+        draw: [(plot) => drawBaselines(plot, this.baselines)],
         setCursor: [() => this.describe()],
         setSelect: [
           (plot) => {
@@ -271,65 +240,6 @@ export class StepChart {
     return [this.options.losses ? Math.max(0, bottom - room) : bottom, top + room];
   }
 
-  private drawPhases(plot: uPlot): void {
-    const { ctx, bbox } = plot;
-    const scale = devicePixelRatio;
-    ctx.save();
-    ctx.beginPath();
-    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
-    ctx.clip();
-    ctx.font = `${10 * scale}px ${getComputedStyle(document.body).fontFamily}`;
-    ctx.textBaseline = 'top';
-    ctx.textAlign = 'left';
-    this.phases.forEach((phase, index) => {
-      const left = plot.valToPos(phase.begin, 'x', true);
-      const right = plot.valToPos(phase.end, 'x', true);
-      if (index % 2 === 0) {
-        ctx.fillStyle = faded(themeColor('foreground', '#888'), 0.045);
-        ctx.fillRect(left, bbox.top, right - left, bbox.height);
-      }
-      const label = phase.name;
-      if (this.options.losses && right - left > ctx.measureText(label).width + 12 * scale) {
-        ctx.fillStyle = themeColor('descriptionForeground', '#888');
-        ctx.fillText(label, Math.max(left, bbox.left) + 6 * scale, bbox.top + 5 * scale);
-      }
-    });
-    ctx.restore();
-  }
-
-  private drawBaselines(plot: uPlot): void {
-    if (this.baselines.length === 0) {
-      return;
-    }
-    const { ctx, bbox } = plot;
-    const scale = devicePixelRatio;
-    ctx.save();
-    ctx.font = `${10 * scale}px ${getComputedStyle(document.body).fontFamily}`;
-    ctx.textAlign = 'right';
-    ctx.textBaseline = 'bottom';
-    ctx.setLineDash([4 * scale, 4 * scale]);
-    ctx.lineWidth = scale;
-    ctx.strokeStyle = faded(themeColor('foreground', '#888'), 0.45);
-    ctx.fillStyle = themeColor('descriptionForeground', '#888');
-    let previous = Infinity;
-    for (const { name, value } of [...this.baselines].sort((a, b) => b.value - a.value)) {
-      const y = plot.valToPos(value, 'y', true);
-      if (y < bbox.top || y > bbox.top + bbox.height) {
-        continue;
-      }
-      ctx.beginPath();
-      ctx.moveTo(bbox.left, y);
-      ctx.lineTo(bbox.left + bbox.width, y);
-      ctx.stroke();
-      // Labels that would lie on each other are left out; the line and the table of the proof still tell.
-      if (Math.abs(y - previous) > 12 * scale) {
-        ctx.fillText(`${name} ${value.toFixed(2)}`, bbox.left + bbox.width - 6 * scale, y - 2 * scale);
-        previous = y;
-      }
-    }
-    ctx.restore();
-  }
-
   private resize(): void {
     const width = this.holder.clientWidth;
     if (this.plot && width > 0 && Math.abs(this.plot.width - width) > 1) {
@@ -345,28 +255,7 @@ export class StepChart {
     const plot = this.plot;
     const index = this.focused ?? plot?.cursor.idx ?? undefined;
     const step = index === undefined ? undefined : plot?.data[0][index];
-    const entries: { color: string; words: string }[] = [];
-    for (const { name, color, series, scale = 1 } of this.curves) {
-      const at =
-        step === undefined
-          ? series.steps.length - 1
-          : Math.min(series.steps.length - 1, series.steps.lowerBound(step));
-      const values: string[] = [];
-      if (at >= 0) {
-        values.push(
-          `${this.options.losses ? 'training ' : ''}${this.options.format(scale * series.measures[this.options.measure].at(at))}`,
-        );
-      }
-      if (this.options.losses) {
-        const evaluation = series.evals.findLast((event) => step === undefined || event.step <= step);
-        if (evaluation) {
-          values.push(`validation ${this.options.format(scale * evaluation.val_loss)}`);
-        }
-      }
-      const label = this.curves.length > 1 || this.options.losses ? `${name} ` : '';
-      const reading = values.length > 0 ? values.join(' · ') : 'no values yet';
-      entries.push({ color: themeColor(color, '#48f'), words: `${label}${reading}` });
-    }
+    const entries = this.curves.map((curve) => reading(curve, step, this.options, this.curves.length > 1));
     const where = step === undefined ? '' : `step ${step.toLocaleString('en-US')}: `;
     const key = `${where}${entries.map(({ color, words }) => `${color} ${words}`).join('; ')}`;
     if (this.legend.dataset['key'] === key) {
@@ -428,23 +317,4 @@ export class StepChart {
   private hideCursor(): void {
     this.plot?.setCursor({ left: -10, top: -10 });
   }
-}
-
-/** The same colour, more see-through. Theme colours come as #rrggbb, #rrggbbaa or rgb(...). */
-function faded(color: string, alpha = 0.4): string {
-  const short = /^#([0-9a-f])([0-9a-f])([0-9a-f])$/i.exec(color);
-  const full = short
-    ? `#${short
-        .slice(1)
-        .map((digit) => digit + digit)
-        .join('')}`
-    : color;
-  const hex = /^#([0-9a-f]{6})/i.exec(full);
-  if (hex?.[1]) {
-    return `#${hex[1]}${Math.round(alpha * 255)
-      .toString(16)
-      .padStart(2, '0')}`;
-  }
-  const rgb = /^rgba?\(([^,]+),([^,]+),([^,)]+)/.exec(color);
-  return rgb ? `rgba(${rgb.slice(1, 4).join(',')},${alpha})` : color;
 }

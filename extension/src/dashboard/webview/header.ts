@@ -1,11 +1,5 @@
 import * as text from '../../ui/text';
-import {
-  charactersPerToken,
-  hasCheckpoint,
-  hasLongTokens,
-  isResumable,
-  textTable,
-} from '../../runs/measures';
+import { hasCheckpoint, textTable } from '../../runs/measures';
 import type { RunInfo } from '../../protocol';
 import { fill, h, setText } from './dom';
 import { send } from './host';
@@ -81,7 +75,7 @@ export class RunHeader {
   }
 
   private showActions(run: RunInfo): void {
-    const resumable = isResumable(run);
+    const { resumable } = run;
     const measurable = hasCheckpoint(run);
     const key = `${run.runId} ${run.live} ${run.state === 'stopping'} ${resumable} ${measurable}`;
     if (this.actions.dataset['key'] !== key) {
@@ -211,8 +205,8 @@ function measurement(run: RunInfo): string {
   }
   const when = run.valStep === null ? '' : `at step ${text.count(run.valStep)}`;
   const best = run.bestValLoss ?? run.valLoss;
-  const aCharacter = hasLongTokens(run)
-    ? `${(run.valLoss / charactersPerToken(run)).toFixed(3)} nats/character`
+  const aCharacter = run.longTokens
+    ? `${(run.valLoss / run.charactersPerToken).toFixed(3)} nats/character`
     : '';
   return [aCharacter, when, best < run.valLoss ? `best ${best.toFixed(3)}` : ''].filter(Boolean).join(' · ');
 }

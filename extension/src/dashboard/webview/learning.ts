@@ -1,7 +1,9 @@
 import * as text from '../../ui/text';
-import { charactersPerToken, readsOtherTokens } from '../../runs/measures';
+import { readsOtherTokens } from '../../runs/measures';
 import type { RunInfo } from '../../protocol';
-import { StepChart, curveColor, type Baseline, type Curve } from './charts';
+import type { Baseline } from './chartMarks';
+import { StepChart } from './charts';
+import { curveColor, type Curve } from './curves';
 import { fill, h, setText } from './dom';
 import { SampleTimeline } from './samples';
 import { RunSeries } from './series';
@@ -79,7 +81,7 @@ export class Learning {
     planned: number | undefined,
   ): void {
     const aCharacter = shown.some((other) => readsOtherTokens(run, other));
-    const scales = shown.map((one) => (aCharacter ? 1 / charactersPerToken(one) : 1));
+    const scales = shown.map((one) => (aCharacter ? 1 / one.charactersPerToken : 1));
     const baselines: Baseline[] = Object.entries(run.baselines).map(([name, value]) => ({
       name,
       value: (scales[0] ?? 1) * value,

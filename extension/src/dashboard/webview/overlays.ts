@@ -1,6 +1,6 @@
-import { charactersPerToken, isMeasured, readsAnother, readsOtherTokens } from '../../runs/measures';
+import { isMeasured, readsAnother, readsOtherTokens } from '../../runs/measures';
 import type { RunInfo } from '../../protocol';
-import { curveColor } from './charts';
+import { curveColor } from './curves';
 import { fill, h, setText } from './dom';
 import { savedState, saveState } from './host';
 
@@ -85,6 +85,6 @@ function chipLabel(run: RunInfo, other: RunInfo): string {
     return other.name;
   }
   return readsOtherTokens(run, other)
-    ? `${other.name} · ${(other.bestValLoss / charactersPerToken(other)).toFixed(2)} nats/character`
+    ? `${other.name} · ${(other.bestValLoss / other.charactersPerToken).toFixed(2)} nats/character`
     : `${other.name} · ${other.bestValLoss.toFixed(2)}`;
 }

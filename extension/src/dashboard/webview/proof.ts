@@ -74,30 +74,15 @@ export class Proof {
 /** What `trickster compare --json` prints, as far as it is drawn here. */
 interface Figures {
   checkpoint: string;
-  rows: { name: string; nats: number; bits_per_character: number }[];
+  rows: { name: string; title: string; meaning: string; nats: number; bits_per_character: number }[];
   samples: { prompt: string; random: string; trained: string }[];
-  texts: Record<string, { longest_copied_run: number; copied: string; real_word_share: number }>;
+  texts: Record<
+    string,
+    { title: string; longest_copied_run: number; copied: string; real_word_share: number }
+  >;
   /** Characters of each of the texts, and the temperature that the models wrote them at. */
   characters: number;
   temperature: number;
-}
-
-/** How each row of the table is called on the page, and what it means. */
-const ROW_WORDS: Readonly<Record<string, [string, string]>> = {
-  uniform: ['Uniform (ln V)', 'every token equally likely'],
-  unigram: ['Unigram', 'how often each token occurs'],
-  bigram: ['Bigram', 'what follows each token'],
-  trigram: ['Trigram', 'what follows each pair of tokens'],
-  'random model': ['Untrained model', 'the same shape, random weights'],
-  'this model': ['Trained model', 'after training'],
-};
-
-/** The best n-gram model is called by its order, such as `6-gram`. */
-function rowWords(name: string): [string, string] {
-  const order = /^(\d+)-gram$/.exec(name)?.[1];
-  return order === undefined
-    ? (ROW_WORDS[name] ?? [name, ''])
-    : [name, `what follows the ${Number(order) - 1} tokens before`];
 }
 
 function comparison(result: CompareResult): HTMLElement {
@@ -126,13 +111,12 @@ function comparison(result: CompareResult): HTMLElement {
           'tbody',
           {},
           ...data.rows.map((row) => {
-            const [name, meaning] = rowWords(row.name);
             const bar = h('span', { class: 'bar' });
             bar.style.width = `${(100 * row.nats) / most}%`;
             return h(
               'tr',
               { class: row.name === 'this model' ? 'ours' : '' },
-              h('th', { scope: 'row' }, name, h('span', { class: 'hint' }, meaning)),
+              h('th', { scope: 'row' }, row.title, h('span', { class: 'hint' }, row.meaning)),
               h('td', { class: 'track' }, bar),
               h(
                 'td',
@@ -201,11 +185,11 @@ function textFigures(
       h(
         'tbody',
         {},
-        ...Object.entries(texts).map(([name, figures]) =>
+        ...Object.values(texts).map((figures) =>
           h(
             'tr',
             {},
-            h('th', { scope: 'row' }, ROW_WORDS[name]?.[0] ?? 'Validation text'),
+            h('th', { scope: 'row' }, figures.title),
             h('td', {}, `${(100 * figures.real_word_share).toFixed(0)} %`),
             h('td', {}, `${figures.longest_copied_run} characters`),
           ),

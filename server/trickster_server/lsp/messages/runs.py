@@ -48,6 +48,7 @@ class RunProgress:
     next: int = item("Offset in `events.jsonl` after the last event that this tells of, in bytes.")
     state: RunState = item("Where it stands.")
     live: bool = item("true: a process is training it now.")
+    resumable: bool = item("true: `trickster/resumeRun` can go on with it: it was stopped, was interrupted or failed.")
     step: int = item("Steps done.", 0)
     train_loss: float | None = item("Last training loss, in nats/token.", None)
     val_loss: float | None = item("Last validation loss, in nats/token.", None)
@@ -86,6 +87,9 @@ class RunInfo(RunProgress):
     baselines: dict[str, float] = entries(
         "Validation losses of the baselines, in nats/token, by name, such as `uniform`, `bigram`, `trigram`."
     )
+    characters_per_token: float = item("Of the validation text; 1 where that is not known.", 1.0)
+    long_tokens: bool = item("true: a token is more than a character, so show losses in nats/character too.", False)
+    own_text: bool = item("true: trained on a text of the person's own, not on a built-in corpus.", False)
     data: dict[str, JsonValue] = entries("What `run.json` says of the text: size, split, fingerprint.")
     pid: int | None = item("The training process; only of a live run.", None)
     checkpoints: list[CheckpointInfo] = items("Complete checkpoints, oldest first.")
@@ -125,7 +129,7 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class ResumeRunParams:
-    """Go on with a run that was stopped or interrupted, from its newest complete checkpoint."""
+    """Go on with a run that is `resumable`, from its newest complete checkpoint, or from step 0 if it has none."""
 
     run_id: str = item("The run.")
     python: str | None = item("The interpreter that trains, for this run only.", None)

@@ -1,0 +1,193 @@
+"""Text to tokens: read once to know it, and once to encode it; a large one by several processes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trickster_engine.config.corpus_files import TENSOR_SUFFIXES, CorpusFile
+from trickster_engine.config.plan import Plan
+from trickster_engine.config.split import validation_size
+from trickster_engine.data import lesson_token_files
+from trickster_engine.data.cache import discard
+from trickster_engine.data.corpus import Corpus, file_sha256
+from trickster_engine.data.dataset import Dataset, Labels, open_dataset, write_dataset
+from trickster_engine.data.facts import source_of
+from trickster_engine.data.find_or_build import find_or_build, open_known, read_back
+from trickster_engine.data.index import Index, Recipe, files_of, identity, plain_tokenizer, text_recipe
+from trickster_engine.data.make_tokenizer import byte_tokenizer, char_tokenizer, require_vocabulary, train_bpe
+from trickster_engine.data.scan import Scan, corpus_changed, hashed, scan
+from trickster_engine.data.sharded import prepare_shards
+from trickster_engine.data.sharded.prepare_shards import Manner
+from trickster_engine.data.sharded.work_folder import move_into_place, work_folder
+from trickster_engine.data.tokenizer import Tokenizer, cut_safely
+from trickster_engine.errors import TricksterError
+from trickster_engine.system.files import path_meant
+from trickster_engine.system.progress_bar import tqdm
+
+# BPE learns its merges from at most this much training text, taken in even portions from all of it: its table of
+# words has to fit into memory, and merges hardly change beyond.
+BPE_TRAINING_CHARACTERS = 100_000_000
+_SHOWN_FROM = 2_000_000  # characters, a few seconds of learning
+_BPE_PIECE = 1 << 16  # characters; the library buffers 256 pieces
+
+
+@dataclass(frozen=True)
+class TextToPrepare:
+    """Text to prepare: one corpus that is split, or one for training and one held out."""
+
+    plan: Plan
+    folder: Path
+    corpora: tuple[Corpus, ...]
+    manner: Manner
+
+    def dataset(self, cache: Path) -> Dataset:
+        """Find the prepared text, or prepare it."""
+        recipe = text_recipe(self.plan, _tokenizer_recipe(self.plan, self.folder))
+        files = files_of(self.corpora)
+        labels = Labels(self.corpora[0].name, self.corpora[0].title, source_of(self.corpora))
+        # The library's source is small, and not all of it is read: which files are is seen only while reading.
+        if (
+            all(corpus.kind != "python" for corpus in self.corpora)
+            and sum(file.size for file in files) > prepare_shards.LARGE_BYTES
+        ):
+            return self._large(cache, files, recipe, labels)
+        return find_or_build(cache, files, recipe, labels, lambda: self._content(recipe))
+
+    def _large(self, cache: Path, files: tuple[CorpusFile, ...], recipe: Recipe, labels: Labels) -> Dataset:
+        """Do the same for a text that several processes share, in a folder that survives them."""
+        index = Index(cache, files, recipe)
+        if (dataset := open_known(index, labels)) is not None:
+            return dataset
+        manner = self.manner
+        key = recipe.key([prepare_shards.SHARD_BYTES, prepare_shards.MOST_SHARDS, identity(files)])
+        with work_folder(cache / "datasets", key, manner.interrupt) as folder:
+            if (dataset := open_known(index, labels)) is not None:  # made by whoever was at work until now
+                return dataset
+            with prepare_shards.resumable(folder, self.corpora, manner) as text:
+                sums = text.scan(recipe.tokenizer["kind"] == "char")
+                characters = [text.characters(number) for number in range(len(self.corpora))]
+                self._require_text(characters)
+                target = cache / "datasets" / recipe.key([prepare_shards.SHARD_BYTES, prepare_shards.MOST_SHARDS, sums])
+                dataset = open_dataset(target, labels)
+                if dataset is None:
+                    if os.path.lexists(target):
+                        discard(target)
+                    train = self._train_characters(characters[0])
+                    text.encode(lambda: self._large_tokenizer(text, recipe, train), train, self.plan.model.vocab_size)
+                    move_into_place(folder, target)
+                    dataset = read_back(target, labels)
+                else:
+                    discard(folder)
+        index.note(target)
+        return dataset
+
+    def _large_tokenizer(self, text: prepare_shards.LargeText, recipe: Recipe, train_characters: int) -> Tokenizer:
+        if recipe.tokenizer["kind"] == "bpe":
+            sample = text.training_sample(train_characters, BPE_TRAINING_CHARACTERS, _BPE_PIECE)
+            shown = self._shows_merges(train_characters)
+            return train_bpe(cut_safely(sample, _BPE_PIECE), recipe.tokenizer["vocab_size"], progress=shown)
+        return self._tokenizer(recipe, train_characters, (one.alphabet for one in text.scans))
+
+    def _require_text(self, characters: Iterable[int]) -> None:
+        for corpus, count in zip(self.corpora, characters, strict=True):
+            if not count:
+                raise TricksterError("corpus-empty", f"The corpus {corpus.path} contains no text.", "Add text to it.")
+
+    def _train_characters(self, characters: int) -> int:
+        """Return how many of the first corpus' characters are trained on."""
+        held = validation_size(characters, self.plan.data.val_fraction) if len(self.corpora) == 1 else 0
+        return characters - held
+
+    def _content(self, recipe: Recipe) -> tuple[object, Callable[[Path], None]]:
+        scans = [scan(self._read(corpus, "Reading"), recipe.tokenizer["kind"] == "char") for corpus in self.corpora]
+        self._require_text(one.characters for one in scans)
+        return [one.sha256 for one in scans], lambda directory: self._build(directory, scans, recipe)
+
+    def _build(self, directory: Path, scans: list[Scan], recipe: Recipe) -> None:
+        train_characters = self._train_characters(scans[0].characters)
+        tokenizer = self._tokenizer(recipe, train_characters, [one.alphabet for one in scans])
+        require_vocabulary(tokenizer, self.plan.model.vocab_size)
+        digests = [hashlib.sha256() for _ in self.corpora]
+        streams = [
+            hashed(self._read(corpus, "Encoding"), digest) for corpus, digest in zip(self.corpora, digests, strict=True)
+        ]
+        train, val = streams if len(streams) == 2 else _split(streams[0], train_characters)
+        write_dataset(directory, tokenizer, tokenizer.encode_stream(train), tokenizer.encode_stream(val))
+        if [digest.hexdigest() for digest in digests] != [one.sha256 for one in scans]:
+            raise corpus_changed(self.corpora[0].path)
+
+    def _tokenizer(self, recipe: Recipe, train_characters: int, alphabets: Iterable[Iterable[str]]) -> Tokenizer:
+        kind = recipe.tokenizer["kind"]
+        if kind == "byte":
+            return byte_tokenizer()
+        if kind == "char":
+            return char_tokenizer(character for alphabet in alphabets for character in alphabet)
+        if kind == "bpe":
+            train_text, _ = _split(self._read(self.corpora[0], "Learning tokens from"), train_characters)
+            share = BPE_TRAINING_CHARACTERS / max(1, train_characters)
+            pieces = _portion(cut_safely(train_text, _BPE_PIECE), share)
+            return train_bpe(pieces, recipe.tokenizer["vocab_size"], progress=self._shows_merges(train_characters))
+        return lesson_token_files.read_tokenizer(path_meant(self.folder, self.plan.data.tokenizer))
+
+    def _shows_merges(self, characters: int) -> bool:
+        """Whether learning takes so long that the library shows how far it is: its bars do not wait, as ours do."""
+        return self.manner.progress and characters > _SHOWN_FROM and sys.stderr.isatty()
+
+    def _read(self, corpus: Corpus, doing: str) -> Iterator[str]:
+        """Yield a corpus' text under a progress bar that shows itself only when the work takes a while."""
+        title = f"{doing} {corpus.title}"
+        quiet = not self.manner.progress
+        with tqdm(total=corpus.size, desc=title, unit="B", unit_scale=True, delay=0.5, disable=quiet) as bar:
+            for chunk in corpus.text_chunks():
+                if self.manner.interrupt is not None:
+                    self.manner.interrupt()
+                yield chunk
+                bar.update(len(chunk))
+
+
+def _split(chunks: Iterable[str], boundary: int) -> tuple[Iterator[str], Iterator[str]]:
+    """Split a stream of text after `boundary` characters; the first part has to be consumed before the second."""
+    source = iter(chunks)
+    rest: list[str] = []
+
+    def first() -> Iterator[str]:
+        left = boundary
+        while left > 0 and (chunk := next(source, None)) is not None:
+            yield chunk[:left]
+            if len(chunk) > left:
+                rest.append(chunk[left:])
+            left -= len(chunk)
+
+    def second() -> Iterator[str]:
+        yield from rest
+        yield from source
+
+    return first(), second()
+
+
+def _portion(pieces: Iterable[str], share: float) -> Iterator[str]:
+    """Yield an even selection of pieces that makes up `share` of them; all of them for 1 and above."""
+    for index, piece in enumerate(pieces):
+        if share >= 1 or int((index + 1) * share) > int(index * share):
+            yield piece
+
+
+def _tokenizer_recipe(plan: Plan, folder: Path) -> dict[str, Any]:
+    name = plan.data.tokenizer
+    if (plain := plain_tokenizer(plan)) is not None:
+        return plain
+    path = path_meant(folder, name)
+    if path.suffix.lower() not in TENSOR_SUFFIXES:
+        raise TricksterError(
+            "tokenizer-unknown",
+            f"data_config.tokenizer is {name!r}.",
+            "Use byte, char, bpe, or the path of a tokenizer.pt.",
+        )
+    lesson_token_files.require_file(path)
+    return {"kind": "file", "sha256": file_sha256(path)}

@@ -1,0 +1,47 @@
+"""One pass over a text: how long it is, which characters it has, and what identifies it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trickster_engine.errors import TricksterError
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over a text tells."""
+
+    sha256: str  # of the text as UTF-8
+    characters: int
+    alphabet: str  # its characters, each once; empty unless asked for
+
+
+def scan(chunks: Iterable[str], want_alphabet: bool) -> Scan:
+    """Read a text once."""
+    digest, characters = hashlib.sha256(), 0
+    alphabet: set[str] = set()
+    for chunk in hashed(chunks, digest):
+        characters += len(chunk)
+        if want_alphabet:
+            alphabet.update(chunk)
+    return Scan(digest.hexdigest(), characters, "".join(sorted(alphabet)))
+
+
+def hashed(chunks: Iterable[str], digest: Any) -> Iterator[str]:
+    """Pass text on, and update the digest with it."""
+    for chunk in chunks:
+        digest.update(chunk.encode("utf-8"))
+        yield chunk
+
+
+def corpus_changed(path: Path) -> TricksterError:
+    """The error for a text that is another at the second pass."""
+    return TricksterError(
+        "corpus-changed",
+        f"The corpus {path} changed while it was being read.",
+        "Try again when nothing writes to it.",
+    )
