@@ -129,6 +129,26 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "tt-precision": "A Tenstorrent board keeps weights and computes in bf16, so `precision: fp32` has no effect "
         "there.",
     },
+    "Starting from weights": {
+        "init-from-missing": "`init_from` is the folder of a Hugging Face Llama (config.json and model.safetensors), "
+        "of a checkpoint, or of a run that has saved one. Paths are relative to the folder of the config.",
+        "init-from-pickle": "`ckpt.pt`, `pytorch_model.bin` and the like are pickles, which can run any code when they "
+        'are opened, so they never are. transformers converts the folder of a Llama that you trust: `python -c "from '
+        "transformers import AutoModelForCausalLM as M, AutoTokenizer as T; M.from_pretrained('FOLDER')"
+        ".save_pretrained('NEW'); T.from_pretrained('FOLDER').save_pretrained('NEW')\"`. nanoGPT's checkpoints are "
+        "GPT-2 (learned positions, LayerNorm, GELU), another model than Llama; `trickster import-data` takes its data.",
+        "init-from-unusable": "The folder holds another model than a plain Llama, or its files do not belong together. "
+        "The message names the field of config.json: attention or MLP biases, RoPE scaling, a head_dim other than "
+        "hidden_size / num_attention_heads, an activation other than SiLU, a sliding window, quantised weights, "
+        "another family.",
+        "shape-of-weights": "The shape of the model is that of the weights. A key of `model_config` that says another "
+        "one can be removed: it follows the folder. Only `dropout` and a shorter `max_seq_len` are free.",
+        "longer-than-weights": "`max_seq_len` is longer than the weights were trained for. Rotary positions need no "
+        "weights, so training is possible, and the loss of the positions beyond starts high.",
+        "tokenizer-of-weights": "The weights were trained with the token ids of one tokenizer. It is the "
+        "`tokenizer.json` beside them, and `tokenizer` can be left out; where there is none, `tokenizer` names its "
+        "folder.",
+    },
     "Text and files": {
         "vocabulary-too-small": "The tokenizer has more tokens than `vocab_size`: `byte` needs 256, and `bpe` needs "
         "more than that, because it starts from the 256 bytes.",
@@ -183,7 +203,10 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "corpus-not-a-file": "`corpus` names a device, a pipe or the like. Name a text file, or a folder of them.",
         "corpus-wrong-sum": "The file in `TRICKSTER_CORPUS_DIR` is not the expected Tiny Shakespeare.",
         "unknown-characters": "The text has characters that its tokenizer does not know.",
-        "tokenizer-unknown": "`tokenizer` is byte, char, bpe, or the path of the lesson's tokenizer.pt.",
+        "tokenizer-unknown": "`tokenizer` is byte, char, bpe, the lesson's tokenizer.pt, or the folder of a "
+        "tokenizer.json.",
+        "tokenizer-missing": "There is no tokenizer.json in the folder that `tokenizer` or `init_from` names.",
+        "tokenizer-damaged": "A tokenizer.json is there, and the tokenizers library cannot read it.",
         "data-file-wrong": "A file of the lesson, such as train.pt, does not contain tokens.",
         "data-file-damaged": "A file of the lesson, such as train.pt, cannot be read as a torch file.",
         "data-file-unsafe": "A file of the lesson could run code when it is opened, so Trickster refuses it.",

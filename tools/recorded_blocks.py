@@ -202,6 +202,22 @@ def picture_name(kept: Kept) -> str:
     return f"kept-{kept['name']}-curve.svg"
 
 
+def beginnings(kept: Kept) -> str:
+    """The validation losses of two runs that differ in where they begin; `recorded_start.py` keeps them."""
+    base, scratch, tuned = kept["base"], kept["scratch"]["curve"], kept["tuned"]["curve"]
+    points = {point["step"]: point["val_loss"] for point in tuned}
+    steps = [point["step"] for point in scratch]
+    shown = sorted({*steps[:: max(1, (len(steps) - 1) // 4)], steps[-1]})
+    lines = ["| steps | from scratch | fine-tuned |", "|---:|---:|---:|"]
+    losses = {point["step"]: point["val_loss"] for point in scratch}
+    lines += [f"| {step:,} | {losses[step]:.3f} | {points[step]:.3f} |" for step in shown]
+    text = (
+        f"Validation loss on Shakespeare, in nats/token. The fine-tuned model had first trained for {base['steps']:,} "
+        f"steps on Python code. Both have {kept['parameters']:,} parameters."
+    )
+    return "\n".join(lines) + "\n\n" + _wrapped(text)
+
+
 #: Blocks of a page by the second word of their comment. Those with a picture need it written beside the page.
 BLOCKS: Mapping[str, Callable[[Kept], str]] = {
     "time": time_taken,
@@ -212,6 +228,7 @@ BLOCKS: Mapping[str, Callable[[Kept], str]] = {
     "claim": claim,
     "start": random_start,
     "counting": counting,
+    "beginnings": beginnings,
 }
 PICTURES: Mapping[str, Callable[[Kept], str]] = {"curve": curve_picture}
 

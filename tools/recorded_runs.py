@@ -40,7 +40,7 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
     """What is worth keeping of a run up to its newest checkpoint: config, machine, curve, samples, time, proof."""
     from trickster_engine.evaluation.compare import compare
     from trickster_engine.evaluation.report.study import study
-    from trickster_engine.inference.load import load_model
+    from trickster_engine.inference.load import before_training, load_model
     from trickster_engine.inference.sampling import SamplingOptions, sample
     from trickster_engine.runs.checkpoint_files import checkpoint_name, plan_as_trained
     from trickster_engine.runs.trained_text import trained_text
@@ -65,7 +65,8 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
         run.path, checkpoint_name(past.saved_step) if best == past.saved_step else "best"
     )
     plan, _ = plan_as_trained(folder, plan)
-    proof = compare(model, tokenizer, dataset, [plan.sampling.prompt], options, plan.training.seed)
+    before = before_training(run, plan, model.config)
+    proof = compare(model, tokenizer, dataset, [plan.sampling.prompt], options, before)
     return {
         "machine": machine,
         "device": identity.device,

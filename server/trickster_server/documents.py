@@ -18,6 +18,7 @@ from trickster_engine.config.keys import SECTIONS
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Position, Range
 from trickster_engine.config.settings import Settings
+from trickster_engine.config.starting_weights import StartingWeights
 from trickster_engine.config.walk import Walk
 from trickster_engine.config.yaml import document
 from trickster_engine.config.yaml.parser import parse
@@ -60,6 +61,8 @@ class Document:
         self.version = version
         self.language = language
         self.encoding = encoding
+        #: What `init_from` was last found to name; the file system is looked at elsewhere.
+        self.start: StartingWeights | None = None
 
     @cached_property
     def lines(self) -> Lines:
@@ -94,8 +97,20 @@ class Document:
             self._file_key = file_key(self.path)
 
     def located_as(self, other: Document) -> None:
-        """Take over where another version of this text was found."""
+        """Take over where another version of this text was found, and what its weights are."""
         self._file_key = other._file_key
+        self.start = other.start
+
+    def weights_now(self) -> StartingWeights | None:
+        """What `init_from` names. Asks the disk: not for the loop."""
+        return Settings(self.parsed, self.settings.given, self.folder).start if self.folder is not None else None
+
+    def starts_from(self, start: StartingWeights | None) -> None:
+        """Take in what `init_from` names: the keys that follow it have other values from now on."""
+        if start != self.start:
+            self.start = start
+            for derived in ("checked", "settings", "nearest_plan"):
+                self.__dict__.pop(derived, None)
 
     @cached_property
     def is_config(self) -> bool:
@@ -110,14 +125,14 @@ class Document:
     @cached_property
     def checked(self) -> CheckResult:
         """What the engine says about the text alone; the file system is looked at elsewhere, off the loop."""
-        return check_document(self.parsed, None)
+        return check_document(self.parsed, None, self.start)
 
     @cached_property
     def settings(self) -> Settings:
         """Every key whose value is known, also while other parts of the file are wrong."""
         walk = Walk(self.parsed)
         walk.run()
-        return Settings(self.parsed, walk.given, None)
+        return Settings(self.parsed, walk.given, None, self.start)
 
     @cached_property
     def nearest_plan(self) -> Plan:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.engine import test_bench, test_cli
 from tests.engine.conftest import subcommands
+from tests.engine.interop import test_export, test_nanogpt_data
 from tests.engine.training import test_machines, test_processes
 from tests.engine.ttml import test_import_config, test_ttml_pickle
 from tests.walkthroughs.pages import PAGES as LESSON
@@ -21,6 +22,9 @@ PROGRAMS = "trickster|make|pip|python|source|code|npm|git|torchrun|tensorboard|w
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: What another test does, with what it needs: several processes, a board's file, no network.
 ELSEWHERE: dict[str, Callable[..., Any]] = {
+    "trickster export runs/nano-001 --to gguf": test_export.test_a_gguf_file_is_the_model_to_transformers,
+    "trickster export runs/nano-001 --to onnx": test_export.test_onnxruntime_writes_the_same,
+    "trickster import-data FOLDER OUT": test_nanogpt_data.test_characters_come_back_as_the_text,
     "trickster quickstart": test_cli.test_quickstart_without_network_trains_on_pythons_own_source,
     "trickster import-checkpoint step_500.pkl model --tokenizer FOLDER": (
         test_ttml_pickle.test_the_command_line_makes_a_model_directory_of_it

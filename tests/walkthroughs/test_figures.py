@@ -245,3 +245,25 @@ def test_the_kept_pico_run_bears_out_what_the_pages_say() -> None:
     assert rows["this model"] < rows["7-gram"] < rows["trigram"] < rows["bigram"] < rows["unigram"] < rows["uniform"]
     texts = kept["proof"]["texts"]
     assert texts["random model"]["real_word_share"] < texts["this model"]["real_word_share"]
+
+
+def test_the_two_beginnings_had_the_same_budget_and_one_of_them_other_text() -> None:
+    kept = recorded_runs.read_kept("beginnings")
+    assert kept is not None
+    plans = {name: check(kept[name]["config"]).plan for name in ("base", "scratch", "tuned")}
+    base, scratch, tuned = (plans[name] for name in ("base", "scratch", "tuned"))
+    assert base is not None and scratch is not None and tuned is not None
+    assert tuned.model.init_from is not None
+    assert dataclasses.replace(tuned, model=dataclasses.replace(tuned.model, init_from=None)) == scratch
+    steps = scratch.training.max_steps
+    preset = preset_plan("pico")
+    short = dataclasses.replace(preset.training, max_steps=steps, eval_interval=scratch.training.eval_interval)
+    assert scratch == dataclasses.replace(preset, training=short)
+    assert (base.data.corpus, scratch.data.corpus) == ("python", "shakespeare")
+    assert base.model == scratch.model
+    assert kept["parameters"] == count_parameters(preset.model).total
+    losses = {name: {p["step"]: p["val_loss"] for p in kept[name]["curve"]} for name in ("scratch", "tuned")}
+    assert losses["scratch"].keys() == losses["tuned"].keys() and max(losses["tuned"]) == steps
+    assert kept["base"]["steps"] == base.training.max_steps
+    assert losses["scratch"][0] == pytest.approx(math.log(256), abs=0.1)
+    assert all(losses["tuned"][step] < loss for step, loss in losses["scratch"].items())

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 import yaml
 
 from tests.walkthroughs.pages import FOLDER, PAGES, ROOT, STEPS, TROUBLE, page, prose
-from trickster_engine.config import check, preset_text, set_values
+from trickster_engine.config import check, preset_plan, preset_text, set_values
+from trickster_engine.config.shapes import weight_shapes
+from trickster_engine.data.make_tokenizer import byte_tokenizer
+from trickster_engine.model.huggingface import write_model
 
 MANIFEST: dict[str, Any] = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
 MOST_WORDS = 550  # three minutes at an unhurried pace
@@ -62,14 +67,24 @@ def test_links_lead_somewhere(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_configs_on_a_page_are_sound(name: str) -> None:
-    """A piece of YAML on a page is what it says when it is written into a preset."""
+def test_configs_on_a_page_are_sound(name: str, tmp_path: Path) -> None:
+    """A piece of YAML on a page is what it says when it is written into a preset, beside the model that it names."""
     for block in re.findall(r"```yaml\n(.*?)```", page(name), flags=re.DOTALL):
         pieces = yaml.safe_load(block)
         changes = {f"{section}.{key}": str(value) for section, keys in pieces.items() for key, value in keys.items()}
-        result = check(set_values(preset_text("pico"), changes))
+        if init := changes.get("model_config.init_from"):
+            _write_pico(tmp_path / init)
+        result = check(set_values(preset_text("pico"), changes), tmp_path if init else None)
         assert result.plan is not None, result.problems
         assert [problem for problem in check(block).problems if problem.severity == "error"] == []
+
+
+def _write_pico(folder: Path) -> None:
+    """The last weights of a run of pico's shape."""
+    folder.mkdir(parents=True)
+    model = preset_plan("pico").model
+    write_model(folder, model, {name: np.zeros(shape, np.float32) for name, shape in weight_shapes(model).items()})
+    byte_tokenizer().save(folder)
 
 
 def test_the_steps_are_those_of_the_walkthrough_and_of_the_checklist() -> None:

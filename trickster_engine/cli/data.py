@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from trickster_engine.cli.arguments import Subcommands, add_config, add_json, load_config, print_json, print_table
+from trickster_engine.config.yaml.scalars import as_yaml
 from trickster_engine.data.facts import uniform_text
 from trickster_engine.data.findings import findings
 from trickster_engine.evaluation.report.names import title
@@ -18,6 +20,14 @@ def add_commands(commands: Subcommands) -> None:
     add_config(preparing)
     add_json(preparing)
     preparing.set_defaults(run=_prepare)
+
+    importing = commands.add_parser("import-data", help="convert nanoGPT's train.bin, val.bin and meta.pkl to text")
+    importing.add_argument("source", type=Path, metavar="FOLDER", help="nanoGPT's data; nothing in it is executed")
+    importing.add_argument("target", type=Path, metavar="OUT", help="a folder that does not exist yet")
+    importing.add_argument(
+        "--tokenizer", type=Path, metavar="FOLDER", help="the folder of its tokenizer.json, if there is no meta.pkl"
+    )
+    importing.set_defaults(run=_import_data)
 
 
 def _prepare(options: argparse.Namespace) -> int:
@@ -60,4 +70,15 @@ def _prepare(options: argparse.Namespace) -> int:
         print(f"  {title(baseline.name):<14} {baseline.nats:.4f}{note}")
     print("It begins:")
     print("  " + line_ends(dataset.train_text(200)).replace("\n", "\n  "))
+    return 0
+
+
+def _import_data(options: argparse.Namespace) -> int:
+    from trickster_engine.interop.nanogpt_data import PARTS, import_data
+
+    counts = import_data(options.source, options.target, options.tokenizer)
+    told = " and ".join(f"{options.target / part}.txt ({counts[part]:,} tokens)" for part in PARTS)
+    print(f"Wrote {told}. In a config:\n\ndata_config:")
+    for part in PARTS:
+        print(f"  {part}_data: {as_yaml((options.target / part).as_posix() + '.txt')}")
     return 0

@@ -198,7 +198,7 @@ def print_comparison(
 ) -> None:
     """Print the proof of learning of a run. Raises TricksterError."""
     from trickster_engine.evaluation.compare import compare
-    from trickster_engine.inference.load import load_model
+    from trickster_engine.inference.load import before_training, load_model
     from trickster_engine.inference.sampling import SamplingOptions
     from trickster_engine.runs import RunDirectory
     from trickster_engine.runs.trained_text import trained_text
@@ -209,13 +209,15 @@ def print_comparison(
     plan = _as_trained(folder, plan)
     dataset = trained_text(run, plan, identity, progress=not as_json)
     options = SamplingOptions.from_config(sampling or plan.sampling)
-    result = compare(model, tokenizer, dataset, prompts, options, plan.training.seed)
+    before = before_training(run, plan, model.config)
+    result = compare(model, tokenizer, dataset, prompts, options, before)
     if as_json:
         print_json({"checkpoint": str(folder), **result.as_json()})
         return
     rule = "-" * WIDTH
+    untrained = title(before.name).upper()
     for pair in result.samples:
-        print(f"\n{'UNTRAINED MODEL ':-<{WIDTH}}\n{line_ends(pair.prompt + pair.random)}")
+        print(f"\n{f'{untrained} ':-<{WIDTH}}\n{line_ends(pair.prompt + pair.random)}")
         print(f"\n{'TRAINED MODEL ':-<{WIDTH}}\n{line_ends(pair.prompt + pair.trained)}\n{rule}")
     print(f"\n{'Validation loss':<28}{'nats/token':>14}{'bits/character':>20}")
     for row in result.rows:

@@ -10,6 +10,7 @@ from trickster_engine.config.keys import KEYS, SECTIONS
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.settings import Settings, problems_of
+from trickster_engine.config.starting_weights import StartingWeights
 from trickster_engine.config.walk import Walk, unused_keys
 from trickster_engine.config.yaml.document import Document
 from trickster_engine.config.yaml.parser import parse
@@ -18,7 +19,7 @@ _ORDER = {"error": 0, "warning": 1, "information": 2, "hint": 3}
 
 
 class CheckResult(NamedTuple):
-    """`plan` is None exactly when one of `problems` is an error."""
+    """`plan` is None where one of `problems` is an error, or where it follows a folder that was not looked into."""
 
     plan: Plan | None
     problems: list[Problem]
@@ -40,18 +41,18 @@ def settings_of(text: str, folder: Path | None = None) -> Settings:
     return Settings(document, walk.given, folder)
 
 
-def check_document(document: Document, folder: Path | None = None) -> CheckResult:
-    """Check a document that is already parsed."""
+def check_document(document: Document, folder: Path | None = None, start: StartingWeights | None = None) -> CheckResult:
+    """Check a document that is already parsed. `start` is what its `init_from` is known to name."""
     walk = Walk(document)
     walk.run()
-    settings = Settings(document, walk.given, folder)
+    settings = Settings(document, walk.given, folder, start)
     problems = [*document.problems, *walk.problems, *problems_of(settings)]
     known = {path: settings.value(path) for path in KEYS if settings.knows(path)}
     problems.extend(unused_keys(walk.given, known, document))
     problems.sort(key=lambda problem: (problem.range, _ORDER[problem.severity], problem.code))
     if any(problem.severity == "error" for problem in problems):
         return CheckResult(None, problems)
-    return CheckResult(_plan(settings), problems)
+    return CheckResult(_plan(settings) if settings.knows(*KEYS) else None, problems)
 
 
 def _plan(settings: Settings) -> Plan:

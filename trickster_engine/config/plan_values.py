@@ -21,6 +21,7 @@ Values = Mapping[str, Value]
 #: value counts from the next update on.
 FIXED = {
     "model_config": "The weights were trained in a model of this shape.",
+    "model_config.init_from": "The run has begun from other weights.",
     "data_config.tokenizer": "The weights were trained with these token ids.",
     "data_config.line_ends": "The text was trained on with these line ends.",
     "data_config.val_fraction": "Training text would become validation text, or the reverse.",

@@ -5,6 +5,7 @@ A rule is a generator of problems. It is only asked when every key that it names
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Final, cast
 
 from trickster_engine.config.keys import KEYS
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range, Related, Severity
+from trickster_engine.config.starting_weights import INIT, SHAPE, StartingWeights, find_starting_weights
 from trickster_engine.config.yaml.document import Document
 from trickster_engine.config.yaml.editing import (
     may_be_misspelt,
@@ -22,6 +24,10 @@ from trickster_engine.config.yaml.editing import (
 )
 from trickster_engine.config.yaml.nodes import Entry
 from trickster_engine.config.yaml.scalars import as_yaml
+from trickster_engine.errors import TricksterError
+from trickster_engine.system.files import path_meant
+
+_TOKENIZER = "data_config.tokenizer"
 
 
 @dataclass(frozen=True)
@@ -39,14 +45,44 @@ def tenth(value: float) -> float:
     return float(f"{value / 10:.12g}")
 
 
+def leads_away(folder: Path, written: str) -> bool:
+    """Whether a path is on another machine of a Windows network: asking there would tell it who asks."""
+    path = path_meant(folder, written)
+    return os.name == "nt" and path.drive.startswith("\\\\") and path.drive != folder.drive
+
+
 class Settings:
     """All keys with a value that is known: written in the file, or a default that nothing unreadable may change."""
 
-    def __init__(self, document: Document, given: Mapping[str, Given], folder: Path | None):
+    def __init__(
+        self,
+        document: Document,
+        given: Mapping[str, Given],
+        folder: Path | None,
+        start: StartingWeights | None = None,
+    ):
+        """`start` is what `init_from` was found to name, for whoever does not want the file system looked at."""
         self.document = document
         self.given = given
         self.folder = folder
+        self.start_error: TricksterError | None = None
+        self.start = self._starting_weights(start)
         self._values = self._known_values()
+
+    def _starting_weights(self, known: StartingWeights | None) -> StartingWeights | None:
+        """What `init_from` names; None where it names nothing, or nothing that is known."""
+        init = self.given.get(INIT)
+        if init is None or not init.valid or not isinstance(init.value, str):
+            return None
+        if self.folder is None or leads_away(self.folder, init.value):
+            return known if known is not None and known.written == init.value else None
+        try:
+            return find_starting_weights(init.value, self.folder)
+        except TricksterError as error:
+            self.start_error = error
+        except ValueError:  # a zero character in the name
+            self.start_error = TricksterError("init-from-missing", f"{init.value!r} is no path.", "Name a folder.")
+        return None
 
     def _known_values(self) -> dict[str, object]:
         values: dict[str, object] = {}
@@ -66,7 +102,24 @@ class Settings:
                     values[path] = tenth(cast(float, value)) if path.endswith("learning_rate") else value
                 else:
                     del values[path]
+        if values.get(INIT) is not None:
+            self._follow_start(values)
         return values
+
+    def _follow_start(self, values: dict[str, object]) -> None:
+        """Have what is left out be as in the weights' folder: unknown where nobody has looked into it."""
+        for name in SHAPE:
+            path = f"model_config.{name}"
+            if path in self.given:
+                continue
+            values.pop(path, None)
+            if self.start is not None:
+                values[path] = getattr(self.start.model, name)
+        if _TOKENIZER not in self.given:
+            values.pop(_TOKENIZER, None)
+            if self.start is not None:  # that of bytes is the same wherever it lies
+                own = self.start.has_tokenizer and not self.start.is_byte
+                values[_TOKENIZER] = self.start.written if own else "byte"
 
     def knows(self, *paths: str) -> bool:
         """Return whether all these keys have a value that can be relied on."""

@@ -11,9 +11,16 @@ from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as LibraryTokenizer
 
 from trickster_engine.data.token_streams import panics_in_words
-from trickster_engine.data.tokenizer import BYTE_CHARACTERS, TOKENIZER_FILE, Tokenizer, TokenizerKind
+from trickster_engine.data.tokenizer import (
+    BYTE_CHARACTERS,
+    SPECIAL_TOKENS,
+    TOKENIZER_CONFIG_FILE,
+    TOKENIZER_FILE,
+    Tokenizer,
+    TokenizerKind,
+)
 from trickster_engine.errors import TricksterError
-from trickster_engine.system.files import read_text
+from trickster_engine.system.files import read_json, read_text
 from trickster_engine.system.os_errors import reason
 
 _BYTES = len(BYTE_CHARACTERS)
@@ -84,7 +91,7 @@ def train_bpe(chunks: Iterable[str], vocab_size: int, *, progress: bool = False)
 
 
 def load_tokenizer(directory: Path) -> Tokenizer:
-    """Open a directory's tokenizer.json, whoever wrote it.
+    """Open a directory's tokenizer.json, whoever wrote it, with the special tokens that the file beside it names.
 
     Raises TricksterError: tokenizer-missing, tokenizer-damaged.
     """
@@ -107,7 +114,7 @@ def load_tokenizer(directory: Path) -> Tokenizer:
             library = LibraryTokenizer.from_str(text)
             library.no_truncation()  # a prompt is encoded whole, and to no more ids than it has
             library.no_padding()
-            tokenizer = Tokenizer(library, _recognise(json.loads(text), library))
+            tokenizer = Tokenizer(library, _recognise(json.loads(text), library), _special_tokens(directory, library))
             if tokenizer.vocab_size > _MOST_IDS:
                 raise ValueError(_too_many_ids(tokenizer.vocab_size - 1))
             return tokenizer
@@ -115,6 +122,21 @@ def load_tokenizer(directory: Path) -> Tokenizer:
         raise _damaged(path, "it is nested too deeply") from error
     except Exception as error:  # the library raises bare Exception for whatever it does not like
         raise _damaged(path, error.message if isinstance(error, TricksterError) else str(error)) from error
+
+
+def _special_tokens(directory: Path, library: LibraryTokenizer) -> dict[str, str]:
+    """The tokens that tokenizer_config.json gives a part to play; empty where there is none, or it says nothing."""
+    try:
+        config = read_json(directory / TOKENIZER_CONFIG_FILE, follow_links=True)
+        named = {role: config.get(role) for role in SPECIAL_TOKENS}
+    except (OSError, ValueError, AttributeError):
+        return {}
+    tokens = {role: token.get("content") if isinstance(token, dict) else token for role, token in named.items()}
+    return {
+        role: token
+        for role, token in tokens.items()
+        if isinstance(token, str) and library.token_to_id(token) is not None
+    }
 
 
 def require_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from trickster_engine.config.corpus_files import TENSOR_SUFFIXES, CorpusFile
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.split import validation_size
+from trickster_engine.config.starting_weights import says_tokenizer_file, tokenizer_file
 from trickster_engine.data import lesson_token_files
 from trickster_engine.data.cache import discard
 from trickster_engine.data.corpus import Corpus, file_sha256
@@ -20,7 +21,13 @@ from trickster_engine.data.dataset import Dataset, Labels, open_dataset, write_d
 from trickster_engine.data.facts import source_of
 from trickster_engine.data.find_or_build import find_or_build, open_known, read_back
 from trickster_engine.data.index import Index, Recipe, files_of, identity, plain_tokenizer, text_recipe
-from trickster_engine.data.make_tokenizer import byte_tokenizer, char_tokenizer, require_vocabulary, train_bpe
+from trickster_engine.data.make_tokenizer import (
+    byte_tokenizer,
+    char_tokenizer,
+    load_tokenizer,
+    require_vocabulary,
+    train_bpe,
+)
 from trickster_engine.data.scan import Scan, corpus_changed, hashed, scan
 from trickster_engine.data.sharded import prepare_shards
 from trickster_engine.data.sharded.prepare_shards import Manner
@@ -133,7 +140,10 @@ class TextToPrepare:
             share = BPE_TRAINING_CHARACTERS / max(1, train_characters)
             pieces = _portion(cut_safely(train_text, _BPE_PIECE), share)
             return train_bpe(pieces, recipe.tokenizer["vocab_size"], progress=self._shows_merges(train_characters))
-        return lesson_token_files.read_tokenizer(path_meant(self.folder, self.plan.data.tokenizer))
+        path = path_meant(self.folder, self.plan.data.tokenizer)
+        if kind == "json":
+            return load_tokenizer(tokenizer_file(path).parent)
+        return lesson_token_files.read_tokenizer(path)
 
     def _shows_merges(self, characters: int) -> bool:
         """Whether learning takes so long that the library shows how far it is: its bars do not wait, as ours do."""
@@ -183,11 +193,20 @@ def _tokenizer_recipe(plan: Plan, folder: Path) -> dict[str, Any]:
     if (plain := plain_tokenizer(plan)) is not None:
         return plain
     path = path_meant(folder, name)
+    if says_tokenizer_file(name) or name == plan.model.init_from:
+        path = tokenizer_file(path)
+        if not path.is_file():
+            raise TricksterError(
+                "tokenizer-missing",
+                f"There is no file {path}.",
+                "data_config.tokenizer is the folder of a tokenizer.json, relative to the config's folder.",
+            )
+        return {"kind": "json", "sha256": file_sha256(path)}
     if path.suffix.lower() not in TENSOR_SUFFIXES:
         raise TricksterError(
             "tokenizer-unknown",
             f"data_config.tokenizer is {name!r}.",
-            "Use byte, char, bpe, or the path of a tokenizer.pt.",
+            "Use byte, char, bpe, or the path of a tokenizer.pt or of the folder of a tokenizer.json.",
         )
     lesson_token_files.require_file(path)
     return {"kind": "file", "sha256": file_sha256(path)}

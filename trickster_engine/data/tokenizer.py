@@ -11,7 +11,7 @@ import codecs
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -39,7 +39,9 @@ CutInWord = Callable[[str], int]
 
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 _BYTES = 256
+_METASPACE = "\u2581"  # what SentencePiece writes for a space
 _BYTE_FALLBACK = re.compile(r"<0x[0-9A-Fa-f]{2}>")  # one byte of a character that the vocabulary does not have
 # BPE encodes pieces of this size. Measured with tokenizers 0.23 on one core: pieces of 1 to 4 thousand characters take
 # two thirds of the time of 32 thousand, and encode_batch takes less than encode_batch_fast.
@@ -64,9 +66,13 @@ _BYTE_OF_CHARACTER = {character: value for value, character in enumerate(BYTE_CH
 class Tokenizer:
     """A tokenizer of any kind; made or loaded by `make_tokenizer.py`."""
 
-    def __init__(self, library: LibraryTokenizer, kind: TokenizerKind) -> None:
+    def __init__(
+        self, library: LibraryTokenizer, kind: TokenizerKind, special_tokens: Mapping[str, str] | None = None
+    ) -> None:
         self.library = library
         self.kind = kind
+        #: What Hugging Face's files call a token by its part, `eos_token`, and how that token is spelt.
+        self.special_tokens: Mapping[str, str] = special_tokens or {}
 
     def __repr__(self) -> str:
         """Return the kind and the size."""
@@ -76,13 +82,26 @@ class Tokenizer:
     def token_bytes(self) -> list[bytes]:
         """The bytes of every id, [vocab_size]; UTF-8 pieces that join to text. Empty for special tokens."""
         table = [NO_BYTES] * self.vocab_size
-        byte_level = self.kind in ("byte", "bpe")
+        byte_level = self.kind in ("byte", "bpe") or "ByteLevel" in self._decoders
         for token, index in self.library.get_vocab(with_added_tokens=True).items():
             if byte_level and all(character in _BYTE_OF_CHARACTER for character in token):
                 table[index] = bytes(_BYTE_OF_CHARACTER[character] for character in token)
+            elif "ByteFallback" in self._decoders and _BYTE_FALLBACK.fullmatch(token):
+                table[index] = bytes([int(token[3:5], 16)])
             else:
-                table[index] = token.encode("utf-8")
+                spaced = token.replace(_METASPACE, " ") if self.kind == "other" else token
+                table[index] = spaced.encode("utf-8")
+        for index, added_token in self.library.get_added_tokens_decoder().items():
+            table[index] = added_token.content.encode("utf-8")
         return table
+
+    @cached_property
+    def _decoders(self) -> frozenset[str]:
+        """The kinds of decoders of a tokenizer made elsewhere; empty for our own."""
+        if self.kind != "other":
+            return frozenset()
+        decoder = json.loads(self.library.to_str()).get("decoder") or {}
+        return frozenset(part.get("type") for part in (decoder, *decoder.get("decoders", ())))
 
     @cached_property
     def vocab_size(self) -> int:
@@ -262,11 +281,18 @@ class Tokenizer:
             "add_prefix_space": False,
             "add_bos_token": False,
             "add_eos_token": False,
+            **self.special_tokens,
         }
         return {
             TOKENIZER_FILE: self.library.to_str(pretty=True) + "\n",
             TOKENIZER_CONFIG_FILE: json.dumps(config, indent=2) + "\n",
         }
+
+    @property
+    def special_ids(self) -> dict[str, int]:
+        """The ids of the special tokens as a model's config.json names them: `eos_token_id`."""
+        found = {f"{role}_id": self.library.token_to_id(token) for role, token in self.special_tokens.items()}
+        return {name: index for name, index in found.items() if index is not None}
 
     @cached_property
     def digest(self) -> str:

@@ -17,6 +17,7 @@ from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.evaluation.report.names import meaning, title
 from trickster_engine.evaluation.text_measures import longest_copied_runs, real_word_share, vocabulary_of
+from trickster_engine.inference.load import Before
 from trickster_engine.inference.sampling import SamplingOptions, sample_batch
 from trickster_engine.model.llama import Llama
 
@@ -84,32 +85,32 @@ def compare(
     dataset: Dataset,
     prompts: Sequence[str],
     options: SamplingOptions,
-    seed: int,
+    before: Before,
 ) -> Comparison:
-    """Judge a trained model against a twin freshly initialised from `seed`, on the validation text."""
-    random = Llama(trained.config).initialize(seed).to(trained.device)
+    """Judge a trained model against what it was before its training, on the validation text."""
+    random = before.model.to(trained.device)
     baselines = ngram_baselines(dataset, trained.config.vocab_size)
     rows = [ProofRow(baseline.name, baseline.nats, baseline.bits_per_character) for baseline in baselines]
-    for name, model in (("random model", random), ("this model", trained)):
+    for name, model in ((before.name, random), ("this model", trained)):
         nats = held_out_loss(model, dataset.measured_val)
         rows.append(ProofRow(name, nats, nats / math.log(2) / dataset.characters_per_token))
     by_random = sample_batch(random, tokenizer, prompts, options)
     by_trained = sample_batch(trained, tokenizer, prompts, options)
     pairs = [SamplePair(*texts) for texts in zip(prompts, by_random, by_trained, strict=True)]
 
-    texts = _measure_texts(random, trained, tokenizer, dataset, prompts[0], options)
+    texts = _measure_texts(Before(random, before.name), trained, tokenizer, dataset, prompts[0], options)
     return Comparison(rows, pairs, texts, MEASURED_CHARACTERS, options.temperature)
 
 
 def _measure_texts(
-    random: Llama, trained: Llama, tokenizer: Tokenizer, dataset: Dataset, prompt: str, options: SamplingOptions
+    before: Before, trained: Llama, tokenizer: Tokenizer, dataset: Dataset, prompt: str, options: SamplingOptions
 ) -> dict[str, TextFigures]:
     """Copying and real words in a long sample of both models, and in as much validation text."""
     long = replace(options, max_new_tokens=math.ceil(MEASURED_CHARACTERS / dataset.characters_per_token))
     training_text = dataset.train_text(SEARCHED_CHARACTERS)
     words = vocabulary_of(training_text)
     texts = {
-        "random model": sample_batch(random, tokenizer, [prompt], long)[0],
+        before.name: sample_batch(before.model, tokenizer, [prompt], long)[0],
         "this model": sample_batch(trained, tokenizer, [prompt], long)[0],
         "held-out text": dataset.val_text(MEASURED_CHARACTERS),
     }

@@ -15,6 +15,8 @@ from trickster_engine.config.shapes import ParameterCount
 from trickster_engine.data.prepare import prepare
 from trickster_engine.estimates.estimate import estimate
 from trickster_engine.evaluation.compare import held_out_loss
+from trickster_engine.evaluation.report.names import title
+from trickster_engine.inference.load import model_to_begin_with
 from trickster_engine.inference.sampling import SamplingOptions, sample
 from trickster_engine.model.llama import Llama
 
@@ -42,6 +44,7 @@ class Inspection:
     uniform_loss: float
     prompt: str
     noise: str
+    name: str  # of this model in words: untrained, or starting weights
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain values."""
@@ -57,16 +60,16 @@ class Inspection:
             f"Validation loss before training: {self.random_loss:.4f} nats/token; uniform prediction: ln V = "
             f"{self.uniform_loss:.4f}",
             "",
-            "A sample of the untrained model:",
+            f"A sample of the {self.name}:",
             self.prompt + self.noise,
         ]
         return "\n".join(lines)
 
 
 def inspect_model(plan: Plan, folder: Path) -> Inspection:
-    """Build the plan's model with random weights and run it once. Raises TricksterError where the text is missing."""
+    """Build the model as training begins with it and run it once. Raises TricksterError where the text is missing."""
     dataset = prepare(plan, folder)
-    model = Llama(plan.model).initialize(plan.training.seed).eval()
+    model, name = model_to_begin_with(plan, folder)
     options = SamplingOptions.from_config(plan.sampling)
     costs = estimate(plan)
     return Inspection(
@@ -77,6 +80,7 @@ def inspect_model(plan: Plan, folder: Path) -> Inspection:
         uniform_loss=math.log(plan.model.vocab_size),
         prompt=plan.sampling.prompt,
         noise=sample(model, dataset.tokenizer, plan.sampling.prompt, options),
+        name=title(name),
     )
 
 

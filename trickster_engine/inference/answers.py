@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, TextIO
 import torch
 from torch import Tensor
 
+from trickster_engine.config.llama_file import CONFIG_FILE
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.inference.load import checkpoint_folder, load_model
 from trickster_engine.inference.sampling import (
-    GREEDY_BELOW,
     SamplingOptions,
     encode_prompt,
     generate,
@@ -27,7 +27,7 @@ from trickster_engine.inference.sampling import (
     shaped_probabilities,
 )
 from trickster_engine.inference.settings import sampling_settings
-from trickster_engine.model.config_file import CONFIG_FILE
+from trickster_engine.model.huggingface import GREEDY_BELOW
 from trickster_engine.model.llama import Llama
 from trickster_engine.runs.checkpoint_files import read_state
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 
+from trickster_engine.config.llama_file import CONFIG_FILE
+from trickster_engine.config.plan import ModelConfig, Plan
+from trickster_engine.config.starting_weights import model_folder
 from trickster_engine.data.make_tokenizer import load_tokenizer, require_vocabulary
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.checksums import verify, verify_model
-from trickster_engine.model.config_file import CONFIG_FILE
-from trickster_engine.model.huggingface import read_model
+from trickster_engine.model.huggingface import open_model, read_model
 from trickster_engine.model.llama import Llama
+from trickster_engine.model.stored_arrays import Array
 from trickster_engine.runs import RunDirectory, is_run_directory
 from trickster_engine.runs.checkpoint_files import NAME, checkpoint_folders, checkpoint_name, read_state
-from trickster_engine.system.files import read_json
+from trickster_engine.runs.initial import initial_weights
+from trickster_engine.system.files import path_meant, read_json
 
 _FOLDER_NAME = re.compile(r"[^/\\]+")
 
@@ -36,6 +43,42 @@ def load_model(path: Path, checkpoint: str = "best") -> tuple[Llama, Tokenizer, 
     model = Llama(config)
     model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return model.eval(), tokenizer, folder
+
+
+class Before(NamedTuple):
+    """A model as it was before its training, and what it is called: `random model` or `starting weights`."""
+
+    model: Llama
+    name: str
+
+
+def before_training(run: RunDirectory, plan: Plan, config: ModelConfig) -> Before:
+    """The model that a run of `plan` began with, in the shape of its checkpoints. Raises TricksterError."""
+    if plan.model.init_from is None:
+        return Before(Llama(config).initialize(plan.training.seed).eval(), "random model")
+    return Before(_with_weights(config, initial_weights(run, plan)), "starting weights")
+
+
+def model_to_begin_with(plan: Plan, folder: Path) -> Before:
+    """The model that a run of `plan` would begin with; `folder` is that of its config. Raises TricksterError."""
+    if plan.model.init_from is None:
+        return Before(Llama(plan.model).initialize(plan.training.seed).eval(), "random model")
+    _, weights = open_model(starting_folder(plan, folder), follow_links=True)
+    return Before(_with_weights(plan.model, weights), "starting weights")
+
+
+def starting_folder(plan: Plan, folder: Path) -> Path:
+    """The model's folder that `init_from` names; of a run, its best checkpoint. Raises TricksterError."""
+    path = path_meant(folder, plan.model.init_from or "")
+    return checkpoint_folder(path) if is_run_directory(path) else model_folder(path)
+
+
+def _with_weights(config: ModelConfig, weights: Mapping[str, Array]) -> Llama:
+    model = Llama(config)
+    model.load_state_dict(
+        {name: torch.from_numpy(array.astype(np.float32, copy=False)) for name, array in weights.items()}
+    )
+    return model.eval()
 
 
 def checkpoint_folder(path: Path, checkpoint: str = "best") -> Path:

@@ -13,10 +13,8 @@ from trickster_engine.config.plan import SamplingConfig
 from trickster_engine.data.tokenizer import Tokenizer, readable_alphabet
 from trickster_engine.errors import TricksterError
 from trickster_engine.inference.decoding import token_reader
+from trickster_engine.model.huggingface import GREEDY_BELOW
 from trickster_engine.model.llama import KeyValueCache, Llama
-
-#: Below this temperature the likeliest token is always taken: divided by less, logits leave the range of fp32.
-GREEDY_BELOW = 1e-3
 
 
 @dataclass(frozen=True)

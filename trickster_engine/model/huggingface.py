@@ -10,25 +10,70 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trickster_engine.config.plan import ModelConfig
-from trickster_engine.config.shapes import weight_shapes
+from trickster_engine.config.llama_file import (
+    CONFIG_FILE,
+    EMBEDDING,
+    FLOATS,
+    OUTPUT,
+    WEIGHTS_STEM,
+    misfit,
+    model_config_in,
+    not_of_the_model,
+)
+from trickster_engine.config.plan import ModelConfig, SamplingConfig
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.checksums import no_checkpoint
-from trickster_engine.model.config_file import CONFIG_FILE, model_config_in
 from trickster_engine.model.stored_arrays import UNREADABLE, StoredArrays, save_arrays
 from trickster_engine.system.files import NotAPlainFileError, TooLargeError
 
-WEIGHTS_STEM = "model"  # model.safetensors, or several files and an index
+#: Below this temperature the likeliest token is always taken: divided by less, logits leave the range of fp32.
+GREEDY_BELOW = 1e-3
 GENERATION_FILE = "generation_config.json"
 
 Weights = dict[str, NDArray[np.float32]]
 
 
-def write_model(folder: Path, config: ModelConfig, weights: Mapping[str, NDArray[np.float32]]) -> None:
-    """Write `config.json`, `generation_config.json` and `model.safetensors` (several above a size) into a folder."""
-    (folder / CONFIG_FILE).write_text(json.dumps(_llama_config(config), indent=2) + "\n", encoding="utf-8")
-    (folder / GENERATION_FILE).write_text(json.dumps({"do_sample": True}, indent=2) + "\n", encoding="utf-8")
+def write_model(
+    folder: Path,
+    config: ModelConfig,
+    weights: Mapping[str, NDArray[np.float32]],
+    sampling: SamplingConfig | None = None,
+    special_ids: Mapping[str, int] | None = None,
+) -> None:
+    """Write `config.json`, `generation_config.json` and `model.safetensors` (several above a size) into a folder.
+
+    `sampling` is how text is generated with it unless one says otherwise; `special_ids` are those of its tokenizer.
+    """
+    write_configs(folder, config, "float32", sampling, special_ids)
     save_arrays(folder, WEIGHTS_STEM, weights, metadata={"format": "pt"})
+
+
+def write_configs(
+    folder: Path,
+    config: ModelConfig,
+    numbers: str,
+    sampling: SamplingConfig | None = None,
+    special_ids: Mapping[str, int] | None = None,
+) -> None:
+    """The two JSON files of a model whose weights are stored as `numbers`: float32, bfloat16 or float16."""
+    ids = special_ids or {}
+    described = {**_llama_config(config), **ids, "dtype": numbers, "torch_dtype": numbers}
+    (folder / CONFIG_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    generation = {**_generation_config(sampling or SamplingConfig()), **ids}
+    (folder / GENERATION_FILE).write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
+
+
+def _generation_config(sampling: SamplingConfig) -> dict[str, Any]:
+    """What transformers and vLLM sample with. top_k is said even where it is off: transformers' own default is 50."""
+    if sampling.temperature < GREEDY_BELOW:
+        return {"do_sample": False, "repetition_penalty": sampling.repetition_penalty}
+    return {
+        "do_sample": True,
+        "temperature": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "repetition_penalty": sampling.repetition_penalty,
+    }
 
 
 def read_model(folder: Path) -> tuple[ModelConfig, Weights]:
@@ -37,42 +82,45 @@ def read_model(folder: Path) -> tuple[ModelConfig, Weights]:
     return config, {name: array.astype(np.float32, copy=False) for name, array in weights.items()}
 
 
-def open_model(folder: Path) -> tuple[ModelConfig, StoredArrays]:
-    """Like `read_model`, with weights that are read when they are asked for, in the format they are stored in."""
-    config = read_model_config(folder)
+def open_model(folder: Path, *, follow_links: bool = False) -> tuple[ModelConfig, StoredArrays]:
+    """Like `read_model`, with weights that are read when they are asked for, in the format they are stored in.
+
+    `follow_links` is for a folder that a person has named: one in the hub's cache is made of links.
+    """
+    config = read_model_config(folder, follow_links=follow_links)
     try:
-        weights = StoredArrays(folder, WEIGHTS_STEM)
+        weights = StoredArrays(folder, WEIGHTS_STEM, follow_links=follow_links)
     except (OSError, *UNREADABLE) as error:
         raise _damaged(folder / f"{WEIGHTS_STEM}.safetensors", error) from error
-    _check_shapes(weights.shapes, config, folder)
+    _require_weights(weights, config, folder)
     return config, weights
 
 
-def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: ModelConfig, source: Path) -> None:
-    """Raise TricksterError unless the weights have exactly the names and shapes the config calls for."""
-    expected = weight_shapes(config)
-    for name, shape in expected.items():
-        found = shapes.get(name)
-        if found != shape:
-            has = "is missing" if found is None else f"is {list(found)}"
-            raise TricksterError(
-                "checkpoint-shape",
-                f"{source} contains another model: {name} {has}, and this config needs {list(shape)}.",
-                "Use the config.yaml of the run that wrote the checkpoint, or start a new run.",
-            )
-    extra = sorted(set(shapes) - set(expected))
-    if extra:
-        raise TricksterError(
-            "checkpoint-shape",
-            f"{source} contains another model: it has {extra[0]}, and this config does not.",
-            "Use the config.yaml of the run that wrote the checkpoint, or start a new run.",
-        )
+def _require_weights(weights: StoredArrays, config: ModelConfig, source: Path) -> None:
+    """Raise TricksterError unless the weights have exactly the names, shapes and kinds of numbers of the config."""
+    spare = not_of_the_model(weights.shapes, config)
+    if OUTPUT in spare and not np.array_equal(weights[OUTPUT], weights[EMBEDDING]):
+        raise _another_model(source, f"tie_word_embeddings is true, but {OUTPUT} is not {EMBEDDING}")
+    weights.leave_out(spare)
+    if reason := misfit(weights.shapes, config):
+        raise _another_model(source, reason)
+    for name, place in weights.places.items():
+        if place.type not in FLOATS:
+            raise _another_model(source, f"{name} contains {place.type}, not one of {', '.join(FLOATS)}")
 
 
-def read_model_config(folder: Path) -> ModelConfig:
+def _another_model(source: Path, reason: str) -> TricksterError:
+    return TricksterError(
+        "checkpoint-shape",
+        f"{source} contains another model: {reason}.",
+        "Use the config.yaml of the run that wrote the checkpoint, or start a new run.",
+    )
+
+
+def read_model_config(folder: Path, *, follow_links: bool = False) -> ModelConfig:
     """Read `config.json`. Raises TricksterError."""
     try:
-        return model_config_in(folder)
+        return model_config_in(folder, follow_links=follow_links)
     except (OSError, ValueError) as error:
         raise _damaged(folder / CONFIG_FILE, error) from error
 

@@ -9,10 +9,11 @@ Both writing and reading hold one file's arrays at a time: a model need not fit 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,17 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from trickster_engine.model.safetensors_file import read_header
-from trickster_engine.system.files import MAX_ARRAYS_FILE_BYTES, read_json
+from trickster_engine.system.files import MAX_ARRAYS_FILE_BYTES, open_plain
+from trickster_engine.system.safetensors_header import ArrayPlace, index_name, read_places
 
 Array = NDArray[Any]
 #: What reading stored arrays may raise besides OSError, where they are not what they should be.
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+_TYPES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "U32": "<u4", "I32": "<i4",
+    "F32": "<f4", "U64": "<u8", "I64": "<i8", "F64": "<f8",
+    "BF16": "<u2",  # numpy has none: these are the upper halves of float32
+}  # fmt: skip
 
 
 class ArraysOnDemand(Mapping[str, Array]):
@@ -44,33 +50,40 @@ class StoredArrays(Mapping[str, Array]):
     `UNREADABLE` where that fails.
     """
 
-    def __init__(self, folder: Path, stem: str) -> None:
-        index = folder / index_name(stem)
-        if os.path.lexists(index):
-            weight_map = read_json(index)["weight_map"]
-            headers = {file: read_header(folder / _plain_name(file)) for file in sorted(set(weight_map.values()))}
-            if {name: file for file, header in headers.items() for name in header} != weight_map:
-                raise ValueError(f"{index.name} does not list the arrays in its files")
-            self._arrays = {name: headers[file][name] for name, file in weight_map.items()}
-        else:
-            self._arrays = read_header(folder / f"{stem}.safetensors")
-        self.shapes = {name: array.shape for name, array in self._arrays.items()}
+    def __init__(self, folder: Path, stem: str, *, follow_links: bool = False) -> None:
+        self._follow_links = follow_links
+        self.places = read_places(folder, stem, follow_links=follow_links)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each."""
+        return {name: place.shape for name, place in self.places.items()}
+
+    def leave_out(self, names: Iterable[str]) -> None:
+        """Have no arrays of these names."""
+        for name in names:
+            del self.places[name]
 
     def __getitem__(self, name: str) -> Array:
-        return self._arrays[name].read()
+        return read_array(self.places[name], follow_links=self._follow_links)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
+        return iter(self.places)
 
     def __len__(self) -> int:
-        return len(self._arrays)
+        return len(self.places)
 
 
-def _plain_name(name: object) -> str:
-    """A file's name in an index, which must lead to no other folder."""
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", name, re.ASCII):
-        raise ValueError(f"{name!r:.80} is not the name of a file in it")
-    return name
+def read_array(place: ArrayPlace, *, follow_links: bool = False) -> Array:
+    """The numbers of an array, in the type they are stored in; bfloat16 as float32. Raises OSError, ValueError."""
+    with open_plain(place.path, follow_links=follow_links) as file:
+        file.seek(place.start)
+        numbers = np.fromfile(file, np.dtype(_TYPES[place.type]), math.prod(place.shape))
+    if numbers.size != math.prod(place.shape):
+        raise ValueError(f"{place.path.name} has been cut short")
+    if place.type == "BF16":
+        numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
+    return numbers.reshape(place.shape)
 
 
 def save_arrays(
@@ -107,11 +120,6 @@ def _save(arrays: dict[str, Array], path: Path, metadata: dict[str, str] | None)
         # A full disk, most of all: safetensors says so in words, and whoever mends it asks for the number.
         code = int(number[1])
         raise OSError(code, os.strerror(code), str(path), code if os.name == "nt" else None) from error
-
-
-def index_name(stem: str) -> str:
-    """The file that says which array is where."""
-    return f"{stem}.safetensors.index.json"
 
 
 def _in_files(arrays: Mapping[str, Array], max_file_bytes: int) -> list[list[str]]:

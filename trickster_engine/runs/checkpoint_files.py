@@ -21,6 +21,7 @@ from trickster_engine.system.files import read_json, read_text
 STATE_FILE = "state.json"
 #: The plan that the checkpoint was trained by. Of one that has none, `config.json` tells the shape of the model.
 PLAN_FILE = "plan.json"
+CARD_FILE = "README.md"
 OPTIMIZER_STEM = "optimizer"
 RANDOM_STEM = "random"
 NAME = re.compile(r"step-[0-9]{6,18}")
@@ -96,20 +97,25 @@ def write_checkpoint(
     weights: Mapping[str, Array],
     tokenizer: Tokenizer,
     continuation: Continuation | None,
+    card: str = "",
 ) -> None:
     """Write a checkpoint into an empty folder and seal it; without a continuation, a model that is done learning.
+
+    `card` is what its README.md says, for people and for model hubs.
 
     Raises OSError.
     """
     trainer = folder / TRAINER_FOLDER
     trainer.mkdir()
-    write_model(folder, plan.model, weights)
+    write_model(folder, plan.model, weights, plan.sampling, tokenizer.special_ids)
     tokenizer.save(folder)
     if continuation is not None:
         save_arrays(trainer, OPTIMIZER_STEM, continuation.optimizer_state)
         save_arrays(trainer, RANDOM_STEM, continuation.random_state)
         state = json.dumps(asdict(continuation.state), indent=2) + "\n"
         (trainer / STATE_FILE).write_text(state, encoding="utf-8")
+    if card:
+        (folder / CARD_FILE).write_text(card, encoding="utf-8")
     (trainer / PLAN_FILE).write_text(canonical(plan), encoding="utf-8")
     seal(folder, run_uid, step)
 

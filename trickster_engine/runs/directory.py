@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ FILES = (
     LOCK_FILE, CONFIG_FILE, IDENTITY_FILE, EVENTS_FILE, SAMPLES_FILE, LOG_FILE, STOP_FILE, REPORT_FILE,
     "best.json", "latest.json",
 )  # fmt: skip
-FOLDERS = ("checkpoints", "final", "tensorboard", "wandb")
+FOLDERS = ("checkpoints", "final", "initial", "tensorboard", "wandb")
 #: A folder with events and one of these holds a run.
 _BESIDE_EVENTS = (CONFIG_FILE, IDENTITY_FILE)
 _IDENTITY_BYTES = 1 << 20
@@ -71,6 +71,8 @@ class RunIdentity:
     uid: str = ""
     #: The way from the run's folder to its config, where a project was moved since. Empty in runs of before 0.3.
     config_from_run: str = ""
+    #: Of a run that fine-tunes: how its config names the weights, where they were, and the SHA-256 of each file.
+    initial: dict[str, Any] = field(default_factory=dict)
 
     @property
     def characters_per_token(self) -> float:
@@ -196,7 +198,13 @@ class RunDirectory:
         """The plan in a text of this run. Raises TricksterError with the first thing that is wrong with it."""
         result = check(text)
         if result.plan is None:
-            first = next(problem for problem in result.problems if problem.severity == "error")
+            first = next((problem for problem in result.problems if problem.severity == "error"), None)
+            if first is None:  # what was written down when the run began was removed
+                raise TricksterError(
+                    "config-unreadable",
+                    f"{self.config_path} leaves out keys of model_config that init_from had decided.",
+                    "Restore them: config.json in the run's initial/ has their values.",
+                )
             raise TricksterError(first.code, f"{self.config_path}: {first.message}", "Fix the value, then try again.")
         return result.plan
 

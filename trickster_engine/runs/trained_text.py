@@ -10,6 +10,7 @@ from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.prepare import prepare
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import RunDirectory, RunIdentity
+from trickster_engine.runs.initial import with_own_tokenizer
 from trickster_engine.system.files import path_meant
 
 _NOT_THERE = ("corpus-missing", "data-file-missing")
@@ -25,7 +26,7 @@ def trained_text(run: RunDirectory, plan: Plan, identity: RunIdentity, *, progre
     config = run.origin(identity)
     folder = config.parent
     try:
-        dataset = prepare(plan, folder, config=config, progress=progress)
+        dataset = prepare(with_own_tokenizer(run, plan), folder, config=config, progress=progress)
     except TricksterError as error:
         raise place_asked_for(
             error, plan, identity, folder, f"Change {{key}} in {run.config_path} to {{place}}."

@@ -118,8 +118,10 @@ class CheckpointStore:
             self._write_pointers(state)
             self._drop_old(state)
 
-    def write_final(self, step: int, plan: Plan, weights: Mapping[str, Array], tokenizer: Tokenizer) -> None:
-        """Write the last weights into the run's `final/`, replaced as a whole. Raises OSError."""
+    def write_final(
+        self, step: int, plan: Plan, weights: Mapping[str, Array], tokenizer: Tokenizer, card: str = ""
+    ) -> None:
+        """Write the last weights into the run's `final/`, replaced as a whole, with a model card. Raises OSError."""
         if not self._group.is_main:
             participate_in_save(weights)
             return
@@ -129,7 +131,7 @@ class CheckpointStore:
         temporary = _temporary(target, self.run_uid)
         try:
             temporary.mkdir()
-            write_checkpoint(temporary, self.run_uid, step, plan, weights, tokenizer, None)
+            write_checkpoint(temporary, self.run_uid, step, plan, weights, tokenizer, None, card)
             replace_folder(temporary, target, _temporary(target, self.run_uid, old=True))
             sync_folder(self._run_path)
         except BaseException:

@@ -25,6 +25,7 @@ from trickster_engine.errors import TricksterError
 from trickster_engine.inference.sampling import encode_prompt
 from trickster_engine.runs import RunDirectory, RunHold, RunIdentity, pieces
 from trickster_engine.runs.checkpoint_files import Checkpoint, TrainerState, trained_values
+from trickster_engine.runs.initial import initial_origin, initial_weights, with_own_tokenizer
 from trickster_engine.runs.origin import from_run
 from trickster_engine.runs.trained_text import place_asked_for
 from trickster_engine.system.files import in_command
@@ -34,6 +35,7 @@ from trickster_engine.training import guards
 from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.context import Outcome, TrainingContext
 from trickster_engine.training.loop import Trainer, is_evaluated
+from trickster_engine.training.model_card import model_card
 from trickster_engine.training.outputs import open_recorder, require_outputs
 from trickster_engine.training.recorder import Recorder, SilentRecorder
 from trickster_engine.training.rescue import RunTakenAwayError, RunWatch, saved_beside
@@ -114,6 +116,8 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
         if checkpoint:
             state = replace(checkpoint.state, device=kind, precision=backend.precision, compiled=backend.compiled)
             backend.load(checkpoint.weights, checkpoint.optimizer_state, checkpoint.random_state)
+        elif plan.model.init_from is not None:
+            backend.load(initial_weights(run, plan), backend.optimizer_state(), backend.random_state())
         watch.require()
         if group.is_main:
             # Not beside opening the backend, which times what is faster here.
@@ -136,7 +140,8 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
         outcome = trainer.train()
         step = trainer.state.step
         if outcome == "finished":
-            store.write_final(step, plan, backend.weights(), dataset.tokenizer)
+            card = model_card(identity, plan, trainer.state, dataset.tokenizer) if identity is not None else ""
+            store.write_final(step, plan, backend.weights(), dataset.tokenizer, card)
         watch.require()
         recorder.status(outcome, step)
         return outcome
@@ -174,7 +179,7 @@ def hold_of(context: TrainingContext) -> RunHold:
 
 
 def _require_no_checkpoints(context: TrainingContext, store: CheckpointStore, *, resuming: bool) -> None:
-    """Training begins with random weights: say so where somebody would expect it to go on, or checkpoints be lost."""
+    """Training begins anew: say so where somebody would expect it to go on, or checkpoints be lost."""
     if not resuming:
         if not store.steps() and not store.foreign():
             return
@@ -219,7 +224,7 @@ def prepare_data(context: TrainingContext, report: Callable[[str], None] | None 
 
     try:
         dataset = prepare(
-            plan,
+            with_own_tokenizer(run, plan),
             context.folder,
             config=context.config_path,
             progress=context.show_progress,
@@ -271,4 +276,5 @@ def _identity(
         baselines={baseline.name: baseline.nats for baseline in baselines},
         uid=context.uid,
         config_from_run=from_run(context.run.path, context.config_path),
+        initial=initial_origin(context.run),
     )

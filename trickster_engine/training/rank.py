@@ -62,14 +62,18 @@ def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
     from trickster_engine.backends.torch.process_group import patience_s, torch_process_group
     from trickster_engine.config import check
     from trickster_engine.runs import RunDirectory, RunLock, new_uid
+    from trickster_engine.runs.initial import written_out
     from trickster_engine.system.files import write_text_atomically
     from trickster_engine.training.context import context_of
     from trickster_engine.training.process import train_here
+    from trickster_engine.training.start import begin_from
 
     run = RunDirectory(path)
-    plan = check(text).plan
+    # A run's own config says everything, also when the folder that its weights came from has gone.
+    plan = check(text).plan or check(text, config_path.parent).plan
     if plan is None:
         raise TricksterError("config-invalid", "The config has errors.", "Validate it with: trickster check CONFIG")
+    text = written_out(text, plan)
     with ExitStack() as stack:
         group = stack.enter_context(torch_process_group(chosen_device(plan)))
         if group.is_main:
@@ -82,6 +86,7 @@ def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
                 run.clear_stop_request()
             if not os.path.lexists(run.config_path):
                 write_text_atomically(run.config_path, text)
+                begin_from(run, plan, config_path.parent)
         resuming = group.broadcast(run.identity() is not None)
         if run.config_text() != text:
             raise TricksterError(

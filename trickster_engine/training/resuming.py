@@ -152,7 +152,7 @@ def edited_beside(run: RunDirectory, config: Path, begun: float, plan: Plan) -> 
     try:
         if config.stat().st_mtime <= begun:
             return None
-        now = check(read_text(config, CONFIG_LIMIT, follow_links=True)).plan
+        now = check(read_text(config, CONFIG_LIMIT, follow_links=True), config.parent).plan
         first = check(read_text(_first_config(run), CONFIG_LIMIT)).plan
     except (OSError, UnicodeDecodeError):
         return None

@@ -17,6 +17,7 @@ from trickster_engine.config import check, set_values
 from trickster_engine.config.overrides import find_key
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
+from trickster_engine.inference.load import starting_folder
 from trickster_engine.runs import (
     CONFIG_FILE,
     EVENTS_FILE,
@@ -34,8 +35,10 @@ from trickster_engine.runs import (
     new_uid,
 )
 from trickster_engine.runs.event_types import WarningEvent
+from trickster_engine.runs.initial import INITIAL_FOLDER, copy_initial, written_out
 from trickster_engine.system.files import path_meant, sweep_temporaries, write_text_atomically
 from trickster_engine.system.os_errors import reason
+from trickster_engine.system.replace_folder import discard
 from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.context import Note, Outcome, TrainingContext, write_config
 from trickster_engine.training.process import train_here
@@ -62,7 +65,7 @@ def start(
     run_path: Path | None = None,
     show_progress: bool = True,
 ) -> tuple[RunDirectory, Outcome]:
-    """Train a config from random weights in a new run directory.
+    """Train a config in a new run directory, from random weights or from those that `init_from` names.
 
     A run that fails before its first update leaves no directory behind. Raises TricksterError.
     """
@@ -71,7 +74,8 @@ def start(
     context = TrainingContext(run, plan, config_path.resolve(), watchers, show_progress, uid=new_uid())
     try:
         with RunLock(run.path, uid=context.uid):
-            write_config(run, text)
+            write_config(run, written_out(text, plan))
+            begin_from(run, plan, context.folder)
             return run, _train(context, resuming=False)
     except BaseException:
         _remove_unbegun(run, made)
@@ -167,6 +171,16 @@ def _train(context: TrainingContext, *, resuming: bool) -> Outcome:
     return train_in_processes(context, processes)
 
 
+def begin_from(run: RunDirectory, plan: Plan, folder: Path) -> None:
+    """Copy the weights that a plan starts from, of a run its best checkpoint, into a new run. Raises TricksterError.
+
+    `folder` is that of the config.
+    """
+    if plan.model.init_from is None:
+        return
+    copy_initial(run, plan, starting_folder(plan, folder))
+
+
 def _new_run(config_path: Path, plan: Plan, run_path: Path | None) -> RunDirectory:
     if run_path is None:
         folder = config_path.resolve().parent
@@ -192,8 +206,9 @@ def _remove_unbegun(run: RunDirectory, made: os.stat_result) -> None:
         if not os.path.samestat(run.path.stat(), made) or os.path.lexists(run.path / IDENTITY_FILE):
             return
         sweep_temporaries(run.path)
-        if not {*_MADE, "checkpoints"}.issuperset(path.name for path in run.path.iterdir()):
+        if not {*_MADE, "checkpoints", INITIAL_FOLDER}.issuperset(path.name for path in run.path.iterdir()):
             return
+        discard(run.path / INITIAL_FOLDER)
         if os.path.lexists(run.path / "checkpoints"):
             (run.path / "checkpoints").rmdir()  # raises where anything is in it
         for name in _MADE:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lsprotocol import types
 
 from trickster_engine.config.keys import SECTIONS, Key, Section
 from trickster_engine.config.places import Place
 from trickster_engine.config.presets import preset_names, preset_text
+from trickster_engine.config.starting_weights import INIT
 from trickster_engine.config.yaml.scalars import as_yaml
 from trickster_server.documents import Document
 from trickster_server.features.explain import default_text, key_text, value_text
@@ -14,8 +17,8 @@ from trickster_server.lsp.client import Client, content
 from trickster_server.services import Services
 
 
-def complete(document: Document, position: types.Position) -> list[types.CompletionItem]:
-    """What could be written at a position."""
+def complete(document: Document, position: types.Position, models: Sequence[str] = ()) -> list[types.CompletionItem]:
+    """What could be written at a position. `models` are folders that `init_from` could name."""
     place = document.parsed.place_at(document.columns.from_client(position))
     if place.kind == "comment":
         return []
@@ -28,7 +31,9 @@ def complete(document: Document, position: types.Position) -> list[types.Complet
     if place.kind == "key":
         return _keys(document, section, place, span)
     key = section.keys.get(place.name or "")
-    return _values(key, span) if key is not None else []
+    if key is None:
+        return []
+    return _values(key, span, models if key.path == INIT else ())
 
 
 def _item(
@@ -101,8 +106,8 @@ def _keys(document: Document, section: Section, place: Place, span: types.Range)
     return items
 
 
-def _values(key: Key, span: types.Range) -> list[types.CompletionItem]:
-    values: list[object] = [*key.named_values, *((True, False) if key.type == "boolean" else ())]
+def _values(key: Key, span: types.Range, found: Sequence[str]) -> list[types.CompletionItem]:
+    values: list[object] = [*found, *key.named_values, *((True, False) if key.type == "boolean" else ())]
     values += [*(() if key.default is None else (key.default,)), *key.examples]
     items: dict[str, types.CompletionItem] = {}
     for value in values:
@@ -126,5 +131,6 @@ def _understood(item: types.CompletionItem, client: Client) -> types.CompletionI
 
 def completion(document: Document, services: Services, params: types.CompletionParams) -> types.CompletionList:
     """What could be written at a place of a config."""
-    items = [_understood(item, services.client) for item in complete(document, params.position)]
+    models = services.environment.models(document)
+    items = [_understood(item, services.client) for item in complete(document, params.position, models)]
     return types.CompletionList(is_incomplete=False, items=items)

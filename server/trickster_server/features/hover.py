@@ -49,7 +49,7 @@ def hover(document: Document, services: Services, params: types.HoverParams) -> 
     client = services.client
     images = services.options.images and client.markdown_hover
     corpus = services.environment.corpus(document)
-    context = hover_figures.Context(document.nearest_plan, corpus, services.timing, images)
+    context = hover_figures.Context(document.nearest_plan, corpus, services.timing, images, document.start)
     text = hover_text(document, located, context)
     if text is None:
         return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from trickster_engine.config.keys import Key
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.shapes import count_parameters
+from trickster_engine.config.starting_weights import INIT, StartingWeights
 from trickster_engine.config.yaml.scalars import number_text
 from trickster_engine.data import amounts
 from trickster_engine.estimates.estimate import OPTIMAL_TOKENS_PER_PARAMETER
@@ -30,6 +31,7 @@ class Context:
     corpus: Corpus | None
     timing: Timing
     images: bool
+    start: StartingWeights | None = None
 
 
 _TIME_UNKNOWN = "known after a run of about this size"
@@ -38,9 +40,21 @@ _TEXT_KEYS = ("corpus", "val_fraction", "tokenizer", "line_ends", "train_data", 
 
 def for_key(key: Key, context: Context) -> str:
     """The figures of a key; empty where it has none."""
+    if key.path == INIT:
+        return _starting_weights(context.start) if context.start is not None else ""
     if key.section == "model_config":
         return model_figures(key.name, context.plan)
     return _KEYS[key.path](context) if key.path in _KEYS else ""
+
+
+def _starting_weights(start: StartingWeights) -> str:
+    model = start.model
+    own = "its own tokenizer" if start.has_tokenizer else "no tokenizer.json"
+    return (
+        f"`{start.folder}`: **{short_count_text(count_parameters(model).total)}** parameters in {start.precision} "
+        f"({size_text(start.size)}); hidden_dim {model.hidden_dim}, {model.num_layers} blocks, "
+        f"{model.num_heads} heads, vocab_size {model.vocab_size:,}, {own}, up to {model.max_seq_len:,} positions."
+    )
 
 
 def section_summary(name: str, context: Context) -> str:

@@ -79,12 +79,13 @@ class Configs:
         await services.registry.ready()
         runs = runs_of(document, services)
         await services.registry.check_plans(runs)  # whether its text was encoded is told by what its runs train
+        document.starts_from(await asyncio.to_thread(document.weights_now))
         checked = document.checked
         errors = sum(problem.severity == "error" for problem in checked.problems)
         warnings = sum(problem.severity == "warning" for problem in checked.problems)
         plan = checked.plan
         if plan is None:
-            return messages.DescribeConfigResult(False, errors, warnings, run_ids=[run.run_id for run in runs])
+            return messages.DescribeConfigResult(False, max(1, errors), warnings, run_ids=[run.run_id for run in runs])
         corpus = await services.environment.corpus_now(document)
         text = training_tokens(plan, corpus)
         expected = services.timing.training_time(plan)

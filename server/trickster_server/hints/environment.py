@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from trickster_engine.config.check import check_document
 from trickster_engine.config.problems import Problem
+from trickster_engine.config.starting_weights import INIT, StartingWeights, models_near
 from trickster_server.documents import Document, Documents
 from trickster_server.hints.corpus import Corpus, corpus_problems, look_at_corpus
 from trickster_server.hints.devices import device_problems
@@ -22,6 +23,7 @@ from trickster_server.runs.registry import RunRegistry
 
 _AFTER_TYPING = 0.3
 _FRESH_SECONDS = 15.0
+_INIT = INIT.partition(".")[2]
 
 
 @dataclass
@@ -32,6 +34,8 @@ class _Known:
     when: float
     problems: list[Problem]
     corpus: Corpus | None
+    start: StartingWeights | None = None
+    models: tuple[str, ...] = ()
 
 
 class Environment:
@@ -59,6 +63,11 @@ class Environment:
             self._look_soon(document.uri)
             return None
         return known.corpus
+
+    def models(self, document: Document) -> tuple[str, ...]:
+        """The folders beside a config that it could start from, as far as they are known."""
+        known = self._known.get(document.uri)
+        return known.models if known is not None else ()
 
     async def looked(self, document: Document, seconds: float) -> None:
         """Wait until it is known what the machine says of this text, at most so long, or until it has changed."""
@@ -107,6 +116,8 @@ class Environment:
             before = self._known.get(uri)
             now = await asyncio.to_thread(_look, document, self._session.trusted)
             self._known[uri] = now
+            if (current := self._documents.config(uri)) is not None:
+                current.starts_from(now.start)
         finally:
             self._looking.pop(uri, None)
         if before is None or _shown(before) != _shown(now):
@@ -132,7 +143,7 @@ class Environment:
 
 
 def _shown(known: _Known) -> object:
-    return [(problem.code, problem.message) for problem in known.problems], known.corpus
+    return [(problem.code, problem.message) for problem in known.problems], known.corpus, known.start
 
 
 def _placed(known: _Known, document: Document) -> list[Problem]:
@@ -153,13 +164,16 @@ def _look(document: Document, may_run: bool) -> _Known:
     """Look at everything outside the text."""
     problems: list[Problem] = []
     corpus = None
-    by_text = {(problem.code, problem.key) for problem in document.checked.problems}
+    start = document.weights_now()
+    checked = check_document(document.parsed, None, start)
+    plan = checked.plan
+    by_text = {(problem.code, problem.key) for problem in checked.problems}
     if document.folder is not None:
         found = check_document(document.parsed, document.folder).problems
         problems += [problem for problem in found if (problem.code, problem.key) not in by_text]
-    plan = document.checked.plan
     if plan is not None:
         corpus = look_at_corpus(plan, document)
         problems += corpus_problems(plan, corpus, document, {problem.code for problem in problems})
         problems += device_problems(plan, document, may_run)
-    return _Known(document.text, time.monotonic(), problems, corpus)
+    models = models_near(document.folder) if document.folder is not None and _INIT in document.text else ()
+    return _Known(document.text, time.monotonic(), problems, corpus, start, models)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from math import prod
+
+from trickster_engine.config.plan import ModelConfig
+from trickster_engine.config.shapes import weight_shapes
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,37 @@ def _data(*lines: str) -> str:
 
 def _sampling(*lines: str) -> str:
     return "sampling_config:\n" + "".join(f"  {line}\n" for line in lines)
+
+
+def llama(**changes: object) -> tuple[tuple[str, str], ...]:
+    """The files of a folder `m` with a Llama of zeros that has 256 tokens and 32 positions, and a tokenizer."""
+    config = {
+        "model_type": "llama",
+        "vocab_size": 256,
+        "hidden_size": 4,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "intermediate_size": 2,
+        "max_position_embeddings": 32,
+        "tie_word_embeddings": True,
+    }
+    shape = ModelConfig(
+        vocab_size=256, hidden_dim=4, num_layers=1, num_heads=1, num_kv_heads=1, mlp_dim=2, max_seq_len=32
+    )
+    header: dict[str, object] = {}
+    end = 0
+    for name, sizes in weight_shapes(shape).items():
+        begin, end = end, end + 2 * prod(sizes)
+        header[name] = {"dtype": "BF16", "shape": list(sizes), "data_offsets": [begin, end]}
+    text = json.dumps(header)
+    while not 16 < len(text) % 256 < 128:  # so that no byte of the length is beyond ASCII or a line end
+        text += " "
+    length = "".join(chr(len(text) >> shift & 0xFF) for shift in range(0, 64, 8))
+    return (
+        ("m/config.json", json.dumps({**config, **changes})),
+        ("m/model.safetensors", length + text + "\0" * end),
+        ("m/tokenizer.json", '{"model": {"type": "BPE", "vocab": {}, "merges": []}}'),
+    )
 
 
 TT = _device("device_type: tt")
@@ -289,4 +325,21 @@ CASES = [
         on_disk=True,
     ),
     Case("empty-prompt", _sampling('prompt: ""'), '""'),
+    Case("init-from-missing", _model("init_from: gone"), "gone", on_disk=True),
+    Case("init-from-missing", _model("init_from: m"), "m", files=(("m/notes.txt", "x"),), on_disk=True),
+    Case("init-from-pickle", _model("init_from: m"), "m", files=(("m/pytorch_model.bin", "x"),), on_disk=True),
+    Case("init-from-unusable", _model("init_from: m"), "m", files=llama(hidden_act="gelu"), on_disk=True),
+    Case("init-from-unusable", _model("init_from: m"), "m", files=llama(vocab_size=300), on_disk=True),
+    Case("shape-of-weights", _model("init_from: m", "hidden_dim: 64"), "64", files=llama(), on_disk=True),
+    Case(
+        "longer-than-weights", _model("init_from: m", "max_seq_len: 64"), "64", "warning", files=llama(), on_disk=True
+    ),
+    Case("tokenizer-of-weights", _model("init_from: m"), "m", files=llama()[:2], on_disk=True),
+    Case(
+        "tokenizer-of-weights",
+        _model("init_from: m") + _data("tokenizer: char"),
+        "char",
+        files=llama(),
+        on_disk=True,
+    ),
 ]

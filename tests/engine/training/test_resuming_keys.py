@@ -118,6 +118,7 @@ TABLE: dict[str, Refused | Done] = {
     "model_config.rope_theta": Refused("500", MODEL),
     "model_config.norm_eps": Refused("1e-6", MODEL),
     "model_config.tie_embeddings": Refused("false", MODEL),
+    "model_config.init_from": Refused("elsewhere", "begun from other weights"),
     "training_config.batch_size": Refused("8", "order of the text"),
     "training_config.gradient_accumulation_steps": Done("2", weights, {"training_config.batch_size": "2"}),
     "training_config.max_steps": Done("8", lambda run, other, _: run.summary().step == 8),

@@ -193,7 +193,8 @@ class TtmlBackend:
         weights, optimizer_state = dict(weights), dict(optimizer_state)
         self._put(weights)
         states = from_canonical(optimizer_state, self._layout, self._live_optimizer.state(), weights)
-        if not states or not self._live_optimizer.load_state(states):
+        begins = "ttml" in random_state and not random_state["ttml"][1]  # from weights, and no update is done
+        if not begins and (not states or not self._live_optimizer.load_state(states)):
             self._notify(
                 "optimizer-state-lost",
                 "The optimizer starts with an empty state: "

@@ -10,7 +10,8 @@ from pathlib import Path
 from trickster_engine.config.checks.model import VOCABULARY
 from trickster_engine.config.corpus_files import BUILT_IN_CORPORA, TENSOR_SUFFIXES
 from trickster_engine.config.problems import Problem
-from trickster_engine.config.settings import Settings, rule
+from trickster_engine.config.settings import Settings, leads_away, rule
+from trickster_engine.config.starting_weights import INIT, says_tokenizer_file, tokenizer_file
 from trickster_engine.config.suggestions import nearest
 from trickster_engine.config.yaml.scalars import shown
 from trickster_engine.system.files import path_meant
@@ -69,14 +70,19 @@ def _prepared_text_has_two_halves(settings: Settings) -> Iterator[Problem]:
         yield settings.problem("one-half-of-prepared-text", "error", message, there, fixes=fixes)
 
 
-@rule(TOKENIZER)
+@rule(TOKENIZER, INIT)
 def _tokenizer_is_known(settings: Settings) -> Iterator[Problem]:
     tokenizer = settings.text(TOKENIZER)
     if tokenizer in TOKENIZERS or tokenizer.lower().endswith(TENSOR_SUFFIXES):
         return
+    if says_tokenizer_file(tokenizer) or tokenizer == settings.value(INIT):
+        return
     meant = nearest(tokenizer, TOKENIZERS)
     hint = f" Did you mean {meant}?" if meant else ""
-    message = f"There is no tokenizer {shown(tokenizer)}.{hint} Use byte, char, bpe, or the lesson's tokenizer.pt."
+    message = (
+        f"There is no tokenizer {shown(tokenizer)}.{hint} Use byte, char, bpe, the lesson's tokenizer.pt, or the "
+        "folder of a tokenizer.json, such as ./my-model."
+    )
     ordered = sorted(TOKENIZERS, key=lambda name: name != meant)
     fixes = [settings.write(TOKENIZER, name, preferred=name == meant) for name in ordered]
     yield settings.problem("unknown-value", "error", message, TOKENIZER, fixes=tuple(fixes))
@@ -105,10 +111,7 @@ def resolved(settings: Settings, written: str) -> Path | None:
     """Return the path meant by a text in the file; None when no look at the file system is wanted."""
     if settings.folder is None:
         return None
-    path = path_meant(settings.folder, written)
-    if os.name == "nt" and path.drive.startswith("\\\\") and path.drive != settings.folder.drive:
-        return None  # asking a machine on the network would tell it who asks
-    return path
+    return None if leads_away(settings.folder, written) else path_meant(settings.folder, written)
 
 
 def exists(path: Path) -> bool:
@@ -164,6 +167,17 @@ def _prepared_text_is_there(settings: Settings) -> Iterator[Problem]:
                 "tokenizer and write `corpus: shakespeare`."
             )
             yield settings.problem("corpus-not-found", "warning", message, path)
+
+
+@rule(TOKENIZER, INIT)
+def _tokenizer_file_is_there(settings: Settings) -> Iterator[Problem]:
+    tokenizer = settings.text(TOKENIZER)
+    if tokenizer in TOKENIZERS or tokenizer.lower().endswith(TENSOR_SUFFIXES) or not says_tokenizer_file(tokenizer):
+        return
+    path = resolved(settings, tokenizer)
+    if settings.is_given(TOKENIZER) and path is not None and not exists(tokenizer_file(path)):
+        message = f"There is no {shown(str(tokenizer_file(path)), 200)}, which tokenizer {shown(tokenizer)} means."
+        yield settings.problem("corpus-not-found", "warning", message, TOKENIZER)
 
 
 @rule(OUTPUT)

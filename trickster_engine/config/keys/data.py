@@ -30,7 +30,7 @@ class DataConfig:
     )
     tokenizer: str = key(
         "byte",
-        doc="The tokenizer: how text becomes numbers (tokens).",
+        doc="The tokenizer: how text becomes numbers (tokens). One of three, or the folder of a `tokenizer.json`.",
         effect="Larger tokens make sequences shorter and the vocabulary larger. Byte and char models learn to spell; "
         "bpe models start from subwords.",
         suggestions={
@@ -39,7 +39,7 @@ class DataConfig:
             "bpe": "Subwords: frequent sequences learned from the corpus (an even sample of a large one) until there "
             "are vocab_size tokens.",
         },
-        examples=("byte", "char", "bpe"),
+        examples=("byte", "char", "bpe", "./my-model"),
         type="path",
         other_names=("tokenizer_type",),
     )

@@ -12,7 +12,8 @@ class ModelConfig:
     """`model_config`: the shape of the transformer.
 
     A Llama-style decoder: token embedding, a stack of blocks (attention and a SwiGLU feed-forward, each behind an
-    RMSNorm), a final norm and an output layer. These numbers alone fix how many parameters there are.
+    RMSNorm), a final norm and an output layer. These numbers alone fix how many parameters there are; `init_from` names
+    the weights to start from.
     """
 
     vocab_size: int = key(
@@ -140,6 +141,19 @@ class ModelConfig:
         effect="Tied embeddings save vocab_size x hidden_dim parameters, and small models usually learn better with "
         "them.",
         other_names=("tie_word_embeddings", "weight_tying"),
+    )
+
+    init_from: str | None = key(
+        None,
+        doc="The weights to start from: the folder of a Hugging Face Llama (config.json and model.safetensors), of a "
+        "checkpoint, or of a run, whose best checkpoint is used. Left out: random weights.",
+        effect="This is fine-tuning: the model knows what it was trained on, and goes on learning from your text. Keys "
+        "of model_config that you leave out follow the folder, and so does the tokenizer. The run keeps a copy of the "
+        "weights in `initial`. A lower learning_rate than from scratch is usual.",
+        examples=("runs/pico-001", "models/my-llama"),
+        type="path",
+        default_note="random weights",
+        other_names=("from_pretrained", "init_checkpoint", "pretrained", "pretrained_model"),
     )
 
     @property

@@ -11,6 +11,7 @@ _WORDS = {
     "bigram": ("bigram", "what follows each token"),
     "trigram": ("trigram", "what follows each pair of tokens"),
     **dict.fromkeys(("random model", "random"), ("untrained model", "the same shape, random weights")),
+    "starting weights": ("starting weights", "before fine-tuning"),
     **dict.fromkeys(("this model", "model"), ("trained model", "after training")),
     **dict.fromkeys(("held-out text", "real"), ("validation text", "")),
 }

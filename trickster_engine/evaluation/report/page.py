@@ -70,6 +70,12 @@ def _head(study: Study) -> str:
         f"{safe(study.corpus)} ({safe(study.tokenizer)} tokens). This report measures the checkpoint "
         f"{safe(study.checkpoint)}.</p>"
         + (f'<p class="soft">Of this run\'s events, {left_out_words(study.left_out)}.</p>' if study.left_out else "")
+        + (
+            f"<p>This run fine-tunes the weights in {safe(study.init_from)}: <em>untrained</em> below means these "
+            "starting weights, before any step.</p>"
+            if study.init_from
+            else ""
+        )
         + f"<p><strong>{safe(study.verdict.words)}</strong></p>"
         f'<div class="facts">{cards}</div>'
     )

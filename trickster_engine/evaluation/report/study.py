@@ -16,10 +16,11 @@ from trickster_engine.evaluation.report.curve import LossPoint, Overfitting, fin
 from trickster_engine.evaluation.report.difficulty import Difficulty, find_difficulty
 from trickster_engine.evaluation.report.history import History, history
 from trickster_engine.evaluation.report.measures import LONG, Measure, Reference, measure_text
+from trickster_engine.evaluation.report.names import title
 from trickster_engine.evaluation.report.nearness import measure_windows, measures_that_apply, nearness
 from trickster_engine.evaluation.report.verdict import Verdict, judge
 from trickster_engine.evaluation.text_measures import copied_shares, longest_copied_runs
-from trickster_engine.inference.load import load_model
+from trickster_engine.inference.load import before_training, load_model
 from trickster_engine.inference.sampling import SamplingOptions, sample_batch
 from trickster_engine.model.llama import Llama
 from trickster_engine.runs import RunDirectory, RunIdentity
@@ -122,6 +123,7 @@ class Study:
     copying: list[Copying]
     difficulty: Difficulty
     long_texts: dict[str, str]
+    init_from: str | None = None  # of a run that fine-tunes: the weights that it began with
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain values."""
@@ -175,11 +177,12 @@ class _Studying:
         points = loss_points(self.past.evaluations)
         prompt = self.plan.sampling.prompt
         long_prompt = beginning(prompt, training_text, held_out, reference.characters, self.tokenizer)
-        twin = Llama(self.model.config).initialize(self.plan.training.seed).to(self.model.device)
+        before = before_training(self.run, self.plan, self.model.config)
+        twin = before.model.to(self.model.device)
         self.say("Measuring the samples of the run")
         samples = self._samples(reference, points)
         length = _typical([len(sample.prompt + sample.text) for sample in samples]) or 200
-        self.say(f"Generating {LONG:,} characters with the untrained model")
+        self.say(f"Generating {LONG:,} characters with the {title(before.name)}")
         random = self._written(twin, long_prompt)
         self.say(f"Generating {LONG:,} characters with the trained model")
         model = self._written(self.model, long_prompt)
@@ -222,6 +225,7 @@ class _Studying:
             copying=copying,
             difficulty=difficulty,
             long_texts=texts,
+            init_from=self.plan.model.init_from,
         )
 
     def _samples(self, reference: Reference, points: Sequence[LossPoint]) -> list[Sample]:

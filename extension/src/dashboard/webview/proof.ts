@@ -90,6 +90,7 @@ function comparison(result: CompareResult): HTMLElement {
   if (!data?.rows || !data.samples) {
     return h('pre', { class: 'card output' }, result.report);
   }
+  const fineTuned = data.rows.some((row) => row.name === 'starting weights');
   const most = Math.max(...data.rows.map((row) => row.nats));
   return h(
     'div',
@@ -136,7 +137,7 @@ function comparison(result: CompareResult): HTMLElement {
         h(
           'section',
           { class: 'card' },
-          h('h2', {}, 'Untrained'),
+          h('h2', {}, fineTuned ? 'Starting weights' : 'Untrained'),
           h('pre', { class: 'sample' }, h('b', {}, pair.prompt), text.printable(pair.random)),
         ),
         h(
