@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,12 @@ from tests.engine.training.stopping import stopped_after
 from tests.engine.training.test_resume import begin, same_checkpoint
 from trickster_engine.config import check, preset_plan
 from trickster_engine.errors import TricksterError
-from trickster_engine.estimates.compute import WORTH_COMPILING_FROM, count_compute, worth_compiling
+from trickster_engine.estimates.compute import (
+    WORTH_COMPILING_FROM,
+    count_compute,
+    worth_compiling,
+    worth_compiling_blocks,
+)
 from trickster_engine.runs import read_events
 from trickster_engine.training.start import resume
 
@@ -69,14 +75,16 @@ def test_without_a_compiler_training_goes_on(
     assert plain.config_path.read_text() == text
 
 
-def test_auto_compiles_long_runs_only() -> None:
-    assert not worth_compiling(preset_plan("pico"), "cpu")
-    assert worth_compiling(preset_plan("nano"), "cpu")
-    assert not worth_compiling(preset_plan("nano"), "mps")
-    assert (
-        count_compute(preset_plan("pico")).total
-        < WORTH_COMPILING_FROM["cpu"]
-        < count_compute(preset_plan("nano")).total
-    )
+def test_auto_compiles_where_the_run_is_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    pico, nano = preset_plan("pico"), preset_plan("nano")
+    assert worth_compiling(nano, "cpu")
+    assert not worth_compiling(nano, "mps")
+    assert worth_compiling(pico, "cpu") is (sys.platform == "linux")
+    assert not worth_compiling_blocks(pico, "cpu")
+    assert worth_compiling_blocks(nano, "cpu")
+    assert count_compute(pico).total < WORTH_COMPILING_FROM["cpu"] < count_compute(nano).total
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not worth_compiling(pico, "cpu")
+    assert worth_compiling(nano, "cpu")
     result = check("training_config:\n  compile: sometimes\n")
     assert result.plan is None and [problem.code for problem in result.problems if problem.severity == "error"]

@@ -19,10 +19,12 @@ from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, SavedA
 from trickster_engine.backends.process_group import SINGLE_PROCESS, ProcessGroup
 from trickster_engine.backends.torch.bf16 import bf16_slowdown, cpu_emulates_bf16
 from trickster_engine.backends.torch.compilation import compile_blocks
+from trickster_engine.backends.torch.fused_block import FusedBlock
+from trickster_engine.backends.torch.kernels.library import NoKernelsError, load_kernels
 from trickster_engine.backends.torch.losses import summed_cross_entropy, training_loss
 from trickster_engine.backends.torch.optimizers import Optimizers
 from trickster_engine.config.plan import Plan
-from trickster_engine.estimates.compute import worth_compiling
+from trickster_engine.estimates.compute import worth_compiling, worth_compiling_blocks
 from trickster_engine.model.llama import Llama
 
 
@@ -62,6 +64,10 @@ class TorchBackend:
         #: What training's forward pass goes through, and what keeps gradients from being averaged over the processes.
         self._network: nn.Module = self.model
         self._no_sync: Callable[[], AbstractContextManager[None]] = nullcontext
+        if compiled is None:
+            wanted = plan.training.compile
+            compiled = wanted == "always" or (wanted == "auto" and worth_compiling(plan, self._device.type))
+        fused = compiled and self._device.type == "cpu" and self._fuse_blocks(report)
         self.precision = precision or plan.training.precision
         if self.precision == "auto":
             self.precision = "fp32" if self._emulates_bf16() else group.broadcast(self._faster_precision())
@@ -69,10 +75,7 @@ class TorchBackend:
             self._notices.append(_slow_bf16())
         muon_dtype = torch.float32 if self._device.type == "cpu" and self.precision == "fp32" else torch.bfloat16
         self._optimizers = Optimizers(self.model, plan.training, muon_dtype)
-        if compiled is None:
-            wanted = plan.training.compile
-            compiled = wanted == "always" or (wanted == "auto" and worth_compiling(plan, self._device.type))
-        self.compiled = compiled and self._compile(report)
+        self.compiled = fused or (compiled and self._compile(report))
         if group.size > 1:
             torch.manual_seed(plan.training.seed + group.rank)
 
@@ -200,7 +203,19 @@ class TorchBackend:
             elif kind == self._device.type:
                 getattr(torch, kind).set_rng_state(generator_state)
 
+    def _fuse_blocks(self, report: Callable[[str], None]) -> bool:
+        """Have the blocks run on our own kernels in training, where they can be had."""
+        try:
+            fused = FusedBlock(load_kernels(report))
+            fused.require_agreement(self.model)
+        except NoKernelsError:
+            return False
+        self.model.model.run_block = fused
+        return True
+
     def _compile(self, report: Callable[[str], None]) -> bool:
+        if self._plan.training.compile == "auto" and not worth_compiling_blocks(self._plan, self._device.type):
+            return False
         report("compiling the model for this device (up to a minute the first time)")
         problem = compile_blocks(self.model, lambda: self._trial_pass(self._plan.training.batch_size))
         if problem is not None and self._plan.training.compile == "always":
