@@ -40,7 +40,7 @@ class Change:
     """Of a change that a process makes once for all: what another process has in its environment to do without it."""
 
 
-def fused_kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def fused_kernel(q: Tensor, k: Tensor, v: Tensor, _: torch.dtype) -> Tensor:
     """Attention by torch's fused kernel, in fp32, which on a CPU is its faster one."""
     with torch.autocast("cpu", enabled=False):
         return F.scaled_dot_product_attention(
@@ -51,12 +51,13 @@ def fused_kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 PLAIN = {"precision": "bf16", "compile": "never"}
 CHANGES = (
     Change("bf16 in the matrix products", PLAIN, {"precision": "fp32", "compile": "never"}),
-    Change("attention as bf16 products", PLAIN, PLAIN, ((attention, "_as_bf16_products", fused_kernel),)),
+    Change("attention as bf16 products", PLAIN, PLAIN, ((attention, "_as_products", fused_kernel),)),
     Change("dropout from 16-bit draws", PLAIN, PLAIN, ((llama, "dropout", F.dropout),)),
     Change("Muon in batches", PLAIN, PLAIN, ((optimizers, "BatchedMuon", torch.optim.Muon),)),
     # The default of that variable; that it is set at all keeps ours from being set.
     Change("freed memory kept", PLAIN, PLAIN, without_environment=(("MALLOC_ARENA_TEST", "8"),)),
-    Change("compiled blocks", {"precision": "bf16", "compile": "always"}, PLAIN),
+    Change("kernels of our own", {"precision": "bf16", "compile": "always"}, PLAIN),
+    Change("the same in fp32", {"precision": "fp32", "compile": "always"}, {"precision": "fp32", "compile": "never"}),
 )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.backends.torch.fused_block import FusedBlock
 from trickster_engine.backends.torch.kernels.library import Kernels, NoKernelsError, load_kernels
+from trickster_engine.backends.torch.muon import BatchedMuon
 from trickster_engine.config import preset_plan
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.model.llama import Block, Llama, RotaryEmbedding, run_block
@@ -110,6 +111,31 @@ def test_dropout_drops_its_share_and_not_the_same_twice(kernels: Kernels) -> Non
     pairs = [(kept[0], kept[1]), (kept[0][1:], kept[0][:-1]), (kept[0][:, 1:], kept[0][:, :-1])]
     for one, other in pairs:
         assert abs((one & other).float().mean() - (1 - p) ** 2) < 5 * deviation
+
+
+@pytest.mark.parametrize("shape", [(16, 128, 128), (12, 384, 128), (5, 40, 100), (2, 3, 7)])
+def test_muon_orthogonalises_as_torch_does(kernels: Kernels, shape: tuple[int, int, int]) -> None:
+    """In fp64, against the singular value decomposition as well: singular vectors stay, values come near 1."""
+    count, rows, columns = shape
+    gradients = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
+    moved = []
+    for dtype, near in ((torch.float64, 1e-10), (torch.float32, 1e-4), (torch.bfloat16, 0.06)):
+        kept = torch.float64 if dtype == torch.float64 else torch.float32
+        both = []
+        for used in (None, kernels):
+            matrices = [nn.Parameter(torch.zeros(rows, columns, dtype=kept)) for _ in range(count)]
+            for matrix, gradient in zip(matrices, gradients, strict=True):
+                matrix.grad = gradient.to(kept)
+            BatchedMuon(matrices, lr=0.05, dtype=dtype, kernels=used).step()
+            both.append(torch.stack([matrix.detach() for matrix in matrices]))
+        assert torch.linalg.vector_norm(both[1] - both[0]) < near * torch.linalg.vector_norm(both[0])
+        moved.append(both[1])
+    left, _, right = torch.linalg.svd(gradients, full_matrices=False)
+    exact = moved[0] / -(0.05 * max(1, rows / columns) ** 0.5)
+    inner = left.mT @ exact @ right.mT
+    values = inner.diagonal(dim1=1, dim2=2)
+    assert torch.linalg.vector_norm(inner - torch.diag_embed(values)) < 1e-9 * torch.linalg.vector_norm(inner)
+    assert 0.3 < values.median() < 1.3
 
 
 def test_what_is_not_a_number_is_seen(kernels: Kernels) -> None:

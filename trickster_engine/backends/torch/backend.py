@@ -20,7 +20,7 @@ from trickster_engine.backends.process_group import SINGLE_PROCESS, ProcessGroup
 from trickster_engine.backends.torch.bf16 import bf16_slowdown, cpu_emulates_bf16
 from trickster_engine.backends.torch.compilation import compile_blocks
 from trickster_engine.backends.torch.fused_block import FusedBlock
-from trickster_engine.backends.torch.kernels.library import NoKernelsError, load_kernels
+from trickster_engine.backends.torch.kernels.library import Kernels, NoKernelsError, load_kernels
 from trickster_engine.backends.torch.losses import summed_cross_entropy, training_loss
 from trickster_engine.backends.torch.optimizers import Optimizers
 from trickster_engine.config.plan import Plan
@@ -67,15 +67,15 @@ class TorchBackend:
         if compiled is None:
             wanted = plan.training.compile
             compiled = wanted == "always" or (wanted == "auto" and worth_compiling(plan, self._device.type))
-        fused = compiled and self._device.type == "cpu" and self._fuse_blocks(report)
+        kernels = self._fuse_blocks(report) if compiled and self._device.type == "cpu" else None
         self.precision = precision or plan.training.precision
         if self.precision == "auto":
             self.precision = "fp32" if self._emulates_bf16() else group.broadcast(self._faster_precision())
         elif self.precision == "bf16" and self._emulates_bf16():
             self._notices.append(_slow_bf16())
         muon_dtype = torch.float32 if self._device.type == "cpu" and self.precision == "fp32" else torch.bfloat16
-        self._optimizers = Optimizers(self.model, plan.training, muon_dtype)
-        self.compiled = fused or (compiled and self._compile(report))
+        self._optimizers = Optimizers(self.model, plan.training, muon_dtype, kernels)
+        self.compiled = kernels is not None or (compiled and self._compile(report))
         if group.size > 1:
             torch.manual_seed(plan.training.seed + group.rank)
 
@@ -203,15 +203,16 @@ class TorchBackend:
             elif kind == self._device.type:
                 getattr(torch, kind).set_rng_state(generator_state)
 
-    def _fuse_blocks(self, report: Callable[[str], None]) -> bool:
-        """Have the blocks run on our own kernels in training, where they can be had."""
+    def _fuse_blocks(self, report: Callable[[str], None]) -> Kernels | None:
+        """Have the blocks run on our own kernels in training, where they can be had, and return these."""
         try:
-            fused = FusedBlock(load_kernels(report))
+            kernels = load_kernels(report)
+            fused = FusedBlock(kernels)
             fused.require_agreement(self.model)
         except NoKernelsError:
-            return False
+            return None
         self.model.model.run_block = fused
-        return True
+        return kernels
 
     def _compile(self, report: Callable[[str], None]) -> bool:
         if self._plan.training.compile == "auto" and not worth_compiling_blocks(self._plan, self._device.type):

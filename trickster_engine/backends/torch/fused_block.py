@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from trickster_engine.backends.torch.kernels.library import Kernels, NoKernelsError
+from trickster_engine.backends.torch.muon import orthogonalize
 from trickster_engine.model.llama import Block, Llama, RotaryEmbedding, run_block
 
 _TRIED_TOKENS = 128
 #: Of a result's length; fp32 strays by a millionth.
 _ROUNDING = 1e-4
+_MUON = ((3.4445, -4.775, 2.0315), 5, 1e-7)  # torch's settings of the iteration
 
 
 class FusedBlock:
@@ -53,7 +55,7 @@ class FusedBlock:
         return y
 
     def require_agreement(self, model: Llama) -> None:
-        """Raise NoKernelsError where a block of the model gives another result than without the kernels.
+        """Raise NoKernelsError where a block of the model, or Muon, comes to another result than without the kernels.
 
         What a compiler makes for a processor that nobody has tried is tried before it trains. In fp32, over a short
         sequence, both ways, without dropout.
@@ -69,8 +71,14 @@ class FusedBlock:
         for run in (run_block, self):
             with torch.autocast("cpu", enabled=False):
                 y = run(block, x, model.model.rotary)
-            results.append([y, *torch.autograd.grad(y, inputs, back)])
+            results.append([y.detach(), *torch.autograd.grad(y, inputs, back)])
         block.train(was_training)
+        matrices = torch.randn((2, 24, 40), generator=generator)  # of no whole tiles
+        plain_muon, fused_muon = orthogonalize(matrices, *_MUON), torch.empty_like(matrices)
+        (a, b, c), steps, epsilon = _MUON
+        self._kernels("orthogonalize", torch.float32, 2, 24, 40, matrices, a, b, c, steps, epsilon, fused_muon)
+        results[0].append(plain_muon)
+        results[1].append(fused_muon)
         for plain, fused in zip(*results, strict=True):
             strayed, whole = torch.linalg.vector_norm(fused - plain).item(), torch.linalg.vector_norm(plain).item()
             if not strayed <= _ROUNDING * whole:

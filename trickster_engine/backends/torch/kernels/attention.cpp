@@ -105,8 +105,7 @@ void forward(const Shape<E> &s, const E *qkv, const Sum<E> *cos, const Sum<E> *s
                     read_head(s, first + head * s.width, pitch, cos, sin, scale, q);
                     for (int64_t i0 = 0; i0 < s.length; i0 += QUERIES) {
                         int64_t seen = padded(i0 + QUERIES, TILE_COLUMNS<F>);
-                        multiply<F>(QUERIES, seen, across, {q + i0 * columns, across, 1}, {keys, panel, TILE_COLUMNS<F>}, scores, rows,
-                                    false);
+                        multiply<false, F>(QUERIES, seen, across, {q + i0 * columns, across, 1}, {keys, panel, TILE_COLUMNS<F>}, scores, rows);
                         S sums[QUERIES];
                         for (int64_t i = 0; i < QUERIES; i++) {
                             S *score = scores + i * rows, largest = score[0], sum = 0;
@@ -123,8 +122,8 @@ void forward(const Shape<E> &s, const E *qkv, const Sum<E> *cos, const Sum<E> *s
                             if (i0 + i < s.length)
                                 logsumexp[(b * s.heads + head) * s.length + i0 + i] = largest + std::log(sum);
                         }
-                        multiply<F>(QUERIES, columns, seen / WORD<F>, {weights, rows / WORD<F>, 1},
-                                    {values, TILE_COLUMNS<F>, columns}, result, columns, false);
+                        multiply<false, F>(QUERIES, columns, seen / WORD<F>, {weights, rows / WORD<F>, 1},
+                                    {values, TILE_COLUMNS<F>, columns}, result, columns);
                         for (int64_t i = 0; i < std::min(QUERIES, s.length - i0); i++) {
                             E *to = out + ((b * s.length + i0 + i) * s.heads + head) * s.width;
                             S share = 1 / sums[i];
@@ -176,6 +175,7 @@ void backward(const Shape<E> &s, const E *qkv, const Sum<E> *cos, const Sum<E> *
                     read_head(s, first + head * s.width, pitch, cos, sin, scale, q);
                     read_head<E>(s, d_out + at, step, nullptr, nullptr, S(1), d);
                     words_down(q, rows, columns, q_down);
+                    std::memset(d_q, 0, size_t(size) * sizeof(S));
                     words_down(d, rows, columns, d_down);
                     for (int64_t t = 0; t < rows; t++) {
                         S dot = 0;
@@ -189,8 +189,8 @@ void backward(const Shape<E> &s, const E *qkv, const Sum<E> *cos, const Sum<E> *
                     for (int64_t i0 = 0; i0 < s.length; i0 += QUERIES) {
                         for (int64_t j0 = 0; j0 < i0 + QUERIES; j0 += KEYS) {
                             int64_t keys = std::min(KEYS, padded(i0 + QUERIES - j0, TILE_COLUMNS<F>));
-                            multiply<F>(QUERIES, keys, across, {q + i0 * columns, across, 1}, {k_across + j0 * columns, panel, TILE_COLUMNS<F>}, scores, KEYS, false);
-                            multiply<F>(QUERIES, keys, across, {d + i0 * columns, across, 1}, {v_across + j0 * columns, panel, TILE_COLUMNS<F>}, d_weights, KEYS, false);
+                            multiply<false, F>(QUERIES, keys, across, {q + i0 * columns, across, 1}, {k_across + j0 * columns, panel, TILE_COLUMNS<F>}, scores, KEYS);
+                            multiply<false, F>(QUERIES, keys, across, {d + i0 * columns, across, 1}, {v_across + j0 * columns, panel, TILE_COLUMNS<F>}, d_weights, KEYS);
                             for (int64_t i = 0; i < QUERIES; i++) {
                                 S *score = scores + i * KEYS, *d_weight = d_weights + i * KEYS;
                                 S log_sum = log_sums[i0 + i], share = shares[i0 + i];
@@ -205,12 +205,12 @@ void backward(const Shape<E> &s, const E *qkv, const Sum<E> *cos, const Sum<E> *
                             }
                             words_down(weights, QUERIES, KEYS, weights_down);
                             words_down(d_scores, QUERIES, KEYS, d_scores_down);
-                            multiply<F>(QUERIES, columns, keys / WORD<F>, {d_scores, KEYS / WORD<F>, 1},
-                                        {k_down + j0 * columns, TILE_COLUMNS<F>, columns}, d_q + i0 * columns, columns, j0 > 0);
-                            multiply<F>(keys, columns, QUERIES / WORD<F>, {weights_down, 1, KEYS},
-                                        {d_down + i0 * columns, TILE_COLUMNS<F>, columns}, d_v + j0 * columns, columns, true);
-                            multiply<F>(keys, columns, QUERIES / WORD<F>, {d_scores_down, 1, KEYS},
-                                        {q_down + i0 * columns, TILE_COLUMNS<F>, columns}, d_k + j0 * columns, columns, true);
+                            multiply<true, F>(QUERIES, columns, keys / WORD<F>, {d_scores, KEYS / WORD<F>, 1},
+                                        {k_down + j0 * columns, TILE_COLUMNS<F>, columns}, d_q + i0 * columns, columns);
+                            multiply<true, F>(keys, columns, QUERIES / WORD<F>, {weights_down, 1, KEYS},
+                                        {d_down + i0 * columns, TILE_COLUMNS<F>, columns}, d_v + j0 * columns, columns);
+                            multiply<true, F>(keys, columns, QUERIES / WORD<F>, {d_scores_down, 1, KEYS},
+                                        {q_down + i0 * columns, TILE_COLUMNS<F>, columns}, d_k + j0 * columns, columns);
                         }
                     }
                     write_gradient(s, d_q, cos, sin, scale, d_first + head * s.width);

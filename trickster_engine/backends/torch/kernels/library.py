@@ -40,7 +40,6 @@ class Kernels:
     """The compiled kernels. Tensors are given by the address of their memory, which has to be in one piece."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
-        self._library = library
         self._function = functools.cache(lambda name: getattr(library, name))
 
     def __call__(self, name: str, dtype: torch.dtype, *arguments: Tensor | int | float | None) -> None:
@@ -65,7 +64,7 @@ def load_kernels(report: Callable[[str], None], *, with_fp64: bool = False) -> K
                 return _opened(path)
         report("compiling the kernels for this CPU (some seconds, once)")
         return _opened(_build(command, folder, name))
-    except (OSError, TricksterError) as error:
+    except (OSError, subprocess.SubprocessError, TricksterError) as error:
         raise NoKernelsError(str(error)) from error
 
 
@@ -74,8 +73,7 @@ def _file_name(name: str, content: bytes) -> str:
 
 
 def _opened(path: Path) -> Kernels:
-    if path.lstat().st_uid != os.geteuid():
-        raise NoKernelsError(f"{path} belongs to another user")
+    _require_own(path)
     return Kernels(ctypes.CDLL(str(path)))
 
 
@@ -83,10 +81,14 @@ def _own_folder() -> Path:
     """Where they are kept: nobody else can put code there."""
     folder = cache_directory() / "kernels"
     make_folder(folder)
-    if folder.stat().st_uid != os.geteuid():
-        raise NoKernelsError(f"{folder} belongs to another user")
+    _require_own(folder)
     folder.chmod(0o700)
     return folder
+
+
+def _require_own(path: Path) -> None:
+    if sys.platform != "win32" and path.stat().st_uid != os.geteuid():
+        raise NoKernelsError(f"{path} belongs to another user")
 
 
 def _compiler() -> str:

@@ -35,16 +35,16 @@ template <class F> struct Left {
     int64_t row, step;
 };
 
-// c[TILE_ROWS][TILE_COLUMNS] (+)= left * right, where right is [words][columns][WORD] and `pitch` columns wide.
-template <class F>
-inline void tile(Left<F> left, const F *right, int64_t pitch, int64_t words, Sum<F> *c, int64_t c_pitch, bool add) {
+// c[TILE_ROWS][TILE_COLUMNS] = left * right, or ADDed to it, where right is [words][columns][WORD] and `pitch` columns wide.
+template <bool ADD, class F>
+inline void tile(Left<F> left, const F *right, int64_t pitch, int64_t words, Sum<F> *c, int64_t c_pitch) {
     typedef Sum<F> Vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(Sum<F>)), may_alias));
     constexpr int LANES = VECTOR_BYTES / int(sizeof(Sum<F>));
     Vector sums[TILE_ROWS][2];
 #pragma GCC unroll 8
     for (int r = 0; r < TILE_ROWS; r++) {
-        sums[r][0] = add ? *reinterpret_cast<Vector *>(c + r * c_pitch) : Vector{};
-        sums[r][1] = add ? *reinterpret_cast<Vector *>(c + r * c_pitch + LANES) : Vector{};
+        sums[r][0] = ADD ? *reinterpret_cast<Vector *>(c + r * c_pitch) : Vector{};
+        sums[r][1] = ADD ? *reinterpret_cast<Vector *>(c + r * c_pitch + LANES) : Vector{};
     }
     for (int64_t word = 0; word < words; word++) {
         const F *b = right + word * pitch * WORD<F>, *a = left.start + word * left.step * WORD<F>;
@@ -85,15 +85,15 @@ template <class F> struct Right {
     int64_t panel, pitch;
 };
 
-// c[rows][columns] (+)= left * right, in tiles; rows and columns are multiples of a tile's.
-template <class F>
+// c[rows][columns] = left * right, or ADDed to it, in tiles; rows and columns are multiples of a tile's.
+template <bool ADD, class F>
 inline void multiply(int64_t rows, int64_t columns, int64_t words, Left<F> left, Right<F> right, Sum<F> *c,
-                     int64_t c_pitch, bool add) {
+                     int64_t c_pitch) {
     for (int64_t column = 0; column < columns; column += TILE_COLUMNS<F>) {
         const F *panel = right.start + column / TILE_COLUMNS<F> * right.panel * WORD<F>;
         for (int64_t row = 0; row < rows; row += TILE_ROWS)
-            tile<F>({left.start + row * left.row * WORD<F>, left.row, left.step}, panel, right.pitch, words,
-                    c + row * c_pitch + column, c_pitch, add);
+            tile<ADD, F>({left.start + row * left.row * WORD<F>, left.row, left.step}, panel, right.pitch, words,
+                         c + row * c_pitch + column, c_pitch);
     }
 }
 
