@@ -61,10 +61,15 @@ def count_compute(plan: Plan) -> Compute:
     )
 
 
+def has_kernels(device: str) -> bool:
+    """Whether there are kernels of our own for a kind of device on this system, given a compiler."""
+    return device == "cpu" and sys.platform == "linux"
+
+
 def worth_compiling(plan: Plan, device: str) -> bool:
     """Whether `compile: auto` looks for faster kernels for this plan on a kind of device (cpu, cuda or mps)."""
-    fusing = device == "cpu" and sys.platform == "linux"
-    return (fusing and count_compute(plan).total >= WORTH_FUSING_FROM) or worth_compiling_blocks(plan, device)
+    fusing = has_kernels(device) and count_compute(plan).total >= WORTH_FUSING_FROM
+    return fusing or worth_compiling_blocks(plan, device)
 
 
 def worth_compiling_blocks(plan: Plan, device: str) -> bool:

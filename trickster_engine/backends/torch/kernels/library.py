@@ -21,6 +21,7 @@ from torch import Tensor
 
 from trickster_engine.data.cache import cache_directory, make_folder
 from trickster_engine.errors import TricksterError
+from trickster_engine.estimates.compute import has_kernels
 from trickster_engine.system.files import read_bytes, sync_file, temporary_name
 
 _SOURCES = Path(__file__).parent
@@ -53,7 +54,7 @@ def load_kernels(report: Callable[[str], None], *, with_fp64: bool = False) -> K
     In fp64 nobody trains: its variants are for tests, which compare them with torch to the last digits.
     Raises NoKernelsError.
     """
-    if sys.platform != "linux":
+    if not has_kernels("cpu"):
         raise NoKernelsError("the kernels are compiled on Linux only")
     command = [_compiler(), *_FLAGS, *(["-DWITH_FP64"] if with_fp64 else [])]
     try:
