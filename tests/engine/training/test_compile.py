@@ -39,12 +39,16 @@ def test_a_compiled_run_learns_the_same_and_resumes_exactly(tiny_config: Config)
     state = read_checkpoint(straight.path / "checkpoints/step-000012").state
     assert state.compiled
 
-    plain, _ = begin(
-        tiny_config(training_config={"compile": "never", "precision": "fp32"}, model_config={"dropout": 0.1})
-    )
-    other = read_checkpoint(plain.path / "checkpoints/step-000012").state
-    assert not other.compiled
-    assert state.val_loss == pytest.approx(other.val_loss, abs=1e-4)
+    # Without dropout, for which the kernels draw other numbers.
+    losses = []
+    for word in ("always", "never"):
+        plain, _ = begin(
+            tiny_config(training_config={"compile": word, "precision": "fp32"}, model_config={"dropout": 0.0})
+        )
+        other = read_checkpoint(plain.path / "checkpoints/step-000012").state
+        assert other.compiled is (word == "always")
+        losses.append(other.val_loss)
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
 
     # Asked for or given up in the middle of a run, it is done.
     for run, word in ((plain, "always"), (straight, "never")):
