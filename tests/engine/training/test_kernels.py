@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from trickster_engine.model.llama import Block, Llama, RotaryEmbedding, run_bloc
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux" or shutil.which("g++") is None, reason="no g++ on Linux")
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "whole tiles": {},
     "grouped-query, padded": {"num_kv_heads": 2, "max_seq_len": 100, "hidden_dim": 96, "num_heads": 4, "mlp_dim": 100},
     "shorter than a tile": {"num_kv_heads": 4, "max_seq_len": 7, "hidden_dim": 80, "num_heads": 8, "mlp_dim": 37},
@@ -36,7 +37,7 @@ def kernels() -> Kernels:
     return load_kernels(lambda _: None, with_fp64=True)
 
 
-def model_of(shape: dict[str, int], dtype: torch.dtype = torch.float32) -> tuple[ModelConfig, Llama]:
+def model_of(shape: dict[str, Any], dtype: torch.dtype = torch.float32) -> tuple[ModelConfig, Llama]:
     config = replace(preset_plan("pico").model, **{"num_layers": 2, "num_kv_heads": 4} | shape)
     model = Llama(config).initialize(0).to(dtype)
     generator = torch.Generator().manual_seed(1)
@@ -64,7 +65,7 @@ def gradients(
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize(("kind", "near"), [("fp64", 1e-12), ("fp32", 2e-5), ("bf16", 0.04)])
 def test_losses_and_gradients_are_those_of_torch(
-    kernels: Kernels, shape: dict[str, int], kind: str, near: float
+    kernels: Kernels, shape: dict[str, Any], kind: str, near: float
 ) -> None:
     config, model = model_of(shape, torch.float64 if kind == "fp64" else torch.float32)
     tokens = torch.randint(0, 256, (3, config.max_seq_len + 1), generator=torch.Generator().manual_seed(2))
@@ -184,6 +185,7 @@ def test_a_strangers_kernels_are_not_loaded(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("TRICKSTER_CACHE_DIR", str(tmp_path))
     folder = tmp_path / "kernels"
     folder.mkdir()
+    assert sys.platform != "win32"
     os.chown(folder, 12345, 12345)
     with pytest.raises(NoKernelsError, match="another user"):
         load_kernels(lambda _: None)
