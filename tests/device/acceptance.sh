@@ -30,13 +30,13 @@ step() {
 
 : >"$out/steps.jsonl"
 rm -f "$out/suite.jsonl"
-step facts 40 "$python" -m tests.device.steps facts "$out"
-TRICKSTER_ACCEPTANCE_OUT=$out/suite.jsonl step suite 150 "$python" -m pytest -q -m cuda tests/device
-step speed 110 "$python" -m tests.device.steps speed "$out"
-step races 110 "$python" -m tests.device.steps races "$out"
-step options 120 "$python" -m tests.device.steps options "$out"
-step profile 60 "$python" -m tests.device.steps profile "$out"
-step trainer 60 "$python" -m tests.device.steps trainer "$out"
+step facts 30 "$python" -m tests.device.steps facts "$out"
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-8} TRICKSTER_ACCEPTANCE_OUT=$out/suite.jsonl step suite 140 "$python" -m pytest -q -m cuda tests/device
+step speed 120 "$python" -m tests.device.steps speed "$out"
+step races 100 "$python" -m tests.device.steps races "$out"
+step options 110 "$python" -m tests.device.steps options "$out"
+step profile 45 "$python" -m tests.device.steps profile "$out"
+step trainer 50 "$python" -m tests.device.steps trainer "$out"
 step predictions 40 "$python" -m tests.device.steps predictions "$out"
 step sampling 30 "$python" -m tests.device.steps sampling "$out"
 if command -v nsys >/dev/null; then

@@ -52,6 +52,7 @@ def batches(plan: Plan, step: int) -> list[Batch]:
 
 @contextmanager
 def opened(plan: Plan, device: str = DEVICE, **settled: object) -> Iterator[TorchBackend]:
+    torch._dynamo.reset()  # it gives up compiling after a few variants of one function
     backend = TorchBackend(plan, device, **settled)  # type: ignore[arg-type]
     try:
         yield backend
@@ -64,9 +65,10 @@ def losses(backend: TorchBackend, plan: Plan, steps: int = 12) -> list[float]:
 
 
 def small(**training: object) -> Plan:
-    """nano without chance and in smaller batches, which a CPU does beside a GPU."""
+    """Half a nano without chance and in smaller batches, which a CPU does beside a GPU."""
     settings = {"batch_size": 2, "compile": "never", "learning_rate": 1e-3, **training}
-    return plan_of("nano", {"dropout": 0.0, "num_kv_heads": 4}, **settings)
+    shape = {"dropout": 0.0, "num_kv_heads": 4, "num_layers": 3, "max_seq_len": 256}
+    return plan_of("nano", shape, **settings)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -87,13 +89,13 @@ def test_losses_are_the_cpus_within_rounding(precision: str, optimizer: str, rec
             assert other.evaluate(batches(plan, 99)) == pytest.approx(validation, rel=1e-4), "evaluated in fp32"
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("optimizer", "compile_", "options"),
     [
         ("adamw", "never", ""),
         ("muon", "never", ""),
         ("adamw", "always", ""),
-        ("adamw", "always", "whole_model"),
         ("adamw", "never", "graphs"),
         ("adamw", "always", "whole_model,graphs"),
     ],

@@ -62,9 +62,9 @@ class TimedBackend(TorchBackend):
             return super()._loss(inputs, targets)
 
     def _timed_call(self, phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*arguments: object) -> object:
+        def timed(*arguments: object, **named: object) -> object:
             with self.timed(phase):
-                return function(*arguments)
+                return function(*arguments, **named)
 
         return timed
 
