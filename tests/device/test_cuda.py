@@ -17,7 +17,8 @@ import torch
 
 from tests.device.place import DEVICE, MISSING, ON_GPU, plan_of
 from tests.engine.conftest import trickster
-from tests.engine.training.test_resume import Config, begin, same_checkpoint, stop_at
+from tests.engine.training.stopping import stopped_after
+from tests.engine.training.test_resume import Config, begin, same_checkpoint
 from trickster_engine.backends.base import Batch, NonFiniteError
 from trickster_engine.backends.process_group import ProcessGroup
 from trickster_engine.backends.select import open_backend
@@ -117,8 +118,7 @@ def test_a_run_resumed_in_another_process_is_the_same_run_bit_for_bit(
     )  # fmt: skip
     straight, outcome = begin(path)
     assert outcome == "finished"
-    with monkeypatch.context() as patched:
-        stop_at(patched, 5)
+    with stopped_after(5):
         broken, outcome = begin(path)
     assert outcome == "stopped"
     told = trickster("resume", broken.path)

@@ -16,6 +16,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.refusals import refused
 from trickster_engine.backends.base import Batch, NonFiniteError
 from trickster_engine.backends.process_group import ProcessGroup
 from trickster_engine.backends.torch import cuda
@@ -29,7 +30,6 @@ from trickster_engine.backends.torch.process_group import MEETING_FILE_VARIABLE,
 from trickster_engine.config import preset_plan
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.batches import validation_windows
-from trickster_engine.errors import TricksterError
 from trickster_engine.model.llama import Llama
 
 SHARES, ROWS, LENGTH = 3, 4, 32
@@ -38,11 +38,11 @@ SHARES, ROWS, LENGTH = 3, 4, 32
 def plan(optimizer: str = "adamw", **model: Any) -> Plan:
     base = preset_plan("pico")
     shape = {"hidden_dim": 32, "mlp_dim": 64, "num_layers": 2, "num_heads": 2, "num_kv_heads": 1}
-    training = {"optimizer": optimizer, "precision": "fp32", "compile": "never", "batch_size": ROWS}
+    training: dict[str, Any] = {"optimizer": optimizer, "precision": "fp32", "compile": "never", "batch_size": ROWS}
     return replace(
         base,
         model=replace(base.model, max_seq_len=LENGTH, dropout=0.1, **{**shape, **model}),
-        training=replace(base.training, gradient_accumulation_steps=SHARES, **training),  # type: ignore[arg-type]
+        training=replace(base.training, gradient_accumulation_steps=SHARES, **training),
     )
 
 
@@ -65,7 +65,7 @@ def textbook(wanted: Plan, steps: int) -> Iterator[tuple[float, float, dict[str,
         loss = 0.0
         for x, y in batches(step):
             part = training_loss(model(torch.from_numpy(x)), torch.from_numpy(y), training) / SHARES
-            part.backward()  # type: ignore[no-untyped-call]
+            part.backward()
             loss += part.item()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.grad_clip).item()
         optimizer.step()
@@ -190,8 +190,8 @@ def test_larger_evaluation_batches_hold_the_same_rows() -> None:
     assert [len(x) for x, _ in large[:-2]] == [6] * (len(large) - 2)  # as many whole batches as fit
     assert large[-1][0].shape[1] < LENGTH, "the short rest stays by itself"
     for part in (0, 1):
-        flat = [np.concatenate([batch[part].ravel() for batch in given]) for given in (small, large)]
-        assert np.array_equal(*flat)
+        first, second = (np.concatenate([batch[part].ravel() for batch in given]) for given in (small, large))
+        assert np.array_equal(first, second)
     backend = TorchBackend(plan(), "cpu")
     assert backend.evaluate(large) == pytest.approx(backend.evaluate(small), rel=1e-6)
     model = preset_plan("mega").model
@@ -208,7 +208,7 @@ def test_options_for_gpus_are_read_by_name_and_change_nothing_on_a_cpu(monkeypat
     monkeypatch.delenv(OPTIONS_VARIABLE)
     assert TorchBackend(plan(), "cpu").step(batches(0), 1.0) == results
     monkeypatch.setenv(OPTIONS_VARIABLE, "graph")
-    with pytest.raises(TricksterError, match="'graph'"):
+    with refused("bad-environment", naming="'graph'"):
         cuda_options()
 
 
