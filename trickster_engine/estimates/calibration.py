@@ -15,14 +15,16 @@ from typing import Final
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.config.shapes import block_matrices, count_parameters
 from trickster_engine.data.amounts import tokens_per_step
-from trickster_engine.estimates.compute import forward_flops_per_token, worth_compiling
+from trickster_engine.estimates.compute import forward_flops_per_token, has_kernels, worth_compiling
 from trickster_engine.estimates.memory import block_activations, output_activations
 from trickster_engine.system.files import read_json, write_json_atomically
 
 FILE: Final = "calibration.2.json"  # the number is that of the form of its contents
-#: How many times as fast an update is with compiled blocks: between pico's 1.21 and nano's 1.16 (docs/speed.md). It is
-#: not part of the calibration, because compiling takes up to a minute.
+#: How many times as fast an update is with blocks that torch compiled: between pico's 1.21 and nano's 1.16. It is not
+#: part of the calibration, because compiling takes up to a minute.
 COMPILED: Final = 1.18
+#: The same with kernels of our own: between pico's 1.26 and nano's 1.30 (docs/speed.md).
+FUSED: Final = 1.28
 _ITERATIONS = 5  # of Muon's orthogonalisation
 
 Amounts = dict[str, float]
@@ -49,7 +51,7 @@ class Calibration:
         update = _cost(work, self.updates[training.optimizer])
         seconds = training.gradient_accumulation_steps * passes[precision] + update
         compiled = training.compile == "always" or (training.compile == "auto" and worth_compiling(plan, self.device))
-        return seconds / COMPILED if compiled else seconds
+        return seconds / (FUSED if has_kernels(self.device) else COMPILED) if compiled else seconds
 
     def seconds(self, plan: Plan) -> float | None:
         """Seconds of all updates of a plan."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.config.shapes import count_parameters
 from trickster_engine.data.amounts import tokens_per_step
 
-#: Compiling takes from seconds (when this shape was compiled before) to a minute. Runs shorter than this many
+#: By torch, compiling takes from seconds (when this shape was compiled before) to a minute. Runs shorter than this many
 #: floating-point operations are over before a faster step has earned that back: about ten minutes of two CPU cores.
 WORTH_COMPILING_FROM = {"cpu": 1e14, "cuda": 1e16}
+#: Our own kernels, for CPUs and on Linux, are compiled once for all shapes, in seconds: a run of ten earns that back.
+WORTH_FUSING_FROM = 1e12
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,19 @@ def count_compute(plan: Plan) -> Compute:
     )
 
 
+def has_kernels(device: str) -> bool:
+    """Whether there are kernels of our own for a kind of device on this system, given a compiler."""
+    return device == "cpu" and sys.platform == "linux"
+
+
 def worth_compiling(plan: Plan, device: str) -> bool:
-    """Whether `compile: auto` has the blocks compiled for this plan on a kind of device (cpu, cuda or mps)."""
+    """Whether `compile: auto` looks for faster kernels for this plan on a kind of device (cpu, cuda or mps)."""
+    fusing = has_kernels(device) and count_compute(plan).total >= WORTH_FUSING_FROM
+    return fusing or worth_compiling_blocks(plan, device)
+
+
+def worth_compiling_blocks(plan: Plan, device: str) -> bool:
+    """Whether it has torch compile the blocks, where there are no kernels of our own."""
     return count_compute(plan).total >= WORTH_COMPILING_FROM.get(device, float("inf"))
 
 

@@ -15,8 +15,8 @@ from trickster_engine.bench.calibrate import costs
 from trickster_engine.config import check, preset_plan, preset_text, set_values
 from trickster_engine.data.amounts import tokens_per_step
 from trickster_engine.estimates.calibration import FILE as CALIBRATION
-from trickster_engine.estimates.calibration import Calibration, gradient_work, read_calibrations
-from trickster_engine.estimates.compute import count_compute
+from trickster_engine.estimates.calibration import FUSED, Calibration, gradient_work, read_calibrations
+from trickster_engine.estimates.compute import count_compute, has_kernels
 from trickster_engine.estimates.speeds import (
     CALIBRATED_WITHIN,
     CARRIED_WITHIN,
@@ -89,7 +89,13 @@ def test_how_sure_an_estimate_is_was_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"batch_size": 8}, {"optimizer": "adamw"}, {"precision": "fp32"}, {"compile": "always"}]
+    "change",
+    [
+        {"batch_size": 8},
+        {"optimizer": "adamw"},
+        {"precision": "fp32"},
+        {"compile": "never" if has_kernels("cpu") else "always"},
+    ],
 )
 def test_what_changes_the_speed_changes_the_shape(change: dict[str, object]) -> None:
     changed = replace(PICO, training=replace(PICO.training, **change))  # type: ignore[arg-type]
@@ -136,8 +142,12 @@ def test_a_calibration_tells_the_time_of_any_shape() -> None:
             "muon": {"weights": 0.0, "blocks": 0.0, "muon_fp32": 0.0, "muon_bf16": 0.0},
         },
     )
-    expected = expected_time(PICO, [], [known])
+    plain = replace(PICO, training=replace(PICO.training, compile="never"))
+    expected = expected_time(plain, [], [known])
     assert expected is not None and expected.source == "estimated"
+    fused = expected_time(PICO, [], [known])
+    assert fused is not None
+    assert expected.seconds / fused.seconds == pytest.approx(FUSED if has_kernels("cpu") else 1)
     work = gradient_work(PICO, "bf16", "cpu")  # what precision: auto takes here
     assert expected.seconds == pytest.approx(1500 * (work["flops"] * 1e-11 + work["bytes"] * 1e-9 + 4e-3))
     assert expected_time(replace(PICO, device=replace(PICO.device, device_type="cuda")), [], [known]) is None

@@ -21,11 +21,13 @@ from trickster_engine.backends.torch.bf16 import bf16_slowdown, cpu_emulates_bf1
 from trickster_engine.backends.torch.compilation import compile_with
 from trickster_engine.backends.torch.cuda import cuda_options, read_later, to_device, use_repeatable_kernels
 from trickster_engine.backends.torch.evaluation_batches import merged, rows_at_once
+from trickster_engine.backends.torch.fused_block import FusedBlock
+from trickster_engine.backends.torch.kernels.library import Kernels, NoKernelsError, load_kernels
 from trickster_engine.backends.torch.losses import summed_cross_entropy, training_loss
 from trickster_engine.backends.torch.optimizers import Optimizers
 from trickster_engine.backends.torch.recorded_pass import RecordedPass
 from trickster_engine.config.plan import Plan
-from trickster_engine.estimates.compute import worth_compiling
+from trickster_engine.estimates.compute import worth_compiling, worth_compiling_blocks
 from trickster_engine.model.llama import Llama, run_block
 
 
@@ -73,15 +75,16 @@ class TorchBackend:
         if compiled is None:
             wanted = plan.training.compile
             compiled = wanted == "always" or (wanted == "auto" and worth_compiling(plan, self._device.type))
+        kernels = self._fuse_blocks(report) if compiled and self._device.type == "cpu" else None
         self.precision = precision or plan.training.precision
         if self.precision == "auto":
             self.precision = "fp32" if self._emulates_bf16() else group.broadcast(self._faster_precision(compiled))
         elif self.precision == "bf16" and self._emulates_bf16():
             self._notices.append(_slow_bf16())
         muon_dtype = torch.float32 if self._device.type == "cpu" and self.precision == "fp32" else torch.bfloat16
-        self._optimizers = Optimizers(self.model, plan.training, muon_dtype)
+        self._optimizers = Optimizers(self.model, plan.training, muon_dtype, kernels)
         self._updates_early = on_gpu and self._options.early_update and self._optimizers.can_decide_on_the_device
-        self.compiled = compiled and self._compile(report)
+        self.compiled = kernels is not None or (compiled and self._compile(report))
         if on_gpu and self._options.graphs and group.size == 1 and not plan.training.activation_checkpointing:
             self._record()
         if group.size > 1:
@@ -238,7 +241,20 @@ class TorchBackend:
             elif kind == self._device.type:
                 getattr(torch, kind).set_rng_state(generator_state)
 
+    def _fuse_blocks(self, report: Callable[[str], None]) -> Kernels | None:
+        """Have the blocks run on our own kernels in training, where they can be had, and return these."""
+        try:
+            kernels = load_kernels(report)
+            fused = FusedBlock(kernels)
+            fused.require_agreement(self.model)
+        except NoKernelsError:
+            return None
+        self.model.model.run_block = fused
+        return kernels
+
     def _compile(self, report: Callable[[str], None]) -> bool:
+        if self._plan.training.compile == "auto" and not worth_compiling_blocks(self._plan, self._device.type):
+            return False
         report("compiling the model for this device (up to a minute the first time)")
 
         def whole(compiled: bool) -> None:

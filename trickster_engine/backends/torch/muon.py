@@ -8,6 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trickster_engine.backends.torch.kernels.library import Kernels
+
+#: Numbers of a matrix up to which it, its factors and its products fit the second cache of a core, or nearly so.
+_CACHED = 1 << 18
+
 
 class BatchedMuon(torch.optim.Muon):
     """The same updates as torch.optim.Muon, up to rounding, in a few large operations for the many small ones.
@@ -15,11 +20,20 @@ class BatchedMuon(torch.optim.Muon):
     A small model has dozens of matrices of two or three shapes, and one by one each of the fifteen products that
     orthogonalise it is over before it is well under way. State and settings are those of torch.optim.Muon, which always
     computes in bf16; here `dtype` says in what, since a processor without bf16 takes far longer for it than for fp32.
+    With `kernels` (kernels/orthogonalize.cpp) each matrix stays in the caches of one of the processor's cores.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], *, dtype: torch.dtype = torch.bfloat16, **settings: Any) -> None:
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        *,
+        dtype: torch.dtype = torch.bfloat16,
+        kernels: Kernels | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(params, **settings)
         self._dtype = dtype
+        self._kernels = kernels
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -32,8 +46,14 @@ class BatchedMuon(torch.optim.Muon):
             updates = torch._foreach_lerp(gradients, buffers, group["momentum"]) if group["nesterov"] else buffers
             torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
             for same_shape in _by_shape(updates):
-                wide = torch.stack([_wide(updates[index]) for index in same_shape]).to(self._dtype)
-                directions = orthogonalize(wide, group["ns_coefficients"], group["ns_steps"], group["eps"])
+                wide = torch.stack([_wide(updates[index]) for index in same_shape])
+                settings = (group["ns_coefficients"], group["ns_steps"], group["eps"])
+                if self._kernels and len(wide) >= torch.get_num_threads() and wide[0].numel() <= _CACHED:
+                    directions = torch.empty_like(wide)
+                    (a, b, c), steps, epsilon = settings
+                    self._kernels("orthogonalize", self._dtype, *wide.shape, wide, a, b, c, steps, epsilon, directions)
+                else:
+                    directions = orthogonalize(wide.to(self._dtype), *settings)
                 for index, direction in zip(same_shape, directions, strict=True):
                     rows, columns = parameters[index].shape
                     update = direction.mT if rows > columns else direction

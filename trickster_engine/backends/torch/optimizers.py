@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from trickster_engine.backends.torch.kernels.library import Kernels
 from trickster_engine.backends.torch.muon import BatchedMuon
 from trickster_engine.config.plan import TrainingConfig
 
@@ -21,8 +22,14 @@ class Optimizers:
     out for the norms' scales, which have nothing to gain from being small.
     """
 
-    def __init__(self, model: nn.Module, training: TrainingConfig, muon_dtype: torch.dtype = torch.bfloat16) -> None:
-        """`muon_dtype` is what Muon's matrix products are computed in."""
+    def __init__(
+        self,
+        model: nn.Module,
+        training: TrainingConfig,
+        muon_dtype: torch.dtype = torch.bfloat16,
+        kernels: Kernels | None = None,
+    ) -> None:
+        """`muon_dtype` is what Muon's matrix products are computed in, on a CPU by `kernels` where there are any."""
         self._names: dict[torch.Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
         by_muon: list[nn.Parameter] = []
         decayed: list[nn.Parameter] = []
@@ -53,6 +60,7 @@ class Optimizers:
                 momentum=training.muon_momentum,
                 weight_decay=training.weight_decay,
                 dtype=muon_dtype,
+                kernels=kernels,
             )
             self._optimizers.append((muon, training.muon_learning_rate))
 

@@ -224,12 +224,14 @@ class TrainingConfig:
     )
     compile: str = key(
         "auto",
-        doc="Whether torch compiles the model into fewer, larger kernels before training.",
-        effect="Steps get faster, after up to a minute of compilation for a new shape. If compilation fails, training "
-        "continues without it. Runs in several processes are not compiled, and Tenstorrent boards have their own "
-        "compiler.",
+        doc="Whether the model is compiled into fewer, larger kernels before training.",
+        effect="Steps get faster. On a Linux CPU with g++, Trickster's own kernels are compiled once, in some seconds, "
+        "and kept for all later runs. Elsewhere torch compiles the model, which takes up to a minute for a new shape. "
+        "If compilation fails, training continues without it. Runs in several processes are not compiled, and "
+        "Tenstorrent boards have their own compiler.",
         choices={
-            "auto": "If the run is long enough to pay off: from about ten minutes.",
+            "auto": "If the run is long enough to pay off: from about ten seconds with Trickster's kernels, from about "
+            "ten minutes with torch's compiler.",
             "always": "Even for a short run.",
             "never": "Start immediately.",
         },

@@ -1,0 +1,202 @@
+"""A block of the model forwards and backwards in a handful of large operations, for training on a CPU.
+
+Between the matrix products, which stay torch's, a block computes little but reads and writes much: the kernels in
+`kernels/` do each such stretch in one pass. What goes into a product is rounded where it is made, queries, keys and
+values come out of one product, as do gate and up, and scores of attention are never kept. The mathematics is that of
+`Block` in `model/llama.py`, whose weights are used; dropout draws one number a pass and derives the rest from it.
+
+Letters in the comments on shapes: B sequences, T tokens each, N = B T, D hidden_dim, C head_dim, F mlp_dim, J the width
+of queries, keys and values together.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from trickster_engine.backends.torch.kernels.library import Kernels, NoKernelsError
+from trickster_engine.backends.torch.muon import orthogonalize
+from trickster_engine.model.llama import Block, Llama, RotaryEmbedding, run_block
+
+_TRIED_TOKENS = 128
+#: Of a result's length; fp32 strays by a millionth.
+_ROUNDING = 1e-4
+_MUON = ((3.4445, -4.775, 2.0315), 5, 1e-7)  # torch's settings of the iteration
+
+
+class FusedBlock:
+    """Runs a block in training, as `Decoder.run_block` does."""
+
+    def __init__(self, kernels: Kernels) -> None:
+        self._kernels = kernels
+
+    def __call__(self, block: nn.Module, x: Tensor, rotary: RotaryEmbedding) -> Tensor:
+        """x [B, T, D] -> [B, T, D]."""
+        assert isinstance(block, Block)
+        attention, mlp = block.self_attn, block.mlp
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        y: Tensor = _Fused.apply(  # type: ignore[no-untyped-call]
+            x,
+            block.input_layernorm.weight,
+            attention.q_proj.weight,
+            attention.k_proj.weight,
+            attention.v_proj.weight,
+            attention.o_proj.weight,
+            block.post_attention_layernorm.weight,
+            mlp.gate_proj.weight,
+            mlp.up_proj.weight,
+            mlp.down_proj.weight,
+            *(table[: x.shape[1], 0].to(x.dtype) for table in (rotary.cos, rotary.sin)),
+            _Settings(self._kernels, block, dtype),
+        )
+        return y
+
+    def require_agreement(self, model: Llama) -> None:
+        """Raise NoKernelsError where a block of the model, or Muon, comes to another result than without the kernels.
+
+        What a compiler makes for a processor that nobody has tried is tried before it trains. In fp32, over a short
+        sequence, both ways, without dropout.
+        """
+        block = model.model.layers[0]
+        generator = torch.Generator().manual_seed(0)
+        shape = (2, min(model.config.max_seq_len, _TRIED_TOKENS), model.config.hidden_dim)
+        x, back = (torch.randn(shape, generator=generator) for _ in range(2))
+        inputs = [x.requires_grad_(), *block.parameters()]
+        results = []
+        was_training = block.training
+        block.eval()
+        for run in (run_block, self):
+            with torch.autocast("cpu", enabled=False):
+                y = run(block, x, model.model.rotary)
+            results.append([y.detach(), *torch.autograd.grad(y, inputs, back)])
+        block.train(was_training)
+        matrices = torch.randn((2, 24, 40), generator=generator)  # of no whole tiles
+        plain_muon, fused_muon = orthogonalize(matrices, *_MUON), torch.empty_like(matrices)
+        (a, b, c), steps, epsilon = _MUON
+        self._kernels("orthogonalize", torch.float32, 2, 24, 40, matrices, a, b, c, steps, epsilon, fused_muon)
+        results[0].append(plain_muon)
+        results[1].append(fused_muon)
+        for plain, fused in zip(*results, strict=True):
+            strayed, whole = torch.linalg.vector_norm(fused - plain).item(), torch.linalg.vector_norm(plain).item()
+            if not strayed <= _ROUNDING * whole:
+                raise NoKernelsError(f"the compiled kernels compute something else on this CPU ({strayed / whole:.1e})")
+
+
+class _Settings:
+    """What a pass through a block needs besides tensors."""
+
+    def __init__(self, kernels: Kernels, block: Block, dtype: torch.dtype) -> None:
+        self.kernels = kernels
+        self.dtype = dtype
+        self.head_dim = block.self_attn.head_dim
+        self.epsilon = float(block.input_layernorm.eps or 0.0)
+        self.dropout = block.dropout if block.training else 0.0
+        # Drawn from torch's generator, whose state a checkpoint keeps.
+        self.seeds = torch.empty(2, dtype=torch.int64).random_().tolist() if self.dropout > 0 else [0, 0]
+
+
+class _Fused(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        norm_1: Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        o: Tensor,
+        norm_2: Tensor,
+        gate: Tensor,
+        up: Tensor,
+        down: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        settings: _Settings,
+    ) -> Tensor:
+        run, dtype, p, epsilon = settings.kernels, settings.dtype, settings.dropout, settings.epsilon
+        batch, length, width = x.shape
+        rows, wide = batch * length, gate.shape[0]
+        heads, kv_heads = width // settings.head_dim, k.shape[0] // settings.head_dim
+        x = x.contiguous()
+        w_qkv, w_o, w_gate_up, w_down = (_joined(ws, dtype) for ws in ((q, k, v), (o,), (gate, up), (down,)))
+
+        normed_1, inverse_1 = x.new_empty((rows, width), dtype=dtype), x.new_empty(rows)
+        run("add_norm", dtype, rows, width, x, None, 0.0, 0, norm_1, epsilon, None, normed_1, inverse_1)
+        qkv = torch.mm(normed_1, w_qkv.t())  # [N, J]
+        mixed, logsumexp = torch.empty_like(normed_1), x.new_empty((batch, heads, length))
+        shape = (batch, length, heads, kv_heads, settings.head_dim)
+        run("attention", dtype, *shape, qkv, cos, sin, mixed, logsumexp)
+        branch = torch.mm(mixed, w_o.t())  # [N, D]
+        middle, normed_2, inverse_2 = torch.empty_like(x), torch.empty_like(normed_1), torch.empty_like(inverse_1)
+        seeds = settings.seeds
+        run("add_norm", dtype, rows, width, x, branch, p, seeds[0], norm_2, epsilon, middle, normed_2, inverse_2)
+        gate_up = torch.mm(normed_2, w_gate_up.t())  # [N, 2 F]
+        inner = x.new_empty((rows, wide), dtype=dtype)
+        run("swiglu", dtype, rows, wide, gate_up, inner)
+        branch = torch.mm(inner, w_down.t())
+        y = torch.empty_like(x)
+        run("add_norm", dtype, rows, width, middle, branch, p, seeds[1], None, epsilon, y, None, None)
+
+        ctx.settings, ctx.shape = settings, shape
+        ctx.save_for_backward(
+            *(x, normed_1, inverse_1, qkv, mixed, logsumexp, middle, normed_2, inverse_2, gate_up, inner),
+            *(norm_1, norm_2, w_qkv, w_o, w_gate_up, w_down, cos, sin),
+        )
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_y: Tensor) -> tuple[Tensor | None, ...]:
+        (x, normed_1, inverse_1, qkv, mixed, logsumexp, middle, normed_2, inverse_2, gate_up, inner), rest = (
+            ctx.saved_tensors[:11],
+            ctx.saved_tensors[11:],
+        )
+        norm_1, norm_2, w_qkv, w_o, w_gate_up, w_down, cos, sin = rest
+        settings: _Settings = ctx.settings
+        run, dtype, p = settings.kernels, settings.dtype, settings.dropout
+        rows, width = normed_1.shape
+        wide = inner.shape[1]
+        d_y = d_y.contiguous()
+
+        d_branch = torch.empty_like(normed_1)
+        run("add_backward", dtype, rows, width, d_y, p, settings.seeds[1], d_branch)
+        d_w_down = torch.mm(d_branch.t(), inner)
+        d_inner = torch.mm(d_branch, w_down)
+        d_gate_up = torch.empty_like(gate_up)
+        run("swiglu_backward", dtype, rows, wide, gate_up, d_inner, d_gate_up)
+        d_w_gate_up = torch.mm(d_gate_up.t(), normed_2)
+        d_normed = torch.mm(d_gate_up, w_gate_up)
+        d_middle, d_norm_1, d_norm_2 = torch.empty_like(x), torch.empty_like(norm_1), torch.empty_like(norm_2)
+        run(
+            *("add_norm_backward", dtype, rows, width, middle, inverse_2, norm_2, d_normed, d_y),
+            *(p, settings.seeds[0], d_middle, d_branch, d_norm_2),
+        )
+        d_w_o = torch.mm(d_branch.t(), mixed)
+        d_mixed = torch.mm(d_branch, w_o)
+        d_qkv = torch.empty_like(qkv)
+        run("attention_backward", dtype, *ctx.shape, qkv, cos, sin, mixed, logsumexp, d_mixed, d_qkv)
+        d_w_qkv = torch.mm(d_qkv.t(), normed_1)
+        d_normed = torch.mm(d_qkv, w_qkv)
+        d_x = torch.empty_like(x)
+        run(
+            *("add_norm_backward", dtype, rows, width, x, inverse_1, norm_1, d_normed, d_middle),
+            *(0.0, 0, d_x, None, d_norm_1),
+        )
+        kv_width = (qkv.shape[1] - width) // 2
+        d_q, d_k, d_v = (part.to(x.dtype) for part in torch.split(d_w_qkv, [width, kv_width, kv_width]))
+        d_gate, d_up = (part.to(x.dtype) for part in torch.split(d_w_gate_up, wide))
+        d_o, d_down = d_w_o.to(x.dtype), d_w_down.to(x.dtype)
+        return d_x, d_norm_1, d_q, d_k, d_v, d_o, d_norm_2, d_gate, d_up, d_down, None, None, None
+
+
+def _joined(weights: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
+    """Weights below each other in the products' format; one that has it already is not copied."""
+    if len(weights) == 1:
+        return weights[0].detach().to(dtype)
+    joined = weights[0].new_empty((sum(len(weight) for weight in weights), weights[0].shape[1]), dtype=dtype)
+    for part, weight in zip(torch.split(joined, [len(weight) for weight in weights]), weights, strict=True):
+        part.copy_(weight)
+    return joined
