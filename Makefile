@@ -48,8 +48,11 @@ check-python: $(DEV_STAMP)
 
 test: check test-python test-extension test-workbench test-workbench-oldest
 
+# What tests/device does on a GPU, on this machine's CPU: make test-python TRICKSTER_DEVICE=cuda where there is one.
+TRICKSTER_DEVICE ?= cpu
+
 test-python: $(DEV_STAMP)
-	$(BIN)/pytest -n 3 --dist loadgroup tests
+	TRICKSTER_DEVICE=$(TRICKSTER_DEVICE) $(BIN)/pytest -n 3 --dist loadgroup tests
 
 # What most changes touch, in a few minutes: config, model, data, estimates, and the server without long training.
 FAST := tests/engine/config tests/engine/model tests/engine/data tests/engine/estimates tests/engine/test_events.py \

@@ -120,7 +120,11 @@ def test_a_rival_takes_turns(checkout: Path) -> None:
 def test_the_rival_learns_by_its_recipe_and_is_measured_on_all_held_out_text(checkout: Path) -> None:
     tokens = np.tile(np.arange(8, dtype=np.uint16), 600)
     rival = NanoGPT(
-        checkout, {"n_layer": 1, "n_head": 1, "n_embd": 8, "block_size": 16}, 8, CPU_RECIPE, torch.device("cpu")
+        checkout,
+        {"n_layer": 1, "n_head": 1, "n_embd": 8, "block_size": 16},
+        8,
+        CPU_RECIPE.training,
+        torch.device("cpu"),
     )
     before = rival.evaluate(tokens, rows=7)
     assert before == pytest.approx(rival.evaluate(tokens, rows=64), rel=1e-6)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from trickster_engine.bench.nanogpt import NanoGPT, same_shape
-from trickster_engine.bench.peak import matrix_peak
+from trickster_engine.bench.peak import matrix_peak, wait_for
 from trickster_engine.bench.updates import PHASES, Updates
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.shapes import count_parameters
@@ -84,11 +84,13 @@ def measure(plan: Plan, device: str, updates: int, repeats: int, nanogpt: Path |
     tokens = np.random.default_rng(0).integers(0, plan.model.vocab_size, 1 << 18).astype(np.uint16)
     if rival:
         rival.update(tokens, 0)
-    laps, their_seconds = [], []
+    laps, detailed, their_seconds = [], [], []
     for _ in range(repeats):
-        laps.append(ours.lap(updates))
+        # Phases cost a CPU next to nothing; on a GPU they are timed in laps of their own.
+        laps.append(ours.lap(updates, detailed=device == "cpu"))
+        detailed.append(laps[-1] if device == "cpu" else ours.lap(updates))
         if rival:
-            their_seconds.append(_seconds(lambda: [rival.update(tokens, 0) for _ in range(updates)]))
+            their_seconds.append(_seconds(lambda: [rival.update(tokens, 0) for _ in range(updates)], device))
     held = peak_memory()
 
     model = ours.backend.sampling_model()
@@ -130,8 +132,8 @@ def measure(plan: Plan, device: str, updates: int, repeats: int, nanogpt: Path |
             "versions": ours.backend.versions,
         },
         tokens_per_s=rates,
-        phases_s={phase: Spread.of([lap.phases[phase] / updates for lap in laps]) for phase in PHASES}
-        | {"other": Spread.of([(lap.seconds - sum(lap.phases.values())) / updates for lap in laps])},
+        phases_s={phase: Spread.of([lap.phases[phase] / updates for lap in detailed]) for phase in PHASES}
+        | {"other": Spread.of([(lap.seconds - sum(lap.phases.values())) / updates for lap in detailed])},
         utilisation=compute.per_step / tokens_per_step(plan) * rates.median / peaks[precision],
         sampled_tokens_per_s=Spread.of([SAMPLED_TOKENS / seconds for seconds in texts]),
         peak_memory=held,
@@ -139,9 +141,10 @@ def measure(plan: Plan, device: str, updates: int, repeats: int, nanogpt: Path |
     )
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(work: Callable[[], object], device: str = "cpu") -> float:
     start = time.perf_counter()
     work()
+    wait_for(device)
     return time.perf_counter() - start
 
 

@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 import io
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,18 +21,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trickster_engine.backends.torch.cuda import to_device
 from trickster_engine.backends.torch.losses import summed_cross_entropy
 from trickster_engine.config.plan import ModelConfig, TrainingConfig
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.learning_rate import learning_rate_factor
 
-#: The shape and the settings of its README's recipe for a computer without a GPU, and what its
-#: `config/train_shakespeare_char.py` adds to it.
-CPU_RECIPE_SHAPE = {"n_layer": 4, "n_head": 4, "n_embd": 128, "block_size": 64}
-CPU_RECIPE = TrainingConfig(
-    batch_size=12,
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe of nanoGPT's: the arguments of its model, and how it is trained. `eval_interval` is ours."""
+
+    device: str
+    shape: dict[str, int]
+    dropout: float
+    training: TrainingConfig
+
+
+_TRAINING = TrainingConfig(
     gradient_accumulation_steps=1,
-    max_steps=2000,
     warmup_steps=100,
     learning_rate=1e-3,
     min_learning_rate=1e-4,
@@ -40,13 +48,39 @@ CPU_RECIPE = TrainingConfig(
     weight_decay=0.1,
     grad_clip=1.0,
 )
+#: What its README says for a computer without a GPU, on top of its `config/train_shakespeare_char.py`; measured every
+#: twentieth of its run.
+CPU_RECIPE = Recipe(
+    "CPU",
+    {"n_layer": 4, "n_head": 4, "n_embd": 128, "block_size": 64},
+    0.0,
+    replace(_TRAINING, batch_size=12, max_steps=2000, eval_interval=100),
+)
+#: `config/train_shakespeare_char.py` as it is, compiled and in bf16 as its `train.py` has it.
+GPU_RECIPE = Recipe(
+    "GPU",
+    {"n_layer": 6, "n_head": 6, "n_embd": 384, "block_size": 256},
+    0.2,
+    replace(_TRAINING, batch_size=64, max_steps=5000, eval_interval=250),
+)
+
+
+def recipe_for(device: str) -> Recipe:
+    """Its recipe for a kind of device."""
+    return GPU_RECIPE if device == "cuda" else CPU_RECIPE
 
 
 class NanoGPT:
     """Its model and optimizer on one device, in fp32 on a CPU and in bf16 and compiled on a GPU, as it would run."""
 
     def __init__(
-        self, checkout: Path, shape: dict[str, int], vocab_size: int, training: TrainingConfig, device: torch.device
+        self,
+        checkout: Path,
+        shape: dict[str, int],
+        vocab_size: int,
+        training: TrainingConfig,
+        device: torch.device,
+        dropout: float = 0.0,
     ) -> None:
         """Raises TricksterError where `checkout` is no nanoGPT."""
         module = _load(checkout)
@@ -55,7 +89,7 @@ class NanoGPT:
         self._length = shape["block_size"]
         torch.manual_seed(training.seed)
         with contextlib.redirect_stdout(io.StringIO()):  # it prints its parameter counts
-            config = module.GPTConfig(vocab_size=vocab_size, dropout=0.0, bias=False, **shape)
+            config = module.GPTConfig(vocab_size=vocab_size, dropout=dropout, bias=False, **shape)
             self.model = module.GPT(config).to(device)
             self._optimizer = self.model.configure_optimizers(
                 training.weight_decay, training.learning_rate, (training.beta1, training.beta2), device.type
@@ -68,36 +102,48 @@ class NanoGPT:
         """All of them, position embeddings included."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
-    def update(self, tokens: NDArray[Any], step: int) -> float:
-        """One update on windows from random places of tokens [N]; returns the training loss in nats."""
+    def prepare(self) -> None:
+        """A forward and backward pass that leaves no trace in the weights: what is compiled, is compiled now."""
+        self.model.train()
+        tokens = torch.zeros(self._training.batch_size, self._length, dtype=torch.long, device=self._device)
+        self._pass(tokens, tokens).item()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def update(self, tokens: NDArray[Any], step: int) -> Tensor:
+        """One update on windows from random places of tokens [N]; returns the training loss in nats, on the device.
+
+        As in its `train.py`, nobody waits for the device here.
+        """
         self.model.train()
         for group in self._optimizer.param_groups:
             group["lr"] = self._training.learning_rate * learning_rate_factor(step, self._training)
-        loss = 0.0
+        losses = []
         for _ in range(self._training.gradient_accumulation_steps):
             starts = self._random.integers(0, len(tokens) - self._length - 1, self._training.batch_size)
             x, y = (
-                torch.from_numpy(
-                    np.stack([tokens[s + ahead : s + ahead + self._length] for s in starts]).astype(np.int64)
-                )
+                np.stack([tokens[s + ahead : s + ahead + self._length] for s in starts]).astype(np.int64)
                 for ahead in (0, 1)
             )
-            with self._autocast():
-                part = self._forward(x.to(self._device), y.to(self._device))[1]
-            part = part / self._training.gradient_accumulation_steps
-            torch.autograd.backward(part)
-            loss += part.item()
+            losses.append(self._pass(to_device(x, self._device), to_device(y, self._device)))
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._training.grad_clip)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        return loss
+        return torch.stack(losses).sum()
+
+    def _pass(self, x: Tensor, y: Tensor) -> Tensor:
+        """Add the gradients of a batch [B, T] to those that are there; returns its share of the loss."""
+        with self._autocast():
+            part: Tensor = self._forward(x, y)[1]
+        part = part / self._training.gradient_accumulation_steps
+        torch.autograd.backward(part)
+        return part.detach()
 
     @torch.no_grad()
     def evaluate(self, tokens: NDArray[Any], rows: int = 64) -> float:
         """Mean cross-entropy in nats over all tokens [N], in windows of its own context, as ours is measured."""
         self.model.eval()
         windows = (len(tokens) - 1) // self._length
-        total = 0.0
+        sums = []
         for first in range(0, windows, rows):
             begin, end = first * self._length, min(windows, first + rows) * self._length
             x, y = (
@@ -105,8 +151,8 @@ class NanoGPT:
                 for ahead in (0, 1)
             )
             logits = self.model(x.to(self._device), y.to(self._device))[0]
-            total += summed_cross_entropy(logits, y.to(self._device))
-        return total / (windows * self._length)
+            sums.append(summed_cross_entropy(logits, y.to(self._device)))
+        return float(torch.stack(sums).sum()) / (windows * self._length)
 
     @torch.no_grad()
     def generate(self, prompt: list[int], count: int) -> None:

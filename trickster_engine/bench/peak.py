@@ -31,6 +31,14 @@ def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
     return float(_PRODUCTS * 2 * size**3 / fastest)
 
 
+def wait_for(device: str) -> None:
+    """Wait until a kind of device has done all that it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    elif device == "mps":
+        torch.mps.synchronize()
+
+
 def finish(tensor: torch.Tensor) -> None:
     """Wait until a tensor is there: a GPU computes behind the caller's back."""
     tensor.view(-1)[0].item()

@@ -1,15 +1,16 @@
-"""How long until a model has learned to a given validation loss: ours, and nanoGPT's recipe for a CPU.
+"""How long until a model has learned to a given validation loss: ours, and nanoGPT's recipe for the same device.
 
 Losses are in nats/character, whatever the tokenizer: a token of several characters is harder to guess than one
 character, and there are fewer of them. A tokenizer that is learned from the text has learned something before the first
-step, so its time counts.
+step, so its time counts. What is compiled, is compiled before the clock starts, on both sides; `compiling_s` says how
+long that took.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import numpy as np
 import torch
 
 from trickster_engine.backends.torch.backend import TorchBackend
-from trickster_engine.bench.nanogpt import CPU_RECIPE, CPU_RECIPE_SHAPE, NanoGPT
+from trickster_engine.bench.nanogpt import NanoGPT, recipe_for
+from trickster_engine.bench.peak import wait_for
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.amounts import tokens_per_step
 from trickster_engine.data.batches import TrainingBatches, validation_windows
@@ -27,8 +29,6 @@ from trickster_engine.data.prepare_text import BPE_TRAINING_CHARACTERS
 from trickster_engine.estimates.learning_rate import learning_rate_factor
 
 _EVALUATED_TOKENS_AT_ONCE = 4096
-#: How often nanoGPT is measured: a twentieth of its run.
-NANOGPT_EVAL_INTERVAL = 100
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,14 @@ class Result:
 
     readings: list[Reading]
     reached: Reading | None
+    compiling_s: float = 0.0  # before the clock starts: opening the device, and what is compiled
 
     def as_json(self) -> dict[str, Any]:
         """As plain JSON."""
         return {
             "reached": vars(self.reached) if self.reached else None,
             "best_val_loss": min(reading.val_loss for reading in self.readings),
+            "compiling_s": self.compiling_s,
             "readings": [vars(reading) for reading in self.readings],
         }
 
@@ -77,7 +79,9 @@ def run_ours(plan: Plan, dataset: Dataset, device: str, until: float, report: Ca
     `until` is in nats/character. The seconds begin with the learning of the tokenizer, where it is a BPE.
     """
     begun = _seconds_of_bpe(plan, dataset)
+    opened = time.perf_counter()
     backend = TorchBackend(plan, device)
+    compiling = time.perf_counter() - opened
     length, training = plan.model.max_seq_len, plan.training
     batches = TrainingBatches(dataset.train, length, training.batch_size, training.seed)
     accumulation = training.gradient_accumulation_steps
@@ -91,9 +95,9 @@ def run_ours(plan: Plan, dataset: Dataset, device: str, until: float, report: Ca
         return backend.evaluate(validation_windows(dataset.val, length, rows)) / dataset.characters_per_token
 
     characters_per_step = tokens_per_step(plan) * dataset.train_characters / len(dataset.train)
-    course = _Course(training.max_steps, training.eval_interval, characters_per_step)
+    course = _Course(training.max_steps, training.eval_interval, characters_per_step, device)
     try:
-        return _run(update, evaluate, course, until, report, begun)
+        return replace(_run(update, evaluate, course, until, report, begun), compiling_s=compiling)
     finally:
         backend.close()
 
@@ -101,18 +105,24 @@ def run_ours(plan: Plan, dataset: Dataset, device: str, until: float, report: Ca
 def run_nanogpt(
     checkout: Path, dataset: Dataset, device: str, until: float, report: Callable[[Reading], None]
 ) -> Result:
-    """Train nanoGPT by its CPU recipe on the same split of the same text, one token a character as it has it.
+    """Train nanoGPT by its recipe for this device on the same split of the same text, a token a character as it has it.
 
     Its tokens are characters whatever ours are, so its loss is in nats/character.
     """
     text = dataset.train_text() + dataset.val_text()
     alphabet, tokens = np.unique(np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32), return_inverse=True)
     train, val = np.split(tokens.astype(np.uint32), [len(text) - dataset.val_characters])
-    rival = NanoGPT(checkout, CPU_RECIPE_SHAPE, len(alphabet), CPU_RECIPE, torch.device(device))
-    course = _Course(
-        CPU_RECIPE.max_steps, NANOGPT_EVAL_INTERVAL, CPU_RECIPE.batch_size * CPU_RECIPE_SHAPE["block_size"]
-    )
-    return _run(lambda step: rival.update(train, step), lambda: rival.evaluate(val), course, until, report)
+    recipe = recipe_for(device)
+    training = recipe.training
+    opened = time.perf_counter()
+    rival = NanoGPT(checkout, recipe.shape, len(alphabet), training, torch.device(device), recipe.dropout)
+    if device == "cuda":
+        rival.prepare()
+    compiling = time.perf_counter() - opened
+    per_step = training.batch_size * recipe.shape["block_size"]
+    course = _Course(training.max_steps, training.eval_interval, per_step, device)
+    result = _run(lambda step: rival.update(train, step), lambda: rival.evaluate(val), course, until, report)
+    return replace(result, compiling_s=compiling)
 
 
 def _seconds_of_bpe(plan: Plan, dataset: Dataset) -> float:
@@ -129,6 +139,7 @@ class _Course:
     steps: int
     eval_interval: int
     characters_per_step: float
+    device: str
 
     def evaluated(self) -> Iterator[int]:
         yield from range(self.eval_interval, self.steps, self.eval_interval)
@@ -150,6 +161,7 @@ def _run(
         while step < next_stop:
             update(step)
             step += 1
+        wait_for(course.device)
         seconds += time.perf_counter() - start
         reading = Reading(step, seconds, round(step * course.characters_per_step), evaluate())
         readings.append(reading)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from trickster_engine.backends.base import Batch, StepResult
 from trickster_engine.backends.torch.backend import TorchBackend
+from trickster_engine.bench.peak import wait_for
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.amounts import tokens_per_step
 from trickster_engine.data.batches import TrainingBatches
@@ -31,9 +31,14 @@ class Lap:
 
 
 class TimedBackend(TorchBackend):
-    """A torch backend that notes where the time of an update goes. `lap` is where it is noted."""
+    """A torch backend that notes where the time of an update goes. `lap` is where it is noted.
+
+    To tell a GPU's phases apart it waits for the end of each, which an update does not do by itself: `detailed` is for
+    the phases, and without it an update takes the time that it takes in training.
+    """
 
     lap: Lap = Lap()
+    detailed = False
 
     def __init__(self, plan: Plan, device: str) -> None:
         super().__init__(plan, device)
@@ -42,6 +47,8 @@ class TimedBackend(TorchBackend):
 
     def step(self, micro_batches: Sequence[Batch], factor: float) -> StepResult:
         """Do one update, and note what of it was neither forward pass nor optimizer: that is the backward pass."""
+        if not self.detailed:
+            return super().step(micro_batches, factor)
         before = dict(self.lap.phases)
         start = self._now()
         result = super().step(micro_batches, factor)
@@ -55,24 +62,24 @@ class TimedBackend(TorchBackend):
             return super()._loss(inputs, targets)
 
     def _timed_call(self, phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*arguments: object) -> object:
+        def timed(*arguments: object, **named: object) -> object:
             with self.timed(phase):
-                return function(*arguments)
+                return function(*arguments, **named)
 
         return timed
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
         """Count what happens inside as time of a phase."""
+        if not self.detailed:
+            yield
+            return
         start = self._now()
         yield
         self.lap.phases[phase] += self._now() - start
 
     def _now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        elif self._device.type == "mps":
-            torch.mps.synchronize()
+        wait_for(self._device.type)
         return time.perf_counter()
 
 
@@ -89,9 +96,10 @@ class Updates:
         self._step = 0
         self.lap(1)
 
-    def lap(self, updates: int) -> Lap:
-        """Time that many updates."""
+    def lap(self, updates: int, detailed: bool = True) -> Lap:
+        """Time that many updates, and unless `detailed` is false the phases of each."""
         self.backend.lap = lap = Lap()
+        self.backend.detailed = detailed
         accumulation = self.plan.training.gradient_accumulation_steps
         start = time.perf_counter()
         for _ in range(updates):
@@ -100,6 +108,7 @@ class Updates:
             # A learning rate of zero: random text teaches nothing, and the weights stay those of an ordinary model.
             self.backend.step(micro_batches, 0.0)
             self._step += 1
+        wait_for(self.backend.model.device.type)
         lap.seconds = time.perf_counter() - start
         return lap
 
@@ -107,7 +116,7 @@ class Updates:
 def steady_rate(plan: Plan, device: str, seconds: float = 5.0) -> float:
     """Tokens a second in training, from the middle one of at least three updates and about `seconds` of them."""
     updates = Updates(plan, device)
-    laps = [updates.lap(1).seconds]
+    laps = [updates.lap(1, detailed=False).seconds]
     while len(laps) < 3 or sum(laps) < seconds:
-        laps.append(updates.lap(1).seconds)
+        laps.append(updates.lap(1, detailed=False).seconds)
     return tokens_per_step(plan) / statistics.median(laps)

@@ -31,7 +31,7 @@ def add_commands(commands: Subcommands) -> None:
         type=float,
         metavar="LOSS",
         help="instead, train to this validation loss (nats/character) and print the time; with --against, also train "
-        "nanoGPT with its recipe for a CPU",
+        "nanoGPT with its recipe for this kind of device",
     )
     add_json(bench)
     bench.set_defaults(run=_bench)
@@ -59,6 +59,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int:
+    from trickster_engine.bench.nanogpt import recipe_for
     from trickster_engine.bench.race import lead, run_nanogpt, run_ours
     from trickster_engine.data.prepare import prepare
 
@@ -87,7 +88,8 @@ def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int
         print(f"Validation loss {loss:.4f} nats/character after {seconds:.1f} s of training.")
         if "times_as_fast" in results:
             more_than = "More than " if results["at_least"] else ""
-            print(f"{more_than}{results['times_as_fast']:.1f} times as fast as nanoGPT's recipe for a CPU.")
+            recipe = recipe_for(device).device
+            print(f"{more_than}{results['times_as_fast']:.1f} times as fast as nanoGPT's recipe for a {recipe}.")
     else:
         print(f"Not reached: the best validation loss was {ours.as_json()['best_val_loss']:.4f} nats/character.")
     return 0

@@ -135,6 +135,6 @@ def mean_loss(model: Llama, batches: Iterable[Batch]) -> float:
     model.eval()
     for inputs, targets in batches:
         logits = model(torch.from_numpy(inputs).to(model.device))
-        total += summed_cross_entropy(logits, torch.from_numpy(targets).to(model.device))
+        total += summed_cross_entropy(logits, torch.from_numpy(targets).to(model.device)).item()
         count += targets.size
     return total / count

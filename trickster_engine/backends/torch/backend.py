@@ -18,14 +18,17 @@ from torch import Tensor, nn
 from trickster_engine.backends.base import Arrays, Batch, NonFiniteError, SavedArrays, StepResult
 from trickster_engine.backends.process_group import SINGLE_PROCESS, ProcessGroup
 from trickster_engine.backends.torch.bf16 import bf16_slowdown, cpu_emulates_bf16
-from trickster_engine.backends.torch.compilation import compile_blocks
+from trickster_engine.backends.torch.compilation import compile_with
+from trickster_engine.backends.torch.cuda import cuda_options, read_later, to_device, use_repeatable_kernels
+from trickster_engine.backends.torch.evaluation_batches import merged, rows_at_once
 from trickster_engine.backends.torch.fused_block import FusedBlock
 from trickster_engine.backends.torch.kernels.library import Kernels, NoKernelsError, load_kernels
 from trickster_engine.backends.torch.losses import summed_cross_entropy, training_loss
 from trickster_engine.backends.torch.optimizers import Optimizers
+from trickster_engine.backends.torch.recorded_pass import RecordedPass
 from trickster_engine.config.plan import Plan
 from trickster_engine.estimates.compute import worth_compiling, worth_compiling_blocks
-from trickster_engine.model.llama import Llama
+from trickster_engine.model.llama import Llama, run_block
 
 
 class TorchBackend:
@@ -55,7 +58,10 @@ class TorchBackend:
         self._plan = plan
         self._group = group
         self._notices: list[tuple[str, str, str]] = []
+        self._options = cuda_options()
         self._device = torch.device(f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device)
+        on_gpu = self._device.type == "cuda"
+        self._take_back = use_repeatable_kernels() if on_gpu and self._options.repeatable else lambda: None
         if self._device.type == "cpu":
             _keep_freed_memory()
         torch.manual_seed(plan.training.seed)
@@ -64,18 +70,23 @@ class TorchBackend:
         #: What training's forward pass goes through, and what keeps gradients from being averaged over the processes.
         self._network: nn.Module = self.model
         self._no_sync: Callable[[], AbstractContextManager[None]] = nullcontext
+        self._forward = self._forward_pass
+        self._recorded: RecordedPass | None = None
         if compiled is None:
             wanted = plan.training.compile
             compiled = wanted == "always" or (wanted == "auto" and worth_compiling(plan, self._device.type))
         kernels = self._fuse_blocks(report) if compiled and self._device.type == "cpu" else None
         self.precision = precision or plan.training.precision
         if self.precision == "auto":
-            self.precision = "fp32" if self._emulates_bf16() else group.broadcast(self._faster_precision())
+            self.precision = "fp32" if self._emulates_bf16() else group.broadcast(self._faster_precision(compiled))
         elif self.precision == "bf16" and self._emulates_bf16():
             self._notices.append(_slow_bf16())
         muon_dtype = torch.float32 if self._device.type == "cpu" and self.precision == "fp32" else torch.bfloat16
         self._optimizers = Optimizers(self.model, plan.training, muon_dtype, kernels)
+        self._updates_early = on_gpu and self._options.early_update and self._optimizers.can_decide_on_the_device
         self.compiled = kernels is not None or (compiled and self._compile(report))
+        if on_gpu and self._options.graphs and group.size == 1 and not plan.training.activation_checkpointing:
+            self._record()
         if group.size > 1:
             torch.manual_seed(plan.training.seed + group.rank)
 
@@ -100,26 +111,43 @@ class TorchBackend:
     def step(self, micro_batches: Sequence[Batch], factor: float) -> StepResult:
         """Do one update. See `Backend.step`."""
         self.model.train()
-        loss = 0.0
+        losses: list[Tensor] = []
         for number, batch in enumerate(micro_batches, start=1):
             inputs, targets = self._own_rows(batch)
             last = number == len(micro_batches)
+            if self._recorded is not None:
+                losses.append(self._recorded(inputs, targets))
+                continue
             with nullcontext() if last else self._no_sync():  # processes average their gradients once an update
                 micro_loss = self._loss(inputs, targets) / len(micro_batches)
                 torch.autograd.backward(micro_loss)  # adds to the gradients that are there
-            loss += micro_loss.item()
-        loss = self._group.sum([loss])[0] / self._group.size
+            losses.append(micro_loss.detach())
         norm = self._optimizers.clip_gradients(self._plan.training.grad_clip)
-        result = StepResult(loss, norm)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            self._optimizers.zero_grad()
+        # A GPU computes behind the caller's back, and whoever reads a number waits for it: they are read once an
+        # update, and where that can be, while the weights are already updated.
+        numbers = torch.stack([*losses, norm])
+        read = read_later(numbers)
+        if self._updates_early:
+            self._optimizers.step_if(numbers.isfinite().all(), factor)
+        loss = 0.0
+        *parts, norm_before = read()
+        for part in parts:
+            loss += part
+        loss = self._group.sum([loss])[0] / self._group.size
+        result = StepResult(loss, norm_before)
+        finite = math.isfinite(loss) and math.isfinite(norm_before)
+        if finite and not self._updates_early:
+            self._optimizers.step(factor)
+        self._optimizers.zero_grad(keep=self._recorded is not None)
+        if not finite:
             raise NonFiniteError(result)
-        self._optimizers.step(factor)
-        self._optimizers.zero_grad()
         return result
 
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """The forward pass: mean training loss of inputs and targets [B, T]."""
+        return self._forward(inputs, targets)
+
+    def _forward_pass(self, inputs: Tensor, targets: Tensor) -> Tensor:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             logits = self._network(inputs)
         return training_loss(logits, targets, self._plan.training)
@@ -128,14 +156,17 @@ class TorchBackend:
     def evaluate(self, batches: Iterable[Batch]) -> float:
         """Mean cross-entropy in nats. Always in full precision, so that any machine finds the same figure."""
         self.model.eval()
-        total, count = 0.0, 0
-        for batch in batches:
+        sums, count = [], 0
+        for batch in self._in_large_pieces(batches):
             inputs, targets = self._own_rows(batch)
             if len(inputs) == 0:  # fewer rows than processes; the others may need this one's share of the weights
                 self.model(inputs.new_zeros(1, inputs.shape[1]))
                 continue
-            total += summed_cross_entropy(self.model(inputs), targets)
+            sums.append(summed_cross_entropy(self.model(inputs), targets))
             count += targets.numel()
+        total = 0.0
+        for part in torch.stack(sums).tolist() if sums else []:  # read once, when all is under way
+            total += part
         total, all_targets = self._group.sum([total, count])
         return total / all_targets
 
@@ -168,7 +199,8 @@ class TorchBackend:
         self._load_random_state(random_state)
 
     def close(self) -> None:
-        """Give cached device memory back."""
+        """Give cached device memory back, and torch's settings."""
+        self._take_back()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -181,8 +213,14 @@ class TorchBackend:
     def _own_rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Inputs and targets of this process, on its device. In the order of ranks, they are the batch."""
         rows = (np.array_split(part, self._group.size)[self._group.rank] for part in batch)
-        inputs, targets = (torch.from_numpy(part).to(self._device, non_blocking=True) for part in rows)
+        inputs, targets = (to_device(part, self._device) for part in rows)
         return inputs, targets
+
+    def _in_large_pieces(self, batches: Iterable[Batch]) -> Iterable[Batch]:
+        """On a GPU, as many rows at once as keep it busy; elsewhere larger batches are no faster."""
+        if self._device.type != "cuda":
+            return batches
+        return merged(batches, rows_at_once(self._plan.model))
 
     def _own_random_state(self) -> Arrays:
         state: Arrays = {"cpu": torch.get_rng_state().numpy()}
@@ -218,7 +256,18 @@ class TorchBackend:
         if self._plan.training.compile == "auto" and not worth_compiling_blocks(self._plan, self._device.type):
             return False
         report("compiling the model for this device (up to a minute the first time)")
-        problem = compile_blocks(self.model, lambda: self._trial_pass(self._plan.training.batch_size))
+
+        def whole(compiled: bool) -> None:
+            self._forward = torch.compile(self._forward_pass, dynamic=False) if compiled else self._forward_pass
+
+        def blocks(compiled: bool) -> None:
+            self.model.model.run_block = torch.compile(run_block, dynamic=False) if compiled else run_block
+
+        problem = compile_with(
+            whole if self._options.whole_model else blocks,
+            lambda: self._trial_pass(self._plan.training.batch_size),
+            self._device,
+        )
         if problem is not None and self._plan.training.compile == "always":
             self._notices.append(
                 (
@@ -228,6 +277,19 @@ class TorchBackend:
                 )
             )
         return problem is None
+
+    def _record(self) -> None:
+        """Record training's forward and backward pass, and leave no other trace."""
+        training, shares = self._plan.training, self._plan.training.gradient_accumulation_steps
+        random_state = self._own_random_state()
+        self.model.train()
+        self._recorded = RecordedPass(
+            lambda inputs, targets: self._loss(inputs, targets) / shares,
+            self.model,
+            (training.batch_size, self._plan.model.max_seq_len),
+            self._device,
+        )
+        self._set_random_state(random_state)
 
     def _trial_pass(self, sequences: int, length: int | None = None) -> None:
         """One forward and backward pass, in the shapes of training, that leaves no trace."""
@@ -240,13 +302,19 @@ class TorchBackend:
         self.model.zero_grad()
         self._set_random_state(random_state)
 
-    def _faster_precision(self) -> str:
+    def _faster_precision(self, compiled: bool) -> str:
         """Time forward and backward passes in either precision on this very model, and take the quicker.
 
         Whether a model is large enough to gain from bf16 is best asked by trying; where a processor only emulates it,
-        trying would take minutes.
+        trying would take minutes. Before compiling, a GPU would time how fast its kernels are started, not how fast
+        they are.
         """
-        sequences = min(self._plan.training.batch_size, max(1, 2048 // self._plan.model.max_seq_len))
+        on_gpu = self._device.type == "cuda"
+        if on_gpu and (compiled or self._options.graphs) and torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16"
+        sequences = self._plan.training.batch_size
+        if not on_gpu:
+            sequences = min(sequences, max(1, 2048 // self._plan.model.max_seq_len))
         seconds: dict[str, float] = {}
         for self.precision in ("fp32", "bf16"):
             laps = []

@@ -1,4 +1,4 @@
-"""Having torch compile the blocks of a model into fewer and larger kernels."""
+"""Having torch compile a model's blocks, or all of it, into fewer and larger kernels."""
 
 from __future__ import annotations
 
@@ -10,27 +10,36 @@ from contextlib import contextmanager
 import torch
 
 from trickster_engine.data.cache import cache_directory
-from trickster_engine.model.llama import Llama, run_block
 
 
-def compile_blocks(model: Llama, try_out: Callable[[], None]) -> str | None:
-    """Run the model's blocks compiled from now on, while training.
+def compile_with(put: Callable[[bool], None], try_out: Callable[[], None], device: torch.device) -> str | None:
+    """Train with what `put(True)` puts in place, compiled; `put(False)` takes it back.
 
     `try_out` does a forward and a backward pass in the shapes of training, so that compiling is over when training
     begins. Returns None, or why it does not work here; then everything is as before.
     """
-    # torch's own choices are a folder in /tmp that all users share, and a pool of processes that outlives its use.
+    # torch's own choices are a folder in /tmp that all users share, and a pool of processes that outlives its use. Here
+    # what was compiled stays in the cache for the next run, and only kernels for GPUs, which take longer, get the pool.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_directory() / "compiled"))
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
-    model.model.run_block = torch.compile(run_block, dynamic=False)
+    if device.type != "cuda":
+        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    put(True)
     try:
         with silent_loggers(("torch._dynamo", "torch._inductor")):
             try_out()
+            if device.type == "cuda":
+                _end_compiling_processes()
     except Exception as error:
         # Whatever is missing (a C++ compiler, its headers, room for the cache), the plain way remains.
-        model.model.run_block = run_block
+        put(False)
         return (str(error).strip().splitlines() or [type(error).__name__])[0]
     return None
+
+
+def _end_compiling_processes() -> None:
+    from torch._inductor.async_compile import shutdown_compile_workers
+
+    shutdown_compile_workers()
 
 
 @contextmanager

@@ -23,7 +23,10 @@ def training_loss(logits: Tensor, targets: Tensor, training: TrainingConfig) -> 
     return loss
 
 
-def summed_cross_entropy(logits: Tensor, targets: Tensor) -> float:
-    """Cross-entropy in nats, summed over all targets in double precision so that batching does not matter."""
+def summed_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy in nats, summed over all targets in double precision so that batching does not matter.
+
+    The sum lies on the device; on Apple's GPUs, which have no double precision, on the host.
+    """
     losses = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
-    return losses.double().sum().item()
+    return (losses.cpu() if losses.is_mps else losses).double().sum()

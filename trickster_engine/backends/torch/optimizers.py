@@ -64,12 +64,35 @@ class Optimizers:
             )
             self._optimizers.append((muon, training.muon_learning_rate))
 
-    def clip_gradients(self, limit: float) -> float:
-        """Scale the gradients to a norm of at most `limit` (0: leave them) and return their norm before that."""
+    def clip_gradients(self, limit: float) -> torch.Tensor:
+        """Scale the gradients to a norm of at most `limit` (0: leave them) and return their norm before that.
+
+        It lies on the device, and nobody has waited for it.
+        """
         norm = torch.nn.utils.clip_grad_norm_(self._names, limit if limit > 0 else math.inf)
         if hasattr(norm, "full_tensor"):  # each process has a share of the gradients (fsdp.py)
             norm = norm.full_tensor()
-        return float(norm.item())
+        return norm
+
+    @property
+    def can_decide_on_the_device(self) -> bool:
+        """Whether `step_if` works: torch's fused AdamW alone has it, for plain tensors."""
+        kinds = {type(optimizer) for optimizer, _ in self._optimizers if optimizer.defaults.get("fused")}
+        fused = kinds == {torch.optim.AdamW} and len(self._optimizers) == 1
+        return fused and not any(hasattr(parameter, "full_tensor") for parameter in self._names)
+
+    def step_if(self, finite: torch.Tensor, factor: float) -> None:
+        """Update the weights as `step` does, or nothing where `finite` (a truth value on the device) is false.
+
+        Nobody waits for the value: the kernel reads it, as it does in torch's own mixed-precision training.
+        """
+        for optimizer, _ in self._optimizers:
+            optimizer.found_inf = 1.0 - finite.float()  # type: ignore[attr-defined]
+        try:
+            self.step(factor)
+        finally:
+            for optimizer, _ in self._optimizers:
+                del optimizer.found_inf  # type: ignore[attr-defined]
 
     def step(self, factor: float) -> None:
         """Update the weights with every learning rate multiplied by `factor`."""
@@ -78,10 +101,10 @@ class Optimizers:
                 group["lr"] = full_rate * factor
             optimizer.step()
 
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
+    def zero_grad(self, keep: bool = False) -> None:
+        """Forget the gradients; with `keep`, set them to zero where they lie."""
         for optimizer, _ in self._optimizers:
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=not keep)
 
     def state(self) -> dict[str, torch.Tensor]:
         """The optimizers' memory as `<kind>/<weight name>` -> tensor, as it lies on the device."""

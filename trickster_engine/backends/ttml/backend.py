@@ -134,7 +134,7 @@ class TtmlBackend:
         total, count = 0.0, 0
         for inputs, targets in batches:
             for logits, wanted in self._logits(inputs, targets):
-                total += summed_cross_entropy(torch.from_numpy(logits)[None], torch.from_numpy(wanted))
+                total += summed_cross_entropy(torch.from_numpy(logits)[None], torch.from_numpy(wanted)).item()
                 count += wanted.size
         return total / count
 
