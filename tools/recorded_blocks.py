@@ -193,8 +193,49 @@ def counting(kept: Kept) -> str:
     lines = ["| baseline | what it knows | validation loss, nats/token | bits/character |", "|---|---|---:|---:|"]
     for row in kept["counting"]:
         what = known.get(row["name"]) or f"the {int(row['name'].split('-')[0]) - 1} bytes before, the best number"
+        if row["name"].endswith("dynamic"):
+            what = "the same, counting the validation text too as it is read"
         lines.append(f"| {title(row['name'])} | {what} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
     return "\n".join(lines) + "\n"
+
+
+def beyond(kept: Kept) -> str:
+    """Where a recorded run beats the best n-gram, and where it does not; nothing where it was recorded without that."""
+    if not kept.get("counting"):
+        return ""
+    found = kept["counting"]
+    name, margin = found["ngram"], found["ngram_mean"] - found["model_mean"]
+    about = (
+        f"The recorded run of {kept['name']}, measured on the first {found['tokens']:,} bytes of validation text: the "
+        f"{name} has {found['ngram_mean']:.3f} nats/byte and the model {found['model_mean']:.3f}, {abs(margin):.3f} "
+        f"{'below' if margin > 0 else 'above'}. The model gives the higher probability to {found['ahead']:.1%} of the "
+        "bytes. By how many bytes of the context before them occur in the training text:"
+    )
+    lines = [
+        _wrapped(about),
+        "",
+        f"| bytes known | share of bytes | {name} | model | difference |",
+        "|--:|--:|--:|--:|--:|",
+    ]
+    for row in found["by_familiarity"]:
+        lines.append(
+            f"| {row['seen']} | {row['share']:.1%} | {row['ngram']:.3f} | {row['model']:.3f} "
+            f"| {row['model'] - row['ngram']:+.3f} |"
+        )
+    for places, words in (("wins", "The model is furthest ahead"), ("losses", "Counting is furthest ahead")):
+        lines += ["", f"{words} here; the byte is after the bar, both probabilities beside it:", ""]
+        lines += ["| context and byte | " + f"{name} | model |", "|:--|--:|--:|"]
+        for place in found[places]:
+            before, token = (_one_line(place[part]) for part in ("before", "token"))
+            chances = " | ".join(f"{math.exp(-place[loss]):.2%}" for loss in ("ngram", "model"))
+            lines.append(f"| `{before}` ▏`{token}` | {chances} |")
+    return "\n".join(lines) + "\n"
+
+
+def _one_line(text: str) -> str:
+    """Text in one cell of a table, with marks for what has no look there."""
+    shown = printable_text(text).replace("\n", "\N{RETURN SYMBOL}").replace(" ", "\N{OPEN BOX}")
+    return shown.replace("|", "\N{BROKEN BAR}").replace("`", "'")
 
 
 def picture_name(kept: Kept) -> str:
@@ -229,6 +270,7 @@ BLOCKS: Mapping[str, Callable[[Kept], str]] = {
     "start": random_start,
     "counting": counting,
     "beginnings": beginnings,
+    "beyond": beyond,
 }
 PICTURES: Mapping[str, Callable[[Kept], str]] = {"curve": curve_picture}
 

@@ -16,7 +16,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 536, 40, 268
 def curve_picture(kept: Mapping[str, Any]) -> str:
     """The losses over the run and the baselines, as an SVG document."""
     points = kept["curve"]
-    baselines = {row["name"]: row["nats"] for row in kept["proof"]["rows"] if not row["name"].endswith("model")}
+    rows = {row["name"]: row["nats"] for row in kept["proof"]["rows"]}
+    baselines = {name: nats for name, nats in rows.items() if "model" not in name and "dynamic" not in name}
     last = points[-1]["step"]
     values = [point["val_loss"] for point in points] + [point["train_loss"] for point in points] + [*baselines.values()]
     low, high = min(values), max(values)

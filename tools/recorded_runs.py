@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,7 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
         run.path, checkpoint_name(past.saved_step) if best == past.saved_step else "best"
     )
     plan, _ = plan_as_trained(folder, plan)
+    learned = study(run.path, folder.name)
     before = before_training(run, plan, model.config)
     proof = compare(model, tokenizer, dataset, [plan.sampling.prompt], options, before)
     return {
@@ -100,8 +102,9 @@ def keep(run: RunDirectory, machine: str) -> dict[str, Any]:
                 "backs": [{"step": back.step, "luck": back.luck} for back in course.backs],
                 "past": course.past,
             }
-            for course in study(run.path, folder.name).courses
+            for course in learned.courses
         ],
+        "counting": asdict(learned.counting),
     }
 
 

@@ -37,6 +37,14 @@ export interface EvalEvent {
   perplexity: number;
 }
 
+/** The n-gram baselines were counted, beside training: validation losses by name, the best n-gram last. */
+export interface BaselinesEvent {
+  t: number;
+  kind: 'baselines';
+  step: number;
+  nats: Record<string, number>;
+}
+
 /** Text the model wrote at this step; `text` does not repeat the prompt. */
 export interface SampleEvent {
   t: number;
@@ -76,7 +84,14 @@ export interface ErrorEvent {
 
 /** One line of `events.jsonl`. */
 export type RunEvent =
-  StatusEvent | StepEvent | EvalEvent | SampleEvent | CheckpointEvent | WarningEvent | ErrorEvent;
+  | StatusEvent
+  | StepEvent
+  | EvalEvent
+  | BaselinesEvent
+  | SampleEvent
+  | CheckpointEvent
+  | WarningEvent
+  | ErrorEvent;
 
 export type RunState =
   | 'starting'
@@ -191,6 +206,8 @@ export interface RunInfo {
   errorCode: string | null;
   /** The newest warnings, and the error that ended it, oldest first. */
   notices: Notice[];
+  /** Validation losses of the baselines, in nats/token, by name, such as `uniform`, `bigram`, `7-gram`; only `uniform` until they are counted. */
+  baselines: Record<string, number>;
   /** Names the run in every other message: the address of its directory. Show `name` instead. */
   runId: string;
   /** Name of the run directory, such as `pico-001`. */
@@ -213,8 +230,6 @@ export interface RunInfo {
   device: string | null;
   /** `fp32` or `bf16`. */
   precision: string | null;
-  /** Validation losses of the baselines, in nats/token, by name, such as `uniform`, `bigram`, `trigram`. */
-  baselines: Record<string, number>;
   /** Of the validation text; 1 where that is not known. */
   charactersPerToken: number;
   /** true: a token is more than a character, so show losses in nats/character too. */
@@ -636,6 +651,8 @@ export interface RunProgress {
   errorCode: string | null;
   /** The newest warnings, and the error that ended it, oldest first. */
   notices: Notice[];
+  /** Validation losses of the baselines, in nats/token, by name, such as `uniform`, `bigram`, `7-gram`; only `uniform` until they are counted. */
+  baselines: Record<string, number>;
 }
 
 /** New events of a live run; at most ten of these a second a run. `after` of one is `next` of the one before it. A client that finds a gap asks `trickster/runEvents`; one that finds `next` no further than what it has drops the message. */

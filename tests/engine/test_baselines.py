@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -17,22 +17,23 @@ from hypothesis import strategies as st
 from trickster_engine.config.plan import DataConfig, ModelConfig, Plan
 from trickster_engine.data import baselines as baselines_module
 from trickster_engine.data import batches as batches_module
-from trickster_engine.data.baselines import NAMES, Baseline, best_order, measure_baselines, ngram_baselines
-from trickster_engine.data.kneser_ney import negative_log_likelihoods
+from trickster_engine.data import ngram_counts
+from trickster_engine.data.baselines import NAMES, Baseline, kept_baselines, measure_baselines, ngram_baselines
+from trickster_engine.data.kneser_ney import Predictions, predict
 from trickster_engine.data.prepare import Dataset, prepare
 
 
 class _Slow:
     """Interpolated modified Kneser-Ney as it is written in `kneser_ney.py`'s first lines, with dictionaries."""
 
-    def __init__(self, train: list[int], vocab_size: int, length: int) -> None:
+    def __init__(self, texts: Sequence[Sequence[int]], vocab_size: int, length: int) -> None:
         self.vocab_size = vocab_size
+        self.length = length
         self.counts: list[Counter[tuple[int, ...]]] = []
         for size in range(1, length + 2):
-            ngrams = [tuple(train[end - size : end]) for end in range(size, len(train) + 1)]
+            ngrams = _ngrams(texts, size)
             if size <= length:  # below its own length: how many different tokens came before
-                longer = {tuple(train[end - size - 1 : end]) for end in range(size + 1, len(train) + 1)}
-                ngrams = [ngram[1:] for ngram in longer]
+                ngrams = [ngram[1:] for ngram in set(_ngrams(texts, size + 1))]
             self.counts.append(Counter(ngrams))
 
     def discount(self, size: int, count: int) -> float:
@@ -56,23 +57,32 @@ class _Slow:
         taken_off = sum(self.discount(size, other) for other in after.values())
         return (count - self.discount(size, count) + taken_off * shorter) / sum(after.values())
 
-    def nats(self, val: list[int]) -> float:
-        longest = len(self.counts) - 1
-        losses = [-math.log(self.probability(val[i], tuple(val[max(0, i - longest) : i]))) for i in range(1, len(val))]
-        return sum(losses) / len(losses)
+    def loss(self, val: Sequence[int], place: int) -> float:
+        return -math.log(self.probability(val[place], tuple(val[max(0, place - self.length) : place])))
+
+
+def _ngrams(texts: Sequence[Sequence[int]], size: int) -> list[tuple[int, ...]]:
+    return [tuple(text[end - size : end]) for text in texts for end in range(size, len(text) + 1)]
 
 
 IDS = st.integers(0, 4)
 
 
-def _nats(train: Sequence[int], val: Sequence[int], vocab_size: int = 5, orders: int = 6) -> list[float]:
-    counted = negative_log_likelihoods(np.array(train, dtype=np.int64), np.array(val, dtype=np.int64), vocab_size)
-    return [value / (len(val) - 1) for value in islice(counted, orders)]
+def _predict(train: Sequence[int], val: Sequence[int], vocab_size: int = 5, orders: int = 6) -> list[Predictions]:
+    counted, text = np.array(train, dtype=np.int64), np.array(val, dtype=np.int64)
+    return list(islice(predict(lambda: [counted], text, vocab_size), orders))
 
 
 def _check_formula(train: list[int], val: list[int]) -> None:
-    for length, nats in enumerate(_nats(train, val)):
-        assert nats == pytest.approx(_Slow(train, 5, length).nats(val), rel=1e-9)
+    for length, model in enumerate(_predict(train, val)):
+        still = _Slow([train], 5, length)
+        assert model.losses == pytest.approx([still.loss(val, place) for place in range(1, len(val))], rel=1e-9)
+        contexts = {tuple(ngram[:-1]) for ngram in _ngrams([train], length + 1)}
+        known = [place >= length and tuple(val[place - length : place]) in contexts for place in range(1, len(val))]
+        assert model.seen.tolist() == known
+        # One that goes on counting is a model of its own at every place.
+        growing = [_Slow([train, val[:place]], 5, length).loss(val, place) for place in range(1, len(val))]
+        assert model.dynamic_losses == pytest.approx(growing, rel=1e-9)
 
 
 @settings(deadline=None)
@@ -91,13 +101,35 @@ def test_the_formula_with_estimated_discounts(seed: int) -> None:
 
 
 @settings(deadline=None)
-@given(train=st.lists(IDS, min_size=1, max_size=60), context=st.lists(IDS, min_size=5, max_size=5))
+@given(train=st.lists(IDS, min_size=1, max_size=60), context=st.lists(IDS, min_size=1, max_size=8))
 def test_probabilities_add_up_to_one(train: list[int], context: list[int]) -> None:
     """Measured through the front door: each possible next token as the end of a text of its own."""
-    before = [nats * 4 for nats in _nats(train, context)]
-    after = [[nats * 5 for nats in _nats(train, [*context, word])] for word in range(5)]
+    after = [_predict(train, [*context, word]) for word in range(5)]
     for order in range(6):
-        assert sum(math.exp(before[order] - one[order]) for one in after) == pytest.approx(1)
+        assert sum(math.exp(-one[order].losses[-1]) for one in after) == pytest.approx(1)
+        assert sum(math.exp(-one[order].dynamic_losses[-1]) for one in after) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("vocab_size", [5, 256, 70_000])
+def test_a_text_counted_in_parts_counts_the_same(vocab_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In blocks, with few n-grams held at a time; 17 bits a token are too many for 64 from four tokens on."""
+    chance = np.random.default_rng(4)
+    train = chance.zipf(1.3, 4_000) % vocab_size
+    text = np.concatenate([train[500:700], chance.zipf(1.3, 300) % vocab_size])
+    whole = _predict(train.tolist(), text.tolist(), vocab_size, 8)
+    monkeypatch.setattr(ngram_counts, "HELD", 200)
+    times = 0
+
+    def blocks() -> Iterator[np.ndarray]:
+        nonlocal times
+        times += 1
+        yield from np.array_split(train, 150)
+
+    parts = list(islice(predict(blocks, text, vocab_size), 8))
+    assert times > 100, "it was not divided"
+    for one, other in zip(whole, parts, strict=True):
+        assert one.losses == pytest.approx(other.losses, abs=1e-9)
+        assert one.dynamic_losses == pytest.approx(other.dynamic_losses, abs=1e-9)
 
 
 def test_the_best_order_is_chosen_without_the_validation_text() -> None:
@@ -106,11 +138,11 @@ def test_the_best_order_is_chosen_without_the_validation_text() -> None:
     train = words[chance.integers(0, 40, 2_000)].reshape(-1)
     measured = measure_baselines(train, chance.integers(0, 20, 500), 20, 1.0)  # noise: there no context pays
     assert [baseline.name for baseline in measured][:4] == list(NAMES)
-    assert best_order(train, 20) == int(measured[-1].name.split("-")[0]) > 3
-    assert measured[-1].nats > measured[1].nats
+    assert int(measured[4].name.split("-")[0]) > 3
+    assert measured[4].nats > measured[1].nats
     noise = chance.integers(0, 20, 12_000)
-    assert best_order(noise, 20) == 1
-    assert [baseline.name for baseline in measure_baselines(noise, noise[:500], 20, 1.0)] == list(NAMES)
+    names = [baseline.name for baseline in measure_baselines(noise, noise[:500], 20, 1.0)]
+    assert names == [*NAMES, "unigram, dynamic"]
 
 
 def test_a_text_that_repeats_is_nearly_certain_to_a_trigram() -> None:
@@ -155,7 +187,7 @@ def dataset(tmp_path: Path) -> Dataset:
 
 def test_they_are_kept_beside_the_data(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     first = ngram_baselines(dataset)
-    assert first == measure_baselines(dataset.train[:], dataset.val[:], 256, dataset.characters_per_token)
+    assert first == measure_baselines(dataset.train, dataset.measured_val, 256, dataset.characters_per_token)
     wider = ngram_baselines(dataset, 512)
     assert wider[0].nats == pytest.approx(math.log(512))
 
@@ -165,6 +197,31 @@ def test_they_are_kept_beside_the_data(dataset: Dataset, monkeypatch: pytest.Mon
     monkeypatch.setattr(baselines_module, "measure_baselines", again)
     assert ngram_baselines(dataset) == ngram_baselines(dataset, 256) == first
     assert ngram_baselines(dataset, 512) == wider
+
+
+def test_subwords_are_held_to_the_best_n_gram_over_bytes_too(tmp_path: Path) -> None:
+    chance = np.random.default_rng(2)
+    words = ["the", "cat", "sät", "on", "a", "mat;", "dog", "log.\n"]
+    (tmp_path / "corpus.txt").write_text(" ".join(words[i] for i in chance.integers(0, 8, 6_000)), encoding="utf-8")
+    texts = DataConfig(corpus="corpus.txt", tokenizer="bpe")
+    subwords = prepare(Plan(model=ModelConfig(vocab_size=280, max_seq_len=16), data=texts), tmp_path, progress=False)
+    assert subwords.tokenizer.kind == "bpe"
+    measured = {baseline.name: baseline for baseline in ngram_baselines(subwords)}
+    (name,) = (name for name in measured if name.startswith("byte ") and name.endswith("gram"))
+    # The same text, cut into bytes by hand: what counting of bytes loses on all but the first token's.
+    train = np.frombuffer(subwords.tokenizer.to_bytes(subwords.train[:]), dtype=np.uint8)
+    val = np.frombuffer(subwords.tokenizer.to_bytes(subwords.val[:]), dtype=np.uint8)
+    order = int(name.removeprefix("byte ").removesuffix("-gram"))
+    model = _predict(train.tolist(), val.tolist(), 256, order)[-1]
+    first = len(subwords.tokenizer.to_bytes(subwords.val[:1]))
+    assert measured[name].nats == pytest.approx(model.losses[first - 1 :].sum() / (len(subwords.val) - 1))
+    per_character = measured[name].nats * len(subwords.val) / subwords.val_characters / math.log(2)
+    assert measured[name].bits_per_character == pytest.approx(per_character)
+    (going_on,) = (one for one in measured.values() if one.dynamic)
+    assert going_on.name.removesuffix(", dynamic") == min(
+        measured, key=lambda name: measured[name].nats + 9 * measured[name].dynamic
+    )
+    assert kept_baselines(subwords) == list(measured.values())
 
 
 @pytest.mark.parametrize("content", ["", "[", "3", "[3]", '[{"name": "uniform"}]', "[]", "\udcff"])
@@ -181,10 +238,11 @@ def test_tiny_shakespeare(tmp_path: Path) -> None:
         pytest.skip("TRICKSTER_CORPUS_DIR has no tinyshakespeare.txt")
     dataset = prepare(Plan(), tmp_path, cache_dir=tmp_path / "cache", progress=False)
     measured = ngram_baselines(dataset)
-    assert [baseline.name for baseline in measured] == [*NAMES, "7-gram"]
-    assert [round(baseline.nats, 4) for baseline in measured] == [5.5452, 3.3473, 2.4839, 2.0387, 1.5171]
-    assert [round(baseline.bits_per_character, 4) for baseline in measured] == [8.0, 4.8292, 3.5836, 2.9413, 2.1887]
+    assert [baseline.name for baseline in measured] == [*NAMES, "7-gram", "7-gram, dynamic"]
+    assert [round(baseline.nats, 4) for baseline in measured] == [5.5452, 3.3473, 2.4839, 2.0387, 1.5171, 1.4072]
+    bits = [round(baseline.bits_per_character, 4) for baseline in measured]
+    assert bits == [8.0, 4.8292, 3.5836, 2.9413, 2.1887, 2.0302]
     # Computed by somebody else's program, over bytes and with the same split.
     elsewhere = {3: 2.0388, 5: 1.5618, 6: 1.5232, 7: 1.5171}
-    found = _nats(np.asarray(dataset.train).tolist(), np.asarray(dataset.val).tolist(), 256, 7)
+    found = [model.losses.mean() for model in _predict(list(dataset.train[:]), dataset.measured_val.tolist(), 256, 7)]
     assert {order: found[order - 1] for order in elsewhere} == pytest.approx(elsewhere, abs=1e-4)

@@ -12,11 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
+import torch
+from torch.nn.functional import cross_entropy
 
 from tests.engine.conftest import trickster
 from trickster_engine.cli import main
 from trickster_engine.config import Plan, check, preset_names, preset_text
+from trickster_engine.data.batches import Tokens
+from trickster_engine.data.prepare import prepare
+from trickster_engine.inference.load import load_model
+from trickster_engine.model.llama import Llama
 from trickster_engine.runs import RunDirectory, RunIdentity, find_runs
 
 Config = Callable[..., Path]
@@ -207,7 +214,12 @@ def test_compare_proves_that_it_learned(tiny_config: Config, capsys: pytest.Capt
     assert main(["compare", str(run), "--prompt", "KING:", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     nats = {row["name"]: row["nats"] for row in answer["rows"]}
-    assert list(nats) == ["uniform", "unigram", "bigram", "trigram", "4-gram", "random model", "this model"]
+    counting = ["uniform", "unigram", "bigram", "trigram", "4-gram", "4-gram, dynamic"]
+    assert list(nats) == [*counting, "random model", "this model", "this model, strided"]
+    model, _, _ = load_model(run)
+    dataset = prepare(cast(Plan, check(path.read_text("utf-8")).plan), path.parent, progress=False)
+    (strided,) = [nats[name] for name in nats if name.endswith("strided")]
+    assert strided == pytest.approx(_from_half_a_window(model, dataset.val), abs=1e-5)
     assert nats["random model"] == pytest.approx(nats["uniform"], rel=0.05)
     assert nats["this model"] < nats["unigram"] < nats["random model"]
     for row in answer["rows"]:
@@ -219,8 +231,25 @@ def test_compare_proves_that_it_learned(tiny_config: Config, capsys: pytest.Capt
     assert main(["compare", str(run)]) == 0
     text = capsys.readouterr().out
     assert "UNTRAINED MODEL" in text
+    assert "trained model, strided" in text
     assert "longest copy" in text
     assert "In 1,000 characters generated after the prompt, at temperature 0.8" in text
+
+
+def _from_half_a_window(model: Llama, tokens: Tokens) -> float:
+    """Strided evaluation as Hugging Face's page on perplexity has it: window by window, `-100` for what is known."""
+    text, length = torch.from_numpy(np.asarray(tokens[:], dtype=np.int64)), model.config.max_seq_len
+    total, done = 0.0, 0
+    for start in range(0, len(text) - 1, length // 2):
+        end = min(start + length, len(text) - 1)
+        targets = text[start + 1 : end + 1].clone()
+        targets[: max(0, done - start)] = -100
+        with torch.no_grad():
+            total += cross_entropy(model(text[start:end][None])[0], targets, reduction="sum").item()
+        done = end
+        if end == len(text) - 1:
+            return total / end
+    raise AssertionError("the text is too short")
 
 
 def test_runs_lists_them(finished: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:

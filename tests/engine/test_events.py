@@ -32,6 +32,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "status": {"t": 1.0, "kind": "status", "status": "training", "step": 0, "message": None},
     "step": STEP,
     "eval": {"t": 3.0, "kind": "eval", "step": 7, "train_loss": 1.0, "val_loss": 2.0, "perplexity": 7.4},
+    "baselines": {"t": 3.0, "kind": "baselines", "step": 7, "nats": {"uniform": 5.545, "7-gram": 1.5}},
     "sample": {"t": 4.0, "kind": "sample", "step": 7, "prompt": "A", "text": "\x1b[31m ünïcode 🙂"},
     "checkpoint": {
         "t": 5.0, "kind": "checkpoint", "step": 7, "path": "checkpoints/step-000007", "val_loss": None, "best": True,

@@ -12,7 +12,8 @@ STEPS = (
     "watch", "compare", "learned", "scale", "experiment", "ownText",
 )  # fmt: skip
 TROUBLE = ("troubleshooting", "troubleshooting-tenstorrent")
-PAGES = STEPS + TROUBLE
+MORE = ("counting",)
+PAGES = STEPS + MORE + TROUBLE
 
 
 def page(name: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.walkthroughs.pages import FOLDER, PAGES, ROOT, STEPS, TROUBLE, page, prose
+from tests.walkthroughs.pages import FOLDER, MORE, PAGES, ROOT, STEPS, TROUBLE, page, prose
 from trickster_engine.config import check, preset_plan, preset_text, set_values
 from trickster_engine.config.shapes import weight_shapes
 from trickster_engine.data.make_tokenizer import byte_tokenizer
@@ -56,9 +56,9 @@ def test_links_lead_somewhere(name: str) -> None:
                     assert (FOLDER / f"configs/experiments/{topic}.yaml").is_file()
                     continue
                 assert command == "trickster.openLesson"
-                assert topic in TROUBLE or any(f"\n## {topic}\n" in page(name) for name in TROUBLE)
+                assert topic in (*MORE, *TROUBLE) or any(f"\n## {topic}\n" in page(name) for name in TROUBLE)
             continue
-        assert picture or name in TROUBLE, "the walkthrough cannot follow links to files"
+        assert picture or name in (*MORE, *TROUBLE), "the walkthrough cannot follow links to files"
         assert "://" not in target
         file, _, anchor = target.partition("#")
         text = (FOLDER / file).read_text(encoding="utf-8") if file else page(name)
@@ -120,7 +120,7 @@ def test_blocks_are_as_narrow_as_the_walkthrough(name: str) -> None:
 
 def test_the_list_of_pages_is_whole() -> None:
     listed = re.findall(r"\]\((\S+)\.md\)", page("README"))
-    assert listed == [*STEPS, *TROUBLE]
+    assert listed == [*STEPS, *MORE, *TROUBLE]
     for name in STEPS:
         title = page(name).splitlines()[0].removeprefix("# ").partition(". ")[2]
         assert f"[{title}]({name}.md)" in page("README")

@@ -61,7 +61,9 @@ def _bench(options: argparse.Namespace) -> int:
 def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int:
     from trickster_engine.bench.nanogpt import recipe_for
     from trickster_engine.bench.race import lead, run_nanogpt, run_ours
+    from trickster_engine.data.baselines import ngram_baselines
     from trickster_engine.data.prepare import prepare
+    from trickster_engine.evaluation.report.names import best_ngram
 
     dataset = prepare(loaded.plan, loaded.path.parent.resolve(), config=loaded.path.resolve())
 
@@ -76,7 +78,9 @@ def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int
         return show
 
     ours = run_ours(loaded.plan, dataset, device, options.until, report("this config"))
-    results = {"config": loaded.path.stem, "until": options.until, "ours": ours.as_json()}
+    # Counted when the clocks have stopped.
+    counted = {one.name: one.nats / dataset.characters_per_token for one in ngram_baselines(dataset)}
+    results = {"config": loaded.path.stem, "until": options.until, "ours": ours.as_json(), "counting": counted}
     if options.against:
         theirs = run_nanogpt(options.against, dataset, device, options.until, report("nanoGPT"))
         results["nanogpt"] = theirs.as_json()
@@ -92,6 +96,11 @@ def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int
             print(f"{more_than}{results['times_as_fast']:.1f} times as fast as nanoGPT's recipe for a {recipe}.")
     else:
         print(f"Not reached: the best validation loss was {ours.as_json()['best_val_loss']:.4f} nats/character.")
+    if not options.json and (bar := best_ngram(counted)):
+        name, nats = bar
+        passed = next((reading for reading in ours.readings if reading.val_loss < nats), None)
+        when = f"passed after {passed.seconds:.1f} s" if passed else "not passed"
+        print(f"The best n-gram, {name}: {nats:.4f} nats/character, {when}.")
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from trickster_engine.cli.terminal import json_text
 from trickster_engine.config.plan import Plan
-from trickster_engine.evaluation.report.names import title
+from trickster_engine.evaluation.report.names import beside, best_ngram, title
 from trickster_engine.runs import RunDirectory, RunIdentity
 from trickster_engine.runs.event_types import FINAL_STATUSES, Event, StepEvent
 from trickster_engine.system.printable import line_ends
@@ -27,11 +27,13 @@ class ConsoleWatcher:
         self._logged_step = 0
         self._val_loss: float | None = None
         self._characters_per_token, self._long_tokens = 1.0, False
+        self._baselines: Mapping[str, float] = {}
 
     def ready(self, run: RunDirectory, plan: Plan, identity: RunIdentity) -> None:
         """Print what is about to be trained."""
         self._max_steps = plan.training.max_steps
         self._characters_per_token, self._long_tokens = identity.characters_per_token, identity.long_tokens
+        self._baselines = identity.baselines
         print(banner(run, plan, identity))
 
     def event(self, event: Event) -> None:
@@ -47,11 +49,15 @@ class ConsoleWatcher:
             self._bar.set_postfix(shown)
         elif event["kind"] == "eval":
             self._val_loss = event["val_loss"]
+            ahead = beside(event["val_loss"], self._baselines)
             self._write(
                 f"\nStep {event['step']:,}: train loss {event['train_loss']:.3f}, "
-                f"val loss {event['val_loss']:.3f}{self._a_character(event['val_loss'])}, "
-                f"perplexity {event['perplexity']:.2f}"
+                f"val loss {event['val_loss']:.3f}{self._a_character(event['val_loss'])}"
+                f"{f' ({ahead})' if ahead else ''}, perplexity {event['perplexity']:.2f}"
             )
+        elif event["kind"] == "baselines":
+            self._baselines = event["nats"]
+            self._write(f"Baselines: {'  '.join(_baselines(event['nats']))}  (nats/token)")
         elif event["kind"] == "sample":
             rule = "-" * WIDTH
             self._write(f"{rule}\n{line_ends(event['prompt'] + event['text']).rstrip()}\n{rule}")
@@ -113,10 +119,14 @@ class JsonWatcher:
         sys.stdout.flush()
 
 
-def _baselines(identity: RunIdentity) -> Iterator[str]:
-    uniform = _uniform_over_text(identity.data)
-    for name, value in identity.baselines.items():
+def _baselines(nats: Mapping[str, float], uniform: str = "") -> Iterator[str]:
+    for name, value in nats.items():
         yield f"{title(name)} {value:.3f}{uniform if name == 'uniform' else ''}"
+
+
+def _all_baselines(identity: RunIdentity) -> str:
+    later = "" if best_ngram(identity.baselines) else "; n-grams are counted beside training"
+    return "  ".join(_baselines(identity.baselines, _uniform_over_text(identity.data))) + f"  (nats/token){later}"
 
 
 def _text_rows(data: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -151,7 +161,7 @@ def banner(run: RunDirectory, plan: Plan, identity: RunIdentity) -> str:
         ("A step", f"{sequences} sequences of {window} tokens = {tokens:,} tokens"),
         ("Steps", f"{training.max_steps:,} ({training.warmup_steps:,} of warm-up), {epochs:.1f} epochs"),
         ("Learning rate", rate),
-        ("Baselines", "  ".join(_baselines(identity)) + "  (nats/token)"),
+        ("Baselines", _all_baselines(identity)),
         ("Output", str(run.path)),
     ]
     rule = "=" * WIDTH

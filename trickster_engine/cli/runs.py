@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from trickster_engine.cli.arguments import DEFAULT_RUNS, Subcommands, add_json, print_json
+from trickster_engine.evaluation.report.names import best_ngram
 from trickster_engine.runs import EVENTS_FILE, RunSummary, find_runs
 from trickster_engine.runs.events import begun, left_out_words
 from trickster_engine.system.files import in_command
@@ -39,7 +40,7 @@ def _runs(options: argparse.Namespace) -> int:
     else:
         if older:
             print(f"{older:,} older runs are not shown. To see all: trickster runs --all {in_command(options.folder)}")
-        print(f"{'run':<24}{'status':<13}{'step':>16}{'val loss':>11}{'best':>9}")
+        print(f"{'run':<24}{'status':<13}{'step':>16}{'val loss':>11}{'best':>9}{'best n-gram':>13}")
         print("\n".join(map(_row, summaries)))
     sys.stdout.flush()
     for summary in summaries:
@@ -53,4 +54,6 @@ def _runs(options: argparse.Namespace) -> int:
 def _row(summary: RunSummary) -> str:
     steps = f"{summary.step:,}" + (f" of {summary.max_step:,}" if summary.max_step else "")
     losses = ["" if loss is None else f"{loss:.4f}" for loss in (summary.val_loss, summary.best_val_loss)]
-    return f"{summary.id:<23} {summary.status:<13}{steps:>16}{losses[0]:>11}{losses[1]:>9}"
+    bar = best_ngram(summary.baselines)
+    counting = "" if bar is None else f"{bar[1]:.4f}"
+    return f"{summary.id:<23} {summary.status:<13}{steps:>16}{losses[0]:>11}{losses[1]:>9}{counting:>13}"

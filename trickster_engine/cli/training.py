@@ -25,6 +25,7 @@ from trickster_engine.cli.arguments import (
 from trickster_engine.cli.console import ConsoleWatcher, JsonWatcher
 from trickster_engine.config import check, preset_text, set_values
 from trickster_engine.errors import EXIT_STOPPED, EXIT_TRAINING_FAILED, TricksterError
+from trickster_engine.evaluation.report.names import beside
 from trickster_engine.runs import CONFIG_FILE, RunDirectory, is_run_directory, owner_of
 from trickster_engine.system.files import in_command
 
@@ -108,7 +109,10 @@ def closing(watcher: W) -> Iterator[W]:
 
 def _say_goodbye(run: RunDirectory, outcome: str) -> None:
     summary = run.summary()
-    best = "" if summary.best_val_loss is None else f"; best validation loss {summary.best_val_loss:.4f}"
+    best = ""
+    if summary.best_val_loss is not None:
+        ahead = beside(summary.best_val_loss, summary.baselines)
+        best = f"; best validation loss {summary.best_val_loss:.4f}" + (f", {ahead}" if ahead else "")
     lines = [f"\n{outcome.capitalize()} at step {summary.step:,}{best}.", f"Run:      {run.path}"]
     if outcome == "stopped":
         lines.append(f"Resume:   trickster resume {in_command(run.path)}")

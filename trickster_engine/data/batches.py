@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -112,6 +112,33 @@ def validation_windows(tokens: Tokens, sequence_length: int, batch_size: int) ->
             np.array(tokens[rest:-1], dtype=np.int64).reshape(1, -1),
             np.array(tokens[rest + 1 :], dtype=np.int64).reshape(1, -1),
         )
+
+
+def strided_windows(tokens: Tokens, sequence_length: int, batch_size: int) -> Iterator[tuple[Batch, int]]:
+    """Yield overlapping windows, half a window apart, and how many targets of each were in the window before.
+
+    With those left out, every token but the first is predicted exactly once, and all but those of the first window from
+    at least half a window of context: strided evaluation, also called a sliding window. Inputs and targets are int64
+    [rows, length]; the first window comes alone, and so does the last, which may be cut at its beginning by more or
+    fewer. Raises TricksterError `corpus-too-short` when there is nothing to predict.
+    """
+    predicted = len(tokens) - 1
+    if predicted < 1:
+        raise too_short(len(tokens), 1)
+    stride = max(1, sequence_length // 2)
+
+    def windows(starts: Sequence[int], length: int) -> Batch:
+        rows = [np.asarray(tokens[start : start + length + 1], dtype=np.int64) for start in starts]
+        return np.stack([row[:-1] for row in rows]), np.stack([row[1:] for row in rows])
+
+    yield windows([0], min(sequence_length, predicted)), 0
+    starts = range(stride, predicted - sequence_length + 1, stride)
+    for first in range(0, len(starts), batch_size):
+        yield windows(starts[first : first + batch_size], sequence_length), sequence_length - stride
+    done = (starts[-1] if starts else 0) + sequence_length
+    if done < predicted:
+        last = predicted - sequence_length
+        yield windows([last], sequence_length), done - last
 
 
 def evenly_spaced_windows(tokens: Tokens, sequence_length: int, count: int) -> Batch:

@@ -10,112 +10,125 @@ seen before h w. D takes off one of three amounts, for a count of one, two, or m
 occur once, twice, three and four times. Source: Chen and Goodman, "An empirical study of smoothing techniques for
 language modeling", Computer Speech and Language 13(4), 1999, section 3.
 
-Orders are counted one after the other, and of each only what the next one needs is kept: about 100 bytes a token.
+The dynamic model goes on counting while it reads: each token is predicted from the counts of the training text and of
+the text up to there (prequential; Dawid, "Statistical theory: the prequential approach", JRSS A 147(2), 1984).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from trickster_engine.data.ngram_counts import Blocks, Counts, count_orders
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-def negative_log_likelihoods(train: Ints, text: Ints, vocab_size: int) -> Iterator[float]:
-    """What models of order 1, 2, 3 … make of `text[1:]`: the sum in nats, without end.
+@dataclass(frozen=True)
+class Predictions:
+    """What the model of one order makes of `text[1:]`, [T - 1] each; losses in nats."""
+
+    losses: Floats
+    dynamic_losses: Floats
+    seen: npt.NDArray[np.bool_]  # whether the whole context, all n - 1 tokens, occurs in the training text
+
+
+def predict(train: Blocks, text: npt.NDArray[Any], vocab_size: int, *, dynamic: bool = True) -> Iterator[Predictions]:
+    """What models of order 1, 2, 3 … make of `text[1:]`, without end.
 
     Both hold ids below `vocab_size`. A token is predicted from all that a model may see before it, `text[0]` included.
+    Without `dynamic`, the losses of the dynamic model are those of the other.
     """
-    order = _Order(train, text, vocab_size)
     probability = np.full(len(text), 1.0 / vocab_size)  # of the longest context below this order
-    while True:
-        own = order.interpolate(order.counts, probability)
-        yield -float(np.log(own[1:]).sum())
-        longer = order.next(train, text)
-        probability = order.interpolate(longer.different_before, probability)
-        order = longer
+    on_the_way = probability
+    for preceded, occurring in count_orders(train, text, vocab_size):
+        growing = _growing(occurring, np.ones(len(occurring.ngram), dtype=bool)) if dynamic else occurring
+        if preceded is not None:
+            probability = _interpolated(preceded, probability)
+            if dynamic:
+                first_seen = np.zeros(len(preceded.ngram), dtype=bool)
+                first_seen[1:] = growing.ngram == 0  # a token comes before these for the first time
+                on_the_way = _interpolated(_growing(preceded, first_seen), on_the_way)
+        seen = np.zeros(len(text), dtype=bool)
+        seen[occurring.length - 1 :] = occurring.context > 0
+        losses = -np.log(_interpolated(occurring, probability)[1:])
+        dynamic_losses = -np.log(_interpolated(growing, on_the_way)[1:]) if dynamic else losses
+        yield Predictions(losses, dynamic_losses, seen[1:])
 
 
-class _Order:
-    """The n-grams of one length: those of the training text, numbered, and where they stand in the text to predict."""
-
-    length: int
-    at: Ints
-    ends_at: Ints
-    counts: Ints
-
-    def __init__(self, train: Ints, text: Ints, vocab_size: int, shorter: _Order | None = None) -> None:
-        self._vocab_size = vocab_size
-        # An n-gram is the number of the one without its last token, and that token.
-        before = shorter.at[: len(train) - shorter.length] if shorter else np.zeros(len(train), dtype=np.int64)
-        self.length = shorter.length + 1 if shorter else 1
-        keys = before * vocab_size + train[self.length - 1 :]
-        self._keys, self.at, self.counts = _number(keys)  # `at`: for each place in the training text, which one begins
-        self._contexts = self._keys // vocab_size
-        self._number_of_contexts = len(shorter.counts) if shorter else 1
-        #: How many different tokens stand before each (n-1)-gram.
-        self.different_before: Ints = np.zeros(0, dtype=np.int64)
-        if shorter:
-            ends = np.empty(len(self._keys), dtype=np.int64)
-            ends[self.at] = shorter.at[1:]
-            self.different_before = np.bincount(ends, minlength=len(shorter.counts))
-        # The same in the text: which n-gram ends at each token, and which context stands before it; -1 where none does.
-        self._context_at = np.full(len(text), -1, dtype=np.int64)
-        if shorter:
-            self._context_at[1:] = shorter.ends_at[:-1]
-        else:
-            self._context_at[:] = 0
-        wanted = np.where(self._context_at < 0, -1, self._context_at * vocab_size + text)
-        self.ends_at = _find(self._keys, wanted)
-
-    def next(self, train: Ints, text: Ints) -> _Order:
-        """The n-grams that are one token longer."""
-        return _Order(train, text, self._vocab_size, self)
-
-    def interpolate(self, counts: Ints, shorter: Floats) -> Floats:
-        """The probability of each token of the text, from counts of these n-grams and from shorter contexts."""
-        if len(counts) == 0:  # a training text shorter than these n-grams
-            return shorter
-        taken = np.asarray(discounts(counts))[np.minimum(counts, 3)]
-        sizes = np.bincount(self._contexts, counts, self._number_of_contexts)
-        freed = np.bincount(self._contexts, taken, self._number_of_contexts)
-        own = np.where(self.ends_at < 0, 0.0, (counts - taken)[self.ends_at])
-        size = np.where(self._context_at < 0, 0.0, sizes[self._context_at])
-        interpolated = (own + freed[self._context_at] * shorter) / np.maximum(size, 1)
-        return np.where(size > 0, interpolated, shorter)
+def _interpolated(counts: Counts, shorter: Floats) -> Floats:
+    """The probability of each token of the text, from counts of n-grams and from shorter contexts."""
+    taken = discounts(counts.frequencies)  # [3], or [3, places] where they change on the way
+    own: Floats = counts.ngram.astype(np.float64)
+    for count, amount in enumerate(taken, start=1):
+        own -= np.where(counts.ngram >= 3 if count == 3 else counts.ngram == count, amount, 0.0)
+    freed = (taken * counts.followers if taken.ndim > 1 else taken[:, None] * counts.followers).sum(axis=0)
+    below = shorter[counts.length - 1 :]
+    mixed: Floats = shorter.copy()
+    mixed[counts.length - 1 :] = np.where(
+        counts.context > 0, (own + freed * below) / np.maximum(counts.context, 1), below
+    )
+    return mixed
 
 
-def discounts(counts: Ints) -> tuple[float, float, float, float]:
-    """What is taken off a count of 0, 1, 2, and 3 or more."""
-    once, twice, thrice, four_times = (int(np.count_nonzero(counts == count)) for count in (1, 2, 3, 4))
-    if not (once and twice and thrice and four_times):  # too little text, or made-up text, to estimate them from
-        return 0.0, 0.5, 0.5, 0.5
-    share = once / (once + 2 * twice)
-    estimates = (1 - 2 * share * twice / once, 2 - 3 * share * thrice / twice, 3 - 4 * share * four_times / thrice)
+def _growing(counts: Counts, counted: npt.NDArray[np.bool_]) -> Counts:
+    """The counts as they stand before each place of the text, where those n-grams of it that are `counted` count too.
+
+    `frequencies` is then [4, places].
+    """
+    steps = counted.astype(np.int64)
+    same_ngram, same_context = _Groups(counts.ngram_number), _Groups(counts.context_number)
+    ngram = counts.ngram + same_ngram.sum_before(steps)
+    # The n-gram that ends here goes from this count to the next.
+    moves = [steps * (np.equal(ngram, count - 1).astype(np.int64) - (ngram == count)) for count in (1, 2, 3, 4)]
+    three_or_more = steps * (ngram == 2)
+    followers = [same_context.sum_before(move) for move in (*moves[:2], three_or_more)]
+    return replace(
+        counts,
+        frequencies=counts.frequencies[:, None] + [np.cumsum(move) - move for move in moves],
+        ngram=ngram,
+        context=counts.context + same_context.sum_before(steps),
+        followers=counts.followers + followers,
+    )
+
+
+class _Groups:
+    """Places of a text by what is the same there."""
+
+    def __init__(self, numbers: Ints) -> None:
+        self._order = np.argsort(numbers, kind="stable")
+        ordered = numbers[self._order]
+        first = np.ones(len(numbers), dtype=bool)
+        np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+        self._starts = np.flatnonzero(first)
+        self._sizes = np.diff(self._starts, append=len(numbers))
+
+    def sum_before(self, values: Ints) -> Ints:
+        """For each place the sum of the values at earlier places of its group."""
+        ordered = values[self._order]
+        sums = np.cumsum(ordered) - ordered
+        before = np.empty_like(sums)
+        before[self._order] = sums - np.repeat(sums[self._starts], self._sizes)
+        return before
+
+
+def discounts(frequencies: Ints) -> Floats:
+    """What is taken off a count of 1, of 2, and of 3 or more, [3, …]; from how many have a count of 1 to 4, [4, …]."""
+    once, twice, thrice, four_times = frequencies.astype(np.float64)
+    enough = frequencies.all(axis=0)  # else too little text, or made-up text, to estimate them from
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = once / (once + 2 * twice)
+        estimates = [
+            1 - 2 * share * twice / once,
+            2 - 3 * share * thrice / twice,
+            3 - 4 * share * four_times / thrice,
+        ]
     # Unusual counts can lead outside what makes sense: something has to be taken off, and no more than there is.
-    one, two, more = (min(max(estimate, 0.1), count) for count, estimate in enumerate(estimates, start=1))
-    return 0.0, one, two, more
-
-
-def _number(keys: Ints) -> tuple[Ints, Ints, Ints]:
-    """The different keys in order, for each key which of them it is, and how often each occurs."""
-    order = np.argsort(keys)
-    ordered = keys[order]
-    first = np.empty(len(keys), dtype=bool)
-    first[:1] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    numbers = np.empty(len(keys), dtype=np.int64)
-    numbers[order] = np.cumsum(first) - 1
-    starts = np.flatnonzero(first)
-    return ordered[starts], numbers, np.diff(starts, append=len(keys))
-
-
-def _find(keys: Ints, wanted: Ints) -> Ints:
-    """Where each wanted key stands among the keys, which are sorted; -1 where it does not."""
-    if len(keys) == 0:
-        return np.full(len(wanted), -1, dtype=np.int64)
-    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[at] == wanted, at, -1)
+    within = [np.clip(estimate, 0.1, count) for count, estimate in enumerate(estimates, start=1)]
+    amounts: Floats = np.where(enough, within, 0.5)
+    return amounts

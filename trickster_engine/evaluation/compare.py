@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from trickster_engine.backends.torch.losses import summed_cross_entropy
 from trickster_engine.data.baselines import ngram_baselines
-from trickster_engine.data.batches import Batch, validation_windows
+from trickster_engine.data.batches import Batch, strided_windows, validation_windows
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.evaluation.report.names import meaning, title
@@ -91,8 +93,12 @@ def compare(
     random = before.model.to(trained.device)
     baselines = ngram_baselines(dataset, trained.config.vocab_size)
     rows = [ProofRow(baseline.name, baseline.nats, baseline.bits_per_character) for baseline in baselines]
-    for name, model in ((before.name, random), ("this model", trained)):
-        nats = held_out_loss(model, dataset.measured_val)
+    losses = {
+        before.name: held_out_loss(random, dataset.measured_val),
+        "this model": held_out_loss(trained, dataset.measured_val),
+        "this model, strided": float(strided_losses(trained, dataset.measured_val).mean()),
+    }
+    for name, nats in losses.items():
         rows.append(ProofRow(name, nats, nats / math.log(2) / dataset.characters_per_token))
     by_random = sample_batch(random, tokenizer, prompts, options)
     by_trained = sample_batch(trained, tokenizer, prompts, options)
@@ -126,6 +132,29 @@ def held_out_loss(model: Llama, tokens: NDArray[Any]) -> float:
     """Cross-entropy of tokens [N], window by window as in training, in nats/token."""
     length = model.config.max_seq_len
     return mean_loss(model, validation_windows(tokens, length, max(1, _TOKENS_AT_ONCE // length)))
+
+
+def strided_losses(model: Llama, tokens: NDArray[Any]) -> NDArray[np.float64]:
+    """The loss of every token but the first, [N - 1], in nats: strided evaluation, also called a sliding window.
+
+    Windows overlap, so that each token is predicted from at least half a window, as far as there is that much text.
+    """
+    length = model.config.max_seq_len
+    parts = []
+    for (inputs, targets), known in strided_windows(tokens, length, max(1, _TOKENS_AT_ONCE // length)):
+        parts.append(token_losses(model, inputs, targets)[:, known:].flatten())
+    return np.concatenate(parts)
+
+
+@torch.no_grad()
+def token_losses(model: Llama, inputs: NDArray[np.int64], targets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The loss of each target, [rows, length]."""
+    model.eval()
+    logits = model(torch.from_numpy(inputs).to(model.device))
+    wanted = torch.from_numpy(targets).to(model.device)
+    losses = F.cross_entropy(logits.flatten(0, 1).float(), wanted.flatten(), reduction="none")
+    found: NDArray[np.float64] = losses.double().cpu().numpy().reshape(targets.shape)
+    return found
 
 
 @torch.no_grad()

@@ -76,6 +76,15 @@ class EvalEvent(TypedDict):
     perplexity: float
 
 
+class BaselinesEvent(TypedDict):
+    """The n-gram baselines were counted, beside training: validation losses by name, the best n-gram last."""
+
+    t: Moment
+    kind: Literal["baselines"]
+    step: Step
+    nats: dict[Name, Figure]
+
+
 class SampleEvent(TypedDict):
     """Text the model wrote at this step; `text` does not repeat the prompt."""
 
@@ -117,4 +126,4 @@ class ErrorEvent(TypedDict):
     advice: Words
 
 
-Event = StatusEvent | StepEvent | EvalEvent | SampleEvent | CheckpointEvent | WarningEvent | ErrorEvent
+Event = StatusEvent | StepEvent | EvalEvent | BaselinesEvent | SampleEvent | CheckpointEvent | WarningEvent | ErrorEvent

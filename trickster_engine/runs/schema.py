@@ -75,6 +75,11 @@ def _check_of(annotation: Any) -> _Check:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _bounded(arguments[0], arguments[1:])
+    if origin is dict:
+        name, entry = map(_check_of, arguments)
+        return lambda value: (
+            isinstance(value, dict) and bool(value) and all(name(key) and entry(one) for key, one in value.items())
+        )
     if origin is Literal:
         allowed = frozenset(arguments)
         return lambda value: isinstance(value, str) and value in allowed

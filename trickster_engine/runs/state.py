@@ -52,6 +52,7 @@ class RunState:
         self.last_step: StepEvent | None = None
         self.last_eval: EvalEvent | None = None
         self.times_evaluated = 0
+        self.baselines: dict[str, float] = {}  # counted beside training; else they stand in `run.json`
         self.best_val_loss: float | None = None
         self.error: ErrorEvent | None = None  # why it ended; None while it goes on
         self.notices: deque[WarningEvent | ErrorEvent] = deque(maxlen=NOTICES_KNOWN)  # the newest, oldest first
@@ -93,6 +94,8 @@ class RunState:
             self.last_eval, loss = event, event["val_loss"]
             self.times_evaluated += 1
             self.best_val_loss = loss if self.best_val_loss is None else min(self.best_val_loss, loss)
+        elif event["kind"] == "baselines":
+            self.baselines = event["nats"]
         elif event["kind"] == "checkpoint":
             self.saved_step = event["step"]
             self._add_checkpoint(event)
@@ -155,6 +158,7 @@ class RunSummary:
     train_loss: float | None
     val_loss: float | None
     best_val_loss: float | None
+    baselines: dict[str, float]  # validation losses by name; the uniform one alone until counted
     eta_s: float | None
     created: float
     updated: float
@@ -191,6 +195,7 @@ def summarize(run: RunDirectory) -> RunSummary:
         train_loss=state.last_step["loss"] if state.last_step else None,
         val_loss=state.last_eval["val_loss"] if state.last_eval else None,
         best_val_loss=state.best_val_loss,
+        baselines=state.baselines or (identity.baselines if identity else {}),
         eta_s=state.last_step["eta_s"] if state.last_step and live else None,
         created=state.created,
         updated=state.updated,

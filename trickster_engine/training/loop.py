@@ -10,6 +10,7 @@ from typing import Literal
 
 from trickster_engine.backends.base import Backend, Batch, NonFiniteError
 from trickster_engine.config.plan import Plan
+from trickster_engine.data.background_counting import Counting
 from trickster_engine.data.batches import TrainingBatches, evenly_spaced_windows, validation_windows
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.estimates.learning_rate import learning_rate_factor
@@ -51,6 +52,8 @@ class Trainer:
     saved_step: int = 0
     #: The checkpoint that training goes on from, if any.
     resumed_from: Path | None = None
+    #: Whoever counts the baselines beside training, where they are not known.
+    counting: Counting | None = None
 
     def __post_init__(self) -> None:
         before = guards.weight_sums(self.resumed_from) if self.resumed_from else {}
@@ -84,6 +87,7 @@ class Trainer:
                 self._still.update(factor, result)
                 for notice in self.backend.notices():
                     self.recorder.warning(*notice)
+                self._note_baselines()
 
                 meter.add(result.loss, result.grad_norm)
                 if meter.due(step + 1):
@@ -99,7 +103,12 @@ class Trainer:
             outcome = "stopped"
         self.watch.require()
         self._save()
+        self._note_baselines(wait=True)
         return outcome
+
+    def _note_baselines(self, *, wait: bool = False) -> None:
+        if self.counting is not None and (nats := self.counting.take(wait=wait)):
+            self.recorder.baselines(self.state.step, nats)
 
     def _evaluate_if_due(self) -> None:
         """Measure both losses, write a sample, and save if this is one of the best."""

@@ -15,7 +15,7 @@ from trickster_engine.backends.process_group import ProcessGroup
 from trickster_engine.backends.select import chosen_device, open_backend
 from trickster_engine.config.plan_values import Values
 from trickster_engine.config.shapes import count_parameters
-from trickster_engine.data.baselines import Baseline, ngram_baselines
+from trickster_engine.data.background_counting import Counting
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.facts import TextFacts
 from trickster_engine.data.findings import require_trainable
@@ -63,6 +63,7 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
     backend: Backend | None = None
     trainer: Trainer | None = None
     identity: RunIdentity | None = None
+    counting: Counting | None = None
     step = 0
 
     def report(message: str) -> None:
@@ -120,13 +121,16 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
             backend.load(initial_weights(run, plan), backend.optimizer_state(), backend.random_state())
         watch.require()
         if group.is_main:
-            # Not beside opening the backend, which times what is faster here.
-            baselines = ngram_baselines(dataset, plan.model.vocab_size)
-            identity = _identity(context, dataset, facts, backend, baselines)
+            # Begun here: opening the backend times what is faster, and nothing may count beside that.
+            counting = Counting(dataset, plan.model.vocab_size)
+            counting.begin()
+            identity = _identity(context, dataset, facts, backend, counting.known)
             run.write_identity(identity)
             if tracker is not None and resuming:
                 tracker.resumed_from = step, state.last_eval_step == step or not is_evaluated(step, plan)
             recorder.ready(plan, identity)
+            if counting.done and len((run.identity_if_readable() or identity).baselines) < len(counting.known):
+                recorder.baselines(step, counting.known)  # counted since the run was started
             if checkpoint:
                 _finish_save(run, store, recorder, checkpoint)
         for notice in backend.notices():
@@ -136,7 +140,9 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
         switch.arm()
         stop_requested = (lambda: group.any(switch.requested())) if group.size > 1 else switch.requested
         resumed_from = checkpoint.path if checkpoint else None
-        trainer = Trainer(plan, dataset, backend, store, recorder, stop_requested, state, watch, step, resumed_from)
+        trainer = Trainer(
+            plan, dataset, backend, store, recorder, stop_requested, state, watch, step, resumed_from, counting
+        )
         outcome = trainer.train()
         step = trainer.state.step
         if outcome == "finished":
@@ -155,6 +161,8 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
         raise (explained or error) from error
     finally:
         switch.disarm()
+        if counting is not None:
+            counting.close()
         if backend is not None:
             backend.close()
         recorder.close()
@@ -257,7 +265,7 @@ def record_failure(recorder: Recorder, error: Exception, explained: TricksterErr
 
 
 def _identity(
-    context: TrainingContext, dataset: Dataset, facts: TextFacts, backend: Backend, baselines: list[Baseline]
+    context: TrainingContext, dataset: Dataset, facts: TextFacts, backend: Backend, baselines: dict[str, float]
 ) -> RunIdentity:
     process = this_process()
     return RunIdentity(
@@ -273,7 +281,7 @@ def _identity(
         versions={"trickster": __version__, **backend.versions},
         data={**dataset.as_json(), "text": facts.as_json()},
         parameters=count_parameters(context.plan.model).total,
-        baselines={baseline.name: baseline.nats for baseline in baselines},
+        baselines=baselines,
         uid=context.uid,
         config_from_run=from_run(context.run.path, context.config_path),
         initial=initial_origin(context.run),

@@ -16,6 +16,7 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import SAMPLES_FILE, EventLog, RunDirectory, RunIdentity
 from trickster_engine.runs.event_types import (
+    BaselinesEvent,
     CheckpointEvent,
     ErrorEvent,
     EvalEvent,
@@ -104,6 +105,10 @@ class Recorder:
         self._log.info("step %d: train %.4f, val %.4f, perplexity %.2f", step, train_loss, val_loss, perplexity)
         self._last_eval = event
         self._write(event)
+
+    def baselines(self, step: int, nats: dict[str, float]) -> None:
+        """The n-gram baselines were counted."""
+        self._write(BaselinesEvent(t=time.time(), kind="baselines", step=step, nats=nats))
 
     def sample(self, step: int, prompt: str, text: str) -> None:
         """The model wrote something."""

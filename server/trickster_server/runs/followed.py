@@ -298,6 +298,7 @@ class FollowedRun:
             advice=error["advice"] if error else None,
             error_code=error["code"] if error else None,
             notices=[Notice(one["kind"], one["code"], one["message"], one["advice"]) for one in state.notices],
+            baselines=state.baselines or (self.identity.baselines if self.identity else {}),
         )
 
     def info(self) -> RunInfo:
@@ -316,7 +317,6 @@ class FollowedRun:
             backend=identity.backend if identity else None,
             device=identity.device if identity else None,
             precision=identity.precision if identity else None,
-            baselines=identity.baselines if identity else {},
             characters_per_token=identity.characters_per_token if identity else 1.0,
             long_tokens=identity is not None and identity.long_tokens,
             own_text=identity is not None and identity.own_text,

@@ -12,13 +12,25 @@ from hypothesis import strategies as st
 
 from tests.refusals import refused
 from trickster_engine.data import batches as batches_module
-from trickster_engine.data.batches import TrainingBatches, evenly_spaced_windows, validation_windows
+from trickster_engine.data.batches import TrainingBatches, evenly_spaced_windows, strided_windows, validation_windows
 from trickster_engine.data.permutation import Permutation
 from trickster_engine.errors import TricksterError
 
 
 def _tokens(count: int) -> np.ndarray:
     return np.arange(count, dtype=np.uint32)
+
+
+@given(tokens=st.integers(2, 90), length=st.integers(1, 20), rows=st.integers(1, 4))
+def test_strided_windows_predict_each_token_once_from_half_a_window(tokens: int, length: int, rows: int) -> None:
+    text = np.arange(tokens)
+    predicted: list[int] = []
+    for (inputs, targets), known in strided_windows(text, length, rows):
+        assert (targets == inputs + 1).all()
+        assert len(inputs) <= rows and inputs.shape[1] <= length
+        predicted += targets[:, known:].flatten().tolist()
+        assert inputs[0, 0] == 0 or known + 1 >= length // 2 + length % 2
+    assert predicted == list(range(1, tokens))
 
 
 @given(count=st.integers(2, 400), length=st.integers(1, 40), batch=st.integers(1, 9), seed=st.integers(0, 2**64 - 1))

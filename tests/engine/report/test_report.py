@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,10 +12,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.engine.conftest import dialogue
 from tools import recorded_runs
 from trickster_engine.cli import main
+from trickster_engine.config import check
+from trickster_engine.data.baselines import ngram_baselines
+from trickster_engine.data.prepare import prepare
 from trickster_engine.evaluation.report.curve import LossPoint, find_overfitting
 from trickster_engine.evaluation.report.measures import MEASURES
 from trickster_engine.evaluation.report.nearness import nearness
@@ -22,6 +27,7 @@ from trickster_engine.evaluation.report.page import render
 from trickster_engine.evaluation.report.page_copies import reciting
 from trickster_engine.evaluation.report.page_measures import _past, _way_there
 from trickster_engine.evaluation.report.study import Copying, StepBack, Study, study
+from trickster_engine.inference.load import load_model
 from trickster_engine.runs import RunDirectory
 
 Config = Callable[..., Path]
@@ -104,6 +110,45 @@ def test_the_model_before_training_as_a_page(
     assert "feed-forward (SwiGLU)" in page.text
     for shape in inspection["shapes"]:
         assert shape["name"] in page.text
+
+
+def test_where_it_beats_counting_and_where_not(run: Path) -> None:
+    found = study(run)
+    counting, page = found.counting, Wellformed()
+    page.feed(render(found))
+    model, tokenizer, _ = load_model(run)
+    plan = check((run / "config.yaml").read_text(encoding="utf-8"), run).plan
+    assert plan is not None
+    dataset = prepare(plan, run.parents[1], progress=False)
+    # All of so short a text is looked at, so the n-gram's mean is the baseline.
+    baselines = {one.name: one.nats for one in ngram_baselines(dataset)}
+    assert counting.tokens == len(dataset.val) - 1
+    assert counting.ngram_mean == pytest.approx(baselines[counting.ngram])
+    assert counting.ngram in list(baselines)[3:]
+    assert counting.model_mean == pytest.approx(found.strided_loss)
+    rows = counting.by_familiarity
+    assert sum(row.share for row in rows) == pytest.approx(1)
+    assert sum(row.share * row.ngram for row in rows) == pytest.approx(counting.ngram_mean)
+    assert sum(row.share * row.model for row in rows) == pytest.approx(counting.model_mean)
+    training_text = dataset.train_text()
+    text = dataset.val_text()
+    for places, better in ((counting.wins, True), (counting.losses, False)):
+        gains = [abs(place.model - place.ngram) for place in places]
+        assert gains == sorted(gains, reverse=True) and len(gains) == 8
+        for place in places:
+            assert (place.model < place.ngram) == better
+            assert place.before + place.token in text
+            assert place.before[len(place.before) - place.seen :] in training_text
+            shown = (place.before + place.token).replace("\n", "\N{RETURN SYMBOL}")
+            assert shown in page.text
+    # One of them again: the probability of its token after as much text as there is.
+    place = counting.wins[0]
+    before = tokenizer.encode(text[: text.index(place.before + place.token) + len(place.before)])
+    with torch.no_grad():
+        context = torch.from_numpy(before[-model.config.max_seq_len :])[None]
+        chances = model(context)[0, -1].softmax(-1)
+    assert chances[tokenizer.encode(place.token)[0]] > math.exp(-place.ngram)
+    assert f"{counting.ngram_mean:.3f}" in page.text and f"{found.strided_loss:.3f}" in page.text
 
 
 def test_the_figures_are_those_of_the_run(run: Path) -> None:

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
 
 from trickster_engine.data.batches import validation_windows
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.tokenizer import Tokenizer
+from trickster_engine.evaluation.compare import token_losses
 from trickster_engine.model.llama import Llama
 from trickster_engine.system.printable import printable_text
 
@@ -78,19 +77,11 @@ def find_difficulty(model: Llama, tokenizer: Tokenizer, dataset: Dataset) -> Dif
     )
 
 
-@torch.no_grad()
 def _token_losses(model: Llama, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """The loss of every token but the first, [N - 1], window by window as in training."""
     length = model.config.max_seq_len
-    model.eval()
-    parts = []
-    for inputs, targets in validation_windows(tokens, length, max(1, _TOKENS_AT_ONCE // length)):
-        logits = model(torch.from_numpy(inputs).to(model.device))
-        wanted = torch.from_numpy(targets).to(model.device)
-        losses = F.cross_entropy(logits.flatten(0, 1).float(), wanted.flatten(), reduction="none")
-        parts.append(losses.double().cpu().numpy())
-    joined: npt.NDArray[np.float64] = np.concatenate(parts)
-    return joined
+    batches = validation_windows(tokens, length, max(1, _TOKENS_AT_ONCE // length))
+    return np.concatenate([token_losses(model, inputs, targets).flatten() for inputs, targets in batches])
 
 
 def _by_position(losses: npt.NDArray[np.float64], length: int) -> list[tuple[int, float]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from trickster_engine.evaluation.report import charts
 from trickster_engine.evaluation.report.charts import Series
+from trickster_engine.evaluation.report.counting_section import counting_section
 from trickster_engine.evaluation.report.curve import perplexity
 from trickster_engine.evaluation.report.html_page import code, document, safe, table
 from trickster_engine.evaluation.report.measures import LONG
-from trickster_engine.evaluation.report.names import title
+from trickster_engine.evaluation.report.names import best_ngram, title
 from trickster_engine.evaluation.report.page_copies import copies_section
 from trickster_engine.evaluation.report.page_difficulty import difficulty_section
 from trickster_engine.evaluation.report.page_measures import measures_section, shown
@@ -28,19 +29,20 @@ def render(study: Study) -> str:
         measures_section(study),
         copies_section(study),
         difficulty_section(study),
+        counting_section(study.counting),
         _limits(study),
     ]
     return document(f"What {study.run} learned", parts, study.events_read)
 
 
-def _beyond_counting(baselines: Mapping[str, float], val_loss: float) -> tuple[str, str]:
-    """How far the model is from the best of the baselines, which only count, as a figure and what it is."""
-    name, nats = min(baselines.items(), key=lambda item: item[1])
+def _beyond_counting(best: tuple[str, float], val_loss: float) -> tuple[str, str]:
+    """How far the model is from the best n-gram, as a figure and what it is."""
+    name, nats = best
     margin = nats - val_loss
     where = "below" if margin > 0 else "above"
     return (
         f"{abs(margin):.3f}",
-        f"nats/token {where} the best baseline, {title(name)} ({abs(margin) / nats:.1%})",
+        f"nats/token {where} the best n-gram, {title(name)} ({abs(margin) / nats:.1%})",
     )
 
 
@@ -50,10 +52,11 @@ def _head(study: Study) -> str:
     if best is not None:
         facts.append((f"{best.val_loss:.3f}", f"validation loss in nats/token, at step {best.step:,}"))
         facts.append((f"{perplexity(best.val_loss):.1f}", "perplexity: effective choices per token"))
-        beaten = [name for name, nats in study.baselines.items() if best.val_loss < nats]
-        if study.baselines:
+        if bar := best_ngram(study.baselines):
+            beaten = [name for name, nats in study.baselines.items() if best.val_loss < nats]
             facts.append((f"{len(beaten)} of {len(study.baselines)}", "baselines beaten"))
-            facts.append(_beyond_counting(study.baselines, best.val_loss))
+            facts.append(_beyond_counting(bar, best.val_loss))
+        facts.append((f"{study.strided_loss:.3f}", "strided: with at least half a context for each token"))
     words = next((course for course in study.courses if course.key == "real-words"), None)
     if words is not None:
         facts.append(
@@ -109,7 +112,8 @@ def _losses(study: Study) -> str:
         f"<p>The validation loss is measured over {study.held_out:,} tokens of validation text, the training loss over "
         f"{study.trained_on:,} tokens spread evenly over the training text. (During training the dashboard shows the "
         "loss on training batches, which differs a little.) The dashed lines are the validation losses of a uniform "
-        "prediction and of n-grams, which predict a token from the tokens just before it.</p>"
+        "prediction and of n-grams, which predict a token from the tokens just before it; a dynamic one goes on "
+        "counting while it reads the validation text, which the model does not.</p>"
         + charts.legend(series)
         + chart
         + (f"<p><strong>{safe(study.overfitting.words)}</strong></p>" if study.overfitting else "")

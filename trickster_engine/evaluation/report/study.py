@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from trickster_engine.config.plan import Plan, SamplingConfig
+from trickster_engine.data.baselines import ngram_baselines
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.tokenizer import Tokenizer
+from trickster_engine.evaluation.compare import strided_losses
 from trickster_engine.evaluation.report.beginning import beginning
+from trickster_engine.evaluation.report.beyond_counting import BeyondCounting, find_beyond_counting
 from trickster_engine.evaluation.report.curve import LossPoint, Overfitting, find_overfitting, loss_points
 from trickster_engine.evaluation.report.difficulty import Difficulty, find_difficulty
 from trickster_engine.evaluation.report.history import History, history
@@ -122,6 +125,8 @@ class Study:
     verdict: Verdict
     copying: list[Copying]
     difficulty: Difficulty
+    counting: BeyondCounting
+    strided_loss: float  # of all validation text that is measured, at `checkpoint`
     long_texts: dict[str, str]
     init_from: str | None = None  # of a run that fine-tunes: the weights that it began with
 
@@ -194,6 +199,10 @@ class _Studying:
         copying = [_copying(name, written, training_text) for name, written in own.items()]
         self.say("Measuring what the model finds hard")
         difficulty = find_difficulty(self.model, self.tokenizer, self.dataset)
+        self.say("Comparing with counting, token by token")
+        counting = find_beyond_counting(self.model, self.tokenizer, self.dataset)
+        baselines = ngram_baselines(self.dataset, self.plan.model.vocab_size)
+        strided = float(strided_losses(self.model, self.dataset.measured_val).mean())
         steps_done = self.past.step
         context = self.plan.model.max_seq_len
         tokens = self.plan.training.batch_size * self.plan.training.gradient_accumulation_steps
@@ -216,7 +225,7 @@ class _Studying:
             sample_length=length,
             trained_on=min(max(1, TRAIN_PROBE_TOKENS // context), (len(self.dataset.train) - 1) // context) * context,
             held_out=len(self.dataset.measured_val),
-            baselines=self.identity.baselines,
+            baselines={baseline.name: baseline.nats for baseline in baselines},
             points=points,
             overfitting=find_overfitting(points),
             samples=samples,
@@ -224,6 +233,8 @@ class _Studying:
             verdict=judge([course.near for course in courses]),
             copying=copying,
             difficulty=difficulty,
+            counting=counting,
+            strided_loss=strided,
             long_texts=texts,
             init_from=self.plan.model.init_from,
         )

@@ -67,6 +67,7 @@ export class RunSeries {
           this.samples = [...this.samples.filter((sample) => sample.step < event.step), event];
           break;
         case 'status':
+        case 'baselines':
         case 'checkpoint':
         case 'warning':
         case 'error':

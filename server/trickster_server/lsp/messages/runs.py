@@ -65,6 +65,10 @@ class RunProgress:
     advice: str | None = item("What to do about it.", None)
     error_code: str | None = item("The code of that message, by which troubleshooting explains it.", None)
     notices: list[Notice] = items("The newest warnings, and the error that ended it, oldest first.")
+    baselines: dict[str, float] = entries(
+        "Validation losses of the baselines, in nats/token, by name, such as `uniform`, `bigram`, `7-gram`; only "
+        "`uniform` until they are counted."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +88,6 @@ class RunInfo(RunProgress):
     backend: str | None = item("`torch` or `ttml`.", None)
     device: str | None = item("The device it trains on.", None)
     precision: str | None = item("`fp32` or `bf16`.", None)
-    baselines: dict[str, float] = entries(
-        "Validation losses of the baselines, in nats/token, by name, such as `uniform`, `bigram`, `trigram`."
-    )
     characters_per_token: float = item("Of the validation text; 1 where that is not known.", 1.0)
     long_tokens: bool = item("true: a token is more than a character, so show losses in nats/character too.", False)
     own_text: bool = item("true: trained on a text of the person's own, not on a built-in corpus.", False)
