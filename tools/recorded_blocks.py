@@ -199,6 +199,9 @@ def counting(kept: Kept) -> str:
     return "\n".join(lines) + "\n"
 
 
+_PLACES_SHOWN = 4
+
+
 def beyond(kept: Kept) -> str:
     """Where a recorded run beats the best n-gram, and where it does not; nothing where it was recorded without that."""
     if not kept.get("counting"):
@@ -225,7 +228,7 @@ def beyond(kept: Kept) -> str:
     for places, words in (("wins", "The model is furthest ahead"), ("losses", "Counting is furthest ahead")):
         lines += ["", f"{words} here; the byte is after the bar, both probabilities beside it:", ""]
         lines += ["| context and byte | " + f"{name} | model |", "|:--|--:|--:|"]
-        for place in found[places]:
+        for place in found[places][:_PLACES_SHOWN]:
             before, token = (_one_line(place[part]) for part in ("before", "token"))
             chances = " | ".join(f"{math.exp(-place[loss]):.2%}" for loss in ("ngram", "model"))
             lines.append(f"| `{before}` ▏`{token}` | {chances} |")

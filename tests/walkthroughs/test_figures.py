@@ -235,6 +235,26 @@ def test_how_far_the_kept_runs_are_beyond_counting() -> None:
     assert best == kept["curve"][-1]["step"]
 
 
+def test_the_kept_runs_bear_out_what_is_said_of_counting() -> None:
+    """The page `counting.md`: where pico is ahead of the best n-gram, where behind, and what a dynamic one does."""
+    pico, best = (
+        json.loads((recorded_runs.KEPT_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("pico", "best")
+    )
+    counting = pico["counting"]
+    assert counting["model_mean"] < counting["ngram_mean"]
+    ends = [case["token"] for case in counting["wins"] if not case["token"].isalnum()]
+    assert len(ends) > len(counting["wins"]) / 2, "a line or a sentence ends"
+    inside = [case["token"] for case in counting["losses"] if case["token"].isalpha()]
+    assert len(inside) > len(counting["losses"]) / 2, "inside rare words"
+    few = [row["model"] - row["ngram"] for row in counting["by_familiarity"][:-1]]
+    assert min(few) < 0 < max(few), "ahead in some rows and behind in others"
+    of_pico, of_best = ({row["name"]: row["nats"] for row in kept["proof"]["rows"]} for kept in (pico, best))
+    dynamic = of_pico["7-gram, dynamic"]
+    assert dynamic < of_pico["this model, strided"] < of_pico["this model"]
+    assert dynamic < of_best["this model"]
+
+
 def test_the_kept_pico_run_bears_out_what_the_pages_say() -> None:
     kept = json.loads(PICO.read_text(encoding="utf-8"))
     curve = kept["curve"]
