@@ -24,6 +24,7 @@ from tests.benchmarks.many_events import write_events, write_runs
 from tests.server.run_files import checkpoint, lines, status, write_run
 from trickster_engine.config import preset_text
 from trickster_engine.config.check import CheckResult, check_document
+from trickster_engine.config.starting_weights import StartingWeights
 from trickster_engine.config.yaml.document import Document
 from trickster_engine.runs import RunDirectory, RunLock
 
@@ -149,10 +150,10 @@ def test_a_folder_that_no_system_has_stops_nothing(tmp_path: Path) -> None:
 def test_a_text_whose_check_fails_hides_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     really = check_document
 
-    def check(parsed: Document, folder: Path | None) -> CheckResult:
+    def check(parsed: Document, folder: Path | None, start: StartingWeights | None) -> CheckResult:
         if "# cannot be checked" in parsed.text:
             raise RecursionError
-        return really(parsed, folder)
+        return really(parsed, folder, start)
 
     monkeypatch.setattr(documents, "check_document", check)
     services = TricksterServer().services
