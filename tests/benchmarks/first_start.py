@@ -62,7 +62,8 @@ def train(revision: str, folder: Path) -> dict[str, Any]:
         cwd=clone, env=newcomer(home, TIMES=str(times)), stdout=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     first = first_step(clone, making)
-    os.killpg(making.pid, signal.SIGINT)  # the run saves and ends, as at a person's Ctrl-C
+    if sys.platform != "win32":
+        os.killpg(making.pid, signal.SIGINT)  # the run saves and ends, as at a person's Ctrl-C
     making.wait()
     commands = [json.loads(line) for line in times.read_text(encoding="utf-8").splitlines()]
     parts = {

@@ -68,6 +68,7 @@ journey(
       'command:trickster.selectInterpreter': () => picker('Python 3'),
       'command:trickster.openLesson?"troubleshooting"': () => title('When training fails'),
       'command:trickster.openLesson?"loss-not-falling"': () => title('When training fails'),
+      'command:trickster.openLesson?"counting"': () => title('What counting cannot do'),
       'command:trickster.prepare': async () => {
         await at.workbench.pick('small.yaml');
         await page().filter({ hasText: 'The text begins' }).waitFor();
