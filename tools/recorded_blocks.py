@@ -192,9 +192,10 @@ def counting(kept: Kept) -> str:
     }
     lines = ["| baseline | what it knows | validation loss, nats/token | bits/character |", "|---|---|---:|---:|"]
     for row in kept["counting"]:
-        what = known.get(row["name"]) or f"the {int(row['name'].split('-')[0]) - 1} bytes before, the best number"
         if row["name"].endswith("dynamic"):
             what = "the same, counting the validation text too as it is read"
+        else:
+            what = known.get(row["name"]) or f"the {int(row['name'].split('-')[0]) - 1} bytes before, the best number"
         lines.append(f"| {title(row['name'])} | {what} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
     return "\n".join(lines) + "\n"
 
@@ -216,7 +217,6 @@ def beyond(kept: Kept) -> str:
     )
     lines = [
         _wrapped(about),
-        "",
         f"| bytes known | share of bytes | {name} | model | difference |",
         "|--:|--:|--:|--:|--:|",
     ]

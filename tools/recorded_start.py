@@ -33,8 +33,8 @@ def keep(base: RunDirectory, scratch: RunDirectory, tuned: RunDirectory, machine
 
 
 def _begun(run: RunDirectory) -> tuple[RunDirectory, RunIdentity, Plan]:
-    identity, plan = run.identity(), run.plan()
-    if identity is None or plan is None or run.summary().status != "finished":
+    plan, identity = run.begun()
+    if run.summary().status != "finished":
         raise SystemExit(f"{run.path} is not a run that has finished")
     return run, identity, plan
 

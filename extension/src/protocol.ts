@@ -37,7 +37,7 @@ export interface EvalEvent {
   perplexity: number;
 }
 
-/** The n-gram baselines were counted, beside training: validation losses by name, the best n-gram last. */
+/** The n-gram baselines were counted, beside training: validation losses by name. */
 export interface BaselinesEvent {
   t: number;
   kind: 'baselines';
@@ -232,7 +232,7 @@ export interface RunInfo {
   precision: string | null;
   /** Of the validation text; 1 where that is not known. */
   charactersPerToken: number;
-  /** true: a token is more than a character, so show losses in nats/character too. */
+  /** true: a token is not one character, so show losses in nats/character too. */
   longTokens: boolean;
   /** true: trained on a text of the person's own, not on a built-in corpus. */
   ownText: boolean;

@@ -44,9 +44,9 @@ class Services(Session):
         folders = set()
         for document in self.documents.configs():
             try:
-                plan = document.checked.plan
-                if plan is not None and document.path is not None:
-                    folders.add(path_meant(document.path.parent, plan.output.output_dir).absolute())
+                if document.path is not None:  # what is wrong elsewhere in a text says nothing of its runs
+                    written = document.nearest_plan.output.output_dir
+                    folders.add(path_meant(document.path.parent, written).absolute())
             except Exception:  # said where the text is checked for its problems; no run is lost over it
                 continue
         return folders

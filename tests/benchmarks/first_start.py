@@ -41,8 +41,8 @@ def main() -> int:
     for revision in parser.parse_args().revisions:
         with tempfile.TemporaryDirectory() as folder:
             readings[revision] = {"make train": train(revision, Path(folder))}
-        with tempfile.TemporaryDirectory() as folder:
-            readings[revision]["Set Up Environment"] = set_up(Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        readings["working tree"] = {"Set Up Environment": set_up(Path(folder))}
     print(json.dumps(readings, indent=2))
     return 0
 

@@ -50,6 +50,7 @@ def test_a_rehearsal_on_a_cpu_runs_each_step_and_goes_on_after_one_that_fails(tm
     found = [json.loads(line) for line in (tmp_path / "out/steps.jsonl").read_text().splitlines()]
     codes = {step["step"]: step["code"] for step in found}
     failed = {"suite", "trainer"}
+    codes.pop("nsys", None)  # only where it is installed
     assert codes == {name: "9" if name in failed else "0" for name in {*steps.STEPS, "suite"}}, done.stdout
     for name in set(steps.STEPS) - failed:
         assert json.loads((tmp_path / f"out/{name}.json").read_text())

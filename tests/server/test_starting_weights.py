@@ -50,3 +50,11 @@ def test_the_editor_knows_the_weights(tmp_path: Path) -> None:
         if maps.exists():
             loaded = maps.read_text()
             assert "libtorch" not in loaded and "_multiarray_umath" not in loaded
+
+
+def test_a_text_that_is_not_saved_yet_is_told_that_its_weights_cannot_be_found(tmp_path: Path) -> None:
+    uri = "untitled:Untitled-1"
+    with start(tmp_path) as client:
+        client.open(uri, TEXT)
+        (problem,) = codes(client, uri, "init-from-missing")
+        assert problem["severity"] == 1 and problem["range"]["start"]["line"] == 1

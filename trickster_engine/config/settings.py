@@ -74,8 +74,10 @@ class Settings:
         init = self.given.get(INIT)
         if init is None or not init.valid or not isinstance(init.value, str):
             return None
+        if known is not None and known.written == init.value:
+            return known
         if self.folder is None or leads_away(self.folder, init.value):
-            return known if known is not None and known.written == init.value else None
+            return None
         try:
             return find_starting_weights(init.value, self.folder)
         except TricksterError as error:

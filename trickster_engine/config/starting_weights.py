@@ -28,7 +28,7 @@ FREE = ("init_from", "dropout")
 #: What follows the folder where the config leaves it out.
 SHAPE = tuple(name for name in ModelConfig.__dataclass_fields__ if name not in FREE)
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
-_LOOKED_AT = 500  # entries of a folder
+_LOOKED_AT = 500  # entries of all folders
 _CONVERT = (
     "Pickles can run any code, so none is opened. Of a Llama that you trust, transformers makes safetensors: "
     "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW). nanoGPT's ckpt.pt is a GPT-2, which no Llama "
@@ -115,11 +115,13 @@ def model_folder(path: Path) -> Path:
 def models_near(folder: Path, most: int = 50) -> tuple[str, ...]:
     """Folders at most two levels below a config's that hold a model or a run, as the config would write them."""
     found: list[str] = []
-    level = [folder]
+    level, left = [folder], _LOOKED_AT
     for _ in range(2):
         below = []
         for place in level:
-            for name in sorted(_names(place))[:_LOOKED_AT]:
+            names = sorted(_names(place))[:left]
+            left -= len(names)
+            for name in names:
                 child = place / name
                 if name.startswith(".") or not os.path.isdir(child):  # noqa: PTH112 - Path.is_dir may raise
                     continue

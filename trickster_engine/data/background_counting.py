@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import IO
 
 from trickster_engine.data.baselines import Baseline, kept_baselines, ngram_baselines, uniform_baseline
 from trickster_engine.data.dataset import Dataset, Labels, open_dataset
@@ -27,7 +28,8 @@ PATIENCE_S = 10.0
 class Counting:
     """The baselines of a run's text, by name, in nats/token.
 
-    `known` has all of them where they were counted before, or the text is short; else only the uniform one.
+    `known` has all of them where they were counted before, or the text is short; else only the uniform one, until
+    `take` has given the others.
     """
 
     def __init__(self, dataset: Dataset, vocab_size: int) -> None:
@@ -55,7 +57,10 @@ class Counting:
                 env=safe_environment(os.environ),
                 creationflags=getattr(subprocess, "IDLE_PRIORITY_CLASS", 0),  # Windows only; elsewhere `main` asks
             )
-            self._listener = threading.Thread(target=self._listen, daemon=True, name="counting")
+            assert self._process.stdout is not None
+            self._listener = threading.Thread(
+                target=self._listen, args=(self._process.stdout,), daemon=True, name="counting"
+            )
             self._listener.start()
 
     def take(self, *, wait: bool = False) -> dict[str, float] | None:
@@ -63,6 +68,8 @@ class Counting:
         if wait and self._listener is not None:
             self._listener.join(PATIENCE_S)
         counted, self._counted = self._counted, None
+        if counted is not None:
+            self.known = counted
         return counted
 
     def close(self) -> None:
@@ -78,10 +85,9 @@ class Counting:
                     if pipe is not None:
                         pipe.close()
 
-    def _listen(self) -> None:
-        assert self._process is not None and self._process.stdout is not None
+    def _listen(self, output: IO[str]) -> None:
         with contextlib.suppress(OSError, ValueError):
-            self._counted = json.loads(self._process.stdout.read())
+            self._counted = json.loads(output.read())
 
 
 def _static(baselines: list[Baseline]) -> dict[str, float]:

@@ -129,13 +129,17 @@ def measure_baselines(
     return _baselines(nats, vocab_size, characters_per_token)
 
 
-def best_ngram(train: Tokens, text: npt.NDArray[Any], vocab_size: int) -> tuple[str, list[Predictions]]:
+def predict_by_best_ngram(dataset: Dataset, text: npt.NDArray[Any], vocab_size: int) -> tuple[str, list[Predictions]]:
     """The best n-gram model over tokens: its name, and what it and those of lower order make of a text."""
-    train = _represented(train)
+    ngrams = ngram_baselines(dataset, vocab_size)[1:]
+    fixed = [baseline for baseline in ngrams if not baseline.dynamic and not baseline.name.startswith(_BYTES)]
+    # What is longer than a trigram is there only because it is the best.
+    best = fixed[-1] if len(fixed) > len(_ORDERS) else min(fixed, key=lambda baseline: baseline.nats)
     alphabet = _of_tokens(vocab_size)
-    order = alphabet.best_order(train)
+    order = next(order for order in range(1, LONGEST + 1) if alphabet.name(order) == best.name)
+    train = _represented(dataset.train)
     models = predict(alphabet.blocks(train, len(train)), text, vocab_size, dynamic=False)
-    return alphabet.name(order), list(islice(models, order))
+    return best.name, list(islice(models, order))
 
 
 def ngram_baselines(dataset: Dataset, vocab_size: int | None = None) -> list[Baseline]:

@@ -103,7 +103,7 @@ def load_tokenizer(directory: Path) -> Tokenizer:
         raise TricksterError(
             "tokenizer-missing",
             f"There is no {TOKENIZER_FILE} in {directory}.",
-            "Every checkpoint includes its tokenizer; use another checkpoint of the run.",
+            "Name a folder that has one; every checkpoint of a run does.",
         ) from None
     except OSError as error:
         raise _damaged(path, reason(error)) from error
@@ -175,9 +175,10 @@ def _is_limited(pre: dict[str, Any] | None) -> bool:
 
 
 def _too_small(vocab_size: int, needed: int, kind: str) -> TricksterError:
+    called = "tokenizer" if kind == "other" else f"{kind} tokenizer of this corpus"
     return TricksterError(
         "vocabulary-too-small",
-        f"model_config.vocab_size is {vocab_size:,}, but the {kind} tokenizer of this corpus needs {needed:,}.",
+        f"model_config.vocab_size is {vocab_size:,}, but the {called} needs {needed:,}.",
         f"Set model_config.vocab_size to {needed:,} or more"
         + (", or use data_config.tokenizer: byte, which always needs 256." if needed > _BYTES else "."),
     )
@@ -189,5 +190,7 @@ def _too_many_ids(largest: int) -> str:
 
 def _damaged(path: Path, reason: str) -> TricksterError:
     return TricksterError(
-        "tokenizer-damaged", f"{path} cannot be read as a tokenizer: {reason}.", "Use another checkpoint of the run."
+        "tokenizer-damaged",
+        f"{path} cannot be read as a tokenizer: {reason}.",
+        "Use another tokenizer.json; every checkpoint of a run has one.",
     )

@@ -40,9 +40,7 @@ def load_model(path: Path, checkpoint: str = "best") -> tuple[Llama, Tokenizer, 
     config, weights = read_model(folder)
     tokenizer = load_tokenizer(folder)
     require_vocabulary(tokenizer, config.vocab_size)
-    model = Llama(config)
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-    return model.eval(), tokenizer, folder
+    return with_weights(config, weights), tokenizer, folder
 
 
 class Before(NamedTuple):
@@ -56,7 +54,7 @@ def before_training(run: RunDirectory, plan: Plan, config: ModelConfig) -> Befor
     """The model that a run of `plan` began with, in the shape of its checkpoints. Raises TricksterError."""
     if plan.model.init_from is None:
         return Before(Llama(config).initialize(plan.training.seed).eval(), "random model")
-    return Before(_with_weights(config, initial_weights(run, plan)), "starting weights")
+    return Before(with_weights(config, initial_weights(run, plan)), "starting weights")
 
 
 def model_to_begin_with(plan: Plan, folder: Path) -> Before:
@@ -64,7 +62,7 @@ def model_to_begin_with(plan: Plan, folder: Path) -> Before:
     if plan.model.init_from is None:
         return Before(Llama(plan.model).initialize(plan.training.seed).eval(), "random model")
     _, weights = open_model(starting_folder(plan, folder), follow_links=True)
-    return Before(_with_weights(plan.model, weights), "starting weights")
+    return Before(with_weights(plan.model, weights), "starting weights")
 
 
 def starting_folder(plan: Plan, folder: Path) -> Path:
@@ -73,10 +71,11 @@ def starting_folder(plan: Plan, folder: Path) -> Path:
     return checkpoint_folder(path) if is_run_directory(path) else model_folder(path)
 
 
-def _with_weights(config: ModelConfig, weights: Mapping[str, Array]) -> Llama:
+def with_weights(config: ModelConfig, weights: Mapping[str, Array]) -> Llama:
+    """A model with these weights, in evaluation mode."""
     model = Llama(config)
     model.load_state_dict(
-        {name: torch.from_numpy(array.astype(np.float32, copy=False)) for name, array in weights.items()}
+        {name: torch.from_numpy(np.ascontiguousarray(array, np.float32)) for name, array in weights.items()}
     )
     return model.eval()
 

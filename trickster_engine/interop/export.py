@@ -6,11 +6,13 @@ the model itself writes with the same weights, always taking the likeliest token
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
@@ -32,8 +34,10 @@ from trickster_engine.interop.export_source import (
 )
 from trickster_engine.model.checksums import seal_model, verify_model
 from trickster_engine.model.huggingface import read_model
+from trickster_engine.model.stored_arrays import system_errors
 from trickster_engine.system.files import read_json
 from trickster_engine.system.os_errors import cannot_write
+from trickster_engine.system.replace_folder import discard
 
 _COMPARED = 64  # tokens
 #: Two tokens whose logits differ by less may change places in another program's arithmetic.
@@ -60,11 +64,13 @@ def export(folder: Path, kind: Kind, target: Path, precision: Precision, prompt:
     source = Source(folder, config, weights, load_tokenizer(folder))
     require_vocabulary(source.tokenizer, config.vocab_size)
     write = {"folder": _write_folder, "gguf": gguf_file.write, "onnx": onnx_file.write}[kind]
-    if target.exists() or target.is_symlink():
+    if os.path.lexists(target):
         raise TricksterError("output-not-writable", f"{target} is there already.", "Name another place with --output.")
     try:
         predict, stored = write(source, target, precision)
         return _checked(source, target, predict, stored, prompt)
+    except FileExistsError as error:  # made by somebody else meanwhile: not ours to remove
+        raise cannot_write(error, target, "name another place with --output") from error
     except OSError as error:
         _remove(target)
         raise cannot_write(error, target, "name another place with --output") from error
@@ -79,7 +85,9 @@ def _write_folder(source: Source, target: Path, precision: str) -> tuple[Predict
     target.mkdir(parents=True)
     copy_beside(source.folder, target)
     tensors = {name: torch.from_numpy(array).to(dtype).contiguous() for name, array in source.weights.items()}
-    save_file(tensors, target / f"{WEIGHTS_STEM}.safetensors", {"format": "pt"})
+    weights_file = target / f"{WEIGHTS_STEM}.safetensors"
+    with system_errors(weights_file):
+        save_file(tensors, weights_file, {"format": "pt"})
     numbers = str(dtype).removeprefix("torch.")
     described = {**read_json(source.folder / CONFIG_FILE), "dtype": numbers, "torch_dtype": numbers}
     (target / CONFIG_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
@@ -96,8 +104,15 @@ def _checked(source: Source, target: Path, predict: Predict, stored: Weights, pr
     written, length = list(ids), len(ids)
     for _ in range(count):
         wanted, found = ours(written), theirs(written)
+        if not np.isfinite(wanted).all():
+            raise TricksterError(
+                "export-not-possible",
+                f"{source.folder} has weights too large for this precision: it would predict infinity or NaN.",
+                "Use --dtype bf16 or fp32.",
+            )
         expected, chosen = int(wanted.argmax()), int(found.argmax())
-        if expected != chosen and wanted[expected] - wanted[chosen] > _TIE * max(1.0, float(abs(wanted).max())):
+        tie = _TIE * max(1.0, float(abs(wanted).max()))
+        if expected != chosen and not wanted[expected] - wanted[chosen] <= tie:  # not so for NaN either
             raise TricksterError(
                 "export-differs",
                 f"{target} writes another text than {source.folder}: after {prompt!r}, token number "
@@ -120,7 +135,6 @@ def _prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
 
 
 def _remove(target: Path) -> None:
-    if target.is_dir() and not target.is_symlink():
-        shutil.rmtree(target, ignore_errors=True)
-    else:
-        target.unlink(missing_ok=True)
+    discard(target)
+    with contextlib.suppress(OSError):  # a plain file, which `discard` leaves
+        target.unlink()

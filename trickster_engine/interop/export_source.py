@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
-from trickster_engine.model.llama import Llama
+from trickster_engine.inference.load import with_weights
 from trickster_engine.system.files import in_command
 
 Kind = Literal["folder", "gguf", "onnx"]
@@ -59,9 +59,7 @@ def package(name: str, requirement: str, purpose: str) -> Any:
 
 def predictor(config: ModelConfig, weights: Weights) -> Predict:
     """Our own model with these weights."""
-    model = Llama(config)
-    model.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in weights.items()})
-    model.eval()
+    model = with_weights(config, weights)
 
     @torch.no_grad()
     def predict(ids: Sequence[int]) -> NDArray[np.float32]:

@@ -103,7 +103,7 @@ def _character_table(source: Path) -> Tokenizer:
         with PickleFile(path) as file:
             meta = file.load()
     except (OSError, PickleError) as error:
-        raise _damaged(path, str(error)) from error
+        raise _damaged(path, reason(error) if isinstance(error, OSError) else str(error)) from error
     stoi = meta.get("stoi") if isinstance(meta, dict) else None
     if not isinstance(stoi, dict) or not stoi:
         raise _damaged(path, "it has no stoi, the table from characters to ids")

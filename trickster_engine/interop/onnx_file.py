@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -14,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from trickster_engine.backends.torch.compilation import silent_loggers
 from trickster_engine.config.llama_file import CONFIG_FILE
 from trickster_engine.errors import TricksterError
+from trickster_engine.inference.load import with_weights
 from trickster_engine.interop.export_source import Predict, Source, Weights, copy_beside, package
 from trickster_engine.model.llama import Llama
 
@@ -45,8 +46,6 @@ def write(source: Source, target: Path, precision: str) -> tuple[Predict, Weight
             f"An ONNX model is written in fp32, not in {precision}.",
             "Leave --dtype out; onnxruntime's own tools make smaller models of it.",
         )
-    model = Llama(source.config)
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in source.weights.items()})
     sizes = {
         0: torch.export.Dim("batch", min=1, max=1024),
         1: torch.export.Dim("length", min=2, max=source.config.max_seq_len),
@@ -55,11 +54,10 @@ def write(source: Source, target: Path, precision: str) -> tuple[Predict, Weight
     target.mkdir(parents=True)
     copy_beside(source.folder, target)
     shutil.copyfile(source.folder / CONFIG_FILE, target / CONFIG_FILE)
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), silent_loggers(("torch.onnx",)), torch.no_grad():
         warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program: Any = torch.onnx.export(
-            _Logits(model).eval(),
+            _Logits(with_weights(source.config, source.weights)).eval(),
             (tokens,),
             dynamo=True,
             verbose=False,

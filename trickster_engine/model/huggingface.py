@@ -44,23 +44,12 @@ def write_model(
 
     `sampling` is how text is generated with it unless one says otherwise; `special_ids` are those of its tokenizer.
     """
-    write_configs(folder, config, "float32", sampling, special_ids)
-    save_arrays(folder, WEIGHTS_STEM, weights, metadata={"format": "pt"})
-
-
-def write_configs(
-    folder: Path,
-    config: ModelConfig,
-    numbers: str,
-    sampling: SamplingConfig | None = None,
-    special_ids: Mapping[str, int] | None = None,
-) -> None:
-    """The two JSON files of a model whose weights are stored as `numbers`: float32, bfloat16 or float16."""
     ids = special_ids or {}
-    described = {**_llama_config(config), **ids, "dtype": numbers, "torch_dtype": numbers}
+    described = {**_llama_config(config), **ids, "dtype": "float32", "torch_dtype": "float32"}
     (folder / CONFIG_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     generation = {**_generation_config(sampling or SamplingConfig()), **ids}
     (folder / GENERATION_FILE).write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
+    save_arrays(folder, WEIGHTS_STEM, weights, metadata={"format": "pt"})
 
 
 def _generation_config(sampling: SamplingConfig) -> dict[str, Any]:

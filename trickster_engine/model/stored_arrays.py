@@ -14,6 +14,7 @@ import os
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +112,15 @@ def save_arrays(
 
 
 def _save(arrays: dict[str, Array], path: Path, metadata: dict[str, str] | None) -> None:
-    try:
+    with system_errors(path):
         save_file(arrays, path, metadata=metadata)
+
+
+@contextmanager
+def system_errors(path: Path) -> Iterator[None]:
+    """Raise what the system refuses safetensors as the OSError that it is."""
+    try:
+        yield
     except SafetensorError as error:
         number = re.search(r"\(os error (\d+)\)", str(error))
         if number is None:

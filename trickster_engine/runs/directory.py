@@ -90,7 +90,7 @@ class RunIdentity:
 
     @property
     def long_tokens(self) -> bool:
-        """Whether a token is more than a character: a loss in nats/token is another number in nats/character."""
+        """Whether a token is not one character: a loss in nats/token is another number in nats/character."""
         return abs(self.characters_per_token - 1) > 0.005
 
 

@@ -77,7 +77,7 @@ class EvalEvent(TypedDict):
 
 
 class BaselinesEvent(TypedDict):
-    """The n-gram baselines were counted, beside training: validation losses by name, the best n-gram last."""
+    """The n-gram baselines were counted, beside training: validation losses by name."""
 
     t: Moment
     kind: Literal["baselines"]

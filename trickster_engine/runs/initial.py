@@ -16,7 +16,7 @@ from typing import Any
 from trickster_engine.config import set_values
 from trickster_engine.config.check import settings_of
 from trickster_engine.config.llama_file import WEIGHTS_STEM
-from trickster_engine.config.plan import Plan
+from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.config.plan_values import values_of
 from trickster_engine.config.starting_weights import SHAPE
 from trickster_engine.errors import TricksterError
@@ -27,6 +27,7 @@ from trickster_engine.runs.directory import RunDirectory
 from trickster_engine.system.files import open_plain, read_json
 from trickster_engine.system.os_errors import cannot_write
 from trickster_engine.system.replace_folder import discard
+from trickster_engine.system.safetensors_header import read_places
 
 INITIAL_FOLDER = "initial"
 _COPIED = (
@@ -54,9 +55,11 @@ def written_out(text: str, plan: Plan) -> str:
 def copy_initial(run: RunDirectory, plan: Plan, source: Path) -> None:
     """Copy the weights in `source` into a run whose lock is held. Raises TricksterError, and then leaves nothing."""
     verify_model(source)
+    open_model(source, follow_links=True)  # what is wrong with it is said of it, not of the copy
     target = run.path / INITIAL_FOLDER
-    names = {place.name for place in source.glob(f"{WEIGHTS_STEM}*.safetensors")} | set(_COPIED)
     try:
+        places = read_places(source, WEIGHTS_STEM, follow_links=True).values()
+        names = {place.path.name for place in places} | set(_COPIED)
         target.mkdir()
         sums = {name: _copy(source / name, target / name) for name in sorted(names)}
         origin = {
@@ -66,7 +69,7 @@ def copy_initial(run: RunDirectory, plan: Plan, source: Path) -> None:
         }
         (target / _ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
         seal(target, run.uid(), 0)
-        initial_weights(run, plan)
+        _require_shape(run, plan, open_model(target)[0])
     except OSError as error:
         discard(target)
         elsewhere = "choose another folder with output_config.output_dir"
@@ -97,6 +100,12 @@ def initial_weights(run: RunDirectory, plan: Plan) -> Mapping[str, Array]:
             f"The copy of the weights that {run.id} starts from is damaged or gone. {error.message}",
             "Restore it, or start a new run.",
         ) from error
+    _require_shape(run, plan, config)
+    return weights
+
+
+def _require_shape(run: RunDirectory, plan: Plan, config: ModelConfig) -> None:
+    folder = run.path / INITIAL_FOLDER
     for name in SHAPE:
         if name != "max_seq_len" and getattr(config, name) != getattr(plan.model, name):
             raise TricksterError(
@@ -105,7 +114,6 @@ def initial_weights(run: RunDirectory, plan: Plan) -> Mapping[str, Array]:
                 f"{getattr(plan.model, name)}.",
                 "Restore the run's folder, or start a new run.",
             )
-    return weights
 
 
 def with_own_tokenizer(run: RunDirectory, plan: Plan) -> Plan:

@@ -103,7 +103,7 @@ class Trainer:
             outcome = "stopped"
         self.watch.require()
         self._save()
-        self._note_baselines(wait=True)
+        self._note_baselines(wait=outcome == "finished")
         return outcome
 
     def _note_baselines(self, *, wait: bool = False) -> None:

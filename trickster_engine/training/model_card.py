@@ -56,7 +56,8 @@ def _figures(identity: RunIdentity, state: TrainerState) -> str:
     rows += [f"| {name} | {nats:.4f} |" for name, nats in identity.baselines.items()]
     if state.val_loss is not None:
         at = f" (step {state.last_eval_step:,})" if state.last_eval_step != state.step else ""
-        rows.append(f"| **this model**{at} | **{state.val_loss:.4f}** (perplexity {math.exp(state.val_loss):.2f}) |")
+        perplexity = math.exp(min(state.val_loss, 700.0))  # beyond, it is no float
+        rows.append(f"| **this model**{at} | **{state.val_loss:.4f}** (perplexity {perplexity:.2f}) |")
     characters, tokens = identity.data.get("val_characters"), identity.data.get("val_tokens")
     if state.val_loss is not None and isinstance(characters, int) and isinstance(tokens, int) and characters:
         bits = state.val_loss / math.log(2) * tokens / characters

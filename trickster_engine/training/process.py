@@ -146,7 +146,10 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
         outcome = trainer.train()
         step = trainer.state.step
         if outcome == "finished":
-            card = model_card(identity, plan, trainer.state, dataset.tokenizer) if identity is not None else ""
+            card = ""
+            if identity is not None and counting is not None:
+                counted = replace(identity, baselines=counting.known)
+                card = model_card(counted, plan, trainer.state, dataset.tokenizer)
             store.write_final(step, plan, backend.weights(), dataset.tokenizer, card)
         watch.require()
         recorder.status(outcome, step)

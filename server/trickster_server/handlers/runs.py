@@ -96,7 +96,7 @@ class Runs:
             task.exception()  # whoever still waits for it is told
 
     async def _start(self, params: messages.StartRunParams, path: Path, text: str) -> messages.RunStarted:
-        plan = check(text, path.parent).plan
+        plan = (await asyncio.to_thread(check, text, path.parent)).plan
         if plan is None and not params.overrides:
             raise RequestError(
                 ErrorCode.CONFIG_HAS_ERRORS, f"{path.name} has errors; the Problems list shows them. Fix them first."

@@ -169,8 +169,11 @@ def _look(document: Document, may_run: bool) -> _Known:
     plan = checked.plan
     by_text = {(problem.code, problem.key) for problem in checked.problems}
     if document.folder is not None:
-        found = check_document(document.parsed, document.folder).problems
+        found = check_document(document.parsed, document.folder, start).problems
         problems += [problem for problem in found if (problem.code, problem.key) not in by_text]
+    elif document.settings.knows(INIT) and document.settings.value(INIT) is not None:
+        message = "Save this config first: init_from is relative to its folder."
+        problems.append(Problem("init-from-missing", "error", message, document.place_of(INIT), key=INIT))
     if plan is not None:
         corpus = look_at_corpus(plan, document)
         problems += corpus_problems(plan, corpus, document, {problem.code for problem in problems})

@@ -14,12 +14,13 @@ import torch
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from huggingface_hub import ModelCard
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from tests.engine.conftest import dialogue, trickster
 from tests.engine.model.test_serving import finished_run
 from tests.engine.training.test_starting_weights import SHAPES, byte_bpe, save_llama
+from tests.refusals import refused
 from trickster_engine.data.make_tokenizer import load_tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.inference.load import load_model
@@ -160,6 +161,27 @@ def test_what_cannot_be_exported_is_said_and_leaves_nothing(
         with pytest.raises(TricksterError, match="char"):
             export(finished["char"], "gguf", tmp_path / "b.gguf", "fp32", PROMPT)
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_overflow_in_a_precision_are_not_exported_in_it(tmp_path: Path) -> None:
+    save_llama(tmp_path / "model", {**SHAPES["grouped queries"][0], "vocab_size": 331}, torch.float32)
+    byte_bpe(tmp_path / "model")
+    weights = load_file(tmp_path / "model/model.safetensors")
+    save_file(
+        {**weights, "model.norm.weight": weights["model.norm.weight"] * 1e5}, tmp_path / "model/model.safetensors"
+    )
+    with refused("export-not-possible", "too large"):
+        export(tmp_path / "model", "folder", tmp_path / "out", "fp16", PROMPT)
+    assert not (tmp_path / "out").exists()
+    assert export(tmp_path / "model", "folder", tmp_path / "out", "bf16", PROMPT).compared > 0
+
+
+def test_a_place_below_a_file_is_refused_and_the_file_stays(finished: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine", encoding="utf-8")
+    with pytest.raises(TricksterError) as caught:
+        export(finished["byte"], "folder", tmp_path / "notes" / "out", "fp32", PROMPT)
+    assert "notes" in caught.value.message
+    assert (tmp_path / "notes").read_text(encoding="utf-8") == "mine"
 
 
 def test_an_export_that_writes_another_text_is_refused(

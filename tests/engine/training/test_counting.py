@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.engine.training.reading import of_kind
+from tests.engine.training.stopping import stopped_after
 from tests.engine.training.test_loop import train
 from trickster_engine.cli.console import ConsoleWatcher
 from trickster_engine.config.plan import DataConfig, ModelConfig, Plan
@@ -53,6 +54,7 @@ def test_a_run_counts_beside_training_once_and_trains_the_same(
     assert identity is not None and identity.baselines == {"uniform": expected["uniform"]}
     (counted,) = of_kind(events, "baselines")
     assert counted["nats"] == pytest.approx(expected)
+    assert f"| unigram | {expected['unigram']:.4f} |" in (beside.path / "final/README.md").read_text(encoding="utf-8")
     assert summarize(beside).baselines == state_at(beside.events_path).baselines == counted["nats"]
     for kind, figure in (("eval", "val_loss"), ("step", "loss")):
         before, after = ([one[figure] for one in of_kind(each, kind)] for each in (known_events, events))
@@ -99,3 +101,19 @@ def test_counting_ends_with_the_process_that_began_it(tiny_config: Config, monke
         process.stdin.close()
         assert process.wait(60) == 1
         assert process.stdout.read() == b""
+
+
+def test_only_a_run_that_has_finished_waits_for_counting(tiny_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[bool] = []
+    take = Counting.take
+
+    def noted(self: Counting, *, wait: bool = False) -> dict[str, float] | None:
+        waited.append(wait)
+        return take(self, wait=wait)
+
+    monkeypatch.setattr(Counting, "take", noted)
+    with stopped_after(2):
+        train(tiny_config())
+    assert waited and not any(waited)
+    train(tiny_config())
+    assert waited[-1] is True

@@ -276,16 +276,21 @@ def fine_tuning(write: Config, init: str, **changes: dict[str, Any]) -> Path:
 def test_fine_tuning_goes_on_bit_for_bit_when_the_folder_has_gone(
     tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
-    """In bf16, in several files that are links as in the hub's cache, with a tokenizer of its own."""
+    """In bf16, in several files of odd names that are links as in the hub's cache, with a tokenizer of its own."""
     stored, model = tmp_path / "stored", tmp_path / "model"
     save_llama(stored, {"vocab_size": 320, "num_key_value_heads": 2}, torch.bfloat16, "40KB")
     byte_bpe(stored)
+    index = stored / "model.safetensors.index.json"
+    index.write_text(index.read_text(encoding="utf-8").replace("model-0", "part-0"), encoding="utf-8")
+    parts = {file.rename(stored / file.name.replace("model-0", "part-0")).name for file in stored.glob("model-0*")}
+    (stored / "model.fp16.safetensors").write_bytes(b"a variant that the index does not name")
     model.mkdir()
     for file in stored.iterdir():
         (model / file.name).symlink_to(file)
     path = fine_tuning(tiny_config, "model", training_config={"optimizer": optimizer, "learning_rate": 0.001})
     straight, outcome = begin(path)
     assert outcome == "finished"
+    assert {file.name for file in (straight.path / "initial").glob("*.safetensors")} == parts
     with stopped_after(4):
         stopped, outcome = begin(path)
     assert outcome == "stopped"

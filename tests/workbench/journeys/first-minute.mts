@@ -62,7 +62,8 @@ journey(
         await trust.click();
         await workbench.pick('pico');
         const file = path.join(folder, 'pico.trickster.yaml');
-        await until('the config is written', () => fs.existsSync(file));
+        await workbench.tab('pico.trickster.yaml').waitFor();
+        await workbench.editor().locator('.view-line').first().waitFor();
         fs.writeFileSync(
           file,
           fs
@@ -70,6 +71,14 @@ journey(
             .replace('corpus: shakespeare', 'corpus: python')
             .replace('val_fraction: 0.1 ', 'val_fraction: 0.01 '), // ten times the text, as much of it held out
         );
+        // What trains is what the editor shows.
+        await workbench.editor().click();
+        await workbench.page.keyboard.press('ControlOrMeta+End');
+        const changed = workbench
+          .editor()
+          .locator('.view-line')
+          .filter({ hasText: /corpus:\s+python/ });
+        await changed.waitFor();
         await workbench.command('Trickster: Train');
       }
       await workbench.tab('pico.trickster.yaml').waitFor();

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trickster_engine.data.baselines import best_ngram
+from trickster_engine.data.baselines import predict_by_best_ngram
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.evaluation.compare import strided_losses
@@ -64,7 +64,7 @@ class BeyondCounting:
 def find_beyond_counting(model: Llama, tokenizer: Tokenizer, dataset: Dataset) -> BeyondCounting:
     """Compare token by token, on the first `LOOKED_AT` tokens of the validation text."""
     tokens = np.asarray(dataset.val[: LOOKED_AT + 1])
-    name, orders = best_ngram(dataset.train, tokens, model.config.vocab_size)
+    name, orders = predict_by_best_ngram(dataset, tokens, model.config.vocab_size)
     counted, own = orders[-1].losses, strided_losses(model, tokens)
     # A context that occurs in the training text has only shorter ones that do.
     seen = np.sum([order.seen for order in orders[1:]], axis=0, dtype=np.int64) + np.zeros(len(own), dtype=np.int64)

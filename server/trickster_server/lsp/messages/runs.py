@@ -89,7 +89,7 @@ class RunInfo(RunProgress):
     device: str | None = item("The device it trains on.", None)
     precision: str | None = item("`fp32` or `bf16`.", None)
     characters_per_token: float = item("Of the validation text; 1 where that is not known.", 1.0)
-    long_tokens: bool = item("true: a token is more than a character, so show losses in nats/character too.", False)
+    long_tokens: bool = item("true: a token is not one character, so show losses in nats/character too.", False)
     own_text: bool = item("true: trained on a text of the person's own, not on a built-in corpus.", False)
     data: dict[str, JsonValue] = entries("What `run.json` says of the text: size, split, fingerprint.")
     pid: int | None = item("The training process; only of a live run.", None)

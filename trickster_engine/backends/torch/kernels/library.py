@@ -23,6 +23,7 @@ from trickster_engine.data.cache import cache_directory, make_folder
 from trickster_engine.errors import TricksterError
 from trickster_engine.estimates.compute import has_kernels
 from trickster_engine.system.files import read_bytes, sync_file, temporary_name
+from trickster_engine.system.programs import safe_environment
 
 _SOURCES = Path(__file__).parent
 _FLAGS = (
@@ -103,7 +104,9 @@ def _compiler() -> str:
 
 def _identity(command: Sequence[str]) -> str:
     """A name for what comes out of these sources, this compiler and its flags, for this processor: homes are shared."""
-    version = subprocess.run([command[0], "--version"], capture_output=True, timeout=_PATIENCE_S, check=False).stdout
+    asked = [command[0], "--version"]
+    environment = safe_environment(os.environ)
+    version = subprocess.run(asked, capture_output=True, timeout=_PATIENCE_S, check=False, env=environment).stdout
     sources = [read_bytes(path) for path in sorted(_SOURCES.glob("*.[ch]*"))]
     parts = [*sources, version, " ".join(command).encode(), _processor()]
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:32]
@@ -123,8 +126,14 @@ def _build(command: Sequence[str], folder: Path, name: str) -> Path:
     try:
         sources = sorted(_SOURCES.glob("*.cpp"))
         started = [_start([*command, "-c", str(source), "-o", f"{source.stem}.o"], work) for source in sources]
-        for process in started:
-            _finish(process)
+        try:
+            for process in started:
+                _finish(process)
+        finally:
+            for process in started:
+                if process.poll() is None:  # another one has failed
+                    process.kill()
+                    process.communicate()
         # Without -fopenmp, so that no OpenMP library comes in beside torch's, which is there when this is loaded.
         objects = [f"{source.stem}.o" for source in sources]
         _finish(_start([command[0], "-shared", *objects, "-o", "kernels.so"], work))
@@ -137,7 +146,12 @@ def _build(command: Sequence[str], folder: Path, name: str) -> Path:
 
 def _start(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command,
+        cwd=folder,
+        env=safe_environment(os.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
 
 
