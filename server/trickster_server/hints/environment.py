@@ -173,7 +173,7 @@ def _look(document: Document, may_run: bool) -> _Known:
         problems += [problem for problem in found if (problem.code, problem.key) not in by_text]
     elif document.settings.knows(INIT) and document.settings.value(INIT) is not None:
         message = "Save this config first: init_from is relative to its folder."
-        problems.append(Problem("init-from-missing", "error", message, document.place_of(INIT), key=INIT))
+        problems.append(document.settings.problem("init-from-missing", "error", message, INIT))
     if plan is not None:
         corpus = look_at_corpus(plan, document)
         problems += corpus_problems(plan, corpus, document, {problem.code for problem in problems})
