@@ -55,8 +55,9 @@ def _throughput(readings: Kept) -> str:
             continue
         bench = readings[name]
         against = bench["against"]
+        row = name.replace("-kernels", ", with our kernels")
         lines.append(
-            f"| {name.replace('-kernels', ', with our kernels')} | {bench['config']['parameters']:,} | {bench['tokens_per_s']['median']:,.0f} "
+            f"| {row} | {bench['config']['parameters']:,} | {bench['tokens_per_s']['median']:,.0f} "
             f"| {bench['utilisation']:.0%} | {_times(against['times_as_fast'])} "
             f"| {bench['sampled_tokens_per_s']['median']:,.0f} | {_times(against['times_as_fast_sampling'])} |"
         )
