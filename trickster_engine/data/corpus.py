@@ -54,13 +54,29 @@ _OTHER_BOMS = (
 
 
 @dataclass(frozen=True)
-class Corpus(TextFiles):
-    """A resolved corpus: which files, in which order. Reading it is `text_chunks`."""
+class Reading:
+    """How files become text."""
 
     lf: bool = False  # every line end is read as one LF
     documents: str = STREAM  # what a document is, as `data_config.documents` names it
     separator: str = ""  # between documents that are `separated`
     text_field: str = "text"  # of a record, where documents are records
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether there are no documents."""
+        return self.documents == STREAM
+
+    def text(self, chunks: Iterable[str]) -> Iterator[str]:
+        """Yield a file's text, or part of it that holds whole documents, with MARK behind each document."""
+        return mark_documents(with_lf(chunks) if self.lf else chunks, self.documents, self.separator)
+
+
+@dataclass(frozen=True)
+class Corpus(TextFiles):
+    """A resolved corpus: which files, in which order. Reading it is `text_chunks`."""
+
+    reading: Reading = Reading()
 
     @property
     def title(self) -> str:
@@ -75,8 +91,8 @@ class Corpus(TextFiles):
         """Yield the text in order, at most about `chunk_bytes` characters at a time.
 
         Files are joined by one newline where they are a stream; of documents, each is ended by MARK, and a file's end
-        ends one (see `documents.py`). Line ends are kept, unless `lf` is set. A UTF-8 byte-order mark at the start of
-        a file is not text and is dropped.
+        ends one (see `documents.py`). Line ends are kept, unless `reading` says else. A UTF-8 byte-order mark at the start
+        of a file is not text and is dropped.
 
         Raises TricksterError `corpus-binary` or `corpus-not-utf8` with the file and the byte offset.
         """
@@ -92,14 +108,10 @@ class Corpus(TextFiles):
                 chunks = iter((whole,))
             else:
                 chunks = read_text_chunks(file.path, chunk_bytes, size=file.size)
-            if not first and self.documents == STREAM:
+            if not first and self.reading.is_stream:
                 yield "\n"
             first = False
-            yield from self.in_documents(with_lf(chunks) if self.lf else chunks)
-
-    def in_documents(self, chunks: Iterable[str]) -> Iterator[str]:
-        """Yield a file's text, or part of it that holds whole documents, with MARK behind each document."""
-        return mark_documents(chunks, self.documents, self.separator)
+            yield from self.reading.text(chunks)
 
 
 def with_lf(chunks: Iterable[str]) -> Iterator[str]:
