@@ -90,8 +90,8 @@ class Corpus(TextFiles):
     def text_chunks(self, chunk_bytes: int = 1 << 20) -> Iterator[str]:
         """Yield the text in order, at most about `chunk_bytes` characters at a time.
 
-        Files are joined by one newline where they are a stream; of documents, each is ended by MARK, and a file's end
-        ends one (see `documents.py`). Line ends are kept, unless `reading` says else. A UTF-8 byte-order mark at the start
+        Files are joined by one newline where they are a stream. Each document is ended by MARK (see `documents.py`);
+        the end of a file ends one. Line ends are kept, unless `reading` says else. A UTF-8 byte-order mark at the start
         of a file is not text and is dropped.
 
         Raises TricksterError `corpus-binary` or `corpus-not-utf8` with the file and the byte offset.
