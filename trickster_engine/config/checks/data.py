@@ -129,9 +129,9 @@ def _tensors_have_no_documents(settings: Settings) -> Iterator[Problem]:
         yield settings.problem("documents-of-tensors", "error", message, DOCUMENTS, TRAIN, fixes=fixes)
 
 
-@rule(PROMPT)
+@rule(PROMPT, DOCUMENTS)
 def _prompt_is_not_empty(settings: Settings) -> Iterator[Problem]:
-    if not settings.text(PROMPT):
+    if not settings.text(PROMPT) and settings.text(DOCUMENTS) == STREAM:
         message = "prompt is empty. The model continues a text, so give it at least one character."
         yield settings.problem("empty-prompt", "error", message, PROMPT, fixes=(settings.write(PROMPT, "ROMEO:"),))
 
