@@ -127,6 +127,7 @@ class Study:
     difficulty: Difficulty
     counting: BeyondCounting
     strided_loss: float  # of all validation text that is measured, at `checkpoint`
+    bytes_per_token: float  # of the same text: what makes bits/byte of nats/token
     long_texts: dict[str, str]
     init_from: str | None = None  # of a run that fine-tunes: the weights that it began with
 
@@ -235,6 +236,7 @@ class _Studying:
             difficulty=difficulty,
             counting=counting,
             strided_loss=strided,
+            bytes_per_token=self.dataset.bytes_per_token,
             long_texts=texts,
             init_from=self.plan.model.init_from,
         )
