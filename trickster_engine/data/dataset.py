@@ -18,7 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from trickster_engine.data.batches import Tokens, even_portions, too_short
-from trickster_engine.data.description import FORMAT, Description, Part, TokenFile, read_description, write_description
+from trickster_engine.data.description import (
+    FORMAT,
+    Description,
+    DocumentCounts,
+    Part,
+    TokenFile,
+    read_description,
+    write_description,
+)
+from trickster_engine.data.documents import MARK
 from trickster_engine.data.facts import Source
 from trickster_engine.data.make_tokenizer import load_tokenizer
 from trickster_engine.data.sharded.shards import ShardedTokens
@@ -83,11 +92,11 @@ class Dataset:
         return even_portions(self.val, MEASURED_TOKENS)
 
     def train_text(self, limit: int | None = None) -> str:
-        """Return the training text, or its first `limit` characters."""
+        """Return the training text, or its first `limit` characters; a line end where a document ends."""
         return _text(self.tokenizer, self.train, limit)
 
     def val_text(self, limit: int | None = None) -> str:
-        """Return the validation text, or its first `limit` characters."""
+        """Return the validation text, or its first `limit` characters; a line end where a document ends."""
         return _text(self.tokenizer, self.val, limit)
 
 
@@ -105,6 +114,7 @@ def write_dataset(
     tokenizer: Tokenizer,
     train: Iterable[npt.NDArray[Any]],
     val: Iterable[npt.NDArray[Any]],
+    documents: DocumentCounts | None = None,
 ) -> None:
     """Write a dataset into an empty folder; `train` is consumed before `val` is begun. Raises OSError.
 
@@ -127,10 +137,15 @@ def write_dataset(
         parts[part] = Part(tokens, characters)
         if tokens < 2:
             raise too_short(tokens, 1, "training" if part == "train" else "validation")
-    _finish(directory, tokenizer, digest.hexdigest(), parts)
+    _finish(directory, tokenizer, digest.hexdigest(), parts, documents)
 
 
-def finish_sharded_dataset(directory: Path, tokenizer: Tokenizer, parts: Mapping[str, Sequence[TokenFile]]) -> None:
+def finish_sharded_dataset(
+    directory: Path,
+    tokenizer: Tokenizer,
+    parts: Mapping[str, Sequence[TokenFile]],
+    documents: DocumentCounts | None = None,
+) -> None:
     """Make a dataset of a folder that already holds its tokens, in files in order for each part. Raises OSError."""
     described: dict[str, Part] = {}
     for part in ("train", "val"):
@@ -139,13 +154,19 @@ def finish_sharded_dataset(directory: Path, tokenizer: Tokenizer, parts: Mapping
         if tokens < 2:
             raise too_short(tokens, 1, "training" if part == "train" else "validation")
         described[part] = Part(tokens, characters, files)
-    _finish(directory, tokenizer, _fingerprint_of_files(tokenizer, described), described)
+    _finish(directory, tokenizer, _fingerprint_of_files(tokenizer, described), described, documents)
 
 
-def _finish(directory: Path, tokenizer: Tokenizer, fingerprint: str, parts: Mapping[str, Part]) -> None:
+def _finish(
+    directory: Path,
+    tokenizer: Tokenizer,
+    fingerprint: str,
+    parts: Mapping[str, Part],
+    documents: DocumentCounts | None,
+) -> None:
     tokenizer.save(directory)
     dtype = storage_type(tokenizer.vocab_size).name
-    description = Description(dtype, fingerprint, _sum_of_tokenizer(directory), parts["train"], parts["val"])
+    description = Description(dtype, fingerprint, _sum_of_tokenizer(directory), parts["train"], parts["val"], documents)
     write_description(directory, description)
 
 
@@ -274,4 +295,4 @@ def _text(tokenizer: Tokenizer, tokens: Tokens, limit: int | None) -> str:
         length += len(piece)
         if limit is not None and length >= limit:
             break
-    return "".join(pieces)[:limit]
+    return "".join(pieces)[:limit].replace(MARK, "\n")
