@@ -13,6 +13,7 @@ from trickster_engine.evaluation.report.measures import LONG
 from trickster_engine.evaluation.report.names import best_ngram, title
 from trickster_engine.evaluation.report.page_copies import copies_section
 from trickster_engine.evaluation.report.page_difficulty import difficulty_section
+from trickster_engine.evaluation.report.page_items import items_section
 from trickster_engine.evaluation.report.page_measures import measures_section, shown
 from trickster_engine.evaluation.report.study import Sample, Study
 from trickster_engine.evaluation.report.verdict import NEAR
@@ -28,6 +29,7 @@ def render(study: Study) -> str:
         _losses(study),
         _samples(study),
         measures_section(study),
+        items_section(study.measured) if study.measured else "",
         copies_section(study),
         difficulty_section(study),
         counting_section(study.counting),
