@@ -14,9 +14,9 @@ from trickster_engine.cli import main
 from trickster_engine.config import check
 from trickster_engine.evaluation.domains.molecules import make, measure
 
-#: The first molecules of both parts of the benchmark's data.
+#: First molecules of both parts of the benchmark's data.
 TRAIN = ["CCCS(=O)c1ccc2[nH]c(=NC(=O)OC)[nH]c2c1", "CC(C)(C)C(=O)C(Oc1ccc(Cl)cc1)n1ccnc1"]
-TEST = ["CC1C2CCC(C2)C1CN(CCO)C(=O)c1ccc(Cl)cc1"]
+TEST = ["CC1C2CCC(C2)C1CN(CCO)C(=O)c1ccc(Cl)cc1"] * 8
 
 
 def test_validity_uniqueness_and_novelty() -> None:
@@ -62,7 +62,7 @@ def test_the_benchmarks_data_become_lines_and_its_code_is_not_executed(
         archive.extractall(installed)
     monkeypatch.syspath_prepend(str(installed))
     (tmp_path / "again").mkdir()
-    assert make(tmp_path / "again") == {"train.txt": 2, "val.txt": 1}
+    assert make(tmp_path / "again") == {"train.txt": 2, "val.txt": 8}
 
 
 def test_data_that_are_not_there_are_named_and_nothing_is_left_behind(

@@ -29,8 +29,8 @@ _ORNAMENTS = re.compile(r'"[^"]*"|![^!]*!|\+[^+]*\+|\{[^}]*\}|\((?!\d)|\)|[.~uvT
 def measure(items: Sequence[str], training: Collection[str]) -> Mapping[str, float]:
     """Shares in 0..1: tunes that music21 parses, bars that add up, tunes in which all do, and novel tunes.
 
-    Bars are those between two plain bar lines: beside repeats, pick-ups are shorter. Raises TricksterError
-    `measure-needs-package`.
+    Bars are those between two plain bar lines: beside repeats, and at both ends, pick-ups are shorter.
+    Raises TricksterError `measure-needs-package`.
     """
     parsed = whole = right = bars = 0
     for item in items:
@@ -68,9 +68,9 @@ def _bars(item: str) -> list[bool] | None:
                 return None
             return [
                 bar.duration.quarterLength == bar.barDuration.quarterLength
-                for bar in score.recurse().getElementsByClass(stream.Measure)
+                for bar in list(score.recurse().getElementsByClass(stream.Measure))[1:-1]
                 if _plain(bar.leftBarline) and _plain(bar.rightBarline)
-            ][1:-1]
+            ]
     except Exception:  # music21 raises anything for what is no tune
         return None
 
