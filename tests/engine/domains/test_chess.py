@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,11 @@ from trickster_engine.cli import main
 from trickster_engine.config import check
 from trickster_engine.evaluation.domains.chess_games import make, measure
 
-chess = pytest.importorskip("chess", reason="the package chess is not installed: make test-domains")
+
+@pytest.fixture(autouse=True)
+def chess() -> Any:
+    return pytest.importorskip("chess", reason="the package chess is not installed: make test-domains")
+
 
 #: Morphy against the Duke of Brunswick and Count Isouard, Paris 1858.
 OPERA = (
@@ -30,7 +35,7 @@ def test_a_game_that_was_played_is_legal_and_a_move_that_is_not_ends_it() -> Non
     assert found["novel"] == 4 / 5
 
 
-def test_games_are_made_from_a_seed_and_are_legal(tmp_path: Path) -> None:
+def test_games_are_made_from_a_seed_and_are_legal(tmp_path: Path, chess: Any) -> None:
     texts = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         (tmp_path / name).mkdir()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.walkthroughs.pages import ROOT
 from trickster_engine.cli import main
 from trickster_engine.config import check
 from trickster_engine.evaluation.domains.tunes import measure
@@ -30,6 +31,7 @@ def test_real_tunes_parse_and_their_bars_add_up(tmp_path: Path) -> None:
     assert main(["corpus", "tunes", "--to", str(folder)]) == 0
     train, held_out = ((folder / name).read_text().splitlines() for name in ("train.txt", "val.txt"))
     assert (len(train), len(held_out)) == (3731, 415) and not set(train) & set(held_out)
+    assert f"{len(train) + len(held_out):,} dance tunes" in (ROOT / "docs/measures.md").read_text("utf-8")
     result = check((folder / "tunes.yaml").read_text("utf-8"), folder)
     assert result.plan is not None and not [one for one in result.problems if one.severity in ("error", "warning")]
     assert max(map(len, train)) < result.plan.model.max_seq_len
