@@ -15,7 +15,7 @@ from trickster_engine.cli.arguments import (
     print_json,
     run_path,
 )
-from trickster_engine.cli.evaluate import add_measures
+from trickster_engine.cli.measuring import add_measures
 from trickster_engine.runs import REPORT_FILE, RunDirectory, is_run_directory
 from trickster_engine.system.files import write_text_atomically
 from trickster_engine.system.os_errors import cannot_write
