@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from trickster_engine.evaluation.item_measures import amounts_text
 from trickster_engine.evaluation.report.history import history
 from trickster_engine.evaluation.report.names import title
 from trickster_engine.runs import RunDirectory
@@ -70,8 +71,8 @@ def _block(name: str, kept: dict[str, Any]) -> str:
         lines.append(f"| {called} | {' | '.join(cells)} |")
     fast, strided = kept["rows"]
     about = (
-        f"{kept['items']:,} items each, at temperature {kept['temperature']:g}. The model has {kept['parameters']:,} "
-        f"parameters and read {kept['tokens']:,} tokens in {kept['steps']:,} steps, "
+        f"{amounts_text(kept['items'])}; the model's at temperature {kept['temperature']:g}. "
+        f"The model has {kept['parameters']:,} parameters and read {kept['tokens']:,} tokens in {kept['steps']:,} steps, "
         f"{kept['tokens'] / kept['train_tokens']:.2g} epochs: validation loss {fast['bits_per_byte']:.3f} bits/byte, "
         f"strided {strided['bits_per_byte']:.3f}."
     )

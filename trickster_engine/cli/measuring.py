@@ -34,7 +34,9 @@ def print_losses(rows: list[dict[str, Any]]) -> None:
 
 def print_measured(measured: Measured) -> None:
     """Print a table for each measure, and the first item of each writer."""
-    print(f"\n{measured.items:,} from each writer; the model at temperature {measured.temperature:g}")
+    from trickster_engine.evaluation.item_measures import amounts_text
+
+    print(f"\n{amounts_text(measured.items)}; the model's at temperature {measured.temperature:g}")
     for name, writers in measured.figures.items():
         numbers = list(next(iter(writers.values())))
         print(f"{name:<28}" + "".join(f"{number:>14}" for number in numbers))

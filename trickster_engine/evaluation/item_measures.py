@@ -23,6 +23,7 @@ from trickster_engine.config.plan import SamplingConfig
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.errors import TricksterError
 from trickster_engine.evaluation.items import items_by_model, items_by_ngram, items_of, real_items
+from trickster_engine.evaluation.report.names import title
 from trickster_engine.inference.sampling import SamplingOptions
 from trickster_engine.model.llama import Llama
 
@@ -41,9 +42,9 @@ ITEMS = 1000
 
 @dataclass(frozen=True)
 class Measured:
-    """What measures make of `items` items from each writer: `figures[measure][writer][number]`."""
+    """What measures make of the items of each writer: `figures[measure][writer][number]`."""
 
-    items: int
+    items: dict[str, int]  # how many of each writer: a short validation text has fewer than were asked for
     temperature: float
     figures: dict[str, dict[str, dict[str, float]]]
     first: dict[str, list[str]]  # the first items of each writer, to look at
@@ -144,7 +145,15 @@ def measure_items(
     writers |= {name: counted, "held-out text": real_items(dataset, items)}
     training = frozenset(items_of(dataset.tokenizer, dataset.train))
     figures: dict[str, dict[str, dict[str, float]]] = {}
-    for title, measure in measures.items():
-        say(f"Measuring {title}")
-        figures[title] = {writer: dict(measure(texts, training)) for writer, texts in writers.items()}
-    return Measured(items, options.temperature, figures, {writer: texts[:3] for writer, texts in writers.items()})
+    for called, measure in measures.items():
+        say(f"Measuring {called}")
+        figures[called] = {writer: dict(measure(texts, training)) for writer, texts in writers.items()}
+    counts = {writer: len(texts) for writer, texts in writers.items()}
+    return Measured(counts, options.temperature, figures, {writer: texts[:3] for writer, texts in writers.items()})
+
+
+def amounts_text(items: Mapping[str, int]) -> str:
+    """How many items there are of each writer: `1,000 items each`, or `1,000 items each, 414 of validation text`."""
+    most = max(items.values())
+    fewer = [f"{count:,} of {title(writer)}" for writer, count in items.items() if count < most]
+    return ", ".join([f"{most:,} items each", *fewer])

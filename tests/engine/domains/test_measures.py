@@ -55,6 +55,7 @@ def test_a_measure_of_ones_own_in_twenty_lines(
     model, counted, real = figures
     assert (model, real) == ("this model", "held-out text") and counted.endswith("-gram")
     assert all(set(numbers) == {"five lines", "rhyme", "novel"} for numbers in figures.values())
+    assert answer["measured"]["items"] == dict.fromkeys(figures, 40)
     assert figures[real]["novel"] > 0, "the training text is another"
     for items in answer["measured"]["first"].values():
         assert items and not any("\n" in item or MARK in item for item in items)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trickster_engine.evaluation.item_measures import Measured
+from trickster_engine.evaluation.item_measures import Measured, amounts_text
 from trickster_engine.evaluation.report.html_page import safe, table
 from trickster_engine.evaluation.report.names import title
 from trickster_engine.system.printable import printable_text
@@ -12,7 +12,7 @@ def items_section(measured: Measured) -> str:
     """A table for each measure, and what each writer wrote first."""
     parts = [
         "<h2>What a program can check</h2>"
-        f"<p>{measured.items:,} items each, from beginning to end: by the model at temperature "
+        f"<p>{safe(amounts_text(measured.items))}, from beginning to end: by the model at temperature "
         f"{measured.temperature:g}, by an n-gram model of the same text, and of the validation text.</p>"
     ]
     for name, writers in measured.figures.items():
