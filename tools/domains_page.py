@@ -72,8 +72,8 @@ def _block(name: str, kept: dict[str, Any]) -> str:
     fast, strided = kept["rows"]
     about = (
         f"{amounts_text(kept['items'])}; the model's at temperature {kept['temperature']:g}. "
-        f"The model has {kept['parameters']:,} parameters and read {kept['tokens']:,} tokens in {kept['steps']:,} steps, "
-        f"{kept['tokens'] / kept['train_tokens']:.2g} epochs: validation loss {fast['bits_per_byte']:.3f} bits/byte, "
+        f"The model has {kept['parameters']:,} parameters and read {kept['tokens']:,} tokens in {kept['steps']:,} "
+        f"steps, {kept['tokens'] / kept['train_tokens']:.2g} epochs: validation loss {fast['bits_per_byte']:.3f} bits/byte, "
         f"strided {strided['bits_per_byte']:.3f}."
     )
     return "\n".join([*lines, "", about])
