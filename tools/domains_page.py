@@ -70,10 +70,11 @@ def _block(name: str, kept: dict[str, Any]) -> str:
         cells = (_shown(number, values.get(number)) for number in numbers)
         lines.append(f"| {called} | {' | '.join(cells)} |")
     fast, strided = kept["rows"]
+    epochs = kept["tokens"] / kept["train_tokens"]
     about = (
         f"{amounts_text(kept['items'])}; the model's at temperature {kept['temperature']:g}. "
         f"The model has {kept['parameters']:,} parameters and read {kept['tokens']:,} tokens in {kept['steps']:,} "
-        f"steps, {kept['tokens'] / kept['train_tokens']:.2g} epochs: validation loss {fast['bits_per_byte']:.3f} bits/byte, "
+        f"steps, {epochs:.2g} epochs: validation loss {fast['bits_per_byte']:.3f} bits/byte, "
         f"strided {strided['bits_per_byte']:.3f}."
     )
     return "\n".join([*lines, "", about])
