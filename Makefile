@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test test-fast test-ranges test-ttml test-ttml-stale check check-python test-python setup lock generate bench clean help
+.PHONY: train test test-domains test-fast test-ranges test-ttml test-ttml-stale check check-python test-python setup lock generate bench clean help
 
 help:
 	@echo "make train   train the smallest model and see proof that it learned"
@@ -101,6 +101,12 @@ $(TTNN)/bin/python:
 	$(PYTHON312) -m venv $(TTNN)
 	$(TTNN)/bin/pip install --quiet --disable-pip-version-check ttnn==0.81.1
 
+# Molecules, chess and tunes with the programs that judge them, which `make test` does without: some 150 MB with the data.
+test-domains: $(DEV_STAMP)
+	$(PIP) rdkit chess music21
+	$(PIP) --no-deps molsets==0.3.1
+	$(BIN)/pytest -rs tests/engine/domains
+
 # The newest packages that pyproject.toml allows, with their sums. Needs uv.
 lock:
 	requirements/lock.sh
@@ -113,6 +119,7 @@ generate: $(DEV_STAMP)
 	$(BIN)/python walkthroughs/make_configs.py
 	$(BIN)/python -m tools.recorded_runs render README.md docs/speed.md walkthroughs/*.md
 	$(BIN)/python -m tools.bench_page docs/speed.md
+	$(BIN)/python -m tools.domains_page render docs/measures.md
 
 # Pairs of timings, to compare within one run. Wants a quiet machine.
 bench: $(DEV_STAMP)

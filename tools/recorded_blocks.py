@@ -121,9 +121,9 @@ def samples(kept: Kept) -> str:
 
 def proof(kept: Kept) -> str:
     """The proof of learning as tables: losses, and what a thousand characters hold."""
-    lines = ["| predictor | validation loss, nats/token | bits/character |", "|---|---:|---:|"]
+    lines = ["| predictor | validation loss, nats/token | bits/byte |", "|---|---:|---:|"]
     for row in kept["proof"]["rows"]:
-        lines.append(f"| {_name(row['name'])} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
+        lines.append(f"| {_name(row['name'])} | {row['nats']:.3f} | {row['bits_per_byte']:.3f} |")
     lines += ["", f"| 1,000 characters, {_temperature(kept)} | real words | longest copy |", "|---|---:|---:|"]
     for name, text in kept["proof"]["texts"].items():
         lines.append(f"| {_name(name)} | {text['real_word_share']:.1%} | {text['longest_copied_run']} |")
@@ -190,13 +190,13 @@ def counting(kept: Kept) -> str:
         "bigram": "the byte before",
         "trigram": "the two bytes before",
     }
-    lines = ["| baseline | what it knows | validation loss, nats/token | bits/character |", "|---|---|---:|---:|"]
+    lines = ["| baseline | what it knows | validation loss, nats/token | bits/byte |", "|---|---|---:|---:|"]
     for row in kept["counting"]:
         if row["name"].endswith("dynamic"):
             what = "the same, counting the validation text too as it is read"
         else:
             what = known.get(row["name"]) or f"the {int(row['name'].split('-')[0]) - 1} bytes before, the best number"
-        lines.append(f"| {title(row['name'])} | {what} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
+        lines.append(f"| {title(row['name'])} | {what} | {row['nats']:.3f} | {row['bits_per_byte']:.3f} |")
     return "\n".join(lines) + "\n"
 
 

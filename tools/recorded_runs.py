@@ -127,11 +127,11 @@ def _thinned(steps: list[StepEvent]) -> list[StepEvent]:
 
 def proof_table(kept: dict[str, Any]) -> str:
     """The proof of learning as a Markdown table."""
-    lines = ["| predictor | validation loss, nats/character | bits/character |", "|---|---:|---:|"]
+    lines = ["| predictor | validation loss, nats/token | bits/byte |", "|---|---:|---:|"]
     for row in kept["proof"]["rows"]:
         name = title(row["name"])
         name = f"**{name}**" if row["name"] == "this model" else name
-        lines.append(f"| {name} | {row['nats']:.3f} | {row['bits_per_character']:.3f} |")
+        lines.append(f"| {name} | {row['nats']:.3f} | {row['bits_per_byte']:.3f} |")
     return "\n".join(lines)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ from trickster_engine.evaluation.report.study import SEARCHED, long_text
 from trickster_engine.evaluation.text_measures import longest_copied_runs, real_word_share, vocabulary_of
 from trickster_engine.inference.sampling import SamplingOptions, sample_batch
 from trickster_engine.model.llama import Llama
+from trickster_engine.system.units import bits_per_byte
 
 #: Models made from each shape. One alone could be a lucky or an unlucky throw.
 SEEDS = 3
@@ -68,7 +68,7 @@ def _untrained(plan: Plan, dataset: Dataset, training_text: str, reference: Refe
         "model": asdict(plan.model),
         "parameters": sum(weights.numel() for weights in model.parameters()),
         "losses": [
-            {"seed": seed, "nats": nats, "bits_per_character": nats / math.log(2) / dataset.characters_per_token}
+            {"seed": seed, "nats": nats, "bits_per_byte": bits_per_byte(nats, dataset.bytes_per_token)}
             for seed, nats in zip(seeds, losses, strict=True)
         ],
         "measures": measure_text(written, reference),

@@ -115,7 +115,7 @@ VARIANTS: tuple[Variant, ...] = (
     _experiment(
         "bpe",
         "subwords (BPE) as tokens instead of bytes.",
-        "A token now is more text: compare bits/character (trickster compare), not nats/token.",
+        "A token now is more text: compare bits/byte (trickster compare), not nats/token.",
         model_config__vocab_size="1024",
         data_config__tokenizer="bpe",
     ),

@@ -230,10 +230,8 @@ export interface RunInfo {
   device: string | null;
   /** `fp32` or `bf16`. */
   precision: string | null;
-  /** Of the validation text; 1 where that is not known. */
-  charactersPerToken: number;
-  /** true: a token is not one character, so show losses in nats/character too. */
-  longTokens: boolean;
+  /** Of the validation text: a loss in nats/token, divided by this and by ln 2, is in bits/byte, the same unit for all tokenizers. null: not known, as in some runs of older versions. */
+  bytesPerToken: number | null;
   /** true: trained on a text of the person's own, not on a built-in corpus. */
   ownText: boolean;
   /** What `run.json` says of the text: size, split, fingerprint. */

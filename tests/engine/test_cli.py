@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -24,7 +25,7 @@ from trickster_engine.data.batches import Tokens
 from trickster_engine.data.prepare import prepare
 from trickster_engine.inference.load import load_model
 from trickster_engine.model.llama import Llama
-from trickster_engine.runs import RunDirectory, RunIdentity, find_runs
+from trickster_engine.runs import RunDirectory, find_runs
 
 Config = Callable[..., Path]
 
@@ -223,7 +224,7 @@ def test_compare_proves_that_it_learned(tiny_config: Config, capsys: pytest.Capt
     assert nats["random model"] == pytest.approx(nats["uniform"], rel=0.05)
     assert nats["this model"] < nats["unigram"] < nats["random model"]
     for row in answer["rows"]:
-        assert row["bits_per_character"] == pytest.approx(row["nats"] / 0.6931471805599453)
+        assert row["bits_per_byte"] == pytest.approx(row["nats"] / 0.6931471805599453)
     assert nats["this model"] == pytest.approx(RunDirectory(run).summary().best_val_loss, abs=1e-5)
     assert answer["samples"][0]["random"] != answer["samples"][0]["trained"]
     assert set(answer["texts"]) == {"random model", "this model", "held-out text"}
@@ -285,18 +286,34 @@ def test_prepare_describes_the_text(tiny_config: Config, capsys: pytest.CaptureF
     assert answer["baselines"]["unigram"] < answer["baselines"]["uniform"]
 
 
-def test_a_loss_in_pieces_of_words_is_told_in_nats_a_character_too(
+def test_a_loss_in_subwords_is_told_in_bits_per_byte_wherever_it_stands_beside_others(
     tiny_config: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A token that stands for three characters is harder to guess than one: whoever compares needs the same unit."""
+    """A token of several bytes is harder to guess than one: whoever compares needs the same unit, of UTF-8's bytes."""
     path = tiny_config(model_config={"vocab_size": 300}, data_config={"tokenizer": "bpe"})
+    play = path.parent / "play.txt"
+    play.write_text(play.read_text("utf-8").replace("a", "\N{LATIN SMALL LETTER A WITH DIAERESIS}"), "utf-8")
     assert main(["train", str(path)]) == 0
     told = capsys.readouterr().out
     run = RunDirectory(path.parent / "runs" / "tiny-001")
-    data = cast(RunIdentity, run.identity()).data
-    nats, a_character = map(float, re.findall(r"val loss ([\d.]+) \(([\d.]+) nats/character\)", told)[-1])
-    assert a_character == pytest.approx(nats * data["val_tokens"] / data["val_characters"], abs=2e-3)
-    assert a_character < 0.8 * nats
+    nats, bits = map(float, re.findall(r"val loss ([\d.]+) \(([\d.]+) bits/byte", told)[-1])
+    dataset = prepare(cast(Plan, check(path.read_text("utf-8")).plan), path.parent, progress=False)
+    predicted = dataset.tokenizer.decode(dataset.val[1:]).encode()
+    assert len(predicted) > 1.05 * len(predicted.decode()), "bytes are no characters here"
+    exact = RunDirectory(run.path).summary().best_val_loss
+    assert exact is not None and exact == pytest.approx(nats, abs=6e-4)
+    per_byte = exact * (len(dataset.val) - 1) / len(predicted) / math.log(2)
+    assert bits == pytest.approx(per_byte, abs=6e-4)
+    assert main(["runs", str(run.path.parent)]) == 0
+    assert re.search(rf"{exact:.4f} +{per_byte:.4f} ", capsys.readouterr().out)
+    assert main(["compare", str(run.path), "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert rows["this model"]["bits_per_byte"] == pytest.approx(per_byte, rel=1e-4)
+    assert main(["report", str(run.path)]) == 0
+    page = (run.path / "report.html").read_text("utf-8")
+    assert f"<b>{per_byte:.3f}</b><small>the same in bits/byte" in page
+    assert f"{rows['this model, strided']['bits_per_byte']:.3f} bits/byte" in page
+    assert f"| **{per_byte:.4f}** |" in (run.path / "final" / "README.md").read_text("utf-8")
 
 
 def start_training(path: Path) -> subprocess.Popen[str]:

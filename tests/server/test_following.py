@@ -344,18 +344,19 @@ def test_what_a_run_has_come_to_is_sent_with_its_events(tmp_path: Path) -> None:
 
 
 DATA = [
-    ({}, 1.0, False, False),
-    ({"name": "shakespeare", "val_characters": 100, "val_tokens": 100}, 1.0, False, False),
-    ({"name": "diary.txt", "val_characters": 250, "val_tokens": 100}, 2.5, True, True),
-    ({"name": "python", "val_characters": 90, "val_tokens": 100}, 0.9, True, False),  # bytes of no plain ASCII
-    ({"name": ["x"], "val_characters": 10**400, "val_tokens": 1}, 1.0, False, False),
-    ({"name": None, "val_characters": "250", "val_tokens": 0}, 1.0, False, False),
+    ({}, None, False),
+    ({"name": "shakespeare", "val_characters": 250, "val_tokens": 100}, 2.5, False),  # ASCII, from before bytes counted
+    ({"name": "diary.txt", "val_characters": 250, "val_tokens": 100}, None, True),
+    ({"name": "diary.txt", "bytes_per_token": 2.75}, 2.75, True),
+    ({"name": ["x"], "bytes_per_token": 1e300, "val_characters": 10**400, "val_tokens": 1}, None, False),
+    ({"name": "shakespeare", "bytes_per_token": -1.0, "val_characters": 10**400, "val_tokens": 1}, None, False),
+    ({"name": None, "bytes_per_token": "2", "val_characters": "250", "val_tokens": 0}, None, False),
 ]
 
 
-@pytest.mark.parametrize(("data", "per_token", "long", "own"), DATA)
+@pytest.mark.parametrize(("data", "per_token", "own"), DATA)
 def test_what_a_runs_text_means_for_its_losses_is_said_by_the_server(
-    tmp_path: Path, data: dict[str, object], per_token: float, long: bool, own: bool
+    tmp_path: Path, data: dict[str, object], per_token: float | None, own: bool
 ) -> None:
     """Whatever `run.json` says, which anybody may have written."""
     run = write_run(tmp_path / "a-001", status(3), config_path=tmp_path / "a.yaml")
@@ -364,7 +365,7 @@ def test_what_a_runs_text_means_for_its_losses_is_said_by_the_server(
     followed = FollowedRun(RunDirectory(run.path))
     look(followed)
     info = followed.info()
-    assert (info.characters_per_token, info.long_tokens, info.own_text) == (per_token, long, own)
+    assert (info.bytes_per_token, info.own_text) == (per_token, own)
 
 
 def test_a_run_begins_until_its_first_step_and_again_when_it_is_resumed(tmp_path: Path) -> None:

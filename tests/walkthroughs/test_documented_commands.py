@@ -10,6 +10,7 @@ import pytest
 
 from tests.engine import test_bench, test_cli
 from tests.engine.conftest import subcommands
+from tests.engine.domains import test_chess, test_measures
 from tests.engine.interop import test_export, test_nanogpt_data
 from tests.engine.training import test_machines, test_processes
 from tests.engine.ttml import test_import_config, test_ttml_pickle
@@ -22,6 +23,11 @@ PROGRAMS = "trickster|make|pip|python|source|code|npm|git|torchrun|tensorboard|w
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: What another test does, with what it needs: several processes, a board's file, no network.
 ELSEWHERE: dict[str, Callable[..., Any]] = {
+    "trickster corpus chess --to chess": test_chess.test_the_command_writes_a_text_and_a_config_that_can_be_trained,
+    "trickster train chess/chess.yaml": test_chess.test_the_command_writes_a_text_and_a_config_that_can_be_trained,
+    "trickster evaluate runs/chess-001 --measure chess": test_measures.test_a_measure_of_ones_own_in_twenty_lines,
+    "trickster evaluate RUN --measure limericks.py:measure": test_measures.test_a_measure_of_ones_own_in_twenty_lines,
+    "trickster report RUN --measure chess": test_measures.test_a_measure_of_ones_own_in_twenty_lines,
     "trickster export runs/nano-001 --to gguf": test_export.test_a_gguf_file_is_the_model_to_transformers,
     "trickster export runs/nano-001 --to onnx": test_export.test_onnxruntime_writes_the_same,
     "trickster import-data FOLDER OUT": test_nanogpt_data.test_characters_come_back_as_the_text,
@@ -42,6 +48,10 @@ NOT_HERE = {
     "trickster bench docs/speed/sprint.yaml --until 1.8857": "it trains for minutes on a whole machine",
     "trickster doctor --self-test --simulated": "it takes ttsim, and ttml built for it",
     "pip install .": "tests/shipping installs the wheel into an environment of its own",
+    "pip install rdkit": "it takes the network",
+    "pip install --no-deps molsets==0.3.1": "it takes the network",
+    "pip install chess": "it takes the network",
+    "pip install music21": "it takes the network",
     "make train": "it makes an environment from the network",
     "make setup": "it makes an environment from the network",
     "make bench": "it wants a quiet machine for many minutes",

@@ -1,8 +1,8 @@
-"""record_run.py RUN CONFIG STEPS [SECONDS [CHARACTERS]]: writes a run's directory without training.
+"""record_run.py RUN CONFIG STEPS [SECONDS [BYTES]]: writes a run's directory without training.
 
 It is as the trainer writes it: one step event a step, an evaluation and a sample twenty times. With SECONDS the run is
-live for that long and its events come evenly spread; with 0 or without, it is finished. CHARACTERS a token, 1 where
-left out, make its losses as many times as large, which is the same in nats a character.
+live for that long and its events come evenly spread; with 0 or without, it is finished. BYTES a token, 1 where
+left out, make its losses as many times as large, which is the same in bits per byte.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main() -> None:
     config = Path(sys.argv[2]).resolve()
     steps = int(sys.argv[3])
     seconds = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
-    characters = float(sys.argv[5]) if len(sys.argv) > 5 else 1.0
+    size = float(sys.argv[5]) if len(sys.argv) > 5 else 1.0
     train, val = 108_000, 12_000
     run.path.mkdir(parents=True)
     text = config.read_text(encoding="utf-8")
@@ -46,18 +46,19 @@ def main() -> None:
             versions={},
             data={
                 "name": "corpus.txt",
-                "fingerprint": f"in tokens of {characters:g}",
-                "train_tokens": round(train / characters),
-                "val_tokens": round(val / characters),
+                "fingerprint": f"in tokens of {size:g}",
+                "train_tokens": round(train / size),
+                "val_tokens": round(val / size),
                 "train_characters": train,
                 "val_characters": val,
+                "bytes_per_token": size,
             },
             parameters=58_608,
             baselines={
-                "uniform": characters * math.log(256),
-                "unigram": characters * 3.25,
-                "bigram": characters * 2.49,
-                "trigram": characters * 1.77,
+                "uniform": size * math.log(256),
+                "unigram": size * 3.25,
+                "bigram": size * 2.49,
+                "trigram": size * 1.77,
             },
         )
     )
@@ -70,7 +71,7 @@ def main() -> None:
             now = begin + (seconds or steps * 0.02) * step / steps
             if seconds and step % 100 == 0:
                 time.sleep(max(0.0, now - time.time()))
-            loss = characters * (1.4 + 4.1 * math.exp(-12 * step / steps) + noise.gauss(0, 0.08))
+            loss = size * (1.4 + 4.1 * math.exp(-12 * step / steps) + noise.gauss(0, 0.08))
             if step:
                 log.write(
                     {
@@ -86,13 +87,13 @@ def main() -> None:
                     }
                 )
             if step % (steps // 20) == 0:
-                value = characters * (1.5 + 4.0 * math.exp(-12 * step / steps))
+                value = size * (1.5 + 4.0 * math.exp(-12 * step / steps))
                 log.write(
                     {
                         "t": now,
                         "kind": "eval",
                         "step": step,
-                        "train_loss": value - characters * 0.1 * step / steps,
+                        "train_loss": value - size * 0.1 * step / steps,
                         "val_loss": value,
                         "perplexity": math.exp(value),
                     }

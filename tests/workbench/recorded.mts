@@ -10,7 +10,7 @@ export function recordRun(
   folder: string,
   name: string,
   steps: number,
-  charactersPerToken = 1,
+  bytesPerToken = 1,
 ): { lastSample: number } {
   execFileSync(
     PYTHON,
@@ -20,7 +20,7 @@ export function recordRun(
       path.join(folder, 'small.yaml'),
       String(steps),
       '0',
-      String(charactersPerToken),
+      String(bytesPerToken),
     ],
     {
       env: { ...process.env, PYTHONPATH: ROOT },

@@ -17,6 +17,7 @@ from trickster_engine.cli import (
     export,
     launching,
     machine,
+    making,
     models,
     report,
     runs,
@@ -51,7 +52,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"trickster {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (training, launching, configs, data, models, evaluating, export, report, runs, machine, bench):
+    for module in (
+        training,
+        launching,
+        configs,
+        data,
+        making,
+        models,
+        evaluating,
+        export,
+        report,
+        runs,
+        machine,
+        bench,
+    ):
         module.add_commands(commands)
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(with_dashed_values(given, parser))

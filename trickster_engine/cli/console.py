@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import log
 from typing import Any
 
@@ -26,13 +26,13 @@ class ConsoleWatcher:
         self._max_steps = 0
         self._logged_step = 0
         self._val_loss: float | None = None
-        self._characters_per_token, self._long_tokens = 1.0, False
+        self._bits_per_byte: Callable[[float], float | None] = lambda nats: None
         self._baselines: Mapping[str, float] = {}
 
     def ready(self, run: RunDirectory, plan: Plan, identity: RunIdentity) -> None:
         """Print what is about to be trained."""
         self._max_steps = plan.training.max_steps
-        self._characters_per_token, self._long_tokens = identity.characters_per_token, identity.long_tokens
+        self._bits_per_byte = identity.bits_per_byte
         self._baselines = identity.baselines
         print(banner(run, plan, identity))
 
@@ -49,11 +49,12 @@ class ConsoleWatcher:
             self._bar.set_postfix(shown)
         elif event["kind"] == "eval":
             self._val_loss = event["val_loss"]
-            ahead = beside(event["val_loss"], self._baselines)
+            bits = self._bits_per_byte(event["val_loss"])
+            notes = ["" if bits is None else f"{bits:.3f} bits/byte", beside(event["val_loss"], self._baselines)]
+            note = ", ".join(filter(None, notes))
             self._write(
                 f"\nStep {event['step']:,}: train loss {event['train_loss']:.3f}, "
-                f"val loss {event['val_loss']:.3f}{self._a_character(event['val_loss'])}"
-                f"{f' ({ahead})' if ahead else ''}, perplexity {event['perplexity']:.2f}"
+                f"val loss {event['val_loss']:.3f}{f' ({note})' if note else ''}, perplexity {event['perplexity']:.2f}"
             )
         elif event["kind"] == "baselines":
             self._baselines = event["nats"]
@@ -70,10 +71,6 @@ class ConsoleWatcher:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-    def _a_character(self, loss: float) -> str:
-        """What can be compared with a run in other tokens."""
-        return f" ({loss / self._characters_per_token:.3f} nats/character)" if self._long_tokens else ""
 
     def _status(self, status: str, step: int) -> None:
         if status == "training" and self._bar is None:

@@ -64,10 +64,10 @@ def _prepare(options: argparse.Namespace) -> int:
         )
         return 0
     uniform = uniform_text(facts)
-    print("Validation loss of the baselines, in nats/token:")
+    print("Validation loss of the baselines, in nats/token, and in bits/byte:")
     for baseline in baselines:
         note = f"  {uniform}" if uniform and baseline.name == "uniform" else ""
-        print(f"  {title(baseline.name):<14} {baseline.nats:.4f}{note}")
+        print(f"  {title(baseline.name):<14} {baseline.nats:.4f}  {baseline.bits_per_byte:.4f}{note}")
     print("It begins:")
     print("  " + line_ends(dataset.train_text(200)).replace("\n", "\n  "))
     return 0

@@ -1,12 +1,15 @@
-"""`evaluate`: what a trained model is good for."""
+"""`evaluate`: what a trained model is good for: its loss, and the keys it saves, or what measures make of its text."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trickster_engine.cli.arguments import RUN_HELP, Subcommands, add_json, print_json, run_path
+from trickster_engine.cli.measuring import add_measures, print_losses, print_measured
 from trickster_engine.data.corpus import read_text_chunks
 from trickster_engine.errors import TricksterError
 
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Characters that are typed again. More change the shares little, and take minutes.
 TYPED_CHARACTERS = 10_000
+#: Items that each writer writes to be measured.
+ITEMS = 1000
 
 
 def _count(words: str) -> int:
@@ -31,7 +36,10 @@ def _share(words: str) -> float:
 
 def add_commands(commands: Subcommands) -> None:
     """Register the command."""
-    evaluating = commands.add_parser("evaluate", help="measure how many keys a model's completions would save")
+    evaluating = commands.add_parser(
+        "evaluate",
+        help="measure a run: its loss in every unit, and the keys its completions would save, or what it writes",
+    )
     evaluating.add_argument("path", type=run_path, metavar="RUN", help=RUN_HELP)
     evaluating.add_argument(
         "--typing", type=Path, metavar="FILE", help="the text to type again (default: the run's validation text)"
@@ -46,26 +54,53 @@ def add_commands(commands: Subcommands) -> None:
     evaluating.add_argument(
         "--confidence", type=_share, metavar="P", help="offer what is right with at least this probability (0 to 1)"
     )
+    add_measures(evaluating)
+    evaluating.add_argument(
+        "--items",
+        type=_count,
+        default=ITEMS,
+        metavar="N",
+        help=f"with --measure: how many to write (default: {ITEMS:,})",
+    )
+    evaluating.add_argument(
+        "-t", "--temperature", type=float, default=1.0, metavar="T", help="with --measure: the model's (default: 1)"
+    )
+    evaluating.add_argument("--seed", type=int, help="with --measure: of what is written (default: the config's)")
     evaluating.add_argument("--checkpoint", default="best", help="best (default), latest, final, or step-NNNNNN")
     add_json(evaluating)
     evaluating.set_defaults(run=_evaluate)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from trickster_engine.evaluation.compare import losses
+    from trickster_engine.evaluation.item_measures import find_measure, measure_items, own_probabilities
     from trickster_engine.evaluation.typing_figures import BEFORE, COUNTED_BYTES, measure_typing
     from trickster_engine.inference.completion import Rules
     from trickster_engine.inference.load import load_model
+    from trickster_engine.inference.settings import sampling_settings
     from trickster_engine.runs import RunDirectory
     from trickster_engine.runs.checkpoint_files import plan_as_trained
     from trickster_engine.runs.trained_text import trained_text
     from trickster_engine.system.progress_bar import tqdm
 
     rules = Rules() if options.confidence is None else Rules(confidence=options.confidence)
+    measures = {name: find_measure(name) for name in options.measures}  # now rather than after minutes
+    sampling = sampling_settings(options.path, {"temperature": options.temperature, "seed": options.seed})
     run = RunDirectory(options.path)
     plan, identity = run.begun()
     model, tokenizer, folder = load_model(options.path, options.checkpoint)
     plan, _ = plan_as_trained(folder, plan)
     dataset = trained_text(run, plan, identity, progress=not options.json)
+    rows = losses(model, dataset)
+    if measures:
+        chosen = replace(own_probabilities(sampling, model), temperature=sampling.temperature)
+        measured = measure_items(measures, model, dataset, chosen, options.items, _say)
+        if options.json:
+            print_json({"checkpoint": str(folder), "rows": rows, "measured": asdict(measured)})
+        else:
+            print_losses(rows)
+            print_measured(measured)
+        return 0
     most = options.characters + BEFORE
     text = dataset.val_text(most) if options.typing is None else _beginning(options.typing, most)
     if len(text) < 2:
@@ -78,10 +113,15 @@ def _evaluate(options: argparse.Namespace) -> int:
         training_text = dataset.train_text(COUNTED_BYTES)
         figures = measure_typing(model, tokenizer, training_text, text, options.characters, rules, report)
     if options.json:
-        print_json({"checkpoint": str(folder), **figures.as_json()})
+        print_json({"checkpoint": str(folder), "rows": rows, **figures.as_json()})
     else:
+        print_losses(rows)
         _print(figures)
     return 0
+
+
+def _say(words: str) -> None:
+    print(f"{words} ...", file=sys.stderr, flush=True)
 
 
 def _beginning(path: Path, characters: int) -> str:

@@ -219,9 +219,9 @@ def print_comparison(
     for pair in result.samples:
         print(f"\n{f'{untrained} ':-<{WIDTH}}\n{line_ends(pair.prompt + pair.random)}")
         print(f"\n{'TRAINED MODEL ':-<{WIDTH}}\n{line_ends(pair.prompt + pair.trained)}\n{rule}")
-    print(f"\n{'Validation loss':<28}{'nats/token':>14}{'bits/character':>20}")
+    print(f"\n{'Validation loss':<28}{'nats/token':>14}{'bits/byte':>20}")
     for row in result.rows:
-        print(f"  {title(row.name):<26}{row.nats:>14.4f}{row.bits_per_character:>20.4f}")
+        print(f"  {title(row.name):<26}{row.nats:>14.4f}{row.bits_per_byte:>20.4f}")
     print(f"\nIn {result.characters:,} characters generated after the prompt, at temperature {result.temperature:g}")
     print(f"{'':<28}{'real words':>14}{'longest copy':>20}")
     for name, figures in result.texts.items():

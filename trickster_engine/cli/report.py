@@ -15,6 +15,7 @@ from trickster_engine.cli.arguments import (
     print_json,
     run_path,
 )
+from trickster_engine.cli.measuring import add_measures
 from trickster_engine.runs import REPORT_FILE, RunDirectory, is_run_directory
 from trickster_engine.system.files import write_text_atomically
 from trickster_engine.system.os_errors import cannot_write
@@ -28,6 +29,7 @@ def add_commands(commands: Subcommands) -> None:
         "-o", "--output", type=Path, metavar="FILE", help=f"write to this file instead of RUN/{REPORT_FILE}"
     )
     reporting.add_argument("--checkpoint", default="best", help="best (default), latest, final, or step-NNNNNN")
+    add_measures(reporting)
     add_json(reporting)
     reporting.set_defaults(run=_report)
 
@@ -39,6 +41,7 @@ def add_commands(commands: Subcommands) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
+    from trickster_engine.evaluation.item_measures import find_measure
     from trickster_engine.evaluation.report.page import render
     from trickster_engine.evaluation.report.study import study
 
@@ -48,7 +51,8 @@ def _report(options: argparse.Namespace) -> int:
 
     if options.output is None and is_run_directory(options.path):
         RunDirectory(options.path).refuse_links()  # now rather than after minutes
-    result = study(options.path, options.checkpoint, say)
+    measures = {name: find_measure(name) for name in options.measures}
+    result = study(options.path, options.checkpoint, say, measures)
     if options.json:
         print_json(result.as_json())
         if options.output is None:

@@ -40,7 +40,7 @@ def _runs(options: argparse.Namespace) -> int:
     else:
         if older:
             print(f"{older:,} older runs are not shown. To see all: trickster runs --all {in_command(options.folder)}")
-        print(f"{'run':<24}{'status':<13}{'step':>16}{'val loss':>11}{'best':>9}{'best n-gram':>13}")
+        print(f"{'run':<24}{'status':<13}{'step':>16}{'val loss':>11}{'best':>9}{'bits/byte':>11}{'best n-gram':>13}")
         print("\n".join(map(_row, summaries)))
     sys.stdout.flush()
     for summary in summaries:
@@ -53,7 +53,8 @@ def _runs(options: argparse.Namespace) -> int:
 
 def _row(summary: RunSummary) -> str:
     steps = f"{summary.step:,}" + (f" of {summary.max_step:,}" if summary.max_step else "")
-    losses = ["" if loss is None else f"{loss:.4f}" for loss in (summary.val_loss, summary.best_val_loss)]
+    found = (summary.val_loss, summary.best_val_loss, summary.best_bits_per_byte)
+    losses = ["" if loss is None else f"{loss:.4f}" for loss in found]
     bar = best_ngram(summary.baselines)
     counting = "" if bar is None else f"{bar[1]:.4f}"
-    return f"{summary.id:<23} {summary.status:<13}{steps:>16}{losses[0]:>11}{losses[1]:>9}{counting:>13}"
+    return f"{summary.id:<23} {summary.status:<13}{steps:>16}{losses[0]:>11}{losses[1]:>9}{losses[2]:>11}{counting:>13}"

@@ -40,7 +40,7 @@ class Counting:
         little = len(dataset.train) <= AT_ONCE
         kept = ngram_baselines(dataset, vocab_size) if little else kept_baselines(dataset, vocab_size)
         self.done = kept is not None
-        self.known = _static(kept or [uniform_baseline(vocab_size, dataset.characters_per_token)])
+        self.known = _static(kept or [uniform_baseline(vocab_size, dataset.bytes_per_token)])
 
     def begin(self) -> None:
         """Count from now on, unless that was done. A process that cannot be started leaves a run without baselines."""

@@ -28,6 +28,7 @@ from trickster_engine.data.kneser_ney import Predictions, predict
 from trickster_engine.data.ngram_counts import Blocks
 from trickster_engine.system.files import read_json, write_json_atomically
 from trickster_engine.system.json_checksum import seal, unseal
+from trickster_engine.system.units import bits_per_byte
 
 # Counting is exact up to here, in bounded memory and about a microsecond a token. A larger training text is
 # represented by this many of its tokens, taken in even portions from all of it.
@@ -52,7 +53,7 @@ class Baseline:
 
     name: str  # uniform | unigram | bigram | trigram | N-gram | byte N-gram; with ", dynamic" where it goes on counting
     nats: float  # mean cross-entropy a token, comparable with the validation loss
-    bits_per_character: float  # comparable between tokenizers
+    bits_per_byte: float  # comparable between tokenizers
 
     @property
     def dynamic(self) -> bool:
@@ -99,12 +100,12 @@ def measure_baselines(
     train: Tokens,
     val: npt.NDArray[Any],
     vocab_size: int,
-    characters_per_token: float,
+    bytes_per_token: float,
     to_bytes: Callable[[npt.NDArray[Any]], bytes] | None = None,
 ) -> list[Baseline]:
     """Measure the predictors, longest context last, on every token of `val` but its first, as the model is measured.
 
-    `train` and `val` are ids below `vocab_size`, [tokens]; `characters_per_token` is the validation text's. With
+    `train` and `val` are ids below `vocab_size`, [tokens]; `bytes_per_token` is the validation text's. With
     `to_bytes`, which tells the bytes of tokens, n-grams are counted over bytes too. Unlike a model that reads the text
     window by window, the predictors always see all the tokens before that they can use.
     """
@@ -126,7 +127,7 @@ def measure_baselines(
             dynamic = alphabet.name(best), dynamic_losses.sum() / tokens
         nats[alphabet.name(best)] = losses.sum() / tokens
     nats[dynamic[0] + _DYNAMIC] = dynamic[1]
-    return _baselines(nats, vocab_size, characters_per_token)
+    return _baselines(nats, vocab_size, bytes_per_token)
 
 
 def predict_by_best_ngram(dataset: Dataset, text: npt.NDArray[Any], vocab_size: int) -> tuple[str, list[Predictions]]:
@@ -160,7 +161,7 @@ def ngram_baselines(dataset: Dataset, vocab_size: int | None = None) -> list[Bas
         dataset.train,
         dataset.measured_val,
         vocab_size,
-        dataset.characters_per_token,
+        dataset.bytes_per_token,
         dataset.tokenizer.to_bytes if subwords else None,
     )
     with contextlib.suppress(OSError):  # a read-only cache costs only the time to count again
@@ -178,7 +179,7 @@ def kept_baselines(dataset: Dataset, vocab_size: int | None = None) -> list[Base
         kept = unseal(read_json(_path(dataset, vocab_size)), _owner(dataset, vocab_size))
         kept_nats = {str(name): float(value) for name, value in kept.items()}
         if kept_nats.keys() >= set(_ORDERS):
-            return _baselines(kept_nats, vocab_size, dataset.characters_per_token)
+            return _baselines(kept_nats, vocab_size, dataset.bytes_per_token)
     return None
 
 
@@ -207,15 +208,15 @@ def _owner(dataset: Dataset, vocab_size: int) -> str:
     return f"{dataset.fingerprint} {vocab_size}"
 
 
-def uniform_baseline(vocab_size: int, characters_per_token: float) -> Baseline:
+def uniform_baseline(vocab_size: int, bytes_per_token: float) -> Baseline:
     """The predictor to which all tokens are equally likely."""
-    return _baseline(NAMES[0], math.log(vocab_size), characters_per_token)
+    return _baseline(NAMES[0], math.log(vocab_size), bytes_per_token)
 
 
-def _baselines(counted: Mapping[str, float], vocab_size: int, characters_per_token: float) -> list[Baseline]:
-    ngrams = [_baseline(name, float(nats), characters_per_token) for name, nats in counted.items()]
-    return [uniform_baseline(vocab_size, characters_per_token), *ngrams]
+def _baselines(counted: Mapping[str, float], vocab_size: int, bytes_per_token: float) -> list[Baseline]:
+    ngrams = [_baseline(name, float(nats), bytes_per_token) for name, nats in counted.items()]
+    return [uniform_baseline(vocab_size, bytes_per_token), *ngrams]
 
 
-def _baseline(name: str, nats: float, characters_per_token: float) -> Baseline:
-    return Baseline(name, nats, nats / math.log(2) / characters_per_token)
+def _baseline(name: str, nats: float, bytes_per_token: float) -> Baseline:
+    return Baseline(name, nats, bits_per_byte(nats, bytes_per_token))

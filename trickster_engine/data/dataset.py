@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,17 @@ class Dataset:
 
     @property
     def characters_per_token(self) -> float:
-        """Characters a token, over the validation text; turns nats/token into bits/character."""
+        """Characters a token, over the validation text."""
         return self.val_characters / len(self.val)
+
+    @cached_property
+    def bytes_per_token(self) -> float:
+        """UTF-8 bytes a token, over the validation tokens that are predicted; turns nats/token into bits/byte.
+
+        A text is the same number of bytes in any tokens. Where nothing but special tokens is predicted, it is 1.
+        """
+        predicted = self.measured_val[1:]
+        return (self.tokenizer.count_bytes(predicted) or len(predicted)) / len(predicted)
 
     def as_json(self) -> dict[str, Any]:
         """What it is and how large its parts are, as `run.json` keeps it."""
@@ -73,6 +83,7 @@ class Dataset:
             "val_tokens": len(self.val),
             "train_characters": self.train_characters,
             "val_characters": self.val_characters,
+            "bytes_per_token": self.bytes_per_token,
         }
 
     @property

@@ -284,6 +284,16 @@ class Tokenizer:
             return int(np.count_nonzero((ids & 0xC0) != 0x80))
         return int(self._characters_of_id[ids].sum())
 
+    def count_bytes(self, ids: npt.NDArray[Any]) -> int:
+        """Return how many bytes of text ids [tokens] stand for; special tokens stand for none."""
+        return len(ids) if self.kind == "byte" and not self.special_tokens else int(self._bytes_of_id[ids].sum())
+
+    @cached_property
+    def _bytes_of_id(self) -> npt.NDArray[np.int64]:
+        sizes = np.array([len(token) for token in self.token_bytes], dtype=np.int64)
+        sizes[list(self.special_ids.values())] = 0
+        return sizes
+
     @cached_property
     def _characters_of_id(self) -> npt.NDArray[np.int64]:
         return np.array([sum(byte & 0xC0 != 0x80 for byte in token) for token in self.token_bytes], dtype=np.int64)

@@ -22,6 +22,7 @@ from trickster_engine.evaluation.text_measures import longest_copied_runs, real_
 from trickster_engine.inference.load import Before
 from trickster_engine.inference.sampling import SamplingOptions, sample_batch
 from trickster_engine.model.llama import Llama
+from trickster_engine.system.units import bits_per_byte
 
 #: Characters of a sample that are measured for copying and for real words.
 MEASURED_CHARACTERS = 1000
@@ -36,7 +37,7 @@ class ProofRow:
 
     name: str
     nats: float
-    bits_per_character: float
+    bits_per_byte: float
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,10 @@ def compare(
     """Judge a trained model against what it was before its training, on the validation text."""
     random = before.model.to(trained.device)
     baselines = ngram_baselines(dataset, trained.config.vocab_size)
-    rows = [ProofRow(baseline.name, baseline.nats, baseline.bits_per_character) for baseline in baselines]
-    losses = {
-        before.name: held_out_loss(random, dataset.measured_val),
-        "this model": held_out_loss(trained, dataset.measured_val),
-        "this model, strided": float(strided_losses(trained, dataset.measured_val).mean()),
-    }
-    for name, nats in losses.items():
-        rows.append(ProofRow(name, nats, nats / math.log(2) / dataset.characters_per_token))
+    rows = [ProofRow(baseline.name, baseline.nats, baseline.bits_per_byte) for baseline in baselines]
+    untrained = held_out_loss(random, dataset.measured_val)
+    rows.append(ProofRow(before.name, untrained, bits_per_byte(untrained, dataset.bytes_per_token)))
+    rows += [ProofRow(**row) for row in losses(trained, dataset)]
     by_random = sample_batch(random, tokenizer, prompts, options)
     by_trained = sample_batch(trained, tokenizer, prompts, options)
     pairs = [SamplePair(*texts) for texts in zip(prompts, by_random, by_trained, strict=True)]
@@ -126,6 +123,19 @@ def _measure_texts(
         name: TextFigures(run.length, run.text, real_word_share(text, words, begins_inside=name == "held-out text"))
         for name, text, run in zip(texts, measured, runs, strict=True)
     }
+
+
+def losses(model: Llama, dataset: Dataset) -> list[dict[str, Any]]:
+    """The validation loss, and the strided one, each with its name, in nats/token and in bits/byte."""
+    tokens = dataset.measured_val
+    found = {
+        "this model": held_out_loss(model, tokens),
+        "this model, strided": float(strided_losses(model, tokens).mean()),
+    }
+    return [
+        {"name": name, "nats": nats, "bits_per_byte": bits_per_byte(nats, dataset.bytes_per_token)}
+        for name, nats in found.items()
+    ]
 
 
 def held_out_loss(model: Llama, tokens: NDArray[Any]) -> float:

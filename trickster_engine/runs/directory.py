@@ -32,6 +32,7 @@ from trickster_engine.system.json_checksum import require_fields_unchanged, seal
 from trickster_engine.system.json_dataclass import from_stored
 from trickster_engine.system.os_errors import cannot_write, reason, remedy
 from trickster_engine.system.processes import ProcessIdentity
+from trickster_engine.system.units import bits_per_byte
 
 IDENTITY_FILE = "run.json"
 CONFIG_FILE = "config.yaml"
@@ -48,6 +49,7 @@ FOLDERS = ("checkpoints", "final", "initial", "tensorboard", "wandb")
 #: A folder with events and one of these holds a run.
 _BESIDE_EVENTS = (CONFIG_FILE, IDENTITY_FILE)
 _IDENTITY_BYTES = 1 << 20
+_MOST_BYTES_PER_TOKEN = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -75,23 +77,28 @@ class RunIdentity:
     initial: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def characters_per_token(self) -> float:
-        """Of the validation text; 1 where that is not known."""
+    def bytes_per_token(self) -> float | None:
+        """Of the validation text: what makes bits/byte of nats/token. None where that is not known.
+
+        A run of before this was written down tells it where its text is ASCII: a character is a byte there.
+        """
+        known = self.data.get("bytes_per_token")
+        if isinstance(known, float) and 0 < known < _MOST_BYTES_PER_TOKEN:
+            return known
         characters, tokens = self.data.get("val_characters"), self.data.get("val_tokens")
-        if not (isinstance(characters, int) and isinstance(tokens, int) and 0 < characters < 1 << 63 > tokens > 0):
-            return 1.0
-        return characters / tokens
+        if self.data.get("name") != "shakespeare" or not isinstance(characters, int) or not isinstance(tokens, int):
+            return None
+        return characters / tokens if 0 < characters < 1 << 63 > tokens > 0 else None
+
+    def bits_per_byte(self, nats: float) -> float | None:
+        """A loss in nats/token as bits a byte of text, where that is known."""
+        return None if self.bytes_per_token is None else bits_per_byte(nats, self.bytes_per_token)
 
     @property
     def own_text(self) -> bool:
         """Whether it was trained on a text of the person's own, and on no built-in corpus."""
         name = self.data.get("name")
         return isinstance(name, str) and name not in BUILT_IN_CORPORA
-
-    @property
-    def long_tokens(self) -> bool:
-        """Whether a token is not one character: a loss in nats/token is another number in nats/character."""
-        return abs(self.characters_per_token - 1) > 0.005
 
 
 class RunDirectory:

@@ -158,6 +158,7 @@ class RunSummary:
     train_loss: float | None
     val_loss: float | None
     best_val_loss: float | None
+    best_bits_per_byte: float | None  # None too where the bytes of its text are not known
     baselines: dict[str, float]  # validation losses by name; the uniform one alone until counted
     eta_s: float | None
     created: float
@@ -184,6 +185,7 @@ def summarize(run: RunDirectory) -> RunSummary:
             run.plan()
     except TricksterError as error:
         troubles.append(error.message)
+    best = state.best_val_loss
     return RunSummary(
         id=run.id,
         path=run.path,
@@ -194,7 +196,8 @@ def summarize(run: RunDirectory) -> RunSummary:
         max_step=max_step,
         train_loss=state.last_step["loss"] if state.last_step else None,
         val_loss=state.last_eval["val_loss"] if state.last_eval else None,
-        best_val_loss=state.best_val_loss,
+        best_val_loss=best,
+        best_bits_per_byte=identity.bits_per_byte(best) if identity and best is not None else None,
         baselines=state.baselines or (identity.baselines if identity else {}),
         eta_s=state.last_step["eta_s"] if state.last_step and live else None,
         created=state.created,

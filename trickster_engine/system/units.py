@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 _BYTES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
@@ -47,6 +48,11 @@ def duration_text(seconds: float) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days:,} days {hours} h" if hours and days < 30 else f"{days:,} days"
+
+
+def bits_per_byte(nats: float, bytes_per_token: float) -> float:
+    """A loss in nats/token as bits a byte of text, which is the same unit whatever the tokens are."""
+    return nats / math.log(2) / bytes_per_token
 
 
 def _scaled(value: float, units: Sequence[tuple[str, float]]) -> str | None:

@@ -52,17 +52,23 @@ def _about(identity: RunIdentity, plan: Plan, state: TrainerState) -> str:
 
 
 def _figures(identity: RunIdentity, state: TrainerState) -> str:
-    rows = ["## Figures", "", "| on the validation text | nats/token |", "|:--|--:|"]
-    rows += [f"| {name} | {nats:.4f} |" for name, nats in identity.baselines.items()]
+    def bits(nats: float) -> str:
+        found = identity.bits_per_byte(nats)
+        return "\N{EN DASH}" if found is None else f"{found:.4f}"
+
+    rows = ["## Figures", "", "| on the validation text | nats/token | bits/byte |", "|:--|--:|--:|"]
+    rows += [f"| {name} | {nats:.4f} | {bits(nats)} |" for name, nats in identity.baselines.items()]
     if state.val_loss is not None:
         at = f" (step {state.last_eval_step:,})" if state.last_eval_step != state.step else ""
         perplexity = math.exp(min(state.val_loss, 700.0))  # beyond, it is no float
-        rows.append(f"| **this model**{at} | **{state.val_loss:.4f}** (perplexity {perplexity:.2f}) |")
-    characters, tokens = identity.data.get("val_characters"), identity.data.get("val_tokens")
-    if state.val_loss is not None and isinstance(characters, int) and isinstance(tokens, int) and characters:
-        bits = state.val_loss / math.log(2) * tokens / characters
-        rows += ["", f"That is {bits:.4f} bits per character, which can be compared between tokenizers."]
-    rows += ["", "The validation text was never trained on. Uniform predictions and n-grams only count."]
+        loss = f"**{state.val_loss:.4f}** (perplexity {perplexity:.2f})"
+        rows.append(f"| **this model**{at} | {loss} | **{bits(state.val_loss)}** |")
+    rows += [
+        "",
+        "The validation text was never trained on. Bits per byte can be compared between tokenizers. The model reads "
+        "windows that do not overlap, so that a window's first tokens have little context; `trickster compare` also "
+        "measures it strided, with at least half a window for each. Uniform predictions and n-grams only count.",
+    ]
     return "\n".join(rows)
 
 

@@ -5,7 +5,7 @@ import { describeInterpreter } from '../python/interpreters';
 import type { Server } from '../server/server';
 import * as text from '../ui/text';
 import type { DescribeConfigResult, RunInfo } from '../protocol';
-import { isMeasured, readsOtherTokens, readsTheSame, type MeasuredRun } from '../runs/measures';
+import { bitsPerByte, isMeasured, readsOtherTokens, readsTheSame, type MeasuredRun } from '../runs/measures';
 import type { RunStore } from '../runs/store';
 import type { LessonProgress } from './progress';
 
@@ -164,13 +164,14 @@ export function comparisonOf(newestFirst: readonly MeasuredRun[]): string | unde
   for (const [index, run] of newestFirst.entries()) {
     const before = newestFirst.slice(index + 1).find((other) => readsTheSame(other, run));
     if (before) {
-      const aCharacter = readsOtherTokens(run, before);
+      const inBits =
+        readsOtherTokens(run, before) && [run, before].every(({ bytesPerToken }) => bytesPerToken !== null);
       const loss = (one: MeasuredRun): string =>
-        text.loss(aCharacter ? one.bestValLoss / one.charactersPerToken : one.bestValLoss);
+        text.loss((inBits ? bitsPerByte(one, one.bestValLoss) : undefined) ?? one.bestValLoss);
       const words = run.live
         ? vscode.l10n.t('{0} {1} so far vs. {2} {3}', run.name, loss(run), before.name, loss(before))
         : vscode.l10n.t('{0} {1} vs. {2} {3}', run.name, loss(run), before.name, loss(before));
-      return aCharacter ? vscode.l10n.t('{0} nats/character', words) : words;
+      return inBits ? vscode.l10n.t('{0} bits/byte', words) : words;
     }
   }
   return undefined;

@@ -42,9 +42,15 @@ export function readsTheSame(one: RunInfo, other: RunInfo): boolean {
   return textOf(one) !== undefined && textOf(other) !== undefined && !readsAnother(one, other);
 }
 
-/** Whether two runs read the same text in different tokens: their losses can be compared in nats/character. */
+/** Whether two runs read the same text in different tokens: their losses can be compared in bits/byte. */
 export function readsOtherTokens(one: RunInfo, other: RunInfo): boolean {
   return readsTheSame(one, other) && tokensDiffer(one, other);
+}
+
+/** A loss in nats/token as bits per byte of the run's text; undefined where its bytes are not known. */
+export function bitsPerByte(run: RunInfo, nats: number): number | undefined {
+  const { bytesPerToken } = run;
+  return bytesPerToken === null ? undefined : nats / (Math.LN2 * bytesPerToken);
 }
 
 /** What was read of the text a run is trained on, one fact a row: the table that the engine has written down. */

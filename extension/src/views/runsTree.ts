@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import * as text from '../ui/text';
 import type { CheckpointInfo, RunInfo } from '../protocol';
 import { describe } from '../runs/statusBar';
-import { hasCheckpoint } from '../runs/measures';
+import { bitsPerByte, hasCheckpoint } from '../runs/measures';
 import type { RunStore } from '../runs/store';
 import { clickCommand } from './click';
 
@@ -148,11 +148,16 @@ function icon(run: RunInfo): vscode.ThemeIcon {
 }
 
 function runTooltip(run: RunInfo): vscode.MarkdownString {
+  const bits = run.bestValLoss === null ? undefined : bitsPerByte(run, run.bestValLoss);
   const rows: [string, string | null][] = [
     [vscode.l10n.t('Parameters'), run.parameters === null ? null : text.count(run.parameters)],
     [
       vscode.l10n.t('Best validation loss'),
       run.bestValLoss === null ? null : vscode.l10n.t('{0} nats/token', run.bestValLoss.toFixed(3)),
+    ],
+    [
+      vscode.l10n.t('To compare between tokenizers'),
+      bits === undefined ? null : vscode.l10n.t('{0} bits/byte', bits.toFixed(3)),
     ],
     [
       vscode.l10n.t('Speed'),

@@ -8,6 +8,7 @@ from typing import Any
 from trickster_engine.data.facts import markdown_table
 from trickster_engine.evaluation.report.names import title
 from trickster_engine.system.printable import printable, printable_text
+from trickster_engine.system.units import bits_per_byte
 
 
 def report(command: str, data: Any, text: str) -> str:
@@ -38,9 +39,9 @@ def _inline(text: str) -> str:
 
 def _compare(data: Any) -> str:
     blocks = ["# Proof of learning"]
-    rows = ["| predictor | validation loss, nats/token | bits/character |", "|:--|--:|--:|"]
+    rows = ["| predictor | validation loss, nats/token | bits/byte |", "|:--|--:|--:|"]
     for row in data["rows"]:
-        rows.append(f"| {title(row['name'])} | {row['nats']:.4f} | {row['bits_per_character']:.4f} |")
+        rows.append(f"| {title(row['name'])} | {row['nats']:.4f} | {row['bits_per_byte']:.4f} |")
     blocks.append("\n".join(rows))
     for pair in data["samples"]:
         blocks += ["## Untrained model", _fenced(pair["prompt"] + pair["random"])]
@@ -95,8 +96,11 @@ def _prepare(data: Any) -> str:
     if isinstance(baselines, dict):
         baselines = [{"name": name, "nats": nats} for name, nats in baselines.items()]
     if baselines:
-        rows = ["| baseline | validation loss, nats/token |", "|:--|--:|"]
-        rows += [f"| {title(one['name'])} | {one['nats']:.4f} |" for one in baselines]
+        per_token = data.get("bytes_per_token")  # not there where an older engine answers
+        rows = ["| baseline | validation loss, nats/token | bits/byte |", "|:--|--:|--:|"]
+        for one in baselines:
+            bits = f"{bits_per_byte(one['nats'], per_token):.4f}" if per_token else "\N{EN DASH}"
+            rows.append(f"| {title(one['name'])} | {one['nats']:.4f} | {bits} |")
         blocks.append("\n".join(rows))
     if begins := data.get("begins"):
         blocks += ["The text begins:", _fenced(begins)]

@@ -114,6 +114,8 @@ def test_the_tokens_are_the_text(
     assert dataset.train.dtype == (np.uint8 if dataset.tokenizer.vocab_size <= 256 else np.uint16)
     assert not dataset.train.flags.writeable
     assert dataset.characters_per_token == dataset.val_characters / len(dataset.val)
+    predicted = dataset.tokenizer.decode(dataset.val[1:]).encode()
+    assert dataset.bytes_per_token == len(predicted) / (len(dataset.val) - 1)
     assert tokenizer in dataset.description and "corpus.txt" in dataset.description
 
 

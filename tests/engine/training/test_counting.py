@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import threading
 from collections.abc import Callable
@@ -54,7 +55,8 @@ def test_a_run_counts_beside_training_once_and_trains_the_same(
     assert identity is not None and identity.baselines == {"uniform": expected["uniform"]}
     (counted,) = of_kind(events, "baselines")
     assert counted["nats"] == pytest.approx(expected)
-    assert f"| unigram | {expected['unigram']:.4f} |" in (beside.path / "final/README.md").read_text(encoding="utf-8")
+    row = f"| unigram | {expected['unigram']:.4f} | {expected['unigram'] / math.log(2):.4f} |"
+    assert row in (beside.path / "final/README.md").read_text(encoding="utf-8")
     assert summarize(beside).baselines == state_at(beside.events_path).baselines == counted["nats"]
     for kind, figure in (("eval", "val_loss"), ("step", "loss")):
         before, after = ([one[figure] for one in of_kind(each, kind)] for each in (known_events, events))

@@ -43,8 +43,7 @@ function run(name: string, fields: Partial<RunInfo> = {}): RunInfo {
     device: 'cpu',
     precision: 'fp32',
     baselines: {},
-    charactersPerToken: 1,
-    longTokens: false,
+    bytesPerToken: 1,
     ownText: false,
     data: SHAKESPEARE,
     pid: null,
@@ -115,14 +114,14 @@ suites.push(() =>
       assert.equal(comparisonOf(later.filter(isMeasured)), 'wider-001 1.40 vs. pico-001 1.49');
     });
 
-    it('compares runs in other tokens on the same text in nats/character', () => {
+    it('compares runs in other tokens on the same text in bits/byte', () => {
       const first = run('pico-001', { data: { ...SHAKESPEARE, train_tokens: 900, val_tokens: 100 } });
-      const pieces = run('fast-001', { data: IN_PIECES, charactersPerToken: 2.5, bestValLoss: 3.4 });
+      const pieces = run('fast-001', { data: IN_PIECES, bytesPerToken: 2.5, bestValLoss: 3.4 });
       assert.ok(readsOtherTokens(pieces, first) && !readsAnother(pieces, first));
       assert.ok(!readsOtherTokens(first, first) && !readsOtherTokens(first, run('b', { data: DIARY })));
       assert.equal(
         comparisonOf([pieces, first].filter(isMeasured)),
-        'fast-001 1.36 vs. pico-001 1.49 nats/character',
+        'fast-001 1.96 vs. pico-001 2.14 bits/byte',
       );
     });
 

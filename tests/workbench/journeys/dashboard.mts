@@ -114,7 +114,7 @@ journey(
         .waitFor();
     });
 
-    it('lays a run in other tokens over it in nats/character', async () => {
+    it('lays a run in other tokens over it in bits/byte', async () => {
       const { workbench } = at;
       const page = workbench.dashboard();
       const title = page.locator('.chart-large h2');
@@ -127,14 +127,14 @@ journey(
         .locator('.tile')
         .nth(1)
         .filter({ hasText: '3.750' })
-        .filter({ hasText: '1.500 nats/character' })
+        .filter({ hasText: '2.164 bits/byte' })
         .waitFor();
       await until('its own losses are a token', async () => (await heldOut()).join() === '3.75');
       assert.equal(await title.innerText(), 'Loss (nats/token)');
-      const chip = page.locator('.chip').filter({ hasText: 'short-001 · 1.50 nats/character' });
+      const chip = page.locator('.chip').filter({ hasText: 'short-001 · 2.16 bits/byte' });
       await chip.click();
-      await until('both are in one unit', async () => (await heldOut()).join() === '1.50,1.50');
-      assert.match(await title.innerText(), /nats\/character/);
+      await until('both are in one unit', async () => (await heldOut()).join() === '2.16,2.16');
+      assert.match(await title.innerText(), /bits\/byte/);
       await workbench.shot('dashboard-other-tokens-dark');
       await chip.click();
       await until('one run, a token again', async () => (await heldOut()).join() === '3.75');

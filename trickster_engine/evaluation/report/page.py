@@ -13,11 +13,13 @@ from trickster_engine.evaluation.report.measures import LONG
 from trickster_engine.evaluation.report.names import best_ngram, title
 from trickster_engine.evaluation.report.page_copies import copies_section
 from trickster_engine.evaluation.report.page_difficulty import difficulty_section
+from trickster_engine.evaluation.report.page_items import items_section
 from trickster_engine.evaluation.report.page_measures import measures_section, shown
 from trickster_engine.evaluation.report.study import Sample, Study
 from trickster_engine.evaluation.report.verdict import NEAR
 from trickster_engine.runs.events import left_out_words
 from trickster_engine.system.printable import printable_text
+from trickster_engine.system.units import bits_per_byte
 
 
 def render(study: Study) -> str:
@@ -27,6 +29,7 @@ def render(study: Study) -> str:
         _losses(study),
         _samples(study),
         measures_section(study),
+        items_section(study.measured) if study.measured else "",
         copies_section(study),
         difficulty_section(study),
         counting_section(study.counting),
@@ -46,17 +49,28 @@ def _beyond_counting(best: tuple[str, float], val_loss: float) -> tuple[str, str
     )
 
 
+def _bits(study: Study, nats: float) -> float:
+    return bits_per_byte(nats, study.bytes_per_token)
+
+
 def _head(study: Study) -> str:
     best = min(study.points, key=lambda point: point.val_loss) if study.points else None
     facts = []
     if best is not None:
         facts.append((f"{best.val_loss:.3f}", f"validation loss in nats/token, at step {best.step:,}"))
+        facts.append((f"{_bits(study, best.val_loss):.3f}", "the same in bits/byte, to compare between tokenizers"))
         facts.append((f"{perplexity(best.val_loss):.1f}", "perplexity: effective choices per token"))
         if bar := best_ngram(study.baselines):
             beaten = [name for name, nats in study.baselines.items() if best.val_loss < nats]
             facts.append((f"{len(beaten)} of {len(study.baselines)}", "baselines beaten"))
             facts.append(_beyond_counting(bar, best.val_loss))
-        facts.append((f"{study.strided_loss:.3f}", "strided: with at least half a context for each token"))
+        facts.append(
+            (
+                f"{study.strided_loss:.3f}",
+                f"strided, of this checkpoint: at least half a context for each token; "
+                f"{_bits(study, study.strided_loss):.3f} bits/byte",
+            )
+        )
     words = next((course for course in study.courses if course.key == "real-words"), None)
     if words is not None:
         facts.append(
@@ -103,17 +117,20 @@ def _losses(study: Study) -> str:
     )
     rows = (
         f'<tr><td class="n">{point.step:,}</td><td class="n">{point.train_loss:.3f}</td>'
-        f'<td class="n">{point.val_loss:.3f}</td><td class="n">{perplexity(point.val_loss):.2f}</td></tr>'
+        f'<td class="n">{point.val_loss:.3f}</td><td class="n">{_bits(study, point.val_loss):.3f}</td>'
+        f'<td class="n">{perplexity(point.val_loss):.2f}</td></tr>'
         for point in study.points
     )
-    figures = table(("#step", "#training loss", "#validation loss", "#perplexity"), rows)
+    figures = table(("#step", "#training loss", "#validation loss", "#bits/byte", "#perplexity"), rows)
     return (
         "<h2>Loss and generalisation gap</h2>"
         f"<p>The validation loss is measured over {study.held_out:,} tokens of validation text, the training loss over "
         f"{study.trained_on:,} tokens spread evenly over the training text. (During training the dashboard shows the "
         "loss on training batches, which differs a little.) The dashed lines are the validation losses of a uniform "
         "prediction and of n-grams, which predict a token from the tokens just before it; a dynamic one goes on "
-        "counting while it reads the validation text, which the model does not.</p>"
+        "counting while it reads the validation text, which the model does not. The model reads windows that do not "
+        "overlap, the fast way; strided is the slow one, with half a window of context or more. Bits/byte is the "
+        "validation loss in a unit that does not depend on the tokens.</p>"
         + charts.legend(series)
         + chart
         + (f"<p><strong>{safe(study.overfitting.words)}</strong></p>" if study.overfitting else "")

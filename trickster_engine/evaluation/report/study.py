@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from trickster_engine.data.baselines import ngram_baselines
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.evaluation.compare import strided_losses
+from trickster_engine.evaluation.item_measures import ItemMeasure, Measured, measure_items, own_probabilities
 from trickster_engine.evaluation.report.beginning import beginning
 from trickster_engine.evaluation.report.beyond_counting import BeyondCounting, find_beyond_counting
 from trickster_engine.evaluation.report.curve import LossPoint, Overfitting, find_overfitting, loss_points
@@ -127,7 +128,9 @@ class Study:
     difficulty: Difficulty
     counting: BeyondCounting
     strided_loss: float  # of all validation text that is measured, at `checkpoint`
+    bytes_per_token: float  # of the same text: what makes bits/byte of nats/token
     long_texts: dict[str, str]
+    measured: Measured | None = None  # what measures of items make of it, where some were asked for
     init_from: str | None = None  # of a run that fine-tunes: the weights that it began with
 
     def as_json(self) -> dict[str, Any]:
@@ -135,8 +138,15 @@ class Study:
         return asdict(self)
 
 
-def study(path: Path, checkpoint: str = "best", say: Callable[[str], None] = lambda _: None) -> Study:
+def study(
+    path: Path,
+    checkpoint: str = "best",
+    say: Callable[[str], None] = lambda _: None,
+    measures: Mapping[str, ItemMeasure] | None = None,
+) -> Study:
     """Measure a run that has at least one checkpoint; `say` hears what is being done.
+
+    `measures` are those of items, by name, which are taken beside the others.
 
     Raises TricksterError where the run has no checkpoint, or its text is gone.
     """
@@ -151,7 +161,7 @@ def study(path: Path, checkpoint: str = "best", say: Callable[[str], None] = lam
     past = history(run.events_path, prompt=plan.sampling.prompt)
     if past.left_out:
         say(f"{left_out_words(past.left_out)} in {run.events_path}")
-    return _Studying(run, plan, identity, model, tokenizer, dataset, past, say).study(folder.name)
+    return _Studying(run, plan, identity, model, tokenizer, dataset, past, say, measures or {}).study(folder.name)
 
 
 def long_text(model: Llama, tokenizer: Tokenizer, sampling: SamplingConfig, characters_per_token: float) -> LongText:
@@ -173,6 +183,7 @@ class _Studying:
     dataset: Dataset
     past: History
     say: Callable[[str], None]
+    measures: Mapping[str, ItemMeasure]
 
     def study(self, checkpoint: str) -> Study:
         self.say("Counting n-grams of the training text")
@@ -235,6 +246,8 @@ class _Studying:
             difficulty=difficulty,
             counting=counting,
             strided_loss=strided,
+            measured=self._measured(),
+            bytes_per_token=self.dataset.bytes_per_token,
             long_texts=texts,
             init_from=self.plan.model.init_from,
         )
@@ -256,6 +269,12 @@ class _Studying:
     def _written(self, model: Llama, prompt: str) -> LongText:
         sampling = replace(self.plan.sampling, prompt=prompt)
         return long_text(model, self.tokenizer, sampling, self.dataset.characters_per_token)
+
+    def _measured(self) -> Measured | None:
+        if not self.measures:
+            return None
+        options = own_probabilities(self.plan.sampling, self.model)
+        return measure_items(self.measures, self.model, self.dataset, options, say=self.say)
 
     def _courses(
         self, reference: Reference, samples: Sequence[Sample], held_out: str, length: int, texts: dict[str, str]

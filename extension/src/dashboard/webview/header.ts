@@ -1,5 +1,5 @@
 import * as text from '../../ui/text';
-import { hasCheckpoint, textTable } from '../../runs/measures';
+import { bitsPerByte, hasCheckpoint, textTable } from '../../runs/measures';
 import type { RunInfo } from '../../protocol';
 import { fill, h, setText } from './dom';
 import { send } from './host';
@@ -205,8 +205,7 @@ function measurement(run: RunInfo): string {
   }
   const when = run.valStep === null ? '' : `at step ${text.count(run.valStep)}`;
   const best = run.bestValLoss ?? run.valLoss;
-  const aCharacter = run.longTokens
-    ? `${(run.valLoss / run.charactersPerToken).toFixed(3)} nats/character`
-    : '';
-  return [aCharacter, when, best < run.valLoss ? `best ${best.toFixed(3)}` : ''].filter(Boolean).join(' · ');
+  const bits = bitsPerByte(run, run.valLoss);
+  const inBits = bits === undefined ? '' : `${bits.toFixed(3)} bits/byte`;
+  return [inBits, when, best < run.valLoss ? `best ${best.toFixed(3)}` : ''].filter(Boolean).join(' · ');
 }

@@ -1,5 +1,5 @@
 import * as text from '../../ui/text';
-import { readsOtherTokens } from '../../runs/measures';
+import { bitsPerByte, readsOtherTokens } from '../../runs/measures';
 import type { RunInfo } from '../../protocol';
 import type { Baseline } from './chartMarks';
 import { StepChart } from './charts';
@@ -80,8 +80,9 @@ export class Learning {
     curves: readonly Curve[],
     planned: number | undefined,
   ): void {
-    const aCharacter = shown.some((other) => readsOtherTokens(run, other));
-    const scales = shown.map((one) => (aCharacter ? 1 / one.charactersPerToken : 1));
+    const inBits =
+      shown.some((other) => readsOtherTokens(run, other)) && shown.every((one) => one.bytesPerToken !== null);
+    const scales = shown.map((one) => (inBits ? (bitsPerByte(one, 1) ?? 1) : 1));
     const baselines: Baseline[] = Object.entries(run.baselines).map(([name, value]) => ({
       name,
       value: (scales[0] ?? 1) * value,
@@ -91,7 +92,7 @@ export class Learning {
       baselines,
       run.phases,
       planned,
-      aCharacter ? 'Loss (nats/character, because the runs use different tokens)' : undefined,
+      inBits ? 'Loss (bits/byte, because the runs use different tokens)' : undefined,
     );
   }
 

@@ -1,4 +1,4 @@
-import { isMeasured, readsAnother, readsOtherTokens } from '../../runs/measures';
+import { bitsPerByte, isMeasured, readsAnother, readsOtherTokens } from '../../runs/measures';
 import type { RunInfo } from '../../protocol';
 import { curveColor } from './curves';
 import { fill, h, setText } from './dom';
@@ -74,6 +74,7 @@ export class Overlays {
         (swatch as HTMLElement).style.background =
           curve > 0 ? `var(--vscode-${curveColor(curve)}, #888)` : 'transparent';
         setText(label, chipLabel(run, other));
+        chip.setAttribute('title', chipTitle(other));
       }
     });
   }
@@ -84,7 +85,18 @@ function chipLabel(run: RunInfo, other: RunInfo): string {
   if (!isMeasured(other)) {
     return other.name;
   }
-  return readsOtherTokens(run, other)
-    ? `${other.name} · ${(other.bestValLoss / other.charactersPerToken).toFixed(2)} nats/character`
-    : `${other.name} · ${other.bestValLoss.toFixed(2)}`;
+  const bits = readsOtherTokens(run, other) ? bitsPerByte(other, other.bestValLoss) : undefined;
+  return bits === undefined
+    ? `${other.name} · ${other.bestValLoss.toFixed(2)}`
+    : `${other.name} · ${bits.toFixed(2)} bits/byte`;
+}
+
+/** Its lowest validation loss in both units. */
+function chipTitle(other: RunInfo): string {
+  if (!isMeasured(other)) {
+    return '';
+  }
+  const bits = bitsPerByte(other, other.bestValLoss);
+  const nats = `${other.bestValLoss.toFixed(3)} nats/token`;
+  return `Best validation loss: ${nats}${bits === undefined ? '' : `, ${bits.toFixed(3)} bits/byte`}`;
 }

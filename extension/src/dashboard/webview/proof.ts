@@ -74,7 +74,7 @@ export class Proof {
 /** What `trickster compare --json` prints, as far as it is drawn here. */
 interface Figures {
   checkpoint: string;
-  rows: { name: string; title: string; meaning: string; nats: number; bits_per_character: number }[];
+  rows: { name: string; title: string; meaning: string; nats: number; bits_per_byte: number }[];
   samples: { prompt: string; random: string; trained: string }[];
   texts: Record<
     string,
@@ -102,7 +102,7 @@ function comparison(result: CompareResult): HTMLElement {
       h(
         'p',
         { class: 'caption' },
-        'In nats/token; in brackets in bits/character. Lower is better.',
+        'In nats/token; in brackets in bits/byte, to compare between tokenizers. Lower is better.',
         data.checkpoint ? ` Checkpoint ${data.checkpoint.split(/[/\\]/).at(-1) ?? ''}.` : '',
       ),
       h(
@@ -123,7 +123,7 @@ function comparison(result: CompareResult): HTMLElement {
                 'td',
                 { class: 'value' },
                 `${row.nats.toFixed(3)} `,
-                h('span', { class: 'hint' }, `(${row.bits_per_character.toFixed(2)})`),
+                h('span', { class: 'hint' }, `(${row.bits_per_byte.toFixed(2)})`),
               ),
             );
           }),

@@ -88,8 +88,11 @@ class RunInfo(RunProgress):
     backend: str | None = item("`torch` or `ttml`.", None)
     device: str | None = item("The device it trains on.", None)
     precision: str | None = item("`fp32` or `bf16`.", None)
-    characters_per_token: float = item("Of the validation text; 1 where that is not known.", 1.0)
-    long_tokens: bool = item("true: a token is not one character, so show losses in nats/character too.", False)
+    bytes_per_token: float | None = item(
+        "Of the validation text: a loss in nats/token, divided by this and by ln 2, is in bits/byte, the same unit for "
+        "all tokenizers. null: not known, as in some runs of older versions.",
+        None,
+    )
     own_text: bool = item("true: trained on a text of the person's own, not on a built-in corpus.", False)
     data: dict[str, JsonValue] = entries("What `run.json` says of the text: size, split, fingerprint.")
     pid: int | None = item("The training process; only of a live run.", None)

@@ -1,0 +1,109 @@
+"""A text as single things: documents, or lines where a corpus has none. A measure judges each of them.
+
+They come from a model, from an n-gram model of the same text, and from the text itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+
+from trickster_engine.data.baselines import ngram_baselines
+from trickster_engine.data.batches import Tokens
+from trickster_engine.data.dataset import Dataset, text_chunks
+from trickster_engine.data.documents import MARK
+from trickster_engine.data.ngram_text import NgramWriter, order_of
+from trickster_engine.data.tokenizer import Tokenizer
+from trickster_engine.errors import TricksterError
+from trickster_engine.inference.sampling import SamplingOptions, generate
+from trickster_engine.model.llama import Llama
+
+_LINE_END = "\n"
+_ROWS = 128  # items that a model writes side by side
+#: Training text that the n-gram model counts.
+_COUNTED_CHARACTERS = 1 << 24
+#: A longer item is cut, from a model as from the n-gram.
+_LONGEST_TOKENS = 2048
+
+
+def separator_of(tokenizer: Tokenizer) -> str:
+    """What ends an item in the text of these tokens."""
+    return _LINE_END if tokenizer.begin_id is None else MARK
+
+
+def items_of(tokenizer: Tokenizer, tokens: Tokens) -> Iterator[str]:
+    """The whole items of tokens, in order; empty ones are none, and one that is not ended is left out."""
+    separator, held = separator_of(tokenizer), ""
+    for chunk in text_chunks(tokenizer, tokens):
+        *whole, held = (held + chunk).split(separator)
+        yield from filter(None, whole)
+
+
+def real_items(dataset: Dataset, count: int) -> list[str]:
+    """The first items of the validation text, without the first, which may be the end of one that was cut."""
+    return list(islice(items_of(dataset.tokenizer, dataset.val), 1, count + 1))
+
+
+def items_by_model(model: Llama, tokenizer: Tokenizer, count: int, options: SamplingOptions) -> list[str]:
+    """What a model writes when it begins an item, `count` times, each up to its end.
+
+    It ends at `max_new_tokens` of `options` at the latest. Raises TricksterError `measure-needs-items` where the
+    tokenizer has no token that begins an item.
+    """
+    begin = [tokenizer.begin_id] if tokenizer.begin_id is not None else tokenizer.encode(_LINE_END).tolist()
+    ends = _ends(tokenizer)
+    if len(begin) != 1 or not ends.any():
+        raise TricksterError(
+            "measure-needs-items",
+            "This run's text has neither documents nor line ends that a token stands for, so the model cannot be asked "
+            "for one item.",
+            "Train on a text with data_config.documents, or with one item a line and a byte or char tokenizer.",
+        )
+    items: list[str] = []
+    while len(items) < count:
+        rows = min(_ROWS, count - len(items))
+        seeded = _with_seed(options, options.seed + len(items))
+        columns: list[list[int]] = []
+        closed = np.zeros(rows, dtype=bool)
+        for step in generate(model, [begin] * rows, seeded, vocab_size=tokenizer.vocab_size):
+            columns.append(step.tolist())
+            closed |= ends[columns[-1]]
+            if closed.all():
+                break
+        separator = separator_of(tokenizer)
+        items += [tokenizer.decode_after(begin, row).split(separator)[0] for row in zip(*columns, strict=True)]
+    return items
+
+
+def _ends(tokenizer: Tokenizer) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Whether each token ends an item, [vocab_size]."""
+    separator = separator_of(tokenizer).encode()
+    return np.array([separator in token for token in tokenizer.token_bytes], dtype=bool)
+
+
+def _with_seed(options: SamplingOptions, seed: int) -> SamplingOptions:
+    return SamplingOptions(**{**vars(options), "seed": seed})
+
+
+def items_by_ngram(dataset: Dataset, vocab_size: int, count: int, seed: int) -> tuple[str, list[str]]:
+    """What the best n-gram model over bytes writes, and its name; `vocab_size` is that of the model beside it."""
+    tokenizer = dataset.tokenizer
+    prefix = "byte " if tokenizer.kind == "bpe" else ""
+    named = [one.name for one in ngram_baselines(dataset, vocab_size) if not one.dynamic and one.name.endswith("gram")]
+    order = order_of([name for name in named if name.startswith("byte ") == bool(prefix)] or ["6-gram"])
+    separator = separator_of(tokenizer)
+    text = separator.join(["", *_first_items(dataset)]).encode()
+    written = NgramWriter(text, order).write(separator.encode(), separator.encode(), count, _LONGEST_TOKENS, seed)
+    return f"{prefix}{order}-gram", [item.decode("utf-8", "replace") for item in written]
+
+
+def _first_items(dataset: Dataset) -> Iterator[str]:
+    """Items of the training text, as many as the n-gram model counts."""
+    characters = 0
+    for item in items_of(dataset.tokenizer, dataset.train):
+        yield item
+        characters += len(item) + 1
+        if characters >= _COUNTED_CHARACTERS:
+            return
