@@ -243,7 +243,9 @@ def _python() -> Corpus:
     root = Path(sysconfig.get_paths()["stdlib"])
     files: tuple[CorpusFile, ...] = ()
     if root.is_dir():
-        files, _ = walk(root, lambda path: path.suffix == ".py", skipped_folders=_NOT_STANDARD_LIBRARY)
+        files, _ = walk(
+            root, lambda path: None if path.suffix == ".py" else "not Python", skipped_folders=_NOT_STANDARD_LIBRARY
+        )
     if not files:
         raise TricksterError(
             "corpus-missing",
