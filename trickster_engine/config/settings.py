@@ -28,6 +28,12 @@ from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import path_meant
 
 _TOKENIZER = "data_config.tokenizer"
+_DOCUMENTS = "data_config.documents"
+_VOCABULARY = "model_config.vocab_size"
+#: The text is no documents.
+STREAM = "stream"
+#: Tokens of the tokenizer byte with the one that ends a document.
+BYTES_AND_END = 257
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,9 @@ class Settings:
                     values[path] = tenth(cast(float, value)) if path.endswith("learning_rate") else value
                 else:
                     del values[path]
+        byte_documents = values.get(_TOKENIZER) == "byte" and values.get(_DOCUMENTS, STREAM) != STREAM
+        if byte_documents and _VOCABULARY not in self.given and _VOCABULARY in values:
+            values[_VOCABULARY] = BYTES_AND_END
         if values.get(INIT) is not None:
             self._follow_start(values)
         return values

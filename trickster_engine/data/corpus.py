@@ -26,7 +26,9 @@ from trickster_engine.config.corpus_files import (
     walk,
 )
 from trickster_engine.config.own_output import NOTHING, OwnOutput
+from trickster_engine.config.settings import STREAM
 from trickster_engine.data.cache import cache_directory
+from trickster_engine.data.documents import mark_documents
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import in_command, open_plain, path_meant
 
@@ -56,6 +58,9 @@ class Corpus(TextFiles):
     """A resolved corpus: which files, in which order. Reading it is `text_chunks`."""
 
     lf: bool = False  # every line end is read as one LF
+    documents: str = STREAM  # what a document is, as `data_config.documents` names it
+    separator: str = ""  # between documents that are `separated`
+    text_field: str = "text"  # of a record, where documents are records
 
     @property
     def title(self) -> str:
@@ -67,10 +72,13 @@ class Corpus(TextFiles):
         return self.name
 
     def text_chunks(self, chunk_bytes: int = 1 << 20) -> Iterator[str]:
-        """Yield the text in order, at most `chunk_bytes` characters at a time; files are joined by one newline.
+        """Yield the text in order, at most about `chunk_bytes` characters at a time.
 
-        Line ends are kept, unless `lf` is set. A UTF-8 byte-order mark at the start of a file is not text and is
-        dropped. Raises TricksterError `corpus-binary` or `corpus-not-utf8` with the file and the byte offset.
+        Files are joined by one newline where they are a stream; of documents, each is ended by MARK, and a file's end
+        ends one (see `documents.py`). Line ends are kept, unless `lf` is set. A UTF-8 byte-order mark at the start of
+        a file is not text and is dropped.
+
+        Raises TricksterError `corpus-binary` or `corpus-not-utf8` with the file and the byte offset.
         """
         first = True
         for file in self.files:
@@ -84,10 +92,14 @@ class Corpus(TextFiles):
                 chunks = iter((whole,))
             else:
                 chunks = read_text_chunks(file.path, chunk_bytes, size=file.size)
-            if not first:
+            if not first and self.documents == STREAM:
                 yield "\n"
             first = False
-            yield from with_lf(chunks) if self.lf else chunks
+            yield from self.in_documents(with_lf(chunks) if self.lf else chunks)
+
+    def in_documents(self, chunks: Iterable[str]) -> Iterator[str]:
+        """Yield a file's text, or part of it that holds whole documents, with MARK behind each document."""
+        return mark_documents(chunks, self.documents, self.separator)
 
 
 def with_lf(chunks: Iterable[str]) -> Iterator[str]:

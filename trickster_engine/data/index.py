@@ -18,6 +18,7 @@ from typing import Any
 from trickster_engine.config.corpus_files import TENSOR_SUFFIXES, CorpusFile, file_now
 from trickster_engine.config.own_output import OwnOutput
 from trickster_engine.config.plan import DataConfig, Plan
+from trickster_engine.config.settings import STREAM
 from trickster_engine.data.cache import make_folder
 from trickster_engine.data.corpus import Corpus, resolve_corpus, text_files
 from trickster_engine.data.description import FORMAT
@@ -41,12 +42,14 @@ class Recipe:
     tokenizer: dict[str, Any]  # {"kind": …} and what that kind needs
     split: str  # a fraction, or "files" when training and validation text are files of their own
     line_ends: str = "keep"
+    documents: tuple[object, ...] = ()  # what they are, and which are left out; nothing for a stream
 
     def key(self, content: object) -> str:
         """Return the name for this recipe applied to some content."""
-        # Keys of before there was a choice of line ends stay what they were.
+        # Keys of before there was a choice of line ends, or there were documents, stay what they were.
         ends = {"line_ends": self.line_ends} if self.line_ends != "keep" else {}
-        recipe = {"tokenizer": self.tokenizer, "split": self.split, **ends}
+        documents = {"documents": self.documents} if self.documents else {}
+        recipe = {"tokenizer": self.tokenizer, "split": self.split, **ends, **documents}
         document = json.dumps([FORMAT, recipe, content], sort_keys=True)
         return hashlib.sha256(document.encode()).hexdigest()[:32]
 
@@ -54,7 +57,14 @@ class Recipe:
 def text_recipe(plan: Plan, tokenizer: dict[str, Any]) -> Recipe:
     """The recipe for text under a plan."""
     split = "files" if plan.data.train_data is not None else str(plan.data.val_fraction)
-    return Recipe(tokenizer, split, plan.data.line_ends)
+    return Recipe(tokenizer, split, plan.data.line_ends, _documents(plan.data))
+
+
+def _documents(data: DataConfig) -> tuple[object, ...]:
+    if data.documents == STREAM:
+        return ()
+    separator = data.document_separator if data.documents == "separated" else ""
+    return data.documents, separator, data.text_field, data.drop_duplicates
 
 
 def plain_tokenizer(plan: Plan) -> dict[str, Any] | None:
@@ -80,7 +90,16 @@ def corpora_of(plan: Plan, folder: Path, own: OwnOutput, most: int | None = None
         corpora.append(resolve_corpus(data.corpus, folder, own=own, most=most))
     else:
         corpora += [text_files(name, folder, most, own=own) for name in (data.train_data, data.val_data)]
-    return tuple(replace(corpus, lf=data.line_ends == "lf") for corpus in corpora)
+    return tuple(
+        replace(
+            corpus,
+            lf=data.line_ends == "lf",
+            documents=data.documents,
+            separator=data.document_separator,
+            text_field=data.text_field,
+        )
+        for corpus in corpora
+    )
 
 
 def files_of(corpora: Iterable[Corpus]) -> tuple[CorpusFile, ...]:

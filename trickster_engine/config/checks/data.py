@@ -10,7 +10,7 @@ from pathlib import Path
 from trickster_engine.config.checks.model import VOCABULARY
 from trickster_engine.config.corpus_files import BUILT_IN_CORPORA, TENSOR_SUFFIXES
 from trickster_engine.config.problems import Problem
-from trickster_engine.config.settings import Settings, leads_away, rule
+from trickster_engine.config.settings import BYTES_AND_END, STREAM, Settings, leads_away, rule
 from trickster_engine.config.starting_weights import INIT, says_tokenizer_file, tokenizer_file
 from trickster_engine.config.suggestions import nearest
 from trickster_engine.config.yaml.scalars import shown
@@ -21,6 +21,8 @@ TOKENIZER = "data_config.tokenizer"
 FRACTION = "data_config.val_fraction"
 TRAIN = "data_config.train_data"
 VALIDATION = "data_config.val_data"
+DOCUMENTS = "data_config.documents"
+SEPARATOR = "data_config.document_separator"
 PROMPT = "sampling_config.prompt"
 OUTPUT = "output_config.output_dir"
 
@@ -29,33 +31,43 @@ BYTES = 256
 MOST_FILES_LOOKED_AT = 2_000
 
 
-@rule(TOKENIZER, VOCABULARY)
+def _byte_tokens(settings: Settings) -> int:
+    """How many tokens the tokenizer byte has: one more than bytes where documents end."""
+    return BYTES if settings.text(DOCUMENTS) == STREAM else BYTES_AND_END
+
+
+@rule(TOKENIZER, VOCABULARY, DOCUMENTS)
 def _vocabulary_holds_bytes(settings: Settings) -> Iterator[Problem]:
-    size = settings.integer(VOCABULARY)
-    if settings.text(TOKENIZER) == "byte" and size < BYTES:
-        message = f"vocab_size {size} is too small for tokenizer byte, which has {BYTES} tokens."
-        fixes = (settings.write(VOCABULARY, BYTES, preferred=True), settings.write(TOKENIZER, "char"))
-        yield settings.problem("vocabulary-too-small", "error", message, VOCABULARY, TOKENIZER, fixes=fixes)
+    size, needed = settings.integer(VOCABULARY), _byte_tokens(settings)
+    if settings.text(TOKENIZER) == "byte" and size < needed:
+        what = f"{needed} tokens" if needed == BYTES else f"{needed} tokens with the one that ends a document"
+        message = f"vocab_size {size} is too small for tokenizer byte, which has {what}."
+        fixes = [settings.write(TOKENIZER, "char")]
+        if settings.value(INIT) is None if settings.knows(INIT) else False:
+            fixes.insert(0, settings.write(VOCABULARY, needed, preferred=True))
+        yield settings.problem(
+            "vocabulary-too-small", "error", message, VOCABULARY, TOKENIZER, DOCUMENTS, fixes=tuple(fixes)
+        )
 
 
-@rule(TOKENIZER, VOCABULARY)
+@rule(TOKENIZER, VOCABULARY, DOCUMENTS)
 def _vocabulary_holds_pieces(settings: Settings) -> Iterator[Problem]:
     size = settings.integer(VOCABULARY)
-    if settings.text(TOKENIZER) == "bpe" and size <= BYTES:
+    if settings.text(TOKENIZER) == "bpe" and size <= _byte_tokens(settings):
         message = (
             f"vocab_size {size} leaves no room for subwords: tokenizer bpe starts from {BYTES} bytes and learns "
-            "vocab_size - 256 subwords. 1024 to 8192 suits a small corpus."
+            f"vocab_size - {_byte_tokens(settings)} subwords. 1024 to 8192 suits a small corpus."
         )
         fixes = (settings.write(VOCABULARY, 1024, preferred=True), settings.write(TOKENIZER, "byte"))
         yield settings.problem("vocabulary-too-small", "error", message, VOCABULARY, TOKENIZER, fixes=fixes)
 
 
-@rule(TOKENIZER, VOCABULARY)
+@rule(TOKENIZER, VOCABULARY, DOCUMENTS)
 def _vocabulary_is_used(settings: Settings) -> Iterator[Problem]:
-    size = settings.integer(VOCABULARY)
-    if settings.text(TOKENIZER) == "byte" and size > BYTES:
-        message = f"tokenizer byte has {BYTES} tokens, so {size - BYTES} of vocab_size {size} are never used."
-        fixes = (settings.write(VOCABULARY, BYTES), settings.write(TOKENIZER, "bpe"))
+    size, tokens = settings.integer(VOCABULARY), _byte_tokens(settings)
+    if settings.text(TOKENIZER) == "byte" and size > tokens:
+        message = f"tokenizer byte has {tokens} tokens, so {size - tokens} of vocab_size {size} are never used."
+        fixes = (settings.write(VOCABULARY, tokens), settings.write(TOKENIZER, "bpe"))
         yield settings.problem("vocabulary-not-used", "hint", message, VOCABULARY, TOKENIZER, fixes=fixes)
 
 
@@ -98,6 +110,23 @@ def _tensors_have_a_tokenizer(settings: Settings) -> Iterator[Problem]:
         )
         fixes = (settings.write(TOKENIZER, train[: len(train) - len(Path(train).name)] + "tokenizer.pt"),)
         yield settings.problem("tokenizer-of-tensors", "hint", message, TOKENIZER, TRAIN, fixes=fixes)
+
+
+@rule(DOCUMENTS, SEPARATOR)
+def _separator_is_not_empty(settings: Settings) -> Iterator[Problem]:
+    if settings.text(DOCUMENTS) == "separated" and not settings.text(SEPARATOR).strip("\r"):
+        message = "document_separator is empty. Give it the text that stands between documents."
+        fixes = (settings.write(SEPARATOR, "<|endoftext|>"), settings.write(DOCUMENTS, "lines"))
+        yield settings.problem("empty-separator", "error", message, SEPARATOR, DOCUMENTS, fixes=fixes)
+
+
+@rule(DOCUMENTS, TRAIN)
+def _tensors_have_no_documents(settings: Settings) -> Iterator[Problem]:
+    documents, train = settings.text(DOCUMENTS), settings.text(TRAIN)
+    if documents != STREAM and train.lower().endswith(TENSOR_SUFFIXES):
+        message = f"documents: {documents} needs text, and train_data already contains tokens."
+        fixes = (settings.write(DOCUMENTS, STREAM, preferred=True),)
+        yield settings.problem("documents-of-tensors", "error", message, DOCUMENTS, TRAIN, fixes=fixes)
 
 
 @rule(PROMPT)

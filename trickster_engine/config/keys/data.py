@@ -45,7 +45,8 @@ class DataConfig:
     )
     val_fraction: float = key(
         0.1,
-        doc="Fraction of the text, at its end, used as validation text: never trained on, only measured on.",
+        doc="Fraction of the text used as validation text: never trained on, only measured on. It is the end of a text "
+        "that is one stream; of documents, whole ones are chosen, the same in every run.",
         effect="Validation text distinguishes learning from memorising. A tenth is usual.",
         minimum=1e-6,
         limit_reason="Less than this is too little text to measure on.",
@@ -61,6 +62,48 @@ class DataConfig:
             "keep": "As in the files.",
             "lf": "Each CR LF and each single CR is read as one LF.",
         },
+    )
+    documents: str = key(
+        "stream",
+        doc="What a document is. The end of each becomes a token of its own, `<|endoftext|>`: generation begins behind "
+        "it and stops at it.",
+        effect="With documents the model learns where a text begins and ends, and validation is on whole documents. "
+        "The tokenizer has one token more: 257 for byte.",
+        choices={
+            "stream": "There are none: all text is one stream, and its end is validation text.",
+            "files": "Each file is a document.",
+            "lines": "Each line is a document; empty lines are none.",
+            "separated": "What is between two `document_separator` is a document; a file's end ends it too.",
+        },
+    )
+    document_separator: str = key(
+        "<|endoftext|>",
+        doc="What separates documents, as it stands in the text: no pattern, and at least one character.",
+        effect='It is no part of the documents, and neither are line ends around it. "\\n\\n" in double quotes is an '
+        "empty line.",
+        examples=("<|endoftext|>", "\n\n", "%%%%"),
+        counts_when=Condition("data_config.documents", ("separated",)),
+    )
+    text_field: str = key(
+        "text",
+        doc="The field of a record that holds its text.",
+        effect="Other fields are not read.",
+        examples=("text", "content"),
+        counts_when=Condition("data_config.documents", ("lines",)),
+    )
+    drop_duplicates: bool = key(
+        False,
+        doc="Leave out documents that say exactly what an earlier one says.",
+        effect="What is repeated is memorised first. A training document that is also a validation document is left "
+        "out.",
+        counts_when=Condition("data_config.documents", ("stream",), negated=True),
+    )
+    mask_documents: bool = key(
+        False,
+        doc="Whether attention ends where a document ends, so that no token sees the document before its own.",
+        effect="By default a window may hold several documents, and attention sees all of it. Masking takes more time, "
+        "and is for torch alone.",
+        counts_when=Condition("data_config.documents", ("stream",), negated=True),
     )
     train_data: str | None = key(
         None,
