@@ -14,7 +14,8 @@ from typing import Literal
 from trickster_engine.config.archives import SKIPPED_FOLDERS, members
 from trickster_engine.config.file_formats import FileFormat, format_of
 from trickster_engine.config.own_output import NOTHING, RUN, OwnOutput, is_config, kind_of_output
-from trickster_engine.config.patterns import Selection
+from trickster_engine.config.patterns import BY_ENDING, Selection
+from trickster_engine.config.record_fields import field_not_named, fields_in
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import in_command, kind_of, path_meant
 from trickster_engine.system.os_errors import reason
@@ -41,7 +42,6 @@ TENSOR_SUFFIXES = (".pt", ".pth")
 SHAKESPEARE_BYTES = 1_115_394
 _EXAMPLES = 3  # names shown for each reason
 _NAME_CHARACTERS = 80
-_BY_ENDING = Selection()
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def left_out_text(counts: Mapping[str, int], names: Mapping[str, Iterable[str]])
 
 
 def find_text_files(
-    name: str, folder: Path, most: int | None = None, *, own: OwnOutput = NOTHING, selection: Selection = _BY_ENDING
+    name: str, folder: Path, most: int | None = None, *, own: OwnOutput = NOTHING, selection: Selection = BY_ENDING
 ) -> TextFiles:
     """Find the file or folder of text called `name`, relative to `folder`; errors as `data.corpus.resolve_corpus`.
 
@@ -186,6 +186,8 @@ def find_text_files(
             f"{path} is an archive of a kind that Trickster does not read.",
             "Unpack it and name the folder, or make a zip archive of it.",
         )
+    if file.format.records is not None and not selection.records:
+        raise field_not_named(file, fields_in(file))
     if file.format.is_archive:
         left_out = LeftOut()
         files = tuple(_members_of(file, "", selection, left_out, most))

@@ -63,3 +63,6 @@ class Selection:
     def excludes(self, path: str) -> bool:
         """Whether a path is ruled out by a pattern."""
         return any(matches(pattern, path) for pattern in self.exclude)
+
+
+BY_ENDING = Selection()

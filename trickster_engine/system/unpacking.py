@@ -43,24 +43,25 @@ def shown_name(path: Path, member: str = "") -> str:
     return f"{path}/{member}" if member else str(path)
 
 
-def open_unpacked(path: Path, member: str = "", *, follow_links: bool = True) -> BinaryIO:
+def open_unpacked(path: Path, member: str = "", *, advance: Callable[[int], None] | None = None) -> BinaryIO:
     """Open a file, or a member of a zip archive, to read what it holds once it is decompressed.
 
-    Compressed by the name's ending. Reading raises TricksterError: archive-damaged, archive-encrypted,
-    archive-grows (made to fill a disk) and format-needs-package, with OSError where the file itself cannot be read.
+    Compressed by the name's ending. `advance` is told of the file's bytes, or the member's, as they are read.
+    Reading raises TricksterError: archive-damaged, archive-encrypted, archive-grows (made to fill a disk) and
+    format-needs-package, and OSError where the file itself cannot be read.
     """
     shown = shown_name(path, member)
-    raw = open_plain(path, follow_links=follow_links)
+    raw = open_plain(path, follow_links=True)
     size = raw.seek(0, io.SEEK_END)
     raw.seek(0)
     try:
         stream: Any = _member(raw, member, shown) if member else raw
         compression = compression_of(member or path.name)
-        if not compression and not member:
+        if not compression and not member and advance is None:
             return raw
         if compression:
             stream = _decompressing(stream, compression, shown)
-        guarded = _Guarded(stream, (stream, raw), shown, _command(path, member), size)
+        guarded = _Guarded(stream, raw, shown, _command(path, member), size, advance, by_output=bool(member))
         return io.BufferedReader(guarded, _INPUT_BYTES)
     except BaseException:
         raw.close()
@@ -178,16 +179,32 @@ class _Decompressing(io.RawIOBase):
 class _Guarded(io.RawIOBase):
     """Says what is wrong with an archive in words, and reads no more of one that was made to fill a disk."""
 
-    def __init__(self, stream: Any, owned: tuple[Any, ...], shown: str, command: str, size: int) -> None:
+    def __init__(
+        self,
+        stream: Any,
+        raw: BinaryIO,
+        shown: str,
+        command: str,
+        size: int,
+        advance: Callable[[int], None] | None,
+        *,
+        by_output: bool,
+    ) -> None:
         self._stream = stream
-        self._owned = owned
+        self._raw = raw
         self._shown = shown
         self._command = command
         self._most = max(_HARMLESS_BYTES, _MOST_TIMES * size)
         self._read = 0
+        self._advance = advance
+        self._by_output = by_output  # a member's size is told unpacked
+        self._told = 0
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return False
 
     def readinto(self, buffer: Any) -> int:
         """Read some. Raises what `open_unpacked` says."""
@@ -210,12 +227,16 @@ class _Guarded(io.RawIOBase):
                 f"{self._shown} holds more than {_MOST_TIMES} times its own size: it looks made to fill a disk.",
                 "If that is really your text, decompress it yourself and name the result.",
             )
+        if self._advance is not None:
+            now = self._read if self._by_output else self._raw.tell()
+            self._advance(now - self._told)
+            self._told = now
         return count
 
     def close(self) -> None:
         if not self.closed:
-            for one in self._owned:
-                one.close()
+            self._stream.close()
+            self._raw.close()
         super().close()
 
 

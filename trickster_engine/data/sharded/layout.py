@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from trickster_engine.config.corpus_files import unreadable
-from trickster_engine.data.corpus import Corpus, binary, read_text_chunks, with_lf
+from trickster_engine.data.corpus import Corpus, read_text_chunks, with_lf
+from trickster_engine.data.corpus_errors import binary
 from trickster_engine.system.files import open_plain
 
 _LOOK_BYTES = 1 << 16  # read at a time in search of a place to cut
