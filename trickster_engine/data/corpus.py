@@ -31,7 +31,7 @@ from trickster_engine.config.patterns import BY_ENDING, Selection
 from trickster_engine.config.settings import STREAM
 from trickster_engine.data.cache import cache_directory
 from trickster_engine.data.corpus_errors import binary, not_utf8
-from trickster_engine.data.documents import MARK, mark_documents
+from trickster_engine.data.documents import MARK, MARKED, mark_documents
 from trickster_engine.data.records import Progress, read_records
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import open_plain, path_meant
@@ -59,6 +59,30 @@ _OTHER_BOMS = (
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How files become text."""
+
+    lf: bool = False  # every line end is read as one LF
+    documents: str = STREAM  # what a document is, as `data_config.documents` names it
+    separator: str = ""  # between documents that are `separated`
+    text_field: str | None = None  # of records: which of their fields is the text
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether there are no documents."""
+        return self.documents == STREAM
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether documents have their marks already, as in text that was extracted from other files."""
+        return self.documents == MARKED
+
+    def text(self, chunks: Iterable[str]) -> Iterator[str]:
+        """Yield a file's text, or part of it that holds whole documents, with MARK behind each document."""
+        return mark_documents(with_lf(chunks) if self.lf else chunks, self.documents, self.separator)
+
+
+@dataclass(frozen=True)
 class Place:
     """Where reading can go on: behind some lines or rows of records of a file, or before a file."""
 
@@ -74,12 +98,8 @@ BEGINNING = Place()
 class Corpus(TextFiles):
     """A resolved corpus: which files, in which order. Reading it is `text_chunks`."""
 
-    lf: bool = False  # every line end is read as one LF
-    documents: str = STREAM  # what a document is, as `data_config.documents` names it
-    separator: str = ""  # between documents that are `separated`
-    text_field: str | None = None  # of records: which of their fields is the text
+    reading: Reading = Reading()
     weight: int = 1  # how many times the training part is in the text that is trained on
-    is_extracted: bool = False  # its one file is the text of others, as `extraction.py` writes it: marks and all
 
     @property
     def title(self) -> str:
@@ -112,7 +132,7 @@ class Corpus(TextFiles):
             file = self.files[number]
             if file.size == 0 and len(self.files) > 1:
                 continue
-            if file.format.records is not None and not self.is_extracted:
+            if file.format.records is not None:
                 skip = start.records if number == start.file else 0
                 for text, read in self._record_texts(file, progress, skip, begun, chunk_bytes):
                     begun = True
@@ -121,10 +141,10 @@ class Corpus(TextFiles):
             chunks = self._file_chunks(file, progress, chunk_bytes)
             if chunks is None:
                 continue
-            if begun and self.documents == STREAM:
+            if begun and self.reading.is_stream:
                 yield "\n", None
             begun = True
-            for chunk in self.in_documents(with_lf(chunks) if self.lf else chunks):
+            for chunk in self.reading.text(chunks):
                 yield chunk, None
             yield "", Place(number + 1, 0, begun)
 
@@ -132,18 +152,16 @@ class Corpus(TextFiles):
         if self.kind == "python":  # a few files of the library are in other encodings on purpose: left out
             whole = _text_or_none(file)
             return iter((whole,)) if whole else None
-        if self.is_extracted:
-            return read_text_chunks(file.path, chunk_bytes, size=file.size, marks=True)
-        return read_file_chunks(file, chunk_bytes, progress.advance)
+        return read_file_chunks(file, chunk_bytes, progress.advance, marks=self.reading.is_marked)
 
     def _record_texts(
         self, file: CorpusFile, progress: Progress, skip: int, begun: bool, chunk_bytes: int
     ) -> Iterator[tuple[str, int]]:
         """Yield the texts of records, many at once, with how many lines or rows were read to there."""
         held, length, read = [], 0, skip
-        stream = self.documents == STREAM
-        for written, number in read_records(file, self.text_field, progress, skip):
-            text = "".join(with_lf([written])) if self.lf else written
+        stream, lf = self.reading.is_stream, self.reading.lf
+        for written, number in read_records(file, self.reading.text_field, progress, skip):
+            text = "".join(with_lf([written])) if lf else written
             held.append((f"\n{text}" if begun else text) if stream else text + MARK)
             begun, read, length = True, number, length + len(text) + 1
             if length >= chunk_bytes:
@@ -151,13 +169,6 @@ class Corpus(TextFiles):
                 held, length = [], 0
         if held:
             yield "".join(held), read
-
-    def in_documents(self, chunks: Iterable[str]) -> Iterator[str]:
-        """Yield a file's text, or part of it that holds whole documents, with MARK behind each document."""
-        if self.is_extracted:
-            yield from chunks
-            return
-        yield from mark_documents(chunks, self.documents, self.separator)
 
 
 def with_lf(chunks: Iterable[str]) -> Iterator[str]:
@@ -173,11 +184,15 @@ def with_lf(chunks: Iterable[str]) -> Iterator[str]:
 
 
 def read_file_chunks(
-    file: CorpusFile, chunk_bytes: int = 1 << 20, advance: Callable[[int], None] | None = None
+    file: CorpusFile,
+    chunk_bytes: int = 1 << 20,
+    advance: Callable[[int], None] | None = None,
+    *,
+    marks: bool = False,
 ) -> Iterator[str]:
     """Yield the text of a UTF-8 file, compressed or not, or of a member of an archive; errors as `text_chunks`."""
     if not file.is_packed:
-        for chunk in read_text_chunks(file.path, chunk_bytes, size=file.size):
+        for chunk in read_text_chunks(file.path, chunk_bytes, size=file.size, marks=marks):
             yield chunk
             if advance is not None:
                 advance(len(chunk))

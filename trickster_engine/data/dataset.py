@@ -17,7 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from trickster_engine.data.batches import Tokens, even_portions, too_short
-from trickster_engine.data.description import FORMAT, Description, Part, TokenFile, read_description, write_description
+from trickster_engine.data.description import (
+    FORMAT,
+    Description,
+    DocumentCounts,
+    Part,
+    TokenFile,
+    read_description,
+    write_description,
+)
 from trickster_engine.data.facts import Source
 from trickster_engine.data.make_tokenizer import load_tokenizer
 from trickster_engine.data.sharded.shards import ShardedTokens
@@ -94,6 +102,7 @@ def write_dataset(
     tokenizer: Tokenizer,
     train: Iterable[npt.NDArray[Any]],
     val: Iterable[npt.NDArray[Any]],
+    documents: DocumentCounts | None = None,
 ) -> None:
     """Write a dataset into an empty folder; `train` is consumed before `val` is begun. Raises OSError.
 
@@ -116,10 +125,15 @@ def write_dataset(
         parts[part] = Part(tokens, characters)
         if tokens < 2:
             raise too_short(tokens, 1, "training" if part == "train" else "validation")
-    _finish(directory, tokenizer, digest.hexdigest(), parts)
+    _finish(directory, tokenizer, digest.hexdigest(), parts, documents)
 
 
-def finish_sharded_dataset(directory: Path, tokenizer: Tokenizer, parts: Mapping[str, Sequence[TokenFile]]) -> None:
+def finish_sharded_dataset(
+    directory: Path,
+    tokenizer: Tokenizer,
+    parts: Mapping[str, Sequence[TokenFile]],
+    documents: DocumentCounts | None = None,
+) -> None:
     """Make a dataset of a folder that already holds its tokens, in files in order for each part. Raises OSError."""
     described: dict[str, Part] = {}
     for part in ("train", "val"):
@@ -128,13 +142,19 @@ def finish_sharded_dataset(directory: Path, tokenizer: Tokenizer, parts: Mapping
         if tokens < 2:
             raise too_short(tokens, 1, "training" if part == "train" else "validation")
         described[part] = Part(tokens, characters, files)
-    _finish(directory, tokenizer, _fingerprint_of_files(tokenizer, described), described)
+    _finish(directory, tokenizer, _fingerprint_of_files(tokenizer, described), described, documents)
 
 
-def _finish(directory: Path, tokenizer: Tokenizer, fingerprint: str, parts: Mapping[str, Part]) -> None:
+def _finish(
+    directory: Path,
+    tokenizer: Tokenizer,
+    fingerprint: str,
+    parts: Mapping[str, Part],
+    documents: DocumentCounts | None,
+) -> None:
     tokenizer.save(directory)
     dtype = storage_type(tokenizer.vocab_size).name
-    description = Description(dtype, fingerprint, _sum_of_tokenizer(directory), parts["train"], parts["val"])
+    description = Description(dtype, fingerprint, _sum_of_tokenizer(directory), parts["train"], parts["val"], documents)
     write_description(directory, description)
 
 

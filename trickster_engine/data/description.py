@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,16 @@ class Part:
 
 
 @dataclass(frozen=True)
+class DocumentCounts:
+    """How many documents a text has."""
+
+    train: int
+    val: int
+    duplicates: int  # those that say what an earlier one says
+    dropped: int
+
+
+@dataclass(frozen=True)
 class Description:
     """What was written."""
 
@@ -46,6 +56,7 @@ class Description:
     tokenizer_sha256: str | None  # of tokenizer.json; None in a description of before there were sums in it
     train: Part
     val: Part
+    documents: DocumentCounts | None = None  # of a text that has any
 
     @property
     def bytes(self) -> int:
@@ -61,6 +72,8 @@ def write_description(directory: Path, description: Description) -> None:
     for name, part in (("train", description.train), ("val", description.val)):
         files = {"files": [asdict(file) for file in part.files]} if part.files else {}
         document[name] = {"tokens": part.tokens, "characters": part.characters, **files}
+    if description.documents is not None:
+        document["documents"] = asdict(description.documents)
     write_json_atomically(directory / _FILE, seal(document))
 
 
@@ -74,7 +87,8 @@ def read_description(directory: Path) -> Description:
     if bool(train.files) != bool(val.files):
         raise ValueError("one part is in files and the other is not")
     tokenizer = _sha256(document.get("tokenizer")) if SUM in value else None
-    return Description(document["dtype"], _sha256(document.get("fingerprint")), tokenizer, train, val)
+    fingerprint, documents = _sha256(document.get("fingerprint")), _documents(document.get("documents"))
+    return Description(document["dtype"], fingerprint, tokenizer, train, val, documents)
 
 
 def token_file(value: Any) -> TokenFile:
@@ -96,6 +110,14 @@ def _part(value: Any) -> Part:
     if part.files and sums != (part.tokens, part.characters):
         raise ValueError("its counts are inconsistent")
     return part
+
+
+def _documents(value: Any) -> DocumentCounts | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise ValueError("its documents are not counted")
+    return DocumentCounts(*(_count(value.get(field.name)) for field in fields(DocumentCounts)))
 
 
 def _count(value: Any) -> int:

@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from trickster_engine.config.split import validation_size
+from trickster_engine.data.description import DocumentCounts
 from trickster_engine.data.documents import MARK
 from trickster_engine.errors import TricksterError
 
 #: Where a document belongs, as it is written into a choice.
 TRAINING, VALIDATION, DROPPED = range(3)
+PARTS = ("train", "val")
 
 Ints = npt.NDArray[np.int64]
 
@@ -148,23 +150,38 @@ def chosen(chunks: Iterable[str], choice: str, part: int) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Counted:
-    """How many documents a text has."""
+class Choice:
+    """Where the documents of a text belong that comes in pieces: shards, or whole corpora."""
 
-    train: int
-    val: int
-    duplicates: int  # those that say what an earlier one says
-    dropped: int
+    parts: tuple[str, ...]  # for each piece, a digit for each document of it
+    characters: tuple[tuple[int, int], ...]  # for each piece, those of its documents for training and for validation
+    counts: DocumentCounts
 
 
-def count(documents: Documents, choice: str) -> Counted:
-    """Count the documents of a whole text, validation text of its own included."""
-    return Counted(
-        choice.count(str(TRAINING)),
-        choice.count(str(VALIDATION)),
-        len(documents) - len(np.unique(documents.sums)),
-        choice.count(str(DROPPED)),
+def choose_all(corpora: Sequence[Sequence[Documents]], fraction: float, name: str, *, drop: bool) -> Choice:
+    """Choose for all pieces of one corpus, which is split by `choose`, or of two, see `choose_between`."""
+    whole = [Documents.joined(pieces) for pieces in corpora]
+    if len(whole) == 1:
+        digits = choose(whole[0], fraction, name, drop=drop)
+    else:
+        digits = "".join(choose_between(*whole, drop=drop))
+    everything = [piece for pieces in corpora for piece in pieces]
+    ends = np.cumsum([len(piece) for piece in everything]).tolist()
+    parts = tuple(digits[begin:end] for begin, end in zip([0, *ends], ends, strict=False))
+    counts = DocumentCounts(
+        digits.count(str(TRAINING)),
+        digits.count(str(VALIDATION)),
+        len(digits) - len(np.unique(Documents.joined(whole).sums)),
+        digits.count(str(DROPPED)),
     )
+    sizes = tuple(_sizes(piece, part) for piece, part in zip(everything, parts, strict=True))
+    return Choice(parts, sizes, counts)
+
+
+def _sizes(documents: Documents, digits: str) -> tuple[int, int]:
+    belongs = np.frombuffer(digits.encode("ascii"), np.uint8) - ord("0")
+    train, val = (int(documents.characters[belongs == part].sum()) for part in (TRAINING, VALIDATION))
+    return train, val
 
 
 def _digits(parts: npt.NDArray[Any]) -> str:

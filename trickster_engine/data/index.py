@@ -20,7 +20,7 @@ from trickster_engine.config.own_output import OwnOutput
 from trickster_engine.config.plan import DataConfig, Plan
 from trickster_engine.config.settings import STREAM
 from trickster_engine.data.cache import make_folder
-from trickster_engine.data.corpus import Corpus, resolve_corpus, text_files
+from trickster_engine.data.corpus import Corpus, Reading, resolve_corpus, text_files
 from trickster_engine.data.description import FORMAT
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import read_json, write_json_atomically
@@ -90,16 +90,8 @@ def corpora_of(plan: Plan, folder: Path, own: OwnOutput, most: int | None = None
         corpora.append(resolve_corpus(data.corpus, folder, own=own, most=most))
     else:
         corpora += [text_files(name, folder, most, own=own) for name in (data.train_data, data.val_data)]
-    return tuple(
-        replace(
-            corpus,
-            lf=data.line_ends == "lf",
-            documents=data.documents,
-            separator=data.document_separator,
-            text_field=data.text_field,
-        )
-        for corpus in corpora
-    )
+    reading = Reading(data.line_ends == "lf", data.documents, data.document_separator, data.text_field)
+    return tuple(replace(corpus, reading=reading) for corpus in corpora)
 
 
 def files_of(corpora: Iterable[Corpus]) -> tuple[CorpusFile, ...]:

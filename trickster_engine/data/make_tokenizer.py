@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as LibraryTokenizer
 
+from trickster_engine.data.documents import END_OF_TEXT
 from trickster_engine.data.token_streams import panics_in_words
 from trickster_engine.data.tokenizer import (
     BYTE_CHARACTERS,
@@ -29,6 +30,7 @@ _MOST_IDS = 1 << 22
 # No token is longer than this many characters, and none runs over from one such piece of a long word into the next:
 # learning merges takes the square of a word's length, and a text without blanks is one word.
 LONGEST_WORD = 256
+_BEGIN_AND_END = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT}
 # GPT-2's pattern, with that limit.
 _MANY = f"{{1,{LONGEST_WORD}}}"
 _WORDS = (
@@ -43,6 +45,24 @@ def byte_tokenizer() -> Tokenizer:
     library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     library.decoder = decoders.ByteLevel()
     return Tokenizer(library, "byte")
+
+
+def with_end(tokenizer: Tokenizer) -> Tokenizer:
+    """The same with one id more, the last: a special token `<|endoftext|>` that ends a document, and begins the next.
+
+    Whoever encodes with special tokens, as other programs do, gets it before the text, so that a prompt begins a
+    document. In a text it is the characters that it is called by, as they stand.
+    """
+    library = tokenizer.library
+    end = tokenizer.vocab_size
+    library.add_special_tokens([AddedToken(END_OF_TEXT, special=True, normalized=False)])
+    library.post_processor = processors.TemplateProcessing(
+        single=f"{END_OF_TEXT} $A",
+        pair=f"{END_OF_TEXT} $A {END_OF_TEXT} $B",
+        special_tokens=[(END_OF_TEXT, end)],
+    )
+    library.encode_special_tokens = True
+    return Tokenizer(library, tokenizer.kind, _BEGIN_AND_END)
 
 
 def char_tokenizer(characters: Iterable[str]) -> Tokenizer:
@@ -114,7 +134,11 @@ def load_tokenizer(directory: Path) -> Tokenizer:
             library = LibraryTokenizer.from_str(text)
             library.no_truncation()  # a prompt is encoded whole, and to no more ids than it has
             library.no_padding()
-            tokenizer = Tokenizer(library, _recognise(json.loads(text), library), _special_tokens(directory, library))
+            document = json.loads(text)
+            ends = _has_end(document, library)
+            special = _BEGIN_AND_END if ends else _special_tokens(directory, library)
+            tokenizer = Tokenizer(library, _recognise(document, library, ends), special)
+            library.encode_special_tokens = tokenizer.begin_id is not None
             if tokenizer.vocab_size > _MOST_IDS:
                 raise ValueError(_too_many_ids(tokenizer.vocab_size - 1))
             return tokenizer
@@ -145,9 +169,19 @@ def require_vocabulary(tokenizer: Tokenizer, vocab_size: int) -> None:
         raise _too_small(vocab_size, tokenizer.vocab_size, tokenizer.kind)
 
 
-def _recognise(document: dict[str, Any], library: LibraryTokenizer) -> TokenizerKind:
+def _has_end(document: dict[str, Any], library: LibraryTokenizer) -> bool:
+    """Whether a tokenizer.json has what `with_end` adds, and nothing else that is added."""
+    added, after = document.get("added_tokens") or [], document.get("post_processor") or {}
+    names = [token.get("content") for token in added]
+    alone = names == [END_OF_TEXT] and added[0].get("id") == library.get_vocab_size() - 1
+    return alone and after.get("type") == "TemplateProcessing" and END_OF_TEXT in after.get("special_tokens", {})
+
+
+def _recognise(document: dict[str, Any], library: LibraryTokenizer, ends: bool) -> TokenizerKind:
     """Tell which kind a tokenizer.json is from what it does; anything not built here is `other`."""
-    if document.get("normalizer") or document.get("added_tokens") or document["model"].get("type") != "BPE":
+    if document.get("normalizer") or (document.get("added_tokens") and not ends):
+        return "other"
+    if document["model"].get("type") != "BPE":
         return "other"
     pre, decoder = document.get("pre_tokenizer"), document.get("decoder") or {}
     merges = document["model"].get("merges")
@@ -159,7 +193,9 @@ def _recognise(document: dict[str, Any], library: LibraryTokenizer) -> Tokenizer
         return "other"
     if merges or pre.get("use_regex", True):
         return "bpe"
-    same = library.get_vocab() == {character: value for value, character in enumerate(BYTE_CHARACTERS)}
+    same = library.get_vocab(with_added_tokens=False) == {
+        character: value for value, character in enumerate(BYTE_CHARACTERS)
+    }
     return "byte" if same else "other"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,15 @@ from trickster_engine.data import lesson_token_files
 from trickster_engine.data.cache import discard
 from trickster_engine.data.corpus import Corpus, file_sha256
 from trickster_engine.data.dataset import Dataset, Labels, open_dataset, write_dataset
+from trickster_engine.data.document_choice import (
+    TRAINING,
+    VALIDATION,
+    Choice,
+    Documents,
+    choose_all,
+    chosen,
+)
+from trickster_engine.data.documents import without_marks
 from trickster_engine.data.facts import source_of
 from trickster_engine.data.find_or_build import find_or_build, open_known, read_back
 from trickster_engine.data.index import Index, Recipe, files_of, identity, plain_tokenizer, text_recipe
@@ -27,6 +36,7 @@ from trickster_engine.data.make_tokenizer import (
     load_tokenizer,
     require_vocabulary,
     train_bpe,
+    with_end,
 )
 from trickster_engine.data.scan import Scan, corpus_changed, hashed, scan
 from trickster_engine.data.sharded import prepare_shards
@@ -80,6 +90,7 @@ class TextToPrepare:
                 sums = text.scan(recipe.tokenizer["kind"] == "char")
                 characters = [text.characters(number) for number in range(len(self.corpora))]
                 self._require_text(characters)
+                text.choose_documents(self.plan.data.val_fraction, drop=self.plan.data.drop_duplicates)
                 target = cache / "datasets" / recipe.key([prepare_shards.SHARD_BYTES, prepare_shards.MOST_SHARDS, sums])
                 dataset = open_dataset(target, labels)
                 if dataset is None:
@@ -96,10 +107,13 @@ class TextToPrepare:
 
     def _large_tokenizer(self, text: prepare_shards.LargeText, recipe: Recipe, train_characters: int) -> Tokenizer:
         if recipe.tokenizer["kind"] == "bpe":
+            if text.choice is not None:
+                train_characters = sum(train for train, _ in text.choice.characters)
+                return self._subwords(recipe, text.training_documents(), train_characters)
             sample = text.training_sample(train_characters, BPE_TRAINING_CHARACTERS, _BPE_PIECE)
             shown = self._shows_merges(train_characters)
             return train_bpe(cut_safely(sample, _BPE_PIECE), recipe.tokenizer["vocab_size"], progress=shown)
-        return self._tokenizer(recipe, train_characters, (one.alphabet for one in text.scans))
+        return self._tokenizer(recipe, (one.alphabet for one in text.scans), iter(()), train_characters)
 
     def _require_text(self, characters: Iterable[int]) -> None:
         for corpus, count in zip(self.corpora, characters, strict=True):
@@ -111,39 +125,80 @@ class TextToPrepare:
         held = validation_size(characters, self.plan.data.val_fraction) if len(self.corpora) == 1 else 0
         return characters - held
 
+    @property
+    def _is_stream(self) -> bool:
+        return self.corpora[0].reading.is_stream
+
     def _content(self, recipe: Recipe) -> tuple[object, Callable[[Path], None]]:
-        scans = [scan(self._read(corpus, "Reading"), recipe.tokenizer["kind"] == "char") for corpus in self.corpora]
+        scans = [
+            scan(self._read(corpus, "Reading"), recipe.tokenizer["kind"] == "char", not self._is_stream)
+            for corpus in self.corpora
+        ]
         self._require_text(one.characters for one in scans)
         return [one.sha256 for one in scans], lambda directory: self._build(directory, scans, recipe)
 
     def _build(self, directory: Path, scans: list[Scan], recipe: Recipe) -> None:
-        train_characters = self._train_characters(scans[0].characters)
-        tokenizer = self._tokenizer(recipe, train_characters, [one.alphabet for one in scans])
+        choice = None if self._is_stream else self._choice(scans)
+        if choice is None:
+            train_characters = self._train_characters(scans[0].characters)
+        else:
+            train_characters = sum(train for train, _ in choice.characters)
+        text, _ = self._parts("Learning tokens from", [None] * len(scans), train_characters, choice)
+        tokenizer = self._tokenizer(recipe, [one.alphabet for one in scans], text, train_characters)
         require_vocabulary(tokenizer, self.plan.model.vocab_size)
         digests = [hashlib.sha256() for _ in self.corpora]
-        streams = [
-            hashed(self._read(corpus, "Encoding"), digest) for corpus, digest in zip(self.corpora, digests, strict=True)
-        ]
-        train, val = streams if len(streams) == 2 else _split(streams[0], train_characters)
-        write_dataset(directory, tokenizer, tokenizer.encode_stream(train), tokenizer.encode_stream(val))
+        parts = self._parts("Encoding", digests, train_characters, choice)
+        train, val = (tokenizer.encode_stream(part, documents=choice is not None) for part in parts)
+        write_dataset(directory, tokenizer, train, val, choice.counts if choice is not None else None)
         if [digest.hexdigest() for digest in digests] != [one.sha256 for one in scans]:
             raise corpus_changed(self.corpora[0].path)
 
-    def _tokenizer(self, recipe: Recipe, train_characters: int, alphabets: Iterable[Iterable[str]]) -> Tokenizer:
+    def _choice(self, scans: Iterable[Scan]) -> Choice:
+        data = self.plan.data
+        documents = [[Documents.from_text(one.documents)] for one in scans]
+        return choose_all(documents, data.val_fraction, self.corpora[0].name, drop=data.drop_duplicates)
+
+    def _parts(
+        self, doing: str, digests: Sequence[Any], train_characters: int, choice: Choice | None
+    ) -> tuple[Iterator[str], Iterator[str]]:
+        """The text to train on and the validation text; the first has to be consumed before the second.
+
+        Digests are updated with each corpus as it is read the first time, where there are any.
+        """
+        first, last = self.corpora[0], self.corpora[-1]
+        streams = [
+            hashed(self._read(corpus, doing), digest) if digest is not None else self._read(corpus, doing)
+            for corpus, digest in zip(self.corpora, digests, strict=True)
+        ]
+        if choice is not None:
+            val = streams[1] if first is not last else self._read(last, doing)
+            return chosen(streams[0], choice.parts[0], TRAINING), chosen(val, choice.parts[-1], VALIDATION)
+        return (streams[0], streams[1]) if len(streams) == 2 else _split(streams[0], train_characters)
+
+    def _tokenizer(
+        self, recipe: Recipe, alphabets: Iterable[Iterable[str]], train_text: Iterator[str], train_characters: int
+    ) -> Tokenizer:
         kind = recipe.tokenizer["kind"]
-        if kind == "byte":
-            return byte_tokenizer()
-        if kind == "char":
-            return char_tokenizer(character for alphabet in alphabets for character in alphabet)
         if kind == "bpe":
-            train_text, _ = _split(self._read(self.corpora[0], "Learning tokens from"), train_characters)
-            share = BPE_TRAINING_CHARACTERS / max(1, train_characters)
-            pieces = _portion(cut_safely(train_text, _BPE_PIECE), share)
-            return train_bpe(pieces, recipe.tokenizer["vocab_size"], progress=self._shows_merges(train_characters))
+            return self._subwords(recipe, train_text, train_characters)
+        if kind in ("byte", "char"):
+            characters = (character for alphabet in alphabets for character in alphabet)
+            plain = byte_tokenizer() if kind == "byte" else char_tokenizer(characters)
+            return plain if self._is_stream else with_end(plain)
         path = path_meant(self.folder, self.plan.data.tokenizer)
         if kind == "json":
             return load_tokenizer(tokenizer_file(path).parent)
         return lesson_token_files.read_tokenizer(path)
+
+    def _subwords(self, recipe: Recipe, train_text: Iterator[str], train_characters: int) -> Tokenizer:
+        """Learn them from an even selection of the training text, or all of a short one."""
+        size = recipe.tokenizer["vocab_size"]
+        share = BPE_TRAINING_CHARACTERS / max(1, train_characters)
+        pieces = _portion(cut_safely(train_text, _BPE_PIECE), share)
+        shown = self._shows_merges(train_characters)
+        if self._is_stream:
+            return train_bpe(pieces, size, progress=shown)
+        return with_end(train_bpe(without_marks(pieces), size - 1, progress=shown))
 
     def _shows_merges(self, characters: int) -> bool:
         """Whether learning takes so long that the library shows how far it is: its bars do not wait, as ours do."""

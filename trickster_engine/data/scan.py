@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trickster_engine.data.document_choice import Listing
+from trickster_engine.data.documents import MARK
 from trickster_engine.errors import TricksterError
 
 
@@ -18,17 +20,23 @@ class Scan:
     sha256: str  # of the text as UTF-8
     characters: int
     alphabet: str  # its characters, each once; empty unless asked for
+    documents: str = ""  # those of a text that has any, as `Documents.as_text` gives them
 
 
-def scan(chunks: Iterable[str], want_alphabet: bool) -> Scan:
-    """Read a text once."""
+def scan(chunks: Iterable[str], want_alphabet: bool, documents: bool = False) -> Scan:
+    """Read a text once; `documents` where it has any."""
     digest, characters = hashlib.sha256(), 0
     alphabet: set[str] = set()
+    listing = Listing()
     for chunk in hashed(chunks, digest):
         characters += len(chunk)
         if want_alphabet:
             alphabet.update(chunk)
-    return Scan(digest.hexdigest(), characters, "".join(sorted(alphabet)))
+        if documents:
+            listing.add(chunk)
+    alphabet.discard(MARK)
+    listed = listing.documents.as_text() if documents else ""
+    return Scan(digest.hexdigest(), characters, "".join(sorted(alphabet)), listed)
 
 
 def hashed(chunks: Iterable[str], digest: Any) -> Iterator[str]:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer as LibraryTokenizer
 from tokenizers import pre_tokenizers
 
+from trickster_engine.data.documents import MARK
 from trickster_engine.data.token_streams import (
     NO_BYTES,
     StreamDecoder,
@@ -93,7 +94,19 @@ class Tokenizer:
                 table[index] = spaced.encode("utf-8")
         for index, added_token in self.library.get_added_tokens_decoder().items():
             table[index] = added_token.content.encode("utf-8")
+        if self.begin_id is not None:  # one character of the text, whatever it is called
+            table[self.begin_id] = MARK.encode()
         return table
+
+    @cached_property
+    def end_id(self) -> int | None:
+        """The id of the token that ends a document; None where there is none."""
+        return self.special_ids.get("eos_token_id")
+
+    @property
+    def begin_id(self) -> int | None:
+        """The id that stands before a document: of our tokenizers the one that ends the document before it, if any."""
+        return None if self.kind == "other" else self.end_id
 
     @cached_property
     def _decoders(self) -> frozenset[str]:
@@ -121,15 +134,20 @@ class Tokenizer:
         table = np.full(1 + max(map(ord, vocabulary)), -1, dtype=np.int32)
         for character, index in vocabulary.items():
             table[ord(character)] = index
+        if self.begin_id is not None:
+            table[ord(MARK)] = self.begin_id
         return table
 
     @cached_property
     def _code_point_of_id(self) -> npt.NDArray[np.uint32] | None:
-        if self.kind != "char" or any(len(token) != 1 for token in self.library.get_vocab()):
+        vocabulary = self.library.get_vocab(with_added_tokens=False)
+        if self.kind != "char" or any(len(token) != 1 for token in vocabulary):
             return None
         table = np.full(self.vocab_size, 0xFFFD, dtype=np.uint32)
-        for character, index in self.library.get_vocab().items():
+        for character, index in vocabulary.items():
             table[index] = ord(character)
+        if self.begin_id is not None:
+            table[self.begin_id] = ord(MARK)
         return table
 
     # ---------------------------------------------------------------- text -> ids
@@ -147,8 +165,7 @@ class Tokenizer:
         with panics_in_words():
             if self.kind == "bpe":
                 pieces = list(cut_safely([text], _PIECE_CHARACTERS, self._cut_in_word))
-                encoded = self.library.encode_batch(pieces, add_special_tokens=False)
-                return np.fromiter(chain.from_iterable(piece.ids for piece in encoded), dtype=np.int64)
+                return np.fromiter(chain.from_iterable(self._ids_of(pieces)), dtype=np.int64)
             return np.asarray(self.library.encode(text, add_special_tokens=False).ids, dtype=np.int64)
 
     def _encode_characters(self, text: str) -> Ids:
@@ -162,10 +179,49 @@ class Tokenizer:
         encoded: Ids = ids.astype(np.int64)
         return encoded
 
-    def encode_stream(self, chunks: Iterable[str]) -> Iterator[Ids]:
-        """Encode a text that comes in chunks, with the same ids as encoding it in one piece."""
+    def _ids_of(self, pieces: list[str]) -> Iterator[list[int]]:
+        return (encoded.ids for encoded in self.library.encode_batch(pieces, add_special_tokens=False))
+
+    def encode_stream(self, chunks: Iterable[str], *, documents: bool = False) -> Iterator[Ids]:
+        """Encode a text that comes in chunks, with the same ids as encoding it in one piece.
+
+        With `documents`, MARK becomes the token that ends one, and nothing else does: not what that token is called.
+        Raises what `encode` raises, and TricksterError `tokenizer-without-end`.
+        """
+        encode = self._encode_documents if documents else self.encode
         for chunk in chunks if self.kind in ("byte", "char") else cut_safely(chunks, cut_in_word=self._cut_in_word):
-            yield self.encode(chunk)
+            yield encode(chunk)
+
+    def _encode_documents(self, text: str) -> Ids:
+        if self.end_id is None:
+            raise TricksterError(
+                "tokenizer-without-end",
+                "The tokenizer has no token that ends a document: its tokenizer_config.json names no eos_token.",
+                "Use another tokenizer, or remove data_config.documents.",
+            )
+        if self.kind == "char":
+            return self.encode(text)
+        if self.kind == "byte":
+            ids = self.encode(text)
+            ids[ids == ord(MARK)] = self.end_id
+            return ids
+        _utf8(text)
+        first, *others = text.split(MARK)
+        pieces = list(cut_safely([first], _PIECE_CHARACTERS, self._cut_in_word))
+        ends = [len(pieces)]  # pieces of all documents up to the end of each
+        for document in others:
+            pieces += cut_safely([document], _PIECE_CHARACTERS, self._cut_in_word) if self.kind == "bpe" else [document]
+            ends.append(len(pieces))
+        spelt, self.library.encode_special_tokens = self.library.encode_special_tokens, True
+        try:
+            with panics_in_words():
+                encoded = list(self._ids_of(pieces))
+        finally:
+            self.library.encode_special_tokens = spelt
+        lists = (chain.from_iterable(encoded[begin:end]) for begin, end in zip([0, *ends], ends, strict=False))
+        first_ids, *other_ids = (list(ids) for ids in lists)
+        joined = chain(first_ids, *((self.end_id, *ids) for ids in other_ids))
+        return np.fromiter(joined, dtype=np.int64)
 
     @cached_property
     def _cut_in_word(self) -> CutInWord | None:
@@ -211,8 +267,8 @@ class Tokenizer:
     def to_bytes(self, ids: npt.NDArray[Any]) -> bytes:
         """Return the bytes that ids [tokens] stand for, which may begin or end inside a character."""
         inside = ids.size > 0 and int(ids.min()) >= 0
-        if self.kind == "byte" and inside and int(ids.max()) < _BYTES:
-            return ids.astype(np.uint8).tobytes()
+        if self.kind == "byte" and inside and int(ids.max()) < self.vocab_size:
+            return np.where(ids < _BYTES, ids, ord(MARK)).astype(np.uint8).tobytes()
         code_points = self._code_point_of_id
         if code_points is not None and inside and int(ids.max()) < len(code_points):
             joined: bytes = code_points[ids].astype("<u4").tobytes()
@@ -249,7 +305,9 @@ class Tokenizer:
         return stream_decoder(self, self._context(prompt))
 
     def piece(self, index: int) -> str:
-        """Return what an id adds to a text that has begun."""
+        """Return what an id adds to a text that has begun; of the one that ends a document, what it is called."""
+        if index == self.end_id:
+            return self.library.id_to_token(index) or ""
         return self.decode_after([index], [index]) or self.decode([index])
 
     def _context(self, prompt: Sequence[int]) -> list[int]:
@@ -279,7 +337,7 @@ class Tokenizer:
             # Decoded text is the text: nothing is tidied, added or stripped.
             "clean_up_tokenization_spaces": False,
             "add_prefix_space": False,
-            "add_bos_token": False,
+            "add_bos_token": self.begin_id is not None,
             "add_eos_token": False,
             **self.special_tokens,
         }
@@ -345,11 +403,14 @@ def _last_safe_cut(text: str, start: int, stop: int) -> int:
     """Return the last place in (start, stop) where cutting cannot change the tokens, or `start` where there is none.
 
     It is between something visible and white space: GPT-2's pattern never lets a token run from the one into the
-    other, and looks ahead only within white space.
+    other, and looks ahead only within white space. Or it is behind the end of a document.
     """
     position = stop
+    mark = text.rfind(MARK, start, stop) + 1  # no token runs across the end of a document
     while True:
         position = max(text.rfind(" ", start + 1, position), text.rfind("\n", start + 1, position))
+        if position < mark:
+            return max(start, mark)
         if position < 0:
             return start
         if not text[position - 1].isspace():

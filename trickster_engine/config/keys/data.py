@@ -84,12 +84,14 @@ class DataConfig:
         examples=("<|endoftext|>", "\n\n", "%%%%"),
         counts_when=Condition("data_config.documents", ("separated",)),
     )
-    text_field: str = key(
-        "text",
-        doc="The field of a record that holds its text.",
-        effect="Other fields are not read.",
-        examples=("text", "content"),
-        counts_when=Condition("data_config.documents", ("lines",)),
+    text_field: str | None = key(
+        None,
+        doc="Which field of a record is its text: of each line in .jsonl files, of each row in .csv and .parquet "
+        "files. `a.b` is the field b in the object a.",
+        effect="Such files are not read without it. Other fields are not read; records whose text is empty or null are "
+        "left out and counted.",
+        examples=("text", "content", "message.text"),
+        default_note="no files of records are read",
     )
     drop_duplicates: bool = key(
         False,

@@ -1,21 +1,24 @@
 """Where a large corpus is cut into shards, so that many processes can work on it, and how one shard is read.
 
 A cut never changes the tokens: it lies between something visible and white space, where no token of BPE runs across
-(see `tokenizer.cut_safely`). Finding the cuts reads a few kilobytes around each of them, not the corpus.
+(see `tokenizer.cut_safely`), or, where there are documents, behind one of them. Finding the cuts reads a few kilobytes
+around each of them, not the corpus.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trickster_engine.config.corpus_files import unreadable
-from trickster_engine.data.corpus import Corpus, read_text_chunks, with_lf
+from trickster_engine.data.corpus import Corpus, Reading, read_text_chunks
 from trickster_engine.data.corpus_errors import binary
+from trickster_engine.data.documents import MARK
 from trickster_engine.system.files import open_plain
 
 _LOOK_BYTES = 1 << 16  # read at a time in search of a place to cut
@@ -49,6 +52,7 @@ class Span:
 
 
 Shard = tuple[Span, ...]
+_AS_IT_IS = Reading()
 
 
 def shard_size(shard: Shard) -> int:
@@ -64,13 +68,14 @@ def cut_into_shards(corpus: Corpus, shard_bytes: int) -> list[Shard]:
     shards: list[Shard] = []
     current: list[Span] = []
     held = 0
+    find_cut = _cut_of(corpus.reading)
     files = [file for file in corpus.files if file.size or len(corpus.files) == 1]
     for number, file in enumerate(files):
-        begin, joined = 0, number > 0
+        begin, joined = 0, number > 0 and corpus.reading.is_stream
         while True:
             # A byte-order mark is nothing visible: the newline that joins two files may stand right before it.
             least = begin + max(1, shard_bytes - held)
-            cut = _safe_cut(file.path, max(least, len(codecs.BOM_UTF8) + 1), file.size)
+            cut = find_cut(file.path, max(least, len(codecs.BOM_UTF8) + 1), file.size)
             span = Span(file.path, begin, file.size if cut is None else cut, joined)
             current.append(span)
             held += span.size
@@ -84,14 +89,14 @@ def cut_into_shards(corpus: Corpus, shard_bytes: int) -> list[Shard]:
     return shards
 
 
-def read_shard_text(shard: Shard, chunk_bytes: int = _CHUNK_BYTES, *, lf: bool = False) -> Iterator[str]:
-    """Yield a shard's text in chunks, every line end as one LF where `lf`; errors as `Corpus.text_chunks`."""
+def read_shard_text(shard: Shard, chunk_bytes: int = _CHUNK_BYTES, *, reading: Reading = _AS_IT_IS) -> Iterator[str]:
+    """Yield a shard's text in chunks; errors as `Corpus.text_chunks`."""
     for span in shard:
         if span.joined:
             yield "\n"
         # A span never ends between a CR and its LF: cuts lie behind something visible.
-        chunks = read_text_chunks(span.path, chunk_bytes, span.begin, span.end)
-        yield from with_lf(chunks) if lf else chunks
+        chunks = read_text_chunks(span.path, chunk_bytes, span.begin, span.end, marks=reading.is_marked)
+        yield from reading.text(chunks)
 
 
 def read_shard_bytes(shard: Shard, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[bytes]:
@@ -132,6 +137,74 @@ def read_portion(shard: Shard, offset: int, size: int) -> str:
     text = b"\n".join(pieces).decode("utf-8", "ignore").lstrip("\ufeff")
     first, last = re.search(r"(?<=\S)[ \n]", text), text.rfind(" ")
     return text[first.start() : last] if first else ""
+
+
+#: Finds the first place to cut a file at or behind `begin`, before `end`; None where there is none.
+FindCut = Callable[[Path, int, int], "int | None"]
+
+
+def _cut_of(reading: Reading) -> FindCut:
+    """How to find where a file may be cut."""
+    if reading.is_stream:
+        return _safe_cut
+    if reading.documents == "files":
+        return lambda path, begin, end: None
+    if reading.is_marked:
+        return _mark_cut
+    separator = reading.separator if reading.documents == "separated" else "\n"
+    ends = rb"(?:\r\n|(?<!\r)\n|\r(?!\n))" if reading.lf else rb"\n"
+    pattern = ends.join(re.escape(part.encode("utf-8")) for part in separator.split("\n"))
+    longest = 2 * len(separator.encode("utf-8"))
+    return partial(_document_cut, re.compile(b"(?=(%s))" % pattern, re.DOTALL), longest, not separator.strip("\r\n"))
+
+
+def _document_cut(
+    separators: re.Pattern[bytes], longest: int, line_ends: bool, path: Path, begin: int, end: int
+) -> int | None:
+    """Return the first place in [begin, end) behind a separator of up to `longest` bytes, or None where there is none.
+
+    One that overlaps with another, as in a longer line of dashes, is none: which of them separate is only seen from
+    before them. Of `line_ends` every one does, as those left over belong to it.
+    """
+    try:
+        with open_plain(path, follow_links=True) as stream:
+            while begin < end:
+                context = min(begin, 2 * longest)
+                stream.seek(begin - context)
+                data = stream.read(min(_LOOK_BYTES + 4 * longest, end - begin + context))
+                if len(data) <= context:
+                    return None
+                if (zero := data.find(b"\0")) >= 0:
+                    raise binary(path, begin - context + zero)
+                known = len(data) - (longest if begin - context + len(data) < end else 0)
+                spans = [(match.start(), match.end(1)) for match in separators.finditer(data)]
+                for number, (start, stop) in enumerate(spans):
+                    alone = line_ends or (
+                        (number == 0 or spans[number - 1][1] <= start)
+                        and (number + 1 == len(spans) or spans[number + 1][0] >= stop)
+                    )
+                    place = begin - context + stop
+                    if alone and stop <= known and begin <= place < end:
+                        return place
+                begin += max(1, known - context)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return None
+
+
+def _mark_cut(path: Path, begin: int, end: int) -> int | None:
+    """Return the first place in [begin, end) behind a mark, or None where there is none."""
+    try:
+        with open_plain(path, follow_links=True) as stream:
+            at = begin - 1
+            stream.seek(at)
+            while data := stream.read(min(_LOOK_BYTES, end - 1 - at)):
+                if (mark := data.find(MARK.encode())) >= 0:
+                    return at + mark + 1
+                at += len(data)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return None
 
 
 def _safe_cut(path: Path, begin: int, end: int) -> int | None:

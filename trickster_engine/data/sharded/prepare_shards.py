@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.data.corpus import Corpus, with_lf
+from trickster_engine.data.corpus import Corpus, Reading, with_lf
 from trickster_engine.data.dataset import finish_sharded_dataset
 from trickster_engine.data.description import TokenFile, token_file
+from trickster_engine.data.document_choice import PARTS, TRAINING, Choice, Documents, choose_all, chosen
 from trickster_engine.data.make_tokenizer import load_tokenizer, require_vocabulary
 from trickster_engine.data.scan import Scan, corpus_changed
 from trickster_engine.data.sharded.layout import (
@@ -70,10 +71,11 @@ class LargeText:
     shards: list[Shard] = field(default_factory=list)
     scans: list[Scan] = field(default_factory=list)
     first_shards: int = 0  # how many of the shards belong to the first corpus
+    choice: Choice | None = None  # of documents
 
     @property
-    def _lf(self) -> bool:
-        return self.corpora[0].lf
+    def _reading(self) -> Reading:
+        return self.corpora[0].reading
 
     def scan(self, want_alphabet: bool) -> list[list[str]]:
         """Read all text once; return what identifies the content. Raises what reading raises."""
@@ -82,7 +84,7 @@ class LargeText:
         self.shards = [shard for shards in cut for shard in shards]
         known = {entry["shard"]: Scan(**entry["scan"]) for entry in self._noted("scan")}
         jobs = [
-            (number, {"do": "scan", "shard": _plain(shard), "alphabet": want_alphabet, "lf": self._lf})
+            (number, {"do": "scan", "shard": _plain(shard), "alphabet": want_alphabet, "reading": vars(self._reading)})
             for number, shard in enumerate(self.shards)
             if number not in known
         ]
@@ -99,6 +101,23 @@ class LargeText:
         """Return the length of a corpus."""
         scans = self.scans[: self.first_shards] if corpus == 0 else self.scans[self.first_shards :]
         return sum(scan.characters for scan in scans)
+
+    def choose_documents(self, fraction: float, *, drop: bool) -> None:
+        """Choose which documents are for validation, where there are any. Raises TricksterError `one-document`."""
+        if self._reading.is_stream:
+            return
+        documents = [Documents.from_text(scan.documents) for scan in self.scans]
+        first, second = documents[: self.first_shards], documents[self.first_shards :]
+        corpora = [first, second] if len(self.corpora) == 2 else [first]
+        self.choice = choose_all(corpora, fraction, self.corpora[0].name, drop=drop)
+
+    def training_documents(self) -> Iterator[str]:
+        """Yield all that is trained on, with MARK behind each document."""
+        assert self.choice is not None
+        for shard, choice in zip(self.shards[: self.first_shards], self.choice.parts, strict=False):
+            for chunk in chosen(read_shard_text(shard, reading=self._reading), choice, TRAINING):
+                self._asked_to_stop()
+                yield chunk
 
     def encode(self, make_tokenizer: MakeTokenizer, train_characters: int, vocab_size: int) -> None:
         """Write every shard's tokens and finish the dataset in the work folder."""
@@ -117,7 +136,10 @@ class LargeText:
         parts = {part: [file for file in files if file.name.startswith(part)] for part in ("train", "val")}
         with storing(self.folder):
             finish_sharded_dataset(
-                self.folder, tokenizer, {part: [file for file in parts[part] if file.tokens] for part in parts}
+                self.folder,
+                tokenizer,
+                {part: [file for file in parts[part] if file.tokens] for part in parts},
+                self.choice.counts if self.choice is not None else None,
             )
             # The work's own notes, and what a killed process was in the middle of writing.
             for path in self.folder.glob("*.jsonl"):
@@ -149,14 +171,14 @@ class LargeText:
             for start in starts:
                 if at <= start < end and (text := read_portion(shard, start - at, piece)):
                     self._asked_to_stop()
-                    yield "".join(with_lf([text])) if self._lf else text
+                    yield "".join(with_lf([text])) if self._reading.lf else text
             at = end
 
     def _first_characters(self, count: int, limit: int) -> Iterator[str]:
         """Yield the text's first characters, at most `limit` of them."""
         left = min(count, limit)
         for shard in self.shards[: self.first_shards]:
-            for chunk in read_shard_text(shard, lf=self._lf):
+            for chunk in read_shard_text(shard, reading=self._reading):
                 self._asked_to_stop()
                 yield chunk[:left]
                 left -= len(chunk)
@@ -195,21 +217,33 @@ class LargeText:
                 at = train_characters = 0  # the second corpus is held out whole
             boundary = min(max(0, train_characters - at), characters)
             at += characters
+            if self.choice is not None:
+                for part, size in zip(PARTS, self.choice.characters[number], strict=True):
+                    if size:
+                        choice = {"choice": self.choice.parts[number]}
+                        jobs.append(self._encoding_job(number, shard, part, 0, None, size) | choice)
+                continue
             for part, begin, end in (("train", 0, boundary), ("val", boundary, characters)):
                 if begin < end:
-                    job = {
-                        "do": "encode",
-                        "number": number,
-                        "part": part,
-                        "shard": _plain(shard),
-                        "lf": self._lf,
-                        "characters": characters,
-                        "begin": begin,
-                        "end": end if end < characters else None,
-                        "tokenizer": str(self.folder / _TOKENIZER_FOLDER),
-                    }
-                    jobs.append({**job, "path": str(self.folder / _file_name(job))})
+                    rest = end if end < characters else None
+                    jobs.append(self._encoding_job(number, shard, part, begin, rest, characters))
         return jobs
+
+    def _encoding_job(
+        self, number: int, shard: Shard, part: str, begin: int, end: int | None, characters: int
+    ) -> dict[str, Any]:
+        job = {
+            "do": "encode",
+            "number": number,
+            "part": part,
+            "shard": _plain(shard),
+            "reading": vars(self._reading),
+            "characters": characters,
+            "begin": begin,
+            "end": end,
+            "tokenizer": str(self.folder / _TOKENIZER_FOLDER),
+        }
+        return {**job, "path": str(self.folder / _file_name(job))}
 
     def _still_whole(self, tokenizer: Tokenizer) -> dict[str, TokenFile]:
         """Return the files that an earlier process finished with the same tokenizer, where their sums still hold."""

@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 
 from trickster_engine.data.cache import storage_error
+from trickster_engine.data.corpus import Reading
 from trickster_engine.data.dataset import storage_type
+from trickster_engine.data.document_choice import PARTS, chosen
 from trickster_engine.data.make_tokenizer import load_tokenizer
 from trickster_engine.data.scan import hashed, scan
 from trickster_engine.data.sharded.layout import Shard, Span, read_shard_bytes, read_shard_text
@@ -53,12 +55,17 @@ def _say(message: dict[str, Any]) -> None:
 
 def _scan(job: dict[str, Any]) -> dict[str, Any]:
     """Read a shard once: whether it is text, how long it is, and what identifies it."""
-    text = read_shard_text(_shard(job), lf=job["lf"])
-    return vars(scan(_told(text), job["alphabet"]))
+    reading = Reading(**job["reading"])
+    text = read_shard_text(_shard(job), reading=reading)
+    return vars(scan(_told(text), job["alphabet"], not reading.is_stream))
 
 
 def _encode(job: dict[str, Any]) -> dict[str, Any]:
-    """Write the tokens of a shard's characters `begin` to before `end` (None: all the rest) to a file."""
+    """Write the tokens of a shard's characters `begin` to before `end` (None: all the rest) to a file.
+
+    Of a shard of documents, those that its `choice` gives to the part.
+    """
+    reading = Reading(**job["reading"])
     tokenizer = _tokenizer(job["tokenizer"])
     path, begin, end = Path(job["path"]), job["begin"], job["end"]
     dtype = storage_type(tokenizer.vocab_size)
@@ -67,7 +74,7 @@ def _encode(job: dict[str, Any]) -> dict[str, Any]:
     temporary = path.with_name(temporary_name(path.name))
     try:
         with create_file(temporary) as stream:
-            if tokenizer.kind == "byte" and begin == 0 and end is None and not job["lf"]:
+            if tokenizer.kind == "byte" and begin == 0 and end is None and reading.is_stream and not reading.lf:
                 # The text is the tokens; that it is text was seen when it was scanned, and that it still is the same
                 # text is seen from its sum.
                 for data in read_shard_bytes(_shard(job)):
@@ -77,8 +84,12 @@ def _encode(job: dict[str, Any]) -> dict[str, Any]:
                     _say({"bytes": len(data)})
                 digest = text
             else:
-                wanted = _between(_told(hashed(read_shard_text(_shard(job), lf=job["lf"]), text)), begin, end)
-                for block in tokenizer.encode_stream(wanted):
+                whole = _told(hashed(read_shard_text(_shard(job), reading=reading), text))
+                if reading.is_stream:
+                    wanted = _between(whole, begin, end)
+                else:
+                    wanted = chosen(whole, job["choice"], PARTS.index(job["part"]))
+                for block in tokenizer.encode_stream(wanted, documents=not reading.is_stream):
                     compact = np.ascontiguousarray(block, dtype=dtype)
                     stream.write(compact.data)
                     digest.update(compact.data)
