@@ -64,6 +64,13 @@ class CorpusFile:
         """Whether its text is not simply its bytes, so that its size does not tell how much text it is."""
         return bool(self.member or self.format.compression or self.format.records)
 
+    def is_as_it_was(self) -> bool:
+        """Whether nothing has changed it since, or the archive that it is in. Raises OSError."""
+        now = file_now(self.path)
+        if self.member:
+            return (now.modified_ns, now.changed_ns) == (self.modified_ns, self.changed_ns)
+        return now == self
+
     @property
     def shown(self) -> str:
         """Its name in messages."""

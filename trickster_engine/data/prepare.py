@@ -21,7 +21,7 @@ from trickster_engine.data.dataset import Dataset, Labels, write_dataset
 from trickster_engine.data.download import require_shakespeare
 from trickster_engine.data.facts import Source
 from trickster_engine.data.find_or_build import find_or_build
-from trickster_engine.data.index import Recipe, corpora_of
+from trickster_engine.data.index import Index, Recipe, corpora_of
 from trickster_engine.data.make_tokenizer import byte_tokenizer, require_vocabulary
 from trickster_engine.data.prepare_text import TextToPrepare
 from trickster_engine.data.sharded.prepare_shards import Manner
@@ -149,4 +149,4 @@ def _prepare_tensors(plan: Plan, folder: Path, cache: Path) -> Dataset:
 
     files = tuple(file_now(path) for path in paths)
     source = Source(plan.data.train_data, train.name, files=2, bytes=files[0].size + files[1].size)
-    return find_or_build(cache, files, recipe, Labels(plan.data.train_data, train.name, source), content)
+    return find_or_build(Index(cache, files, recipe), Labels(plan.data.train_data, train.name, source), content)
