@@ -26,6 +26,7 @@ from trickster_engine.config.corpus_files import (
     unreadable,
     walk,
 )
+from trickster_engine.config.keys.data import DataConfig
 from trickster_engine.config.own_output import NOTHING, OwnOutput
 from trickster_engine.config.patterns import BY_ENDING, Selection
 from trickster_engine.config.settings import STREAM
@@ -329,6 +330,24 @@ def describe_corpus(
     taken = sum(file.size > 0 for file in corpus.files)
     size = 0 if corpus.is_packed else corpus.size
     return CorpusDescription(name, corpus.kind, corpus.path, taken, size, None, None, corpus.left_out)
+
+
+def describe_text(data: DataConfig, folder: Path, own: OwnOutput = NOTHING) -> CorpusDescription:
+    """Describe a config's corpus in the same way; of several sources together, as far as none counts more than once."""
+    found = [describe_corpus(source.path, folder, own, data.selection) for source in data.sources]
+    if len(found) == 1 and data.sources[0].weight == 1:
+        return found[0]
+    known = all(one.bytes for one in found) and all(source.weight == 1 for source in data.sources)
+    return CorpusDescription(
+        data.corpus_name,
+        "folder",
+        None,
+        sum(one.files for one in found),
+        sum(one.bytes for one in found) if known else 0,
+        None,
+        next((one.problem for one in found if one.problem), None),
+        LeftOut().joined(one.left_out for one in found),
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -83,15 +83,20 @@ def are_tensors(data: DataConfig) -> bool:
 
 
 def corpora_of(plan: Plan, folder: Path, own: OwnOutput, most: int | None = None) -> tuple[Corpus, ...]:
-    """Find a plan's text: one corpus that is split, or one to train on and one held out. Raises TricksterError.
+    """Find a plan's text: one corpus that is split, or several, or one to train on and one held out.
+
+    Raises TricksterError.
 
     `most`: how many files of a folder are looked at, see `text_files`.
     """
     data, corpora = plan.data, []
     if data.train_data is None or data.val_data is None:
-        corpora.append(resolve_corpus(data.corpus, folder, own=own, most=most))
+        for source in data.sources:
+            corpus = resolve_corpus(source.path, folder, own=own, most=most, selection=data.selection)
+            corpora.append(replace(corpus, weight=source.weight))
     else:
-        corpora += [text_files(name, folder, most, own=own) for name in (data.train_data, data.val_data)]
+        names = (data.train_data, data.val_data)
+        corpora += [text_files(name, folder, most, own=own, selection=data.selection) for name in names]
     reading = Reading(data.line_ends == "lf", data.documents, data.document_separator, data.text_field)
     return tuple(replace(corpus, reading=reading) for corpus in corpora)
 

@@ -68,7 +68,11 @@ def prepare(
     def found_or_built() -> Dataset:
         if _are_tensors(plan):
             return _prepare_tensors(plan, folder, cache)
-        if allow_download and plan.data.train_data is None and plan.data.corpus == "shakespeare":
+        if (
+            allow_download
+            and plan.data.train_data is None
+            and any(one.path == "shakespeare" for one in plan.data.sources)
+        ):
             require_shakespeare(progress=progress)
         corpora = corpora_of(plan, folder, own)
         return TextToPrepare(plan, folder, corpora, manner).dataset(cache)
