@@ -43,8 +43,8 @@ def text_fields(record: Mapping[str, Any], prefix: str = "") -> dict[str, int]:
     """The fields of a record that are text, those inside others with a dot, each with its length."""
     found: dict[str, int] = {}
     for name, value in record.items():
-        if isinstance(value, str):
-            found[prefix + name] = len(value)
+        if isinstance(value, str) or value is None:  # null here may be text elsewhere
+            found[prefix + name] = len(value or "")
         elif isinstance(value, Mapping) and not prefix:
             found.update(text_fields(value, f"{name}."))
     return found
@@ -97,4 +97,12 @@ def field_not_named(file: CorpusFile, fields: Sequence[str] | None) -> Trickster
         "text-field-missing",
         f"{what} {has}".rstrip(),
         f"{write} To train on the file as it is, braces and all, give it a name that ends in .txt.",
+    )
+
+
+def field_not_there(place: str, name: str, fields: Sequence[str]) -> TricksterError:
+    """The error for a record that lacks the field that is the text."""
+    has, write = advice_on(fields, name)
+    return TricksterError(
+        "record-without-field", f"{place}: there is no field {shown(name)}. {has}", f"{write}, or correct the record."
     )

@@ -68,11 +68,8 @@ def prepare(
     def found_or_built() -> Dataset:
         if _are_tensors(plan):
             return _prepare_tensors(plan, folder, cache)
-        if (
-            allow_download
-            and plan.data.train_data is None
-            and any(one.path == "shakespeare" for one in plan.data.sources)
-        ):
+        names = [source.path for source in plan.data.sources]
+        if allow_download and plan.data.train_data is None and "shakespeare" in names:
             require_shakespeare(progress=progress)
         corpora = corpora_of(plan, folder, own)
         return TextToPrepare(plan, folder, corpora, manner).dataset(cache)

@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 from trickster_engine.config.corpus_files import CorpusFile, LeftOut, unreadable
 from trickster_engine.config.record_fields import (
     MISSING,
-    advice_on,
     delimiter_of,
     field_not_named,
+    field_not_there,
     field_of,
     fields_in,
     text_fields,
@@ -101,14 +101,6 @@ def _inside(value: Any, name: str) -> str:
     return f": {name}.{max(found, key=lambda one: found[one])}" if found else ""
 
 
-def without_field(place: str, name: str, fields: list[str]) -> TricksterError:
-    """The error for a record that lacks the field that is the text."""
-    has, write = advice_on(fields, name)
-    return TricksterError(
-        "record-without-field", f"{place}: there is no field {shown(name)}. {has}", f"{write}, or correct the record."
-    )
-
-
 def _json_lines(stream: BinaryIO, file: CorpusFile, name: str, skip: int) -> Iterator[tuple[Any, str, int]]:
     for number, line in _lines(stream, file):
         if number <= skip or not line.strip():
@@ -118,7 +110,7 @@ def _json_lines(stream: BinaryIO, file: CorpusFile, name: str, skip: int) -> Ite
         value = field_of(record, name)
         if value is MISSING:
             found = text_fields(record)
-            raise without_field(place, name, sorted(found, key=lambda one: -found[one]))
+            raise field_not_there(place, name, sorted(found, key=lambda one: -found[one]))
         yield value, place, number
 
 
@@ -173,7 +165,7 @@ def _csv_rows(stream: BinaryIO, file: CorpusFile, name: str, skip: int) -> Itera
         if header is None:
             header = row
             if name not in header:
-                raise without_field(place, name, header)
+                raise field_not_there(place, name, header)
             column = header.index(name)
         elif row and reader.line_num > skip:
             if len(row) != len(header):
