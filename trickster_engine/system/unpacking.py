@@ -100,7 +100,7 @@ def damaged(shown: str, why: str, command: str) -> TricksterError:
 
 
 def _command(path: Path, member: str) -> str:
-    tools = {".gz": "gzip -t", ".bz2": "bzip2 -t", ".xz": "xz -t", ".zst": "zstd -t"}
+    tools = {"": "file", ".gz": "gzip -t", ".bz2": "bzip2 -t", ".xz": "xz -t", ".zst": "zstd -t"}
     return f"{'unzip -t' if member else tools[compression_of(path.name)]} {in_command(path)}"
 
 

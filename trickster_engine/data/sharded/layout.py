@@ -198,7 +198,7 @@ def _mark_cut(path: Path, begin: int, end: int) -> int | None:
         with open_plain(path, follow_links=True) as stream:
             at = begin - 1
             stream.seek(at)
-            while data := stream.read(min(_LOOK_BYTES, end - 1 - at)):
+            while data := stream.read(max(0, min(_LOOK_BYTES, end - 1 - at))):
                 if (mark := data.find(MARK.encode())) >= 0:
                     return at + mark + 1
                 at += len(data)
