@@ -91,12 +91,12 @@ def fields_in(file: CorpusFile) -> list[str] | None:
 
 def field_not_named(file: CorpusFile, fields: Sequence[str] | None) -> TricksterError:
     """The error for records of which no field is named to be the text."""
-    has, write = advice_on(fields) if fields else ("", "Write data_config.text_field: and the name of the field.")
+    has, write = advice_on(fields) if fields else ("", "Write data_config.text_field and its name")
     what = f"{file.shown} holds records, and data_config.text_field does not say which field of each is the text."
     return TricksterError(
         "text-field-missing",
         f"{what} {has}".rstrip(),
-        f"{write} To train on the file as it is, braces and all, give it a name that ends in .txt.",
+        f"{write}, or, to train on the file as it is, braces and all, give it a name that ends in .txt.",
     )
 
 

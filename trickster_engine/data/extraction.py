@@ -30,6 +30,7 @@ from trickster_engine.system.files import create_file, open_to_append, read_byte
 from trickster_engine.system.json_checksum import seal, unseal
 from trickster_engine.system.progress_bar import tqdm
 
+_PIECE_BYTES = 1 << 20
 _NOTED_BYTES = 32 << 20  # of text, after which it is noted how far reading is
 _REPORTED_S = 5.0
 
@@ -106,7 +107,7 @@ def _read_through(corpus: Corpus, target: Path, journal: Path, note: _Note, mann
 
         progress = Progress(note.left_out or LeftOut(), advance)
         written = noted = note.bytes
-        for text, place in corpus.pieces(progress, note.place):
+        for text, place in corpus.pieces(progress, note.place, _PIECE_BYTES):
             if manner.interrupt is not None:
                 manner.interrupt()
             data = text.encode("utf-8")

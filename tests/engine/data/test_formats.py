@@ -11,6 +11,7 @@ import lzma
 import os
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,13 @@ import pyarrow.parquet
 import pytest
 
 from tests.refusals import refused
+from trickster_engine.config.keys.data import CorpusSource
 from trickster_engine.config.patterns import Selection
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.plan_values import plan_from, values_of
+from trickster_engine.data import extraction, records
 from trickster_engine.data.corpus import Corpus, Reading, resolve_corpus
+from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.extraction import extract
 from trickster_engine.data.prepare import prepare
 from trickster_engine.data.sharded import prepare_shards
@@ -37,7 +42,7 @@ PACKINGS = ["", ".gz", ".bz2", ".xz", ".zst", ".zip", ".zst.zip"]
 
 
 def _zstd(data: bytes) -> bytes:
-    zstd = unpacking.zstd_module()
+    zstd: Any = unpacking.zstd_module()
     packed: bytes = zstd.compress(data, options={zstd.CompressionParameter.checksum_flag: 1})
     return packed
 
@@ -49,11 +54,19 @@ def _zip(data: bytes, name: str) -> bytes:
     return buffer.getvalue()
 
 
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": _zstd,
+}
+
+
 def _packed(data: bytes, name: str, packing: str) -> bytes:
     for one in packing.split(".")[1:]:
         if one == "zip":
             return _zip(data, name)
-        data = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": _zstd}[one](data)
+        data = PACKERS[one](data)
         name += f".{one}"
     return data
 
@@ -280,24 +293,28 @@ def test_what_was_left_out_of_records_is_shown_each_time(
 def test_a_large_one_goes_on_where_it_was_stopped(
     documents: str,
     tmp_path: Path,
-    cache: Path,
     plan_for: Callable[..., Plan],
     prose: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(prepare_shards, "LARGE_BYTES", 100_000)
-    monkeypatch.setattr(prepare_shards, "SHARD_BYTES", 60_000)
-    monkeypatch.setattr("trickster_engine.data.extraction._NOTED_BYTES", 20_000)
+    monkeypatch.setattr(prepare_shards, "SHARD_BYTES", 200_000)
+    monkeypatch.setattr(extraction, "_PIECE_BYTES", 20_000)
+    monkeypatch.setattr(extraction, "_NOTED_BYTES", 40_000)
     texts = [f"{number} {line}" for number in range(6) for line in prose.splitlines() if line.strip()]
-    (tmp_path / "a.jsonl.zst").write_bytes(_zstd(_jsonl(texts)))
-    plan = plan_for("a.jsonl.zst", "bpe", 400, text_field="body", documents=documents)
-    whole = prepare(plan, tmp_path, progress=False, processes=1)
-    stopped = 0
+    path = tmp_path / "a.jsonl.zst"
+    path.write_bytes(_zstd(_jsonl(texts)))
+    plan = plan_for(path.name, "bpe", 400, text_field="body", documents=documents)
+    other = tmp_path / "other"
+
+    def prepared(interrupt: Callable[[], None] | None = None) -> Dataset:
+        return prepare(plan, tmp_path, cache_dir=other, progress=False, processes=1, interrupt=interrupt)
 
     class Stop(Exception):
         pass
 
-    for after in range(1, 40, 3):  # from the middle of unpacking to the middle of encoding
+    places: list[int] = []
+    for after in (5, 8, 12):  # twice while unpacking, then beyond it
         calls = 0
 
         def interrupt(after: int = after) -> None:
@@ -306,17 +323,52 @@ def test_a_large_one_goes_on_where_it_was_stopped(
             if calls > after:
                 raise Stop
 
-        other = tmp_path / "other"
-        try:
-            prepare(plan, tmp_path, cache_dir=other, progress=False, processes=1, interrupt=interrupt)
-        except Stop:
-            stopped += 1
-        else:
-            break
-    assert stopped >= 2
-    again = prepare(plan, tmp_path, cache_dir=other, progress=False, processes=1)
+        with pytest.raises(Stop):
+            prepared(interrupt)
+        (journal,) = (other / "datasets").glob(".preparing-*/text-0.jsonl")
+        places.append(json.loads(journal.read_text(encoding="utf-8").splitlines()[-1])["place"]["records"])
+    assert 0 < places[0] < places[1]
+    with monkeypatch.context() as without_records:
+        without_records.delattr(records, "_json_lines")
+        again = prepared()  # what is unpacked is not unpacked again
+    whole = prepare(plan, tmp_path, cache_dir=tmp_path / "fresh", progress=False, processes=1)
     assert again.fingerprint == whole.fingerprint
-    assert again.train_text() == whole.train_text()
     assert not list((other / "datasets").glob(".preparing-*"))
     if documents == "stream":
         assert whole.train_text() + whole.val_text() == "\n".join(texts)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_sources_are_each_split_and_repeated(
+    large: bool, tmp_path: Path, plan_for: Callable[..., Plan], prose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if large:
+        monkeypatch.setattr(prepare_shards, "LARGE_BYTES", 10_000)
+        monkeypatch.setattr(prepare_shards, "SHARD_BYTES", 60_000)
+    first, second = prose[:20_000], prose[20_000:30_000]
+    (tmp_path / "a.txt").write_text(first, encoding="utf-8", newline="")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "b.jsonl.gz").write_bytes(gzip.compress(_jsonl([second])))
+    sources = (CorpusSource("a.txt", 2), CorpusSource("notes"))
+    plan = plan_for(corpus="a.txt", tokenizer="char", vocab_size=200, text_field="body")
+    plan = replace(plan, data=replace(plan.data, corpus=sources))
+    dataset = prepare(plan, tmp_path, progress=False, processes=1)
+    assert dataset.train_text() == "\n".join([first[:18_000], first[:18_000], second[:9_000]])
+    assert dataset.val_text() == "\n".join([first[18_000:], second[9_000:]])
+    assert prepare(plan, tmp_path).fingerprint == dataset.fingerprint
+    assert plan_from(values_of(plan)) is not None
+    # By documents: none is on both sides, also where two sources share one.
+    (tmp_path / "a.txt").write_text("\n".join(f"line {number}" for number in range(300)), encoding="utf-8")
+    (tmp_path / "notes" / "b.jsonl.gz").unlink()
+    (tmp_path / "notes" / "b.txt").write_text("\n".join(f"line {number}" for number in range(200, 400)), "utf-8")
+    plan = replace(plan, data=replace(plan.data, documents="lines"))
+    dataset = prepare(plan, tmp_path, progress=False, processes=1)
+    train, val = (text.split("\0")[:-1] for text in (_marked(dataset.train_text()), _marked(dataset.val_text())))
+    assert not set(train) & set(val)
+    assert {*train, *val} == {f"line {number}" for number in range(400)}
+    assert {train.count(line) for line in train if int(line[5:]) < 200} == {2}
+    assert {train.count(line) for line in train if int(line[5:]) >= 300} == {1}
+
+
+def _marked(text: str) -> str:
+    return text.replace("<|endoftext|>", "\0")
