@@ -391,6 +391,6 @@ def nothing_taken(path: Path, left_out: LeftOut) -> TricksterError:
     return TricksterError(
         "corpus-no-text-files",
         f"The folder {path} contains no text files.{holds}",
-        "Trickster reads .txt .md .html .json, source code and, with data_config.text_field, .jsonl .csv .parquet, each "
+        "Trickster reads .txt .md .json, source code and, with data_config.text_field, .jsonl .csv .parquet, each "
         "also as .gz .bz2 .xz .zst. Name others in data_config.include, such as '*.log', or one file as the corpus.",
     )
