@@ -42,7 +42,7 @@ def write_records(path: Path, size: int) -> int:
 
 
 def prepare(folder: Path, stop_at: str = "") -> dict[str, object] | None:
-    """Prepare in a process; stop it as Ctrl-C does once the work folder has `stop_at`, a pattern and a count of lines."""
+    """Prepare in a process; stop it as Ctrl-C does once a file of `stop_at`, `PATTERN:COUNT`, has so many lines."""
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-c", PREPARE, str(folder)], stdout=subprocess.PIPE, text=True)
     watch = Watch(process.pid)
@@ -91,13 +91,9 @@ def main() -> None:
         if size:
             config(folder, "corpus: corpus.jsonl.zst, text_field: body")
             if options.interrupt:
-                for stop_at in (
-                    ".preparing-*/text-0.jsonl:40",
-                    ".preparing-*/scan.jsonl:9",
-                    ".preparing-*/tokens.jsonl:9",
-                ):
-                    print(f"preparing, stopped at {stop_at}")
-                    prepare(folder, stop_at)
+                for journal in ("text-0", "scan", "tokens"):
+                    print(f"preparing, stopped when {journal}.jsonl has 40 lines")
+                    prepare(folder, f".preparing-*/{journal}.jsonl:40")
             print("preparing to the end")
             print(f"  {prepare(folder)}")
             shutil.rmtree(folder / "cache")
