@@ -188,6 +188,12 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "validation text's 50-byte windows, at every position, also occurs in the training text; long texts are "
         "sampled evenly. From 5 % it warns, from 90 % it refuses to train.",
         "output-not-a-folder": "Runs need a folder, and there is a file of this name.",
+        "mask-documents-device": "Attention that ends where a document ends is computed by torch, on CPUs and CUDA. "
+        "On Tenstorrent boards and Apple's GPUs it would see the whole window, so the key is refused there.",
+        "empty-separator": "With `documents: separated`, document_separator is the text that stands between documents, "
+        "and without one there is nothing to divide by.",
+        "documents-of-tensors": "Documents are found in text. A tensor of tokens, such as the lesson's train.pt, does "
+        "not say where they end.",
         "empty-prompt": "The model continues the prompt, and it is empty. Give at least one character.",
     },
     READ: {

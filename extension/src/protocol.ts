@@ -410,6 +410,8 @@ export interface GenerateResult {
   tokens: number;
   /** Time it took, without loading the model. */
   seconds: number;
+  /** length: all the tokens asked for; document: the model ended its text; cancelled. */
+  finishReason: string;
 }
 
 /** What the model believes comes next: the bars of the playground. */

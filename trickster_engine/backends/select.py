@@ -26,8 +26,11 @@ def open_backend(
     report: Callable[[str], None] = lambda _: None,
     events_path: Path | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
+    document_end: int | None = None,
 ) -> Backend:
     """Open the device a plan names, or this process's part of it. The caller closes the backend in a `finally`.
+
+    `document_end` is the token that ends a document, for a plan with `mask_documents`.
 
     `precision` and `compiled` hold a resumed run to what it settled on before on the same kind of device. `report` is
     told what takes long. A warning event goes straight to `events_path` when a device stops answering and this process
@@ -35,6 +38,12 @@ def open_backend(
     Raises TricksterError where the device is not here.
     """
     device = chosen_device(plan)
+    if plan.data.mask_documents and device not in ("cpu", "cuda"):
+        raise TricksterError(
+            "mask-documents-unavailable",
+            f"data_config.mask_documents needs a CPU or a CUDA GPU, and this run trains on {device}.",
+            "Remove mask_documents, or set device_config.device_type: cpu.",
+        )
     if device == "tt":
         return TtmlBackend(plan, report, events_path)
     check_torch_device(device)
@@ -45,10 +54,12 @@ def open_backend(
                 f"batch_size {plan.training.batch_size} cannot be divided evenly among {group.size} processes.",
                 f"Set training_config.batch_size to a multiple of {group.size}, or change the number of processes.",
             )
-        if plan.device.sharding == "full":
-            return ShardedBackend(plan, device, precision, group)
-        return DataParallelBackend(plan, device, precision, group)
+        kind = ShardedBackend if plan.device.sharding == "full" else DataParallelBackend
+        several = kind(plan, device, precision, group)
+        several.model.model.document_end = document_end
+        return several
     backend = TorchBackend(plan, device, precision, compiled, report)
+    backend.model.model.document_end = document_end
     if device != "cpu":  # a processor's kernels are those that our tests run
         require_attention(plan.model, backend.model.device, backend.precision)
     return backend

@@ -26,6 +26,7 @@ from trickster_engine.data.description import (
     read_description,
     write_description,
 )
+from trickster_engine.data.documents import MARK
 from trickster_engine.data.facts import Source
 from trickster_engine.data.make_tokenizer import load_tokenizer
 from trickster_engine.data.sharded.shards import ShardedTokens
@@ -80,11 +81,11 @@ class Dataset:
         return even_portions(self.val, MEASURED_TOKENS)
 
     def train_text(self, limit: int | None = None) -> str:
-        """Return the training text, or its first `limit` characters."""
+        """Return the training text, or its first `limit` characters; a line end where a document ends."""
         return _text(self.tokenizer, self.train, limit)
 
     def val_text(self, limit: int | None = None) -> str:
-        """Return the validation text, or its first `limit` characters."""
+        """Return the validation text, or its first `limit` characters; a line end where a document ends."""
         return _text(self.tokenizer, self.val, limit)
 
 
@@ -283,4 +284,4 @@ def _text(tokenizer: Tokenizer, tokens: Tokens, limit: int | None) -> str:
         length += len(piece)
         if limit is not None and length >= limit:
             break
-    return "".join(pieces)[:limit]
+    return "".join(pieces)[:limit].replace(MARK, "\n")

@@ -116,8 +116,8 @@ def _measure_texts(
     training_text = dataset.train_text(SEARCHED_CHARACTERS)
     words = vocabulary_of(training_text)
     texts = {
-        before.name: sample_batch(before.model, tokenizer, [prompt], long)[0],
-        "this model": sample_batch(trained, tokenizer, [prompt], long)[0],
+        before.name: sample_batch(before.model, tokenizer, [prompt], long, through=True)[0],
+        "this model": sample_batch(trained, tokenizer, [prompt], long, through=True)[0],
         "held-out text": dataset.val_text(MEASURED_CHARACTERS),
     }
     measured = [text[:MEASURED_CHARACTERS] for text in texts.values()]

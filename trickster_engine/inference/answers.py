@@ -102,11 +102,22 @@ class Answers:
         ids = encode_prompt(loaded.tokenizer, prompt)
         decoder = loaded.tokenizer.stream_decoder(ids)
         cancelled = partial(self._is_cancelled, request_id)
+        end = loaded.tokenizer.end_id
         steps = generate(
-            loaded.model, [ids], options, cancelled, vocab_size=loaded.tokenizer.vocab_size, watch=logits.append
+            loaded.model,
+            [ids],
+            options,
+            cancelled,
+            vocab_size=loaded.tokenizer.vocab_size,
+            end=end,
+            watch=logits.append,
         )
+        finish = "length"
         for step in steps:
             token = int(step[0])
+            if token == end:
+                finish = "document"
+                break
             count += 1
             waiting += decoder.feed(token)
             if shown:
@@ -131,6 +142,7 @@ class Answers:
             "checkpoint": str(loaded.folder),
             "step": _step_of(loaded.folder),
             "tokens": count,
+            "finish_reason": "cancelled" if finish == "length" and cancelled() else finish,
             "seconds": time.monotonic() - began,
         }
 

@@ -40,7 +40,12 @@ def load_model(path: Path, checkpoint: str = "best") -> tuple[Llama, Tokenizer, 
     config, weights = read_model(folder)
     tokenizer = load_tokenizer(folder)
     require_vocabulary(tokenizer, config.vocab_size)
-    return with_weights(config, weights), tokenizer, folder
+    model = with_weights(config, weights)
+    run = next((place for place in (path, *path.parents) if is_run_directory(place)), None)
+    plan = RunDirectory(run).plan_if_readable() if run is not None else None
+    if plan is not None and plan.data.mask_documents:
+        model.model.document_end = tokenizer.end_id
+    return model, tokenizer, folder
 
 
 class Before(NamedTuple):

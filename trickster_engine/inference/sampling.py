@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import takewhile
 
 import torch
 from torch import Tensor
 
 from trickster_engine.config.plan import SamplingConfig
+from trickster_engine.data.documents import MARK
 from trickster_engine.data.tokenizer import Tokenizer, readable_alphabet
 from trickster_engine.errors import TricksterError
 from trickster_engine.inference.decoding import token_reader
@@ -48,21 +50,33 @@ def sample(
     *,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> str:
-    """The text that follows the prompt. Raises TricksterError for characters the model has never seen."""
+    """The text that follows the prompt, up to the end of the document if there is one.
+
+    Raises TricksterError for characters the model has never seen.
+    """
     ids = encode_prompt(tokenizer, prompt)
-    steps = generate(model, [ids], options, should_stop, vocab_size=tokenizer.vocab_size)
-    return tokenizer.decode_after(ids, [int(step[0]) for step in steps])
+    steps = generate(model, [ids], options, should_stop, vocab_size=tokenizer.vocab_size, end=tokenizer.end_id)
+    return tokenizer.decode_after(ids, until_end((int(step[0]) for step in steps), tokenizer.end_id))
 
 
-def sample_batch(model: Llama, tokenizer: Tokenizer, prompts: Sequence[str], options: SamplingOptions) -> list[str]:
-    """What follows each of several prompts; prompts of one length are generated side by side."""
+def sample_batch(
+    model: Llama, tokenizer: Tokenizer, prompts: Sequence[str], options: SamplingOptions, *, through: bool = False
+) -> list[str]:
+    """What follows each of several prompts; prompts of one length are generated side by side.
+
+    `through` has the model go on behind the end of a document with the next one, a line end between them: as much text
+    as is asked for, to measure.
+    """
     encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
+    end = None if through else tokenizer.end_id
     texts = [""] * len(prompts)
     for length in sorted({len(ids) for ids in encoded}):
         rows = [row for row, ids in enumerate(encoded) if len(ids) == length]
-        steps = list(generate(model, [encoded[row] for row in rows], options, vocab_size=tokenizer.vocab_size))
+        together = [encoded[row] for row in rows]
+        steps = list(generate(model, together, options, vocab_size=tokenizer.vocab_size, end=end))
         for column, row in enumerate(rows):
-            texts[row] = tokenizer.decode_after(encoded[row], [int(ids[column]) for ids in steps])
+            written = until_end((int(ids[column]) for ids in steps), end)
+            texts[row] = tokenizer.decode_after(encoded[row], written).replace(MARK, "\n")
     return texts
 
 
@@ -76,16 +90,26 @@ def stream(
     """The text that follows the prompt, in pieces as it comes; together they are what `sample` returns."""
     ids = encode_prompt(tokenizer, prompt)
     decoder = tokenizer.stream_decoder(ids)
-    for step in generate(model, [ids], options, should_stop, vocab_size=tokenizer.vocab_size):
-        if piece := decoder.feed(int(step[0])):
+    steps = generate(model, [ids], options, should_stop, vocab_size=tokenizer.vocab_size, end=tokenizer.end_id)
+    for token in until_end((int(step[0]) for step in steps), tokenizer.end_id):
+        if piece := decoder.feed(token):
             yield piece
     if rest := decoder.finish():
         yield rest
 
 
+def until_end(tokens: Iterable[int], end: int | None) -> Iterator[int]:
+    """The tokens before the one that ends a document."""
+    return takewhile(lambda token: token != end, tokens)
+
+
 def encode_prompt(tokenizer: Tokenizer, prompt: str) -> list[int]:
-    """Token ids of a prompt. Raises TricksterError for an empty one or unknown characters."""
-    if not prompt:
+    """Token ids of a prompt, behind the one that begins a document if there is one.
+
+    Raises TricksterError for unknown characters, and for an empty prompt where nothing begins a document.
+    """
+    begin = [] if tokenizer.begin_id is None else [tokenizer.begin_id]
+    if not prompt and not begin:
         raise TricksterError(
             "prompt-empty", "The prompt is empty.", "Give the model at least one character to continue."
         )
@@ -97,7 +121,7 @@ def encode_prompt(tokenizer: Tokenizer, prompt: str) -> list[int]:
             "Change it: sampling_config.prompt in the config, --prompt in the terminal. The tokenizer knows: "
             f"{readable_alphabet(tokenizer.alphabet or ())}",
         )
-    return [int(token) for token in tokenizer.encode(prompt)]
+    return begin + [int(token) for token in tokenizer.encode(prompt)]
 
 
 @torch.no_grad()
@@ -108,6 +132,7 @@ def generate(
     should_stop: Callable[[], bool] = lambda: False,
     *,
     vocab_size: int | None = None,
+    end: int | None = None,
     use_cache: bool = True,
     watch: Callable[[Tensor], None] | None = None,
 ) -> Iterator[Tensor]:
@@ -116,8 +141,9 @@ def generate(
     The model sees at most `max_seq_len` tokens. When they are used up, the window slides: the later half of them is
     read anew, and generation goes on from there; so each token has at least half a window of context. `use_cache=False`
     reads the whole window for every token, which gives the same text many times more slowly. `vocab_size` is the
-    tokenizer's, where the model's is padded beyond it: the rest of the logits stand for nothing. `watch` is shown the
-    logits [B, V] that each choice is made from.
+    tokenizer's, where the model's is padded beyond it: the rest of the logits stand for nothing. Generation is over
+    when every row has drawn the token `end`, which is yielded like any other. `watch` is shown the logits [B, V] that
+    each choice is made from.
     """
     was_training = model.training
     model.eval()
@@ -128,6 +154,7 @@ def generate(
     read = token_reader(model, cache)
     begin = max(0, text.shape[1] - limit)  # the window is what comes after it
     unread = text[:, begin:]
+    ended = torch.zeros(len(text), dtype=torch.bool)
     try:
         for _ in range(options.max_new_tokens):
             if should_stop():
@@ -142,6 +169,8 @@ def generate(
             unread = choose(logits, text, options, generator)[:, None]
             text = torch.cat((text, unread), dim=1)
             yield unread[:, 0]
+            if end is not None and bool((ended := ended | (unread[:, 0] == end)).all()):
+                return
     finally:
         model.train(was_training)
 

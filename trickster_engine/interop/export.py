@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -123,15 +124,17 @@ def _checked(source: Source, target: Path, predict: Predict, stored: Weights, pr
     before, same = predictor(source.config, source.weights), 0
     while same < count and int(before(written[: length + same]).argmax()) == written[length + same]:
         same += 1
-    return Exported(target, source.tokenizer.decode_after(written[:length], written[length:]), count, same)
+    text = takewhile(lambda token: token != source.tokenizer.end_id, written[length:])
+    return Exported(target, source.tokenizer.decode_after(written[:length], text), count, same)
 
 
 def _prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
-    """The prompt's ids; the first id where the tokenizer cannot write it."""
+    """The prompt's ids as generation begins with them; the first id where the tokenizer cannot write it."""
+    begin = [] if tokenizer.begin_id is None else [tokenizer.begin_id]
     try:
-        return tokenizer.encode(prompt).tolist() or [0]
+        return begin + tokenizer.encode(prompt).tolist() or [0]
     except TricksterError:
-        return [0]
+        return begin or [0]
 
 
 def _remove(target: Path) -> None:

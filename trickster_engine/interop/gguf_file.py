@@ -98,7 +98,9 @@ def _describe_tokenizer(writer: Any, gguf: Any, tokenizer: Tokenizer, vocab_size
     writer.add_token_merges(pairs or [f"{NEVER} {NEVER}"])
     # Without an end-of-text token, llama.cpp takes number 11 for one, which is the comma.
     writer.add_eos_token_id(tokenizer.special_ids.get("eos_token_id", tokenizer.library.token_to_id(NEVER)))
-    writer.add_add_bos_token(False)
+    writer.add_add_bos_token(tokenizer.begin_id is not None)
+    if tokenizer.begin_id is not None:
+        writer.add_bos_token_id(tokenizer.begin_id)
     writer.add_add_space_prefix(False)
 
 

@@ -111,7 +111,8 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
             )
         kind = chosen_device(plan)
         precision, compiled = settled_before(plan, before, checkpoint.state if checkpoint else None, kind)
-        backend = open_backend(plan, precision, compiled, report, run.events_path, group)
+        document_end = dataset.tokenizer.end_id if plan.data.mask_documents else None
+        backend = open_backend(plan, precision, compiled, report, run.events_path, group, document_end)
         require_done(plan, before, backend)
         state = TrainerState(0, dataset.fingerprint, kind, backend.precision, backend.compiled)
         if checkpoint:

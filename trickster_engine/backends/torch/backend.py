@@ -72,6 +72,11 @@ class TorchBackend:
         self._no_sync: Callable[[], AbstractContextManager[None]] = nullcontext
         self._forward = self._forward_pass
         self._recorded: RecordedPass | None = None
+        plain = plan.data.mask_documents  # neither our kernels nor what is compiled or recorded masks
+        if plain:
+            if plan.training.compile == "always":
+                self._notices.append(_not_compiled("with mask_documents, blocks run as they are."))
+            compiled = False
         if compiled is None:
             wanted = plan.training.compile
             compiled = wanted == "always" or (wanted == "auto" and worth_compiling(plan, self._device.type))
@@ -85,7 +90,8 @@ class TorchBackend:
         self._optimizers = Optimizers(self.model, plan.training, muon_dtype, kernels)
         self._updates_early = on_gpu and self._options.early_update and self._optimizers.can_decide_on_the_device
         self.compiled = kernels is not None or (compiled and self._compile(report))
-        if on_gpu and self._options.graphs and group.size == 1 and not plan.training.activation_checkpointing:
+        recording = on_gpu and self._options.graphs and not plain
+        if recording and group.size == 1 and not plan.training.activation_checkpointing:
             self._record()
         if group.size > 1:
             torch.manual_seed(plan.training.seed + group.rank)
@@ -269,13 +275,7 @@ class TorchBackend:
             self._device,
         )
         if problem is not None and self._plan.training.compile == "always":
-            self._notices.append(
-                (
-                    "not-compiled",
-                    f"The model could not be compiled, so it trains without compilation, more slowly: {problem}",
-                    "Compilation needs a C++ compiler. To train without it, set training_config.compile: never.",
-                )
-            )
+            self._notices.append(_not_compiled(problem))
         return problem is None
 
     def _record(self) -> None:
@@ -328,6 +328,14 @@ class TorchBackend:
     def _emulates_bf16(self) -> bool:
         """Agreed upon among processes, because what follows from it they have to do together."""
         return self._group.broadcast(self._device.type == "cpu" and cpu_emulates_bf16())
+
+
+def _not_compiled(why: str) -> tuple[str, str, str]:
+    return (
+        "not-compiled",
+        f"The model could not be compiled, so it trains without compilation, more slowly: {why}",
+        "Compilation needs a C++ compiler. To train without it, set training_config.compile: never.",
+    )
 
 
 def _slow_bf16() -> tuple[str, str, str]:

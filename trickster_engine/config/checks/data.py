@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
-from trickster_engine.config.checks.model import VOCABULARY
+from trickster_engine.config.checks.model import DEVICE, VOCABULARY
 from trickster_engine.config.corpus_files import BUILT_IN_CORPORA, TENSOR_SUFFIXES
 from trickster_engine.config.keys.data import CorpusSource
 from trickster_engine.config.problems import Problem
@@ -25,6 +25,7 @@ TRAIN = "data_config.train_data"
 VALIDATION = "data_config.val_data"
 DOCUMENTS = "data_config.documents"
 SEPARATOR = "data_config.document_separator"
+MASK = "data_config.mask_documents"
 PROMPT = "sampling_config.prompt"
 OUTPUT = "output_config.output_dir"
 
@@ -122,6 +123,15 @@ def _separator_is_not_empty(settings: Settings) -> Iterator[Problem]:
         yield settings.problem("empty-separator", "error", message, SEPARATOR, DOCUMENTS, fixes=fixes)
 
 
+@rule(DOCUMENTS, MASK, DEVICE)
+def _device_masks_documents(settings: Settings) -> Iterator[Problem]:
+    device = settings.text(DEVICE)
+    if settings.truth(MASK) and settings.text(DOCUMENTS) != STREAM and device in ("tt", "mps"):
+        message = f"mask_documents needs a CPU or a CUDA GPU; device_type is {device}."
+        fixes = (settings.write(MASK, False, preferred=True), settings.write(DEVICE, "cpu"))
+        yield settings.problem("mask-documents-device", "error", message, MASK, DEVICE, fixes=fixes)
+
+
 @rule(DOCUMENTS, TRAIN)
 def _tensors_have_no_documents(settings: Settings) -> Iterator[Problem]:
     documents, train = settings.text(DOCUMENTS), settings.text(TRAIN)
@@ -131,9 +141,9 @@ def _tensors_have_no_documents(settings: Settings) -> Iterator[Problem]:
         yield settings.problem("documents-of-tensors", "error", message, DOCUMENTS, TRAIN, fixes=fixes)
 
 
-@rule(PROMPT)
+@rule(PROMPT, DOCUMENTS)
 def _prompt_is_not_empty(settings: Settings) -> Iterator[Problem]:
-    if not settings.text(PROMPT):
+    if not settings.text(PROMPT) and settings.text(DOCUMENTS) == STREAM:
         message = "prompt is empty. The model continues a text, so give it at least one character."
         yield settings.problem("empty-prompt", "error", message, PROMPT, fixes=(settings.write(PROMPT, "ROMEO:"),))
 

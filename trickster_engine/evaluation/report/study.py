@@ -159,7 +159,7 @@ def long_text(model: Llama, tokenizer: Tokenizer, sampling: SamplingConfig, char
     tokens = math.ceil(LONG / _ROWS / characters_per_token)
     options = replace(SamplingOptions.from_config(sampling), max_new_tokens=tokens)
     options = replace(options, temperature=1.0, top_k=0, top_p=1.0, repetition_penalty=1.0)
-    texts = sample_batch(model, tokenizer, [sampling.prompt] * _ROWS, options)
+    texts = sample_batch(model, tokenizer, [sampling.prompt] * _ROWS, options, through=True)
     return LongText("\n\n".join(sampling.prompt + text for text in texts)[:LONG], texts)
 
 

@@ -74,6 +74,9 @@ class GenerateResult:
     step: int | None = item("The step it was saved after.")
     tokens: int = item("Tokens written.")
     seconds: float = item("Time it took, without loading the model.")
+    finish_reason: str = item(
+        "length: all the tokens asked for; document: the model ended its text; cancelled.", "length"
+    )
 
 
 @dataclass(frozen=True)
