@@ -197,6 +197,9 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "empty-prompt": "The model continues the prompt, and it is empty. Give at least one character.",
     },
     READ: {
+        "documents-repeat": "At least one document in a hundred says exactly what an earlier one says. They are "
+        "always on the same side of the split, so the validation loss stays honest; `drop_duplicates: true` leaves them"
+        " out.",
         "vocabulary-not-filled": "`bpe` merges pairs that occur at least twice, and this text has too few of them to "
         "fill `vocab_size` rows; or `char` has fewer characters than rows. Unused rows cost parameters and are never "
         "trained, and the uniform baseline, ln `vocab_size`, includes them. The message has the number that fits.",

@@ -3,6 +3,7 @@ import type { Configs } from './ui/configs';
 import type { ManagedEnvironment } from './python/managedEnvironment';
 import type { Interpreters } from './python/interpreters';
 import type { Server } from './server/server';
+import type { GhostText } from './completion/ghostText';
 import type { Dashboard } from './dashboard/panel';
 import type { LessonProgress } from './lesson/progress';
 import type { Pages } from './views/pages';
@@ -20,5 +21,6 @@ export interface App {
   configs: Configs;
   lesson: LessonProgress;
   dashboard: Dashboard;
+  ghostText: GhostText;
   pages: Pages;
 }

@@ -2,6 +2,7 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { App } from './app';
 import { registerCommands } from './commands';
+import { GhostText } from './completion/ghostText';
 import { explainNoPython, explainSetting } from './commands/interpreter';
 import { Configs } from './ui/configs';
 import { setContext } from './ui/context';
@@ -46,6 +47,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const lesson = new LessonProgress(context.workspaceState);
   const pages = new Pages(context.extensionUri, context.workspaceState);
   const dashboard = new Dashboard(context.extensionUri, server, runs, lesson, interpreters, log);
+  const ghostText = new GhostText({ server, interpreters, log }, context.workspaceState);
   const app: App = {
     log,
     interpreters,
@@ -56,6 +58,7 @@ export function activate(context: vscode.ExtensionContext): void {
     configs,
     lesson,
     dashboard,
+    ghostText,
     pages,
   };
 
@@ -71,6 +74,7 @@ export function activate(context: vscode.ExtensionContext): void {
     lesson,
     pages,
     dashboard,
+    ghostText,
     lessonTree,
     runsTree,
     new RunStatusBar(runs),

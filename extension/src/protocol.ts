@@ -440,6 +440,32 @@ export interface NextTokensResult {
   entropy: number;
 }
 
+/** What a model would go on with at the cursor. Cancel with the protocol's own `$/cancelRequest`. */
+export interface CompleteParams {
+  /** The text before the cursor; the last few thousand characters are enough. */
+  before: string;
+  /** The run whose newest checkpoint is used. */
+  runId?: string | null;
+  /** Or a checkpoint's folder. */
+  checkpoint?: string | null;
+  /** End with the line. */
+  oneLine?: boolean;
+  /** The interpreter that runs the model. */
+  python?: string | null;
+}
+
+/** The text offered: as far as the model believes that all of it is right; empty where it cannot tell. */
+export interface CompleteResult {
+  /** To be inserted at the cursor. */
+  text: string;
+  /** The checkpoint used. */
+  checkpoint: string;
+  /** The step it was saved after. */
+  step: number | null;
+  /** Time the model took. */
+  seconds: number;
+}
+
 /** The proof of learning: the trained model beside one with random weights, and the table of losses. */
 export interface CompareParams {
   /** The run. */
@@ -696,6 +722,7 @@ export interface Requests {
   'trickster/runEvents': { params: RunEventsParams; result: RunEventsResult };
   'trickster/generate': { params: GenerateParams; partial: GeneratePart; result: GenerateResult };
   'trickster/nextTokens': { params: NextTokensParams; result: NextTokensResult };
+  'trickster/complete': { params: CompleteParams; result: CompleteResult };
   'trickster/compare': { params: CompareParams; result: CompareResult };
   'trickster/report': { params: ReportParams; result: ReportResult };
   'trickster/inspect': { params: InspectParams; result: InspectResult };

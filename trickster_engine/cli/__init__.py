@@ -9,7 +9,19 @@ import sys
 from collections.abc import Sequence
 
 from trickster_engine import __version__
-from trickster_engine.cli import bench, configs, data, export, launching, machine, models, report, runs, training
+from trickster_engine.cli import (
+    bench,
+    configs,
+    data,
+    evaluating,
+    export,
+    launching,
+    machine,
+    models,
+    report,
+    runs,
+    training,
+)
 from trickster_engine.cli.arguments import with_dashed_values
 from trickster_engine.cli.terminal import take_over_standard_streams
 from trickster_engine.errors import TricksterError
@@ -39,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"trickster {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (training, launching, configs, data, models, export, report, runs, machine, bench):
+    for module in (training, launching, configs, data, models, evaluating, export, report, runs, machine, bench):
         module.add_commands(commands)
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(with_dashed_values(given, parser))

@@ -142,6 +142,11 @@ def predict_by_best_ngram(dataset: Dataset, text: npt.NDArray[Any], vocab_size: 
     return best.name, list(islice(models, order))
 
 
+def best_order(train: Tokens, vocab_size: int) -> int:
+    """The order whose n-gram model predicts the end of a training text best, counted on the rest."""
+    return _of_tokens(vocab_size).best_order(_represented(train))
+
+
 def ngram_baselines(dataset: Dataset, vocab_size: int | None = None) -> list[Baseline]:
     """Return the baselines of a prepared dataset, counted the first time and kept beside it from then on.
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from trickster_engine.config.llama_file import CONFIG_FILE
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
+from trickster_engine.inference.completion import Completer, Rules
 from trickster_engine.inference.load import checkpoint_folder, load_model
 from trickster_engine.inference.sampling import (
     SamplingOptions,
@@ -53,12 +54,23 @@ def _load(folder: Path, modified_ns: int) -> Loaded:
 
 def _loaded(path: Path) -> Loaded:
     """The model of a checkpoint, or of a run's newest one. Raises TricksterError."""
+    return _load(*_newest(path))
+
+
+def _newest(path: Path) -> tuple[Path, int]:
     folder = checkpoint_folder(path, "latest")
     try:
         modified_ns = (folder / CONFIG_FILE).stat().st_mtime_ns
     except OSError:
         modified_ns = 0
-    return _load(folder, modified_ns)
+    return folder, modified_ns
+
+
+@lru_cache(maxsize=1)
+def _completer(folder: Path, modified_ns: int) -> tuple[Completer, int | None]:
+    """It holds what was read for the last text, so that the next key costs only what is new. And its step."""
+    loaded = _load(folder, modified_ns)
+    return Completer(loaded.model, loaded.tokenizer), _step_of(folder)
 
 
 class Answers:
@@ -70,7 +82,7 @@ class Answers:
 
     def answer(self, request: dict[str, Any]) -> None:
         """Do what a request asks for, and say how it went."""
-        methods = {"generate": self._generate, "next_tokens": self._next_tokens}
+        methods = {"generate": self._generate, "next_tokens": self._next_tokens, "complete": self._complete}
         request_id = request.get("id")
         try:
             self._send({"id": request_id, "result": methods[request["method"]](request)})
@@ -165,6 +177,14 @@ class Answers:
             "checkpoint": str(loaded.folder),
             "entropy": max(float(-(believed * logs).sum()), 0.0),
         }
+
+    def _complete(self, request: dict[str, Any]) -> dict[str, Any]:
+        folder, modified_ns = _newest(Path(request["path"]))
+        cancelled = partial(self._is_cancelled, int(request["id"]))
+        completer, step = _completer(folder, modified_ns)
+        began = time.monotonic()
+        text = completer.complete(request["before"], Rules(one_line=request["one_line"]), cancelled)
+        return {"text": text, "checkpoint": str(folder), "step": step, "seconds": time.monotonic() - began}
 
 
 def _likeliest(probabilities: Tensor, count: int, tokenizer: Tokenizer) -> list[dict[str, Any]]:

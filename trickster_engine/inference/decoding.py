@@ -1,10 +1,11 @@
 """Reading one more token of one text on a CPU, where starting an operation costs more than computing it.
 
 For each token a small model does some 25 operations a layer, each over within a few microseconds; torch spends longer
-than that on starting one, NumPy a fraction of it. So here the layers of `llama.py` are written a second time, in NumPy,
-for a single token. Weights, rotation tables and cache are the model's own memory, seen through NumPy: nothing is
-copied, and what training changes is seen at once. Letters in the comments on shapes are those of `llama.py`; G is the
-number of heads that share a key/value head, N the number of tokens read so far.
+than that on starting one, NumPy a fraction of it. A compiled kernel does all in one call, where it is at hand. For
+other machines the layers of `llama.py` are written a second time here, in NumPy, for a single token. Weights, rotation
+tables and cache are the model's own memory, seen through NumPy: nothing is copied, and what training changes is seen at
+once. Letters in the comments on shapes are those of `llama.py`; G is the number of heads that share a key/value head, N
+the number of tokens read so far.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from trickster_engine.backends.torch.kernels.library import kernels_at_hand
+from trickster_engine.inference.compiled_decoding import CompiledReader
 from trickster_engine.model.llama import Block, KeyValueCache, Llama
+
+#: How far apart the logits of two ways may be, as a share of their size: sums of fp32 in another order.
+_SAME_TO = 1e-4
 
 Array = NDArray[np.float32]
 
@@ -38,8 +44,24 @@ def token_reader(model: Llama, cache: KeyValueCache) -> Callable[[Tensor], Tenso
     plain = all(type(x) is nn.Parameter and x.is_cpu and x.dtype == torch.float32 for x in model.parameters())
     if not plain or cache.store.shape[2] > 1:
         return read
-    read_one = _OneToken(model, cache)
+    read_one = _compiled(model, cache) or _OneToken(model, cache)
     return lambda tokens: read(tokens) if tokens.shape[1] > 1 else read_one(int(tokens))
+
+
+def _compiled(model: Llama, cache: KeyValueCache) -> CompiledReader | None:
+    """The compiled reader, where its kernel is at hand and comes to the same logits as NumPy on this processor."""
+    kernels = kernels_at_hand()
+    if kernels is None or not all(x.is_contiguous() for x in model.parameters()):
+        return None
+    reader = CompiledReader(kernels, model, cache)
+    length = cache.length
+    logits = []
+    for read_one in (reader, _OneToken(model, cache)):  # what they leave in the cache is written over by what follows
+        cache.length = min(length, model.config.max_seq_len - 1)
+        logits.append(read_one(0))
+    cache.length = length
+    found, expected = logits
+    return reader if (found - expected).norm() <= _SAME_TO * expected.norm() else None
 
 
 class _Layer(NamedTuple):

@@ -6,6 +6,7 @@ import { withTrust } from '../ui/trust';
 import { explanation, openTroubleshooting } from '../lesson/troubleshooting';
 import { ErrorCode } from '../protocol';
 import { explainNoPython, selectInterpreter, setUpEnvironment } from './interpreter';
+import { completeWithModel, stopCompleting } from './completion';
 import { tryExperiment } from './experiment';
 import { checkHardware, inspect, prepare, restartServer } from './inspection';
 import { openConfig, openLesson } from './lesson';
@@ -24,6 +25,8 @@ export const COMMANDS: Readonly<Record<string, Action>> = {
   resume: runs.resume,
   stop: runs.stop,
   generate: runs.generate,
+  completeWithModel,
+  stopCompleting: (app) => stopCompleting(app),
   compare: runs.compare,
   openDashboard: runs.openDashboard,
   showSamples: runs.showSamples,
@@ -49,7 +52,7 @@ export const COMMANDS: Readonly<Record<string, Action>> = {
  * (The environment is the person's own, and no program of the folder is run to make it.)
  */
 const WITHOUT_TRUST = new Set([
-  ...['openConfig', 'openLesson', 'revealRun', 'showLogs'],
+  ...['openConfig', 'openLesson', 'revealRun', 'showLogs', 'stopCompleting'],
   ...['restartServer', 'selectInterpreter', 'setUpEnvironment'],
 ]);
 

@@ -11,7 +11,8 @@ type ContextKey =
   | 'hasLive'
   | 'hasResumable'
   | 'hasCheckpoint'
-  | 'hasEnded';
+  | 'hasEnded'
+  | 'completing';
 
 export function setContext(key: ContextKey, value: boolean): void {
   if (known.get(key) !== value) {

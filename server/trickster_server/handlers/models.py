@@ -39,7 +39,7 @@ class Models:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._workers: dict[str, GenerationWorker] = {}
+        self._workers: dict[tuple[str, str], GenerationWorker] = {}
         self._prepared: set[tuple[str, object]] = set()
 
     async def close(self) -> None:
@@ -49,8 +49,8 @@ class Models:
     def interpreter_changed(self) -> None:
         """Workers of another interpreter are of no use any more."""
         keep = self._services.interpreters.path(None)
-        for python in [python for python in self._workers if python != keep]:
-            self._services.spawn(self._workers.pop(python).close(), "end a worker")
+        for key in [key for key in self._workers if key[0] != keep]:
+            self._services.spawn(self._workers.pop(key).close(), "end a worker")
 
     async def generate(self, params: messages.GenerateParams) -> messages.GenerateResult:
         """Write text, streamed to the client's token."""
@@ -85,6 +85,14 @@ class Models:
         answer = await worker.ask("next_tokens", request)
         tokens = [messages.TokenProbability(**token) for token in answer["tokens"]]
         return messages.NextTokensResult(tokens, answer["checkpoint"], answer["entropy"])
+
+    async def complete(self, params: messages.CompleteParams) -> messages.CompleteResult:
+        """What a model would go on with."""
+        path = await self._model_path(params.run_id, params.checkpoint)
+        # In a process of its own: a key does not wait for a text that the playground has asked for.
+        worker = await self._worker(params.python, "completion")
+        request = {"path": path, "before": params.before, "one_line": params.one_line}
+        return messages.CompleteResult(**await worker.ask("complete", request))
 
     async def compare(self, params: messages.CompareParams) -> messages.CompareResult:
         """The proof of learning."""
@@ -171,11 +179,11 @@ class Models:
             raise RequestError(ErrorCode.NO_CHECKPOINT, "Name a run or a checkpoint.")
         return str((await run_named(self._services, run_id)).directory.path)
 
-    async def _worker(self, python: str | None) -> GenerationWorker:
-        path = await self._services.interpreters.able_to_train(python)
-        if path not in self._workers:
-            self._workers[path] = GenerationWorker(path)
-        return self._workers[path]
+    async def _worker(self, python: str | None, use: str = "generation") -> GenerationWorker:
+        key = await self._services.interpreters.able_to_train(python), use
+        if key not in self._workers:
+            self._workers[key] = GenerationWorker(key[0])
+        return self._workers[key]
 
 
 def _given(options: messages.SamplingOptions | None) -> dict[str, Any]:

@@ -27,6 +27,7 @@ def answers(services: Services, models: Models) -> Iterator[tuple[messages.Reque
         "trickster/runEvents": runs.run_events,
         "trickster/generate": models.generate,
         "trickster/nextTokens": models.next_tokens,
+        "trickster/complete": models.complete,
         "trickster/compare": models.compare,
         "trickster/report": models.report,
         "trickster/inspect": models.inspect,

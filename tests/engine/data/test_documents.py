@@ -20,10 +20,13 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.config.split import validation_size
 from trickster_engine.data.description import read_description
 from trickster_engine.data.documents import END_OF_TEXT, MARK, separated_documents
+from trickster_engine.data.facts import kept_facts
+from trickster_engine.data.findings import findings
 from trickster_engine.data.index import text_recipe
 from trickster_engine.data.make_tokenizer import load_tokenizer
 from trickster_engine.data.prepare import Dataset, prepare
 from trickster_engine.data.sharded import prepare_shards
+from trickster_engine.data.survey import text_facts
 
 MakePlan = Callable[..., Plan]
 SEPARATORS = ["\n", "\n\n", "--", "<|endoftext|>", "\n%\n"]
@@ -140,8 +143,23 @@ def test_files_are_documents_and_one_is_too_few(tmp_path: Path, plan_for: MakePl
     dataset = prepare(plan, tmp_path, progress=False)
     assert Counter(_texts(dataset, dataset.train) + _texts(dataset, dataset.val)) == Counter(texts)
     (tmp_path / "one.txt").write_text(texts[0], encoding="utf-8")
-    with refused("one-document", "one.txt"):
+    with refused("corpus-one-document", "one.txt"):
         prepare(replace(plan, data=replace(plan.data, corpus="one.txt")), tmp_path, progress=False)
+
+
+def test_what_check_says_of_documents(tmp_path: Path, plan_for: MakePlan) -> None:
+    written = _documents(300)
+    (tmp_path / "a.txt").write_text("\n".join(written), encoding="utf-8")
+    plan = plan_for("a.txt", "byte", 257, documents="lines")
+    copies = len(written) - len(set(written))
+    for drop, ending in ((False, f"{copies} are duplicates"), (True, f"{copies} duplicates left out")):
+        wanted = replace(plan, data=replace(plan.data, drop_duplicates=drop))
+        dataset = prepare(wanted, tmp_path, progress=False)
+        facts = text_facts(wanted, dataset)
+        train, val = (len(_texts(dataset, part)) for part in (dataset.train, dataset.val))
+        assert dict(facts.rows())["Documents"] == f"{train} training, {val} validation; {ending}"
+        assert ("documents-repeat" in {finding.code for finding in findings(wanted, facts)}) is not drop
+        assert kept_facts(wanted, dataset.source, dataset.directory) == facts
 
 
 def test_validation_text_of_its_own_is_taken_out_of_the_training_text(tmp_path: Path, plan_for: MakePlan) -> None:

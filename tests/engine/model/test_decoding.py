@@ -1,14 +1,19 @@
-"""One token at a time in NumPy gives what the model gives, from the same memory."""
+"""One token at a time, by the compiled kernel or in NumPy, gives what the model gives, from the same memory."""
 
 from __future__ import annotations
 
+import shutil
+import sys
 import warnings
 
 import pytest
 import torch
 
 from tests.engine.model.test_huggingface import SHAPES, small
+from trickster_engine.backends.torch.kernels.library import Kernels, load_kernels
 from trickster_engine.config.plan import ModelConfig
+from trickster_engine.inference import decoding
+from trickster_engine.inference.compiled_decoding import CompiledReader
 from trickster_engine.inference.decoding import _OneToken, token_reader
 from trickster_engine.model.llama import KeyValueCache, Llama
 
@@ -29,14 +34,27 @@ def cache_for(model: Llama, rows: int = 1) -> KeyValueCache:
     return KeyValueCache(model.config, rows, model.device, model.model.embed_tokens.weight.dtype)
 
 
+needs_compiler = pytest.mark.skipif(sys.platform != "linux" or shutil.which("g++") is None, reason="no g++ on Linux")
+
+
+@pytest.fixture(params=[pytest.param("compiled", marks=needs_compiler), "numpy"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which of the two ways reads a single token."""
+    kernels = load_kernels(lambda _: None) if request.param == "compiled" else None
+    monkeypatch.setattr(decoding, "kernels_at_hand", lambda: kernels)
+    return str(request.param)
+
+
 @pytest.mark.parametrize("kind", SHAPES)
 @pytest.mark.parametrize("prompt_length", [1, 9])
-def test_every_token_of_a_window_gets_the_models_logits(kind: str, prompt_length: int) -> None:
+def test_every_token_of_a_window_gets_the_models_logits(kind: str, prompt_length: int, way: str) -> None:
     model = sharp(small(**SHAPES[kind], max_seq_len=96))
     text = torch.randint(0, 256, (1, 96), generator=torch.Generator().manual_seed(0))
     expected = model(text)[0]
     assert expected.abs().max() > 1
-    read = token_reader(model, cache_for(model))
+    cache = cache_for(model)
+    assert (decoding._compiled(model, cache) is not None) == (way == "compiled")
+    read = token_reader(model, cache)
     assert torch.allclose(read(text[:, :prompt_length])[0], expected[prompt_length - 1], rtol=0, atol=1e-4)
     for position in range(prompt_length, 96):
         logits = read(text[:, position : position + 1])
@@ -44,11 +62,11 @@ def test_every_token_of_a_window_gets_the_models_logits(kind: str, prompt_length
         assert torch.allclose(logits[0], expected[position], rtol=0, atol=1e-4), position
 
 
-def test_both_ways_go_on_from_each_others_cache() -> None:
+def test_both_ways_go_on_from_each_others_cache(way: str) -> None:
     model = sharp(small(num_kv_heads=2))
     text = torch.randint(0, 256, (1, 40), generator=torch.Generator().manual_seed(1))
     cache = cache_for(model)
-    read_one = _OneToken(model, cache)
+    read_one = decoding._compiled(model, cache) or _OneToken(model, cache)
     for position in range(40):
         token = text[:, position : position + 1]
         logits = read_one(int(token)) if position % 2 else model(token, cache)[:, -1]
@@ -56,7 +74,42 @@ def test_both_ways_go_on_from_each_others_cache() -> None:
     assert torch.allclose(logits, model(text)[:, -1], rtol=0, atol=1e-4)
 
 
-def test_a_change_of_the_weights_is_seen() -> None:
+@needs_compiler
+@pytest.mark.parametrize("kind", SHAPES)
+def test_in_fp64_the_kernel_gives_the_models_digits(kind: str) -> None:
+    model = sharp(small(**SHAPES[kind])).double()
+    text = torch.randint(0, 256, (1, 40), generator=torch.Generator().manual_seed(4))
+    cache = cache_for(model)
+    model(text[:, :5], cache)
+    read_one = CompiledReader(load_kernels(lambda _: None, with_fp64=True), model, cache)
+    for token in text[0, 5:]:
+        logits = read_one(int(token))
+    expected = model(text)[:, -1]
+    assert torch.allclose(logits, expected, rtol=0, atol=1e-11 * float(expected.abs().max()))
+
+
+@needs_compiler
+def test_a_kernel_that_computes_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels = load_kernels(lambda _: None)
+
+    class Wrong(Kernels):
+        def __init__(self) -> None: ...
+
+        def __call__(self, name: str, dtype: torch.dtype, *arguments: torch.Tensor | int | float | None) -> None:
+            kernels(name, dtype, *arguments)
+            logits = arguments[-1]
+            assert isinstance(logits, torch.Tensor)
+            logits[0, 7] += 0.01 * logits.norm()
+
+    monkeypatch.setattr(decoding, "kernels_at_hand", Wrong)
+    model = sharp(small())
+    cache = cache_for(model)
+    assert decoding._compiled(model, cache) is None
+    token = torch.tensor([[65]])
+    assert torch.allclose(token_reader(model, cache)(token), model(token)[:, -1], rtol=0, atol=1e-4)
+
+
+def test_a_change_of_the_weights_is_seen(way: str) -> None:
     model = sharp(small())
     cache = cache_for(model)
     read = token_reader(model, cache)
@@ -69,7 +122,7 @@ def test_a_change_of_the_weights_is_seen() -> None:
     assert torch.allclose(after, model(torch.tensor([[65]]))[:, -1], rtol=0, atol=1e-4)
 
 
-def test_gates_far_from_zero_give_numbers_and_no_warning() -> None:
+def test_gates_far_from_zero_give_numbers_and_no_warning(way: str) -> None:
     model = sharp(small())
     for name, weight in model.named_parameters():
         if "gate_proj" in name:

@@ -52,6 +52,37 @@ suites.push(() =>
       );
       assert.ok(!fs.existsSync(path.join(folder(), 'runs/refused-001/events.jsonl')));
     });
+    it('completes what is typed with the run it is called on, until it is told to stop', async () => {
+      const configUri = vscode.Uri.file(path.join(folder(), 'repeats.yaml')).toString();
+      await vscode.commands.executeCommand('trickster.train', { configUri });
+      await fileAppears(path.join(folder(), 'runs/repeats-001/final'));
+      await vscode.commands.executeCommand('trickster.completeWithModel', { configUri });
+      const document = await vscode.workspace.openTextDocument({
+        language: 'plaintext',
+        content: 'the quick br',
+      });
+      const editor = await vscode.window.showTextDocument(document);
+      const end = (): vscode.Position => document.positionAt(document.getText().length);
+      const accept = async (): Promise<void> => {
+        editor.selection = new vscode.Selection(end(), end());
+        await vscode.commands.executeCommand('editor.action.inlineSuggest.trigger');
+        await vscode.commands.executeCommand('editor.action.inlineSuggest.commit');
+      };
+      // The trigger does not wait for the answer, so it is asked for until it is there.
+      while (document.getText() === 'the quick br') {
+        await accept();
+      }
+      assert.match(document.getText(), /^the quick brown fox/);
+      assert.ok(!document.getText().includes('\n'), 'one line is offered');
+
+      await vscode.commands.executeCommand('trickster.stopCompleting');
+      const whole = new vscode.Range(new vscode.Position(0, 0), end());
+      await editor.edit((edit) => edit.replace(whole, 'the quick br'));
+      for (let attempt = 0; attempt < 5; attempt++) {
+        await accept();
+      }
+      assert.equal(document.getText(), 'the quick br');
+    });
   }),
 );
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trickster_engine.config.checks.data import (
     CORPUS,
+    DOCUMENTS,
     FRACTION,
     MOST_FILES_LOOKED_AT,
     OUTPUT,
@@ -34,7 +35,7 @@ from trickster_engine.config.patterns import Selection
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.config.problems import Fix, Problem
 from trickster_engine.config.record_fields import TEXT_FIELD, best_field, field_not_named, field_not_there, fields_in
-from trickster_engine.config.settings import Settings, rule
+from trickster_engine.config.settings import STREAM, Settings, rule
 from trickster_engine.config.shapes import count_parameters
 from trickster_engine.config.split import MOST_VALIDATION, validation_size
 from trickster_engine.config.yaml.scalars import shown
@@ -109,7 +110,7 @@ def _records_have_the_field(settings: Settings) -> Iterator[Problem]:
         yield settings.problem(error.code, "error", message, *keys, fixes=fixes)
 
 
-@rule(CORPUS, TRAIN, LENGTH, FRACTION)
+@rule(CORPUS, TRAIN, LENGTH, FRACTION, DOCUMENTS)
 def _corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
     corpus = only_source(settings)
     length, fraction = settings.integer(LENGTH), settings.number(FRACTION)
@@ -126,7 +127,7 @@ def _corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
         longest = min(size - held_out, held_out) - 1
         fixes = (settings.write(LENGTH, _rounder(longest), preferred=True),) if longest >= 2 else ()
         yield settings.problem("corpus-too-short", "error", message, CORPUS, LENGTH, FRACTION, fixes=fixes)
-    elif held_out <= length:
+    elif held_out <= length and settings.text(DOCUMENTS) == STREAM:  # a whole document may be longer
         message = (
             f"val_fraction {fraction:g} of the corpus {shown(corpus)} gives {held_out:,} bytes of validation text, "
             f"less than one sequence of max_seq_len {length} and the next token. Its loss would be mostly chance."

@@ -70,6 +70,7 @@ REQUESTS: tuple[Request, ...] = (
         partial=models.GeneratePart,
     ),
     _request("nextTokens", "starts a process", models.NextTokensParams, models.NextTokensResult),
+    _request("complete", "starts a process", models.CompleteParams, models.CompleteResult),
     _request("compare", "starts a process", models.CompareParams, models.CompareResult, "compare"),
     _request("report", "starts a process", models.ReportParams, models.ReportResult, "report"),
     _request("inspect", "starts a process", models.InspectParams, models.InspectResult, "inspect"),

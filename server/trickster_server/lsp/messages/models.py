@@ -101,6 +101,27 @@ class NextTokensResult:
 
 
 @dataclass(frozen=True)
+class CompleteParams:
+    """What a model would go on with at the cursor. Cancel with the protocol's own `$/cancelRequest`."""
+
+    before: str = item("The text before the cursor; the last few thousand characters are enough.")
+    run_id: str | None = item("The run whose newest checkpoint is used.", None)
+    checkpoint: str | None = item("Or a checkpoint's folder.", None)
+    one_line: bool = item("End with the line.", True)
+    python: str | None = item("The interpreter that runs the model.", None)
+
+
+@dataclass(frozen=True)
+class CompleteResult:
+    """The text offered: as far as the model believes that all of it is right; empty where it cannot tell."""
+
+    text: str = item("To be inserted at the cursor.")
+    checkpoint: str = item("The checkpoint used.")
+    step: int | None = item("The step it was saved after.")
+    seconds: float = item("Time the model took.")
+
+
+@dataclass(frozen=True)
 class CompareParams:
     """The proof of learning: the trained model beside one with random weights, and the table of losses."""
 

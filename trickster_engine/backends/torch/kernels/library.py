@@ -59,21 +59,37 @@ def load_kernels(report: Callable[[str], None], *, with_fp64: bool = False) -> K
         raise NoKernelsError("the kernels are compiled on Linux only")
     command = [_compiler(), *_FLAGS, *(["-DWITH_FP64"] if with_fp64 else [])]
     try:
-        folder = _own_folder()
-        name = _identity(command)
-        for path in folder.glob(f"{name}-*.so"):
-            if path == folder / _file_name(name, read_bytes(path)):  # a loader that meets half a library is killed
-                return _opened(path)
+        folder, name = _own_folder(), _identity(*command)
+        if (found := _kept(folder, name)) is not None:
+            return found
         report("compiling the kernels for this CPU (some seconds, once)")
         return _opened(_build(command, folder, name))
     except (OSError, subprocess.SubprocessError, TricksterError) as error:
         raise NoKernelsError(str(error)) from error
 
 
+def kernels_at_hand() -> Kernels | None:
+    """The kernels if they have been compiled before."""
+    if not has_kernels("cpu"):
+        return None
+    try:
+        return _kept(_own_folder(), _identity(_compiler(), *_FLAGS))
+    except (OSError, subprocess.SubprocessError, TricksterError, NoKernelsError):
+        return None
+
+
+def _kept(folder: Path, name: str) -> Kernels | None:
+    for path in folder.glob(f"{name}-*.so"):
+        if path == folder / _file_name(name, read_bytes(path)):  # a loader that meets half a library is killed
+            return _opened(path)
+    return None
+
+
 def _file_name(name: str, content: bytes) -> str:
     return f"{name}-{hashlib.sha256(content).hexdigest()[:32]}.so"
 
 
+@functools.cache
 def _opened(path: Path) -> Kernels:
     _require_own(path)
     return Kernels(ctypes.CDLL(str(path)))
@@ -102,7 +118,8 @@ def _compiler() -> str:
     return found
 
 
-def _identity(command: Sequence[str]) -> str:
+@functools.cache
+def _identity(*command: str) -> str:
     """A name for what comes out of these sources, this compiler and its flags, for this processor: homes are shared."""
     asked = [command[0], "--version"]
     environment = safe_environment(os.environ)

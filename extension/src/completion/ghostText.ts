@@ -1,0 +1,149 @@
+import * as vscode from 'vscode';
+import type { App } from '../app';
+import { ErrorCode, type CompleteResult } from '../protocol';
+import { errorCode, errorText } from '../ui/log';
+import { setContext } from '../ui/context';
+import * as text from '../ui/text';
+
+/** Characters before the cursor that are sent: more than any model here reads. */
+const CHARACTERS_SENT = 16_000;
+const KEY = 'trickster.completesWith';
+
+/** The model that completes: a run, by its newest checkpoint, or one checkpoint of it. */
+export interface Chosen {
+  runId: string;
+  checkpoint?: string;
+  /** What people call it. */
+  name: string;
+}
+
+/**
+ * Completes what is typed with a model that was trained here, as grey text at the cursor. Nothing is offered until a model
+ * has been chosen, in Restricted Mode, or in files that the setting `trickster.completion.files` does not name.
+ */
+export class GhostText implements vscode.Disposable, vscode.InlineCompletionItemProvider {
+  private readonly item = vscode.window.createStatusBarItem(
+    'trickster.completion',
+    vscode.StatusBarAlignment.Right,
+    100,
+  );
+  private readonly subscriptions: { dispose(): unknown }[];
+  private registration: vscode.Disposable | undefined;
+  private chosen: Chosen | undefined;
+
+  constructor(
+    private readonly app: Pick<App, 'server' | 'interpreters' | 'log'>,
+    private readonly memory: vscode.Memento,
+  ) {
+    this.item.name = vscode.l10n.t('Trickster Completion');
+    this.item.command = 'trickster.stopCompleting';
+    this.subscriptions = [
+      this.item,
+      vscode.workspace.onDidChangeConfiguration((change) => {
+        if (change.affectsConfiguration('trickster.completion')) {
+          this.register();
+        }
+      }),
+      vscode.workspace.onDidGrantWorkspaceTrust(() => this.register()),
+    ];
+    this.chosen = memory.get<Chosen>(KEY);
+    this.register();
+  }
+
+  dispose(): void {
+    this.registration?.dispose();
+    this.subscriptions.forEach((subscription) => void subscription.dispose());
+  }
+
+  /** Complete with this model from now on, also after the window is opened again; with none, stop. */
+  async use(chosen: Chosen | undefined): Promise<void> {
+    this.chosen = chosen;
+    this.register();
+    await this.memory.update(KEY, chosen);
+  }
+
+  async provideInlineCompletionItems(
+    document: vscode.TextDocument,
+    position: vscode.Position,
+    context: vscode.InlineCompletionContext,
+    token: vscode.CancellationToken,
+  ): Promise<vscode.InlineCompletionItem[]> {
+    const { chosen } = this;
+    const after = document.lineAt(position).text.slice(position.character);
+    // Within a line the text behind the cursor would have to fit, and the model does not see it.
+    if (!chosen || context.selectedCompletionInfo !== undefined || /\w/.test(after)) {
+      return [];
+    }
+    const begin = document.positionAt(Math.max(0, document.offsetAt(position) - CHARACTERS_SENT));
+    const before = document.getText(new vscode.Range(begin, position)).replace(/\r\n?/g, '\n');
+    try {
+      const python = (await this.app.interpreters.forTraining())?.path ?? null;
+      const { runId, checkpoint = null } = chosen;
+      const params = { before, runId, checkpoint, oneLine: true, python };
+      const found = await this.app.server.request('trickster/complete', params, token);
+      if (token.isCancellationRequested || this.chosen !== chosen) {
+        return [];
+      }
+      this.show(found);
+      return found.text === ''
+        ? []
+        : [new vscode.InlineCompletionItem(found.text, new vscode.Range(position, position))];
+    } catch (error) {
+      if (!token.isCancellationRequested && this.chosen === chosen) {
+        await this.failed(chosen, error);
+      }
+      return [];
+    }
+  }
+
+  private register(): void {
+    this.registration?.dispose();
+    this.registration = undefined;
+    setContext('completing', this.chosen !== undefined);
+    if (!this.chosen || !vscode.workspace.isTrusted) {
+      this.item.hide();
+      return;
+    }
+    const files = vscode.workspace.getConfiguration('trickster.completion').get<string[]>('files', []);
+    const selector = files.map((one): vscode.DocumentFilter => {
+      const isLanguage = /^[\w.+-]+$/.test(one);
+      return isLanguage ? { language: one } : { pattern: one };
+    });
+    this.registration = vscode.languages.registerInlineCompletionItemProvider(selector, this);
+    this.show(undefined);
+  }
+
+  private show(found: CompleteResult | undefined): void {
+    if (!this.chosen) {
+      return;
+    }
+    this.item.text = `$(sparkle) ${this.chosen.name}`;
+    this.item.backgroundColor = undefined;
+    const step = found?.step ?? null;
+    this.item.tooltip = [
+      vscode.l10n.t('{0} completes what you type.', this.chosen.name),
+      ...(step === null ? [] : [vscode.l10n.t('Its checkpoint: step {0}.', text.count(step))]),
+      vscode.l10n.t('Click to stop.'),
+    ].join('\n');
+    this.item.accessibilityInformation = {
+      label: vscode.l10n.t('{0} completes what you type.', this.chosen.name),
+      role: 'button',
+    };
+    this.item.show();
+  }
+
+  /** A model that is gone is forgotten; anything else is told once, where it does not stand in the way of typing. */
+  private async failed(chosen: Chosen, error: unknown): Promise<void> {
+    this.app.log.warn(`${chosen.name} did not complete: ${errorText(error)}`);
+    const code = errorCode(error);
+    if (code === ErrorCode.unknownRun || code === ErrorCode.noCheckpoint) {
+      await this.use(undefined);
+      void vscode.window.showWarningMessage(
+        vscode.l10n.t('{0} no longer completes what you type: {1}', chosen.name, errorText(error)),
+      );
+      return;
+    }
+    this.item.tooltip = errorText(error);
+    this.item.backgroundColor = new vscode.ThemeColor('statusBarItem.warningBackground');
+  }
+}

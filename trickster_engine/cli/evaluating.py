@@ -1,0 +1,102 @@
+"""`evaluate`: what a trained model is good for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trickster_engine.cli.arguments import RUN_HELP, Subcommands, add_json, print_json, run_path
+from trickster_engine.data.corpus import read_text_chunks
+from trickster_engine.errors import TricksterError
+
+if TYPE_CHECKING:
+    from trickster_engine.evaluation.typing_figures import TypingFigures
+
+#: Characters that are typed again. More change the shares little, and take minutes.
+TYPED_CHARACTERS = 10_000
+
+
+def _count(words: str) -> int:
+    if (count := int(words)) < 1:
+        raise argparse.ArgumentTypeError(f"{words} is not at least 1")
+    return count
+
+
+def _share(words: str) -> float:
+    if not 0 <= (share := float(words)) <= 1:
+        raise argparse.ArgumentTypeError(f"{words} is not between 0 and 1")
+    return share
+
+
+def add_commands(commands: Subcommands) -> None:
+    """Register the command."""
+    evaluating = commands.add_parser("evaluate", help="measure how many keys a model's completions would save")
+    evaluating.add_argument("path", type=run_path, metavar="RUN", help=RUN_HELP)
+    evaluating.add_argument(
+        "--typing", type=Path, metavar="FILE", help="the text to type again (default: the run's validation text)"
+    )
+    evaluating.add_argument(
+        "--characters",
+        type=_count,
+        default=TYPED_CHARACTERS,
+        metavar="N",
+        help=f"how much of it (default: {TYPED_CHARACTERS:,})",
+    )
+    evaluating.add_argument(
+        "--confidence", type=_share, metavar="P", help="offer what is right with at least this probability (0 to 1)"
+    )
+    evaluating.add_argument("--checkpoint", default="best", help="best (default), latest, final, or step-NNNNNN")
+    add_json(evaluating)
+    evaluating.set_defaults(run=_evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from trickster_engine.evaluation.typing_figures import BEFORE, COUNTED_BYTES, measure_typing
+    from trickster_engine.inference.completion import Rules
+    from trickster_engine.inference.load import load_model
+    from trickster_engine.runs import RunDirectory
+    from trickster_engine.runs.checkpoint_files import plan_as_trained
+    from trickster_engine.runs.trained_text import trained_text
+    from trickster_engine.system.progress_bar import tqdm
+
+    rules = Rules() if options.confidence is None else Rules(confidence=options.confidence)
+    run = RunDirectory(options.path)
+    plan, identity = run.begun()
+    model, tokenizer, folder = load_model(options.path, options.checkpoint)
+    plan, _ = plan_as_trained(folder, plan)
+    dataset = trained_text(run, plan, identity, progress=not options.json)
+    most = options.characters + BEFORE
+    text = dataset.val_text(most) if options.typing is None else _beginning(options.typing, most)
+    if len(text) < 2:
+        raise TricksterError("text-too-short", "There is no text to type.", "Name a longer one with --typing FILE.")
+    with tqdm(total=100, desc="typing", unit="%", disable=options.json, leave=False) as bar:
+
+        def report(typed: int) -> None:
+            bar.update(100 * typed // (2 * len(text)) - bar.n)
+
+        training_text = dataset.train_text(COUNTED_BYTES)
+        figures = measure_typing(model, tokenizer, training_text, text, options.characters, rules, report)
+    if options.json:
+        print_json({"checkpoint": str(folder), **figures.as_json()})
+    else:
+        _print(figures)
+    return 0
+
+
+def _beginning(path: Path, characters: int) -> str:
+    text = ""
+    for chunk in read_text_chunks(path):
+        text += chunk
+        if len(text) >= characters:
+            break
+    return text[:characters]
+
+
+def _print(figures: TypingFigures) -> None:
+    print(f"\n{f'{figures.characters:,} characters typed':<34}{'keys':>10}{'saved':>9}{'offers':>10}{'taken':>9}")
+    rows = (("with this model", figures.model), (f"with a {figures.ngram_order}-gram over bytes", figures.ngram))
+    for name, row in rows:
+        print(f"  {name:<32}{row.keys:>10,}{row.share:>9.1%}{row.offers:>10,}{row.precision:>9.1%}")
+    print(f"  {'without completion':<32}{figures.characters:>10,}{0:>9.1%}")
+    print("\nAn offer is taken with one key, whole or by its first word, where it is what comes next.")

@@ -1,0 +1,73 @@
+"""Reading one more token of one text in a single call of a compiled kernel, `backends/torch/kernels/read_token.cpp`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from trickster_engine.backends.torch.kernels.library import Kernels
+from trickster_engine.model.llama import Block, KeyValueCache, Llama
+
+
+class CompiledReader:
+    """Gives the logits that the model would give for one more token; both go on with the same cache.
+
+    The weights, on the CPU and in the number format of the cache, are read where they are: nothing is copied, and what
+    training changes is seen at once.
+    """
+
+    def __init__(self, kernels: Kernels, model: Llama, cache: KeyValueCache) -> None:
+        config, decoder = model.config, model.model
+        self._kernels = kernels
+        self._cache = cache
+        self._dtype = cache.store.dtype
+        self._vocab_size = config.vocab_size
+        self._epsilon = float(config.norm_eps)
+        self._shape = torch.tensor(
+            [
+                *(config.num_layers, config.hidden_dim, config.num_heads, config.num_kv_heads, config.head_dim),
+                *(config.mlp_dim, config.vocab_size, config.max_seq_len),
+            ]
+        )
+        output = decoder.embed_tokens if model.lm_head is None else model.lm_head
+        rotary = decoder.rotary
+        outside = (decoder.embed_tokens.weight, decoder.norm.weight, output.weight, rotary.cos, rotary.sin)
+        layers = [
+            address
+            for block, store in zip(decoder.layers, cache.store[:, :, 0], strict=True)
+            for address in (*_weights(block), store[0], store[1])
+        ]
+        self._layers, self._outside = _addresses(layers), _addresses(outside)
+        self._whole = (*layers, *outside)  # what is read stays in memory
+
+    def __call__(self, token: int) -> Tensor:
+        """The logits [1, V] of what follows a token, which joins those in the cache."""
+        logits = torch.empty((1, self._vocab_size), dtype=self._dtype)
+        where = self._shape, self._layers, self._outside
+        self._kernels("read_token", self._dtype, *where, self._epsilon, token, self._cache.length, logits)
+        self._cache.length += 1
+        return logits
+
+
+def _weights(block: nn.Module) -> tuple[Tensor, ...]:
+    """A block's weights in the kernel's order."""
+    assert isinstance(block, Block)
+    attention, mlp = block.self_attn, block.mlp
+    projections = (attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj)
+    return (
+        block.input_layernorm.weight,
+        *(projection.weight for projection in projections),
+        block.post_attention_layernorm.weight,
+        *(projection.weight for projection in (mlp.gate_proj, mlp.up_proj, mlp.down_proj)),
+    )
+
+
+def _addresses(tensors: Iterable[Tensor]) -> Tensor:
+    """Where the memory of each begins, in one piece."""
+    addresses = []
+    for tensor in tensors:
+        assert tensor.is_contiguous()
+        addresses.append(tensor.data_ptr())
+    return torch.tensor(addresses)

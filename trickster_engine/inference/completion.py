@@ -1,0 +1,151 @@
+"""Completing a text while somebody types it: what was read for one key is kept for the next."""
+
+from __future__ import annotations
+
+import codecs
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from trickster_engine.data.tokenizer import Tokenizer
+from trickster_engine.inference.decoding import token_reader
+from trickster_engine.inference.sampling import require_numbers
+from trickster_engine.model.llama import KeyValueCache, Llama
+
+#: From so many tokens on, reading them together in an empty cache takes less than one after the other.
+_READ_TOGETHER = 24
+#: Characters of a text that are encoded, for each token that the model sees.
+_CHARACTERS_A_TOKEN = 8
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How much is offered. A completion ends where the belief that all of it is right would fall below `confidence`."""
+
+    confidence: float = 0.2
+    most_tokens: int = 32
+    one_line: bool = True
+
+
+def offered(pieces: Iterable[tuple[bytes, float]], rules: Rules) -> str:
+    """The text of the likeliest pieces, each with its probability after those before it, as far as the rules allow."""
+    belief, text = 1.0, b""
+    for piece, probability in islice(pieces, rules.most_tokens):
+        belief *= probability
+        if belief < rules.confidence:
+            break
+        text += piece
+        if rules.one_line and b"\n" in piece:
+            text = text[: text.index(b"\n")].removesuffix(b"\r")
+            break
+    try:  # a character of which the last bytes are still missing is left out
+        whole = codecs.getincrementaldecoder("utf-8")("strict").decode(text, final=False)
+    except UnicodeDecodeError as error:
+        whole = text[: error.start].decode("utf-8")
+    return whole if len(whole) > 1 else ""  # to take one character over saves no key
+
+
+class Completer:
+    """One model that completes texts. Of two texts that begin alike, the second costs only what is new in it."""
+
+    def __init__(self, model: Llama, tokenizer: Tokenizer) -> None:
+        self._model = model.eval()
+        self._tokenizer = tokenizer
+        config = model.config
+        self._cache = KeyValueCache(config, 1, model.device, model.model.embed_tokens.weight.dtype)
+        with torch.no_grad():
+            self._reader = token_reader(model, self._cache)
+        self._held: list[int] = []  # the tokens that the cache holds
+
+    def complete(self, before: str, rules: Rules, should_stop: Callable[[], bool] = lambda: False) -> str:
+        """What the model would go on with after `before`; nothing where it cannot tell. Raises TricksterError."""
+        ids = self._known_part(before)
+        if not ids:
+            return ""
+        with torch.no_grad():
+            return offered(self._pieces(ids, rules, should_stop), rules)
+
+    def _known_part(self, before: str) -> list[int]:
+        """The end of a text as tokens, back to the last character that the tokenizer does not know.
+
+        Where it begins moves in large steps, so that the tokens of two texts that begin alike are alike as well.
+        """
+        most = self._model.config.max_seq_len * (1 if self._tokenizer.kind in ("byte", "char") else _CHARACTERS_A_TOKEN)
+        start = (len(before) // most - 1) * most if len(before) > 2 * most else 0
+        text = before[start:]
+        if unknown := self._tokenizer.unknown_characters(text):
+            text = text[1 + max(text.rindex(character) for character in unknown) :]
+        return [int(token) for token in self._tokenizer.encode(text)]
+
+    def _pieces(self, ids: list[int], rules: Rules, should_stop: Callable[[], bool]) -> Iterator[tuple[bytes, float]]:
+        """The likeliest tokens one after the other, as bytes, each with its probability."""
+        begun = b""
+        if len(ids) > 1 and self._tokenizer.kind not in ("byte", "char"):
+            # The last token may be the beginning of a longer one, which the text would have had in its place.
+            begun = self._bytes[ids[-1]]
+            ids = ids[:-1]
+        limit = self._model.config.max_seq_len
+        room, step = min(rules.most_tokens, limit // 4), limit // 2
+        beyond = max(0, len(ids) + room - limit)
+        logits = self._read(ids[-(-beyond // step) * step :] if beyond else ids)
+        for _ in range(room):
+            probabilities = require_numbers(logits[:, : self._tokenizer.vocab_size]).softmax(dim=-1)[0]
+            if begun:
+                allowed = self._beginning_with(begun)
+                probabilities = probabilities * allowed / (probabilities * allowed).sum().clamp_min(1e-30)
+            token = int(probabilities.argmax())
+            if token in self._special:
+                return
+            yield self._bytes[token][len(begun) :], float(probabilities[token])
+            begun = b""
+            if should_stop() or len(self._held) == limit:
+                return
+            logits = self._read_one(token)
+
+    def _read(self, ids: list[int]) -> Tensor:
+        """The logits [1, V] after some tokens, of which those that the cache begins with are not read again."""
+        same = 0
+        for held, wanted in zip(self._held, ids[:-1], strict=False):
+            if held != wanted:
+                break
+            same += 1
+        if len(ids) - same >= _READ_TOGETHER:
+            same = 0
+            self._cache.length, self._held = 0, list(ids)
+            return self._reader(torch.tensor([ids]))
+        self._cache.length, self._held = same, self._held[:same]
+        for token in ids[same:]:
+            logits = self._read_one(token)
+        return logits
+
+    def _read_one(self, token: int) -> Tensor:
+        self._held.append(token)
+        return self._reader(torch.tensor([[token]]))
+
+    def _beginning_with(self, begun: bytes) -> Tensor:
+        """Which tokens begin with these bytes, as ones and zeros [V]."""
+        allowed = torch.zeros(self._tokenizer.vocab_size)
+        first = bisect_left(self._sorted, (begun, 0))
+        for piece, token in islice(self._sorted, first, None):
+            if not piece.startswith(begun):
+                break
+            allowed[token] = 1
+        return allowed
+
+    @cached_property
+    def _sorted(self) -> list[tuple[bytes, int]]:
+        return sorted((piece, token) for token, piece in enumerate(self._bytes))
+
+    @cached_property
+    def _bytes(self) -> list[bytes]:
+        return self._tokenizer.token_bytes
+
+    @cached_property
+    def _special(self) -> frozenset[int | None]:
+        spelt = self._tokenizer.special_tokens.values()
+        return frozenset(self._tokenizer.library.token_to_id(token) for token in spelt)
