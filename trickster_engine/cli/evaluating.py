@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trickster_engine.cli.arguments import RUN_HELP, Subcommands, add_json, print_json, run_path
-from trickster_engine.data.corpus import read_text_chunks
+from trickster_engine.data.read_text import read_text_chunks
 from trickster_engine.errors import TricksterError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from trickster_engine.config.archives import SKIPPED_FOLDERS, members
-from trickster_engine.config.file_formats import FileFormat, format_of
+from trickster_engine.config.file_formats import FileFormat, format_of, not_text
 from trickster_engine.config.own_output import NOTHING, RUN, OwnOutput, is_config, kind_of_output
 from trickster_engine.config.patterns import BY_ENDING, Selection
 from trickster_engine.config.record_fields import field_not_named, fields_in
@@ -21,19 +21,6 @@ from trickster_engine.system.files import in_command, kind_of, path_meant
 from trickster_engine.system.os_errors import reason
 from trickster_engine.system.unpacking import shown_name
 
-# What counts as text inside a folder: prose and source code. A single file may have any name.
-_PROSE = ".txt .text .md .markdown .rst .org .adoc .tex .srt .html .htm .xml"
-_DATA = ".csv .tsv .json .jsonl .ndjson .yaml .yml .toml .ini .sql .proto"
-_CODE = (
-    ".py .pyi .js .jsx .ts .tsx .c .h .cc .cpp .cxx .hpp .hh .cs .java .kt .scala .swift .go .rs .rb .php .pl .lua .r"
-    " .jl .hs .ml .ex .exs .erl .clj .lisp .scm .el .vim .sh .bash .zsh .ps1 .bat .css .scss .cmake .zig .nim"
-)
-TEXT_SUFFIXES = frozenset(f"{_PROSE} {_DATA} {_CODE}".split())
-_MEDIA = ".png .jpg .jpeg .gif .webp .bmp .ico .mp3 .mp4 .wav .ogg .flac .avi .mov .mkv .ttf .otf .woff .woff2"
-_DOCUMENTS = ".pdf .doc .docx .odt .xls .xlsx .ods .ppt .pptx .epub .mobi .zip .gz .bz2 .xz .zst .7z .rar .tar .tgz"
-_PROGRAMS = ".exe .dll .so .dylib .o .a .pyc .class .jar .wasm .bin"
-_ARRAYS = ".pt .pth .safetensors .npy .npz .parquet .sqlite .db"
-_BINARY_SUFFIXES = frozenset(f"{_MEDIA} {_DOCUMENTS} {_PROGRAMS} {_ARRAYS}".split())
 CorpusKind = Literal["shakespeare", "python", "file", "folder"]
 BUILT_IN_CORPORA = ("shakespeare", "python")
 #: Endings of files that torch saved: tokens, or the table that made them.
@@ -167,7 +154,7 @@ def find_text_files(
                 f"{path} is the folder of a run: Trickster does not train on its own output.",
                 "Name a text file, or a folder of text files.",
             )
-        found, left_out = walk(path, lambda file: _not_text(file, selection), own=own, most=most)
+        found, left_out = walk(path, lambda file: not_text(file, selection), own=own, most=most)
         files = tuple(_with_members(_without_copies(path, found, selection, left_out), path, selection, left_out, most))
         if not any(file.size for file in files):
             raise nothing_taken(path, left_out)
@@ -204,24 +191,6 @@ def find_text_files(
     return TextFiles(name, "file", path, (file,))
 
 
-def _not_text(path: PurePath, selection: Selection) -> str | None:
-    """Why a file of a folder is left out, by its path below the folder; None where it is not."""
-    written, format = path.as_posix(), format_of(path.name)
-    if selection.excludes(written):
-        return "excluded"
-    included = selection.includes(written)
-    if included is False:
-        return "not included"
-    if format.records is not None and not selection.records:
-        return "records, and data_config.text_field names no field"
-    if included or format.records is not None or format.suffix in TEXT_SUFFIXES:
-        return None
-    if format.is_archive:
-        return "archive that data_config.include does not name"
-    binary = format.compression or format.suffix in _BINARY_SUFFIXES
-    return "binary" if binary else "no text file extension"
-
-
 def _without_copies(
     root: Path, files: tuple[CorpusFile, ...], selection: Selection, left_out: LeftOut
 ) -> Iterator[CorpusFile]:
@@ -251,7 +220,7 @@ def _members_of(
     archive: CorpusFile, prefix: str, selection: Selection, left_out: LeftOut, most: int | None
 ) -> Iterator[CorpusFile]:
     try:
-        for entry, reason in members(archive.path, lambda path: _not_text(path, selection), most):
+        for entry, reason in members(archive.path, lambda path: not_text(path, selection), most):
             if reason is None:
                 yield replace(archive, size=entry.file_size, member=entry.filename)
             else:

@@ -6,15 +6,14 @@ is the same module, before. What is damaged or cut short is an error in all of t
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import importlib
 import io
-import lzma
 import sys
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -29,7 +28,8 @@ _XZ_MEMORY = 512 << 20  # bytes; xz -9 needs 65 MiB
 # made to fill a disk. Small files are let through: nothing is filled by them.
 _MOST_TIMES = 300
 _HARMLESS_BYTES = 1 << 30
-_DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+_DAMAGED = (EOFError, zlib.error, zipfile.BadZipFile)
+_DAMAGED_NAMES = ("LZMAError", "ZstdError")  # of modules that are loaded when they are needed
 
 
 def compression_of(name: str) -> str:
@@ -128,19 +128,22 @@ def encrypted(shown: str) -> TricksterError:
 def _decompressing(stream: Any, compression: str, shown: str) -> Any:
     if compression == ".gz":
         return gzip.GzipFile(fileobj=stream)
-    make: Callable[[], Any] = bz2.BZ2Decompressor
-    if compression == ".xz":
-        make = _xz_decompressor
-    elif compression == ".zst":
-        try:
+    try:
+        if compression == ".bz2":
+            make = importlib.import_module("bz2").BZ2Decompressor
+        elif compression == ".xz":
+            make = partial(importlib.import_module("lzma").LZMADecompressor, memlimit=_XZ_MEMORY)
+        else:
             make = zstd_module().ZstdDecompressor  # takes no more than 128 MiB for its window
-        except ImportError:
+    except ImportError:
+        if compression == ".zst":
             raise needs_package(f"{shown} is compressed with zstd: it", "backports.zstd") from None
+        raise TricksterError(
+            "format-needs-package",
+            f"{shown} cannot be read: this Python was built without {compression[1:]}.",
+            "Decompress the file, or use another Python.",
+        ) from None
     return _Decompressing(stream, make)
-
-
-def _xz_decompressor() -> lzma.LZMADecompressor:
-    return lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
 
 
 class _Decompressing(io.RawIOBase):
@@ -217,7 +220,7 @@ class _Guarded(io.RawIOBase):
                 raise
             raise damaged(self._shown, str(error), self._command) from error
         except Exception as error:
-            if type(error).__name__ != "ZstdError":  # of a package that may not be there
+            if type(error).__name__ not in _DAMAGED_NAMES:
                 raise
             raise damaged(self._shown, str(error), self._command) from error
         self._read += count

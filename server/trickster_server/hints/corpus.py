@@ -25,12 +25,12 @@ from trickster_engine.data.corpus import (
     CorpusFile,
     describe_text,
     file_now,
-    read_text_chunks,
 )
 from trickster_engine.data.corpus import Corpus as Text
 from trickster_engine.data.facts import LineEnds, TextFacts, kept_facts, source_of, unread_facts
 from trickster_engine.data.findings import findings
 from trickster_engine.data.index import files_of, known_dataset, resolved_text
+from trickster_engine.data.read_text import read_text_chunks
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import path_meant
 from trickster_server.documents import Document

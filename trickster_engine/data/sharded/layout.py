@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from trickster_engine.config.corpus_files import unreadable
-from trickster_engine.data.corpus import Corpus, Reading, read_text_chunks
+from trickster_engine.data.corpus import Corpus, Reading
 from trickster_engine.data.corpus_errors import binary
 from trickster_engine.data.documents import MARK
+from trickster_engine.data.read_text import read_text_chunks
 from trickster_engine.system.files import open_plain
 
 _LOOK_BYTES = 1 << 16  # read at a time in search of a place to cut
