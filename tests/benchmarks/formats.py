@@ -21,6 +21,10 @@ from tests.benchmarks.gigabytes import PREPARE, Watch, generate
 from trickster_engine.system.unpacking import zstd_module
 
 
+# What a shell starts in the background does not hear Ctrl-C.
+_HEARS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 def write_records(path: Path, size: int) -> int:
     """Write records until the file has `size` bytes; return how many bytes of text are in it."""
     plain = path.with_name("text.txt")
@@ -44,7 +48,7 @@ def write_records(path: Path, size: int) -> int:
 def prepare(folder: Path, stop_at: str = "") -> dict[str, object] | None:
     """Prepare in a process; stop it as Ctrl-C does once a file of `stop_at`, `PATTERN:COUNT`, has so many lines."""
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", PREPARE, str(folder)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", _HEARS + PREPARE, str(folder)], stdout=subprocess.PIPE, text=True)
     watch = Watch(process.pid)
     watch.start()
     pattern, _, count = stop_at.partition(":")
@@ -92,8 +96,8 @@ def main() -> None:
             config(folder, "corpus: corpus.jsonl.zst, text_field: body")
             if options.interrupt:
                 for journal in ("text-0", "scan", "tokens"):
-                    print(f"preparing, stopped when {journal}.jsonl has 40 lines")
-                    prepare(folder, f".preparing-*/{journal}.jsonl:40")
+                    print(f"preparing, stopped when {journal}.jsonl has 10 lines")
+                    prepare(folder, f".preparing-*/{journal}.jsonl:10")
             print("preparing to the end")
             print(f"  {prepare(folder)}")
             shutil.rmtree(folder / "cache")
