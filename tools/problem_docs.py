@@ -194,7 +194,8 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "and without one there is nothing to divide by.",
         "documents-of-tensors": "Documents are found in text. A tensor of tokens, such as the lesson's train.pt, does "
         "not say where they end.",
-        "empty-prompt": "The model continues the prompt, and it is empty. Give at least one character.",
+        "empty-prompt": "The model continues the prompt, and it is empty. Give at least one character. With "
+        "`documents` it may be empty: generation then begins a document.",
     },
     READ: {
         "documents-repeat": "At least one document in a hundred says exactly what an earlier one says. They are "

@@ -344,6 +344,13 @@ CASES = [
         files=(("runs", "a file"),),
         on_disk=True,
     ),
+    Case("empty-separator", _data("documents: separated", 'document_separator: ""'), '""'),
+    Case("documents-of-tensors", _data("train_data: t.pt", "val_data: v.pt", "documents: lines"), "lines"),
+    Case(
+        "mask-documents-device",
+        _data("documents: lines", "mask_documents: true") + "\ndevice_config:\n  device_type: mps\n",
+        "true",
+    ),
     Case("empty-prompt", _sampling('prompt: ""'), '""'),
     Case("init-from-missing", _model("init_from: gone"), "gone", on_disk=True),
     Case("init-from-missing", _model("init_from: m"), "m", files=(("m/notes.txt", "x"),), on_disk=True),

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as LibraryTokenizer
+from tokenizers import decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
 from tests.refusals import refused
@@ -200,3 +202,30 @@ def test_what_documents_do_not_go_with(section: str, code: str) -> None:
 def test_a_vocabulary_left_out_has_room_for_the_end() -> None:
     plan = check("data_config:\n  documents: lines\n").plan
     assert plan is not None and plan.model.vocab_size == 257
+
+
+def test_a_tokenizer_from_elsewhere_ends_documents_by_its_own_token(tmp_path: Path, plan_for: MakePlan) -> None:
+    lines = [f"{number} says </s> here" for number in range(300)]
+    (tmp_path / "a.txt").write_text("\n".join(lines), encoding="utf-8")
+    library = LibraryTokenizer(models.BPE())
+    library.pre_tokenizer = pre_tokenizers.ByteLevel()
+    library.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        show_progress=False,
+        special_tokens=["<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    library.train_from_iterator(lines, trainer)
+    folder = tmp_path / "m"
+    folder.mkdir()
+    library.save(str(folder / "tokenizer.json"))
+    plan = plan_for("a.txt", "./m", 300, documents="lines")
+    with refused("tokenizer-without-end"):
+        prepare(plan, tmp_path, progress=False)
+    (folder / "tokenizer_config.json").write_text('{"bos_token": "<s>", "eos_token": "</s>"}', encoding="utf-8")
+    dataset = prepare(plan, tmp_path, progress=False)
+    assert dataset.tokenizer.end_id == 1 and dataset.tokenizer.begin_id is None
+    found = _tokens_by_document(dataset, dataset.train) + _tokens_by_document(dataset, dataset.val)
+    library.encode_special_tokens = True
+    assert Counter(map(tuple, found)) == Counter((*library.encode(line).ids, 1) for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -22,6 +23,7 @@ from tests.engine.training.test_resume import begin, same_checkpoint
 from trickster_engine.backends.select import open_backend
 from trickster_engine.config import check
 from trickster_engine.config.plan import ModelConfig
+from trickster_engine.inference.answers import Answers
 from trickster_engine.inference.load import load_model
 from trickster_engine.inference.sampling import SamplingOptions, sample, sample_batch, stream
 from trickster_engine.model.llama import Llama
@@ -54,7 +56,7 @@ def documents(tmp_path: Path, tiny_config: Callable[..., Path]) -> Callable[...,
 def test_text_begins_and_ends_with_a_document(documents: Callable[..., Path]) -> None:
     run, outcome = begin(documents())
     assert outcome == "finished"
-    model, tokenizer, folder = load_model(run.path)
+    model, tokenizer, _ = load_model(run.path)
     greedy = SamplingOptions(max_new_tokens=40, temperature=0.0)
     text = sample(model, tokenizer, "a dog", greedy)
     assert len(text) < 40 and text[-1].isdigit(), "it has ended by itself, where lines do"
@@ -69,6 +71,15 @@ def test_text_begins_and_ends_with_a_document(documents: Callable[..., Path]) ->
     assert [event["text"] for event in events if event["kind"] == "sample"][-1] == text
     answer = trickster("sample", run.path, "--json", "--prompt", "a dog", "--temperature", "0")
     assert json.loads(answer.stdout)["samples"] == [{"prompt": "a dog", "text": text}]
+    for count, reason in ((40, "document"), (3, "length")):
+        said = io.StringIO()
+        request = {"id": 1, "method": "generate", "path": str(run.path), "prompt": "a dog"}
+        Answers(said, lambda _: False).answer({**request, "options": {"max_new_tokens": count, "temperature": 0.0}})
+        result = json.loads(said.getvalue().splitlines()[-1])["result"]
+        assert result["finish_reason"] == reason
+        assert result["text"] == (text if reason == "document" else text[:3]) and result["tokens"] == len(
+            result["text"]
+        )
     # transformers needs no help to begin and to stop.
     config = json.loads((run.path / "final/config.json").read_text())
     assert config["eos_token_id"] == config["bos_token_id"] == END
@@ -77,7 +88,14 @@ def test_text_begins_and_ends_with_a_document(documents: Callable[..., Path]) ->
     written = theirs.generate(**inputs, max_new_tokens=40, do_sample=False)[0]
     assert written[0] == written[-1] == END
     assert words.decode(written, skip_special_tokens=True) == "a dog" + text
-    assert folder.is_dir()
+    # A GGUF file says where text ends, and that a prompt begins behind it, to whoever reads one.
+    gguf = pytest.importorskip("gguf")
+    exported = trickster("export", run.path, "--to", "gguf", "--output", run.path.parent / "model.gguf")
+    assert exported.returncode == 0, exported.stderr
+    fields = gguf.GGUFReader(run.path.parent / "model.gguf").fields
+    said_there = {name: fields[f"tokenizer.ggml.{name}"].contents() for name in ("eos_token_id", "bos_token_id")}
+    assert said_there == {"eos_token_id": END, "bos_token_id": END}
+    assert fields["tokenizer.ggml.add_bos_token"].contents() is True
 
 
 def test_a_run_on_documents_resumes_as_if_it_had_not_stopped(documents: Callable[..., Path]) -> None:
