@@ -16,10 +16,8 @@ const wanted = process.argv.slice(2);
 function usedFolder(): string {
   const folder = sampleFolder('host', { steps: 60, evaluateEvery: 30, saveEvery: 30 });
   // A text of which even a small model is soon sure.
-  fs.writeFileSync(
-    path.join(folder, 'repeats.txt'),
-    'the quick brown fox jumps over the lazy dog\n'.repeat(400),
-  );
+  const lines = Array.from({ length: 400 }, (_, i) => `the quick brown fox jumps over lazy dog ${i}\n`);
+  fs.writeFileSync(path.join(folder, 'repeats.txt'), lines.join(''));
   const repeats = smallConfig({ steps: 120, evaluateEvery: 120, saveEvery: 120 });
   fs.writeFileSync(path.join(folder, 'repeats.yaml'), repeats.replace('corpus.txt', 'repeats.txt'));
   fs.writeFileSync(path.join(folder, 'broken.yaml'), smallConfig().replace('hidden_dim', 'hiden_dim'));

@@ -257,6 +257,18 @@ def test_the_next_tokens_are_shown(finished: tuple[RawClient, Path, str, Followe
     assert sum(one > 0 for one in shown) == 2
 
 
+def test_a_text_is_completed_while_another_is_generated(finished: tuple[RawClient, Path, str, Follower]) -> None:
+    client, _, run_id, _ = finished
+    endless = client.begin("trickster/generate", {"runId": run_id, "sampling": {"maxNewTokens": 1_000_000}})
+    answer = client.request("trickster/complete", {"runId": run_id, "before": "the o"}, 120)
+    client.notify("$/cancelRequest", {"id": endless})
+    assert client.wait(endless)["error"]["code"] == -32800
+    greedy = {"runId": run_id, "prompt": "the o", "sampling": {"temperature": 0.0, "maxNewTokens": 32}}
+    written = client.request("trickster/generate", greedy, 120)
+    assert written["text"].startswith(answer["text"])
+    assert (answer["checkpoint"], answer["step"]) == (written["checkpoint"], written["step"])
+
+
 def test_what_cannot_be_generated_is_explained(finished: tuple[RawClient, Path, str, Follower]) -> None:
     client, _, run_id, _ = finished
     answer = client.wait(client.begin("trickster/generate", {"runId": run_id, "prompt": ""}), 60)
@@ -555,6 +567,7 @@ def test_no_process_is_started_in_a_folder_that_is_not_trusted(tmp_path: Path, e
             ("trickster/report", {"runId": "/x"}),
             ("trickster/generate", {"checkpoint": "/x"}),
             ("trickster/nextTokens", {"checkpoint": "/x", "text": "a"}),
+            ("trickster/complete", {"checkpoint": "/x", "before": "a"}),
             ("trickster/deleteRun", {"runId": "/x"}),
             ("trickster/deleteRun", {"runId": "/x", "dryRun": True}),
             ("trickster/stopRun", {"runId": "/x"}),

@@ -52,36 +52,32 @@ suites.push(() =>
       );
       assert.ok(!fs.existsSync(path.join(folder(), 'runs/refused-001/events.jsonl')));
     });
-    it('completes what is typed with the run it is called on, until it is told to stop', async () => {
+    it('completes what is typed with the run it is called on', async () => {
       const configUri = vscode.Uri.file(path.join(folder(), 'repeats.yaml')).toString();
       await vscode.commands.executeCommand('trickster.train', { configUri });
-      await fileAppears(path.join(folder(), 'runs/repeats-001/final'));
-      await vscode.commands.executeCommand('trickster.completeWithModel', { configUri });
+      const runId = path.join(folder(), 'runs/repeats-001');
+      await fileAppears(path.join(runId, 'final'));
+      await vscode.commands.executeCommand('trickster.completeWithModel', { runId });
       const document = await vscode.workspace.openTextDocument({
         language: 'plaintext',
         content: 'the quick br',
       });
       const editor = await vscode.window.showTextDocument(document);
       const end = (): vscode.Position => document.positionAt(document.getText().length);
-      const accept = async (): Promise<void> => {
+      const ask = async (): Promise<void> => {
         editor.selection = new vscode.Selection(end(), end());
         await vscode.commands.executeCommand('editor.action.inlineSuggest.trigger');
-        await vscode.commands.executeCommand('editor.action.inlineSuggest.commit');
       };
-      // The trigger does not wait for the answer, so it is asked for until it is there.
+      const accept = (): Thenable<unknown> =>
+        vscode.commands.executeCommand('editor.action.inlineSuggest.commit');
+      await ask();
+      // Nothing tells when the offer is shown; before that, accepting does nothing.
       while (document.getText() === 'the quick br') {
         await accept();
+        await new Promise((resolve) => setTimeout(resolve, 50));
       }
       assert.match(document.getText(), /^the quick brown fox/);
       assert.ok(!document.getText().includes('\n'), 'one line is offered');
-
-      await vscode.commands.executeCommand('trickster.stopCompleting');
-      const whole = new vscode.Range(new vscode.Position(0, 0), end());
-      await editor.edit((edit) => edit.replace(whole, 'the quick br'));
-      for (let attempt = 0; attempt < 5; attempt++) {
-        await accept();
-      }
-      assert.equal(document.getText(), 'the quick br');
     });
   }),
 );
