@@ -20,7 +20,6 @@ from pathlib import Path
 from tests.benchmarks.gigabytes import PREPARE, Watch, generate
 from trickster_engine.system.unpacking import zstd_module
 
-
 # What a shell starts in the background does not hear Ctrl-C.
 _HEARS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 
