@@ -66,12 +66,18 @@ def _type(key: Key) -> dict[str, Any]:
     if key.type == "mesh":
         device = {"type": "integer", "minimum": key.minimum, "maximum": key.maximum}
         return {"type": "array", "items": device, "minItems": 2, "maxItems": 2}
+    if key.type == "patterns":
+        return {"type": "array", "items": {"type": "string"}}
     if key.choices:
         return {"enum": list(key.choices), "markdownEnumDescriptions": list(key.choices.values())}
     if key.suggestions:
         # Any text, with some names that an editor can offer.
         named = {"enum": list(key.suggestions), "markdownEnumDescriptions": list(key.suggestions.values())}
-        return {"anyOf": [named, {"type": "string"}]}
+        others: list[dict[str, Any]] = [{"type": "string"}]
+        if key.type == "sources":
+            source = {"path": {"type": "string"}, "weight": {"type": "integer", "minimum": 1}}
+            others.append({"type": "array", "items": {"type": "object", "properties": source, "required": ["path"]}})
+        return {"anyOf": [named, *others]}
     described: dict[str, Any] = {"type": {"text": "string", "path": "string"}.get(key.type, key.type)}
     if key.optional:
         described["type"] = [described["type"], "null"]

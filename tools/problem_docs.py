@@ -176,6 +176,13 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "Trickster reads regular files with the extension of a text or of source code, also in subfolders. It skips "
         "hidden files and folders, links to folders, other extensions, and its own output: runs, checkpoints, logs "
         "and configs. A single file may have any name: write its path.",
+        "text-field-missing": "A `.jsonl`, `.csv` or `.parquet` file holds records, and one field of each is the text: "
+        "`text_field` says which. The message lists the fields of the first record. To train on the file as it is, "
+        "give it a name that ends in `.txt`.",
+        "record-without-field": "The records have no field of the name in `text_field`. The message lists those they "
+        "have; `a.b` is the field b in the object a.",
+        "bad-pattern": "`include` and `exclude` take patterns for paths below the corpus, with `/` on every system, "
+        "such as `*.log` or `notes/**/*.txt`: no absolute paths, no backslashes.",
         "corpus-name-built-in": "`shakespeare` and `python` name the built-in texts, even if a file or folder of that "
         "name is beside the config. Write `./shakespeare` for the folder; rename it if you mean the built-in text and "
         "want no warning.",

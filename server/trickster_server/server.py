@@ -18,7 +18,8 @@ from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from trickster_engine import __version__
-from trickster_engine.config.corpus_files import TEXT_SUFFIXES
+from trickster_engine.config.file_formats import ARCHIVE, RECORDS, TEXT_SUFFIXES
+from trickster_engine.system.unpacking import COMPRESSIONS
 from trickster_server.documents import Document
 from trickster_server.features.code_actions import FIX_ALL, RUN, code_actions
 from trickster_server.features.code_lenses import code_lenses
@@ -242,7 +243,8 @@ class TricksterServer(LanguageServer):
 
     async def _watch_files(self) -> None:
         """Have the client say when a file comes or goes that may be somebody's text."""
-        endings = ",".join(sorted(suffix.removeprefix(".") for suffix in TEXT_SUFFIXES))
+        suffixes = {*TEXT_SUFFIXES, *RECORDS, *COMPRESSIONS, ARCHIVE}
+        endings = ",".join(sorted(suffix.removeprefix(".") for suffix in suffixes))
         kind = types.WatchKind.Create | types.WatchKind.Delete
         watcher = types.FileSystemWatcher(glob_pattern=f"**/*.{{{endings}}}", kind=kind)
         options = types.DidChangeWatchedFilesRegistrationOptions(watchers=[watcher])

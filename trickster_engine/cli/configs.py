@@ -201,9 +201,9 @@ def _text_tokens(plan: Plan, folder: Path) -> int | None:
     if plan.data.train_data is not None or plan.data.tokenizer != "byte" or plan.data.corpus == "shakespeare":
         return None
     from trickster_engine.config.own_output import own_output
-    from trickster_engine.data.corpus import describe_corpus
+    from trickster_engine.data.corpus import describe_text
 
-    return describe_corpus(plan.data.corpus, folder, own_output(plan.output, folder)).bytes or None
+    return describe_text(plan.data, folder, own_output(plan.output, folder)).bytes or None
 
 
 def _presets(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from trickster_engine.cli.arguments import RUN_HELP, Subcommands, add_json, print_json, run_path
 from trickster_engine.cli.measuring import add_measures, print_losses, print_measured
-from trickster_engine.data.corpus import read_text_chunks
+from trickster_engine.data.read_text import read_text_chunks
 from trickster_engine.errors import TricksterError
 
 if TYPE_CHECKING:

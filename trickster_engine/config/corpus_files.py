@@ -6,31 +6,21 @@ import difflib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
 from typing import Literal
 
+from trickster_engine.config.archives import SKIPPED_FOLDERS, members
+from trickster_engine.config.file_formats import FileFormat, format_of, not_text
 from trickster_engine.config.own_output import NOTHING, RUN, OwnOutput, is_config, kind_of_output
+from trickster_engine.config.patterns import BY_ENDING, Selection
+from trickster_engine.config.record_fields import field_not_named, fields_in
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import in_command, kind_of, path_meant
 from trickster_engine.system.os_errors import reason
+from trickster_engine.system.unpacking import shown_name
 
-# What counts as text inside a folder: prose and source code. A single file may have any name.
-_PROSE = ".txt .text .md .markdown .rst .org .adoc .tex .srt .html .htm .xml"
-_DATA = ".csv .tsv .json .jsonl .yaml .yml .toml .ini .sql .proto"
-_CODE = (
-    ".py .pyi .js .jsx .ts .tsx .c .h .cc .cpp .cxx .hpp .hh .cs .java .kt .scala .swift .go .rs .rb .php .pl .lua .r"
-    " .jl .hs .ml .ex .exs .erl .clj .lisp .scm .el .vim .sh .bash .zsh .ps1 .bat .css .scss .cmake .zig .nim"
-)
-TEXT_SUFFIXES = frozenset(f"{_PROSE} {_DATA} {_CODE}".split())
-_MEDIA = ".png .jpg .jpeg .gif .webp .bmp .ico .mp3 .mp4 .wav .ogg .flac .avi .mov .mkv .ttf .otf .woff .woff2"
-_DOCUMENTS = ".pdf .doc .docx .odt .xls .xlsx .ods .ppt .pptx .epub .mobi .zip .gz .bz2 .xz .zst .7z .rar .tar .tgz"
-_PROGRAMS = ".exe .dll .so .dylib .o .a .pyc .class .jar .wasm .bin"
-_ARRAYS = ".pt .pth .safetensors .npy .npz .parquet .sqlite .db"
-_BINARY_SUFFIXES = frozenset(f"{_MEDIA} {_DOCUMENTS} {_PROGRAMS} {_ARRAYS}".split())
-# Folders that hold other people's files or none of the user's text.
-SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 CorpusKind = Literal["shakespeare", "python", "file", "folder"]
 BUILT_IN_CORPORA = ("shakespeare", "python")
 #: Endings of files that torch saved: tokens, or the table that made them.
@@ -49,6 +39,29 @@ class CorpusFile:
     size: int  # bytes
     modified_ns: int
     changed_ns: int  # unlike the line above, nothing can set it back
+    member: str = ""  # of a zip archive: its name there; `size` is its own then, unpacked
+
+    @property
+    def format(self) -> FileFormat:
+        """How it is read, by its name."""
+        return format_of(self.member or self.path.name)
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether its text is not simply its bytes, so that its size does not tell how much text it is."""
+        return bool(self.member or self.format.compression or self.format.records)
+
+    def is_as_it_was(self) -> bool:
+        """Whether nothing has changed it since, or the archive that it is in. Raises OSError."""
+        now = file_now(self.path)
+        if self.member:
+            return (now.modified_ns, now.changed_ns) == (self.modified_ns, self.changed_ns)
+        return now == self
+
+    @property
+    def shown(self) -> str:
+        """Its name in messages."""
+        return shown_name(self.path, self.member)
 
 
 @dataclass
@@ -104,6 +117,11 @@ class TextFiles:
         """Bytes on disk, all files together."""
         return sum(file.size for file in self.files)
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether sizes of files do not tell how much text there is: some is compressed, or a part of records."""
+        return any(file.is_packed for file in self.files)
+
 
 def left_out_text(counts: Mapping[str, int], names: Mapping[str, Iterable[str]]) -> str:
     """Say what was left out and why, in one line; empty for nothing."""
@@ -115,7 +133,9 @@ def left_out_text(counts: Mapping[str, int], names: Mapping[str, Iterable[str]])
     return "; ".join(parts)
 
 
-def find_text_files(name: str, folder: Path, most: int | None = None, *, own: OwnOutput = NOTHING) -> TextFiles:
+def find_text_files(
+    name: str, folder: Path, most: int | None = None, *, own: OwnOutput = NOTHING, selection: Selection = BY_ENDING
+) -> TextFiles:
     """Find the file or folder of text called `name`, relative to `folder`; errors as `data.corpus.resolve_corpus`.
 
     `most`: how much of a folder is looked at, for whoever only wants to say something about it. See `walk`.
@@ -134,7 +154,8 @@ def find_text_files(name: str, folder: Path, most: int | None = None, *, own: Ow
                 f"{path} is the folder of a run: Trickster does not train on its own output.",
                 "Name a text file, or a folder of text files.",
             )
-        files, left_out = walk(path, lambda file: file.suffix.lower() in TEXT_SUFFIXES, own=own, most=most)
+        found, left_out = walk(path, lambda file: not_text(file, selection), own=own, most=most)
+        files = tuple(_with_members(_without_copies(path, found, selection, left_out), path, selection, left_out, most))
         if not any(file.size for file in files):
             raise nothing_taken(path, left_out)
         return TextFiles(name, "folder", path, files, left_out)
@@ -152,19 +173,73 @@ def find_text_files(name: str, folder: Path, most: int | None = None, *, own: Ow
             f"The corpus {path} is empty.",
             "Add text: a model needs at least a few thousand characters, and learns well from a million.",
         )
-    return TextFiles(name, "file", path, (file_of(path, status),))
+    file = file_of(path, status)
+    if file.format.is_foreign:
+        raise TricksterError(
+            "archive-unknown",
+            f"{path} is an archive of a kind that Trickster does not read.",
+            "Unpack it and name the folder, or make a zip archive of it.",
+        )
+    if file.format.records is not None and not selection.records:
+        raise field_not_named(file, fields_in(file))
+    if file.format.is_archive:
+        left_out = LeftOut()
+        files = tuple(_members_of(file, "", selection, left_out, most))
+        if not files:
+            raise nothing_taken(path, left_out)
+        return TextFiles(name, "folder", path, files, left_out)
+    return TextFiles(name, "file", path, (file,))
+
+
+def _without_copies(
+    root: Path, files: tuple[CorpusFile, ...], selection: Selection, left_out: LeftOut
+) -> Iterator[CorpusFile]:
+    """Leave out what lies there uncompressed as well, unless patterns ask for it."""
+    plain = {file.path for file in files if not file.format.compression}
+    for file in files:
+        compression = file.format.compression
+        if compression and not selection.include and file.path.with_suffix("") in plain:
+            left_out.add("compressed copy of a file beside it", file.path.relative_to(root).as_posix())
+        else:
+            yield file
+
+
+def _with_members(
+    files: Iterable[CorpusFile], root: Path, selection: Selection, left_out: LeftOut, most: int | None
+) -> Iterator[CorpusFile]:
+    """Put the members of archives in the archives' places."""
+    inside = replace(selection, include=(), exclude=())
+    for file in files:
+        if file.size and file.format.is_archive:
+            yield from _members_of(file, f"{file.path.relative_to(root).as_posix()}/", inside, left_out, most)
+        else:
+            yield file
+
+
+def _members_of(
+    archive: CorpusFile, prefix: str, selection: Selection, left_out: LeftOut, most: int | None
+) -> Iterator[CorpusFile]:
+    try:
+        for entry, reason in members(archive.path, lambda path: not_text(path, selection), most):
+            if reason is None:
+                yield replace(archive, size=entry.file_size, member=entry.filename)
+            else:
+                left_out.add(reason, f"{prefix}{entry.filename}")
+    except OSError as error:
+        raise unreadable(archive.path, error) from error
 
 
 def walk(
     root: Path,
-    wanted: Callable[[Path], bool],
+    reason_against: Callable[[PurePath], str | None],
     *,
     skipped_folders: frozenset[str] = SKIPPED_FOLDERS,
     own: OwnOutput = NOTHING,
     most: int | None = None,
 ) -> tuple[tuple[CorpusFile, ...], LeftOut]:
-    """Return the wanted regular files below `root`, in the order of their paths' parts, the same on every system.
+    """Return regular files below `root`, in the order of their paths' parts, the same on every system.
 
+    `reason_against` says why a file is left out, by its path below `root`; None where it is wanted.
     Links to folders are not followed, and what Trickster has written itself is not entered. Raises TricksterError:
     corpus-unreadable, and corpus-too-many-files where more than `most` entries of any kind would have to be looked at.
     """
@@ -192,7 +267,7 @@ def walk(
                         else:
                             left_out.add(reason, f"{relative.as_posix()}/")
                         continue
-                    reason = _name_reason(path, wanted)
+                    reason = "hidden" if path.name.startswith(".") else reason_against(relative)
                     file = _file_in_folder(path) if reason is None else None
                     if reason is None:
                         reason = _file_reason(path, file, own)
@@ -215,14 +290,6 @@ def _folder_reason(entry: os.DirEntry[str], real: Path, skipped: frozenset[str],
     if real in own.folders:
         return "folder of runs"
     return kind_of_output(Path(entry.path))
-
-
-def _name_reason(path: Path, wanted: Callable[[Path], bool]) -> str | None:
-    if path.name.startswith("."):
-        return "hidden"
-    if wanted(path):
-        return None
-    return "binary" if path.suffix.lower() in _BINARY_SUFFIXES else "no text file extension"
 
 
 def _file_reason(path: Path, file: CorpusFile | None, own: OwnOutput) -> str | None:
@@ -293,6 +360,6 @@ def nothing_taken(path: Path, left_out: LeftOut) -> TricksterError:
     return TricksterError(
         "corpus-no-text-files",
         f"The folder {path} contains no text files.{holds}",
-        "Trickster reads files with these extensions, also in subfolders: .txt .md .rst .tex .html .csv .json .py .js "
-        ".c and other source code. Set data_config.corpus to another file itself, or give it such an extension.",
+        "Trickster reads .txt .md .json, source code and, with data_config.text_field, .jsonl .csv .parquet, each "
+        "also as .gz .bz2 .xz .zst. Name others in data_config.include, such as '*.log', or one file as the corpus.",
     )

@@ -57,6 +57,8 @@ def expected(key: Key) -> str:
         "text": "a text",
         "path": "a path or a name" if key.suggestions else "a path",
         "mesh": "two whole numbers, [rows, columns]",
+        "patterns": 'a list of patterns, ["*.txt"]',
+        "sources": "a path or a name, or a list of {path, weight}",
     }[key.type]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from trickster_engine.config.check import check
 from trickster_engine.config.keys import KEYS, SECTIONS
+from trickster_engine.config.keys.data import CorpusSource
 from trickster_engine.config.plan import Plan
 
 Value = object
@@ -36,7 +37,13 @@ FIXED = {
     "output_config.output_dir": "A run stays in its folder; you may move or rename the folder and resume it there.",
 }
 #: Where the text lies may change: whether it is the same text is seen by its fingerprint, wherever it lies.
-PLACES = ("data_config.corpus", "data_config.train_data", "data_config.val_data")
+PLACES = (
+    "data_config.corpus",
+    "data_config.include",
+    "data_config.exclude",
+    "data_config.train_data",
+    "data_config.val_data",
+)
 _TOKENIZER, _TOKENIZER_NAMES = "data_config.tokenizer", ("byte", "char", "bpe")
 #: Half as many sequences a batch, twice as many batches per step: the same update for half the memory.
 _BATCH, _ACCUMULATION = "training_config.batch_size", "training_config.gradient_accumulation_steps"
@@ -52,7 +59,7 @@ def values_of(plan: Plan) -> dict[str, Value]:
         for name, key in section.keys.items():
             value: Value = getattr(getattr(plan, section.attribute), name)
             if isinstance(value, tuple):
-                value = list(value)
+                value = [vars(one) if isinstance(one, CorpusSource) else one for one in value]
             elif key.type == "number" and isinstance(value, int):
                 value = float(value)
             values[key.path] = value

@@ -6,7 +6,6 @@ folder of such files. Whatever it is, it is read in chunks: nothing here ever ho
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import os
 import sysconfig
@@ -25,12 +24,16 @@ from trickster_engine.config.corpus_files import (
     unreadable,
     walk,
 )
+from trickster_engine.config.keys.data import DataConfig
 from trickster_engine.config.own_output import NOTHING, OwnOutput
+from trickster_engine.config.patterns import BY_ENDING, Selection
 from trickster_engine.config.settings import STREAM
 from trickster_engine.data.cache import cache_directory
-from trickster_engine.data.documents import mark_documents
+from trickster_engine.data.documents import MARK, MARKED, mark_documents
+from trickster_engine.data.read_text import read_file_chunks, read_text_chunks, with_lf
+from trickster_engine.data.records import Progress, read_records
 from trickster_engine.errors import TricksterError
-from trickster_engine.system.files import in_command, open_plain, path_meant
+from trickster_engine.system.files import open_plain, path_meant
 
 __all__ = ["Corpus", "CorpusDescription", "CorpusFile", "describe_corpus", "file_now", "resolve_corpus", "text_files"]
 
@@ -44,13 +47,6 @@ _NOT_STANDARD_LIBRARY = frozenset(
 )
 #: A folder with more entries than this is not described: looking at them would take seconds.
 MOST_FILES_DESCRIBED = 20_000
-_UTF8_BOM = codecs.BOM_UTF8
-_OTHER_BOMS = (
-    (codecs.BOM_UTF32_LE, "UTF-32LE"),  # before UTF-16LE, whose mark is the beginning of this one
-    (codecs.BOM_UTF32_BE, "UTF-32BE"),
-    (codecs.BOM_UTF16_LE, "UTF-16LE"),
-    (codecs.BOM_UTF16_BE, "UTF-16BE"),
-)
 
 
 @dataclass(frozen=True)
@@ -60,12 +56,17 @@ class Reading:
     lf: bool = False  # every line end is read as one LF
     documents: str = STREAM  # what a document is, as `data_config.documents` names it
     separator: str = ""  # between documents that are `separated`
-    text_field: str = "text"  # of a record, where documents are records
+    text_field: str | None = None  # of records: which of their fields is the text
 
     @property
     def is_stream(self) -> bool:
         """Whether there are no documents."""
         return self.documents == STREAM
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether documents have their marks already, as in text that was extracted from other files."""
+        return self.documents == MARKED
 
     def text(self, chunks: Iterable[str]) -> Iterator[str]:
         """Yield a file's text, or part of it that holds whole documents, with MARK behind each document."""
@@ -73,10 +74,23 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where reading can go on: behind some lines or rows of records of a file, or before a file."""
+
+    file: int = 0
+    records: int = 0
+    begun: bool = False  # whether there was text before
+
+
+BEGINNING = Place()
+
+
+@dataclass(frozen=True)
 class Corpus(TextFiles):
     """A resolved corpus: which files, in which order. Reading it is `text_chunks`."""
 
     reading: Reading = Reading()
+    weight: int = 1  # how many times the training part is in the text that is trained on
 
     @property
     def title(self) -> str:
@@ -90,85 +104,62 @@ class Corpus(TextFiles):
     def text_chunks(self, chunk_bytes: int = 1 << 20) -> Iterator[str]:
         """Yield the text in order, at most about `chunk_bytes` characters at a time.
 
-        Files are joined by one newline where they are a stream. Each document is ended by MARK (see `documents.py`);
-        the end of a file ends one. Line ends are kept, unless `reading` says else. A UTF-8 byte-order mark at the start
-        of a file is not text and is dropped.
+        Files and records are joined by one newline where they are a stream; of documents, each is ended by MARK, and a
+        file's end ends one (see `documents.py`); each record is a document. Line ends are kept, unless `lf` is set. A
+        UTF-8 byte-order mark at the start of a file is not text and is dropped.
 
-        Raises TricksterError `corpus-binary` or `corpus-not-utf8` with the file and the byte offset.
+        Raises TricksterError `corpus-binary` or `corpus-not-utf8` with the file and the place, and what `read_records`
+        and `open_unpacked` say.
         """
-        first = True
-        for file in self.files:
+        for text, _ in self.pieces(Progress(), chunk_bytes=chunk_bytes):
+            yield text
+
+    def pieces(
+        self, progress: Progress, start: Place = BEGINNING, chunk_bytes: int = 1 << 20
+    ) -> Iterator[tuple[str, Place | None]]:
+        """Yield the text from a place on, and behind a piece the place where reading can go on, if it can there."""
+        begun = start.begun
+        for number in range(start.file, len(self.files)):
+            file = self.files[number]
             if file.size == 0 and len(self.files) > 1:
                 continue
-            chunks: Iterator[str]
-            if self.kind == "python":  # a few files of the library are in other encodings on purpose: left out
-                whole = _text_or_none(file)
-                if not whole:
-                    continue
-                chunks = iter((whole,))
-            else:
-                chunks = read_text_chunks(file.path, chunk_bytes, size=file.size)
-            if not first and self.reading.is_stream:
-                yield "\n"
-            first = False
-            yield from self.reading.text(chunks)
+            if file.format.records is not None:
+                skip = start.records if number == start.file else 0
+                for text, read in self._record_texts(file, progress, skip, begun, chunk_bytes):
+                    begun = True
+                    yield text, Place(number, read, begun)
+                continue
+            chunks = self._file_chunks(file, progress, chunk_bytes)
+            if chunks is None:
+                continue
+            if begun and self.reading.is_stream:
+                yield "\n", None
+            begun = True
+            for chunk in self.reading.text(chunks):
+                yield chunk, None
+            yield "", Place(number + 1, 0, begun)
 
+    def _file_chunks(self, file: CorpusFile, progress: Progress, chunk_bytes: int) -> Iterator[str] | None:
+        if self.kind == "python":  # a few files of the library are in other encodings on purpose: left out
+            whole = _text_or_none(file)
+            return iter((whole,)) if whole else None
+        return read_file_chunks(file, chunk_bytes, progress.advance, marks=self.reading.is_marked)
 
-def with_lf(chunks: Iterable[str]) -> Iterator[str]:
-    """Yield a text with one LF for each CR LF and each single CR."""
-    held = ""
-    for chunk in chunks:
-        text = held + chunk
-        held = "\r" if text.endswith("\r") else ""
-        if text := text[: len(text) - len(held)]:
-            yield text.replace("\r\n", "\n").replace("\r", "\n")
-    if held:
-        yield "\n"
-
-
-def read_text_chunks(
-    path: Path, chunk_bytes: int = 1 << 20, begin: int = 0, end: int | None = None, *, size: int | None = None
-) -> Iterator[str]:
-    """Yield one UTF-8 file's text in chunks, or that of its bytes from `begin` to before `end`.
-
-    `begin` and `end` have to lie between two characters. See `Corpus.text_chunks` for the errors, and `corpus-changed`
-    for a file that holds more than `size` bytes by now: one that grows while it is read may never end.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")("strict")
-    consumed = begin  # bytes of the file handed to the decoder so far, and those before
-    try:
-        with open_plain(path, follow_links=True) as stream:
-            stream.seek(begin)
-            while True:
-                data = stream.read(chunk_bytes if end is None else min(chunk_bytes, end - consumed))
-                start = 0
-                if consumed == 0:
-                    for mark, encoding in _OTHER_BOMS:
-                        if data.startswith(mark):
-                            raise _not_utf8(path, 0, data[0], encoding)
-                    start = len(_UTF8_BOM) if data.startswith(_UTF8_BOM) else 0
-                zero = data.find(b"\0")
-                if zero >= 0:
-                    raise binary(path, consumed + zero)
-                pending = len(decoder.getstate()[0])
-                try:
-                    text = decoder.decode(data[start:] if start else data, final=not data)
-                except UnicodeDecodeError as error:
-                    offset = consumed + start - pending + error.start
-                    raise _not_utf8(path, offset, error.object[error.start]) from None
-                consumed += len(data)
-                if size is not None and consumed > size:
-                    raise TricksterError(
-                        "corpus-changed",
-                        f"The corpus {path} grew while it was being read.",
-                        "Try again when nothing writes to it.",
-                    )
-                if text:
-                    yield text
-                if not data:
-                    return
-    except OSError as error:
-        raise unreadable(path, error) from error
+    def _record_texts(
+        self, file: CorpusFile, progress: Progress, skip: int, begun: bool, chunk_bytes: int
+    ) -> Iterator[tuple[str, int]]:
+        """Yield the texts of records, many at once, with how many lines or rows were read to there."""
+        held, length, read = [], 0, skip
+        stream, lf = self.reading.is_stream, self.reading.lf
+        for written, number in read_records(file, self.reading.text_field, progress, skip):
+            text = "".join(with_lf([written])) if lf else written
+            held.append((f"\n{text}" if begun else text) if stream else text + MARK)
+            begun, read, length = True, number, length + len(text) + 1
+            if length >= chunk_bytes:
+                yield "".join(held), read
+                held, length = [], 0
+        if held:
+            yield "".join(held), read
 
 
 def resolve_corpus(
@@ -177,6 +168,7 @@ def resolve_corpus(
     *,
     own: OwnOutput = NOTHING,
     most: int | None = None,
+    selection: Selection = BY_ENDING,
 ) -> Corpus:
     """Find the corpus that `data_config.corpus` names; paths are relative to `folder`.
 
@@ -190,7 +182,7 @@ def resolve_corpus(
         return _shakespeare()
     if name == "python":
         return _python()
-    return text_files(name, folder, most, own=own)
+    return text_files(name, folder, most, own=own, selection=selection)
 
 
 @dataclass(frozen=True)
@@ -207,21 +199,46 @@ class CorpusDescription:
     left_out: LeftOut = field(default_factory=LeftOut, compare=False)
 
 
-def describe_corpus(name: str, folder: Path, own: OwnOutput = NOTHING) -> CorpusDescription:
+def describe_corpus(
+    name: str, folder: Path, own: OwnOutput = NOTHING, selection: Selection = BY_ENDING
+) -> CorpusDescription:
     """Describe a corpus from file sizes alone: no reading, no network, never raises; see `problem`.
 
-    Of a folder with a great many files nothing is said but that it is there: `bytes` is 0.
+    Of a folder with a great many files, and of packed text, nothing is said but that it is there: `bytes` is 0.
     """
     if name == "shakespeare":
         return CorpusDescription(name, "shakespeare", None, 1, SHAKESPEARE_BYTES, SHAKESPEARE_BYTES)
     try:
-        corpus = _python() if name == "python" else text_files(name, folder, MOST_FILES_DESCRIBED, own=own)
+        corpus = (
+            _python()
+            if name == "python"
+            else text_files(name, folder, MOST_FILES_DESCRIBED, own=own, selection=selection)
+        )
     except TricksterError as error:
         if error.code == "corpus-too-many-files":
             return CorpusDescription(name, "folder", path_meant(folder, name), 0, 0, None)
         return CorpusDescription(name, "python" if name == "python" else "file", None, 0, 0, None, error)
     taken = sum(file.size > 0 for file in corpus.files)
-    return CorpusDescription(name, corpus.kind, corpus.path, taken, corpus.size, None, None, corpus.left_out)
+    size = 0 if corpus.is_packed else corpus.size
+    return CorpusDescription(name, corpus.kind, corpus.path, taken, size, None, None, corpus.left_out)
+
+
+def describe_text(data: DataConfig, folder: Path, own: OwnOutput = NOTHING) -> CorpusDescription:
+    """Describe a config's corpus in the same way; of several sources together, as far as none counts more than once."""
+    found = [describe_corpus(source.path, folder, own, data.selection) for source in data.sources]
+    if len(found) == 1 and data.sources[0].weight == 1:
+        return found[0]
+    known = all(one.bytes for one in found) and all(source.weight == 1 for source in data.sources)
+    return CorpusDescription(
+        data.corpus_name,
+        "folder",
+        None,
+        sum(one.files for one in found),
+        sum(one.bytes for one in found) if known else 0,
+        None,
+        next((one.problem for one in found if one.problem), None),
+        LeftOut().joined(one.left_out for one in found),
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -267,7 +284,9 @@ def _python() -> Corpus:
     root = Path(sysconfig.get_paths()["stdlib"])
     files: tuple[CorpusFile, ...] = ()
     if root.is_dir():
-        files, _ = walk(root, lambda path: path.suffix == ".py", skipped_folders=_NOT_STANDARD_LIBRARY)
+        files, _ = walk(
+            root, lambda path: None if path.suffix == ".py" else "not Python", skipped_folders=_NOT_STANDARD_LIBRARY
+        )
     if not files:
         raise TricksterError(
             "corpus-missing",
@@ -277,9 +296,11 @@ def _python() -> Corpus:
     return Corpus("python", "python", root, files)
 
 
-def text_files(name: str, folder: Path, most: int | None = None, *, own: OwnOutput = NOTHING) -> Corpus:
+def text_files(
+    name: str, folder: Path, most: int | None = None, *, own: OwnOutput = NOTHING, selection: Selection = BY_ENDING
+) -> Corpus:
     """Find the file or folder of text called `name`, relative to `folder`; see `find_text_files`."""
-    return Corpus(**vars(find_text_files(name, folder, most, own=own)))
+    return Corpus(**vars(find_text_files(name, folder, most, own=own, selection=selection)))
 
 
 def _text_or_none(file: CorpusFile) -> str | None:
@@ -301,40 +322,3 @@ def file_sha256(path: Path) -> str:
     except OSError as error:
         raise unreadable(path, error) from error
     return digest.hexdigest()
-
-
-def binary(path: Path, offset: int) -> TricksterError:
-    """Return the error for a file with a zero byte in it."""
-    return TricksterError(
-        "corpus-binary",
-        f"{path} is not a text file: it has a zero byte at offset {offset:,}.",
-        "Point data_config.corpus at plain text saved as UTF-8. A PDF, a word processor's file or an archive has to be"
-        " exported as text first.",
-    )
-
-
-def _not_utf8(path: Path, offset: int, value: int, encoding: str | None = None) -> TricksterError:
-    old, new = in_command(Path(path.name)), in_command(Path(f"{path.stem}-utf8.txt"))
-    line = _line_of(path, offset)
-    if encoding is not None:
-        return TricksterError(
-            "corpus-not-utf8",
-            f"{path} is not UTF-8: it begins with the byte order mark of {encoding}.",
-            f"Save it as UTF-8, for example: iconv -f {encoding[:6]} -t UTF-8 {old} > {new}",
-        )
-    return TricksterError(
-        "corpus-not-utf8",
-        f"{path} is not UTF-8: byte 0x{value:02x} at byte offset {offset:,} (line {line:,}) is not part of any "
-        "character.",
-        f"Save it as UTF-8. If it is an older Western text: iconv -f WINDOWS-1252 -t UTF-8 {old} > {new}",
-    )
-
-
-def _line_of(path: Path, offset: int) -> int:
-    """Count lines up to a byte offset; only ever called to word an error."""
-    lines, left = 1, offset
-    with open_plain(path, follow_links=True) as stream:
-        while left > 0 and (data := stream.read(min(left, 1 << 20))):
-            lines += data.count(b"\n")
-            left -= len(data)
-    return lines

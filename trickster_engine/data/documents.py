@@ -12,6 +12,8 @@ from trickster_engine.config.settings import STREAM
 
 #: Ends a document in a stream of text. One character, counted as one, and one token of its own.
 MARK = "\0"
+#: Of `Reading.documents`: the text has its marks already.
+MARKED = "marked"
 #: What tokenizers call it.
 END_OF_TEXT = "<|endoftext|>"
 #: No part of a document where they stand before or after a separator.
@@ -25,7 +27,7 @@ def mark_documents(chunks: Iterable[str], documents: str, separator: str) -> Ite
     """
     if documents == "files":
         yield from whole_document(chunks)
-    elif documents == STREAM:
+    elif documents in (STREAM, MARKED):
         yield from chunks
     else:
         yield from separated_documents(chunks, separator if documents == "separated" else "\n")

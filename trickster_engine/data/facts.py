@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.config.corpus_files import BUILT_IN_CORPORA, left_out_text
+from trickster_engine.config.corpus_files import BUILT_IN_CORPORA, LeftOut, left_out_text
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.amounts import epochs
 from trickster_engine.data.corpus import Corpus
@@ -169,14 +169,17 @@ class TextFacts:
         return f"{said}, {self.content.occurring:,} occur in the training text" if self.content is not None else said
 
 
-def source_of(corpora: Sequence[Corpus]) -> Source:
-    """Which files some corpora are made of: one that is split, or one to train on and one for validation."""
-    left_out = corpora[0].left_out.joined(corpus.left_out for corpus in corpora[1:])
+def source_of(corpora: Sequence[Corpus], left_out: LeftOut | None = None) -> Source:
+    """Which files some corpora are made of: one that is split, several, or one to train on and one for validation.
+
+    `left_out` is what was left out of the files' content.
+    """
+    left_out = (left_out or LeftOut()).joined(corpus.left_out for corpus in corpora)
     files = [file for corpus in corpora for file in corpus.files if file.size]
-    built_in = corpora[0].kind in BUILT_IN_CORPORA
+    built_in = all(corpus.kind in BUILT_IN_CORPORA for corpus in corpora)
     return Source(
         name=corpora[0].name,
-        title=" and ".join(dict.fromkeys(map(_title, corpora))),
+        title=" and ".join(dict.fromkeys(_title(corpus) + _weight(corpus) for corpus in corpora)),
         built_in=built_in,
         files=len(files),
         bytes=sum(file.size for file in files),
@@ -188,6 +191,10 @@ def source_of(corpora: Sequence[Corpus]) -> Source:
 def _title(corpus: Corpus) -> str:
     """A name for people; that of the folder itself where the config names it by a dot."""
     return corpus.title if corpus.title.strip("./\\") else f"{corpus.path.resolve().name}/"
+
+
+def _weight(corpus: Corpus) -> str:
+    return f" x {corpus.weight}" if corpus.weight > 1 else ""
 
 
 def unread_facts(plan: Plan, source: Source) -> TextFacts:

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from trickster_engine.config.corpus_files import CorpusFile
+from trickster_engine.config.corpus_files import LeftOut
 from trickster_engine.data.cache import building, discard
 from trickster_engine.data.dataset import Dataset, Labels, open_dataset
-from trickster_engine.data.index import Index, Recipe
+from trickster_engine.data.index import Index
 from trickster_engine.errors import TricksterError
 
 
@@ -20,21 +20,19 @@ def open_known(index: Index, labels: Labels) -> Dataset | None:
 
 
 def find_or_build(
-    cache: Path,
-    files: tuple[CorpusFile, ...],
-    recipe: Recipe,
+    index: Index,
     labels: Labels,
     content: Callable[[], tuple[object, Callable[[Path], None]]],
+    left_out: LeftOut | None = None,
 ) -> Dataset:
-    """Return the dataset of these files under this recipe, reading them only when the index does not know them.
+    """Return the dataset of the index' files under its recipe, reading them only when the index does not know them.
 
     `content` reads the files once; it returns what identifies their content and a function that builds the dataset.
     """
-    index = Index(cache, files, recipe)
     if (dataset := open_known(index, labels)) is not None:
         return dataset
     content_identity, build = content()
-    target = cache / "datasets" / recipe.key(content_identity)
+    target = index.cache / "datasets" / index.recipe.key(content_identity)
     dataset = open_dataset(target, labels)
     if dataset is None:
         if os.path.lexists(target):
@@ -42,7 +40,7 @@ def find_or_build(
         with building(target) as scratch:
             build(scratch)
         dataset = read_back(target, labels)
-    index.note(target)
+    index.note(target, left_out)
     return dataset
 
 

@@ -72,7 +72,8 @@ def findings(plan: Plan, facts: TextFacts) -> Iterator[Finding]:
     yield from _line_ends(facts)
     yield from _vocabulary(facts, facts.vocabulary_filled or 0, facts.content.occurring)
     yield from _duplicates(facts)
-    if facts.content.duplicated >= _DUPLICATED_SAID and facts.content.overlap < OVERLAP_REFUSED:
+    repeated = any(source.weight > 1 for source in plan.data.sources)  # on purpose
+    if not repeated and facts.content.duplicated >= _DUPLICATED_SAID and facts.content.overlap < OVERLAP_REFUSED:
         yield Finding(
             "text-repeats",
             "information",

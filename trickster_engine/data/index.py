@@ -10,12 +10,12 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.config.corpus_files import TENSOR_SUFFIXES, CorpusFile, file_now
+from trickster_engine.config.corpus_files import TENSOR_SUFFIXES, CorpusFile, LeftOut
 from trickster_engine.config.own_output import OwnOutput
 from trickster_engine.config.plan import DataConfig, Plan
 from trickster_engine.config.settings import STREAM
@@ -26,6 +26,8 @@ from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import read_json, write_json_atomically
 from trickster_engine.system.json_checksum import seal, unseal
 
+#: Of `Recipe.split`: training and validation text are files of their own.
+SPLIT_ALREADY = "files"
 _KEY = re.compile(r"[0-9a-f]{32}")
 _INDEX_BYTES = 1 << 12
 _SETTLED_NS = 2_000_000_000  # a file changed more recently than this may change again without its time changing
@@ -56,7 +58,7 @@ class Recipe:
 
 def text_recipe(plan: Plan, tokenizer: dict[str, Any]) -> Recipe:
     """The recipe for text under a plan."""
-    split = "files" if plan.data.train_data is not None else str(plan.data.val_fraction)
+    split = SPLIT_ALREADY if plan.data.train_data is not None else str(plan.data.val_fraction)
     return Recipe(tokenizer, split, plan.data.line_ends, _documents(plan.data))
 
 
@@ -81,15 +83,20 @@ def are_tensors(data: DataConfig) -> bool:
 
 
 def corpora_of(plan: Plan, folder: Path, own: OwnOutput, most: int | None = None) -> tuple[Corpus, ...]:
-    """Find a plan's text: one corpus that is split, or one to train on and one held out. Raises TricksterError.
+    """Find a plan's text: one corpus that is split, or several, or one to train on and one held out.
+
+    Raises TricksterError.
 
     `most`: how many files of a folder are looked at, see `text_files`.
     """
     data, corpora = plan.data, []
     if data.train_data is None or data.val_data is None:
-        corpora.append(resolve_corpus(data.corpus, folder, own=own, most=most))
+        for source in data.sources:
+            corpus = resolve_corpus(source.path, folder, own=own, most=most, selection=data.selection)
+            corpora.append(replace(corpus, weight=source.weight))
     else:
-        corpora += [text_files(name, folder, most, own=own) for name in (data.train_data, data.val_data)]
+        names = (data.train_data, data.val_data)
+        corpora += [text_files(name, folder, most, own=own, selection=data.selection) for name in names]
     reading = Reading(data.line_ends == "lf", data.documents, data.document_separator, data.text_field)
     return tuple(replace(corpus, reading=reading) for corpus in corpora)
 
@@ -104,7 +111,23 @@ def known_dataset(cache: Path, plan: Plan, corpora: tuple[Corpus, ...]) -> Path 
     tokenizer = plain_tokenizer(plan)
     if tokenizer is None or are_tensors(plan.data):
         return None
-    return Index(cache, files_of(corpora), text_recipe(plan, tokenizer)).find()
+    return index_of(cache, corpora, text_recipe(plan, tokenizer)).find()
+
+
+def index_of(cache: Path, corpora: Sequence[Corpus], recipe: Recipe) -> Index:
+    """The index of some text: one corpus that is split or several that each are, or one for each part."""
+    files = files_of(corpora)
+    how: dict[str, object] = {}
+    if any(file.format.records for file in files):
+        how["text_field"] = corpora[0].reading.text_field
+    if are_sources(corpora, recipe):
+        how["sources"] = [[len(corpus.files), corpus.weight] for corpus in corpora]
+    return Index(cache, files, recipe, how)
+
+
+def are_sources(corpora: Sequence[Corpus], recipe: Recipe) -> bool:
+    """Whether there are several sources, or one that counts more than once: more than a corpus that is split."""
+    return recipe.split != SPLIT_ALREADY and (len(corpora) > 1 or corpora[0].weight > 1)
 
 
 @dataclass(frozen=True)
@@ -114,11 +137,24 @@ class Index:
     cache: Path
     files: tuple[CorpusFile, ...]
     recipe: Recipe
+    how: dict[str, object] = field(default_factory=dict)  # the files are read, where that is not simply as text
     started_ns: int = field(default_factory=_now_ns)
 
     @property
+    def key(self) -> str:
+        """A name for the files as they are and what is made of them."""
+        return self.recipe.key([identity(self.files), self.how] if self.how else identity(self.files))
+
+    @property
     def _path(self) -> Path:
-        return self.cache / "index" / f"{self.recipe.key(identity(self.files))}.json"
+        return self.cache / "index" / f"{self.key}.json"
+
+    def left_out(self) -> LeftOut:
+        """What was left out of the files' content when it was read."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            value = unseal(read_json(self._path, _INDEX_BYTES), self._path.name)["left_out"]
+            return LeftOut(dict(value["counts"]), {reason: list(names) for reason, names in value["names"].items()})
+        return LeftOut()
 
     def find(self) -> Path | None:
         """Return the dataset's folder, without reading the files; None where they are not known."""
@@ -130,19 +166,31 @@ class Index:
             return None
         return self.cache / "datasets" / known
 
-    def note(self, dataset: Path) -> None:
+    def note(self, dataset: Path, left_out: LeftOut | None = None) -> None:
         """Remember the dataset, unless the files may have changed while they were read."""
         files, path = self.files, self._path
         settled = all(max(file.modified_ns, file.changed_ns) < self.started_ns - _SETTLED_NS for file in files)
         with contextlib.suppress(OSError):  # only speed is lost without it; the cache may be shared and read-only
-            if settled and all(file_now(file.path) == file for file in files):
+            if settled and all(file.is_as_it_was() for file in files):
                 make_folder(path.parent)
-                write_json_atomically(path, seal({"dataset": dataset.name}, path.name))
+                entry: dict[str, object] = {"dataset": dataset.name}
+                if left_out is not None and left_out.total:
+                    entry["left_out"] = {"counts": left_out.counts, "names": left_out.examples()}
+                write_json_atomically(path, seal(entry, path.name))
 
 
 def identity(files: Iterable[CorpusFile]) -> list[list[object]]:
     """What tells files as they are now from others, without reading them."""
-    return [[str(file.path.absolute()), file.size, file.modified_ns, file.changed_ns] for file in files]
+    return [
+        [
+            str(file.path.absolute()),
+            file.size,
+            file.modified_ns,
+            file.changed_ns,
+            *([file.member] if file.member else ()),
+        ]
+        for file in files
+    ]
 
 
 def resolved_text(plan: Plan, folder: Path, own: OwnOutput, most: int | None = None) -> tuple[Corpus, ...]:

@@ -21,7 +21,7 @@ from trickster_engine.data.dataset import Dataset, Labels, write_dataset
 from trickster_engine.data.download import require_shakespeare
 from trickster_engine.data.facts import Source
 from trickster_engine.data.find_or_build import find_or_build
-from trickster_engine.data.index import Recipe, corpora_of
+from trickster_engine.data.index import Index, Recipe, corpora_of
 from trickster_engine.data.make_tokenizer import byte_tokenizer, require_vocabulary
 from trickster_engine.data.prepare_text import TextToPrepare
 from trickster_engine.data.sharded.prepare_shards import Manner
@@ -68,7 +68,8 @@ def prepare(
     def found_or_built() -> Dataset:
         if _are_tensors(plan):
             return _prepare_tensors(plan, folder, cache)
-        if allow_download and plan.data.train_data is None and plan.data.corpus == "shakespeare":
+        names = [source.path for source in plan.data.sources]
+        if allow_download and plan.data.train_data is None and "shakespeare" in names:
             require_shakespeare(progress=progress)
         corpora = corpora_of(plan, folder, own)
         return TextToPrepare(plan, folder, corpora, manner).dataset(cache)
@@ -149,4 +150,4 @@ def _prepare_tensors(plan: Plan, folder: Path, cache: Path) -> Dataset:
 
     files = tuple(file_now(path) for path in paths)
     source = Source(plan.data.train_data, train.name, files=2, bytes=files[0].size + files[1].size)
-    return find_or_build(cache, files, recipe, Labels(plan.data.train_data, train.name, source), content)
+    return find_or_build(Index(cache, files, recipe), Labels(plan.data.train_data, train.name, source), content)

@@ -6,17 +6,18 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.config.corpus_files import TENSOR_SUFFIXES, CorpusFile
+from trickster_engine.config.corpus_files import TENSOR_SUFFIXES, LeftOut
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.settings import STREAM
 from trickster_engine.config.split import validation_size
 from trickster_engine.config.starting_weights import says_tokenizer_file, tokenizer_file
 from trickster_engine.data import lesson_token_files
 from trickster_engine.data.cache import discard
+from trickster_engine.data.composition import compose
 from trickster_engine.data.corpus import Corpus, file_sha256
 from trickster_engine.data.dataset import Dataset, Labels, open_dataset, write_dataset
 from trickster_engine.data.document_choice import (
@@ -28,9 +29,19 @@ from trickster_engine.data.document_choice import (
     chosen,
 )
 from trickster_engine.data.documents import without_marks
+from trickster_engine.data.extraction import extract, kept_for_next_time
 from trickster_engine.data.facts import source_of
 from trickster_engine.data.find_or_build import find_or_build, open_known, read_back
-from trickster_engine.data.index import Index, Recipe, files_of, identity, plain_tokenizer, text_recipe
+from trickster_engine.data.index import (
+    Index,
+    Recipe,
+    are_sources,
+    files_of,
+    identity,
+    index_of,
+    plain_tokenizer,
+    text_recipe,
+)
 from trickster_engine.data.make_tokenizer import (
     byte_tokenizer,
     char_tokenizer,
@@ -57,7 +68,7 @@ _BPE_PIECE = 1 << 16  # characters; the library buffers 256 pieces
 
 @dataclass(frozen=True)
 class TextToPrepare:
-    """Text to prepare: one corpus that is split, or one for training and one held out."""
+    """Text to prepare: one corpus that is split, or several with weights, or one for training and one held out."""
 
     plan: Plan
     folder: Path
@@ -67,21 +78,52 @@ class TextToPrepare:
     def dataset(self, cache: Path) -> Dataset:
         """Find the prepared text, or prepare it."""
         recipe = text_recipe(self.plan, _tokenizer_recipe(self.plan, self.folder))
-        files = files_of(self.corpora)
-        labels = Labels(self.corpora[0].name, self.corpora[0].title, source_of(self.corpora))
+        index = index_of(cache, self.corpora, recipe)
+        source = source_of(self.corpora, index.left_out())
+        labels = Labels(source.name, source.title, source)
+        if (dataset := open_known(index, labels)) is not None:
+            return dataset
+        composed = are_sources(self.corpora, recipe)
+        if not composed and not any(corpus.is_packed for corpus in self.corpora):
+            return self._prepared(index, labels)
+        with work_folder(cache / "datasets", recipe.key(["extracted", index.key]), self.manner.interrupt) as folder:
+            if (dataset := open_known(index, labels)) is not None:  # made by whoever was at work until now
+                return dataset
+            with kept_for_next_time(folder):
+                texts, left_out = self._extracted(folder, composed)
+                labels = replace(labels, source=source_of(self.corpora, left_out))
+                dataset = texts._prepared(index, labels, left_out)
+            discard(folder)
+        return dataset
+
+    def _extracted(self, folder: Path, composed: bool) -> tuple[TextToPrepare, LeftOut]:
+        """The same text as plain files, one corpus that is split or one for each part, and what was left out of it."""
+        data = self.plan.data
+        found = [
+            extract(corpus, folder, f"text-{number}", self.manner) if corpus.is_packed else (corpus, LeftOut())
+            for number, corpus in enumerate(self.corpora)
+        ]
+        corpora = tuple(corpus for corpus, _ in found)
+        left_out = LeftOut().joined(left for _, left in found)
+        if not composed:
+            return replace(self, corpora=corpora), left_out
+        corpora = compose(corpora, folder, data.val_fraction, self.manner.interrupt, drop=data.drop_duplicates)
+        # Copies are left out already, and what is left is repeated on purpose.
+        plan = replace(self.plan, data=replace(data, drop_duplicates=False))
+        return replace(self, corpora=corpora, plan=plan), left_out
+
+    def _prepared(self, index: Index, labels: Labels, left_out: LeftOut | None = None) -> Dataset:
         # The library's source is small, and not all of it is read: which files are is seen only while reading.
         if (
             all(corpus.kind != "python" for corpus in self.corpora)
-            and sum(file.size for file in files) > prepare_shards.LARGE_BYTES
+            and sum(corpus.size for corpus in self.corpora) > prepare_shards.LARGE_BYTES
         ):
-            return self._large(cache, files, recipe, labels)
-        return find_or_build(cache, files, recipe, labels, lambda: self._content(recipe))
+            return self._large(index, labels, left_out)
+        return find_or_build(index, labels, lambda: self._content(index.recipe), left_out)
 
-    def _large(self, cache: Path, files: tuple[CorpusFile, ...], recipe: Recipe, labels: Labels) -> Dataset:
+    def _large(self, index: Index, labels: Labels, left_out: LeftOut | None) -> Dataset:
         """Do the same for a text that several processes share, in a folder that survives them."""
-        index = Index(cache, files, recipe)
-        if (dataset := open_known(index, labels)) is not None:
-            return dataset
+        cache, recipe, files = index.cache, index.recipe, files_of(self.corpora)
         manner = self.manner
         key = recipe.key([prepare_shards.SHARD_BYTES, prepare_shards.MOST_SHARDS, identity(files)])
         with work_folder(cache / "datasets", key, manner.interrupt) as folder:
@@ -103,7 +145,7 @@ class TextToPrepare:
                     dataset = read_back(target, labels)
                 else:
                     discard(folder)
-        index.note(target)
+        index.note(target, left_out)
         return dataset
 
     def _large_tokenizer(self, text: prepare_shards.LargeText, recipe: Recipe, train_characters: int) -> Tokenizer:

@@ -14,7 +14,7 @@ from trickster_engine.runs.initial import with_own_tokenizer
 from trickster_engine.system.files import path_meant
 
 _NOT_THERE = ("corpus-missing", "data-file-missing")
-_PLACES = ("train_data", "val_data", "tokenizer", "corpus")
+_PLACES = ("train_data", "val_data", "tokenizer")
 _NAMES = (*BUILT_IN_CORPORA, "byte", "char", "bpe")
 
 
@@ -50,8 +50,8 @@ def place_asked_for(
     if error.code not in _NOT_THERE:
         return error
     then = Path(identity.config_path).parent
-    for key in _PLACES:
-        written = getattr(plan.data, key)
+    named = [(key, getattr(plan.data, key)) for key in _PLACES]
+    for key, written in [*named, *(("corpus", source.path) for source in plan.data.sources)]:
         if written is None or written in _NAMES or path_meant(folder, written).exists():
             continue
         place, found = path_meant(folder, written), "its new path"

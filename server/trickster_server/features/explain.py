@@ -12,6 +12,8 @@ _TYPE_WORDS = {
     "text": "text",
     "path": "a path",
     "mesh": "two whole numbers",
+    "patterns": "a list of patterns",
+    "sources": "a path, or a list of `{path, weight}`",
 }
 
 

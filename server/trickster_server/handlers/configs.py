@@ -103,7 +103,7 @@ class Configs:
             train_tokens=text,
             val_tokens=corpus.characters - text if text is not None and corpus and corpus.characters else None,
             corpus_present=corpus.present if corpus is not None else None,
-            corpus=plan.data.corpus if plan.data.train_data is None else plan.data.train_data,
+            corpus=plan.data.corpus_name if plan.data.train_data is None else plan.data.train_data,
             prepared=self._models.is_prepared(document.file_key, plan) if document.file_key is not None else None,
             uniform_loss=initial_loss(plan.model),
             estimated_seconds=expected.seconds if expected else None,

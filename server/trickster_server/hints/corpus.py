@@ -7,6 +7,7 @@ is small.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,14 +23,14 @@ from trickster_engine.data.corpus import (
     MOST_FILES_DESCRIBED,
     SHAKESPEARE_FILE,
     CorpusFile,
-    describe_corpus,
+    describe_text,
     file_now,
-    read_text_chunks,
-    text_files,
 )
+from trickster_engine.data.corpus import Corpus as Text
 from trickster_engine.data.facts import LineEnds, TextFacts, kept_facts, source_of, unread_facts
 from trickster_engine.data.findings import findings
 from trickster_engine.data.index import files_of, known_dataset, resolved_text
+from trickster_engine.data.read_text import read_text_chunks
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import path_meant
 from trickster_server.documents import Document
@@ -83,7 +84,7 @@ def _find_corpus(plan: Plan, document: Document) -> Corpus | None:
         path = _shakespeare()
         return Corpus(path is not None, SHAKESPEARE_BYTES, path)
     own = own_output(plan.output, folder or Path(), document.path)
-    described = describe_corpus(plan.data.corpus, folder or Path(), own)
+    described = describe_text(plan.data, folder or Path(), own)
     if described.problem is not None:
         return Corpus(False, None, None)
     return Corpus(True, described.characters or described.bytes or None, described.path)
@@ -116,9 +117,15 @@ def _look_at_text(plan: Plan, config: Path) -> TextFacts | None:
     if facts is not None:
         return facts
     files = files_of(corpora)
-    small = corpora[0].kind != "python" and sum(file.size for file in files) <= _READ_BYTES
+    small = _are_quickly_read(corpora)
     ends = _line_ends(files) if small and plan.data.line_ends == "keep" else None
     return replace(unread_facts(plan, source), read_ends=ends)
+
+
+def _are_quickly_read(corpora: Sequence[Text]) -> bool:
+    """Whether reading some text takes no time to speak of: it is small, and nothing has to be unpacked."""
+    plain = all(corpus.kind != "python" and not corpus.is_packed for corpus in corpora)
+    return plain and sum(corpus.size for corpus in corpora) <= _READ_BYTES
 
 
 @lru_cache(maxsize=8)
@@ -158,28 +165,31 @@ def _prompt_problems(plan: Plan, corpus: Corpus, document: Document) -> list[Pro
     words = plan.sampling.prompt.split()
     if not words or not corpus.present or plan.data.corpus == "python":
         return []
-    files = _files(plan, corpus, document.folder)
-    if not files or sum(file.size for file in files) > _READ_BYTES:
+    files = _files(plan, corpus, document)
+    if not files:
         return []
     found, beginning = _look_for(words[-1], files)
     if found:
         return []
     message = (
-        f"{shown(words[-1])} does not occur in {shown(plan.data.corpus)}, so the model never learns what follows it, "
-        "and its samples begin with noise. Choose a beginning that occurs in the text."
+        f"{shown(words[-1])} does not occur in {shown(plan.data.corpus_name)}, so the model never learns what follows "
+        "it, and its samples begin with noise. Choose a beginning that occurs in the text."
     )
     fix = document.settings.write(_PROMPT, beginning, why="how the text begins") if beginning else None
     where = document.place_of(_PROMPT)
     return [Problem("prompt-not-in-text", "hint", message, where, (fix,) if fix else (), key=_PROMPT)]
 
 
-def _files(plan: Plan, corpus: Corpus, folder: Path | None) -> tuple[CorpusFile, ...]:
+def _files(plan: Plan, corpus: Corpus, document: Document) -> tuple[CorpusFile, ...]:
+    """The files of a plan's text where it is quickly read."""
     try:
         if plan.data.corpus == "shakespeare":
             return (file_now(corpus.path),) if corpus.path is not None else ()
-        if folder is None:
+        if document.path is None:
             return ()
-        return text_files(plan.data.corpus, folder, MOST_FILES_DESCRIBED, own=own_output(plan.output, folder)).files
+        own = own_output(plan.output, document.path.parent, document.path)
+        corpora = resolved_text(plan, document.path.parent, own, MOST_FILES_DESCRIBED)
+        return files_of(corpora) if _are_quickly_read(corpora) else ()
     except (OSError, TricksterError):
         return ()
 

@@ -301,6 +301,26 @@ CASES = [
         files=(("a/c.bin", "x" * 9999), ("a/.b.txt", "x")),
         on_disk=True,
     ),
+    *(
+        Case("text-field-missing", _data(f"corpus: {name}"), name, files=((name, text),), on_disk=True)
+        for name, text in (("a.jsonl", '{"id": 1, "body": "b"}\n'), ("b.csv", "title;body\na;b\n"))
+    ),
+    Case(
+        "record-without-field",
+        _data("corpus: a", "text_field: txt"),
+        "txt",
+        files=(("a/a.jsonl", '{"id": 1, "text": "b"}\n'),),
+        on_disk=True,
+    ),
+    Case("bad-pattern", _data("include: ['*.txt', /a]"), "/a", fixable=False),
+    Case("bad-pattern", _data("exclude: a\\b"), "a\\b", fixable=False),
+    Case("wrong-type", _data("include: [1]"), "1", fixable=False),
+    Case("missing-value", _data("corpus: []"), "[]", fixable=False),
+    Case("missing-value", _data("corpus: [{weight: 2}]"), "{weight: 2}", fixable=False),
+    Case("wrong-type", _data("corpus: [a.txt, {path: [3]}]"), "[3]", fixable=False),
+    Case("out-of-range", _data("corpus: [{path: a.txt, weight: 0.5}]"), "0.5", fixable=False),
+    Case("unknown-key", _data("corpus: [{path: a.txt, wieght: 2}]"), "wieght", fixable=False),
+    Case("corpus-not-found", _data("corpus: [python, a.txt]"), "[python, a.txt]", "warning", False, on_disk=True),
     Case(
         "corpus-name-built-in",
         _data("corpus: shakespeare"),

@@ -60,7 +60,8 @@ def _accepts(rule: dict[str, Any], value: Any) -> bool:
     if isinstance(value, dict):
         return all(_accepts(rule["properties"][key], each) for key, each in value.items() if key in rule["properties"])
     if isinstance(value, list):
-        return rule["minItems"] <= len(value) <= rule["maxItems"] and all(_accepts(rule["items"], v) for v in value)
+        fits = rule.get("minItems", 0) <= len(value) <= rule.get("maxItems", len(value))
+        return fits and all(_accepts(rule["items"], item) for item in value)
     if isinstance(value, (int, float)):
         return (
             rule.get("minimum", value) <= value <= rule.get("maximum", value)

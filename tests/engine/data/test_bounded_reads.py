@@ -19,9 +19,10 @@ from tests.refusals import refused
 from trickster_engine.cli.arguments import read_text
 from trickster_engine.config import check
 from trickster_engine.config.plan import Plan
-from trickster_engine.data.corpus import CorpusFile, describe_corpus, read_text_chunks
+from trickster_engine.data.corpus import CorpusFile, describe_corpus
 from trickster_engine.data.make_tokenizer import load_tokenizer, train_bpe
 from trickster_engine.data.prepare import prepare
+from trickster_engine.data.read_text import read_text_chunks
 from trickster_engine.errors import TricksterError
 from trickster_engine.interop.tt_train_config import convert, is_tt_train, quick_fix
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from trickster_engine.config.corpus_files import SHAKESPEARE_BYTES
 from trickster_engine.data import corpus as corpus_module
-from trickster_engine.data.corpus import describe_corpus, read_text_chunks, resolve_corpus
+from trickster_engine.data.corpus import describe_corpus, resolve_corpus
+from trickster_engine.data.read_text import read_text_chunks
 from trickster_engine.errors import TricksterError
 
 

@@ -19,10 +19,10 @@ from tests.engine.conftest import dialogue
 from trickster_engine.config.plan import Plan
 from trickster_engine.data import index as index_module
 from trickster_engine.data import overlap, survey
-from trickster_engine.data.corpus import with_lf
 from trickster_engine.data.facts import CONTENT_FILE, LineEnds, kept_facts, share_text
 from trickster_engine.data.overlap import Overlap, Repetition, all_hashes
 from trickster_engine.data.prepare import prepare
+from trickster_engine.data.read_text import with_lf
 from trickster_engine.data.sharded import prepare_shards
 from trickster_engine.data.survey import text_facts
 from trickster_engine.system.printable import line_ends

@@ -16,16 +16,25 @@ from trickster_engine.config.checks.data import (
     TRAIN,
     VALIDATION,
     exists,
-    own_corpus,
+    only_source,
+    own_texts,
     resolved,
 )
 from trickster_engine.config.checks.model import LENGTH
 from trickster_engine.config.checks.training import ACCUMULATION, BATCH, STEPS
-from trickster_engine.config.corpus_files import BUILT_IN_CORPORA, SHAKESPEARE_BYTES, TENSOR_SUFFIXES, find_text_files
+from trickster_engine.config.corpus_files import (
+    BUILT_IN_CORPORA,
+    SHAKESPEARE_BYTES,
+    TENSOR_SUFFIXES,
+    TextFiles,
+    find_text_files,
+)
 from trickster_engine.config.keys import KEYS
 from trickster_engine.config.own_output import own_folders
+from trickster_engine.config.patterns import Selection
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.config.problems import Fix, Problem
+from trickster_engine.config.record_fields import TEXT_FIELD, best_field, field_not_named, field_not_there, fields_in
 from trickster_engine.config.settings import STREAM, Settings, rule
 from trickster_engine.config.shapes import count_parameters
 from trickster_engine.config.split import MOST_VALIDATION, validation_size
@@ -39,16 +48,23 @@ _MODEL_KEYS = tuple(path for path, key in KEYS.items() if key.section == "model_
 _MOST_READINGS = 40
 _ROOMY = 10
 _COUNTED_BYTES = 4 << 20  # files up to this size are read, to tell characters from bytes
-_HOLDS_NONE = ("corpus-no-text-files", "corpus-is-the-config", "corpus-is-a-run")
+_HOLDS_NONE = (
+    "archive-damaged",
+    "archive-encrypted",
+    "archive-unknown",
+    "corpus-is-a-run",
+    "corpus-is-the-config",
+    "corpus-no-text-files",
+)
+INCLUDE, EXCLUDE = "data_config.include", "data_config.exclude"
+_WHICH_FILES = (INCLUDE, EXCLUDE, TEXT_FIELD)
 _OUTPUTS = (OUTPUT, "output_config.checkpoint_dir", "output_config.log_dir")
 
 
 @rule(CORPUS, TRAIN)
 def _built_in_name_is_meant(settings: Settings) -> Iterator[Problem]:
-    corpus = settings.text(CORPUS)
-    if settings.text(TRAIN) or corpus not in BUILT_IN_CORPORA:
-        return
-    path = resolved(settings, corpus)
+    corpus = only_source(settings)
+    path = resolved(settings, corpus) if corpus in BUILT_IN_CORPORA else None
     if path is None or not exists(path):
         return
     kind = "folder" if os.path.isdir(path) else "file"  # noqa: PTH112 - Path.is_dir may raise
@@ -61,25 +77,42 @@ def _built_in_name_is_meant(settings: Settings) -> Iterator[Problem]:
     yield settings.problem("corpus-name-built-in", "warning", message, CORPUS, fixes=(fix,))
 
 
-@rule(CORPUS, TRAIN)
+@rule(CORPUS, TRAIN, *_WHICH_FILES)
 def _corpus_holds_text(settings: Settings) -> Iterator[Problem]:
-    corpus, path = settings.text(CORPUS), own_corpus(settings)
-    if path is None or not exists(path):
-        return
-    found = _text_of(settings, corpus)
-    if isinstance(found, TricksterError) and found.code in _HOLDS_NONE:
-        message = f"{found.message} {found.advice}"
-        yield settings.problem("corpus-no-text", "error", message, CORPUS)
-    elif found == 0:
-        message = f"The corpus {shown(corpus)} is empty. Add text: a few hundred thousand characters are a start."
-        yield settings.problem("corpus-too-short", "error", message, CORPUS)
+    for corpus, path in own_texts(settings):
+        if not exists(path):
+            continue
+        found = _text_of(settings, corpus)
+        if isinstance(found, TricksterError) and found.code in _HOLDS_NONE:
+            message = f"{found.message} {found.advice}"
+            yield settings.problem("corpus-no-text", "error", message, CORPUS)
+        elif found == 0:
+            message = f"The corpus {shown(corpus)} is empty. Add text: a few hundred thousand characters are a start."
+            yield settings.problem("corpus-too-short", "error", message, CORPUS)
+
+
+@rule(CORPUS, TRAIN, *_WHICH_FILES)
+def _records_have_the_field(settings: Settings) -> Iterator[Problem]:
+    """The first record of each text tells; the others are seen when it is prepared."""
+    name = settings.text(TEXT_FIELD)
+    for corpus, path in own_texts(settings):
+        files = _files_of(settings, corpus, records=True) if exists(path) else None
+        first = next((file for file in files.files if file.format.records), None) if files is not None else None
+        if files is None or first is None or (not name and files.kind != "file"):
+            continue  # without a field, the records of a folder are left out
+        fields = fields_in(first)
+        if name and (fields is None or name in fields or name.partition(".")[0] in fields):
+            continue
+        error = field_not_there(first.shown, name, fields or []) if name else field_not_named(first, fields)
+        fixes = (settings.write(TEXT_FIELD, best_field(fields, name), preferred=True),) if fields else ()
+        message = f"{error.message} {error.advice}"
+        keys = (TEXT_FIELD, CORPUS) if name else (CORPUS,)
+        yield settings.problem(error.code, "error", message, *keys, fixes=fixes)
 
 
 @rule(CORPUS, TRAIN, LENGTH, FRACTION, DOCUMENTS)
 def _corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
-    corpus = settings.text(CORPUS)
-    if settings.text(TRAIN):
-        return
+    corpus = only_source(settings)
     length, fraction = settings.integer(LENGTH), settings.number(FRACTION)
     size = SHAKESPEARE_BYTES if corpus == "shakespeare" else _size(settings, corpus)  # a token is at least a byte
     if not size:
@@ -149,8 +182,8 @@ def _same(first: Path, second: Path) -> bool:
 
 @rule(CORPUS, TRAIN, FRACTION, STEPS, BATCH, ACCUMULATION, *_MODEL_KEYS)
 def _corpus_is_more_than_can_be_memorised(settings: Settings) -> Iterator[Problem]:
-    corpus = settings.text(CORPUS)
-    if own_corpus(settings) is None:
+    corpus = only_source(settings)
+    if not corpus or corpus in BUILT_IN_CORPORA:
         return
     length, fraction = settings.integer(LENGTH), settings.number(FRACTION)
     read = settings.integer(STEPS) * settings.integer(BATCH) * settings.integer(ACCUMULATION) * length
@@ -202,18 +235,36 @@ def _rounder(number: int) -> int:
 
 def _size(settings: Settings, corpus: str) -> int | None:
     """Return how many bytes of text a corpus has; None where that is not quickly told."""
-    found = None if corpus in BUILT_IN_CORPORA else _text_of(settings, corpus)
+    found = None if not corpus or corpus in BUILT_IN_CORPORA else _text_of(settings, corpus)
     return found if isinstance(found, int) else None
 
 
 def _text_of(settings: Settings, corpus: str) -> int | TricksterError | None:
     """Return how many bytes of text a corpus has, or why it has none; None where that is not quickly told."""
+    try:
+        found = _found(settings, corpus)
+    except TricksterError as error:
+        return 0 if error.code == "corpus-empty" else error
+    return None if found is None or found.is_packed else found.size
+
+
+def _files_of(settings: Settings, corpus: str, *, records: bool) -> TextFiles | None:
+    """Return the files of a corpus where they are quickly found, those of records too if these are wanted."""
+    try:
+        return _found(settings, corpus, records=records)
+    except TricksterError:
+        return None
+
+
+def _found(settings: Settings, corpus: str, *, records: bool = False) -> TextFiles | None:
     if settings.folder is None or resolved(settings, corpus) is None:
         return None
     own = own_folders(tuple(settings.text(path) for path in _OUTPUTS if settings.knows(path)), settings.folder)
+    lists = [settings.value(path) if settings.knows(path) else () for path in (INCLUDE, EXCLUDE)]
+    include, exclude = (one if isinstance(one, tuple) else () for one in lists)
+    named = settings.knows(TEXT_FIELD) and bool(settings.text(TEXT_FIELD))
+    selection = Selection(include, exclude, named or records)
     try:
-        return find_text_files(corpus, settings.folder, MOST_FILES_LOOKED_AT, own=own).size
-    except TricksterError as error:
-        return 0 if error.code == "corpus-empty" else error
+        return find_text_files(corpus, settings.folder, MOST_FILES_LOOKED_AT, own=own, selection=selection)
     except (OSError, ValueError):
         return None

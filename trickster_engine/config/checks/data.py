@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 from trickster_engine.config.checks.model import DEVICE, VOCABULARY
 from trickster_engine.config.corpus_files import BUILT_IN_CORPORA, TENSOR_SUFFIXES
+from trickster_engine.config.keys.data import CorpusSource
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.settings import BYTES_AND_END, STREAM, Settings, leads_away, rule
 from trickster_engine.config.starting_weights import INIT, says_tokenizer_file, tokenizer_file
@@ -158,17 +160,36 @@ def exists(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110 - Path.exists raises for names that are too long
 
 
-def own_corpus(settings: Settings) -> Path | None:
-    """Where the text of a person's own is looked for; None where the corpus is built in, or not looked for here."""
-    corpus = settings.text(CORPUS)
-    return None if settings.text(TRAIN) or corpus in BUILT_IN_CORPORA else resolved(settings, corpus)
+def sources(settings: Settings) -> tuple[CorpusSource, ...]:
+    """What `corpus` names, one or several; nothing where train_data takes its place."""
+    corpus = settings.value(CORPUS)
+    if settings.text(TRAIN):
+        return ()
+    return (CorpusSource(corpus),) if isinstance(corpus, str) else cast("tuple[CorpusSource, ...]", corpus)
+
+
+def only_source(settings: Settings) -> str:
+    """The one text that `corpus` names; empty where it names several, or counts for nothing."""
+    found = sources(settings)
+    return found[0].path if len(found) == 1 and found[0].weight == 1 else ""
+
+
+def own_texts(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """The texts of a person's own, each as it is written and where it is looked for."""
+    for source in sources(settings):
+        path = None if source.path in BUILT_IN_CORPORA else resolved(settings, source.path)
+        if path is not None:
+            yield source.path, path
 
 
 @rule(CORPUS, TRAIN)
 def _corpus_is_there(settings: Settings) -> Iterator[Problem]:
-    corpus, path = settings.text(CORPUS), own_corpus(settings)
-    if path is None or exists(path):
-        return
+    for corpus, path in own_texts(settings):
+        if not exists(path):
+            yield _not_there(settings, corpus, path)
+
+
+def _not_there(settings: Settings, corpus: str, path: Path) -> Problem:
     built_in = nearest(corpus, BUILT_IN_CORPORA, cutoff=0.75)
     near = built_in or _similar_file(path, corpus)
     hint = f" Did you mean {shown(near)}?" if near else ""
@@ -179,7 +200,8 @@ def _corpus_is_there(settings: Settings) -> Iterator[Problem]:
     fixes = [settings.write(CORPUS, near, preferred=True)] if near else []
     if near != "shakespeare":
         fixes.append(settings.write(CORPUS, "shakespeare"))
-    yield settings.problem("corpus-not-found", "warning", message, CORPUS, fixes=tuple(fixes))
+    alone = isinstance(settings.value(CORPUS), str)  # a list is not written over
+    return settings.problem("corpus-not-found", "warning", message, CORPUS, fixes=tuple(fixes) if alone else ())
 
 
 def _similar_file(path: Path, written: str) -> str | None:

@@ -5,6 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trickster_engine.config.keys.spec import Condition, key
+from trickster_engine.config.patterns import Selection
+
+
+@dataclass(frozen=True)
+class CorpusSource:
+    """One of several texts to train on."""
+
+    path: str  # a name or a path, as `corpus` takes it
+    weight: int = 1  # how many times its training part is in the training text
 
 
 @dataclass(frozen=True)
@@ -14,19 +23,38 @@ class DataConfig:
     Paths are relative to the folder of the config file.
     """
 
-    corpus: str = key(
+    corpus: str | tuple[CorpusSource, ...] = key(
         "shakespeare",
-        doc="The text to train on: a name below, any UTF-8 text file, or a folder of them.",
+        doc="The text to train on: a name below, any UTF-8 text file, or a folder or zip archive of them; "
+        "compressed as .gz, .bz2, .xz or .zst if you like; records of .jsonl, .csv and .parquet with `text_field`. "
+        "Or a list of several: `[{path: a.txt, weight: 2}, {path: notes}]`.",
         effect="More text is the best remedy for overfitting. A model learns the style of its text: plays, code, "
-        "recipes.",
+        "recipes. Of several, each is split by `val_fraction`; its training part is read `weight` times in an epoch, "
+        "a whole number, 1 if left out.",
         suggestions={
             "shakespeare": "Tiny Shakespeare: 1,115,394 characters of plays, downloaded once and verified.",
             "python": "The Python files of this machine's standard library: available without a network.",
         },
         examples=("shakespeare", "python", "data/my_text.txt"),
         counts_when=Condition("data_config.train_data", (None,)),
-        type="path",
+        type="sources",
         other_names=("data_path", "dataset"),
+    )
+    include: tuple[str, ...] = key(
+        (),
+        doc="Which files of a folder or zip archive are text, as patterns for their paths below it. Without it, those "
+        "whose ending is that of text.",
+        effect='`"*.log"` is a name in any folder, `"notes/*.txt"` are files of one folder, `"src/**/*.py"` those of '
+        "all below it.",
+        examples=(("*.txt", "*.log"), ("src/**/*.py",)),
+        type="patterns",
+    )
+    exclude: tuple[str, ...] = key(
+        (),
+        doc="Which files of a folder or zip archive are left out, as patterns like those of `include`.",
+        effect='It wins over `include`. `"drafts/"` is all that is in a folder.',
+        examples=(("drafts/", "*.min.js"),),
+        type="patterns",
     )
     tokenizer: str = key(
         "byte",
@@ -84,12 +112,14 @@ class DataConfig:
         examples=("<|endoftext|>", "\n\n", "%%%%"),
         counts_when=Condition("data_config.documents", ("separated",)),
     )
-    text_field: str = key(
-        "text",
-        doc="The field of a record that holds its text.",
-        effect="Other fields are not read.",
-        examples=("text", "content"),
-        counts_when=Condition("data_config.documents", ("lines",)),
+    text_field: str | None = key(
+        None,
+        doc="Which field of a record is its text: of each line in .jsonl files, of each row in .csv and .parquet "
+        "files. `a.b` is the field b in the object a.",
+        effect="Such files are not read without it. Other fields are not read; records whose text is empty or null are "
+        "left out and counted.",
+        examples=("text", "content", "message.text"),
+        default_note="no files of records are read",
     )
     drop_duplicates: bool = key(
         False,
@@ -119,3 +149,23 @@ class DataConfig:
         examples=("data/val.pt",),
         type="path",
     )
+
+    @property
+    def selection(self) -> Selection:
+        """Which files of a folder are text."""
+        return Selection(self.include, self.exclude, self.text_field is not None)
+
+    @property
+    def sources(self) -> tuple[CorpusSource, ...]:
+        """What `corpus` names, one or several."""
+        return (CorpusSource(self.corpus),) if isinstance(self.corpus, str) else self.corpus
+
+    @property
+    def corpus_name(self) -> str:
+        """What `corpus` names, in a word: `notes`, `a.txt x 2 and notes`."""
+        return sources_text(self.sources)
+
+
+def sources_text(sources: tuple[CorpusSource, ...]) -> str:
+    """Sources in one line."""
+    return " and ".join(f"{one.path} x {one.weight}" if one.weight > 1 else one.path for one in sources)

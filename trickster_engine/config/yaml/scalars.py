@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"true", "True", "TRUE"})
@@ -96,6 +98,10 @@ def as_yaml(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {as_yaml(item)}" for name, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(as_yaml(item) for item in value) + "]"
     if isinstance(value, float):

@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from trickster_engine.config.corpus_files import unreadable
-from trickster_engine.data.corpus import Corpus, Reading, binary, read_text_chunks
+from trickster_engine.data.corpus import Corpus, Reading
+from trickster_engine.data.corpus_errors import binary
+from trickster_engine.data.documents import MARK
+from trickster_engine.data.read_text import read_text_chunks
 from trickster_engine.system.files import open_plain
 
 _LOOK_BYTES = 1 << 16  # read at a time in search of a place to cut
@@ -93,7 +96,8 @@ def read_shard_text(shard: Shard, chunk_bytes: int = _CHUNK_BYTES, *, reading: R
         if span.joined:
             yield "\n"
         # A span never ends between a CR and its LF: cuts lie behind something visible.
-        yield from reading.text(read_text_chunks(span.path, chunk_bytes, span.begin, span.end))
+        chunks = read_text_chunks(span.path, chunk_bytes, span.begin, span.end, marks=reading.is_marked)
+        yield from reading.text(chunks)
 
 
 def read_shard_bytes(shard: Shard, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[bytes]:
@@ -146,6 +150,8 @@ def _cut_of(reading: Reading) -> FindCut:
         return _safe_cut
     if reading.documents == "files":
         return lambda path, begin, end: None
+    if reading.is_marked:
+        return _mark_cut
     separator = reading.separator if reading.documents == "separated" else "\n"
     ends = rb"(?:\r\n|(?<!\r)\n|\r(?!\n))" if reading.lf else rb"\n"
     pattern = ends.join(re.escape(part.encode("utf-8")) for part in separator.split("\n"))
@@ -182,6 +188,21 @@ def _document_cut(
                     if alone and stop <= known and begin <= place < end:
                         return place
                 begin += max(1, known - context)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return None
+
+
+def _mark_cut(path: Path, begin: int, end: int) -> int | None:
+    """Return the first place in [begin, end) behind a mark, or None where there is none."""
+    try:
+        with open_plain(path, follow_links=True) as stream:
+            at = begin - 1
+            stream.seek(at)
+            while data := stream.read(max(0, min(_LOOK_BYTES, end - 1 - at))):
+                if (mark := data.find(MARK.encode())) >= 0:
+                    return at + mark + 1
+                at += len(data)
     except OSError as error:
         raise unreadable(path, error) from error
     return None

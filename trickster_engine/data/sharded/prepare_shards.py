@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.data.corpus import Corpus, Reading, with_lf
+from trickster_engine.data.corpus import Corpus, Reading
 from trickster_engine.data.dataset import finish_sharded_dataset
 from trickster_engine.data.description import TokenFile, token_file
 from trickster_engine.data.document_choice import PARTS, TRAINING, Choice, Documents, choose_all, chosen
 from trickster_engine.data.make_tokenizer import load_tokenizer, require_vocabulary
+from trickster_engine.data.read_text import with_lf
 from trickster_engine.data.scan import Scan, corpus_changed
 from trickster_engine.data.sharded.layout import (
     Shard,

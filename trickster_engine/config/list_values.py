@@ -1,0 +1,79 @@
+"""Values that are lists: patterns for files, and sources of text with weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trickster_engine.config.keys.data import CorpusSource
+from trickster_engine.config.patterns import pattern_error
+from trickster_engine.config.problems import Range
+from trickster_engine.config.yaml.nodes import Mapping, Node, Scalar, Sequence
+from trickster_engine.config.yaml.scalars import shown
+
+_MOST_TIMES = 100  # that a source is read in an epoch
+_MOST_ITEMS = 1_000
+_EXAMPLE = "as in {path: a.txt, weight: 2}"
+
+#: What is wrong with a part of a value: a code, a message and where.
+Wrong = tuple[str, str, Range]
+
+
+def read_patterns(name: str, node: Node) -> tuple[str, ...] | list[Wrong]:
+    """The patterns that a key has, one alone without a list; or what is wrong with them."""
+    items = node.items if isinstance(node, Sequence) else [node]
+    patterns: list[str] = []
+    wrong: list[Wrong] = []
+    for item in items[:_MOST_ITEMS]:
+        value = item.value if isinstance(item, Scalar) else None
+        if not isinstance(value, str):
+            wrong.append(("wrong-type", f"{name} takes patterns, each a text as in '*.txt'.", item.range))
+        elif why := pattern_error(value):
+            wrong.append(("bad-pattern", f"{name} has the pattern {shown(value)}: {why}.", item.range))
+        else:
+            patterns.append(value)
+    return wrong or tuple(patterns)
+
+
+def read_sources(node: Sequence) -> tuple[CorpusSource, ...] | list[Wrong]:
+    """The sources of a list, each a path or a mapping; or what is wrong with them."""
+    if not node.items:
+        return [("missing-value", f"The list of sources is empty. Give it at least one, {_EXAMPLE}.", node.range)]
+    wrong = [problem for item in node.items[:_MOST_ITEMS] for problem in _wrong_with(item)]
+    return wrong or tuple(_source(item) for item in node.items[:_MOST_ITEMS])
+
+
+def _parts(node: Node) -> dict[str, Node]:
+    if isinstance(node, Mapping):
+        return {entry.key.text: entry.value for entry in (*node.entries, *node.merged_entries())}
+    return {"path": node}
+
+
+def _source(node: Node) -> CorpusSource:
+    parts = _parts(node)
+    path, weight = (part.value if isinstance(part, Scalar) else None for part in map(parts.get, ("path", "weight")))
+    assert isinstance(path, str)
+    return CorpusSource(path, weight if isinstance(weight, int) else 1)
+
+
+def _wrong_with(node: Node) -> Iterator[Wrong]:
+    parts = _parts(node)
+    for entry in node.entries if isinstance(node, Mapping) else ():
+        if entry.key.text not in ("path", "weight"):
+            message = f"A source has no {shown(entry.key.text)}. It has path and weight, {_EXAMPLE}."
+            yield "unknown-key", message, entry.key.range
+    path, weight = parts.get("path"), parts.get("weight")
+    if path is None:
+        yield "missing-value", f"A source needs a path, {_EXAMPLE}.", node.range
+        return
+    written = path.value if isinstance(path, Scalar) else None
+    if not isinstance(written, str) or not written.strip() or any(ord(character) < 32 for character in written):
+        yield "wrong-type", f"The path of a source is a text on one line, {_EXAMPLE}.", path.range
+    if weight is None:
+        return
+    times = weight.value if isinstance(weight, Scalar) else None
+    if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= _MOST_TIMES:
+        yield (
+            "out-of-range",
+            f"The weight of a source is how many times it is read in an epoch: a whole number from 1 to {_MOST_TIMES}.",
+            weight.range,
+        )

@@ -1,0 +1,103 @@
+"""Rows of a Parquet file, by the optional package pyarrow: one column is read, a few rows at a time."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from trickster_engine.config.corpus_files import CorpusFile
+from trickster_engine.config.record_fields import advice_on
+from trickster_engine.config.yaml.scalars import shown
+from trickster_engine.errors import TricksterError
+from trickster_engine.system.unpacking import damaged, needs_package
+
+_ROWS = 256  # at a time: long texts are a megabyte each
+_BUFFER_BYTES = 1 << 20
+
+
+def parquet_rows(stream: BinaryIO, file: CorpusFile, name: str, skip: int) -> Iterator[tuple[Any, str, int]]:
+    """Yield each row's value in a column, where it stands, and how many rows were read; `skip` are passed over.
+
+    Raises TricksterError: format-needs-package, archive-damaged, record-without-field, record-not-text.
+    """
+    try:
+        arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise needs_package(f"{file.shown} is a Parquet file: it", "pyarrow") from None
+    if not stream.seekable():  # Parquet is read from its end
+        unpacked: Any = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+        shutil.copyfileobj(stream, unpacked, 1 << 20)
+    else:
+        unpacked = stream
+    try:
+        yield from _rows(arrow, parquet, unpacked, file, name, skip)
+    except (arrow.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise damaged(file.shown, str(error).splitlines()[0], "pyarrow.parquet.read_metadata") from error
+    finally:
+        if unpacked is not stream:
+            unpacked.close()
+
+
+def _rows(
+    arrow: Any, parquet: Any, stream: Any, file: CorpusFile, name: str, skip: int
+) -> Iterator[tuple[Any, str, int]]:
+    table = parquet.ParquetFile(stream, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+    schema = table.schema_arrow
+    columns = _text_columns(arrow, schema)
+    if name not in columns:
+        there = name in schema.names
+        has, write = advice_on(columns, name)
+        what = f"its column {shown(name)} is {schema.field(name).type}, not text" if there else ""
+        raise TricksterError(
+            "record-not-text" if there else "record-without-field",
+            f"{file.shown}: {what or f'there is no column {shown(name)}'}. {has}",
+            f"{write}.",
+        )
+    first, *inner = [name] if name in schema.names else name.split(".")
+    number = 0
+    groups: list[int] = []
+    for group in range(table.num_row_groups):
+        rows = table.metadata.row_group(group).num_rows
+        if not groups and number + rows <= skip:
+            number += rows
+        else:
+            groups.append(group)
+    for batch in table.iter_batches(batch_size=_ROWS, row_groups=groups, columns=[name], use_threads=False):
+        for value in _values(batch.column(batch.schema.get_field_index(first)), file):
+            number += 1
+            text = value
+            for one in inner:
+                text = text.get(one) if isinstance(text, dict) else None
+            if number > skip:
+                yield text, f"{file.shown}, row {number:,}", number
+
+
+def _values(column: Any, file: CorpusFile) -> list[Any]:
+    try:
+        values: list[Any] = column.to_pylist()
+    except UnicodeDecodeError as error:
+        raise TricksterError(
+            "corpus-not-utf8",
+            f"{file.shown} has text that is not UTF-8: byte 0x{error.object[error.start]:02x}.",
+            "Write the file again with text that is.",
+        ) from None
+    return values
+
+
+def _text_columns(arrow: Any, fields: Any, prefix: str = "") -> list[str]:
+    """The columns of text, those of structs with a dot."""
+    found: list[str] = []
+    types = arrow.types
+    for field in fields:
+        kind = field.type.value_type if types.is_dictionary(field.type) else field.type
+        is_view = getattr(types, "is_string_view", lambda _: False)
+        if types.is_string(kind) or types.is_large_string(kind) or is_view(kind):
+            found.append(prefix + field.name)
+        elif types.is_struct(kind) and not prefix:
+            found += _text_columns(arrow, [kind.field(at) for at in range(kind.num_fields)], f"{field.name}.")
+    return found
