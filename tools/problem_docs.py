@@ -129,6 +129,16 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "tt-precision": "A Tenstorrent board keeps weights and computes in bf16, so `precision: fp32` has no effect "
         "there.",
     },
+    "Distillation": {
+        "teacher-unusable": "`distill_from` is the folder of a Hugging Face Llama (config.json and model.safetensors), "
+        "of a checkpoint, or of a run that has saved one. Paths are relative to the folder of the config.",
+        "teacher-vocabulary": "Both need the same tokens: the model learns the probability of each.",
+        "teacher-context": "A teacher knows only the positions that it was trained for. Beyond them its probabilities "
+        "would be nonsense, which the model would learn.",
+        "teacher-loss": "With a teacher the loss is the cross-entropy against the text and against the teacher's "
+        "probabilities, `distill_weight` of it against these.",
+        "tt-distillation": "Distillation needs torch: ttml compares with the text only.",
+    },
     "Starting from weights": {
         "init-from-missing": "`init_from` is the folder of a Hugging Face Llama (config.json and model.safetensors), "
         "of a checkpoint, or of a run that has saved one. Paths are relative to the folder of the config.",
@@ -181,13 +191,19 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "validation text's 50-byte windows, at every position, also occurs in the training text; long texts are "
         "sampled evenly. From 5 % it warns, from 90 % it refuses to train.",
         "output-not-a-folder": "Runs need a folder, and there is a file of this name.",
+        "mask-documents-device": "Attention that ends where a document ends is computed by torch, on CPUs and CUDA. "
+        "On Tenstorrent boards and Apple's GPUs it would see the whole window, so the key is refused there.",
         "empty-separator": "With `documents: separated`, document_separator is the text that stands between documents, "
         "and without one there is nothing to divide by.",
         "documents-of-tensors": "Documents are found in text. A tensor of tokens, such as the lesson's train.pt, does "
         "not say where they end.",
-        "empty-prompt": "The model continues the prompt, and it is empty. Give at least one character.",
+        "empty-prompt": "The model continues the prompt, and it is empty. Give at least one character. With "
+        "`documents` it may be empty: generation then begins a document.",
     },
     READ: {
+        "documents-repeat": "At least one document in a hundred says exactly what an earlier one says. They are "
+        "always on the same side of the split, so the validation loss stays honest; `drop_duplicates: true` leaves them"
+        " out.",
         "vocabulary-not-filled": "`bpe` merges pairs that occur at least twice, and this text has too few of them to "
         "fill `vocab_size` rows; or `char` has fewer characters than rows. Unused rows cost parameters and are never "
         "trained, and the uniform baseline, ln `vocab_size`, includes them. The message has the number that fits.",

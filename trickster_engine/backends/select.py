@@ -16,6 +16,7 @@ from trickster_engine.backends.torch.fsdp import ShardedBackend
 from trickster_engine.backends.ttml.backend import TtmlBackend
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
+from trickster_engine.model.llama import Llama
 from trickster_engine.system.tenstorrent import board_present
 
 
@@ -26,18 +27,36 @@ def open_backend(
     report: Callable[[str], None] = lambda _: None,
     events_path: Path | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
+    document_end: int | None = None,
+    teacher: Llama | None = None,
 ) -> Backend:
     """Open the device a plan names, or this process's part of it. The caller closes the backend in a `finally`.
 
+    `document_end` is the token that ends a document, for a plan with `mask_documents`.
+
     `precision` and `compiled` hold a resumed run to what it settled on before on the same kind of device. `report` is
     told what takes long. A warning event goes straight to `events_path` when a device stops answering and this process
-    cannot speak.
+    cannot speak. `teacher` is the model that `distill_from` names.
     Raises TricksterError where the device is not here.
     """
     device = chosen_device(plan)
+    if plan.data.mask_documents and device not in ("cpu", "cuda"):
+        raise TricksterError(
+            "mask-documents-unavailable",
+            f"data_config.mask_documents needs a CPU or a CUDA GPU, and this run trains on {device}.",
+            "Remove mask_documents, or set device_config.device_type: cpu.",
+        )
     if device == "tt":
+        if teacher is not None:
+            raise TricksterError(
+                "tt-distillation",
+                "distill_from is not available on a Tenstorrent board: ttml compares with the text only.",
+                "Remove training_config.distill_from, or train on another device.",
+            )
         return TtmlBackend(plan, report, events_path)
     check_torch_device(device)
+    if teacher is not None:
+        teacher.model.document_end = document_end
     if group.size > 1:
         if plan.training.batch_size % group.size:
             raise TricksterError(
@@ -45,10 +64,12 @@ def open_backend(
                 f"batch_size {plan.training.batch_size} cannot be divided evenly among {group.size} processes.",
                 f"Set training_config.batch_size to a multiple of {group.size}, or change the number of processes.",
             )
-        if plan.device.sharding == "full":
-            return ShardedBackend(plan, device, precision, group)
-        return DataParallelBackend(plan, device, precision, group)
-    backend = TorchBackend(plan, device, precision, compiled, report)
+        kind = ShardedBackend if plan.device.sharding == "full" else DataParallelBackend
+        several = kind(plan, device, precision, group, teacher)
+        several.model.model.document_end = document_end
+        return several
+    backend = TorchBackend(plan, device, precision, compiled, report, teacher=teacher)
+    backend.model.model.document_end = document_end
     if device != "cpu":  # a processor's kernels are those that our tests run
         require_attention(plan.model, backend.model.device, backend.precision)
     return backend

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trickster_engine.config.corpus_files import SHAKESPEARE_BYTES
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.settings import STREAM
 from trickster_engine.config.split import validation_size
 
 
@@ -15,11 +16,13 @@ def tokens_per_step(plan: Plan) -> int:
 def training_tokens(plan: Plan, text_tokens: int | None = None) -> int | None:
     """Return how many tokens there are to train on, after the validation part is taken off.
 
-    `text_tokens` counts the whole text. Left out, it is known for Tiny Shakespeare by bytes or characters, and None
-    is returned for anything else: other text has to be read (or at least its size looked up) first.
+    `text_tokens` counts the whole text. Left out, it is known for Tiny Shakespeare as one stream of bytes or
+    characters, and None is returned for anything else: other text has to be read (or at least its size looked up)
+    first.
     """
     if text_tokens is None:
-        if plan.data.train_data or plan.data.corpus != "shakespeare" or plan.data.tokenizer not in ("byte", "char"):
+        known = plan.data.corpus == "shakespeare" and plan.data.tokenizer in ("byte", "char")
+        if plan.data.train_data or not known or plan.data.documents != STREAM:
             return None
         text_tokens = SHAKESPEARE_BYTES
     return text_tokens - validation_size(text_tokens, plan.data.val_fraction)

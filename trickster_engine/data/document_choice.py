@@ -93,7 +93,7 @@ def choose(documents: Documents, fraction: float, name: str, *, drop: bool) -> s
     They are taken for validation in an order that only what they say decides, so that it is the same choice wherever
     the text lies, in every run, whatever its seed: as many as fit into the fraction of all characters, and at least
     one. Equal documents stay together, so that none is on both sides. `drop` leaves out all but the first of equal
-    ones. Raises TricksterError `one-document` where there are no two different ones; `name` is the text's.
+    ones. Raises TricksterError `corpus-one-document` where there are no two different ones; `name` is the text's.
     """
     different, first, number = np.unique(documents.sums, return_index=True, return_inverse=True)
     if len(different) < 2:
@@ -195,7 +195,7 @@ def _none() -> Ints:
 def _one_document(name: str, found: int) -> TricksterError:
     what = "one document" if found == 1 else f"{found:,} equal documents" if found else "no document"
     return TricksterError(
-        "one-document",
+        "corpus-one-document",
         f"The corpus {name} has {what}, and validation needs another one: documents are never cut.",
         "Set data_config.documents to how the text is divided (files, lines, or separated by document_separator), add "
         "documents, or remove the key: the text is then one stream, and its end is validation text.",

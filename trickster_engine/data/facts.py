@@ -17,7 +17,7 @@ from trickster_engine.config.corpus_files import BUILT_IN_CORPORA, left_out_text
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.amounts import epochs
 from trickster_engine.data.corpus import Corpus
-from trickster_engine.data.description import Part, read_description
+from trickster_engine.data.description import Description, DocumentCounts, read_description
 from trickster_engine.system.files import read_json
 from trickster_engine.system.json_checksum import unseal
 from trickster_engine.system.printable import printable
@@ -114,6 +114,7 @@ class TextFacts:
     vocabulary_filled: int | None = None  # ids that the tokenizer has
     epochs: float | None = None
     content: Content | None = None
+    documents: DocumentCounts | None = None
     read_ends: LineEnds | None = None  # of a text that was looked at and not prepared
 
     @property
@@ -133,6 +134,8 @@ class TextFacts:
             rows.append(("Skipped", left_out_text(self.source.left_out, self.source.left_out_names or {})))
         if self.train_characters is not None and self.val_characters is not None:
             rows.append(("Characters", f"{self.train_characters:,} training, {self.val_characters:,} validation"))
+        if self.documents is not None:
+            rows.append(("Documents", documents_text(self.documents)))
         if self.train_tokens is not None and self.val_tokens is not None:
             rows.append(("Tokens", f"{self.train_tokens:,} training, {self.val_tokens:,} validation"))
         if self.ends is not None:
@@ -193,8 +196,9 @@ def unread_facts(plan: Plan, source: Source) -> TextFacts:
     return TextFacts(source, plan.data.tokenizer, model.max_seq_len, steps, model.vocab_size)
 
 
-def read_facts(plan: Plan, source: Source, train: Part, val: Part, filled: int, content: Content) -> TextFacts:
+def read_facts(plan: Plan, source: Source, description: Description, filled: int, content: Content) -> TextFacts:
     """The facts of a plan's text that was prepared, with a tokenizer of `filled` ids, and surveyed."""
+    train, val = description.train, description.val
     return replace(
         unread_facts(plan, source),
         train_characters=train.characters,
@@ -204,6 +208,7 @@ def read_facts(plan: Plan, source: Source, train: Part, val: Part, filled: int, 
         vocabulary_filled=filled,
         epochs=epochs(plan, train.tokens),
         content=content,
+        documents=description.documents,
     )
 
 
@@ -215,7 +220,7 @@ def kept_facts(plan: Plan, source: Source, directory: Path) -> TextFacts | None:
         filled = value["filled"]
         if type(filled) is int:
             content = Content.from_json(value)
-            return read_facts(plan, source, description.train, description.val, filled, content)
+            return read_facts(plan, source, description, filled, content)
     return None
 
 
@@ -226,6 +231,14 @@ def uniform_text(facts: TextFacts) -> str:
         return ""
     rows = f"ln {facts.vocabulary_asked:,}, every row of the vocabulary"
     return f"({rows}; {math.log(occurring):.4f} over the {occurring:,} tokens that occur)"
+
+
+def documents_text(documents: DocumentCounts) -> str:
+    """Say how many documents a text has, and how many of them say what an earlier one says."""
+    said = f"{documents.train:,} training, {documents.val:,} validation"
+    if documents.dropped:
+        return f"{said}; {documents.dropped:,} duplicates left out"
+    return f"{said}; {documents.duplicates:,} are duplicates" if documents.duplicates else said
 
 
 def line_ends_text(content: Content | LineEnds) -> str:

@@ -23,11 +23,13 @@ VALIDATION = "data_config.val_data"
 FRACTION = "data_config.val_fraction"
 LENGTH = "model_config.max_seq_len"
 VOCABULARY = "model_config.vocab_size"
+DUPLICATES = "data_config.drop_duplicates"
 LINE_ENDS = "data_config.line_ends"
 
 #: So much of the validation text may also be trained on before it is said, and before training is refused.
 OVERLAP_SAID, OVERLAP_REFUSED = 0.05, 0.9
 _DUPLICATED_SAID = 0.5
+_COPIES_SAID = 0.01  # of all documents
 _CR_SAID = 0.01  # of all line ends
 _BYTES = 256
 
@@ -69,6 +71,7 @@ def findings(plan: Plan, facts: TextFacts) -> Iterator[Finding]:
     yield from _overlap(plan, facts, facts.content.overlap)
     yield from _line_ends(facts)
     yield from _vocabulary(facts, facts.vocabulary_filled or 0, facts.content.occurring)
+    yield from _duplicates(facts)
     if facts.content.duplicated >= _DUPLICATED_SAID and facts.content.overlap < OVERLAP_REFUSED:
         yield Finding(
             "text-repeats",
@@ -123,13 +126,32 @@ def _overlap(plan: Plan, facts: TextFacts, overlap: float) -> Iterator[Finding]:
         "word for word. Its loss would reward memorising"
         + (", so the validation loss means nothing." if refused else " it."),
         (
-            f"The validation text is the end of {shown(facts.source.name)}: remove the duplicates, or set train_data "
-            "and val_data to different texts."
+            f"The validation text is {'the end' if facts.documents is None else 'documents'} of "
+            f"{shown(facts.source.name)}: remove the duplicates, or set train_data and val_data to different texts."
             if split
             else "Set val_data to a text that is not part of train_data, or set corpus to one text, which is then "
             "split."
         ),
         CORPUS if split else VALIDATION,
+    )
+
+
+def _duplicates(facts: TextFacts) -> Iterator[Finding]:
+    documents = facts.documents
+    if (
+        documents is None
+        or documents.dropped
+        or documents.duplicates < _COPIES_SAID * (documents.train + documents.val)
+    ):
+        return
+    yield Finding(
+        "documents-repeat",
+        "information",
+        f"{documents.duplicates:,} of {documents.train + documents.val:,} documents say exactly what an earlier one "
+        "says. What is repeated is memorised first.",
+        "With data_config.drop_duplicates: true they are left out; the files do not change.",
+        DUPLICATES,
+        ((DUPLICATES, True),),
     )
 
 

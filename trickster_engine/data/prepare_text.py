@@ -12,6 +12,7 @@ from typing import Any
 
 from trickster_engine.config.corpus_files import TENSOR_SUFFIXES, CorpusFile
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.settings import STREAM
 from trickster_engine.config.split import validation_size
 from trickster_engine.config.starting_weights import says_tokenizer_file, tokenizer_file
 from trickster_engine.data import lesson_token_files
@@ -42,7 +43,7 @@ from trickster_engine.data.scan import Scan, corpus_changed, hashed, scan
 from trickster_engine.data.sharded import prepare_shards
 from trickster_engine.data.sharded.prepare_shards import Manner
 from trickster_engine.data.sharded.work_folder import move_into_place, work_folder
-from trickster_engine.data.tokenizer import Tokenizer, cut_safely
+from trickster_engine.data.tokenizer import TOKENIZER_CONFIG_FILE, Tokenizer, cut_safely
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import path_meant
 from trickster_engine.system.progress_bar import tqdm
@@ -256,7 +257,10 @@ def _tokenizer_recipe(plan: Plan, folder: Path) -> dict[str, Any]:
                 f"There is no file {path}.",
                 "data_config.tokenizer is the folder of a tokenizer.json, relative to the config's folder.",
             )
-        return {"kind": "json", "sha256": file_sha256(path)}
+        names_end = path.with_name(TOKENIZER_CONFIG_FILE)  # which token ends a document
+        described = plan.data.documents != STREAM and names_end.is_file()
+        config = {"config": file_sha256(names_end)} if described else {}
+        return {"kind": "json", "sha256": file_sha256(path), **config}
     if path.suffix.lower() not in TENSOR_SUFFIXES:
         raise TricksterError(
             "tokenizer-unknown",

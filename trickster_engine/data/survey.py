@@ -14,7 +14,7 @@ import numpy.typing as npt
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.batches import Tokens, even_portions
 from trickster_engine.data.dataset import MEASURED_TOKENS, Dataset
-from trickster_engine.data.description import Part
+from trickster_engine.data.description import read_description
 from trickster_engine.data.facts import CONTENT_FILE, Content, LineEnds, TextFacts, kept_facts, read_facts
 from trickster_engine.data.overlap import WINDOW, Overlap, Repetition, all_hashes
 from trickster_engine.system.files import write_json_atomically
@@ -42,9 +42,7 @@ def text_facts(
     with contextlib.suppress(OSError):  # a read-only cache costs only the time to read again
         document = seal({**asdict(content), "filled": filled}, dataset.fingerprint)
         write_json_atomically(dataset.directory / CONTENT_FILE, document)
-    train = Part(len(dataset.train), dataset.train_characters)
-    val = Part(len(dataset.val), dataset.val_characters)
-    return read_facts(plan, dataset.source, train, val, filled, content)
+    return read_facts(plan, dataset.source, read_description(dataset.directory), filled, content)
 
 
 def _survey(dataset: Dataset, joined: bool, progress: bool, interrupt: Callable[[], None] | None) -> Content:

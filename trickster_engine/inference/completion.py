@@ -80,7 +80,9 @@ class Completer:
         text = before[start:]
         if unknown := self._tokenizer.unknown_characters(text):
             text = text[1 + max(text.rindex(character) for character in unknown) :]
-        return [int(token) for token in self._tokenizer.encode(text)]
+        ids = [int(token) for token in self._tokenizer.encode(text)]
+        first = self._tokenizer.begin_id if text == before else None
+        return [first, *ids] if ids and first is not None else ids
 
     def _pieces(self, ids: list[int], rules: Rules, should_stop: Callable[[], bool]) -> Iterator[tuple[bytes, float]]:
         """The likeliest tokens one after the other, as bytes, each with its probability."""

@@ -9,14 +9,30 @@ from torch import Tensor
 from trickster_engine.model.query_blocks import query_blocks
 
 
-def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Let every token of q [B, H, T, C] look at k and v [B, K, T, C] up to itself -> [B, H, T, C]; K divides H."""
+def causal_attention(q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None = None) -> Tensor:
+    """Let every token of q [B, H, T, C] look at k and v [B, K, T, C] up to itself -> [B, H, T, C]; K divides H.
+
+    `visible` [B, 1, T, T], where it is given, says instead which tokens each looks at; on CPUs and CUDA GPUs.
+    """
+    if visible is not None:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=visible, enable_gqa=q.shape[1] != k.shape[1])
     if q.is_cpu and torch.is_autocast_enabled("cpu"):
         # torch's fused kernel for CPUs does not use the processor's bf16 units.
         return _as_products(q, k, v, torch.bfloat16)
     if q.is_mps:
         return _as_products(q, k, v, v.dtype)
     return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.shape[1] != k.shape[1])
+
+
+def within_documents(tokens: Tensor, end: int) -> Tensor:
+    """Say which tokens each of tokens [B, T] sees: those up to itself in its own document, as booleans [B, 1, T, T].
+
+    The token `end`, which ends a document, is what the next one begins with: the first of its tokens is predicted from
+    it, and from nothing else.
+    """
+    document = (tokens == end).cumsum(dim=1)
+    same = document[:, None, :, None] == document[:, None, None, :]
+    return same & torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool, device=tokens.device).tril()
 
 
 def attention_of_the_last(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

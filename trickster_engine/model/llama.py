@@ -16,7 +16,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trickster_engine.config.plan import ModelConfig
-from trickster_engine.model.attention import attention_of_the_last, causal_attention, dropout, for_products
+from trickster_engine.model.attention import (
+    attention_of_the_last,
+    causal_attention,
+    dropout,
+    for_products,
+    within_documents,
+)
 
 
 class KeyValueCache:
@@ -67,8 +73,10 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.hidden_dim, config.kv_dim, bias=False)
         self.o_proj = nn.Linear(config.hidden_dim, config.hidden_dim, bias=False)
 
-    def forward(self, x: Tensor, rotary: RotaryEmbedding, cache: KeyValueCache | None, layer: int) -> Tensor:
-        """x [B, T, D] -> [B, T, D]."""
+    def forward(
+        self, x: Tensor, rotary: RotaryEmbedding, cache: KeyValueCache | None, layer: int, visible: Tensor | None = None
+    ) -> Tensor:
+        """x [B, T, D] -> [B, T, D]; `visible` as for `causal_attention`."""
         start = cache.length if cache else 0
         q, k, v = (
             projection(x).view(*x.shape[:2], -1, self.head_dim)  # [B, T, H or K, C]
@@ -78,7 +86,7 @@ class Attention(nn.Module):
         if cache:
             k, v = cache.extend(layer, k, v)
         # One new token may look at everything before it: no mask. Several are only ever read into an empty cache.
-        y = attention_of_the_last(q, k, v) if x.shape[1] == 1 else causal_attention(q, k, v)
+        y = attention_of_the_last(q, k, v) if x.shape[1] == 1 else causal_attention(q, k, v, visible)
         projected: Tensor = self.o_proj(y.transpose(1, 2).flatten(2))
         return projected
 
@@ -109,18 +117,20 @@ class Block(nn.Module):
         self.mlp = MLP(config)
         self.dropout = config.dropout
 
-    def forward(self, x: Tensor, rotary: RotaryEmbedding, cache: KeyValueCache | None, layer: int) -> Tensor:
-        """x [B, T, D] -> [B, T, D]."""
-        x = x + self._drop(self.self_attn(for_products(self.input_layernorm(x)), rotary, cache, layer))
+    def forward(
+        self, x: Tensor, rotary: RotaryEmbedding, cache: KeyValueCache | None, layer: int, visible: Tensor | None = None
+    ) -> Tensor:
+        """x [B, T, D] -> [B, T, D]; `visible` as for `causal_attention`."""
+        x = x + self._drop(self.self_attn(for_products(self.input_layernorm(x)), rotary, cache, layer, visible))
         return x + self._drop(self.mlp(for_products(self.post_attention_layernorm(x))))
 
     def _drop(self, x: Tensor) -> Tensor:
         return dropout(x, self.dropout) if self.training and self.dropout > 0 else x
 
 
-def run_block(block: nn.Module, x: Tensor, rotary: RotaryEmbedding) -> Tensor:
+def run_block(block: nn.Module, x: Tensor, rotary: RotaryEmbedding, visible: Tensor | None = None) -> Tensor:
     """Run a block without a cache, x [B, T, D] -> [B, T, D]."""
-    y: Tensor = block(x, rotary, None, 0)
+    y: Tensor = block(x, rotary, None, 0, visible)
     return y
 
 
@@ -128,7 +138,9 @@ class Decoder(nn.Module):
     """Everything below the output projection."""
 
     #: How a block is run in training; `backends/torch/compilation.py` may put a compiled one in its place.
-    run_block: Callable[[nn.Module, Tensor, RotaryEmbedding], Tensor]
+    run_block: Callable[..., Tensor]
+    #: The token that ends a document, where no token is to see the document before its own.
+    document_end: int | None
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -137,18 +149,21 @@ class Decoder(nn.Module):
         self.norm = nn.RMSNorm(config.hidden_dim, eps=config.norm_eps)
         self.rotary = RotaryEmbedding(config)
         self.run_block = run_block
+        self.document_end = None
         self.recompute_blocks = False  # keep only what goes into each block, and compute the rest again on the way back
 
     def forward(self, tokens: Tensor, cache: KeyValueCache | None) -> Tensor:
         """tokens [B, T] -> [B, T, D]."""
         x = self.embed_tokens(tokens)
+        end = self.document_end
+        masks = () if end is None or tokens.shape[1] == 1 else (within_documents(tokens, end),)
         for index, block in enumerate(self.layers):
             if not self.training:
-                x = block(x, self.rotary, cache, index)
+                x = block(x, self.rotary, cache, index, *masks)
             elif self.recompute_blocks:
-                x = checkpoint(self.run_block, block, x, self.rotary, use_reentrant=False)
+                x = checkpoint(self.run_block, block, x, self.rotary, *masks, use_reentrant=False)
             else:
-                x = self.run_block(block, x, self.rotary)
+                x = self.run_block(block, x, self.rotary, *masks)
         if cache:
             cache.length += tokens.shape[1]
         normed: Tensor = self.norm(x)

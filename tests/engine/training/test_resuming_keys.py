@@ -138,6 +138,9 @@ TABLE: dict[str, Refused | Done] = {
     "training_config.loss": Done("focal", weights),
     "training_config.label_smoothing": Done("0.4", weights, SMOOTH, SMOOTH),
     "training_config.focal_gamma": Done("4", weights, FOCAL, FOCAL),
+    "training_config.replace_inputs": Done("0.2", weights),
+    "training_config.distill_from": Refused("elsewhere", "teacher that it began with"),
+    "training_config.distill_weight": Refused("0.3", "distill_from", "no-effect"),
     "training_config.precision": Done("bf16", lambda run, other, backend: backend.precision == "bf16"),
     "training_config.compile": Done(
         "never", elsewhere(test_compile.test_a_compiled_run_learns_the_same_and_resumes_exactly)
@@ -165,6 +168,11 @@ TABLE: dict[str, Refused | Done] = {
     "data_config.tokenizer": Refused("char", "token ids"),
     "data_config.val_fraction": Refused("0.2", "would become validation text"),
     "data_config.line_ends": Refused("lf", "these line ends"),
+    "data_config.documents": Refused("files", "divided so"),
+    "data_config.document_separator": Refused("%", "divided so"),
+    "data_config.text_field": Refused("body", "this field"),
+    "data_config.drop_duplicates": Refused("true", "order of the text"),
+    "data_config.mask_documents": Refused("true", "this attention"),
     "data_config.train_data": Done("train.txt", same_weights, {"data_config.val_data": "val.txt"}),
     "data_config.val_data": Done("val.txt", same_weights, {"data_config.train_data": "train.txt"}),
     "output_config.output_dir": Refused("elsewhere", "stays in its folder"),

@@ -49,8 +49,9 @@ class TorchBackend:
         compiled: bool | None = None,
         report: Callable[[str], None] = lambda _: None,
         group: ProcessGroup = SINGLE_PROCESS,
+        teacher: Llama | None = None,
     ) -> None:
-        """Put a freshly initialised model on `device`.
+        """Put a freshly initialised model on `device`, beside the one that teaches it, if any.
 
         `precision` and `compiled` are what an earlier part of the same run settled on; None decides from the plan.
         `report` is told what takes long.
@@ -67,11 +68,17 @@ class TorchBackend:
         torch.manual_seed(plan.training.seed)
         self.model = self._placed(Llama(plan.model).initialize(plan.training.seed))
         self.model.model.recompute_blocks = plan.training.activation_checkpointing
+        self._teacher = teacher.to(self._device).eval() if teacher else None
         #: What training's forward pass goes through, and what keeps gradients from being averaged over the processes.
         self._network: nn.Module = self.model
         self._no_sync: Callable[[], AbstractContextManager[None]] = nullcontext
         self._forward = self._forward_pass
         self._recorded: RecordedPass | None = None
+        plain = plan.data.mask_documents  # neither our kernels nor what is compiled or recorded masks
+        if plain:
+            if plan.training.compile == "always":
+                self._notices.append(_not_compiled("with mask_documents, blocks run as they are."))
+            compiled = False
         if compiled is None:
             wanted = plan.training.compile
             compiled = wanted == "always" or (wanted == "auto" and worth_compiling(plan, self._device.type))
@@ -85,7 +92,8 @@ class TorchBackend:
         self._optimizers = Optimizers(self.model, plan.training, muon_dtype, kernels)
         self._updates_early = on_gpu and self._options.early_update and self._optimizers.can_decide_on_the_device
         self.compiled = kernels is not None or (compiled and self._compile(report))
-        if on_gpu and self._options.graphs and group.size == 1 and not plan.training.activation_checkpointing:
+        recording = on_gpu and self._options.graphs and not plain
+        if recording and group.size == 1 and not plan.training.activation_checkpointing:
             self._record()
         if group.size > 1:
             torch.manual_seed(plan.training.seed + group.rank)
@@ -149,8 +157,21 @@ class TorchBackend:
 
     def _forward_pass(self, inputs: Tensor, targets: Tensor) -> Tensor:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            taught = self._taught(inputs, targets)
             logits = self._network(inputs)
-        return training_loss(logits, targets, self._plan.training)
+        return training_loss(logits, targets, self._plan.training, taught)
+
+    @torch.no_grad()
+    def _taught(self, inputs: Tensor, targets: Tensor) -> Tensor | None:
+        """The teacher's probabilities [B, T, V]; None without a teacher.
+
+        It reads the text as it is, also where the model reads other tokens (`replace_inputs`): the targets say it.
+        """
+        if self._teacher is None:
+            return None
+        text = torch.cat((inputs[:, :1], targets[:, :-1]), dim=1)
+        probabilities: Tensor = self._teacher(text).float().softmax(-1)
+        return probabilities
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Batch]) -> float:
@@ -246,10 +267,15 @@ class TorchBackend:
         try:
             kernels = load_kernels(report)
             fused = FusedBlock(kernels)
-            fused.require_agreement(self.model)
+            for model in (self.model, self._teacher):
+                if model is not None:
+                    fused.require_agreement(model)
         except NoKernelsError:
             return None
         self.model.model.run_block = fused
+        if self._teacher is not None:  # it has no dropout, so training's way through its blocks is the same, and faster
+            self._teacher.model.run_block = fused
+            self._teacher.train()
         return kernels
 
     def _compile(self, report: Callable[[str], None]) -> bool:
@@ -269,13 +295,7 @@ class TorchBackend:
             self._device,
         )
         if problem is not None and self._plan.training.compile == "always":
-            self._notices.append(
-                (
-                    "not-compiled",
-                    f"The model could not be compiled, so it trains without compilation, more slowly: {problem}",
-                    "Compilation needs a C++ compiler. To train without it, set training_config.compile: never.",
-                )
-            )
+            self._notices.append(_not_compiled(problem))
         return problem is None
 
     def _record(self) -> None:
@@ -328,6 +348,14 @@ class TorchBackend:
     def _emulates_bf16(self) -> bool:
         """Agreed upon among processes, because what follows from it they have to do together."""
         return self._group.broadcast(self._device.type == "cpu" and cpu_emulates_bf16())
+
+
+def _not_compiled(why: str) -> tuple[str, str, str]:
+    return (
+        "not-compiled",
+        f"The model could not be compiled, so it trains without compilation, more slowly: {why}",
+        "Compilation needs a C++ compiler. To train without it, set training_config.compile: never.",
+    )
 
 
 def _slow_bf16() -> tuple[str, str, str]:

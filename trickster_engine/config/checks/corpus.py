@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trickster_engine.config.checks.data import (
     CORPUS,
+    DOCUMENTS,
     FRACTION,
     MOST_FILES_LOOKED_AT,
     OUTPUT,
@@ -25,7 +26,7 @@ from trickster_engine.config.keys import KEYS
 from trickster_engine.config.own_output import own_folders
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.config.problems import Fix, Problem
-from trickster_engine.config.settings import Settings, rule
+from trickster_engine.config.settings import STREAM, Settings, rule
 from trickster_engine.config.shapes import count_parameters
 from trickster_engine.config.split import MOST_VALIDATION, validation_size
 from trickster_engine.config.yaml.scalars import shown
@@ -74,7 +75,7 @@ def _corpus_holds_text(settings: Settings) -> Iterator[Problem]:
         yield settings.problem("corpus-too-short", "error", message, CORPUS)
 
 
-@rule(CORPUS, TRAIN, LENGTH, FRACTION)
+@rule(CORPUS, TRAIN, LENGTH, FRACTION, DOCUMENTS)
 def _corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
     corpus = settings.text(CORPUS)
     if settings.text(TRAIN):
@@ -93,7 +94,7 @@ def _corpus_is_long_enough(settings: Settings) -> Iterator[Problem]:
         longest = min(size - held_out, held_out) - 1
         fixes = (settings.write(LENGTH, _rounder(longest), preferred=True),) if longest >= 2 else ()
         yield settings.problem("corpus-too-short", "error", message, CORPUS, LENGTH, FRACTION, fixes=fixes)
-    elif held_out <= length:
+    elif held_out <= length and settings.text(DOCUMENTS) == STREAM:  # a whole document may be longer
         message = (
             f"val_fraction {fraction:g} of the corpus {shown(corpus)} gives {held_out:,} bytes of validation text, "
             f"less than one sequence of max_seq_len {length} and the next token. Its loss would be mostly chance."

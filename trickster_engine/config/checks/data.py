@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from trickster_engine.config.checks.model import VOCABULARY
+from trickster_engine.config.checks.model import DEVICE, VOCABULARY
 from trickster_engine.config.corpus_files import BUILT_IN_CORPORA, TENSOR_SUFFIXES
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.settings import BYTES_AND_END, STREAM, Settings, leads_away, rule
@@ -23,6 +23,7 @@ TRAIN = "data_config.train_data"
 VALIDATION = "data_config.val_data"
 DOCUMENTS = "data_config.documents"
 SEPARATOR = "data_config.document_separator"
+MASK = "data_config.mask_documents"
 PROMPT = "sampling_config.prompt"
 OUTPUT = "output_config.output_dir"
 
@@ -118,6 +119,15 @@ def _separator_is_not_empty(settings: Settings) -> Iterator[Problem]:
         message = "document_separator is empty. Give it the text that stands between documents."
         fixes = (settings.write(SEPARATOR, "<|endoftext|>"), settings.write(DOCUMENTS, "lines"))
         yield settings.problem("empty-separator", "error", message, SEPARATOR, DOCUMENTS, fixes=fixes)
+
+
+@rule(DOCUMENTS, MASK, DEVICE)
+def _device_masks_documents(settings: Settings) -> Iterator[Problem]:
+    device = settings.text(DEVICE)
+    if settings.truth(MASK) and settings.text(DOCUMENTS) != STREAM and device in ("tt", "mps"):
+        message = f"mask_documents needs a CPU or a CUDA GPU; device_type is {device}."
+        fixes = (settings.write(MASK, False, preferred=True), settings.write(DEVICE, "cpu"))
+        yield settings.problem("mask-documents-device", "error", message, MASK, DEVICE, fixes=fixes)
 
 
 @rule(DOCUMENTS, TRAIN)

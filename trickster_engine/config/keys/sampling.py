@@ -14,7 +14,8 @@ class SamplingConfig:
     prompt: str = key(
         "ROMEO:",
         doc="The text that the model continues.",
-        effect="Choose a beginning that occurs in the corpus: a speaker's name for plays, `def ` for Python.",
+        effect="Choose a beginning that occurs in the corpus: a speaker's name for plays, `def ` for Python. "
+        "Where the text is documents, it begins one, and may be empty.",
         examples=("ROMEO:", "JULIET:", "def "),
     )
     max_new_tokens: int = key(

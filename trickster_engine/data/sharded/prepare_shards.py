@@ -103,7 +103,7 @@ class LargeText:
         return sum(scan.characters for scan in scans)
 
     def choose_documents(self, fraction: float, *, drop: bool) -> None:
-        """Choose which documents are for validation, where there are any. Raises TricksterError `one-document`."""
+        """Choose which documents are for validation, where there are any. Raises what `choose_all` raises."""
         if self._reading.is_stream:
             return
         documents = [Documents.from_text(scan.documents) for scan in self.scans]

@@ -74,7 +74,7 @@ def _encode(job: dict[str, Any]) -> dict[str, Any]:
     temporary = path.with_name(temporary_name(path.name))
     try:
         with create_file(temporary) as stream:
-            if tokenizer.kind == "byte" and begin == 0 and end is None and reading == Reading():
+            if tokenizer.kind == "byte" and begin == 0 and end is None and reading.is_stream and not reading.lf:
                 # The text is the tokens; that it is text was seen when it was scanned, and that it still is the same
                 # text is seen from its sum.
                 for data in read_shard_bytes(_shard(job)):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.settings import BYTES_AND_END
 from trickster_engine.data.prepare import prepare
 from trickster_engine.data.tokenizer import Tokenizer, readable_alphabet
 
@@ -41,7 +42,7 @@ def side_by_side(plan: Plan, folder: Path, text: str) -> list[View]:
     """Encode `text` with the byte, char and bpe tokenizers of a plan's corpus. Raises TricksterError as `prepare`."""
     views = []
     for kind in ("byte", "char", "bpe"):
-        size = max(plan.model.vocab_size, _PIECES) if kind == "bpe" else max(plan.model.vocab_size, 256)
+        size = max(plan.model.vocab_size, _PIECES) if kind == "bpe" else max(plan.model.vocab_size, BYTES_AND_END)
         model = replace(plan.model, vocab_size=1_000_000 if kind == "char" else size)
         wanted = replace(plan, model=model, data=replace(plan.data, tokenizer=kind))
         views.append(_view(prepare(wanted, folder).tokenizer, text))
