@@ -67,7 +67,7 @@ def _type(key: Key) -> dict[str, Any]:
         device = {"type": "integer", "minimum": key.minimum, "maximum": key.maximum}
         return {"type": "array", "items": device, "minItems": 2, "maxItems": 2}
     if key.type == "patterns":
-        return {"type": "array", "items": {"type": "string"}}
+        return {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
     if key.choices:
         return {"enum": list(key.choices), "markdownEnumDescriptions": list(key.choices.values())}
     if key.suggestions:
