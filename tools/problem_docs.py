@@ -129,6 +129,16 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "tt-precision": "A Tenstorrent board keeps weights and computes in bf16, so `precision: fp32` has no effect "
         "there.",
     },
+    "Distillation": {
+        "teacher-unusable": "`distill_from` is the folder of a Hugging Face Llama (config.json and model.safetensors), "
+        "of a checkpoint, or of a run that has saved one. Paths are relative to the folder of the config.",
+        "teacher-vocabulary": "Both need the same tokens: the model learns the probability of each.",
+        "teacher-context": "A teacher knows only the positions that it was trained for. Beyond them its probabilities "
+        "would be nonsense, which the model would learn.",
+        "teacher-loss": "With a teacher the loss is the cross-entropy against the text and against the teacher's "
+        "probabilities, `distill_weight` of it against these.",
+        "tt-distillation": "Distillation needs torch: ttml compares with the text only.",
+    },
     "Starting from weights": {
         "init-from-missing": "`init_from` is the folder of a Hugging Face Llama (config.json and model.safetensors), "
         "of a checkpoint, or of a run that has saved one. Paths are relative to the folder of the config.",

@@ -16,6 +16,7 @@ from trickster_engine.backends.torch.fsdp import ShardedBackend
 from trickster_engine.backends.ttml.backend import TtmlBackend
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
+from trickster_engine.model.llama import Llama
 from trickster_engine.system.tenstorrent import board_present
 
 
@@ -27,6 +28,7 @@ def open_backend(
     events_path: Path | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
     document_end: int | None = None,
+    teacher: Llama | None = None,
 ) -> Backend:
     """Open the device a plan names, or this process's part of it. The caller closes the backend in a `finally`.
 
@@ -34,7 +36,7 @@ def open_backend(
 
     `precision` and `compiled` hold a resumed run to what it settled on before on the same kind of device. `report` is
     told what takes long. A warning event goes straight to `events_path` when a device stops answering and this process
-    cannot speak.
+    cannot speak. `teacher` is the model that `distill_from` names.
     Raises TricksterError where the device is not here.
     """
     device = chosen_device(plan)
@@ -45,7 +47,15 @@ def open_backend(
             "Remove mask_documents, or set device_config.device_type: cpu.",
         )
     if device == "tt":
+        if teacher is not None:
+            raise TricksterError(
+                "tt-distillation",
+                "distill_from is not available on a Tenstorrent board: ttml compares with the text only.",
+                "Remove training_config.distill_from, or train on another device.",
+            )
         return TtmlBackend(plan, report, events_path)
+    if teacher is not None:
+        teacher.model.document_end = document_end
     check_torch_device(device)
     if group.size > 1:
         if plan.training.batch_size % group.size:
@@ -55,10 +65,10 @@ def open_backend(
                 f"Set training_config.batch_size to a multiple of {group.size}, or change the number of processes.",
             )
         kind = ShardedBackend if plan.device.sharding == "full" else DataParallelBackend
-        several = kind(plan, device, precision, group)
+        several = kind(plan, device, precision, group, teacher)
         several.model.model.document_end = document_end
         return several
-    backend = TorchBackend(plan, device, precision, compiled, report)
+    backend = TorchBackend(plan, device, precision, compiled, report, teacher=teacher)
     backend.model.model.document_end = document_end
     if device != "cpu":  # a processor's kernels are those that our tests run
         require_attention(plan.model, backend.model.device, backend.precision)

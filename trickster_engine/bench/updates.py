@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from trickster_engine.bench.peak import wait_for
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.amounts import tokens_per_step
 from trickster_engine.data.batches import TrainingBatches
+from trickster_engine.model.llama import Llama
 
 PHASES = ("data", "forward", "backward", "optimizer")
 
@@ -41,7 +42,11 @@ class TimedBackend(TorchBackend):
     detailed = False
 
     def __init__(self, plan: Plan, device: str) -> None:
-        super().__init__(plan, device)
+        # What a teacher's weights are does not change how long it takes; its shape is reckoned to be the model's.
+        taught = plan.training.distill_from is not None
+        super().__init__(
+            plan, device, teacher=Llama(replace(plan.model, dropout=0.0)).initialize(0) if taught else None
+        )
         for name in ("clip_gradients", "step", "zero_grad"):
             setattr(self._optimizers, name, self._timed_call("optimizer", getattr(self._optimizers, name)))
 

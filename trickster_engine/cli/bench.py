@@ -65,6 +65,12 @@ def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int
     from trickster_engine.data.prepare import prepare
     from trickster_engine.evaluation.report.names import best_ngram
 
+    if loaded.plan.training.distill_from is not None:
+        raise TricksterError(
+            "race-with-teacher",
+            "The seconds of a race do not include those that its teacher was trained for.",
+            "Leave training_config.distill_from out of the config, or measure without --until.",
+        )
     dataset = prepare(loaded.plan, loaded.path.parent.resolve(), config=loaded.path.resolve())
 
     def report(who: str) -> Any:

@@ -31,6 +31,7 @@ FIXED = {
     "data_config.mask_documents": "The weights were trained with this attention.",
     "data_config.val_fraction": "Training text would become validation text, or the reverse.",
     "training_config.optimizer": "Another optimizer cannot use the saved optimizer state.",
+    "training_config.distill_from": "The run learns from its own copy of the teacher that it began with.",
     "training_config.seed": "The initial weights and the order of the text depend on it.",
     "output_config.output_dir": "A run stays in its folder; you may move or rename the folder and resume it there.",
 }

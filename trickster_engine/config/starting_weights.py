@@ -22,6 +22,7 @@ from trickster_engine.system.os_errors import reason
 from trickster_engine.system.safetensors_header import index_name, read_places
 
 INIT = "model_config.init_from"
+TEACHER = "training_config.distill_from"
 TOKENIZER_JSON = "tokenizer.json"
 #: Keys of `model_config` that the folder does not decide.
 FREE = ("init_from", "dropout")

@@ -15,7 +15,7 @@ from typing import Final
 from trickster_engine.config.plan import ModelConfig, Plan
 from trickster_engine.config.shapes import block_matrices, count_parameters
 from trickster_engine.data.amounts import tokens_per_step
-from trickster_engine.estimates.compute import forward_flops_per_token, has_kernels, worth_compiling
+from trickster_engine.estimates.compute import forward_flops_per_token, has_kernels, passes_per_update, worth_compiling
 from trickster_engine.estimates.memory import block_activations, output_activations
 from trickster_engine.system.files import read_json, write_json_atomically
 
@@ -65,8 +65,8 @@ def gradient_work(plan: Plan, precision: str, device: str) -> Amounts:
     tokens = tokens_per_step(plan) // plan.training.gradient_accumulation_steps
     if device != "cpu":  # processes on one CPU share its cores; each GPU is one more
         tokens = max(1, tokens // plan.device.devices)
-    # With activation checkpointing the forward pass is done twice.
-    again = 4 / 3 if plan.training.activation_checkpointing else 1.0
+    # With activation checkpointing the forward pass is done twice, and a teacher does one more.
+    again = (passes_per_update(plan) + plan.training.activation_checkpointing) / 3
     kept = model.num_layers * block_activations(model, tokens, "bf16" if precision == "bf16" else "fp32")
     kept += output_activations(model, tokens, "fp32") + 8 * tokens * model.vocab_size
     return {

@@ -32,6 +32,14 @@ class Compute:
     total: int  # over all steps, evaluations not counted
 
 
+def passes_per_update(plan: Plan) -> int:
+    """How many forward passes an update costs: its own, a backward pass like two, and a teacher's.
+
+    The teacher is reckoned as large as the model, since a config says where it is and not what it is.
+    """
+    return 3 if plan.training.distill_from is None else 4
+
+
 def forward_flops_per_token(model: ModelConfig) -> int:
     """Return the operations of a forward pass over a full context, for each token of it."""
     return _matrix_flops(model) + _attention_flops(model)
@@ -49,9 +57,9 @@ def _attention_flops(model: ModelConfig) -> int:
 
 
 def count_compute(plan: Plan) -> Compute:
-    """Count the arithmetic of a plan. A backward pass costs two forward passes."""
+    """Count the arithmetic of a plan."""
     forward = forward_flops_per_token(plan.model)
-    per_step = 3 * forward * tokens_per_step(plan)
+    per_step = passes_per_update(plan) * forward * tokens_per_step(plan)
     return Compute(
         forward_per_token=forward,
         backward_per_token=2 * forward,

@@ -99,9 +99,13 @@ def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingM
     # The loss's gradient, twice over, or the widest gradients of the last block: they come one after the other.
     loss_gradients = 8 * tokens * model.vocab_size
     block_gradients = (4 if precision == "fp32" else 2) * tokens * (3 * model.mlp_dim + 2 * model.hidden_dim)
+    # A teacher, reckoned as large as the model (estimates/compute.py), is whole on each device.
+    taught = training.distill_from is not None
+    if taught:
+        logits += 4 * tokens * model.vocab_size  # its probabilities
     parts = {
         "interpreter": INTERPRETER,
-        "weights": weights,
+        "weights": weights + (4 * parameters.total if taught else 0),
         "gradients": weights,
         "optimizer": state,
         "activations": kept,

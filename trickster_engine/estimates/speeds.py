@@ -19,7 +19,7 @@ from typing import Final, Literal
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.amounts import tokens_per_step
 from trickster_engine.estimates.calibration import Calibration
-from trickster_engine.estimates.compute import forward_flops_per_token, worth_compiling
+from trickster_engine.estimates.compute import forward_flops_per_token, passes_per_update, worth_compiling
 from trickster_engine.system.files import read_json, write_json_atomically
 
 FILE = "speeds.json"
@@ -77,7 +77,7 @@ def shape_of(plan: Plan, device: str) -> str:
             [model.vocab_size, model.hidden_dim, model.num_layers, model.num_heads, model.num_kv_heads, model.mlp_dim],
             [model.max_seq_len, model.tie_embeddings, model.dropout > 0],
             [training.batch_size, training.gradient_accumulation_steps, training.optimizer, training.precision],
-            [compiled, training.activation_checkpointing],
+            [compiled, training.activation_checkpointing, *(["taught"] if training.distill_from else [])],
             [plan.device.enable_ddp, list(plan.device.mesh_shape), plan.device.sharding],
         ]
     )
@@ -137,5 +137,4 @@ def keep_speeds(folder: Path, speeds: Iterable[Speed]) -> None:
 
 
 def _flops_per_token(plan: Plan) -> float:
-    """A forward pass, and a backward pass that costs two."""
-    return 3.0 * forward_flops_per_token(plan.model)
+    return float(passes_per_update(plan) * forward_flops_per_token(plan.model))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from trickster_engine.model.stored_arrays import Array
 from trickster_engine.runs import RunDirectory, is_run_directory
 from trickster_engine.runs.checkpoint_files import NAME, checkpoint_folders, checkpoint_name, read_state
 from trickster_engine.runs.initial import initial_weights
+from trickster_engine.runs.teacher import teacher_model
 from trickster_engine.system.files import path_meant, read_json
 
 _FOLDER_NAME = re.compile(r"[^/\\]+")
@@ -66,13 +68,21 @@ def model_to_begin_with(plan: Plan, folder: Path) -> Before:
     """The model that a run of `plan` would begin with; `folder` is that of its config. Raises TricksterError."""
     if plan.model.init_from is None:
         return Before(Llama(plan.model).initialize(plan.training.seed).eval(), "random model")
-    _, weights = open_model(starting_folder(plan, folder), follow_links=True)
+    _, weights = open_model(model_named(plan.model.init_from, folder), follow_links=True)
     return Before(with_weights(plan.model, weights), "starting weights")
 
 
-def starting_folder(plan: Plan, folder: Path) -> Path:
-    """The model's folder that `init_from` names; of a run, its best checkpoint. Raises TricksterError."""
-    path = path_meant(folder, plan.model.init_from or "")
+def teacher_of(run: RunDirectory, plan: Plan, tokenizer: Tokenizer) -> Llama | None:
+    """The model that teaches a run, without dropout; None where it has no teacher. Raises TricksterError."""
+    if plan.training.distill_from is None:
+        return None
+    config, weights = teacher_model(run, plan, tokenizer)
+    return with_weights(replace(config, dropout=0.0), weights)
+
+
+def model_named(written: str, folder: Path) -> Path:
+    """The model's folder that a config in `folder` names; of a run, its best checkpoint. Raises TricksterError."""
+    path = path_meant(folder, written)
     return checkpoint_folder(path) if is_run_directory(path) else model_folder(path)
 
 

@@ -44,7 +44,7 @@ FILES = (
     LOCK_FILE, CONFIG_FILE, IDENTITY_FILE, EVENTS_FILE, SAMPLES_FILE, LOG_FILE, STOP_FILE, REPORT_FILE,
     "best.json", "latest.json",
 )  # fmt: skip
-FOLDERS = ("checkpoints", "final", "initial", "tensorboard", "wandb")
+FOLDERS = ("checkpoints", "final", "initial", "teacher", "tensorboard", "wandb")
 #: A folder with events and one of these holds a run.
 _BESIDE_EVENTS = (CONFIG_FILE, IDENTITY_FILE)
 _IDENTITY_BYTES = 1 << 20

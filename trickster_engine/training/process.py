@@ -22,6 +22,7 @@ from trickster_engine.data.findings import require_trainable
 from trickster_engine.data.prepare import prepare
 from trickster_engine.data.survey import text_facts
 from trickster_engine.errors import TricksterError
+from trickster_engine.inference.load import teacher_of
 from trickster_engine.inference.sampling import encode_prompt
 from trickster_engine.runs import RunDirectory, RunHold, RunIdentity, pieces
 from trickster_engine.runs.checkpoint_files import Checkpoint, TrainerState, trained_values
@@ -112,7 +113,8 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
         kind = chosen_device(plan)
         precision, compiled = settled_before(plan, before, checkpoint.state if checkpoint else None, kind)
         document_end = dataset.tokenizer.end_id if plan.data.mask_documents else None
-        backend = open_backend(plan, precision, compiled, report, run.events_path, group, document_end)
+        teacher = teacher_of(run, plan, dataset.tokenizer)
+        backend = open_backend(plan, precision, compiled, report, run.events_path, group, document_end, teacher)
         require_done(plan, before, backend)
         state = TrainerState(0, dataset.fingerprint, kind, backend.precision, backend.compiled)
         if checkpoint:

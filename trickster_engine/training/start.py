@@ -17,7 +17,7 @@ from trickster_engine.config import check, set_values
 from trickster_engine.config.overrides import find_key
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
-from trickster_engine.inference.load import starting_folder
+from trickster_engine.inference.load import model_named
 from trickster_engine.runs import (
     CONFIG_FILE,
     EVENTS_FILE,
@@ -36,6 +36,7 @@ from trickster_engine.runs import (
 )
 from trickster_engine.runs.event_types import WarningEvent
 from trickster_engine.runs.initial import INITIAL_FOLDER, copy_initial, written_out
+from trickster_engine.runs.teacher import TEACHER_FOLDER, copy_teacher
 from trickster_engine.system.files import path_meant, sweep_temporaries, write_text_atomically
 from trickster_engine.system.os_errors import reason
 from trickster_engine.system.replace_folder import discard
@@ -172,13 +173,14 @@ def _train(context: TrainingContext, *, resuming: bool) -> Outcome:
 
 
 def begin_from(run: RunDirectory, plan: Plan, folder: Path) -> None:
-    """Copy the weights that a plan starts from, of a run its best checkpoint, into a new run. Raises TricksterError.
+    """Copy the weights that a plan starts from and its teacher, of runs their best checkpoints, into a new run.
 
-    `folder` is that of the config.
+    `folder` is that of the config. Raises TricksterError.
     """
-    if plan.model.init_from is None:
-        return
-    copy_initial(run, plan, starting_folder(plan, folder))
+    if plan.model.init_from is not None:
+        copy_initial(run, plan, model_named(plan.model.init_from, folder))
+    if plan.training.distill_from is not None:
+        copy_teacher(run, plan, model_named(plan.training.distill_from, folder))
 
 
 def _new_run(config_path: Path, plan: Plan, run_path: Path | None) -> RunDirectory:
@@ -206,9 +208,11 @@ def _remove_unbegun(run: RunDirectory, made: os.stat_result) -> None:
         if not os.path.samestat(run.path.stat(), made) or os.path.lexists(run.path / IDENTITY_FILE):
             return
         sweep_temporaries(run.path)
-        if not {*_MADE, "checkpoints", INITIAL_FOLDER}.issuperset(path.name for path in run.path.iterdir()):
+        copies = (INITIAL_FOLDER, TEACHER_FOLDER)
+        if not {*_MADE, "checkpoints", *copies}.issuperset(path.name for path in run.path.iterdir()):
             return
-        discard(run.path / INITIAL_FOLDER)
+        for name in copies:
+            discard(run.path / name)
         if os.path.lexists(run.path / "checkpoints"):
             (run.path / "checkpoints").rmdir()  # raises where anything is in it
         for name in _MADE:

@@ -9,7 +9,7 @@ from lsprotocol import types
 from trickster_engine.config.keys import SECTIONS, Key, Section
 from trickster_engine.config.places import Place
 from trickster_engine.config.presets import preset_names, preset_text
-from trickster_engine.config.starting_weights import INIT
+from trickster_engine.config.starting_weights import INIT, TEACHER
 from trickster_engine.config.yaml.scalars import as_yaml
 from trickster_server.documents import Document
 from trickster_server.features.explain import default_text, key_text, value_text
@@ -18,7 +18,7 @@ from trickster_server.services import Services
 
 
 def complete(document: Document, position: types.Position, models: Sequence[str] = ()) -> list[types.CompletionItem]:
-    """What could be written at a position. `models` are folders that `init_from` could name."""
+    """What could be written at a position. `models` are folders that `init_from` or `distill_from` could name."""
     place = document.parsed.place_at(document.columns.from_client(position))
     if place.kind == "comment":
         return []
@@ -33,7 +33,7 @@ def complete(document: Document, position: types.Position, models: Sequence[str]
     key = section.keys.get(place.name or "")
     if key is None:
         return []
-    return _values(key, span, models if key.path == INIT else ())
+    return _values(key, span, models if key.path in (INIT, TEACHER) else ())
 
 
 def _item(

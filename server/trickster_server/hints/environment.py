@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from trickster_engine.config.check import check_document
 from trickster_engine.config.problems import Problem
-from trickster_engine.config.starting_weights import INIT, StartingWeights, models_near
+from trickster_engine.config.starting_weights import INIT, TEACHER, StartingWeights, models_near
 from trickster_server.documents import Document, Documents
 from trickster_server.hints.corpus import Corpus, corpus_problems, look_at_corpus
 from trickster_server.hints.devices import device_problems
@@ -23,7 +23,7 @@ from trickster_server.runs.registry import RunRegistry
 
 _AFTER_TYPING = 0.3
 _FRESH_SECONDS = 15.0
-_INIT = INIT.partition(".")[2]
+_NAME_MODELS = (INIT.partition(".")[2], TEACHER.partition(".")[2])
 
 
 @dataclass
@@ -178,5 +178,6 @@ def _look(document: Document, may_run: bool) -> _Known:
         corpus = look_at_corpus(plan, document)
         problems += corpus_problems(plan, corpus, document, {problem.code for problem in problems})
         problems += device_problems(plan, document, may_run)
-    models = models_near(document.folder) if document.folder is not None and _INIT in document.text else ()
+    asked_for = any(name in document.text for name in _NAME_MODELS)
+    models = models_near(document.folder) if document.folder is not None and asked_for else ()
     return _Known(document.text, time.monotonic(), problems, corpus, start, models)

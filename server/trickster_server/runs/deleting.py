@@ -129,7 +129,7 @@ def _directory(path: Path) -> Part:
     for entry in _entries(path, PurePath(), required=True):
         name = PurePath(entry.name)
         if _is_folder(entry):
-            if entry.name in ("final", "initial"):
+            if entry.name in ("final", "initial", "teacher"):
                 _take_model(part, name, None)
             elif entry.name == "checkpoints":
                 _take_checkpoints(part, name)

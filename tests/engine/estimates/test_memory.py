@@ -94,6 +94,17 @@ def test_the_cache_is_what_sampling_allocates() -> None:
     assert sampling_memory(model, 3).cache == cache.store.nbytes
 
 
+def test_a_teacher_is_held_beside_the_model_with_its_probabilities() -> None:
+    plan = preset_plan("pico")
+    taught = replace(plan, training=replace(plan.training, distill_from="m"))
+    alone, both = training_memory(plan), training_memory(taught)
+    teacher = sum(parameter.nbytes for parameter in Llama(plan.model).parameters())
+    assert both.weights == alone.weights + teacher
+    rows = plan.training.batch_size * plan.model.max_seq_len
+    assert both.logits == alone.logits + torch.empty(rows, plan.model.vocab_size).nbytes
+    assert (both.gradients, both.optimizer, both.activations) == (alone.gradients, alone.optimizer, alone.activations)
+
+
 def test_parts_add_up() -> None:
     for name in ("pico", "nano", "mega"):
         memory = training_memory(preset_plan(name))

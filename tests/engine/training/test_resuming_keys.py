@@ -138,6 +138,8 @@ TABLE: dict[str, Refused | Done] = {
     "training_config.loss": Done("focal", weights),
     "training_config.label_smoothing": Done("0.4", weights, SMOOTH, SMOOTH),
     "training_config.focal_gamma": Done("4", weights, FOCAL, FOCAL),
+    "training_config.distill_from": Refused("elsewhere", "teacher that it began with"),
+    "training_config.distill_weight": Refused("0.3", "distill_from", "no-effect"),
     "training_config.precision": Done("bf16", lambda run, other, backend: backend.precision == "bf16"),
     "training_config.compile": Done(
         "never", elsewhere(test_compile.test_a_compiled_run_learns_the_same_and_resumes_exactly)

@@ -49,8 +49,9 @@ class TorchBackend:
         compiled: bool | None = None,
         report: Callable[[str], None] = lambda _: None,
         group: ProcessGroup = SINGLE_PROCESS,
+        teacher: Llama | None = None,
     ) -> None:
-        """Put a freshly initialised model on `device`.
+        """Put a freshly initialised model on `device`, beside the one that teaches it, if any.
 
         `precision` and `compiled` are what an earlier part of the same run settled on; None decides from the plan.
         `report` is told what takes long.
@@ -67,6 +68,7 @@ class TorchBackend:
         torch.manual_seed(plan.training.seed)
         self.model = self._placed(Llama(plan.model).initialize(plan.training.seed))
         self.model.model.recompute_blocks = plan.training.activation_checkpointing
+        self._teacher = teacher.to(self._device).eval() if teacher else None
         #: What training's forward pass goes through, and what keeps gradients from being averaged over the processes.
         self._network: nn.Module = self.model
         self._no_sync: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -155,8 +157,17 @@ class TorchBackend:
 
     def _forward_pass(self, inputs: Tensor, targets: Tensor) -> Tensor:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            taught = self._taught(inputs)
             logits = self._network(inputs)
-        return training_loss(logits, targets, self._plan.training)
+        return training_loss(logits, targets, self._plan.training, taught)
+
+    @torch.no_grad()
+    def _taught(self, inputs: Tensor) -> Tensor | None:
+        """The teacher's probabilities [B, T, V] after inputs [B, T]; None without a teacher."""
+        if self._teacher is None:
+            return None
+        probabilities: Tensor = self._teacher(inputs).float().softmax(-1)
+        return probabilities
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Batch]) -> float:
@@ -252,10 +263,15 @@ class TorchBackend:
         try:
             kernels = load_kernels(report)
             fused = FusedBlock(kernels)
-            fused.require_agreement(self.model)
+            for model in (self.model, self._teacher):
+                if model is not None:
+                    fused.require_agreement(model)
         except NoKernelsError:
             return None
         self.model.model.run_block = fused
+        if self._teacher is not None:  # it has no dropout, so training's way through its blocks is the same, and faster
+            self._teacher.model.run_block = fused
+            self._teacher.train()
         return kernels
 
     def _compile(self, report: Callable[[str], None]) -> bool:

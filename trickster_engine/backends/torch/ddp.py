@@ -10,13 +10,16 @@ from torch.nn.parallel import DistributedDataParallel
 from trickster_engine.backends.process_group import ProcessGroup
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.config.plan import Plan
+from trickster_engine.model.llama import Llama
 
 
 class DataParallelBackend(TorchBackend):
     """A copy of the model in every process."""
 
-    def __init__(self, plan: Plan, device: str, precision: str | None, group: ProcessGroup) -> None:
-        super().__init__(plan, device, precision, compiled=False, group=group)
+    def __init__(
+        self, plan: Plan, device: str, precision: str | None, group: ProcessGroup, teacher: Llama | None = None
+    ) -> None:
+        super().__init__(plan, device, precision, compiled=False, group=group, teacher=teacher)
         network = DistributedDataParallel(self.model, forward_sync_buffers=False, gradient_as_bucket_view=True)
         self._network, self._no_sync = network, network.no_sync
         # After its first backward pass DDP orders its buckets anew, and with them the order in which gradients are

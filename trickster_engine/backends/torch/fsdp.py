@@ -25,8 +25,10 @@ from trickster_engine.model.stored_arrays import Array, ArraysOnDemand
 class ShardedBackend(TorchBackend):
     """Full sharding. All processes go through the model equally often, also to evaluate and to sample."""
 
-    def __init__(self, plan: Plan, device: str, precision: str | None, group: ProcessGroup) -> None:
-        super().__init__(plan, device, precision, compiled=False, group=group)
+    def __init__(
+        self, plan: Plan, device: str, precision: str | None, group: ProcessGroup, teacher: Llama | None = None
+    ) -> None:
+        super().__init__(plan, device, precision, compiled=False, group=group, teacher=teacher)
 
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """All weights under their canonical names, each brought together when it is asked for, by all at once."""

@@ -9,9 +9,18 @@ from torch import Tensor
 from trickster_engine.config.plan import TrainingConfig
 
 
-def training_loss(logits: Tensor, targets: Tensor, training: TrainingConfig) -> Tensor:
-    """Mean loss over logits [B, T, V] and targets [B, T], as the config names it."""
+def training_loss(logits: Tensor, targets: Tensor, training: TrainingConfig, taught: Tensor | None = None) -> Tensor:
+    """Mean loss over logits [B, T, V] and targets [B, T], as the config names it.
+
+    `taught` [B, T, V] are a teacher's probabilities. Their share of the loss is the cross-entropy against them, which
+    has the gradient of the Kullback-Leibler divergence (Hinton et al. 2015, arXiv:1503.02531, at temperature 1).
+    """
     flat_logits, flat_targets = logits.flatten(0, 1).float(), targets.flatten()
+    if taught is not None:
+        log_probabilities = flat_logits.log_softmax(-1)
+        by_text = F.nll_loss(log_probabilities, flat_targets)
+        by_teacher = -(taught.flatten(0, 1) * log_probabilities).sum(-1).mean()
+        return torch.lerp(by_text, by_teacher, training.distill_weight)
     if training.loss == "label_smoothing":
         return F.cross_entropy(flat_logits, flat_targets, label_smoothing=training.label_smoothing)
     loss = F.cross_entropy(flat_logits, flat_targets, reduction="none" if training.loss == "focal" else "mean")

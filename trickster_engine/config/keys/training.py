@@ -210,6 +210,27 @@ class TrainingConfig:
         examples=(1.0, 2.0),
         counts_when=Condition("training_config.loss", ("focal",)),
     )
+    distill_from: str | None = key(
+        None,
+        doc="Distillation: a trained model that teaches this one, beside the text. The folder of a run, whose best "
+        "checkpoint is used, of a checkpoint, or of a Hugging Face Llama with the same tokenizer. Left out: none.",
+        effect="Where a text is read many times, a model that also learns its predecessor's probabilities overfits "
+        "less and ends at a lower validation loss. Each step also needs a forward pass of the teacher. The run keeps a "
+        "copy of it in `teacher`. The training loss shown is the one that is minimised, so it contains the teacher.",
+        examples=("runs/best-001", "models/my-llama"),
+        type="path",
+        default_note="no teacher",
+        other_names=("teacher", "teacher_model", "teacher_model_name_or_path"),
+    )
+    distill_weight: float = key(
+        0.5,
+        doc="How much of the loss compares with the teacher's probabilities; the rest compares with the text.",
+        effect="0 ignores the teacher, 1 the text's own next token. 0.5 is usual.",
+        minimum=0,
+        maximum=1,
+        examples=(0.3, 0.5, 0.7),
+        counts_when=Condition("training_config.distill_from", (None,), negated=True),
+    )
     precision: str = key(
         "auto",
         doc="Number format of the matrix products.",

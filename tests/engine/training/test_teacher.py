@@ -1,0 +1,144 @@
+"""`training_config.distill_from`: learning from another model's probabilities. torch's own functions are the judge."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+from tests.engine.training.stopping import stopped_after
+from tests.engine.training.test_processes import same_curve, several
+from tests.engine.training.test_resume import begin, same_checkpoint
+from tests.engine.training.test_starting_weights import byte_bpe, save_llama
+from trickster_engine.backends.torch.backend import TorchBackend
+from trickster_engine.backends.torch.losses import training_loss
+from trickster_engine.config import ModelConfig, Plan, TrainingConfig
+from trickster_engine.errors import TricksterError
+from trickster_engine.model.llama import Llama
+from trickster_engine.runs import RunDirectory
+from trickster_engine.training.start import resume
+
+Config = Callable[..., Path]
+TEACHER = "training_config.distill_from"
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_the_loss_has_the_gradient_of_cross_entropy_and_divergence(weight: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits, teachers = (torch.randn((2, 5, 7), generator=generator, dtype=torch.double) for _ in range(2))
+    targets = torch.randint(0, 7, (2, 5), generator=generator)
+    taught = teachers.softmax(-1)
+    ours, theirs = logits.float().requires_grad_(), logits.clone().requires_grad_()
+    loss = training_loss(ours, targets, TrainingConfig(distill_weight=weight), taught.float())
+    loss.backward()
+    divergence = F.kl_div(
+        theirs.flatten(0, 1).log_softmax(-1),
+        teachers.flatten(0, 1).log_softmax(-1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    wanted = (1 - weight) * F.cross_entropy(theirs.flatten(0, 1), targets.flatten()) + weight * divergence
+    wanted.backward()
+    entropy = -(taught * taught.log()).sum(-1).mean()  # of the teacher: it has no slope
+    assert loss.item() == pytest.approx((wanted + weight * entropy).item(), rel=1e-5)
+    assert ours.grad is not None and theirs.grad is not None
+    assert torch.allclose(ours.grad.double(), theirs.grad, atol=1e-6)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_model_learns_what_its_teacher_says_and_the_teacher_learns_nothing(compiled: bool) -> None:
+    """With all the weight on the teacher, a text of noise teaches nothing: the student comes to agree with it."""
+    model = ModelConfig(
+        hidden_dim=32, num_layers=2, num_heads=2, num_kv_heads=2, mlp_dim=64, max_seq_len=16, dropout=0.1
+    )
+    training = TrainingConfig(
+        batch_size=8, learning_rate=3e-3, warmup_steps=0, precision="fp32", distill_from="m", distill_weight=1.0
+    )
+    teacher = Llama(replace(model, dropout=0.0, num_layers=1)).initialize(5)
+    with torch.no_grad():
+        for parameter in teacher.parameters():
+            parameter.mul_(3)
+    before = {name: weight.clone() for name, weight in teacher.state_dict().items()}
+    backend = TorchBackend(Plan(model=model, training=training), "cpu", compiled=compiled, teacher=teacher)
+    noise = np.random.default_rng(1)
+
+    def apart() -> float:
+        tokens = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (8, 16)))
+        with torch.no_grad():
+            ours, theirs = (one(tokens).flatten(0, 1).log_softmax(-1) for one in (backend.model.eval(), teacher))
+        return F.kl_div(ours, theirs, reduction="batchmean", log_target=True).item()
+
+    apart_before = apart()
+    for _ in range(120):
+        tokens = noise.integers(0, 256, (8, 17))
+        backend.step([(tokens[:, :-1], tokens[:, 1:])], 1.0)
+    assert apart() < 0.8 * apart_before
+    assert all(torch.equal(weight, before[name]) for name, weight in teacher.state_dict().items())
+
+
+def test_a_teacher_without_weight_changes_nothing(tiny_config: Config) -> None:
+    """The run that it teaches is, to rounding, the run that has none; with weight it is another."""
+    alone, _ = begin(tiny_config(**several(1)))
+    ignored, _ = begin(tiny_config(**several(1, training_config=taught(alone, 0.0))))
+    heard, _ = begin(tiny_config(**several(1, training_config=taught(alone, 0.5))))
+    same_curve(alone, ignored, 1e-5)
+    with pytest.raises(AssertionError):
+        same_curve(alone, heard, 1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_taught_run_goes_on_bit_for_bit_when_its_teacher_has_gone(tiny_config: Config, optimizer: str) -> None:
+    teacher, _ = begin(tiny_config())
+    path = tiny_config(training_config={**taught(teacher, 0.5), "optimizer": optimizer})
+    straight, outcome = begin(path)
+    assert outcome == "finished"
+    with stopped_after(4):
+        broken, _ = begin(path)
+    shutil.rmtree(teacher.path)
+    assert resume(broken, show_progress=False) == "finished"
+    same_checkpoint(straight.path / "checkpoints/step-000012", broken.path / "checkpoints/step-000012")
+    with pytest.raises(TricksterError, match="teacher"):
+        resume(straight, {TEACHER: "null", "training_config.max_steps": "14"}, show_progress=False)
+    file = straight.path / "teacher" / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(TricksterError, match="damaged"):
+        resume(straight, {"training_config.max_steps": "14"}, show_progress=False)
+
+
+def test_a_teacher_of_other_tokens_is_refused_and_leaves_nothing(tiny_config: Config, tmp_path: Path) -> None:
+    save_llama(tmp_path / "model", {}, torch.float32)
+    path = tiny_config(training_config={"distill_from": "model"})
+    with pytest.raises(TricksterError) as missing:  # nothing says what its tokens are
+        begin(path)
+    assert missing.value.code == "tokenizer-missing"
+    byte_bpe(tmp_path / "model")  # 320 tokens for a model of 256
+    with pytest.raises(TricksterError) as another:
+        begin(path)
+    assert another.value.code == "teacher-tokenizer"
+    assert not list((tmp_path / "runs").iterdir())
+
+
+@pytest.mark.parametrize("sharding", ["none", "full"])
+def test_processes_are_taught_as_one_is(tiny_config: Config, sharding: str) -> None:
+    teacher, _ = begin(tiny_config(**several(1)))
+    training = {**taught(teacher, 0.5), "optimizer": "adamw"}
+    one, _ = begin(tiny_config(**several(1, training_config=training)))
+    changes = several(2, training_config=training)
+    device = {**changes["device_config"], "sharding": sharding}
+    two, outcome = begin(tiny_config(**{**changes, "device_config": device}))
+    assert outcome == "finished"
+    same_curve(one, two, 1e-4)
+
+
+def taught(teacher: RunDirectory, weight: float) -> dict[str, object]:
+    return {"distill_from": f"runs/{teacher.id}", "distill_weight": weight}
