@@ -188,6 +188,7 @@ _BLOCKS: dict[str, tuple[Callable[[Kept], str], tuple[str, ...]]] = {
     "races": (_races, ("race",)),
     "picorecipes": (_recipes, ("recipes-pico",)),
     "fastrecipes": (_recipes, ("recipes-fast",)),
+    "bestrecipes": (_recipes, ("recipes-best",)),
     "sametime": (_same_time, ("same-time", "race-1.8857")),
 }
 
