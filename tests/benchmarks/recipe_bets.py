@@ -86,7 +86,7 @@ class VariedBackend(TorchBackend):
         if variant.taught and self._clean is not None:
             # alpha of the loss against the teachers' probabilities, the rest against the text (Hinton et al. 2015,
             # arXiv:1503.02531, at temperature 1).
-            loss = torch.lerp(loss, F.cross_entropy(logits, self._taught(self._clean)), variant.taught)
+            loss = torch.lerp(loss, F.cross_entropy(logits, self._mean_probabilities(self._clean)), variant.taught)
         if variant.consistency:
             with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
                 again = self.model(inputs).flatten(0, 1).float()
@@ -97,7 +97,7 @@ class VariedBackend(TorchBackend):
         return loss
 
     @torch.no_grad()
-    def _taught(self, inputs: Tensor) -> Tensor:
+    def _mean_probabilities(self, inputs: Tensor) -> Tensor:
         """The mean of the teachers' probabilities [B T, V]."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
             parts = [teacher(inputs).flatten(0, 1).float().softmax(-1) for teacher in self._teachers]

@@ -137,6 +137,7 @@ VARIANTS: dict[str, dict[str, Variant]] = {
         "10 % of the inputs replaced by any token, fading": Variant(replaced=0.1, replaced_fades=0.5),
         "twice the text": Variant(text=2.0),
         "taught by one": Variant(taught=0.5),
+        "taught by one, 5 % of the inputs replaced by any token": Variant(taught=0.5, replaced=0.05),
         "taught by three": Variant(taught=0.5, teachers=3),
         "dropout 0.3": _model(dropout=0.3),
         "dropout 0.1": _model(dropout=0.1),

@@ -22,7 +22,7 @@ from trickster_engine.bench.nanogpt import NanoGPT, recipe_for
 from trickster_engine.bench.peak import wait_for
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.amounts import tokens_per_step
-from trickster_engine.data.batches import TrainingBatches, validation_windows
+from trickster_engine.data.batches import training_batches, validation_windows
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.make_tokenizer import train_bpe
 from trickster_engine.data.prepare_text import BPE_TRAINING_CHARACTERS
@@ -83,7 +83,7 @@ def run_ours(plan: Plan, dataset: Dataset, device: str, until: float, report: Ca
     backend = TorchBackend(plan, device)
     compiling = time.perf_counter() - opened
     length, training = plan.model.max_seq_len, plan.training
-    batches = TrainingBatches(dataset.train, length, training.batch_size, training.seed)
+    batches = training_batches(plan, dataset.train)
     accumulation = training.gradient_accumulation_steps
     rows = max(1, _EVALUATED_TOKENS_AT_ONCE // length)
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from trickster_engine.config.plan import Plan
 from trickster_engine.data.amounts import windows_per_epoch
 from trickster_engine.data.permutation import Permutation
 from trickster_engine.errors import TricksterError
@@ -28,6 +29,7 @@ Batch = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 # An epoch of up to this many windows is shuffled as a list (16 bytes a window, for two epochs at most); a longer one by
 # a formula, in no memory at all. Both orders are fixed for good, and so is where the one gives way to the other.
 LISTED_WINDOWS = 1 << 20
+_REPLACING = 1  # tells the draws of replaced inputs from those of an epoch's order
 _PORTION = 1 << 13  # tokens in a row where a text is represented by a part of it
 
 
@@ -40,13 +42,24 @@ class TrainingBatches:
     anything but its own windows.
     """
 
-    def __init__(self, tokens: Tokens, sequence_length: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        sequence_length: int,
+        batch_size: int,
+        seed: int,
+        replaced: float = 0.0,
+        vocab_size: int = 0,
+    ) -> None:
+        """About a fraction `replaced` of the inputs are tokens drawn from the vocabulary instead of the text's."""
         if len(tokens) < sequence_length + 1:
             raise too_short(len(tokens), sequence_length)
         self._tokens = tokens
         self._sequence_length = sequence_length
         self._batch_size = batch_size
         self._seed = seed
+        self._replaced_below = np.uint64(replaced * 2.0**64)
+        self._vocab_size = vocab_size
         self.windows_per_epoch = windows_per_epoch(len(tokens), sequence_length)
         self._largest_offset = min(sequence_length - 1, len(tokens) - 1 - self.windows_per_epoch * sequence_length)
         self._order_of: dict[int, tuple[int, npt.NDArray[np.int64] | Permutation]] = {}
@@ -67,7 +80,16 @@ class TrainingBatches:
             window = self._tokens[start : start + length + 1]
             x[row] = window[:-1]
             y[row] = window[1:]
+            if self._replaced_below:
+                self._replace(x[row], first + row)
         return x, y
+
+    def _replace(self, inputs: npt.NDArray[np.int64], number: int) -> None:
+        """Replace some inputs [T] of sample `number`: which, and by what, follows from (seed, number) alone."""
+        generator = np.random.PCG64(np.random.SeedSequence([self._seed, number, _REPLACING]))
+        draws, others = generator.random_raw(2 * len(inputs)).reshape(2, -1)
+        chosen = draws < self._replaced_below
+        inputs[chosen] = others[chosen] % np.uint64(self._vocab_size)
 
     def _order(self, epoch: int) -> tuple[int, npt.NDArray[np.int64] | Permutation]:
         """Return where the first window of an epoch begins, and the windows' numbers in the order they are dealt."""
@@ -88,6 +110,14 @@ class TrainingBatches:
             self._order_of = {number: value for number, value in self._order_of.items() if number == epoch - 1}
             self._order_of[epoch] = known
         return known
+
+
+def training_batches(plan: Plan, tokens: Tokens) -> TrainingBatches:
+    """The batches that a plan trains on. Raises TricksterError `corpus-too-short`."""
+    training, model = plan.training, plan.model
+    return TrainingBatches(
+        tokens, model.max_seq_len, training.batch_size, training.seed, training.replace_inputs, model.vocab_size
+    )
 
 
 def validation_windows(tokens: Tokens, sequence_length: int, batch_size: int) -> Iterator[Batch]:

@@ -11,7 +11,7 @@ from typing import Literal
 from trickster_engine.backends.base import Backend, Batch, NonFiniteError
 from trickster_engine.config.plan import Plan
 from trickster_engine.data.background_counting import Counting
-from trickster_engine.data.batches import TrainingBatches, evenly_spaced_windows, validation_windows
+from trickster_engine.data.batches import evenly_spaced_windows, training_batches, validation_windows
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.estimates.learning_rate import learning_rate_factor
 from trickster_engine.inference.sampling import SamplingOptions, sample
@@ -66,7 +66,7 @@ class Trainer:
         where nothing can be written.
         """
         training = self.plan.training
-        batches = TrainingBatches(self.dataset.train, self.plan.model.max_seq_len, training.batch_size, training.seed)
+        batches = training_batches(self.plan, self.dataset.train)
         accumulation = training.gradient_accumulation_steps
         outcome: Literal["finished", "stopped"] = "finished"
         try:

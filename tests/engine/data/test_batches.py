@@ -76,6 +76,30 @@ def test_accumulation_deals_the_same_samples_as_larger_batches() -> None:
         assert np.array_equal(np.concatenate(parts), large.batch(step)[0])
 
 
+def test_replaced_inputs_are_as_many_as_asked_for_and_leave_the_targets() -> None:
+    text = _tokens(50_000) % 200
+    plain, noisy = (TrainingBatches(text, 64, 16, 3, replaced, 256) for replaced in (0.0, 0.05))
+    pairs = [(plain.batch(step), noisy.batch(step)) for step in range(100)]
+    assert all(np.array_equal(one[1], other[1]) for one, other in pairs)
+    changed = np.stack([other[0] != one[0] for one, other in pairs])
+    # One in 256 draws is the very token that was there. 102,400 inputs: five standard deviations are 0.0034.
+    assert abs(changed.mean() - 0.05 * 255 / 256) < 0.0034
+    assert (changed.any(axis=(0, 1))).all()  # everywhere in the context
+    drawn = np.stack([other[0] for _, other in pairs])[changed]
+    assert drawn.min() >= 0 and drawn.max() < 256 and len(np.unique(drawn)) == 256
+    # Another time round the text, other tokens; asked for again, the same; however the update is divided.
+    assert (changed[:40] != changed[60:]).any()
+    again = TrainingBatches(text, 64, 4, 3, 0.05, 256)
+    parts = [again.batch(70, micro, 4)[0] for micro in range(4)]
+    assert np.array_equal(np.concatenate(parts), pairs[70][1][0])
+
+
+def test_replaced_inputs_are_those_that_old_checkpoints_resume() -> None:
+    batches = TrainingBatches(_tokens(1000), 10, 2, 1337, 0.3, 50)
+    wanted = [[35, 15, 10, 40, 537, 538, 539, 540, 541, 542], [363, 364, 365, 366, 367, 368, 369, 17, 371, 372]]
+    assert batches.batch(7)[0].tolist() == wanted
+
+
 def test_epochs_and_seeds_differ_in_order_and_offset() -> None:
     def starts(seed: int, epoch: int) -> list[int]:
         batches = TrainingBatches(_tokens(10_000), 64, 1, seed)

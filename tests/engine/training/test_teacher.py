@@ -84,6 +84,20 @@ def test_a_model_learns_what_its_teacher_says_and_the_teacher_learns_nothing(com
     assert all(torch.equal(weight, before[name]) for name, weight in teacher.state_dict().items())
 
 
+def test_a_teacher_reads_the_text_where_the_model_reads_other_tokens() -> None:
+    training = TrainingConfig(batch_size=2, precision="fp32", distill_from="m")
+    model = replace(ModelConfig(), hidden_dim=32, num_layers=1, num_heads=2, num_kv_heads=2, mlp_dim=64, max_seq_len=16)
+    backend = TorchBackend(Plan(model=model, training=training), "cpu", teacher=Llama(model).initialize(5))
+    text = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 17)))
+    inputs, targets = text[:, :-1], text[:, 1:]
+    noisy = inputs.clone()
+    noisy[:, 4:9] = 7
+    clean, other = backend._taught(inputs, targets), backend._taught(noisy, targets)
+    assert clean is not None and other is not None and torch.equal(clean, other)
+    assert backend._teacher is not None
+    assert torch.equal(clean, backend._teacher(inputs).detach().softmax(-1))
+
+
 def test_a_teacher_without_weight_changes_nothing(tiny_config: Config) -> None:
     """The run that it teaches is, to rounding, the run that has none; with weight it is another."""
     alone, _ = begin(tiny_config(**several(1)))
@@ -97,7 +111,7 @@ def test_a_teacher_without_weight_changes_nothing(tiny_config: Config) -> None:
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_taught_run_goes_on_bit_for_bit_when_its_teacher_has_gone(tiny_config: Config, optimizer: str) -> None:
     teacher, _ = begin(tiny_config())
-    path = tiny_config(training_config={**taught(teacher, 0.5), "optimizer": optimizer})
+    path = tiny_config(training_config={**taught(teacher, 0.5), "optimizer": optimizer, "replace_inputs": 0.1})
     straight, outcome = begin(path)
     assert outcome == "finished"
     with stopped_after(4):

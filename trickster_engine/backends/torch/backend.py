@@ -157,16 +157,20 @@ class TorchBackend:
 
     def _forward_pass(self, inputs: Tensor, targets: Tensor) -> Tensor:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            taught = self._taught(inputs)
+            taught = self._taught(inputs, targets)
             logits = self._network(inputs)
         return training_loss(logits, targets, self._plan.training, taught)
 
     @torch.no_grad()
-    def _taught(self, inputs: Tensor) -> Tensor | None:
-        """The teacher's probabilities [B, T, V] after inputs [B, T]; None without a teacher."""
+    def _taught(self, inputs: Tensor, targets: Tensor) -> Tensor | None:
+        """The teacher's probabilities [B, T, V]; None without a teacher.
+
+        It reads the text as it is, also where the model reads other tokens (`replace_inputs`): the targets say it.
+        """
         if self._teacher is None:
             return None
-        probabilities: Tensor = self._teacher(inputs).float().softmax(-1)
+        text = torch.cat((inputs[:, :1], targets[:, :-1]), dim=1)
+        probabilities: Tensor = self._teacher(text).float().softmax(-1)
         return probabilities
 
     @torch.no_grad()

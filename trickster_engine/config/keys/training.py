@@ -210,6 +210,16 @@ class TrainingConfig:
         examples=(1.0, 2.0),
         counts_when=Condition("training_config.loss", ("focal",)),
     )
+    replace_inputs: float = key(
+        0.0,
+        doc="Fraction of the input tokens that training replaces by random tokens of the vocabulary. What is to be "
+        "predicted stays the text's.",
+        effect="Against overfitting: where a text is read many times, it never looks quite the same. 0.05 is usual; 0 "
+        "switches it off.",
+        minimum=0,
+        below=1,
+        examples=(0.0, 0.05, 0.1),
+    )
     distill_from: str | None = key(
         None,
         doc="Distillation: a trained model that teaches this one, beside the text. The folder of a run, whose best "
