@@ -14,12 +14,14 @@ import torch
 import torch.nn.functional as F
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+from tests.engine.conftest import trickster
 from tests.engine.training.stopping import stopped_after
 from tests.engine.training.test_processes import same_curve, several
 from tests.engine.training.test_resume import begin, same_checkpoint
 from tests.engine.training.test_starting_weights import byte_bpe, save_llama
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.backends.torch.losses import training_loss
+from trickster_engine.bench.updates import Updates
 from trickster_engine.config import ModelConfig, Plan, TrainingConfig
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.llama import Llama
@@ -106,6 +108,11 @@ def test_a_teacher_without_weight_changes_nothing(tiny_config: Config) -> None:
     same_curve(alone, ignored, 1e-5)
     with pytest.raises(AssertionError):
         same_curve(alone, heard, 1e-5)
+    # Timing a config times its teacher; a race to a loss would leave out the teacher's own training.
+    plan = heard.plan()
+    assert plan is not None and Updates(plan, "cpu").backend._teacher is not None
+    raced = trickster("bench", tiny_config(training_config=taught(alone, 0.5)), "--until", "1")
+    assert raced.returncode != 0 and "teacher" in raced.stderr
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
