@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { build } from 'esbuild';
-import { sampleFolder, smallConfig } from '../workbench/folders.mts';
+import { addRepeatingText, sampleFolder, smallConfig } from '../workbench/folders.mts';
 import { CodeServer, PYTHON, VSIX, scratch } from '../workbench/server.mts';
 import { closeBrowser, theBrowser } from '../workbench/workbench.mts';
 
@@ -15,11 +15,7 @@ const wanted = process.argv.slice(2);
 /** The folder of the suites that use everything. */
 function usedFolder(): string {
   const folder = sampleFolder('host', { steps: 60, evaluateEvery: 30, saveEvery: 30 });
-  // A text of which even a small model is soon sure.
-  const lines = Array.from({ length: 400 }, (_, i) => `the quick brown fox jumps over lazy dog ${i}\n`);
-  fs.writeFileSync(path.join(folder, 'repeats.txt'), lines.join(''));
-  const repeats = smallConfig({ steps: 120, evaluateEvery: 120, saveEvery: 120 });
-  fs.writeFileSync(path.join(folder, 'repeats.yaml'), repeats.replace('corpus.txt', 'repeats.txt'));
+  addRepeatingText(folder);
   fs.writeFileSync(path.join(folder, 'broken.yaml'), smallConfig().replace('hidden_dim', 'hiden_dim'));
   return folder;
 }

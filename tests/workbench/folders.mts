@@ -86,6 +86,14 @@ export function sampleFolder(name: string, config: SmallConfig = {}): string {
   return folder;
 }
 
+/** Write `repeats.yaml` into a folder: a config whose text even a small model is soon sure of. */
+export function addRepeatingText(folder: string): void {
+  const lines = Array.from({ length: 400 }, (_, i) => `the quick brown fox jumps over lazy dog ${i}\n`);
+  fs.writeFileSync(path.join(folder, 'repeats.txt'), lines.join(''));
+  const config = smallConfig({ steps: 120, evaluateEvery: 120, saveEvery: 120 });
+  fs.writeFileSync(path.join(folder, 'repeats.yaml'), config.replace('corpus.txt', 'repeats.txt'));
+}
+
 /** Processes that train below a folder. */
 export function trainers(folder: string): number[] {
   const runs = path.join(folder, 'runs');

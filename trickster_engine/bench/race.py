@@ -83,7 +83,7 @@ def run_ours(plan: Plan, dataset: Dataset, device: str, until: float, report: Ca
     backend = TorchBackend(plan, device)
     compiling = time.perf_counter() - opened
     length, training = plan.model.max_seq_len, plan.training
-    batches = training_batches(plan, dataset.train)
+    batches = training_batches(plan, dataset.train, dataset.tokenizer.end_id)
     accumulation = training.gradient_accumulation_steps
     rows = max(1, _EVALUATED_TOKENS_AT_ONCE // length)
 

@@ -50,8 +50,12 @@ class TrainingBatches:
         seed: int,
         replaced: float = 0.0,
         vocab_size: int = 0,
+        document_end: int | None = None,
     ) -> None:
-        """About a fraction `replaced` of the inputs are tokens drawn from the vocabulary instead of the text's."""
+        """About a fraction `replaced` of the inputs are tokens drawn from the vocabulary instead of the text's.
+
+        `document_end`, the token that ends a document, is neither replaced nor drawn.
+        """
         if len(tokens) < sequence_length + 1:
             raise too_short(len(tokens), sequence_length)
         self._tokens = tokens
@@ -60,6 +64,7 @@ class TrainingBatches:
         self._seed = seed
         self._replaced_below = np.uint64(replaced * 2.0**64)
         self._vocab_size = vocab_size
+        self._document_end = document_end
         self.windows_per_epoch = windows_per_epoch(len(tokens), sequence_length)
         self._largest_offset = min(sequence_length - 1, len(tokens) - 1 - self.windows_per_epoch * sequence_length)
         self._order_of: dict[int, tuple[int, npt.NDArray[np.int64] | Permutation]] = {}
@@ -88,8 +93,11 @@ class TrainingBatches:
         """Replace some inputs [T] of sample `number`: which, and by what, follows from (seed, number) alone."""
         generator = np.random.PCG64(np.random.SeedSequence([self._seed, number, _REPLACING]))
         draws, others = generator.random_raw(2 * len(inputs)).reshape(2, -1)
+        others = (others % np.uint64(self._vocab_size)).astype(np.int64)
         chosen = draws < self._replaced_below
-        inputs[chosen] = others[chosen] % np.uint64(self._vocab_size)
+        if self._document_end is not None:
+            chosen &= (inputs != self._document_end) & (others != self._document_end)
+        inputs[chosen] = others[chosen]
 
     def _order(self, epoch: int) -> tuple[int, npt.NDArray[np.int64] | Permutation]:
         """Return where the first window of an epoch begins, and the windows' numbers in the order they are dealt."""
@@ -112,12 +120,11 @@ class TrainingBatches:
         return known
 
 
-def training_batches(plan: Plan, tokens: Tokens) -> TrainingBatches:
+def training_batches(plan: Plan, tokens: Tokens, document_end: int | None = None) -> TrainingBatches:
     """The batches that a plan trains on. Raises TricksterError `corpus-too-short`."""
     training, model = plan.training, plan.model
-    return TrainingBatches(
-        tokens, model.max_seq_len, training.batch_size, training.seed, training.replace_inputs, model.vocab_size
-    )
+    window = model.max_seq_len, training.batch_size, training.seed
+    return TrainingBatches(tokens, *window, training.replace_inputs, model.vocab_size, document_end)
 
 
 def validation_windows(tokens: Tokens, sequence_length: int, batch_size: int) -> Iterator[Batch]:

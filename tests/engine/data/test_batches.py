@@ -94,6 +94,15 @@ def test_replaced_inputs_are_as_many_as_asked_for_and_leave_the_targets() -> Non
     assert np.array_equal(np.concatenate(parts), pairs[70][1][0])
 
 
+def test_replacing_neither_ends_a_document_nor_joins_two() -> None:
+    text = _tokens(50_000) % 40
+    plain, noisy = (TrainingBatches(text, 64, 16, 3, replaced, 40, 39) for replaced in (0.0, 0.5))
+    for step in range(30):
+        before, after = plain.batch(step)[0], noisy.batch(step)[0]
+        assert np.array_equal(before == 39, after == 39)
+        assert (before != after).any()
+
+
 def test_replaced_inputs_are_those_that_old_checkpoints_resume() -> None:
     batches = TrainingBatches(_tokens(1000), 10, 2, 1337, 0.3, 50)
     wanted = [[35, 15, 10, 40, 537, 538, 539, 540, 541, 542], [363, 364, 365, 366, 367, 368, 369, 17, 371, 372]]
