@@ -269,6 +269,19 @@ def test_a_text_is_completed_while_another_is_generated(finished: tuple[RawClien
     assert (answer["checkpoint"], answer["step"]) == (written["checkpoint"], written["step"])
 
 
+def test_keys_that_follow_one_another_are_answered_by_one_process(
+    finished: tuple[RawClient, Path, str, Follower], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    _, path, run_id, _ = finished
+    with server(path.parent, environment) as client:
+        for before in ("t", "th", "the"):  # each key comes while the process that answers is still on its way up
+            request = client.begin("trickster/complete", {"runId": run_id, "before": before})
+            client.notify("$/cancelRequest", {"id": request})
+            assert client.wait(request)["error"]["code"] == -32800
+        assert "text" in client.request("trickster/complete", {"runId": run_id, "before": "the o"}, 60)
+        assert len(others(client.process.pid, 0, 0)) == 1
+
+
 def test_what_cannot_be_generated_is_explained(finished: tuple[RawClient, Path, str, Follower]) -> None:
     client, _, run_id, _ = finished
     answer = client.wait(client.begin("trickster/generate", {"runId": run_id, "prompt": ""}), 60)

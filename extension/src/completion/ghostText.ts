@@ -55,8 +55,14 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
     this.subscriptions.forEach((subscription) => void subscription.dispose());
   }
 
-  /** Complete with this model from now on, also after the window is opened again; with none, stop. */
+  /**
+   * Complete with this model from now on, also after the window is opened again; with none, stop. Rejects where the model
+   * cannot be used. It is loaded here, because an editor does not wait for seconds after a key.
+   */
   async use(chosen: Chosen | undefined): Promise<void> {
+    if (chosen) {
+      await this.ask(chosen, '');
+    }
     this.chosen = chosen;
     this.register();
     await this.memory.update(KEY, chosen);
@@ -77,10 +83,7 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
     const begin = document.positionAt(Math.max(0, document.offsetAt(position) - CHARACTERS_SENT));
     const before = document.getText(new vscode.Range(begin, position)).replace(/\r\n?/g, '\n');
     try {
-      const python = (await this.app.interpreters.forTraining())?.path ?? null;
-      const { runId, checkpoint = null } = chosen;
-      const params = { before, runId, checkpoint, oneLine: true, python };
-      const found = await this.app.server.request('trickster/complete', params, token);
+      const found = await this.ask(chosen, before, token);
       if (token.isCancellationRequested || this.chosen !== chosen) {
         return [];
       }
@@ -94,6 +97,16 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
       }
       return [];
     }
+  }
+
+  private async ask(
+    { runId, checkpoint }: Chosen,
+    before: string,
+    token?: vscode.CancellationToken,
+  ): Promise<CompleteResult> {
+    const python = (await this.app.interpreters.forTraining())?.path ?? null;
+    const params = { before, runId, checkpoint: checkpoint ?? null, oneLine: true, python };
+    return this.app.server.request('trickster/complete', params, token);
   }
 
   private register(): void {
