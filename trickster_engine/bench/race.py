@@ -81,9 +81,10 @@ def run_ours(plan: Plan, dataset: Dataset, device: str, until: float, report: Ca
     begun = _seconds_of_bpe(plan, dataset)
     opened = time.perf_counter()
     backend = TorchBackend(plan, device)
+    backend.model.model.document_end = dataset.tokenizer.end_id if plan.data.mask_documents else None
     compiling = time.perf_counter() - opened
     length, training = plan.model.max_seq_len, plan.training
-    batches = training_batches(plan, dataset.train, dataset.tokenizer.end_id)
+    batches = training_batches(plan, dataset.train, dataset.tokenizer.vocab_size, dataset.tokenizer.end_id)
     accumulation = training.gradient_accumulation_steps
     rows = max(1, _EVALUATED_TOKENS_AT_ONCE // length)
 

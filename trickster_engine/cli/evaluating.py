@@ -93,7 +93,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     dataset = trained_text(run, plan, identity, progress=not options.json)
     rows = losses(model, dataset)
     if measures:
-        chosen = replace(own_probabilities(sampling, model), temperature=sampling.temperature)
+        chosen = replace(own_probabilities(sampling), temperature=sampling.temperature)
         measured = measure_items(measures, model, dataset, chosen, options.items, _say)
         if options.json:
             print_json({"checkpoint": str(folder), "rows": rows, "measured": asdict(measured)})

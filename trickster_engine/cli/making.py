@@ -20,9 +20,15 @@ def add_commands(commands: Subcommands) -> None:
     making.add_argument("name", choices=_CORPORA, help="what it is of")
     making.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="a folder that does not exist yet")
     making.add_argument("--source", type=Path, metavar="FILE", help="molecules: a downloaded wheel of molsets")
-    making.add_argument("--games", type=int, default=10_000, metavar="N", help="chess: how many (default: 10,000)")
+    making.add_argument("--games", type=_games, default=10_000, metavar="N", help="chess: how many (default: 10,000)")
     making.add_argument("--seed", type=int, default=1337, help="chess: which games (default: 1337)")
     making.set_defaults(run=_corpus)
+
+
+def _games(words: str) -> int:
+    if (games := int(words)) < 2:
+        raise argparse.ArgumentTypeError(f"{words} is not at least 2: one to train on, one for validation")
+    return games
 
 
 def _corpus(options: argparse.Namespace) -> int:

@@ -208,7 +208,7 @@ def _with_members(
     files: Iterable[CorpusFile], root: Path, selection: Selection, left_out: LeftOut, most: int | None
 ) -> Iterator[CorpusFile]:
     """Put the members of archives in the archives' places."""
-    inside = replace(selection, include=(), exclude=())
+    inside = replace(selection, include=())  # `exclude` wins inside them too
     for file in files:
         if file.size and file.format.is_archive:
             yield from _members_of(file, f"{file.path.relative_to(root).as_posix()}/", inside, left_out, most)

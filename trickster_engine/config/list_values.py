@@ -23,7 +23,9 @@ def read_patterns(name: str, node: Node) -> tuple[str, ...] | list[Wrong]:
     items = node.items if isinstance(node, Sequence) else [node]
     patterns: list[str] = []
     wrong: list[Wrong] = []
-    for item in items[:_MOST_ITEMS]:
+    if len(items) > _MOST_ITEMS:
+        return [("bad-pattern", f"{name} has more than {_MOST_ITEMS:,} patterns.", node.range)]
+    for item in items:
         value = item.value if isinstance(item, Scalar) else None
         if not isinstance(value, str):
             wrong.append(("wrong-type", f"{name} takes patterns, each a text as in '*.txt'.", item.range))
@@ -38,8 +40,11 @@ def read_sources(node: Sequence) -> tuple[CorpusSource, ...] | list[Wrong]:
     """The sources of a list, each a path or a mapping; or what is wrong with them."""
     if not node.items:
         return [("missing-value", f"The list of sources is empty. Give it at least one, {_EXAMPLE}.", node.range)]
-    wrong = [problem for item in node.items[:_MOST_ITEMS] for problem in _wrong_with(item)]
-    return wrong or tuple(_source(item) for item in node.items[:_MOST_ITEMS])
+    if len(node.items) > _MOST_ITEMS:
+        message = f"The list has more than {_MOST_ITEMS:,} sources. Put their files into a folder, which is one source."
+        return [("wrong-type", message, node.range)]
+    wrong = [problem for item in node.items for problem in _wrong_with(item)]
+    return wrong or tuple(_source(item) for item in node.items)
 
 
 def _parts(node: Node) -> dict[str, Node]:

@@ -23,6 +23,7 @@ _PEEKED_BYTES = 1 << 20
 _SHOWN = 8  # fields
 _USUAL = ("text", "content", "body")
 _DELIMITERS = ",;\t"
+_DEEPEST = 4  # fields inside fields
 
 MISSING: Any = object()
 
@@ -45,8 +46,8 @@ def text_fields(record: Mapping[str, Any], prefix: str = "") -> dict[str, int]:
     for name, value in record.items():
         if isinstance(value, str) or value is None:  # null here may be text elsewhere
             found[prefix + name] = len(value or "")
-        elif isinstance(value, Mapping) and not prefix:
-            found.update(text_fields(value, f"{name}."))
+        elif isinstance(value, Mapping) and prefix.count(".") < _DEEPEST:
+            found.update(text_fields(value, f"{prefix}{name}."))
     return found
 
 
@@ -58,7 +59,7 @@ def delimiter_of(header: str) -> str:
 def advice_on(fields: Sequence[str], wanted: str | None = None) -> tuple[str, str]:
     """What to say of the fields that are there, and what to write: `("It has: body, title.", "Write …")`."""
     if not fields:
-        return "It has no field that is text.", "Name another file."
+        return "It has no field that is text.", "Name another file"
     more = f" and {len(fields) - _SHOWN} more" if len(fields) > _SHOWN else ""
     has = f"It has: {', '.join(shown(name) for name in fields[:_SHOWN])}{more}."
     return has, f"Write data_config.text_field: {as_yaml(best_field(fields, wanted))}"
@@ -79,7 +80,7 @@ def fields_in(file: CorpusFile) -> list[str] | None:
         with open_unpacked(file.path, file.member) as stream:
             line = stream.readline(_PEEKED_BYTES).decode("utf-8-sig")
         if file.format.records == "csv":
-            return next(csv.reader([line], delimiter=delimiter_of(line)), None)
+            return next(csv.reader([line], delimiter=delimiter_of(line)), None) or None
         if file.format.records == "jsonl":
             record = json.loads(line)
             found = text_fields(record) if isinstance(record, dict) else {}

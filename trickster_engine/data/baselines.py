@@ -35,7 +35,7 @@ from trickster_engine.system.units import bits_per_byte
 COUNTED_TOKENS = 100_000_000
 #: The baselines that are always there. Where a longer context pays, the best n-gram model follows, such as "6-gram".
 NAMES = ("uniform", "unigram", "bigram", "trigram")
-LONGEST = 8
+LONGEST = 8  # n-grams over bytes of this length fit into 64 bits
 #: Before the name of an n-gram model over bytes, where tokens are something else.
 _BYTES = "byte "
 _DYNAMIC = ", dynamic"

@@ -95,6 +95,7 @@ class TrainingBatches:
         draws, others = generator.random_raw(2 * len(inputs)).reshape(2, -1)
         others = (others % np.uint64(self._vocab_size)).astype(np.int64)
         chosen = draws < self._replaced_below
+        chosen[0] = False  # a teacher reads it, and no target tells what it was
         if self._document_end is not None:
             chosen &= (inputs != self._document_end) & (others != self._document_end)
         inputs[chosen] = others[chosen]
@@ -120,11 +121,11 @@ class TrainingBatches:
         return known
 
 
-def training_batches(plan: Plan, tokens: Tokens, document_end: int | None = None) -> TrainingBatches:
-    """The batches that a plan trains on. Raises TricksterError `corpus-too-short`."""
+def training_batches(plan: Plan, tokens: Tokens, vocab_size: int, document_end: int | None = None) -> TrainingBatches:
+    """The batches that a plan trains on; `vocab_size` is the tokenizer's. Raises TricksterError `corpus-too-short`."""
     training, model = plan.training, plan.model
     window = model.max_seq_len, training.batch_size, training.seed
-    return TrainingBatches(tokens, *window, training.replace_inputs, model.vocab_size, document_end)
+    return TrainingBatches(tokens, *window, training.replace_inputs, vocab_size, document_end)
 
 
 def validation_windows(tokens: Tokens, sequence_length: int, batch_size: int) -> Iterator[Batch]:

@@ -132,7 +132,7 @@ def write_dataset(
                 stream.write(compact.data)
                 digest.update(compact.data)
                 tokens += len(compact)
-                characters += tokenizer.count_characters(compact)
+                characters += tokenizer.count_characters(compact, documents=documents is not None)
         digest.update(f" {part} {tokens}".encode())
         parts[part] = Part(tokens, characters)
         if tokens < 2:
@@ -237,6 +237,7 @@ def _damage(directory: Path, description: Description, tokenizer: Tokenizer, tic
     """Read all tokens and say what is not as it was written; None where everything is. Raises OSError."""
     dtype = np.dtype(description.dtype)
     fingerprint = _fingerprint_of(tokenizer)
+    documents = description.documents is not None
     for name, part in (("train", description.train), ("val", description.val)):
         characters = 0
         for file in part.files or (TokenFile(f"{name}.bin", part.tokens, part.characters, ""),):
@@ -245,7 +246,7 @@ def _damage(directory: Path, description: Description, tokenizer: Tokenizer, tic
                 while block := stream.read(_HASHED_BYTES):
                     (digest if part.files else fingerprint).update(block)
                     try:
-                        characters += tokenizer.count_characters(np.frombuffer(block, dtype))
+                        characters += tokenizer.count_characters(np.frombuffer(block, dtype), documents=documents)
                     except (ValueError, IndexError):  # half a token, or one that there is not
                         return f"the checksum of {file.name} differs"
                     tick(len(block))

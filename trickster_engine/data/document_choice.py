@@ -141,6 +141,12 @@ def chosen(chunks: Iterable[str], choice: str, part: int) -> Iterator[str]:
     for chunk in chunks:
         *whole, rest = chunk.split(MARK)
         end = at + len(whole)
+        if end + bool(rest) > len(choice):
+            raise TricksterError(
+                "corpus-changed",
+                "The corpus has more documents than when it was read first.",
+                "Try again when nothing writes to it.",
+            )
         pieces = [text + MARK for text, to in zip(whole, choice[at:end], strict=True) if to == wanted]
         if rest and choice[end] == wanted:
             pieces.append(rest)

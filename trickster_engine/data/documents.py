@@ -61,7 +61,7 @@ def separated_documents(chunks: Iterable[str], separator: str) -> Iterator[str]:
             if begun or text.strip():
                 pieces += [text.rstrip(_LINE_ENDS) if begun else text.strip(_LINE_ENDS), MARK]
             begun = False
-        sure = held[: len(held) - len(separator) + 1].rstrip(_LINE_ENDS)
+        sure = held[: max(0, len(held) - len(separator) + 1)].rstrip(_LINE_ENDS)
         if begun or sure.strip():
             pieces.append(sure if begun else sure.lstrip(_LINE_ENDS))
             held, begun = held[len(sure) :], True

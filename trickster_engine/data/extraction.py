@@ -18,17 +18,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from trickster_engine.config.corpus_files import LeftOut, file_now
+from trickster_engine.config.corpus_files import LeftOut, file_now, unreadable
 from trickster_engine.data.corpus import BEGINNING, Corpus, Place, Reading
 from trickster_engine.data.documents import MARKED
 from trickster_engine.data.records import Progress
 from trickster_engine.data.scan import corpus_changed
 from trickster_engine.data.sharded.prepare_shards import Manner
-from trickster_engine.data.sharded.work_folder import storing
+from trickster_engine.data.sharded.work_folder import JOURNAL_BYTES, storing
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import create_file, open_to_append, read_bytes
 from trickster_engine.system.json_checksum import seal, unseal
 from trickster_engine.system.progress_bar import tqdm
+from trickster_engine.system.unpacking import archive_grows, archives_kept_open, largest_from
 
 _PIECE_BYTES = 1 << 20
 _NOTED_BYTES = 32 << 20  # of text, after which it is noted how far reading is
@@ -94,6 +95,7 @@ def _read_through(corpus: Corpus, target: Path, journal: Path, note: _Note, mann
             disable=not manner.progress,
         ) as bar,
         contextlib.closing(_reopened(target, note.bytes)) as stream,
+        archives_kept_open(),
     ):
         told = time.monotonic()
 
@@ -106,6 +108,8 @@ def _read_through(corpus: Corpus, target: Path, journal: Path, note: _Note, mann
                 manner.report(f"{title}: {min(1.0, known / max(1, corpus.size)):.0%}")
 
         progress = Progress(note.left_out or LeftOut(), advance)
+        # Each file alone may be harmless: together they are no more than what one may be.
+        most = largest_from(_bytes_on_disk(corpus))
         written = noted = note.bytes
         for text, place in corpus.pieces(progress, note.place, _PIECE_BYTES):
             if manner.interrupt is not None:
@@ -114,6 +118,8 @@ def _read_through(corpus: Corpus, target: Path, journal: Path, note: _Note, mann
             with storing(target):
                 stream.write(data)
             written += len(data)
+            if written > most:
+                raise archive_grows(str(corpus.path))
             if place is not None and written - noted >= _NOTED_BYTES:
                 noted = written
                 _write_note(journal, stream, _Note(written, place, progress.left_out))
@@ -123,6 +129,16 @@ def _read_through(corpus: Corpus, target: Path, journal: Path, note: _Note, mann
         last = _Note(written, Place(len(corpus.files)), progress.left_out, done=True)
         _write_note(journal, stream, last)
     return last
+
+
+def _bytes_on_disk(corpus: Corpus) -> int:
+    size = 0
+    for path in {file.path for file in corpus.files}:  # an archive is one file
+        try:
+            size += path.stat().st_size
+        except OSError as error:
+            raise unreadable(path, error) from error
+    return size
 
 
 def _reopened(target: Path, size: int) -> BinaryIO:
@@ -148,7 +164,7 @@ def _last(journal: Path, target: Path) -> _Note:
     found = _Note()
     with contextlib.suppress(OSError):
         size = target.stat().st_size
-        for line in read_bytes(journal).splitlines():
+        for line in read_bytes(journal, JOURNAL_BYTES).splitlines():
             with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                 note = _Note.from_json(unseal(json.loads(line), journal.name))
                 if note.bytes == size if note.done else note.bytes <= size:
@@ -164,6 +180,6 @@ def kept_for_next_time(folder: Path) -> Iterator[None]:
             folder.mkdir(exist_ok=True)
         yield
     except TricksterError as error:
-        if error.code not in ("preparing-failed", "stopped"):
+        if error.code not in ("preparing-failed", "stopped-while-preparing"):
             shutil.rmtree(folder, ignore_errors=True)
         raise

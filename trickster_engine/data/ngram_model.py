@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from trickster_engine.data.baselines import LONGEST
 from trickster_engine.data.kneser_ney import Floats, Ints, discounts
 
 #: A byte's values, and the bits that one takes in a packed n-gram.
 BYTES, _BITS = 256, 8
-#: The longest n-gram that fits into 64 bits.
-LONGEST = 8
 
 
 class _Counts(NamedTuple):

@@ -7,8 +7,6 @@ English of Shannon, "A Mathematical Theory of Communication", Bell System Techni
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -60,10 +58,3 @@ class NgramWriter:
             raise ValueError("the text does not have what it is to begin with")
         places = self._places[first_at + (chance * (end_at - first_at)).astype(np.int64)]
         return np.asarray(self._text[places + used])
-
-
-def order_of(names: Sequence[str]) -> int:
-    """The longest order among n-grams over bytes with these names, such as `bigram`, `7-gram`, `byte 6-gram`."""
-    words = {"unigram": 1, "bigram": 2, "trigram": 3}
-    orders = [words.get(name) or int(name.removeprefix("byte ").removesuffix("-gram")) for name in names]
-    return max(orders)

@@ -14,7 +14,7 @@ from trickster_engine.config.yaml.scalars import shown
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.unpacking import damaged, needs_package
 
-_ROWS = 256  # at a time: long texts are a megabyte each
+_ROWS = 16  # at a time: a text may have megabytes
 _BUFFER_BYTES = 1 << 20
 
 

@@ -276,8 +276,14 @@ class Tokenizer:
         table, size = self.token_bytes, self.vocab_size
         return b"".join(table[index] if 0 <= index < size else NO_BYTES for index in ids.tolist())
 
-    def count_characters(self, ids: npt.NDArray[Any]) -> int:
-        """Return how many characters ids [tokens] stand for, each counted where its first byte is."""
+    def count_characters(self, ids: npt.NDArray[Any], *, documents: bool = False) -> int:
+        """Return how many characters ids [tokens] stand for, each counted where its first byte is.
+
+        With `documents`, the token that ends one counts as one character, also where a tokenizer spells it out.
+        """
+        if documents and self.begin_id is None and self.end_id is not None:
+            ends = int(np.count_nonzero(ids == self.end_id))
+            return self.count_characters(ids) - ends * (int(self._characters_of_id[self.end_id]) - 1)
         if self.kind == "char":
             return len(ids)
         if self.kind == "byte":

@@ -16,13 +16,14 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from trickster_engine.config.plan import SamplingConfig
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.errors import TricksterError
-from trickster_engine.evaluation.items import items_by_model, items_by_ngram, items_of, real_items
+from trickster_engine.evaluation.items import LONGEST_TOKENS, items_by_model, items_by_ngram, items_of, real_items
 from trickster_engine.evaluation.report.names import title
 from trickster_engine.inference.sampling import SamplingOptions
 from trickster_engine.model.llama import Llama
@@ -59,7 +60,7 @@ def find_measure(name: str) -> ItemMeasure:
     if name in BUILT_IN:
         return _function(BUILT_IN[name])
     if name in installed:
-        return _checked(name, installed[name].load())
+        return _function(installed[name].value)
     if ":" in name:
         return _function(name)
     known = ", ".join(sorted({*BUILT_IN, *installed}))
@@ -76,7 +77,7 @@ def _function(name: str) -> ItemMeasure:
     try:
         module = _module_of_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
         return _checked(name, getattr(module, function))
-    except (ImportError, AttributeError, OSError, SyntaxError) as error:
+    except (ImportError, AttributeError, OSError, SyntaxError, TypeError, ValueError) as error:
         raise TricksterError(
             "measure-unknown",
             f"The measure {name} cannot be loaded: {type(error).__name__}: {error}.",
@@ -86,11 +87,12 @@ def _function(name: str) -> ItemMeasure:
 
 
 def _module_of_file(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
+    name = f"trickster_measure_{path.stem}"  # never that of a module which somebody imports
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
@@ -102,8 +104,7 @@ def _checked(name: str, found: Any) -> ItemMeasure:
     def measure(items: Sequence[str], training: Collection[str]) -> Mapping[str, float]:
         numbers = found(items, training)
         if not isinstance(numbers, Mapping) or not all(
-            isinstance(key, str) and isinstance(value, (int, float)) and math.isfinite(value)
-            for key, value in numbers.items()
+            isinstance(key, str) and isinstance(value, Real) and math.isfinite(value) for key, value in numbers.items()
         ):
             raise TricksterError(
                 "measure-wrong-answer",
@@ -124,9 +125,9 @@ def package_missing(package: str, extra: str) -> TricksterError:
     )
 
 
-def own_probabilities(sampling: SamplingConfig, model: Llama) -> SamplingOptions:
-    """The options to write an item with: at temperature 1, with nothing cut off, up to the whole context."""
-    return SamplingOptions(max_new_tokens=model.config.max_seq_len, temperature=1.0, seed=sampling.seed)
+def own_probabilities(sampling: SamplingConfig) -> SamplingOptions:
+    """The options to write an item with: at temperature 1, with nothing cut off."""
+    return SamplingOptions(max_new_tokens=LONGEST_TOKENS, temperature=1.0, seed=sampling.seed)
 
 
 def measure_items(
@@ -141,8 +142,9 @@ def measure_items(
     say(f"Generating {items:,} items with the trained model")
     writers = {"this model": items_by_model(model, dataset.tokenizer, items, options)}
     say(f"Generating {items:,} items with an n-gram model")
-    name, counted = items_by_ngram(dataset, model.config.vocab_size, items, options.seed)
+    name, counted = items_by_ngram(dataset, items, options.seed)
     writers |= {name: counted, "held-out text": real_items(dataset, items)}
+    writers = {writer: texts for writer, texts in writers.items() if texts}
     training = frozenset(items_of(dataset.tokenizer, dataset.train))
     figures: dict[str, dict[str, dict[str, float]]] = {}
     for called, measure in measures.items():
@@ -150,6 +152,11 @@ def measure_items(
         figures[called] = {writer: dict(measure(texts, training)) for writer, texts in writers.items()}
     counts = {writer: len(texts) for writer, texts in writers.items()}
     return Measured(counts, options.temperature, figures, {writer: texts[:3] for writer, texts in writers.items()})
+
+
+def numbers_of(writers: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The names of all numbers of a measure; not every writer has each."""
+    return list(dict.fromkeys(number for figures in writers.values() for number in figures))
 
 
 def amounts_text(items: Mapping[str, int]) -> str:

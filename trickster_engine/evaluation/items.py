@@ -10,11 +10,11 @@ from itertools import islice
 
 import numpy as np
 
-from trickster_engine.data.baselines import ngram_baselines
+from trickster_engine.data.baselines import best_order
 from trickster_engine.data.batches import Tokens
 from trickster_engine.data.dataset import Dataset, text_chunks
 from trickster_engine.data.documents import MARK
-from trickster_engine.data.ngram_text import NgramWriter, order_of
+from trickster_engine.data.ngram_text import NgramWriter
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.inference.sampling import SamplingOptions, generate
@@ -25,7 +25,7 @@ _ROWS = 128  # items that a model writes side by side
 #: Training text that the n-gram model counts.
 _COUNTED_CHARACTERS = 1 << 24
 #: A longer item is cut, from a model as from the n-gram.
-_LONGEST_TOKENS = 2048
+LONGEST_TOKENS = 2048
 
 
 def separator_of(tokenizer: Tokenizer) -> str:
@@ -52,15 +52,12 @@ def items_by_model(model: Llama, tokenizer: Tokenizer, count: int, options: Samp
     It ends at `max_new_tokens` of `options` at the latest. Raises TricksterError `measure-needs-items` where the
     tokenizer has no token that begins an item.
     """
-    begin = [tokenizer.begin_id] if tokenizer.begin_id is not None else tokenizer.encode(_LINE_END).tolist()
     ends = _ends(tokenizer)
-    if len(begin) != 1 or not ends.any():
-        raise TricksterError(
-            "measure-needs-items",
-            "This run's text has neither documents nor line ends that a token stands for, so the model cannot be asked "
-            "for one item.",
-            "Train on a text with data_config.documents, or with one item a line and a byte or char tokenizer.",
-        )
+    if not ends.any():
+        raise _no_items()
+    begin = [tokenizer.begin_id] if tokenizer.begin_id is not None else tokenizer.encode(_LINE_END).tolist()
+    if len(begin) != 1:
+        raise _no_items()
     items: list[str] = []
     while len(items) < count:
         rows = min(_ROWS, count - len(items))
@@ -77,6 +74,15 @@ def items_by_model(model: Llama, tokenizer: Tokenizer, count: int, options: Samp
     return items
 
 
+def _no_items() -> TricksterError:
+    return TricksterError(
+        "measure-needs-items",
+        "This run's text has neither documents nor line ends that a token stands for, so the model cannot be asked "
+        "for one item.",
+        "Train on a text with data_config.documents, or with one item a line and a byte or char tokenizer.",
+    )
+
+
 def _ends(tokenizer: Tokenizer) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Whether each token ends an item, [vocab_size]."""
     separator = separator_of(tokenizer).encode()
@@ -87,15 +93,16 @@ def _with_seed(options: SamplingOptions, seed: int) -> SamplingOptions:
     return SamplingOptions(**{**vars(options), "seed": seed})
 
 
-def items_by_ngram(dataset: Dataset, vocab_size: int, count: int, seed: int) -> tuple[str, list[str]]:
-    """What the best n-gram model over bytes writes, and its name; `vocab_size` is that of the model beside it."""
+def items_by_ngram(dataset: Dataset, count: int, seed: int) -> tuple[str, list[str]]:
+    """What the best n-gram model over bytes writes, and its name. Raises TricksterError `measure-needs-items`."""
     tokenizer = dataset.tokenizer
-    prefix = "byte " if tokenizer.kind == "bpe" else ""
-    named = [one.name for one in ngram_baselines(dataset, vocab_size) if not one.dynamic and one.name.endswith("gram")]
-    order = order_of([name for name in named if name.startswith("byte ") == bool(prefix)] or ["6-gram"])
     separator = separator_of(tokenizer)
     text = separator.join(["", *_first_items(dataset)]).encode()
-    written = NgramWriter(text, order).write(separator.encode(), separator.encode(), count, _LONGEST_TOKENS, seed)
+    if not text:
+        raise _no_items()
+    order = best_order(np.frombuffer(text, dtype=np.uint8), 256)
+    prefix = "" if tokenizer.kind == "byte" else "byte "
+    written = NgramWriter(text, order).write(separator.encode(), separator.encode(), count, LONGEST_TOKENS, seed)
     return f"{prefix}{order}-gram", [item.decode("utf-8", "replace") for item in written]
 
 

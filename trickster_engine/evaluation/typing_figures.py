@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from trickster_engine.data.baselines import best_order
-from trickster_engine.data.ngram_model import LONGEST, NgramModel
+from trickster_engine.data.baselines import LONGEST, best_order
+from trickster_engine.data.ngram_model import NgramModel
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.evaluation.keys_saved import KeysSaved, type_again
 from trickster_engine.inference.completion import Completer, Rules, offered
@@ -56,7 +56,7 @@ def measure_typing(
     """
     begin = min(BEFORE, max(len(text) - characters, len(text) // 2))
     counted = np.frombuffer(training_text.encode("utf-8"), dtype=np.uint8)[:COUNTED_BYTES]
-    ngrams = NgramModel(counted, min(best_order(counted, 256), LONGEST))
+    ngrams = NgramModel(counted, best_order(counted, 256))
     completer = Completer(model, tokenizer)
 
     def by_model(before: str) -> str:

@@ -94,6 +94,8 @@ class Completer:
         limit = self._model.config.max_seq_len
         room, step = min(rules.most_tokens, limit // 4), limit // 2
         beyond = max(0, len(ids) + room - limit)
+        if should_stop():
+            return
         logits = self._read(ids[-(-beyond // step) * step :] if beyond else ids)
         for _ in range(room):
             probabilities = require_numbers(logits[:, : self._tokenizer.vocab_size]).softmax(dim=-1)[0]

@@ -6,13 +6,16 @@ is the same module, before. What is damaged or cut short is an error in all of t
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import importlib
 import io
+import os
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -55,7 +58,7 @@ def open_unpacked(path: Path, member: str = "", *, advance: Callable[[int], None
     size = raw.seek(0, io.SEEK_END)
     raw.seek(0)
     try:
-        stream: Any = _member(raw, member, shown) if member else raw
+        stream: Any = _member(raw, member, shown, _command(path, member)) if member else raw
         compression = compression_of(member or path.name)
         if not compression and not member and advance is None:
             return raw
@@ -90,6 +93,20 @@ def open_archive(raw: BinaryIO, shown: str) -> zipfile.ZipFile:
         raise damaged(shown, str(error), f"unzip -t {in_command(shown)}") from error
 
 
+def largest_from(size: int) -> int:
+    """The bytes that `size` bytes on the disk may unpack to."""
+    return max(_HARMLESS_BYTES, _MOST_TIMES * size)
+
+
+def archive_grows(shown: str) -> TricksterError:
+    """The error for what unpacks to more than text does."""
+    return TricksterError(
+        "archive-grows",
+        f"{shown} holds more than {_MOST_TIMES} times its own size: it looks made to fill a disk.",
+        "If that is really your text, decompress it yourself and name the result.",
+    )
+
+
 def damaged(shown: str, why: str, command: str) -> TricksterError:
     """The error for an archive that cannot be read to its end."""
     return TricksterError(
@@ -104,16 +121,50 @@ def _command(path: Path, member: str) -> str:
     return f"{'unzip -t' if member else tools[compression_of(path.name)]} {in_command(path)}"
 
 
-def _member(raw: BinaryIO, member: str, shown: str) -> BinaryIO:
-    archive = open_archive(raw, shown)
+_kept: ContextVar[list[tuple[object, zipfile.ZipFile]] | None] = ContextVar("kept archives", default=None)
+
+
+@contextlib.contextmanager
+def archives_kept_open() -> Iterator[None]:
+    """Meanwhile, an archive whose members are read one after the other is listed once."""
+    kept: list[tuple[object, zipfile.ZipFile]] = []
+    token = _kept.set(kept)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+        for _, archive in kept:
+            archive.close()
+
+
+def _listed(raw: BinaryIO, shown: str) -> zipfile.ZipFile:
+    kept = _kept.get()
+    if kept is None:
+        return open_archive(raw, shown)
+    status = os.fstat(raw.fileno())
+    identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    if not kept or kept[0][0] != identity:
+        if kept:
+            kept.pop()[1].close()
+        own = os.fdopen(os.dup(raw.fileno()), "rb")
+        try:
+            kept.append((identity, open_archive(own, shown)))
+        except BaseException:
+            own.close()
+            raise
+    return kept[0][1]
+
+
+def _member(raw: BinaryIO, member: str, shown: str, command: str) -> BinaryIO:
+    archive = _listed(raw, shown)
     try:
         return archive.open(member)  # type: ignore[return-value]
     except RuntimeError as error:  # what zipfile raises for a password
         raise encrypted(shown) from error
     except KeyError:
-        raise damaged(shown, "the archive has no such member any more", "unzip -l") from None
+        raise damaged(shown, "the archive has no such member any more", command) from None
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise damaged(shown, str(error), "unzip -t") from error
+        raise damaged(shown, str(error), command) from error
 
 
 def encrypted(shown: str) -> TricksterError:
@@ -197,7 +248,7 @@ class _Guarded(io.RawIOBase):
         self._raw = raw
         self._shown = shown
         self._command = command
-        self._most = max(_HARMLESS_BYTES, _MOST_TIMES * size)
+        self._most = largest_from(size)
         self._read = 0
         self._advance = advance
         self._by_output = by_output  # a member's size is told unpacked
@@ -225,11 +276,7 @@ class _Guarded(io.RawIOBase):
             raise damaged(self._shown, str(error), self._command) from error
         self._read += count
         if self._read > self._most:
-            raise TricksterError(
-                "archive-grows",
-                f"{self._shown} holds more than {_MOST_TIMES} times its own size: it looks made to fill a disk.",
-                "If that is really your text, decompress it yourself and name the result.",
-            )
+            raise archive_grows(self._shown)
         if self._advance is not None:
             now = self._read if self._by_output else self._raw.tell()
             self._advance(now - self._told)

@@ -66,7 +66,8 @@ class Trainer:
         where nothing can be written.
         """
         training = self.plan.training
-        batches = training_batches(self.plan, self.dataset.train, self.dataset.tokenizer.end_id)
+        tokenizer = self.dataset.tokenizer
+        batches = training_batches(self.plan, self.dataset.train, tokenizer.vocab_size, tokenizer.end_id)
         accumulation = training.gradient_accumulation_steps
         outcome: Literal["finished", "stopped"] = "finished"
         try:

@@ -5,8 +5,10 @@ import { errorCode, errorText } from '../ui/log';
 import { setContext } from '../ui/context';
 import * as text from '../ui/text';
 
-/** Characters before the cursor that are sent: more than any model here reads. */
+/** Characters before the cursor that are sent at least, and at most twice as many: more than any model here reads. */
 const CHARACTERS_SENT = 16_000;
+/** After a failure nothing is asked for so long: a process would be started for each key. */
+const PAUSE_MS = 10_000;
 const KEY = 'trickster.completesWith';
 
 /** The model that completes: a run, by its newest checkpoint, or one checkpoint of it. */
@@ -30,6 +32,9 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
   private readonly subscriptions: { dispose(): unknown }[];
   private registration: vscode.Disposable | undefined;
   private chosen: Chosen | undefined;
+  private pausedUntil = 0;
+  /** Counts the choices: one that is still being loaded gives way to a later one. */
+  private turn = 0;
 
   constructor(
     private readonly app: Pick<App, 'server' | 'interpreters' | 'log'>,
@@ -45,6 +50,7 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
         }
       }),
       vscode.workspace.onDidGrantWorkspaceTrust(() => this.register()),
+      app.interpreters.onDidChange(() => (this.pausedUntil = 0)),
     ];
     this.chosen = memory.get<Chosen>(KEY);
     this.register();
@@ -60,9 +66,14 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
    * cannot be used. It is loaded here, because an editor does not wait for seconds after a key.
    */
   async use(chosen: Chosen | undefined): Promise<void> {
+    const turn = ++this.turn;
     if (chosen) {
       await this.ask(chosen, '');
+      if (turn !== this.turn) {
+        return;
+      }
     }
+    this.pausedUntil = 0;
     this.chosen = chosen;
     this.register();
     await this.memory.update(KEY, chosen);
@@ -77,10 +88,13 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
     const { chosen } = this;
     const after = document.lineAt(position).text.slice(position.character);
     // Within a line the text behind the cursor would have to fit, and the model does not see it.
-    if (!chosen || context.selectedCompletionInfo !== undefined || /\w/.test(after)) {
+    const isPaused = Date.now() < this.pausedUntil;
+    if (!chosen || isPaused || context.selectedCompletionInfo !== undefined || /[\p{L}\p{N}_]/u.test(after)) {
       return [];
     }
-    const begin = document.positionAt(Math.max(0, document.offsetAt(position) - CHARACTERS_SENT));
+    // The beginning moves in large steps, so that what was read for one key serves the next.
+    const steps = Math.floor(document.offsetAt(position) / CHARACTERS_SENT);
+    const begin = document.positionAt(Math.max(0, steps - 1) * CHARACTERS_SENT);
     const before = document.getText(new vscode.Range(begin, position)).replace(/\r\n?/g, '\n');
     try {
       const found = await this.ask(chosen, before, token);
@@ -117,11 +131,17 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
       this.item.hide();
       return;
     }
-    const files = vscode.workspace.getConfiguration('trickster.completion').get<string[]>('files', []);
-    const selector = files.map((one): vscode.DocumentFilter => {
-      const isLanguage = /^[\w.+-]+$/.test(one);
-      return isLanguage ? { language: one } : { pattern: one };
-    });
+    // VS Code hands out what the file says, of whatever type.
+    const setting = vscode.workspace.getConfiguration('trickster.completion').get<unknown>('files');
+    const selector = [setting]
+      .flat()
+      .filter((one) => typeof one === 'string')
+      .map((one): vscode.DocumentFilter => {
+        if (/^[\w+-]+$/.test(one)) {
+          return { language: one };
+        }
+        return { pattern: one.includes('/') ? one : `**/${one}` };
+      });
     this.registration = vscode.languages.registerInlineCompletionItemProvider(selector, this);
     this.show(undefined);
   }
@@ -147,6 +167,7 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
 
   /** A model that is gone is forgotten; anything else is told once, where it does not stand in the way of typing. */
   private async failed(chosen: Chosen, error: unknown): Promise<void> {
+    this.pausedUntil = Date.now() + PAUSE_MS;
     this.app.log.warn(`${chosen.name} did not complete: ${errorText(error)}`);
     const code = errorCode(error);
     if (code === ErrorCode.unknownRun || code === ErrorCode.noCheckpoint) {

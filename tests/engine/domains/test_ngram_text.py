@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.engine.conftest import dialogue
-from trickster_engine.data.ngram_text import NgramWriter, order_of
+from trickster_engine.data.ngram_text import NgramWriter
 
 TEXT = ("\n" + dialogue(20_000)).encode()
 
@@ -42,10 +42,3 @@ def test_an_item_ends_where_it_ends_and_the_seed_decides() -> None:
     assert set(written) == {b"ab", b"abc"}
     assert written == writer.write(b"\n", b"\n", rows=200, longest=50, seed=1)
     assert written != writer.write(b"\n", b"\n", rows=200, longest=50, seed=2)
-
-
-def test_the_longest_order_of_names() -> None:
-    assert order_of(["unigram", "bigram"]) == 2
-    assert order_of(["byte 6-gram", "unigram", "trigram"]) == 6
-    with pytest.raises(ValueError, match="order"):
-        NgramWriter(TEXT, 10)

@@ -77,7 +77,8 @@ class TorchBackend:
         plain = plan.data.mask_documents  # neither our kernels nor what is compiled or recorded masks
         if plain:
             if plan.training.compile == "always":
-                self._notices.append(_not_compiled("with mask_documents, blocks run as they are."))
+                why = "with mask_documents, blocks run as they are."
+                self._notices.append(_not_compiled(why, "Remove mask_documents, or set training_config.compile: auto."))
             compiled = False
         if compiled is None:
             wanted = plan.training.compile
@@ -350,11 +351,14 @@ class TorchBackend:
         return self._group.broadcast(self._device.type == "cpu" and cpu_emulates_bf16())
 
 
-def _not_compiled(why: str) -> tuple[str, str, str]:
+_GET_A_COMPILER = "Compilation needs a C++ compiler. To train without it, set training_config.compile: never."
+
+
+def _not_compiled(why: str, advice: str = _GET_A_COMPILER) -> tuple[str, str, str]:
     return (
         "not-compiled",
         f"The model could not be compiled, so it trains without compilation, more slowly: {why}",
-        "Compilation needs a C++ compiler. To train without it, set training_config.compile: never.",
+        advice,
     )
 
 

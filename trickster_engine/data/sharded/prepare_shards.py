@@ -31,7 +31,7 @@ from trickster_engine.data.sharded.layout import (
     read_shard_text,
     shard_size,
 )
-from trickster_engine.data.sharded.work_folder import storing
+from trickster_engine.data.sharded.work_folder import JOURNAL_BYTES, storing
 from trickster_engine.data.sharded.worker_pool import Workers
 from trickster_engine.data.tokenizer import TOKENIZER_FILE, Tokenizer
 from trickster_engine.errors import TricksterError
@@ -78,6 +78,10 @@ class LargeText:
     def _reading(self) -> Reading:
         return self.corpora[0].reading
 
+    def _reading_of(self, shard: int) -> Reading:
+        """One of two corpora may have been unpacked to plain text, and the other not."""
+        return self.corpora[0 if shard < self.first_shards else -1].reading
+
     def scan(self, want_alphabet: bool) -> list[list[str]]:
         """Read all text once; return what identifies the content. Raises what reading raises."""
         cut = [cut_into_shards(corpus, max(SHARD_BYTES, -(-corpus.size // MOST_SHARDS))) for corpus in self.corpora]
@@ -85,7 +89,15 @@ class LargeText:
         self.shards = [shard for shards in cut for shard in shards]
         known = {entry["shard"]: Scan(**entry["scan"]) for entry in self._noted("scan")}
         jobs = [
-            (number, {"do": "scan", "shard": _plain(shard), "alphabet": want_alphabet, "reading": vars(self._reading)})
+            (
+                number,
+                {
+                    "do": "scan",
+                    "shard": _plain(shard),
+                    "alphabet": want_alphabet,
+                    "reading": vars(self._reading_of(number)),
+                },
+            )
             for number, shard in enumerate(self.shards)
             if number not in known
         ]
@@ -238,7 +250,7 @@ class LargeText:
             "number": number,
             "part": part,
             "shard": _plain(shard),
-            "reading": vars(self._reading),
+            "reading": vars(self._reading_of(number)),
             "characters": characters,
             "begin": begin,
             "end": end,
@@ -307,7 +319,7 @@ class LargeText:
         """Return a journal's entries; a line that a kill cut short, or that is not as it was written, is left out."""
         entries = []
         with contextlib.suppress(OSError):
-            for line in read_bytes(self._journal(name)).splitlines():
+            for line in read_bytes(self._journal(name), JOURNAL_BYTES).splitlines():
                 with contextlib.suppress(ValueError, RecursionError):
                     entries.append(unseal(json.loads(line), self.folder.name))
         return entries

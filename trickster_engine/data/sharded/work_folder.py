@@ -17,6 +17,8 @@ from trickster_engine.system.processes import lock_file, unlock_file
 
 _PREPARING = ".preparing-"
 _KEPT_S = 7 * 24 * 3600  # work that nobody has taken up for this long is removed
+#: The largest journal that is read: a note holds some bytes for each document.
+JOURNAL_BYTES = 1 << 33
 _WAITING_S = 0.5  # how often to try for a lock that another process holds
 
 
@@ -39,6 +41,9 @@ def work_folder(parent: Path, key: str, interrupt: Callable[[], None] | None) ->
             if lock_file(lock):
                 if not _same_file(lock, path):  # its last holder has removed it: others lock a new one
                     continue
+                if folder.is_dir():  # taken up again: the work inside it must not sweep it away
+                    with contextlib.suppress(OSError):
+                        os.utime(folder)
                 try:
                     yield folder
                 finally:

@@ -53,7 +53,8 @@ def _legal_moves(moves: Sequence[str]) -> int:
     board = _board()
     for count, move in enumerate(moves):
         try:
-            board.push_san(move)
+            if not board.push_san(move):
+                return count  # "--", a move that moves nothing
         except ValueError:  # illegal, ambiguous or no move at all
             return count
     return len(moves)

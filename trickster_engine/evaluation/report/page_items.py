@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trickster_engine.evaluation.item_measures import Measured, amounts_text
+from trickster_engine.evaluation.item_measures import Measured, amounts_text, numbers_of
 from trickster_engine.evaluation.report.html_page import safe, table
 from trickster_engine.evaluation.report.names import title
 from trickster_engine.system.printable import printable_text
@@ -16,11 +16,9 @@ def items_section(measured: Measured) -> str:
         f"{measured.temperature:g}, by an n-gram model of the same text, and of the validation text.</p>"
     ]
     for name, writers in measured.figures.items():
-        numbers = list(next(iter(writers.values())))
+        numbers = numbers_of(writers)
         rows = (
-            f"<tr><td>{safe(title(writer))}</td>"
-            + "".join(f'<td class="n">{figures[number]:.4f}</td>' for number in numbers)
-            + "</tr>"
+            f"<tr><td>{safe(title(writer))}</td>" + "".join(_cell(figures.get(number)) for number in numbers) + "</tr>"
             for writer, figures in writers.items()
         )
         parts.append(f"<h3>{safe(name)}</h3>" + table(("", *(f"#{safe(number)}" for number in numbers)), rows))
@@ -28,3 +26,7 @@ def items_section(measured: Measured) -> str:
         shown = safe(printable_text("\n".join(items)))
         parts.append(f"<details><summary>First items: {safe(title(writer))}</summary><pre>{shown}</pre></details>")
     return "".join(parts)
+
+
+def _cell(value: float | None) -> str:
+    return "<td>-</td>" if value is None else f'<td class="n">{value:.4f}</td>'

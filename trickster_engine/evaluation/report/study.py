@@ -273,7 +273,7 @@ class _Studying:
     def _measured(self) -> Measured | None:
         if not self.measures:
             return None
-        options = own_probabilities(self.plan.sampling, self.model)
+        options = own_probabilities(self.plan.sampling)
         return measure_items(self.measures, self.model, self.dataset, options, say=self.say)
 
     def _courses(
