@@ -302,9 +302,12 @@ def test_nothing_piles_up(shared: RawClient) -> None:
                 assert alive(shared)
 
     edit(2000, 2)
-    before = resident(pid)
-    edit(10_000, 3000)
-    assert resident(pid) - before < 2_000_000
+    grown = []
+    for first in (3000, 20_000):  # what is left behind is so each time; what the allocator keeps, only once
+        before = resident(pid)
+        edit(10_000, first)
+        grown.append(resident(pid) - before)
+    assert min(grown) < 2_000_000
 
 
 def resident(pid: int) -> int:

@@ -51,6 +51,8 @@ NOT_HERE = {
     "pip install rdkit": "it takes the network",
     "pip install --no-deps molsets==0.3.1": "it takes the network",
     "pip install chess": "it takes the network",
+    "pip install pyarrow backports.zstd": "it takes the network",
+    "lm_eval --model hf --model_args pretrained=runs/NAME/final": "it takes lm-eval",
     "pip install music21": "it takes the network",
     "make train": "it makes an environment from the network",
     "make setup": "it makes an environment from the network",

@@ -83,6 +83,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from trickster_engine.runs.trained_text import trained_text
     from trickster_engine.system.progress_bar import tqdm
 
+    most = options.characters + BEFORE
+    typed = _beginning(options.typing, most) if options.typing is not None else None  # now rather than after minutes
     rules = Rules() if options.confidence is None else Rules(confidence=options.confidence)
     measures = {name: find_measure(name) for name in options.measures}  # now rather than after minutes
     sampling = sampling_settings(options.path, {"temperature": options.temperature, "seed": options.seed})
@@ -101,8 +103,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             print_losses(rows)
             print_measured(measured)
         return 0
-    most = options.characters + BEFORE
-    text = dataset.val_text(most) if options.typing is None else _beginning(options.typing, most)
+    text = dataset.val_text(most) if typed is None else typed
     if len(text) < 2:
         raise TricksterError("text-too-short", "There is no text to type.", "Name a longer one with --typing FILE.")
     with tqdm(total=100, desc="typing", unit="%", disable=options.json, leave=False) as bar:

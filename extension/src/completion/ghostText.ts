@@ -33,6 +33,7 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
   private registration: vscode.Disposable | undefined;
   private chosen: Chosen | undefined;
   private pausedUntil = 0;
+  private python: Promise<string | null> | undefined;
   /** Counts the choices: one that is still being loaded gives way to a later one. */
   private turn = 0;
 
@@ -50,7 +51,10 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
         }
       }),
       vscode.workspace.onDidGrantWorkspaceTrust(() => this.register()),
-      app.interpreters.onDidChange(() => (this.pausedUntil = 0)),
+      app.interpreters.onDidChange(() => {
+        this.pausedUntil = 0;
+        this.python = undefined;
+      }),
     ];
     this.chosen = memory.get<Chosen>(KEY);
     this.register();
@@ -118,7 +122,9 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
     before: string,
     token?: vscode.CancellationToken,
   ): Promise<CompleteResult> {
-    const python = (await this.app.interpreters.forTraining())?.path ?? null;
+    // Looked for once: at every key it would be a walk through the PATH.
+    this.python ??= this.app.interpreters.forTraining().then((found) => found?.path ?? null);
+    const python = await this.python;
     const params = { before, runId, checkpoint: checkpoint ?? null, oneLine: true, python };
     return this.app.server.request('trickster/complete', params, token);
   }

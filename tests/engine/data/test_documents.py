@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as LibraryTokenizer
 from tokenizers import decoders, models, pre_tokenizers, trainers
@@ -48,6 +48,7 @@ def _chunks(text: str, sizes: list[int]) -> Iterator[str]:
     yield text[at:]
 
 
+@example("aaa\n----------\nbbb", "\n----------\n", [3, 4, 2])
 @given(st.text("ab \n\r-<%", max_size=60), st.sampled_from([*SEPARATORS, "aba"]), st.lists(st.integers(1, 9)))
 def test_documents_do_not_depend_on_how_the_text_comes(text: str, separator: str, sizes: list[int]) -> None:
     found = "".join(separated_documents(_chunks(text, sizes), separator))
@@ -227,5 +228,7 @@ def test_a_tokenizer_from_elsewhere_ends_documents_by_its_own_token(tmp_path: Pa
     dataset = prepare(plan, tmp_path, progress=False)
     assert dataset.tokenizer.end_id == 1 and dataset.tokenizer.begin_id is None
     found = _tokens_by_document(dataset, dataset.train) + _tokens_by_document(dataset, dataset.val)
+    characters = dataset.train_characters + dataset.val_characters
+    assert characters == sum(len(f" {line}") + 1 for line in lines)  # the end is one, however it is called
     library.encode_special_tokens = True
     assert Counter(map(tuple, found)) == Counter((*library.encode(line).ids, 1) for line in lines)

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +35,7 @@ from trickster_engine.data.sharded.prepare_shards import Manner
 from trickster_engine.data.survey import text_facts
 from trickster_engine.errors import TricksterError
 from trickster_engine.system import unpacking
+from trickster_engine.training.stopping import stopped_while_preparing
 
 RECORDS = ['Café, "quoted" and 東京\r\nin two lines', "a; b\tc", "ends in a line end\n", "🙂", " indented"]
 PROSE = "\n".join(RECORDS)
@@ -208,6 +209,59 @@ def test_what_was_made_to_fill_a_disk_is_refused(tmp_path: Path, monkeypatch: py
         assert read <= max(1 << 20, 300 * len(bomb))
 
 
+def test_many_harmless_members_fill_no_disk_together(
+    tmp_path: Path, plan_for: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacking, "_HARMLESS_BYTES", 1 << 20)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(40):
+            archive.writestr(f"{number}.txt", b"a" * 200_000)
+    (tmp_path / "many.zip").write_bytes(buffer.getvalue())
+    with refused("archive-grows"):
+        prepare(plan_for("many.zip", "byte", 256), tmp_path, progress=False)
+
+
+def test_an_archive_is_listed_once(
+    tmp_path: Path, plan_for: Callable[..., Plan], prose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(30):
+            archive.writestr(f"{number:02}.txt", prose[number * 100 : number * 100 + 100])
+    (tmp_path / "many.zip").write_bytes(buffer.getvalue())
+    opened: list[str] = []
+    real = unpacking.open_archive
+
+    def counted(raw: BinaryIO, shown: str) -> zipfile.ZipFile:
+        opened.append(shown)
+        return real(raw, shown)
+
+    monkeypatch.setattr(unpacking, "open_archive", counted)
+    dataset = prepare(plan_for("many.zip", "byte", 256), tmp_path, progress=False)
+    assert len(opened) == 1
+    whole = "\n".join(prose[number * 100 : number * 100 + 100] for number in range(30))
+    assert dataset.train_text() + dataset.val_text() == whole
+
+
+def test_records_and_plain_text_side_by_side_are_each_read_in_their_own_way(
+    tmp_path: Path, plan_for: Callable[..., Plan], prose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [line for line in prose.splitlines() if line.strip()]
+    (tmp_path / "train.jsonl").write_bytes(_jsonl(lines[20:]))
+    (tmp_path / "val.txt").write_text("\r\n".join(lines[:20]), encoding="utf-8", newline="")
+    plan = plan_for("shakespeare", "byte", 257, text_field="body")
+    for documents in ("stream", "lines"):
+        data = replace(plan.data, train_data="train.jsonl", val_data="val.txt", documents=documents, line_ends="lf")
+        one = replace(plan, data=data)
+        small = prepare(one, tmp_path, cache_dir=tmp_path / f"small {documents}", progress=False)
+        with monkeypatch.context() as patch:
+            patch.setattr(prepare_shards, "LARGE_BYTES", 100)
+            large = prepare(one, tmp_path, cache_dir=tmp_path / f"large {documents}", progress=False, processes=1)
+        assert large.val_text() == small.val_text() and "\r" not in small.val_text()
+        assert large.train_text() == small.train_text()
+
+
 def test_an_archive_is_a_folder(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -310,9 +364,6 @@ def test_a_large_one_goes_on_where_it_was_stopped(
     def prepared(interrupt: Callable[[], None] | None = None) -> Dataset:
         return prepare(plan, tmp_path, cache_dir=other, progress=False, processes=1, interrupt=interrupt)
 
-    class Stop(Exception):
-        pass
-
     places: list[int] = []
     for after in (5, 8, 12):  # twice while unpacking, then beyond it
         calls = 0
@@ -321,9 +372,9 @@ def test_a_large_one_goes_on_where_it_was_stopped(
             nonlocal calls
             calls += 1
             if calls > after:
-                raise Stop
+                raise stopped_while_preparing()
 
-        with pytest.raises(Stop):
+        with refused("stopped-while-preparing"):
             prepared(interrupt)
         (journal,) = (other / "datasets").glob(".preparing-*/text-0.jsonl")
         places.append(json.loads(journal.read_text(encoding="utf-8").splitlines()[-1])["place"]["records"])

@@ -61,7 +61,7 @@ def test_activations_are_what_autograd_keeps(
 ) -> None:
     if device == "mps":  # what is computed there, computed here
         monkeypatch.setattr(
-            "trickster_engine.model.llama.causal_attention", lambda q, k, v: _as_products(q, k, v, v.dtype)
+            "trickster_engine.model.llama.causal_attention", lambda q, k, v, _: _as_products(q, k, v, v.dtype)
         )
     tokens = 2 * model.max_seq_len
     estimated = model.num_layers * block_activations(model, tokens, precision, device)

@@ -165,6 +165,8 @@ TABLE: dict[str, Refused | Done] = {
         "none", elsewhere(test_sharding.test_two_that_share_the_model_learn_what_one_learns_and_any_number_goes_on)
     ),
     "data_config.corpus": Done("moved.txt", same_weights),
+    "data_config.include": Done('["*.txt"]', same_weights),
+    "data_config.exclude": Done('["*.md"]', same_weights),
     "data_config.tokenizer": Refused("char", "token ids"),
     "data_config.val_fraction": Refused("0.2", "would become validation text"),
     "data_config.line_ends": Refused("lf", "these line ends"),
