@@ -89,7 +89,9 @@ def test_in_fp64_the_kernel_gives_the_models_digits(kind: str) -> None:
 
 
 @needs_compiler
-def test_a_kernel_that_computes_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_kernel_that_computes_something_else_is_not_used(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong everywhere, or only where a token has others to attend to."""
     kernels = load_kernels(lambda _: None)
 
     class Wrong(Kernels):
@@ -99,7 +101,10 @@ def test_a_kernel_that_computes_something_else_is_not_used(monkeypatch: pytest.M
             kernels(name, dtype, *arguments)
             logits = arguments[-1]
             assert isinstance(logits, torch.Tensor)
-            logits[0, 7] += 0.01 * logits.norm()
+            position = arguments[-2]
+            assert isinstance(position, int)
+            if position >= first:
+                logits[0, 7] += 0.01 * logits.norm()
 
     monkeypatch.setattr(decoding, "kernels_at_hand", Wrong)
     model = sharp(small())
