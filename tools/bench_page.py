@@ -83,7 +83,7 @@ def _races(readings: Kept) -> str:
     lines = ["| validation loss | ours | nanoGPT's recipe for a CPU | times as fast |", "|---:|---:|---:|---:|"]
     for _, race in sorted(readings.items(), reverse=True):
         cells = [
-            f"{race['config']}: {_arrival(race['ours'])}",
+            f"{race['config']}: {_arrivals([race['ours'], *race.get('other_seeds', ())])}",
             _arrival(race["nanogpt"]) if "nanogpt" in race else "-",
             _ratio(race),
         ]
@@ -165,6 +165,15 @@ def _ratio(race: Kept) -> str:
     if "times_as_fast" not in race:
         return "-"
     return f"{'more than ' if race['at_least'] else ''}{race['times_as_fast']:.1f}"
+
+
+def _arrivals(runs: list[Kept]) -> str:
+    """One run as it went; of several, the one in the middle, with how soon and how late the others arrived."""
+    if len(runs) == 1 or any(run["reached"] is None for run in runs):
+        return "; ".join(_arrival(run) for run in runs)
+    runs = sorted(runs, key=lambda run: float(run["reached"]["seconds"]))
+    first, last = (runs[place]["reached"]["seconds"] for place in (0, -1))
+    return f"{_arrival(runs[len(runs) // 2])} ({len(runs)} seeds: {first:.0f} to {last:.0f} s)"
 
 
 def _arrival(result: Kept) -> str:

@@ -201,6 +201,10 @@ def test_the_command_prints_figures_and_json(tmp_path: Path) -> None:
     wrong = trickster("bench", str(config), "--repeats", "0")
     assert wrong.returncode == 1 and "must be at least 1" in wrong.stderr
     (tmp_path / "text.txt").write_text("To be, or not to be, that is the question.\n" * 400)
+    race = trickster("bench", str(config), "--until", "5.5", "--repeats", "2", "--json")
+    run = json.loads(race.stdout)
+    (other,) = run["other_seeds"]
+    assert other["reached"] and other["readings"][0]["val_loss"] != run["ours"]["readings"][0]["val_loss"]
     race = trickster("bench", str(config), "--until", "5.5")
     assert race.returncode == 0 and "of training" in race.stdout
 

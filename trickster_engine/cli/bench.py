@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,11 @@ def add_commands(commands: Subcommands) -> None:
     add_config(bench)
     bench.add_argument("--updates", type=int, default=10, metavar="N", help="updates per repeat (default: 10)")
     bench.add_argument(
-        "--repeats", type=int, default=5, metavar="N", help="repeats, of which the median counts (default: 5)"
+        "--repeats",
+        type=int,
+        metavar="N",
+        help="repeats, of which the median counts (default: 5); with --until, runs with one seed after another "
+        "(default: 1)",
     )
     bench.add_argument(
         "--against", type=Path, metavar="FOLDER", help="a checkout of nanoGPT to compare with, at the same shape"
@@ -39,9 +44,9 @@ def add_commands(commands: Subcommands) -> None:
 
 def _bench(options: argparse.Namespace) -> int:
     loaded = load_config(options)
-    if min(options.updates, options.repeats) < 1:
+    if options.updates < 1 or (options.repeats is not None and options.repeats < 1):
         raise TricksterError(
-            "bad-argument", "--updates and --repeats must be at least 1.", "Omit them for the defaults, 10 and 5."
+            "bad-argument", "--updates and --repeats must be at least 1.", "Omit them for their defaults."
         )
     from trickster_engine.backends.select import torch_device
 
@@ -50,7 +55,7 @@ def _bench(options: argparse.Namespace) -> int:
         return _race(options, loaded, device)
     from trickster_engine.bench.measure import measure
 
-    figures = measure(loaded.plan, device, options.updates, options.repeats, options.against)
+    figures = measure(loaded.plan, device, options.updates, options.repeats or 5, options.against)
     if options.json:
         print_json(figures.as_json())
     else:
@@ -83,10 +88,22 @@ def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int
 
         return show
 
-    ours = run_ours(loaded.plan, dataset, device, options.until, report("this config"))
+    runs = [
+        run_ours(
+            replace(loaded.plan, training=replace(loaded.plan.training, seed=seed)),
+            dataset,
+            device,
+            options.until,
+            report("this config" if seed == loaded.plan.training.seed else f"seed {seed}"),
+        )
+        for seed in range(loaded.plan.training.seed, loaded.plan.training.seed + (options.repeats or 1))
+    ]
+    ours = runs[0]
     # Counted when the clocks have stopped.
     counted = {one.name: one.nats / dataset.characters_per_token for one in ngram_baselines(dataset)}
     results = {"config": loaded.path.stem, "until": options.until, "ours": ours.as_json(), "counting": counted}
+    if len(runs) > 1:
+        results["other_seeds"] = [run.as_json() for run in runs[1:]]
     if options.against:
         theirs = run_nanogpt(options.against, dataset, device, options.until, report("nanoGPT"))
         results["nanogpt"] = theirs.as_json()
@@ -96,6 +113,9 @@ def _race(options: argparse.Namespace, loaded: LoadedConfig, device: str) -> int
     elif ours.reached:
         loss, seconds = ours.reached.val_loss, ours.reached.seconds
         print(f"Validation loss {loss:.4f} nats/character after {seconds:.1f} s of training.")
+        for seed, run in enumerate(runs[1:], loaded.plan.training.seed + 1):
+            when = f"after {run.reached.seconds:.1f} s" if run.reached else "not reached"
+            print(f"With seed {seed}: {when}.")
         if "times_as_fast" in results:
             more_than = "More than " if results["at_least"] else ""
             recipe = recipe_for(device).device
