@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.system.programs import python_command
+from trickster_engine.system.programs import ENGINE_FOLDER, python_command
 from trickster_server.lsp.dispatch import RequestError
 from trickster_server.lsp.messages.errors import ErrorCode
-from trickster_server.runs.interpreter import ENGINE_FOLDER, start_python
+from trickster_server.runs.interpreter import start_python
 
 _LINE_LIMIT = 1 << 20
 _KEPT_LINES = 40
