@@ -1,7 +1,7 @@
-"""An agent's work from a folder of text to an explained model, through `trickster mcp` and the official Python client.
+"""An agent's work from a folder of text to an explained model, by `trickster mcp` and the official Python client.
 
-The test runs it on a tiny model. `python -m tools.agent_transcript record FOLDER` runs it on the text in FOLDER and keeps
-what was said in docs/agents/transcript.json; `render` writes that, and the table of tools, into docs/agents.md.
+The test runs it on a tiny model. `python -m tools.agent_transcript record FOLDER` runs it on the text in FOLDER and
+keeps what was said in docs/agents/transcript.json; `render` writes that, and the table of tools, into docs/agents.md.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ async def converse(folder: Path, config: str, untrusted: Path, **environment: st
     return talk
 
 
-# ---- the page ---------------------------------------------------------------------------------------------------------
+# ---- the page --------------------------------------------------------------------------------------------------------
 
 
 def tool_table() -> str:
@@ -223,9 +223,8 @@ def main() -> None:
         talk = asyncio.run(converse(folder, config, untrusted / "model.yaml", TRICKSTER_CACHE_DIR=str(folder.parent)))
         RECORD.parent.mkdir(exist_ok=True)
         kept = json.dumps({"said": talk.said}, indent=1, ensure_ascii=False)
-        RECORD.write_text(
-            kept.replace(str(folder), "/home/you/play").replace(str(untrusted), "/elsewhere") + "\n", "utf-8"
-        )
+        kept = kept.replace(str(folder), "/home/you/play").replace(str(untrusted), "/elsewhere")
+        RECORD.write_text(f"{kept}\n", encoding="utf-8")
     PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The official client drives a real `trickster mcp`, from a folder of text to a trained, compared and explained model."""
+"""The official client drives a real `trickster mcp`, from a folder of text to a trained and explained model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def answers(talk: Conversation, tool: str) -> list[Any]:
 def test_an_agent_comes_from_a_folder_of_text_to_an_explained_model(
     tiny_config: Callable[..., Path], tmp_path: Path
 ) -> None:
-    config = tiny_config()
+    config = tiny_config(training_config={"max_steps": 6, "eval_interval": 6, "save_interval": 6})
     elsewhere, folder = tmp_path / "elsewhere", tmp_path / "trusted"
     elsewhere.mkdir()
     folder.mkdir()
@@ -54,7 +54,7 @@ def test_an_agent_comes_from_a_folder_of_text_to_an_explained_model(
     # What the run's own files say, and what the agent was told, is the same.
     (finished,) = answers(talk, "status")
     (stopped,) = answers(talk, "stop")
-    assert (finished["run"], finished["status"], finished["step"]) == (started["run"], "finished", 12)
+    assert (finished["run"], finished["status"], finished["step"]) == (started["run"], "finished", 6)
     assert (stopped["run"], stopped["status"]) == (longer["run"], "stopped") and stopped["step"] < 100_000
     one, two = (RunDirectory(folder / "runs" / name) for name in ("model-001", "model-002"))
     acted = [
@@ -65,12 +65,12 @@ def test_an_agent_comes_from_a_folder_of_text_to_an_explained_model(
     assert not one.stop_requested() and not two.stop_requested()
     assert stopped["actions"] == [f"started by {ORIGIN}", f"stopped by {ORIGIN} at step {stopped['step']}"]
     (events,) = answers(talk, "events_since")
-    assert [event["step"] for event in events["events"] if event["kind"] == "eval"] == [0, 4, 8, 12]
+    assert [event["step"] for event in events["events"] if event["kind"] == "eval"] == [0, 6]
     assert any(words.startswith("status: ") for words in talk.progress)
-    assert any(words.startswith("start: Training begins") for words in talk.progress)
+    assert any(words.startswith("start: The trainer has started") for words in talk.progress)
 
     side_by_side, proof = answers(talk, "compare")
-    assert side_by_side["config_differs"] == {"training_config.max_steps": [12, 100_000]}
+    assert side_by_side["config_differs"] == {"training_config.max_steps": [6, 100_000]}
     losses = {row["name"]: row["nats"] for row in proof["rows"]}
     assert losses["this model"] < losses["random model"]
     (sample,) = answers(talk, "sample")
