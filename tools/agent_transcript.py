@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import json
 import shutil
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,7 @@ class Conversation:
     progress: list[str] = field(default_factory=list)
     _client: Client | None = None
 
-    async def ask_person(self, _: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+    async def ask_person(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         """Answer for the person."""
         assert isinstance(params, ElicitRequestFormParams)
         self.said.append({"person_is_asked": params.message, "agrees": self.agrees})
@@ -68,8 +67,8 @@ class Conversation:
         """Call a tool, and return its result, or the words in which it refuses."""
         assert self._client is not None
 
-        async def heard(done: float, total: float | None, message: str | None) -> None:
-            self.progress.append(f"{tool}: {message} ({done:g} of {total})")
+        async def heard(progress: float, total: float | None, message: str | None) -> None:
+            self.progress.append(f"{tool}: {message} ({progress:g} of {total})")
 
         answer = await self._client.call_tool(tool, arguments, progress_callback=heard)
         words = answer.content[0].text if answer.is_error else None  # type: ignore[union-attr]
@@ -143,20 +142,21 @@ def transcript(said: list[dict[str, Any]]) -> str:
 
 
 def _shown(tool: str, answer: dict[str, Any]) -> str:
-    return {
-        "check": lambda: _checked(answer),
-        "estimate": lambda: (
-            f"{answer['parameters']['total']:,} parameters, "
-            f"{answer['memory']['training']['total'] / 2**20:,.0f} MiB, {answer['text']['tokens_in_run']:,} tokens"
-        ),
-        "start": lambda: _started(answer),
-        "status": lambda: _standing(answer),
-        "stop": lambda: _standing(answer),
-        "events_since": lambda: "; ".join(map(_event, answer["events"])),
-        "compare": lambda: _compared(answer),
-        "sample": lambda: repr(answer["samples"][0]["prompt"] + answer["samples"][0]["text"]),
-        "report": lambda: answer["verdict"]["words"],
-    }[tool]()
+    if tool == "check":
+        return _checked(answer)
+    if tool == "estimate":
+        memory = answer["memory"]["training"]["total"] / 2**20
+        tokens = answer["text"]["tokens_in_run"]
+        return f"{answer['parameters']['total']:,} parameters, {memory:,.0f} MiB of memory, {tokens:,} tokens"
+    if tool == "start":
+        return _started(answer)
+    if tool == "events_since":
+        return "; ".join(map(_event, answer["events"]))
+    if tool == "compare":
+        return _compared(answer)
+    if tool == "sample":
+        return repr(answer["samples"][0]["prompt"] + answer["samples"][0]["text"])
+    return str(answer["verdict"]["words"]) if tool == "report" else _standing(answer)
 
 
 def _checked(answer: dict[str, Any]) -> str:
@@ -229,4 +229,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

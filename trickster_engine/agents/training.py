@@ -33,6 +33,8 @@ _LIVE_SECONDS = 60.0
 _BEGIN_SECONDS = 8.0
 """How long it is waited from then on until training begins; a text that takes longer is not waited for."""
 _LOOK_SECONDS = 0.1
+_MOST_TRAINERS = 4
+"""Runs that one agent may train at a time."""
 _NEXT = "Call start again with confirm: true to train. A person can stop the run at any time."
 
 
@@ -112,6 +114,11 @@ async def start(
     if asked_about != planned.text:
         raise TricksterError(
             "config-changed", f"{planned.path} has changed while the person was asked.", "Call start again."
+        )
+    door.collect()
+    if len(door.launched) >= _MOST_TRAINERS:
+        raise TricksterError(
+            "too-many-runs", f"{len(door.launched)} runs that were started here are being trained.", "Stop one first."
         )
     path = planned.path
     directory = await in_thread(lambda: free_run_directory(planned.output, config_name(path)))

@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
 import type { App } from '../app';
-import { cleanEnvironment, launcherIn } from '../python/interpreters';
+import { cleanEnvironment, launcherIn, type Interpreters } from '../python/interpreters';
 import { runProcess } from '../python/processes';
 import { errorText } from '../ui/log';
 
@@ -53,7 +53,7 @@ export class AgentDoor implements vscode.Disposable {
     ];
     const registration = (vscode.lm as McpApi).registerMcpServerDefinitionProvider?.(PROVIDER, {
       onDidChangeMcpServerDefinitions: this.changed.event,
-      provideMcpServerDefinitions: () => this.servers(),
+      provideMcpServerDefinitions: () => mcpServers(app.interpreters, extension),
       resolveMcpServerDefinition: (server) => this.checked(server),
     });
     if (registration) {
@@ -63,24 +63,6 @@ export class AgentDoor implements vscode.Disposable {
 
   dispose(): void {
     this.subscriptions.forEach((subscription) => void subscription.dispose());
-  }
-
-  /** The server for the folders of this window; none where they are not trusted, or no Python trains. */
-  async servers(): Promise<McpServer[]> {
-    const Definition = (vscode as { McpStdioServerDefinition?: McpServerClass }).McpStdioServerDefinition;
-    const folders = (vscode.workspace.workspaceFolders ?? [])
-      .filter(({ uri }) => uri.scheme === 'file')
-      .map(({ uri }) => `--folder=${uri.fsPath}`);
-    if (!Definition || !vscode.workspace.isTrusted || folders.length === 0) {
-      return [];
-    }
-    const interpreter = await this.app.interpreters.forTraining();
-    if (!interpreter) {
-      return [];
-    }
-    const { version } = this.extension.packageJSON as { version: string };
-    const command = [launcherIn(this.extension.extensionPath), 'trickster_engine', 'mcp', ...folders];
-    return [new Definition('Trickster', interpreter.path, command, { PYTHONUTF8: '1' }, version)];
   }
 
   /** The server, if it starts: without input it ends at once, or says what it lacks. */
@@ -103,4 +85,25 @@ export class AgentDoor implements vscode.Disposable {
       return undefined;
     }
   }
+}
+
+/** The server for the folders of this window; none where they are not trusted, or no Python trains. */
+export async function mcpServers(
+  interpreters: Interpreters,
+  extension: vscode.Extension<unknown>,
+): Promise<McpServer[]> {
+  const Definition = (vscode as { McpStdioServerDefinition?: McpServerClass }).McpStdioServerDefinition;
+  const folders = (vscode.workspace.workspaceFolders ?? [])
+    .filter(({ uri }) => uri.scheme === 'file')
+    .map(({ uri }) => `--folder=${uri.fsPath}`);
+  if (!Definition || !vscode.workspace.isTrusted || folders.length === 0) {
+    return [];
+  }
+  const interpreter = await interpreters.forTraining();
+  if (!interpreter) {
+    return [];
+  }
+  const { version } = extension.packageJSON as { version: string };
+  const command = [launcherIn(extension.extensionPath), 'trickster_engine', 'mcp', ...folders];
+  return [new Definition('Trickster', interpreter.path, command, { PYTHONUTF8: '1' }, version)];
 }

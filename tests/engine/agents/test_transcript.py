@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.engine.conftest import dialogue
+import yaml
+
+from tests.engine.conftest import dialogue, subcommands
 from tools.agent_transcript import PAGE, Conversation, converse, render
+from trickster_engine.agents.server import TOOLS
 from trickster_engine.runs import RunDirectory, read_events
 
 ORIGIN = "example-agent 1.0"
@@ -83,3 +88,23 @@ def test_an_agent_comes_from_a_folder_of_text_to_an_explained_model(
 def test_the_page_shows_what_was_recorded_and_the_tools_that_there_are() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert page == render(page), "run: python -m tools.agent_transcript render"
+
+
+def test_the_clients_on_the_page_start_the_server_and_the_skill_names_tools_that_there_are() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    servers = [next(iter(block.values()))["trickster"] for block in blocks]
+    calls = [shlex.split(line) for line in re.findall(r"^claude mcp add (.*)$", page, re.MULTILINE)]
+    commands = [server["args"] for server in servers] + [call[call.index("--") + 2 :] for call in calls]
+    assert len(commands) == 3
+    for command, *arguments in commands:
+        assert subcommands()[command].parse_args(arguments).folders
+
+    skill = PAGE.parents[1] / "skills" / "trickster" / "SKILL.md"
+    _, front, text = skill.read_text(encoding="utf-8").split("---\n", 2)
+    about = yaml.safe_load(front)
+    assert about.keys() == {"name", "description"} and about["name"] == skill.parent.name
+    assert 100 < len(about["description"]) <= 1024  # what the format of skills allows
+    named = set(re.findall(r"\*\*`(\w+)`", text))
+    assert named and named <= {tool.__name__ for tool, *_ in TOOLS}
+    assert named | {"list_runs"} == {tool.__name__ for tool, *_ in TOOLS}

@@ -116,7 +116,7 @@ def test_a_config_that_changes_while_the_person_is_asked_is_not_trained(trusted:
     config.write_text(CONFIG.format(corpus="shakespeare"), encoding="utf-8")
     questions: list[str] = []
 
-    async def ask(_: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+    async def ask(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         questions.append(params.message)
         if len(questions) == 1:
             config.write_text(f"training_config:\n  max_steps: 77\n{config.read_text('utf-8')}", encoding="utf-8")
@@ -145,7 +145,7 @@ def test_the_origin_is_one_short_line_whatever_a_client_calls_itself(trusted: Pa
     config.write_text(CONFIG.format(corpus="shakespeare"), encoding="utf-8")
     asked: list[str] = []
 
-    async def ask(_: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+    async def ask(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         asked.append(params.message)
         return ElicitResult(action="cancel")
 

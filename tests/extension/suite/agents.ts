@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
+import { mcpServers } from '../../../extension/src/agents/mcp';
+import { Interpreters } from '../../../extension/src/python/interpreters';
+import { runProcess } from '../../../extension/src/python/processes';
 import { problems } from './config';
 import { suites } from './suites';
 
@@ -39,6 +42,27 @@ suites.push(() =>
         languageModelTools.map(({ name }) => name).sort(),
       );
       ours.forEach(({ description, inputSchema }) => assert.ok(description.length > 40 && inputSchema));
+    });
+
+    it('is trickster mcp on its folders, in the Python that trains', async () => {
+      const extension = vscode.extensions.getExtension('trickster.trickster');
+      assert.ok(extension);
+      const interpreters = new Interpreters(
+        vscode.window.createOutputChannel('agents', { log: true }),
+        '/nowhere',
+        extension.extensionPath,
+      );
+      const servers = await mcpServers(interpreters, extension);
+      interpreters.dispose();
+      if (!('registerMcpServerDefinitionProvider' in vscode.lm)) {
+        assert.deepEqual(servers, []); // before 1.101, where everything else goes on working
+        return;
+      }
+      const [server] = servers;
+      assert.ok(server);
+      const { code, stderr } = await runProcess(server.command, server.args);
+      assert.equal(code, 0, stderr);
+      assert.equal(stderr.trim(), `trickster mcp: ${folder()}`);
     });
 
     it('is the config in the editor with its problems, saved or not', async () => {
