@@ -14,7 +14,14 @@ from trickster_engine.errors import TricksterError
 from trickster_engine.runs import REPORT_FILE, is_run_directory
 
 _TEXT_CHARACTERS = 4_000
-_MOST_VALUES = 50
+_MOST_POINTS = 50
+#: What of a report an agent is told; the page has it all.
+_FIGURES = (
+    "run", "checkpoint", "device", "corpus", "tokenizer", "parameters", "steps_done", "times_over_text", "init_from",
+    "actions", "baselines", "strided_loss", "bytes_per_token", "overfitting", "verdict", "copying",
+)  # fmt: skip
+#: `near` says how far from random (0) to real text (1) the model has come.
+_OF_A_MEASURE = ("title", "level", "unit", "random", "long_model", "real", "near")
 
 
 @told
@@ -57,7 +64,10 @@ async def report(context: Asked, run: RunName) -> dict[str, Any]:
     measured = await in_thread(lambda: door.folders.measured_run(run))
     page = measured.path / REPORT_FILE
     found = await door.command(["report", str(measured.path), "--json", f"--output={page}"], sayer(context))
-    return {"page": str(page), **_without_lists(shortened(finite(found), _TEXT_CHARACTERS))}
+    figures = {name: found[name] for name in _FIGURES}
+    figures["points"] = found["points"][:: len(found["points"]) // _MOST_POINTS + 1]
+    measures = [{name: one[name] for name in _OF_A_MEASURE} for one in found["courses"]]
+    return {"page": str(page), **shortened(finite({**figures, "measures": measures}), _TEXT_CHARACTERS)}
 
 
 def _model(door: Door, written: str) -> Path:
@@ -70,8 +80,3 @@ def _model(door: Door, written: str) -> Path:
         raise TricksterError("not-a-run", f"{path} is neither a run nor a model's folder.", "list_runs lists the runs.")
     door.folders.require_files_of(path)
     return path
-
-
-def _without_lists(study: dict[str, Any]) -> dict[str, Any]:
-    """A report's figures without its long tables, which the page shows."""
-    return {name: value[:_MOST_VALUES] if isinstance(value, list) else value for name, value in study.items()}

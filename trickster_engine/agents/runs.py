@@ -39,6 +39,7 @@ async def followed(context: Asked, run: RunDirectory, wait_seconds: float) -> di
     """Where a run stands once it has ended, or when it was waited for long enough. Tells how far it is meanwhile."""
     deadline = time.monotonic() + wait_seconds
     while True:
+        began = time.monotonic()
         found = await in_thread(lambda: standing(run))
         words = f"{found['status']}, step {found['step']:,}"
         if found["train_loss"] is not None:
@@ -46,7 +47,9 @@ async def followed(context: Asked, run: RunDirectory, wait_seconds: float) -> di
         await context.report_progress(found["step"], found["max_step"], words)
         if not found["live"] or time.monotonic() >= deadline:
             return found
-        await anyio.sleep(min(_LOOK_SECONDS, max(deadline - time.monotonic(), 0)))
+        # Reading a run of days takes a while: a tenth of the time at most.
+        pause = max(_LOOK_SECONDS, 9 * (time.monotonic() - began))
+        await anyio.sleep(min(pause, max(deadline - time.monotonic(), 0)))
 
 
 @told

@@ -101,6 +101,8 @@ class TrustedFolders:
                 self.require_files_of(path)
         result = check(text, folder)
         if result.plan is not None:
+            # Also where the config leaves it out: a link may lie at the default's name.
+            self.require(path_meant(folder, result.plan.output.output_dir), "output_config.output_dir is")
             self.require_corpus(result.plan, folder)
         return result
 

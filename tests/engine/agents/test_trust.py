@@ -83,6 +83,11 @@ def test_what_a_config_names_must_lie_in_a_trusted_folder(trusted: Path) -> None
             folders.place(path)
     assert folders.checked("data_config: {corpus: texts/own.txt, tokenizer: char}", trusted).plan is not None
     assert folders.checked("data_config: {corpus: shakespeare}", trusted).plan is not None
+    moved = trusted / "project"
+    moved.mkdir()
+    (moved / "runs").symlink_to(secret, target_is_directory=True)
+    with refused("untrusted-folder"):
+        folders.checked("data_config: {corpus: shakespeare}", moved)
     with refused("folder-missing"):
         TrustedFolders([trusted / "nowhere"])
     # A key of a kind that is not known here may name a place, a program or an address: say above what it names.
@@ -111,25 +116,30 @@ def test_a_foreign_model_is_read_as_safetensors_and_never_unpickled(trusted: Pat
     assert not (trusted / "sprung").exists()
 
 
-def test_a_config_that_changes_while_the_person_is_asked_is_not_trained(trusted: Path) -> None:
+@pytest.mark.parametrize(("mode", "asked"), [("legacy", 1), ("auto", 2)])
+def test_a_config_that_changes_while_the_person_is_asked_is_not_trained(trusted: Path, mode: str, asked: int) -> None:
+    """Before the protocol of 2026 the call waits for the answer and is refused; since then it asks once more."""
     config = trusted / "model.yaml"
     config.write_text(CONFIG.format(corpus="shakespeare"), encoding="utf-8")
     questions: list[str] = []
 
     async def ask(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         questions.append(params.message)
-        if len(questions) == 1:
-            config.write_text(f"training_config:\n  max_steps: 77\n{config.read_text('utf-8')}", encoding="utf-8")
-            return ElicitResult(action="accept", content={"start": True})
-        return ElicitResult(action="decline")
+        if len(questions) > 1:
+            return ElicitResult(action="decline")
+        config.write_text(f"training_config:\n  max_steps: 2077\n{config.read_text('utf-8')}", encoding="utf-8")
+        return ElicitResult(action="accept", content={"start": True})
 
     async def talk(client: Client) -> None:
         answer = await client.call_tool("start", {"config": "model.yaml", "confirm": True})
-        assert answer.is_error or not answer.structured_content["started"]
+        if asked == 1:
+            assert "[config-changed]" in answer.content[0].text  # type: ignore[union-attr]
+        else:
+            assert answer.structured_content is not None and not answer.structured_content["started"]
 
-    for mode in ("legacy", "auto"):
-        talked(trusted, talk, mode=mode, elicitation_callback=ask)
-    assert any("77 steps" in question for question in questions)
+    talked(trusted, talk, mode=mode, elicitation_callback=ask)
+    assert len(questions) == asked
+    assert ["2,077 steps" in question for question in questions] == [False, True][:asked]
     assert not (trusted / "runs").exists()
 
 
