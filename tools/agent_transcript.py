@@ -29,17 +29,20 @@ PAGE = ROOT / "docs" / "agents.md"
 AGENT = Implementation(name="example-agent", version="1.0")
 CONFIG = """\
 model_config:
-  hidden_dim: 64
+  hidden_dim: 32
   num_layers: 2
   num_heads: 2
-  mlp_dim: 128
-  max_seq_len: 64
+  mlp_dim: 64
+  max_seq_len: 32
 training_config:
   batch_size: 8
-  max_steps: 300
-  warmup_steps: 20
+  max_steps: 120
+  warmup_steps: 10
   learning_rate: 0.003
-  eval_interval: 100
+  optimizer: muon
+  eval_interval: 60
+device_config:
+  device_type: cpu
 data_config:
   corpus: {corpus}
 sampling_config:

@@ -9,6 +9,7 @@ from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
+import anyio
 from mcp.server import MCPServer
 from mcp.server.mcpserver.resources import FunctionResource
 from mcp.types import ToolAnnotations
@@ -79,4 +80,14 @@ def serve(folders: Sequence[Path]) -> None:
     """Speak MCP on standard input and output until the client leaves. Raises TricksterError."""
     server = make_server(TrustedFolders(folders))
     print(f"trickster mcp: {', '.join(str(folder) for folder in folders)}", file=sys.stderr, flush=True)
-    server.run("stdio")
+    try:
+        server.run("stdio")
+    except Exception as error:
+        if not _is_gone(error):
+            raise
+
+
+def _is_gone(error: BaseException) -> bool:
+    """Whether a client that was killed is all that an error tells of; it may come in groups of tasks that failed."""
+    inner: Sequence[BaseException] = getattr(error, "exceptions", ())
+    return all(map(_is_gone, inner)) if inner else isinstance(error, BrokenPipeError | anyio.BrokenResourceError)
