@@ -120,6 +120,7 @@ generate: $(DEV_STAMP)
 	$(BIN)/python -m tools.recorded_runs render README.md docs/speed.md walkthroughs/*.md
 	$(BIN)/python -m tools.bench_page docs/speed.md
 	$(BIN)/python -m tools.domains_page render docs/measures.md
+	$(BIN)/python -m tools.agent_transcript render
 
 # Pairs of timings, to compare within one run. Wants a quiet machine.
 bench: $(DEV_STAMP)

@@ -71,10 +71,16 @@ function textsOfCode() {
   return texts;
 }
 
+/** What a model reads and no person. */
+const FOR_AGENTS = /\.languageModelTools\[\d+\]\.(name|inputSchema)$/;
+
 /** The keys that package.json names, and a fault for each text in it that has none. */
 function keysOfManifest() {
   const keys = new Set();
   const look = (value, field, place) => {
+    if (FOR_AGENTS.test(place)) {
+      return;
+    }
     if (typeof value === 'string') {
       const [, key] = /^%(.+)%$/.exec(value) ?? [];
       if (key !== undefined) {

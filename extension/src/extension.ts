@@ -1,5 +1,7 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
+import { AgentDoor } from './agents/mcp';
+import { registerAgentTools } from './agents/tools';
 import type { App } from './app';
 import { registerCommands } from './commands';
 import { GhostText } from './completion/ghostText';
@@ -88,6 +90,8 @@ export function activate(context: vscode.ExtensionContext): void {
       server,
       log,
     ),
+    new AgentDoor(app, context.extension),
+    registerAgentTools(app),
     new WalkthroughTicks(lesson),
     new Evidence(lesson, server, runs, configs),
     publishRunContext(runs),

@@ -82,6 +82,15 @@ export interface ErrorEvent {
   advice: string;
 }
 
+/** An agent had the run started or stopped. `origin` is what it calls itself; a person's own actions have none. */
+export interface ActionEvent {
+  t: number;
+  kind: 'action';
+  step: number;
+  action: 'start' | 'stop';
+  origin: string;
+}
+
 /** One line of `events.jsonl`. */
 export type RunEvent =
   | StatusEvent
@@ -91,7 +100,8 @@ export type RunEvent =
   | SampleEvent
   | CheckpointEvent
   | WarningEvent
-  | ErrorEvent;
+  | ErrorEvent
+  | ActionEvent;
 
 export type RunState =
   | 'starting'
@@ -142,6 +152,16 @@ export interface Notice {
   message: string;
   /** What to do about it. */
   advice: string;
+}
+
+/** What an agent, and no person, had done with a run. */
+export interface AgentAction {
+  /** What was done. */
+  action: 'start' | 'stop';
+  /** What the agent calls itself, with its version. */
+  origin: string;
+  /** The step at which it was done. */
+  step: number;
 }
 
 /** A stretch of training with a name. */
@@ -206,6 +226,8 @@ export interface RunInfo {
   errorCode: string | null;
   /** The newest warnings, and the error that ended it, oldest first. */
   notices: Notice[];
+  /** What agents had done with it, oldest first; empty where only people acted. */
+  actions: AgentAction[];
   /** Validation losses of the baselines, in nats/token, by name, such as `uniform`, `bigram`, `7-gram`; only `uniform` until they are counted. */
   baselines: Record<string, number>;
   /** Names the run in every other message: the address of its directory. Show `name` instead. */
@@ -677,6 +699,8 @@ export interface RunProgress {
   errorCode: string | null;
   /** The newest warnings, and the error that ended it, oldest first. */
   notices: Notice[];
+  /** What agents had done with it, oldest first; empty where only people acted. */
+  actions: AgentAction[];
   /** Validation losses of the baselines, in nats/token, by name, such as `uniform`, `bigram`, `7-gram`; only `uniform` until they are counted. */
   baselines: Record<string, number>;
 }

@@ -39,6 +39,7 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "warning": {"t": 6.0, "kind": "warning", "code": "c", "message": "m", "advice": "a"},
     "error": {"t": 6.0, "kind": "error", "code": "c", "message": "m", "advice": "a"},
+    "action": {"t": 7.0, "kind": "action", "step": 7, "action": "stop", "origin": "an agent 1.0"},
 }  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def test_the_processes_of_a_run_import_nothing_from_there_either(hostile: Path, 
 
 
 def test_a_run_that_the_server_starts_imports_nothing_from_its_folder(hostile: Path, tiny_config: Config) -> None:
-    from trickster_server.runs.launch import launch
+    from trickster_engine.runs.launch import launch
 
     config = tiny_config(training_config=SHORT)
     launched = launch(sys.executable, ["train", str(config), f"--run-dir={hostile / 'one'}"], hostile / "one")

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trickster_server.runs.interpreter import engine_environment
 
 from tests.engine.conftest import TINY, dialogue
 from tests.server.raw_client import RawClient
 from tests.server.test_runs import run_info, until
 from trickster_engine.data.sharded.worker_pool import Workers
 from trickster_engine.doctor.probe import run_probe
-from trickster_engine.system.programs import LAUNCHER, find_program, safe_environment
+from trickster_engine.system.programs import LAUNCHER, engine_environment, find_program, safe_environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAMES = (

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from trickster_engine import __version__
 from trickster_engine.cli import (
+    agents,
     bench,
     configs,
     data,
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs,
         machine,
         bench,
+        agents,
     ):
         module.add_commands(commands)
     given = sys.argv[1:] if arguments is None else arguments

@@ -44,6 +44,8 @@ def _runs(options: argparse.Namespace) -> int:
         print("\n".join(map(_row, summaries)))
     sys.stdout.flush()
     for summary in summaries:
+        if summary.actions:
+            print(f"{summary.id}: {', '.join(summary.actions)}", file=sys.stderr)
         for trouble in summary.troubles:
             print(f"{summary.id}: {trouble}", file=sys.stderr)
         if summary.left_out:

@@ -28,6 +28,7 @@ from trickster_engine.errors import EXIT_STOPPED, EXIT_TRAINING_FAILED, Trickste
 from trickster_engine.evaluation.report.names import beside
 from trickster_engine.runs import CONFIG_FILE, RunDirectory, is_run_directory, owner_of
 from trickster_engine.system.files import in_command
+from trickster_engine.system.printable import printable
 
 W = TypeVar("W", ConsoleWatcher, JsonWatcher, ConsoleWatcher | JsonWatcher)
 
@@ -41,6 +42,9 @@ def add_commands(commands: Subcommands) -> None:
     add_config(train)
     add_json(train)
     train.add_argument("--run-dir", type=Path, help="write to this folder instead of <output_dir>/<name>-<NNN>")
+    train.add_argument(
+        "--origin", default="", metavar="NAME", help="the agent that asks for this run, for its events; none for you"
+    )
     train.set_defaults(run=_train)
 
     resume = commands.add_parser("resume", help="resume a run from its newest complete checkpoint")
@@ -73,7 +77,13 @@ def _train(options: argparse.Namespace) -> int:
     loaded = load_config(options)
     with closing(JsonWatcher() if options.json else ConsoleWatcher()) as watcher:
         run, outcome = start(
-            loaded.path, loaded.text, loaded.plan, [watcher], run_path=options.run_dir, show_progress=not options.json
+            loaded.path,
+            loaded.text,
+            loaded.plan,
+            [watcher],
+            run_path=options.run_dir,
+            show_progress=not options.json,
+            origin=printable(options.origin),
         )
     if not options.json:
         _say_goodbye(run, outcome)

@@ -31,6 +31,7 @@ from trickster_engine.system.files import (
 from trickster_engine.system.json_checksum import require_fields_unchanged, seal_fields
 from trickster_engine.system.json_dataclass import from_stored
 from trickster_engine.system.os_errors import cannot_write, reason, remedy
+from trickster_engine.system.printable import printable_text
 from trickster_engine.system.processes import ProcessIdentity
 from trickster_engine.system.units import bits_per_byte
 
@@ -49,6 +50,7 @@ FOLDERS = ("checkpoints", "final", "initial", "teacher", "tensorboard", "wandb")
 #: A folder with events and one of these holds a run.
 _BESIDE_EVENTS = (CONFIG_FILE, IDENTITY_FILE)
 _IDENTITY_BYTES = 1 << 20
+_STOP_BYTES = 4096
 _MOST_BYTES_PER_TOKEN = 1 << 20
 
 
@@ -260,12 +262,15 @@ class RunDirectory:
         """Whether a trainer holds the run right now, or may hold it: its lock is there and must not be looked at."""
         return liveness(self.path) != "idle"
 
-    def request_stop(self) -> None:
-        """Ask the trainer to save and stop within one step. Raises TricksterError where that cannot be asked."""
+    def request_stop(self, origin: str = "") -> None:
+        """Ask the trainer to save and stop within one step. Raises TricksterError where that cannot be asked.
+
+        `origin` names the agent that asks, for the run's events; nothing where a person does.
+        """
         path = self.path / STOP_FILE
         try:
             with create_file(path) as file:
-                file.write(f"{time.time()}\n".encode())
+                file.write(f"{time.time()}\n{origin}\n".encode())
         except FileExistsError:
             pass  # asked already
         except PermissionError as error:
@@ -276,8 +281,16 @@ class RunDirectory:
             raise cannot_write(error, path, "press Ctrl-C where it trains") from error
 
     def stop_requested(self) -> bool:
-        """Whether somebody asked the trainer to stop. What lies there is never read."""
+        """Whether somebody asked the trainer to stop, whatever lies there."""
         return os.path.lexists(self.path / STOP_FILE)
+
+    def stop_origin(self) -> str:
+        """The agent that asked the trainer to stop; empty for a person, and where the request cannot be read."""
+        try:
+            lines = read_text(self.path / STOP_FILE, _STOP_BYTES).splitlines()
+        except (OSError, ValueError):
+            return ""
+        return printable_text(lines[1]) if len(lines) > 1 else ""
 
     def clear_stop_request(self) -> None:
         """Forget an earlier request, before training goes on. Raises TricksterError for anything but a plain file."""

@@ -126,4 +126,24 @@ class ErrorEvent(TypedDict):
     advice: Words
 
 
-Event = StatusEvent | StepEvent | EvalEvent | BaselinesEvent | SampleEvent | CheckpointEvent | WarningEvent | ErrorEvent
+class ActionEvent(TypedDict):
+    """An agent had the run started or stopped. `origin` is what it calls itself; a person's own actions have none."""
+
+    t: Moment
+    kind: Literal["action"]
+    step: Step
+    action: Literal["start", "stop"]
+    origin: Name
+
+
+Event = (
+    StatusEvent
+    | StepEvent
+    | EvalEvent
+    | BaselinesEvent
+    | SampleEvent
+    | CheckpointEvent
+    | WarningEvent
+    | ErrorEvent
+    | ActionEvent
+)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs.event_types import (
     FINAL_STATUSES,
+    ActionEvent,
     CheckpointEvent,
     ErrorEvent,
     EvalEvent,
@@ -34,6 +35,7 @@ RESUMABLE: frozenset[Standing] = frozenset({"stopped", "failed", "interrupted"})
 CHECKPOINTS_KNOWN = 500
 SPEEDS_KNOWN = 200
 NOTICES_KNOWN = 3
+ACTIONS_KNOWN = 3
 
 
 class RunState:
@@ -56,6 +58,7 @@ class RunState:
         self.best_val_loss: float | None = None
         self.error: ErrorEvent | None = None  # why it ended; None while it goes on
         self.notices: deque[WarningEvent | ErrorEvent] = deque(maxlen=NOTICES_KNOWN)  # the newest, oldest first
+        self.actions: deque[ActionEvent] = deque(maxlen=ACTIONS_KNOWN)  # of agents, the newest, oldest first
         self.saved_step: int | None = None  # of the newest checkpoint
         self.speeds: deque[float] = deque(maxlen=SPEEDS_KNOWN)  # tokens/s, lately
         self.checkpoints: dict[str, CheckpointEvent] = {}  # by path, oldest first
@@ -94,6 +97,8 @@ class RunState:
             self.last_eval, loss = event, event["val_loss"]
             self.times_evaluated += 1
             self.best_val_loss = loss if self.best_val_loss is None else min(self.best_val_loss, loss)
+        elif event["kind"] == "action":
+            self.actions.append(event)
         elif event["kind"] == "baselines":
             self.baselines = event["nats"]
         elif event["kind"] == "checkpoint":
@@ -136,6 +141,13 @@ class RunState:
             del self.checkpoints[next(path for path, one in self.checkpoints.items() if not one["best"])]
 
 
+def action_words(action: ActionEvent) -> str:
+    """Who did what, for people: `started by claude-code 2.1.0`, `stopped by … at step 20`."""
+    if action["action"] == "start":
+        return f"started by {action['origin']}"
+    return f"stopped by {action['origin']} at step {action['step']:,}"
+
+
 def state_at(path: Path) -> RunState:
     """The state that the events at `path` come to."""
     state = RunState()
@@ -163,6 +175,7 @@ class RunSummary:
     eta_s: float | None
     created: float
     updated: float
+    actions: tuple[str, ...] = ()  # what agents did, and which, in words
     left_out: int = 0  # lines of events.jsonl that were not understood
     troubles: tuple[str, ...] = ()  # which of its files cannot be used, and why
 
@@ -202,6 +215,7 @@ def summarize(run: RunDirectory) -> RunSummary:
         eta_s=state.last_step["eta_s"] if state.last_step and live else None,
         created=state.created,
         updated=state.updated,
+        actions=tuple(map(action_words, state.actions)),
         left_out=state.left_out,
         troubles=tuple(troubles),
     )

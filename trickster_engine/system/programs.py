@@ -13,6 +13,10 @@ from pathlib import Path
 
 LAUNCHER = Path(__file__).resolve().with_name("launcher.py")
 """Starts a module without the folder one stands in on its path."""
+ENGINE_FOLDER = LAUNCHER.parents[2]
+"""The folder this engine was imported from: the same one trains, whatever the interpreter has installed."""
+_FOR_THIS_PROCESS = frozenset({"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONHOME", "__PYVENV_LAUNCHER__"})
+"""Variables that are meant for the interpreter of this process, such as the language server's."""
 
 
 def python_command(module: str, *arguments: str | os.PathLike[str], python: str | None = None) -> list[str]:
@@ -35,6 +39,25 @@ def safe_environment(values: Mapping[str, str]) -> dict[str, str]:
             if not safe[name]:
                 del safe[name]
     return safe
+
+
+def engine_environment() -> dict[str, str]:
+    """Environment variables for a process that runs the engine.
+
+    The engine's folder comes first on the path. What the language server needs for itself (its bundled pygls and the
+    like) is left out: it is of no use to the process and may not suit its version of Python.
+    """
+    inherited = absolute_folders(os.environ.get("PYTHONPATH", ""))
+    kept = [entry for entry in inherited if not (Path(entry) / "pygls").is_dir()]
+    folders = [str(ENGINE_FOLDER), *(entry for entry in kept if Path(entry) != ENGINE_FOLDER)]
+    # Where the client keeps the server's compiled files is no place to look for torch's.
+    others = {name: value for name, value in os.environ.items() if name not in _FOR_THIS_PROCESS}
+    return {
+        **safe_environment(others),
+        "PYTHONPATH": os.pathsep.join(folders),
+        "PYTHONUTF8": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def search_absolute_folders() -> None:

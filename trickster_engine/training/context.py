@@ -39,6 +39,8 @@ class TrainingContext:
     uid: str = ""
     #: What the person is told before training goes on.
     notes: Sequence[Note] = ()
+    #: The agent that had it started; empty where a person did.
+    origin: str = ""
 
     @property
     def folder(self) -> Path:

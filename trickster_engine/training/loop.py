@@ -100,7 +100,7 @@ class Trainer:
                 if self.stop_requested():
                     raise _StopRequested
         except _StopRequested:
-            self.recorder.status("stopping", self.state.step)
+            self.recorder.stopping(self.state.step)
             outcome = "stopped"
         self.watch.require()
         self._save()

@@ -85,6 +85,7 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
         if not context.overseen:
             others = f", with {group.size - 1} others" if group.size > 1 else ""
             recorder.status("starting", step, f"process {this_process().pid}{others}")
+            recorder.action("start", step, context.origin)
             recorder.status("preparing", step)
         for note in context.notes:
             recorder.warning(*note)

@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import SAMPLES_FILE, EventLog, RunDirectory, RunIdentity
 from trickster_engine.runs.event_types import (
+    ActionEvent,
     BaselinesEvent,
     CheckpointEvent,
     ErrorEvent,
@@ -92,6 +93,11 @@ class Recorder:
         self._log.info("%s at step %d%s", status, step, f": {message}" if message else "")
         self._write(StatusEvent(t=time.time(), kind="status", status=status, step=step, message=message))
 
+    def stopping(self, step: int) -> None:
+        """Somebody asked for a stop."""
+        self.action("stop", step, self._run.stop_origin())
+        self.status("stopping", step)
+
     def step(self, event: StepEvent) -> None:
         """Updates were made."""
         self._write(event)
@@ -132,6 +138,12 @@ class Recorder:
                 t=time.time(), kind="checkpoint", step=step, path=shown.as_posix(), val_loss=val_loss, best=best
             )
         )
+
+    def action(self, action: Literal["start", "stop"], step: int, origin: str) -> None:
+        """An agent, and no person, had the run started or stopped; nothing where `origin` is empty."""
+        if origin:
+            self._log.info("%s asked for by %s", action, origin)
+            self._write(ActionEvent(t=time.time(), kind="action", step=step, action=action, origin=origin))
 
     def warning(self, code: str, message: str, advice: str) -> None:
         """Something the person should know."""

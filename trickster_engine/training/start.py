@@ -65,14 +65,16 @@ def start(
     *,
     run_path: Path | None = None,
     show_progress: bool = True,
+    origin: str = "",
 ) -> tuple[RunDirectory, Outcome]:
     """Train a config in a new run directory, from random weights or from those that `init_from` names.
 
-    A run that fails before its first update leaves no directory behind. Raises TricksterError.
+    A run that fails before its first update leaves no directory behind. `origin` names the agent that asked for it, for
+    the run's events. Raises TricksterError.
     """
     run = _new_run(config_path, plan, run_path)
     made = run.path.stat()
-    context = TrainingContext(run, plan, config_path.resolve(), watchers, show_progress, uid=new_uid())
+    context = TrainingContext(run, plan, config_path.resolve(), watchers, show_progress, uid=new_uid(), origin=origin)
     try:
         with RunLock(run.path, uid=context.uid):
             write_config(run, written_out(text, plan))

@@ -67,6 +67,7 @@ def train_in_processes(context: TrainingContext, processes: int) -> Outcome:
     hold = RunHold(run.path)
     try:
         recorder.status("starting", step, f"process {this_process().pid}, with {processes} training processes")
+        recorder.action("start", step, context.origin)
         for note in context.notes:
             recorder.warning(*note)
         _refuse_here()

@@ -69,6 +69,11 @@ export class Dashboard implements vscode.Disposable {
     this.sendRuns();
   }
 
+  /** The runs whose curves are drawn now. */
+  inSight(): string[] {
+    return this.panel?.visible ? [...this.following.keys()] : [];
+  }
+
   private adopt(panel: vscode.WebviewPanel): void {
     this.server.wake();
     this.panel?.dispose();

@@ -1,7 +1,7 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import * as text from '../ui/text';
-import type { CheckpointInfo, RunInfo } from '../protocol';
+import type { AgentAction, CheckpointInfo, RunInfo } from '../protocol';
 import { describe } from '../runs/statusBar';
 import { bitsPerByte, hasCheckpoint } from '../runs/measures';
 import type { RunStore } from '../runs/store';
@@ -147,6 +147,13 @@ function icon(run: RunInfo): vscode.ThemeIcon {
   }
 }
 
+/** Which agent had the run started or stopped. */
+function actionText({ action, origin, step }: AgentAction): string {
+  return action === 'start'
+    ? vscode.l10n.t('started by {0}', origin)
+    : vscode.l10n.t('stopped by {0} at step {1}', origin, text.count(step));
+}
+
 function runTooltip(run: RunInfo): vscode.MarkdownString {
   const bits = run.bestValLoss === null ? undefined : bitsPerByte(run, run.bestValLoss);
   const rows: [string, string | null][] = [
@@ -164,6 +171,7 @@ function runTooltip(run: RunInfo): vscode.MarkdownString {
       run.tokensPerSecond === null ? null : vscode.l10n.t('{0} tokens/s', text.count(run.tokensPerSecond)),
     ],
     [vscode.l10n.t('Device'), run.device],
+    [vscode.l10n.t('Agents'), run.actions.map(actionText).join(' · ') || null],
     [vscode.l10n.t('Config'), run.configPath === null ? null : path.basename(run.configPath)],
     [vscode.l10n.t('Folder'), run.runDirectory],
   ];

@@ -15,10 +15,10 @@ import attrs
 from lsprotocol import types
 
 from trickster_engine.config.problems import Problem, Severity
+from trickster_engine.system.programs import ENGINE_FOLDER
 from trickster_server.documents import Document
 from trickster_server.hints import CODES
 from trickster_server.lsp.client import Client
-from trickster_server.runs.interpreter import ENGINE_FOLDER
 from trickster_server.services import Services
 
 SOURCE = "trickster"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -15,7 +14,8 @@ from lsprotocol import types
 from trickster_engine.config.check import check
 from trickster_engine.config.yaml.scalars import as_yaml
 from trickster_engine.errors import TricksterError
-from trickster_engine.runs import RunDirectory, config_name, create_run, is_run_directory, read_piece
+from trickster_engine.runs import RunDirectory, config_name, read_piece
+from trickster_engine.runs.launch import Launched, free_run_directory, has_begun, launch
 from trickster_engine.system.files import path_meant
 from trickster_server.handlers.named import config_path, config_text, run_named
 from trickster_server.lsp.dispatch import RequestError
@@ -26,7 +26,6 @@ from trickster_server.runs.deleting import Belongings, belongings, remove
 from trickster_server.runs.engine_process import engine_failed
 from trickster_server.runs.followed import FollowedRun
 from trickster_server.runs.interpreter import does_not_start
-from trickster_server.runs.launch import Launched, launch
 from trickster_server.services import Services
 
 logger = logging.getLogger(__name__)
@@ -125,11 +124,9 @@ class Runs:
 
         def look() -> Path:
             try:
-                made = create_run(without_dots(output_dir), name).path
+                return free_run_directory(without_dots(output_dir), name)
             except TricksterError as error:
                 raise RequestError(ErrorCode.ENGINE_FAILED, str(error)) from error
-            made.rmdir()
-            return made
 
         return await asyncio.to_thread(look)
 
@@ -147,7 +144,7 @@ class Runs:
             code = launched.exit_code()
             if code is not None and code != 0:
                 raise self._failed(launched)
-            if not shown and await asyncio.to_thread(_has_begun, directory, launched.pid):
+            if not shown and await asyncio.to_thread(has_begun, directory, launched.pid):
                 await self._services.registry.add(directory, started_here=True)
                 shown = True
             if code == 0 or (shown and RunDirectory(directory).identity_if_readable() is not None):
@@ -213,12 +210,3 @@ class Runs:
         if not params.dry_run:
             self._services.registry.forget(run.run_id)
         return messages.DeleteRunResult(str(directory.path), found.removed(), found.kept())
-
-
-def _has_begun(directory: Path, pid: int) -> bool:
-    """Whether a trainer holds the run, and has said so in its events."""
-    holder = RunDirectory(directory).trainer()
-    if holder is None or not is_run_directory(directory):
-        return False
-    # On Windows the process that was started may be a launcher, and the trainer its child.
-    return holder.pid == pid or sys.platform == "win32"

@@ -10,17 +10,17 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trickster_engine.system.programs import python_command
+from trickster_engine.errors import printed_error
+from trickster_engine.system.programs import ENGINE_FOLDER, python_command
 from trickster_server.lsp.dispatch import RequestError
 from trickster_server.lsp.messages.errors import ErrorCode
-from trickster_server.runs.interpreter import ENGINE_FOLDER, start_python
+from trickster_server.runs.interpreter import start_python
 
 _LINE_LIMIT = 1 << 20
 _KEPT_LINES = 40
@@ -107,9 +107,6 @@ def _json(text: str) -> Any:
         return None
 
 
-_ERROR = re.compile(r"error: (?P<message>.*?)(?: \[(?P<code>[a-z0-9-]+)\])?")
-
-
 def engine_failed(lines: Sequence[str], exit_code: int | None, about: Mapping[str, Any] | None = None) -> RequestError:
     """The error that a command ended with, from the end of what it printed.
 
@@ -117,9 +114,7 @@ def engine_failed(lines: Sequence[str], exit_code: int | None, about: Mapping[st
     troubleshooting explains it. Where there are no such words, the last lines have to do.
     """
     data = {**(about or {}), "exitCode": exit_code}
-    for index in range(len(lines) - 1, -1, -1):
-        if found := _ERROR.fullmatch(lines[index]):
-            words = "\n".join([found["message"], *(line.strip() for line in lines[index + 1 :])])
-            return RequestError(ErrorCode.ENGINE_FAILED, words, {**data, "errorCode": found["code"]})
+    if error := printed_error(lines):
+        return RequestError(ErrorCode.ENGINE_FAILED, str(error), {**data, "errorCode": error.code or None})
     words = "\n".join(lines[-6:]) or f"It ended with exit code {exit_code}."
     return RequestError(ErrorCode.ENGINE_FAILED, words, data)

@@ -16,7 +16,7 @@ from trickster_engine.runs.skim import skim
 from trickster_engine.runs.state import RESUMABLE, Standing
 from trickster_engine.system.processes import is_running
 from trickster_server.lsp.messages.notifications import EventParams
-from trickster_server.lsp.messages.runs import CheckpointInfo, Notice, RunInfo, RunProgress
+from trickster_server.lsp.messages.runs import AgentAction, CheckpointInfo, Notice, RunInfo, RunProgress
 from trickster_server.runs.metadata import Identified, Planned, identify, look_at_plan, phases_of
 
 READ_AT_ONCE = 256 * 1024
@@ -298,6 +298,7 @@ class FollowedRun:
             advice=error["advice"] if error else None,
             error_code=error["code"] if error else None,
             notices=[Notice(one["kind"], one["code"], one["message"], one["advice"]) for one in state.notices],
+            actions=[AgentAction(one["action"], one["origin"], one["step"]) for one in state.actions],
             baselines=state.baselines or (self.identity.baselines if self.identity else {}),
         )
 

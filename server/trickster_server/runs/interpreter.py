@@ -5,20 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import trickster_engine
-from trickster_engine.system.programs import absolute_folders, find_program, safe_environment
+from trickster_engine.system.programs import ENGINE_FOLDER, engine_environment, find_program
 from trickster_server.lsp.dispatch import RequestError
 from trickster_server.lsp.messages.errors import ErrorCode
-
-ENGINE_FOLDER = Path(trickster_engine.__file__).resolve().parents[1]
-"""The folder this server's engine was imported from: the same one trains, whatever the interpreter has installed."""
 
 _QUESTION = """\
 import importlib.util, json, sys
@@ -27,8 +22,6 @@ missing = [name for name in names if importlib.util.find_spec(name) is None]
 print(json.dumps({"version": list(sys.version_info[:3]), "executable": sys.executable, "missing": missing}))
 """
 _QUESTION_SECONDS = 30.0
-_FOR_THE_SERVER = frozenset({"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONHOME", "__PYVENV_LAUNCHER__"})
-"""Variables that are meant for the server's own interpreter."""
 
 
 @dataclass(frozen=True)
@@ -38,25 +31,6 @@ class Interpreter:
     path: str
     version: tuple[int, ...]
     missing: tuple[str, ...]
-
-
-def engine_environment() -> dict[str, str]:
-    """Environment variables for a process that runs the engine.
-
-    The engine's folder comes first on the path. The server's own needs (its bundled pygls and the like) are left out:
-    they are of no use to the process and may not suit its version of Python.
-    """
-    inherited = absolute_folders(os.environ.get("PYTHONPATH", ""))
-    kept = [entry for entry in inherited if not (Path(entry) / "pygls").is_dir()]
-    folders = [str(ENGINE_FOLDER), *(entry for entry in kept if Path(entry) != ENGINE_FOLDER)]
-    # Where the client keeps the server's compiled files is no place to look for torch's.
-    others = {name: value for name, value in os.environ.items() if name not in _FOR_THE_SERVER}
-    return {
-        **safe_environment(others),
-        "PYTHONPATH": os.pathsep.join(folders),
-        "PYTHONUTF8": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
 
 
 async def start_python(command: Sequence[str], **options: Any) -> asyncio.subprocess.Process:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from trickster_engine.runs import RunDirectory, is_run_directory
+from trickster_engine.runs.search import search
 from trickster_server.lsp.messages.notifications import EventParams, RunsChangedParams
 from trickster_server.lsp.messages.runs import RunInfo
 from trickster_server.paths import without_dots
@@ -35,7 +36,7 @@ from trickster_server.runs.reading import (
     say_left_out,
     tell_trouble,
 )
-from trickster_server.runs.search import runs_of_outputs, search
+from trickster_server.runs.search import runs_of_outputs
 
 logger = logging.getLogger(__name__)
 

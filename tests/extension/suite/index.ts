@@ -8,6 +8,7 @@ import './samples';
 import './series';
 import './text';
 import './training';
+import './agents';
 import { suites } from './suites';
 
 // mocha is an ES module; what `require` gives may have the class one level deeper.

@@ -51,6 +51,7 @@ function run(name: string, fields: Partial<RunInfo> = {}): RunInfo {
     advice: null,
     errorCode: null,
     notices: [],
+    actions: [],
     checkpoints: [],
     ...fields,
   };

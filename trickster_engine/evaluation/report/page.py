@@ -86,6 +86,7 @@ def _head(study: Study) -> str:
         f"parameters, {study.steps_done:,} steps on {safe(study.device)}, {study.times_over_text:.1f} epochs of "
         f"{safe(study.corpus)} ({safe(study.tokenizer)} tokens). This report measures the checkpoint "
         f"{safe(study.checkpoint)}.</p>"
+        + (f'<p class="soft">This run was {safe(", ".join(study.actions))}.</p>' if study.actions else "")
         + (f'<p class="soft">Of this run\'s events, {left_out_words(study.left_out)}.</p>' if study.left_out else "")
         + (
             f"<p>This run fine-tunes the weights in {safe(study.init_from)}: <em>untrained</em> below means these "

@@ -30,6 +30,7 @@ from trickster_engine.model.llama import Llama
 from trickster_engine.runs import RunDirectory, RunIdentity
 from trickster_engine.runs.checkpoint_files import plan_as_trained
 from trickster_engine.runs.events import left_out_words
+from trickster_engine.runs.state import action_words
 from trickster_engine.runs.trained_text import trained_text
 from trickster_engine.training.loop import TRAIN_PROBE_TOKENS
 
@@ -103,6 +104,7 @@ class Study:
 
     run: str
     events_read: int  # bytes of the run's events that this tells of
+    actions: tuple[str, ...]  # what agents had done with it, and which, in words
     left_out: int  # lines of them that were not understood
     device: str
     machine: str
@@ -221,6 +223,7 @@ class _Studying:
         return Study(
             run=self.run.id,
             events_read=self.past.read,
+            actions=tuple(map(action_words, self.past.actions)),
             left_out=self.past.left_out,
             device=f"{self.identity.device}, {self.identity.precision}",
             machine=self.identity.host,

@@ -71,6 +71,7 @@ export class RunSeries {
         case 'checkpoint':
         case 'warning':
         case 'error':
+        case 'action':
           break;
       }
     }

@@ -32,6 +32,15 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class AgentAction:
+    """What an agent, and no person, had done with a run."""
+
+    action: Literal["start", "stop"] = item("What was done.")
+    origin: str = item("What the agent calls itself, with its version.")
+    step: int = item("The step at which it was done.")
+
+
+@dataclass(frozen=True)
 class Phase:
     """A stretch of training with a name."""
 
@@ -65,6 +74,7 @@ class RunProgress:
     advice: str | None = item("What to do about it.", None)
     error_code: str | None = item("The code of that message, by which troubleshooting explains it.", None)
     notices: list[Notice] = items("The newest warnings, and the error that ended it, oldest first.")
+    actions: list[AgentAction] = items("What agents had done with it, oldest first; empty where only people acted.")
     baselines: dict[str, float] = entries(
         "Validation losses of the baselines, in nats/token, by name, such as `uniform`, `bigram`, `7-gram`; only "
         "`uniform` until they are counted."

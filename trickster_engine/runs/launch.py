@@ -1,4 +1,4 @@
-"""Starts training as a process of its own, which neither the server's nor the window's end touches."""
+"""Starts training as a process of its own, which neither its starter's nor the window's end touches."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from trickster_engine.system.programs import python_command
-from trickster_server.runs.interpreter import engine_environment
+from trickster_engine.runs.create import create_run
+from trickster_engine.runs.directory import RunDirectory, is_run_directory
+from trickster_engine.system.programs import engine_environment, python_command
 
 _TAIL = 8000
 
 
 class Launched:
-    """A training process that this server has started and collects when it ends."""
+    """A training process that this one has started and collects when it ends."""
 
     def __init__(self, process: subprocess.Popen[bytes], run_directory: Path, output: BinaryIO) -> None:
         self.process = process
@@ -61,7 +62,7 @@ def launch(python: str, arguments: Sequence[str], run_directory: Path) -> Launch
         options = {"start_new_session": True}
     run_directory.parent.mkdir(parents=True, exist_ok=True)
     # Written and read through two openings, because each has a position of its own. The file loses its name at once
-    # where the system allows it, and so is gone when both the trainer and the server are.
+    # where the system allows it, and so is gone when both the trainer and its starter are.
     descriptor, name = tempfile.mkstemp(prefix="trickster-train-", suffix=".log")
     os.close(descriptor)
     reading = Path(name).open("rb")  # noqa: SIM115 - stays open for as long as the trainer may speak
@@ -71,6 +72,22 @@ def launch(python: str, arguments: Sequence[str], run_directory: Path) -> Launch
     with contextlib.suppress(OSError):
         Path(name).unlink()
     return Launched(process, run_directory, reading)
+
+
+def free_run_directory(output_dir: Path, name: str) -> Path:
+    """The next free run directory, for a trainer to make. Raises TricksterError as `create_run` does."""
+    made = create_run(output_dir, name).path
+    made.rmdir()
+    return made
+
+
+def has_begun(directory: Path, pid: int) -> bool:
+    """Whether a trainer holds the run, and has said so in its events."""
+    holder = RunDirectory(directory).trainer()
+    if holder is None or not is_run_directory(directory):
+        return False
+    # On Windows the process that was started may be a launcher, and the trainer its child.
+    return holder.pid == pid or sys.platform == "win32"
 
 
 def _start(command: list[str], folder: Path, output: BinaryIO, options: dict[str, Any]) -> subprocess.Popen[bytes]:

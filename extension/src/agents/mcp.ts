@@ -1,0 +1,109 @@
+import * as vscode from 'vscode';
+import type { App } from '../app';
+import { cleanEnvironment, launcherIn, type Interpreters } from '../python/interpreters';
+import { runProcess } from '../python/processes';
+import { errorText } from '../ui/log';
+
+/** As package.json contributes it. */
+const PROVIDER = 'trickster.mcp';
+const PATIENCE_MS = 60_000;
+
+/** The part of VS Code 1.101's API that is used here: an older one, which the extension still runs in, lacks it. */
+interface McpApi {
+  registerMcpServerDefinitionProvider?: (
+    id: string,
+    provider: {
+      onDidChangeMcpServerDefinitions: vscode.Event<void>;
+      provideMcpServerDefinitions: () => Promise<McpServer[]>;
+      resolveMcpServerDefinition: (server: McpServer) => Promise<McpServer | undefined>;
+    },
+  ) => vscode.Disposable;
+}
+interface McpServer {
+  command: string;
+  args: string[];
+  env: Record<string, string | number | null>;
+}
+type McpServerClass = new (
+  label: string,
+  command: string,
+  args: string[],
+  env: Record<string, string>,
+  version: string,
+) => McpServer;
+
+/**
+ * Offers `trickster mcp` to the agents of VS Code, on the folders of a trusted window, in the Python that trains. Agents
+ * start it; nothing runs before one does.
+ */
+export class AgentDoor implements vscode.Disposable {
+  private readonly changed = new vscode.EventEmitter<void>();
+  private readonly subscriptions: { dispose(): unknown }[];
+
+  constructor(
+    private readonly app: Pick<App, 'interpreters' | 'log'>,
+    private readonly extension: vscode.Extension<unknown>,
+  ) {
+    const change = (): void => this.changed.fire();
+    this.subscriptions = [
+      this.changed,
+      app.interpreters.onDidChange(change),
+      vscode.workspace.onDidGrantWorkspaceTrust(change),
+      vscode.workspace.onDidChangeWorkspaceFolders(change),
+    ];
+    const registration = (vscode.lm as McpApi).registerMcpServerDefinitionProvider?.(PROVIDER, {
+      onDidChangeMcpServerDefinitions: this.changed.event,
+      provideMcpServerDefinitions: () => mcpServers(app.interpreters, extension),
+      resolveMcpServerDefinition: (server) => this.checked(server),
+    });
+    if (registration) {
+      this.subscriptions.push(registration);
+    }
+  }
+
+  dispose(): void {
+    this.subscriptions.forEach((subscription) => void subscription.dispose());
+  }
+
+  /** The server, if it starts: without input it ends at once, or says what it lacks. */
+  private async checked(server: McpServer): Promise<McpServer | undefined> {
+    try {
+      const { code, stderr } = await runProcess(server.command, server.args, {
+        cwd: this.extension.extensionPath,
+        env: cleanEnvironment(),
+        timeoutMs: PATIENCE_MS,
+      });
+      if (code === 0) {
+        return server;
+      }
+      throw new Error(stderr.trim());
+    } catch (error) {
+      this.app.log.error(`trickster mcp does not start: ${errorText(error)}`);
+      void vscode.window.showErrorMessage(
+        vscode.l10n.t('Agents cannot use Trickster: {0}', errorText(error).replace(/^error: /, '')),
+      );
+      return undefined;
+    }
+  }
+}
+
+/** The server for the folders of this window; none where they are not trusted, or no Python trains. */
+export async function mcpServers(
+  interpreters: Interpreters,
+  extension: vscode.Extension<unknown>,
+): Promise<McpServer[]> {
+  const Definition = (vscode as { McpStdioServerDefinition?: McpServerClass }).McpStdioServerDefinition;
+  const folders = (vscode.workspace.workspaceFolders ?? [])
+    .filter(({ uri }) => uri.scheme === 'file')
+    .map(({ uri }) => `--folder=${uri.fsPath}`);
+  if (!Definition || !vscode.workspace.isTrusted || folders.length === 0) {
+    return [];
+  }
+  const interpreter = await interpreters.forTraining();
+  if (!interpreter) {
+    return [];
+  }
+  const { version } = extension.packageJSON as { version: string };
+  const command = [launcherIn(extension.extensionPath), 'trickster_engine', 'mcp', ...folders];
+  return [new Definition('Trickster', interpreter.path, command, { PYTHONUTF8: '1' }, version)];
+}
