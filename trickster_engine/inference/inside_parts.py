@@ -98,7 +98,7 @@ def neuron(request: Request, stopped: Stopped) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _excitement(path: Path, folder: Path, modified_ns: int, layer: int, text: str | None) -> Excitement:
     """What a layer's neurons do over a text, kept for the next neuron of the same layer."""
     held = loaded(folder)
