@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine import test_bench, test_cli
+from tests.engine import test_bench, test_cli, test_inside
 from tests.engine.conftest import subcommands
 from tests.engine.domains import test_chess, test_measures
 from tests.engine.interop import test_export, test_nanogpt_data
@@ -41,6 +41,10 @@ ELSEWHERE: dict[str, Callable[..., Any]] = {
     "trickster launch my.yaml --run-dir runs/my-run --nnodes 2 --rdzv-endpoint first-machine:29400": (
         test_machines.test_a_machine_that_is_cut_off_and_comes_back
     ),
+    'trickster inside runs/nano-001 --text "To be or not" --off 0.1 --off 0.2': (
+        test_inside.test_the_command_prints_a_table
+    ),
+    "trickster inside runs/nano-001 --json": test_inside.test_the_command_prints_a_table,
     "trickster bench --preset nano": test_bench.test_the_command_prints_figures_and_json,
 }
 #: What cannot be done here, and why.
