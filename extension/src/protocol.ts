@@ -641,6 +641,396 @@ export interface DescribeConfigResult {
   runIds: string[];
 }
 
+/** A part of the model. */
+export interface InsideComponentOptions {
+  /** layer: all that the layer adds; attention and mlp: what that half adds; head: one head's output; neuron: one of the MLP's activations. */
+  part: 'layer' | 'attention' | 'mlp' | 'head' | 'neuron';
+  /** The layer. */
+  layer: number;
+  /** Which head or neuron of it; null for the other parts. */
+  index?: number | null;
+}
+
+/** An activation of another text, put in the place of this text's own. */
+export interface InsidePatchOptions {
+  /** What is replaced; of a layer, the residual stream after it. */
+  component: InsideComponentOptions;
+  /** The text that it is taken from. */
+  fromText: string;
+  /** The token of this text where it is put. */
+  position: number;
+  /** The token of the other text; omitted: the same number. */
+  fromPosition?: number | null;
+}
+
+/** What a model computes for a text. With parts switched off or patched, what it computes then. */
+export interface InsideParams {
+  /** The run whose newest checkpoint is looked into. */
+  runId?: string | null;
+  /** Or a checkpoint's folder. */
+  checkpoint?: string | null;
+  /** Instead, the model as it was before the run's first step. */
+  beforeTraining?: boolean;
+  /** The text; omitted: the beginning of the run's validation text, or its prompt. */
+  text?: string | null;
+  /** What is sent; omitted: everything. `tokens` and `next` always are. */
+  want?: ('attention' | 'heads' | 'lens' | 'stream' | 'neurons')[] | null;
+  /** Send the attention of these layers only; omitted: of all. */
+  layers?: number[] | null;
+  /** Tokens at each place of the logit lens, and neurons at each place; at most 20. */
+  top?: number;
+  /** Parts that add nothing. */
+  switchedOff?: InsideComponentOptions[];
+  /** Activations that are replaced. */
+  patches?: InsidePatchOptions[];
+  /** The interpreter that runs the model. */
+  python?: string | null;
+}
+
+/** What the model is made of. */
+export interface InsideModel {
+  /** Layers. */
+  layers: number;
+  /** Attention heads in each layer. */
+  heads: number;
+  /** Key/value heads in each layer: `heads / kvHeads` heads share one. */
+  kvHeads: number;
+  /** Width of a head. */
+  headDim: number;
+  /** Width of the residual stream. */
+  hiddenDim: number;
+  /** Neurons in each layer's MLP. */
+  mlpDim: number;
+  /** Tokens of the tokenizer. */
+  vocabSize: number;
+  /** Tokens that the model sees at most. */
+  maxSeqLen: number;
+  /** Whether the output reads the embedding's weights. */
+  tieEmbeddings: boolean;
+  /** The base of RoPE's frequencies. */
+  ropeTheta: number;
+  /** Radians a token by which each of a head's `headDim / 2` pairs is turned. */
+  ropeFrequencies: number[];
+}
+
+/** One token of the text, and what the model expected in its place. */
+export interface InsideToken {
+  /** The token's number in the vocabulary. */
+  id: number;
+  /** Its text. */
+  text: string;
+  /** -ln of its probability, in nats; null for the first, which nothing predicts. */
+  loss: number | null;
+  /** How many tokens were likelier; 0 for the likeliest. */
+  rank: number | null;
+}
+
+/** One token that may follow the text. */
+export interface InsideNext {
+  /** The token's number in the vocabulary. */
+  id: number;
+  /** Its text. */
+  text: string;
+  /** Its logit. */
+  logit: number;
+}
+
+/** Many numbers, in the order of the last axis first (row-major), little-endian. */
+export interface InsideArray {
+  /** How many along each axis. */
+  shape: number[];
+  /** What each number is stored as. */
+  type: 'uint8' | 'int32' | 'float32';
+  /** Their bytes in base64. */
+  data: string;
+}
+
+/** What one head does, measured: mean attention to a kind of token, 0 to 1; null where the text has none such. */
+export interface InsideHead {
+  /** The layer. */
+  layer: number;
+  /** The head. */
+  head: number;
+  /** The behaviour it shows most clearly; null for none. */
+  label: 'current' | 'previous' | 'first' | 'same' | 'lineStart' | 'induction' | null;
+  /** Attention to the token itself. */
+  current: number | null;
+  /** To the token before it. */
+  previous: number | null;
+  /** To the text's first token. */
+  first: number | null;
+  /** To earlier tokens that are the same. */
+  same: number | null;
+  /** To the last line break and the token after it. */
+  lineStart: number | null;
+  /** On random tokens, repeated: from the second time to the token after the first time (Olsson et al. 2022). */
+  induction: number | null;
+  /** Mean entropy of its attention, in nats; 0 looks at one token. */
+  entropy: number;
+}
+
+/** The logit lens: what the model would say next if it ended after each layer (nostalgebraist 2020). The first axis has `layers + 1` places: 0 is the embedding, i is after layer i - 1; the last is the model's own. */
+export interface InsideLens {
+  /** int32 [layers + 1, T, top]: the likeliest tokens, highest first. */
+  ids: InsideArray;
+  /** float32, the same shape. */
+  probabilities: InsideArray;
+  /** float32 [layers + 1, T]: of the token that does follow; NaN after the last. */
+  nextProbability: InsideArray;
+  /** int32 [layers + 1, T]: how many were likelier than it; -1 after the last. */
+  nextRank: InsideArray;
+  /** The text of each id in `ids`. */
+  texts: Record<string, string>;
+}
+
+/** Lengths (Euclidean norms) of the residual stream, and of what is added to it. */
+export interface InsideStream {
+  /** float32 [layers + 1, T]: the stream after the embedding and after each layer. */
+  residual: InsideArray;
+  /** float32 [layers, T]: what the layer's attention adds. */
+  attention: InsideArray;
+  /** float32 [layers, T]: what the layer's MLP adds. */
+  mlp: InsideArray;
+}
+
+/** The MLPs' most active neurons at each place, by the size of the activation, largest first. */
+export interface InsideNeurons {
+  /** int32 [layers, T, top]. */
+  ids: InsideArray;
+  /** float32, the same shape; silu(gate) * up, with its sign. */
+  activations: InsideArray;
+}
+
+/** What was asked for of a text; null for what was not. */
+export interface InsideResult {
+  /** The checkpoint's folder; null before training. */
+  checkpoint: string | null;
+  /** The step it was saved after; 0 before training. */
+  step: number | null;
+  /** What the model is made of. */
+  model: InsideModel;
+  /** The text that is looked at. */
+  text: string;
+  /** Tokens at the text's end that are not looked at, because it is longer than what fits. */
+  leftOut: number;
+  /** The tokens, T of them. */
+  tokens: InsideToken[];
+  /** Their mean loss, in nats/token; null for a single token. */
+  loss: number | null;
+  /** The 50 likeliest tokens after the text. */
+  next: InsideNext[];
+  /** float32 [vocabulary]: all the logits after the text; temperature divides them. */
+  logits: InsideArray;
+  /** Which layers `attention` holds. */
+  attentionLayers: number[];
+  /** uint8 [its layers, heads, T, T]: 255 times the weight; row looks at column. */
+  attention: InsideArray | null;
+  /** What each head does. */
+  heads: InsideHead[] | null;
+  /** What each layer would say next. */
+  lens: InsideLens | null;
+  /** The residual stream. */
+  stream: InsideStream | null;
+  /** The most active neurons. */
+  neurons: InsideNeurons | null;
+  /** Time it took, without loading the model. */
+  seconds: number;
+}
+
+/** A text before and after parts of the model are switched off or patched. */
+export interface InsideWhatIfParams {
+  /** The text. */
+  text: string;
+  /** The run whose newest checkpoint is used. */
+  runId?: string | null;
+  /** Or a checkpoint's folder. */
+  checkpoint?: string | null;
+  /** Instead, the model as it was before the run's first step. */
+  beforeTraining?: boolean;
+  /** Parts that add nothing. */
+  switchedOff?: InsideComponentOptions[];
+  /** Activations that are replaced. */
+  patches?: InsidePatchOptions[];
+  /** Go on with the text by so many tokens, at most 200; 0 = not. */
+  maxNewTokens?: number;
+  /** 0 is greedy. */
+  temperature?: number;
+  /** The same seed gives the same text. */
+  seed?: number;
+  /** The interpreter that runs the model. */
+  python?: string | null;
+}
+
+/** What the model says of a text. */
+export interface InsideOutcome {
+  /** The tokens with their losses. */
+  tokens: InsideToken[];
+  /** Their mean loss, in nats/token. */
+  loss: number | null;
+  /** The 50 likeliest tokens after the text. */
+  next: InsideNext[];
+  /** What it goes on with. */
+  continuation: string;
+}
+
+/** The same text, read by the model as it is and as it is changed. */
+export interface InsideWhatIfResult {
+  /** The checkpoint's folder; null before training. */
+  checkpoint: string | null;
+  /** The step it was saved after; 0 before training. */
+  step: number | null;
+  /** Tokens at the text's end that are not looked at. */
+  leftOut: number;
+  /** By the model as it is. */
+  before: InsideOutcome;
+  /** With the parts switched off, and the activations patched. */
+  after: InsideOutcome;
+  /** Time it took, without loading the model. */
+  seconds: number;
+}
+
+/** The embeddings as a map. */
+export interface InsideEmbeddingParams {
+  /** The run whose newest checkpoint is used. */
+  runId?: string | null;
+  /** Or a checkpoint's folder. */
+  checkpoint?: string | null;
+  /** Instead, the model as it was before the run's first step. */
+  beforeTraining?: boolean;
+  /** pca: principal components; umap: needs umap-learn. */
+  method?: 'pca' | 'umap';
+  /** The interpreter that runs the model. */
+  python?: string | null;
+}
+
+/** A token on the map. */
+export interface InsidePoint {
+  /** The token's number in the vocabulary. */
+  id: number;
+  /** Its text. */
+  text: string;
+  /** What its text is. */
+  kind: 'capital' | 'lower case' | 'digit' | 'space' | 'punctuation' | 'other';
+  /** Its place. */
+  x: number;
+  /** Its place. */
+  y: number;
+}
+
+/** The tokens' places. */
+export interface InsideEmbeddingResult {
+  /** The checkpoint's folder; null before training. */
+  checkpoint: string | null;
+  /** The step it was saved after; 0 before training. */
+  step: number | null;
+  /** How the map was drawn. */
+  method: 'pca' | 'umap';
+  /** The tokens, at most 2000, those with the lowest ids. */
+  points: InsidePoint[];
+  /** Tokens that are not on it. */
+  leftOut: number;
+  /** Share of the variance along x and y; null for UMAP. */
+  explained: number[] | null;
+  /** Whether UMAP can be asked for. */
+  umapInstalled: boolean;
+}
+
+/** What excites one neuron of an MLP. */
+export interface InsideNeuronParams {
+  /** The layer. */
+  layer: number;
+  /** The neuron. */
+  neuron: number;
+  /** The run whose newest checkpoint is used. */
+  runId?: string | null;
+  /** Or a checkpoint's folder. */
+  checkpoint?: string | null;
+  /** Search this text; omitted: a sample of the run's validation text. */
+  text?: string | null;
+  /** How many contexts, at most 50. */
+  count?: number;
+  /** The interpreter that runs the model. */
+  python?: string | null;
+}
+
+/** A place in the text, and the neuron's activation there. */
+export interface InsideContext {
+  /** The text before the token. */
+  before: string;
+  /** The token at which the activation was measured. */
+  token: string;
+  /** The text after it. */
+  after: string;
+  /** silu(gate) * up. */
+  activation: number;
+}
+
+/** The contexts in which the neuron is most active, and the tokens that it makes likelier. */
+export interface InsideNeuronResult {
+  /** The checkpoint's folder. */
+  checkpoint: string | null;
+  /** The step it was saved after. */
+  step: number | null;
+  /** The largest activations, largest first. */
+  highest: InsideContext[];
+  /** The most negative ones, lowest first. */
+  lowest: InsideContext[];
+  /** Tokens that were searched. */
+  tokens: number;
+  /** Mean activation over them. */
+  mean: number;
+  /** Standard deviation over them. */
+  deviation: number;
+  /** Tokens whose logits a unit of activation raises most, by its direct path. */
+  promotes: InsideNext[];
+  /** Tokens whose logits it lowers most. */
+  suppresses: InsideNext[];
+}
+
+/** What the heads did at each checkpoint of a run. */
+export interface InsideHistoryParams {
+  /** The run. */
+  runId: string;
+  /** The text; omitted: the beginning of the run's validation text, or its prompt. */
+  text?: string | null;
+  /** Send the attention of one head: its layer. */
+  layer?: number | null;
+  /** And its number there. */
+  head?: number | null;
+  /** The interpreter that runs the model. */
+  python?: string | null;
+}
+
+/** One checkpoint. */
+export interface InsideMoment {
+  /** The step; 0 is the model before training. */
+  step: number;
+  /** Its folder; null before training. */
+  checkpoint: string | null;
+  /** Mean loss on the text, in nats/token. */
+  loss: number | null;
+  /** Mean loss on random tokens, seen the first time. */
+  repeatFirst: number;
+  /** And the second time: an induction head makes it smaller. */
+  repeatSecond: number;
+  /** What each head does. */
+  heads: InsideHead[];
+  /** uint8 [T, T]: of the head that was asked for, 255 times the weight. */
+  attention: InsideArray | null;
+}
+
+/** The run's checkpoints that are kept, oldest first; at most 64, evenly chosen. */
+export interface InsideHistoryResult {
+  /** The text that is looked at. */
+  text: string;
+  /** Tokens at its end that are not looked at. */
+  leftOut: number;
+  /** The text of each token. */
+  tokens: string[];
+  /** The model before training, and each checkpoint. */
+  moments: InsideMoment[];
+}
+
 /** What the events of a run have come to: what changes while it trains. */
 export interface RunProgress {
   /** Offset in `events.jsonl` after the last event that this tells of, in bytes. */
@@ -729,6 +1119,11 @@ export interface Requests {
   'trickster/presets': { params: PresetsParams; result: PresetsResult };
   'trickster/createConfig': { params: CreateConfigParams; result: CreateConfigResult };
   'trickster/describeConfig': { params: DescribeConfigParams; result: DescribeConfigResult };
+  'trickster/inside': { params: InsideParams; result: InsideResult };
+  'trickster/insideWhatIf': { params: InsideWhatIfParams; result: InsideWhatIfResult };
+  'trickster/insideEmbedding': { params: InsideEmbeddingParams; result: InsideEmbeddingResult };
+  'trickster/insideNeuron': { params: InsideNeuronParams; result: InsideNeuronResult };
+  'trickster/insideHistory': { params: InsideHistoryParams; result: InsideHistoryResult };
 }
 
 /** Messages of the server that nobody answers. */

@@ -54,8 +54,8 @@ class Models:
 
     async def generate(self, params: messages.GenerateParams) -> messages.GenerateResult:
         """Write text, streamed to the client's token."""
-        path = await self._model_path(params.run_id, params.checkpoint)
-        worker = await self._worker(params.python)
+        path = await self.model_path(params.run_id, params.checkpoint)
+        worker = await self.worker(params.python)
 
         def on_part(part: dict[str, Any]) -> None:
             if params.partial_result_token is not None:
@@ -78,8 +78,8 @@ class Models:
 
     async def next_tokens(self, params: messages.NextTokensParams) -> messages.NextTokensResult:
         """The most likely next tokens."""
-        path = await self._model_path(params.run_id, params.checkpoint)
-        worker = await self._worker(params.python)
+        path = await self.model_path(params.run_id, params.checkpoint)
+        worker = await self.worker(params.python)
         options = _given(params.sampling) if params.sampling is not None else None
         request = {"path": path, "text": params.text, "count": max(params.count, 1), "options": options}
         answer = await worker.ask("next_tokens", request)
@@ -88,9 +88,9 @@ class Models:
 
     async def complete(self, params: messages.CompleteParams) -> messages.CompleteResult:
         """What a model would go on with."""
-        path = await self._model_path(params.run_id, params.checkpoint)
+        path = await self.model_path(params.run_id, params.checkpoint)
         # In a process of its own: a key does not wait for a text that the playground has asked for.
-        worker = await self._worker(params.python, "completion")
+        worker = await self.worker(params.python, "completion")
         request = {"path": path, "before": params.before, "one_line": params.one_line}
         return messages.CompleteResult(**await worker.ask("complete", request))
 
@@ -172,14 +172,16 @@ class Models:
 
         return await self._services.progress_bars.show(title, params.work_done_token, work)
 
-    async def _model_path(self, run_id: str | None, checkpoint: str | None) -> str:
+    async def model_path(self, run_id: str | None, checkpoint: str | None) -> str:
+        """The folder that a request means. Raises RequestError."""
         if checkpoint is not None:
             return str(path_of(checkpoint) or checkpoint)
         if run_id is None:
             raise RequestError(ErrorCode.NO_CHECKPOINT, "Name a run or a checkpoint.")
         return str((await run_named(self._services, run_id)).directory.path)
 
-    async def _worker(self, python: str | None, use: str = "generation") -> GenerationWorker:
+    async def worker(self, python: str | None, use: str = "generation") -> GenerationWorker:
+        """The process that keeps models for a use. Raises RequestError where no interpreter has torch."""
         key = await self._services.interpreters.able_to_train(python), use
         if key not in self._workers:
             self._workers[key] = GenerationWorker(key[0])

@@ -7,6 +7,7 @@ from typing import Any
 
 from trickster_server.handlers.commands import Handler
 from trickster_server.handlers.configs import Configs
+from trickster_server.handlers.inside import Inside
 from trickster_server.handlers.models import Models
 from trickster_server.handlers.runs import Runs
 from trickster_server.lsp import messages
@@ -17,7 +18,7 @@ from trickster_server.services import Services
 
 def answers(services: Services, models: Models) -> Iterator[tuple[messages.Request, Handler]]:
     """Each request with what answers it."""
-    runs, configs = Runs(services), Configs(services, models)
+    runs, configs, inside = Runs(services), Configs(services, models), Inside(models)
     handlers: dict[str, Handler] = {
         "trickster/listRuns": runs.list_runs,
         "trickster/startRun": runs.start_run,
@@ -36,6 +37,11 @@ def answers(services: Services, models: Models) -> Iterator[tuple[messages.Reque
         "trickster/presets": configs.presets,
         "trickster/createConfig": configs.create_config,
         "trickster/describeConfig": configs.describe,
+        "trickster/inside": inside.inside,
+        "trickster/insideWhatIf": inside.what_if,
+        "trickster/insideEmbedding": inside.embedding,
+        "trickster/insideNeuron": inside.neuron,
+        "trickster/insideHistory": inside.history,
     }
     for request in messages.REQUESTS:
         handler = handlers[request.method]

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import is_dataclass
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
-from trickster_server.lsp.messages import configs, models, notifications, runs
+from trickster_server.lsp.messages import configs, inside, models, notifications, runs
 from trickster_server.lsp.messages.options import InitializationOptions
 
 Does = Literal["only reads", "writes", "removes", "starts a process"]
@@ -79,6 +79,11 @@ REQUESTS: tuple[Request, ...] = (
     _request("presets", "only reads", configs.PresetsParams, configs.PresetsResult, "presets"),
     _request("createConfig", "writes", configs.CreateConfigParams, configs.CreateConfigResult, "createConfig"),
     _request("describeConfig", "only reads", configs.DescribeConfigParams, configs.DescribeConfigResult),
+    _request("inside", "starts a process", inside.InsideParams, inside.InsideResult),
+    _request("insideWhatIf", "starts a process", inside.InsideWhatIfParams, inside.InsideWhatIfResult),
+    _request("insideEmbedding", "starts a process", inside.InsideEmbeddingParams, inside.InsideEmbeddingResult),
+    _request("insideNeuron", "starts a process", inside.InsideNeuronParams, inside.InsideNeuronResult),
+    _request("insideHistory", "starts a process", inside.InsideHistoryParams, inside.InsideHistoryResult),
 )
 
 NOTIFICATIONS: tuple[Notification, ...] = (
