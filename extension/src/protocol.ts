@@ -898,7 +898,7 @@ export interface InsideEmbeddingParams {
   /** Instead, the model as it was before the run's first step. */
   beforeTraining?: boolean;
   /** pca: principal components; umap: needs umap-learn. */
-  method?: 'pca' | 'umap';
+  projection?: 'pca' | 'umap';
   /** The interpreter that runs the model. */
   python?: string | null;
 }
@@ -924,7 +924,7 @@ export interface InsideEmbeddingResult {
   /** The step it was saved after; 0 before training. */
   step: number | null;
   /** How the map was drawn. */
-  method: 'pca' | 'umap';
+  projection: 'pca' | 'umap';
   /** At most 2000 tokens: those of the validation text, or all printable ones. */
   points: InsidePoint[];
   /** Tokens that are not on it. */

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -170,24 +170,28 @@ def continued(
     patches: Sequence[Patch],
     should_stop: Callable[[], bool] = lambda: False,
 ) -> str:
-    """What a changed model goes on with, until its context is full. Raises TricksterError.
+    """What a changed model goes on with, up to the end of the document. Raises TricksterError.
 
-    Every token goes through the model's own modules, where hooks act, and not through a compiled reader. What is
-    patched is remembered in the keys and values of the text.
+    As `generate` does it, with the same window that slides; but every token goes through the model's own modules, where
+    hooks act, and not through a compiled reader. What is patched is remembered in the keys and values of the text, and
+    patched again where the window is read anew, as long as it is in there.
     """
     cache = KeyValueCache(model.config, 1, model.device, model.model.embed_tokens.weight.dtype)
     generator = torch.Generator().manual_seed(options.seed)
-    text = torch.tensor([list(ids)])
-    unread = text
-    drawn: list[int] = []
-    for _ in range(min(options.max_new_tokens, model.config.max_seq_len - len(ids) + 1)):
+    limit = model.config.max_seq_len
+    text = unread = torch.tensor([list(ids)])
+    begin = 0  # of the window
+    for _ in range(options.max_new_tokens):
         if should_stop():
             break
-        with changed(model, switched_off, () if drawn else patches):
+        if text.shape[1] - begin > limit:
+            begin = text.shape[1] - limit // 2 - 1
+            cache.length, unread = 0, text[:, begin:]
+        inside = [replace(one, position=one.position - begin) for one in patches if one.position >= begin]
+        with changed(model, switched_off, () if cache.length else inside):
             logits = model(unread.to(model.device), cache)[:, -1, : tokenizer.vocab_size].float().cpu()
         unread = choose(require_numbers(logits), text, options, generator)[:, None]
         if int(unread) == tokenizer.end_id:
             break
         text = torch.cat((text, unread), dim=1)
-        drawn.append(int(unread))
-    return tokenizer.decode_after(ids, drawn)
+    return tokenizer.decode_after(ids, text[0, len(ids) :].tolist())

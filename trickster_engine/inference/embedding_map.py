@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trickster_engine.errors import TricksterError
 
-Method = Literal["pca", "umap"]
+Projection = Literal["pca", "umap"]
 Kind = Literal["capital", "lower case", "digit", "space", "punctuation", "other"]
 #: Tokens on a map; of a larger vocabulary those with the lowest ids, which a BPE tokenizer found most often.
 MOST_TOKENS = 2000
@@ -40,12 +40,12 @@ def kind_of(text: str) -> Kind:
     return "punctuation" if category[0] in "PS" else "other"
 
 
-def embedding_map(weights: NDArray[Any], method: Method) -> tuple[NDArray[np.float64], list[float] | None]:
+def embedding_map(weights: NDArray[Any], projection: Projection) -> tuple[NDArray[np.float64], list[float] | None]:
     """Places [n, 2] of embeddings [n, D], and of PCA the share of the variance along each axis.
 
     Raises TricksterError where UMAP is asked for and is not there.
     """
-    if method == "pca":
+    if projection == "pca":
         return _principal_components(weights)
     if not umap_installed():
         raise TricksterError(

@@ -13,7 +13,7 @@ import numpy as np
 from trickster_engine.errors import TricksterError
 from trickster_engine.inference.ablation import Component, require_component
 from trickster_engine.inference.activations import capture
-from trickster_engine.inference.embedding_map import MOST_TOKENS, Method, embedding_map, kind_of, umap_installed
+from trickster_engine.inference.embedding_map import MOST_TOKENS, Projection, embedding_map, kind_of, umap_installed
 from trickster_engine.inference.heads import printable
 from trickster_engine.inference.inside import (
     Opened,
@@ -42,10 +42,10 @@ _MOST_MOMENTS = 64
 def embedding(request: Request, stopped: Stopped) -> dict[str, Any]:
     """The embeddings as a map. Raises TricksterError."""
     at = opened(request)
-    method: Method = request.get("method") or "pca"
+    projection: Projection = request.get("projection") or "pca"
     ids = _mapped(Path(request["path"]), at)
     weights = at.model.model.embed_tokens.weight[ids].detach().cpu().numpy()
-    places, explained = embedding_map(weights, method)
+    places, explained = embedding_map(weights, projection)
     texts = [at.held.tokenizer.piece(index) for index in ids]
     points = [
         {"id": index, "text": text, "kind": kind_of(text), "x": float(x), "y": float(y)}
@@ -54,7 +54,7 @@ def embedding(request: Request, stopped: Stopped) -> dict[str, Any]:
     return {
         "checkpoint": at.checkpoint,
         "step": at.step,
-        "method": method,
+        "projection": projection,
         "points": points,
         "left_out": at.vocab_size - len(ids),
         "explained": explained,

@@ -217,7 +217,7 @@ class InsideEmbeddingParams:
     run_id: str | None = item("The run whose newest checkpoint is used.", None)
     checkpoint: str | None = item("Or a checkpoint's folder.", None)
     before_training: bool = item("Instead, the model as it was before the run's first step.", False)
-    method: Literal["pca", "umap"] = item("pca: principal components; umap: needs umap-learn.", "pca")
+    projection: Literal["pca", "umap"] = item("pca: principal components; umap: needs umap-learn.", "pca")
     python: str | None = item("The interpreter that runs the model.", None)
 
 
@@ -238,7 +238,7 @@ class InsideEmbeddingResult:
 
     checkpoint: str | None = item("The checkpoint's folder; null before training.")
     step: int | None = item("The step it was saved after; 0 before training.")
-    method: Literal["pca", "umap"] = item("How the map was drawn.")
+    projection: Literal["pca", "umap"] = item("How the map was drawn.")
     points: list[InsidePoint] = item("At most 2000 tokens: those of the validation text, or all printable ones.")
     left_out: int = item("Tokens that are not on it.")
     explained: list[float] | None = item("Share of the variance along x and y; null for UMAP.")
