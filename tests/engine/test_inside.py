@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from transformers import LlamaForCausalLM
 
 from tests.engine.model.test_huggingface import as_arrays, small
 from tests.refusals import refused
+from trickster_engine.cli import main
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.data.make_tokenizer import byte_tokenizer
 from trickster_engine.inference.activations import capture
@@ -229,6 +231,23 @@ def test_what_if_equals_numpy(grouped: tuple[Path, Llama], part: str, index: int
     with refused("part-unknown"):
         what_if({**request, "patches": [{**patch, "position": 99}]}, never)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_the_command_prints_a_table(grouped: tuple[Path, Llama], capsys: pytest.CaptureFixture[str]) -> None:
+    folder, _ = grouped
+    words = ["inside", str(folder), "--text", "To be\nor", "--off", "0.1"]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main([*words, "--head", "2.3"]) == 0
+    printed = capsys.readouterr().out
+    assert f"mean loss {found['loss']:.4f} nats/token, without 0.1" in printed
+    weights = unpacked(found["attention"])[2, 3] / 255
+    top = int(weights[-1].argmax())
+    row = next(line for line in printed.splitlines() if line.startswith("    7 'r'"))
+    assert row.split()[2] == f"{found['tokens'][7]['loss']:.3f}"
+    assert row.split()[4:6] == [str(top), repr("To be\nor"[top])] or "To be\nor"[top] == " "
+    assert f"{weights[-1].max():.2f}" in row
+    assert main([*words, "--head", "2.4"]) == 2 and main([*words, "--head", "two"]) == 2
 
 
 def test_a_head_that_does_one_thing_scores_one() -> None:
