@@ -898,7 +898,7 @@ export interface InsideEmbeddingParams {
   /** Instead, the model as it was before the run's first step. */
   beforeTraining?: boolean;
   /** pca: principal components; umap: needs umap-learn. */
-  method?: 'pca' | 'umap';
+  projection?: 'pca' | 'umap';
   /** The interpreter that runs the model. */
   python?: string | null;
 }
@@ -924,8 +924,8 @@ export interface InsideEmbeddingResult {
   /** The step it was saved after; 0 before training. */
   step: number | null;
   /** How the map was drawn. */
-  method: 'pca' | 'umap';
-  /** The tokens, at most 2000, those with the lowest ids. */
+  projection: 'pca' | 'umap';
+  /** At most 2000 tokens: those of the validation text, or all printable ones. */
   points: InsidePoint[];
   /** Tokens that are not on it. */
   leftOut: number;
@@ -1009,10 +1009,10 @@ export interface InsideMoment {
   checkpoint: string | null;
   /** Mean loss on the text, in nats/token. */
   loss: number | null;
-  /** Mean loss on random tokens, seen the first time. */
-  repeatFirst: number;
+  /** Mean loss on random tokens, seen the first time; null if the context is tiny. */
+  repeatFirst: number | null;
   /** And the second time: an induction head makes it smaller. */
-  repeatSecond: number;
+  repeatSecond: number | null;
   /** What each head does. */
   heads: InsideHead[];
   /** uint8 [T, T]: of the head that was asked for, 255 times the weight. */
@@ -1029,6 +1029,8 @@ export interface InsideHistoryResult {
   tokens: string[];
   /** The model before training, and each checkpoint. */
   moments: InsideMoment[];
+  /** Checkpoints that could not be read. */
+  unreadable: string[];
 }
 
 /** What the events of a run have come to: what changes while it trains. */

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import math
 import os
 import queue
 import random
@@ -206,6 +208,42 @@ def test_text_is_streamed(finished: tuple[RawClient, Path, str, Follower]) -> No
     assert again["text"] == answer["text"]
     assert time.monotonic() - began < 5
     assert again["step"] == 40
+
+
+def test_a_model_is_looked_into(finished: tuple[RawClient, Path, str, Follower]) -> None:
+    client, _, run_id, follower = finished
+    run = {"runId": run_id}
+    found = client.request("trickster/inside", run, 120)
+    heads, tokens = found["model"]["layers"] * found["model"]["heads"], len(found["tokens"])
+    assert found["step"] == 40 and found["text"] and found["attention"]["shape"][2:] == [tokens, tokens]
+    assert len(base64.b64decode(found["attention"]["data"])) == heads * tokens**2 and len(found["heads"]) == heads
+    # The same text again, in a model that is in memory, is the same; before training it is as good as a guess.
+    kept = ("tokens", "attention", "lens", "stream", "neurons", "heads", "logits")
+    again = client.request("trickster/inside", {**run, "text": found["text"]}, 60)
+    assert {name: again[name] for name in kept} == {name: found[name] for name in kept}
+    before = client.request("trickster/inside", {**run, "text": found["text"], "beforeTraining": True}, 60)
+    assert (before["step"], before["checkpoint"]) == (0, None)
+    uniform = math.log(found["model"]["vocabSize"])
+    assert before["loss"] == pytest.approx(uniform, rel=0.03) and found["loss"] < 0.9 * uniform
+    off = {"switchedOff": [{"part": "layer", "layer": 0}], "text": found["text"], "maxNewTokens": 5}
+    changed = client.request("trickster/insideWhatIf", {**run, **off}, 60)
+    assert changed["before"]["loss"] == pytest.approx(found["loss"])
+    assert changed["after"]["loss"] != pytest.approx(found["loss"], abs=1e-4)
+    assert len(changed["after"]["continuation"]) == 5
+    points = client.request("trickster/insideEmbedding", run, 60)["points"]
+    assert {point["kind"] for point in points} == {"lower case", "space"}
+    excited = client.request("trickster/insideNeuron", {**run, "layer": 0, "neuron": 1, "count": 3}, 60)
+    values = [one["activation"] for one in excited["highest"]]
+    assert len(values) == 3 and values == sorted(values, reverse=True)
+    past = client.request("trickster/insideHistory", {**run, "layer": 0, "head": 1}, 60)
+    steps = [moment["step"] for moment in past["moments"]]
+    assert steps[0] == 0 and steps[-1] == 40 and len(steps) > 2 and past["unreadable"] == []
+    assert past["moments"][0]["loss"] == pytest.approx(before["loss"])
+    assert past["moments"][-1]["heads"] == found["heads"]
+    there = {event["step"] for event in follower.events if event["kind"] == "checkpoint"}
+    assert set(steps[1:]) <= there
+    error = client.wait(client.begin("trickster/insideNeuron", {**run, "layer": 9, "neuron": 1}), 60)["error"]
+    assert "There is no layer 9: they are 0 to" in error["message"]
 
 
 def drain(client: RawClient, token: str) -> list[dict[str, Any]]:

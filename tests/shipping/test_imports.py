@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 #: Packages that may be loaded where they are needed: what takes seconds to import, and what need not be there.
 LOADED_LATE = {
     "torch", "ttml", "ttnn", "tokenizers", "transformers", "safetensors", "wandb", "tensorboard", "numpy",
-    "rdkit", "chess", "music21",
+    "rdkit", "chess", "music21", "umap",
 }  # fmt: skip
 #: Modules of the standard library that only one system has.
 OF_ONE_SYSTEM = {"fcntl", "msvcrt", "resource", "termios", "winreg", "pwd", "ctypes"}

@@ -10,16 +10,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 import torch
 from torch import Tensor
 
-from trickster_engine.config.llama_file import CONFIG_FILE
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
 from trickster_engine.inference.completion import Completer, Rules
-from trickster_engine.inference.load import checkpoint_folder, load_model
+from trickster_engine.inference.inside import inside, what_if
+from trickster_engine.inference.inside_parts import embedding, history, neuron
+from trickster_engine.inference.resident import loaded, newest, step_of
 from trickster_engine.inference.sampling import (
     SamplingOptions,
     encode_prompt,
@@ -29,48 +30,17 @@ from trickster_engine.inference.sampling import (
 )
 from trickster_engine.inference.settings import sampling_settings
 from trickster_engine.model.huggingface import GREEDY_BELOW
-from trickster_engine.model.llama import Llama
-from trickster_engine.runs.checkpoint_files import read_state
 
-MODELS_KEPT = 2
-"""Models held in memory, so that two checkpoints can be compared without reading them over and over."""
 PART_SECONDS = 0.03
 """Text is gathered for so long before it is sent on: thirty parts a second read as a stream."""
-
-
-class Loaded(NamedTuple):
-    """A model in memory, and the folder it came from."""
-
-    model: Llama
-    tokenizer: Tokenizer
-    folder: Path
-
-
-@lru_cache(maxsize=MODELS_KEPT)
-def _load(folder: Path, modified_ns: int) -> Loaded:
-    """A model of this folder and time: a finished run is trained on, a checkpoint of the same name is written again."""
-    return Loaded(*load_model(folder))
-
-
-def _loaded(path: Path) -> Loaded:
-    """The model of a checkpoint, or of a run's newest one. Raises TricksterError."""
-    return _load(*_newest(path))
-
-
-def _newest(path: Path) -> tuple[Path, int]:
-    folder = checkpoint_folder(path, "latest")
-    try:
-        modified_ns = (folder / CONFIG_FILE).stat().st_mtime_ns
-    except OSError:
-        modified_ns = 0
-    return folder, modified_ns
+_INSIDE = {"inside": inside, "what_if": what_if, "embedding": embedding, "neuron": neuron, "history": history}
 
 
 @lru_cache(maxsize=1)
 def _completer(folder: Path, modified_ns: int) -> tuple[Completer, int | None]:
     """It holds what was read for the last text, so that the next key costs only what is new. And its step."""
-    loaded = _load(folder, modified_ns)
-    return Completer(loaded.model, loaded.tokenizer), _step_of(folder)
+    held = loaded(folder)
+    return Completer(held.model, held.tokenizer), step_of(folder)
 
 
 class Answers:
@@ -82,7 +52,12 @@ class Answers:
 
     def answer(self, request: dict[str, Any]) -> None:
         """Do what a request asks for, and say how it went."""
-        methods = {"generate": self._generate, "next_tokens": self._next_tokens, "complete": self._complete}
+        methods: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "generate": self._generate,
+            "next_tokens": self._next_tokens,
+            "complete": self._complete,
+            **{name: partial(self._look, look) for name, look in _INSIDE.items()},
+        }
         request_id = request.get("id")
         try:
             self._send({"id": request_id, "result": methods[request["method"]](request)})
@@ -100,7 +75,7 @@ class Answers:
 
     def _generate(self, request: dict[str, Any]) -> dict[str, Any]:
         request_id = int(request["id"])
-        loaded = _loaded(Path(request["path"]))
+        held = loaded(Path(request["path"]))
         sampling = sampling_settings(Path(request["path"]), request.get("options") or {})
         options = SamplingOptions.from_config(sampling)
         prompt = request.get("prompt")
@@ -111,16 +86,16 @@ class Answers:
         began = last_sent = time.monotonic()
         text, waiting, count = "", "", 0
         drawn: list[dict[str, Any]] = []
-        ids = encode_prompt(loaded.tokenizer, prompt)
-        decoder = loaded.tokenizer.stream_decoder(ids)
+        ids = encode_prompt(held.tokenizer, prompt)
+        decoder = held.tokenizer.stream_decoder(ids)
         cancelled = partial(self._is_cancelled, request_id)
-        end = loaded.tokenizer.end_id
+        end = held.tokenizer.end_id
         steps = generate(
-            loaded.model,
+            held.model,
             [ids],
             options,
             cancelled,
-            vocab_size=loaded.tokenizer.vocab_size,
+            vocab_size=held.tokenizer.vocab_size,
             end=end,
             watch=logits.append,
         )
@@ -137,9 +112,9 @@ class Answers:
                 drawn.append(
                     {
                         "id": token,
-                        "text": loaded.tokenizer.piece(token),
+                        "text": held.tokenizer.piece(token),
                         "probability": float(probabilities[token]),
-                        "alternatives": _likeliest(probabilities, shown, loaded.tokenizer),
+                        "alternatives": _likeliest(probabilities, shown, held.tokenizer),
                     }
                 )
             if time.monotonic() - last_sent >= PART_SECONDS:
@@ -151,19 +126,19 @@ class Answers:
         return {
             "text": text + waiting,
             "prompt": prompt,
-            "checkpoint": str(loaded.folder),
-            "step": _step_of(loaded.folder),
+            "checkpoint": str(held.folder),
+            "step": step_of(held.folder),
             "tokens": count,
             "finish_reason": "cancelled" if finish == "length" and cancelled() else finish,
             "seconds": time.monotonic() - began,
         }
 
     def _next_tokens(self, request: dict[str, Any]) -> dict[str, Any]:
-        loaded = _loaded(Path(request["path"]))
-        model = loaded.model
-        ids = encode_prompt(loaded.tokenizer, request["text"])[-model.config.max_seq_len :]
+        held = loaded(Path(request["path"]))
+        model = held.model
+        ids = encode_prompt(held.tokenizer, request["text"])[-model.config.max_seq_len :]
         with torch.no_grad():
-            every = model(torch.tensor([ids], device=model.device))[:, -1, : loaded.tokenizer.vocab_size]
+            every = model(torch.tensor([ids], device=model.device))[:, -1, : held.tokenizer.vocab_size]
         logits = require_numbers(every.float().cpu())
         believed = logits.softmax(dim=-1)[0]
         shown = believed
@@ -173,13 +148,19 @@ class Answers:
             shown = shaped_probabilities(logits, options)[0]
         logs = torch.where(believed > 0, believed.log(), torch.zeros_like(believed))
         return {
-            "tokens": _likeliest(shown, int(request["count"]), loaded.tokenizer),
-            "checkpoint": str(loaded.folder),
+            "tokens": _likeliest(shown, int(request["count"]), held.tokenizer),
+            "checkpoint": str(held.folder),
             "entropy": max(float(-(believed * logs).sum()), 0.0),
         }
 
+    def _look(self, look: Callable[..., dict[str, Any]], request: dict[str, Any]) -> dict[str, Any]:
+        cancelled = partial(self._is_cancelled, int(request["id"]))
+        if cancelled():  # a slider has moved on while it waited in line
+            raise TricksterError("cancelled", "Cancelled before it began.", "")
+        return look(request, cancelled)
+
     def _complete(self, request: dict[str, Any]) -> dict[str, Any]:
-        folder, modified_ns = _newest(Path(request["path"]))
+        folder, modified_ns = newest(Path(request["path"]))
         cancelled = partial(self._is_cancelled, int(request["id"]))
         completer, step = _completer(folder, modified_ns)
         began = time.monotonic()
@@ -194,11 +175,3 @@ def _likeliest(probabilities: Tensor, count: int, tokenizer: Tokenizer) -> list[
         for probability, index in zip(top.values, top.indices, strict=True)
         if math.isfinite(float(probability))
     ]
-
-
-def _step_of(folder: Path) -> int | None:
-    try:
-        return read_state(folder).step
-    except TricksterError:
-        digits = folder.name.removeprefix("step-")
-        return int(digits) if digits.isdigit() else None

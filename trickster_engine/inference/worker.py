@@ -8,6 +8,8 @@ One JSON object a line on standard input, one or more for each on standard outpu
         -> {"id": 2, "result": {…}}
     {"id": 3, "method": "complete", "path": …, "before": "the text before the cursor", "one_line": true}
         -> {"id": 3, "result": {…}}
+    {"id": 4, "method": "inside", "path": …, "text": … …}     and what_if, embedding, neuron, history: the fields that
+        -> {"id": 4, "result": {…}}                            `inside.py` and `inside_parts.py` read
     {"id": 1, "method": "cancel"}                              the answer to 1 comes at once, with what there is
     errors: {"id": 1, "error": {"code": …, "message": …, "advice": …}}
 

@@ -70,7 +70,7 @@ def _as_products(q: Tensor, k: Tensor, v: Tensor, dtype: torch.dtype) -> Tensor:
     well, without a word. Plain products have not.
     """
     heads, length, width = q.shape[1:]
-    k, v = (_for_each_head(x, heads) for x in (k, v))
+    k, v = (for_each_head(x, heads) for x in (k, v))
     queries = (q * width**-0.5).to(dtype).flatten(0, 1)
     keys = k.to(dtype).flatten(0, 1).mT
     values = v.to(dtype).flatten(0, 1)
@@ -83,10 +83,10 @@ def _as_products(q: Tensor, k: Tensor, v: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _last_as_products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    k, v = (_for_each_head(x, q.shape[1]) for x in (k, v))
+    k, v = (for_each_head(x, q.shape[1]) for x in (k, v))
     return torch.matmul(q * q.shape[-1] ** -0.5, k.mT).softmax(-1).matmul(v)
 
 
-def _for_each_head(x: Tensor, heads: int) -> Tensor:
+def for_each_head(x: Tensor, heads: int) -> Tensor:
     """Keys or values x [B, K, T, C], each K / H times -> [B, H, T, C]."""
     return x if x.shape[1] == heads else x.repeat_interleave(heads // x.shape[1], dim=1)

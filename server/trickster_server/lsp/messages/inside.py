@@ -217,7 +217,7 @@ class InsideEmbeddingParams:
     run_id: str | None = item("The run whose newest checkpoint is used.", None)
     checkpoint: str | None = item("Or a checkpoint's folder.", None)
     before_training: bool = item("Instead, the model as it was before the run's first step.", False)
-    method: Literal["pca", "umap"] = item("pca: principal components; umap: needs umap-learn.", "pca")
+    projection: Literal["pca", "umap"] = item("pca: principal components; umap: needs umap-learn.", "pca")
     python: str | None = item("The interpreter that runs the model.", None)
 
 
@@ -238,8 +238,8 @@ class InsideEmbeddingResult:
 
     checkpoint: str | None = item("The checkpoint's folder; null before training.")
     step: int | None = item("The step it was saved after; 0 before training.")
-    method: Literal["pca", "umap"] = item("How the map was drawn.")
-    points: list[InsidePoint] = item("The tokens, at most 2000, those with the lowest ids.")
+    projection: Literal["pca", "umap"] = item("How the map was drawn.")
+    points: list[InsidePoint] = item("At most 2000 tokens: those of the validation text, or all printable ones.")
     left_out: int = item("Tokens that are not on it.")
     explained: list[float] | None = item("Share of the variance along x and y; null for UMAP.")
     umap_installed: bool = item("Whether UMAP can be asked for.")
@@ -301,8 +301,8 @@ class InsideMoment:
     step: int = item("The step; 0 is the model before training.")
     checkpoint: str | None = item("Its folder; null before training.")
     loss: float | None = item("Mean loss on the text, in nats/token.")
-    repeat_first: float = item("Mean loss on random tokens, seen the first time.")
-    repeat_second: float = item("And the second time: an induction head makes it smaller.")
+    repeat_first: float | None = item("Mean loss on random tokens, seen the first time; null if the context is tiny.")
+    repeat_second: float | None = item("And the second time: an induction head makes it smaller.")
     heads: list[InsideHead] = item("What each head does.")
     attention: InsideArray | None = item("uint8 [T, T]: of the head that was asked for, 255 times the weight.")
 
@@ -315,3 +315,4 @@ class InsideHistoryResult:
     left_out: int = item("Tokens at its end that are not looked at.")
     tokens: list[str] = item("The text of each token.")
     moments: list[InsideMoment] = item("The model before training, and each checkpoint.")
+    unreadable: list[str] = items("Checkpoints that could not be read.")
