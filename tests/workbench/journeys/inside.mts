@@ -53,7 +53,13 @@ function drawn(canvas: Locator): Promise<number> {
 
 journey(
   'Looking inside a model',
-  { folder: () => folder, settings: { 'workbench.colorTheme': 'Dark Modern' } },
+  {
+    folder: () => folder,
+    settings: {
+      'workbench.colorTheme': 'Dark Modern',
+      'workbench.secondarySideBar.defaultVisibility': 'hidden',
+    },
+  },
   (at) => {
     const page = (): FrameLocator => at.workbench.dashboard();
     const card = (name: string): Locator =>

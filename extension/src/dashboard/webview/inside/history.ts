@@ -93,7 +93,8 @@ export class History {
       const answer = await ask('trickster/insideHistory', { runId, text: this.text });
       if (mine === this.asked) {
         this.answer = answer;
-        setText(this.status, '');
+        const left = answer.unreadable.length;
+        setText(this.status, left > 0 ? `${left} checkpoints could not be read.` : '');
         setText(this.button, 'Look Again');
         this.draw();
       }
