@@ -26,7 +26,7 @@ export class EmbeddingMap {
   private readonly status = h('p', { class: 'caption', role: 'status' });
   private readonly pointed = h('p', { class: 'detail' });
   private readonly legend = h('p', { class: 'legend' });
-  private readonly method = h(
+  private readonly projection = h(
     'select',
     { 'aria-label': 'How the map is drawn', onchange: () => this.ask() },
     h('option', { value: 'pca' }, 'PCA'),
@@ -54,7 +54,7 @@ export class EmbeddingMap {
     this.element = h(
       'section',
       { class: 'card embedding', 'aria-label': 'Embeddings' },
-      h('div', { class: 'row spread' }, h('h2', {}, 'Embeddings'), this.method),
+      h('div', { class: 'row spread' }, h('h2', {}, 'Embeddings'), this.projection),
       this.status,
       this.legend,
       this.picture.element,
@@ -79,15 +79,15 @@ export class EmbeddingMap {
 
   private ask(): void {
     const { model } = this;
-    const method = this.method.value === 'umap' ? 'umap' : 'pca';
-    const key = JSON.stringify([model, method]);
+    const projection = this.projection.value === 'umap' ? 'umap' : 'pca';
+    const key = JSON.stringify([model, projection]);
     if (!model || key === this.asked) {
       return;
     }
     this.asked = key;
     setText(this.status, 'Drawing the map…');
     this.status.classList.remove('error');
-    ask('trickster/insideEmbedding', { ...model, method }).then(
+    ask('trickster/insideEmbedding', { ...model, projection }).then(
       (map) => {
         if (key === this.asked) {
           this.show(map);
@@ -106,18 +106,18 @@ export class EmbeddingMap {
   private show(map: InsideEmbeddingResult): void {
     this.map = map;
     this.near = undefined;
-    const umap = this.method.querySelector<HTMLOptionElement>('[value="umap"]');
+    const umap = this.projection.querySelector<HTMLOptionElement>('[value="umap"]');
     if (umap) {
       umap.disabled = !map.umapInstalled;
       setText(umap, map.umapInstalled ? 'UMAP' : 'UMAP (umap-learn is not installed)');
     }
     const share = map.explained?.reduce((a, b) => a + b, 0);
     const words = [
-      map.method === 'pca'
+      map.projection === 'pca'
         ? 'The two directions in which the embeddings differ most.'
         : 'Neighbours lie together.',
       share === undefined ? '' : `They hold ${(100 * share).toFixed(0)} % of the variance.`,
-      map.leftOut > 0 ? `${map.leftOut} tokens with higher numbers are not drawn.` : '',
+      map.leftOut > 0 ? `${map.leftOut} tokens are not drawn.` : '',
     ];
     setText(this.status, words.filter(Boolean).join(' '));
     this.showLegend();
