@@ -61,6 +61,7 @@ export class History {
   setQuestion(runId: string, words: string | null, choice: Choice): void {
     this.runId = runId;
     this.text = words;
+    const otherHead = choice.layer !== this.choice.layer || choice.head !== this.choice.head;
     this.choice = choice;
     const key = JSON.stringify([runId, words]);
     if (key !== this.of) {
@@ -71,8 +72,9 @@ export class History {
       this.body.hidden = true;
       setText(this.button, 'Look at All Checkpoints');
       this.button.disabled = false;
+    } else if (otherHead) {
+      this.draw();
     }
-    this.draw();
   }
 
   recolor(): void {

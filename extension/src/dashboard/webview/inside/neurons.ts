@@ -16,6 +16,8 @@ export class Neurons {
   private model: ModelRef | undefined;
   private shown = '';
   private asked = 0;
+  /** Says again whether the neuron whose contexts are shown is switched off. */
+  private relabel = (): void => undefined;
 
   constructor(
     private readonly isOff: (layer: number, neuron: number) => boolean,
@@ -46,6 +48,7 @@ export class Neurons {
       this.asked++;
       fill(this.contexts);
     }
+    this.relabel();
     const focused = this.list.contains(document.activeElement)
       ? (document.activeElement as HTMLElement).dataset['key']
       : undefined;
@@ -116,12 +119,9 @@ export class Neurons {
 
   private about(layer: number, neuron: number, answer: InsideNeuronResult): HTMLElement[] {
     const button = h('button', { class: 'secondary switch-part' });
-    const label = (): void => setText(button, this.isOff(layer, neuron) ? 'Switch on' : 'Switch off');
-    button.addEventListener('click', () => {
-      this.switchNeuron(layer, neuron);
-      label();
-    });
-    label();
+    this.relabel = () => setText(button, this.isOff(layer, neuron) ? 'Switch on' : 'Switch off');
+    button.addEventListener('click', () => this.switchNeuron(layer, neuron));
+    this.relabel();
     const tokens = (list: InsideNeuronResult['promotes']): string =>
       list
         .slice(0, 8)

@@ -95,11 +95,14 @@ export class InsideSettings {
   /** The run whose checkpoints can be chosen. Returns whether it is another than before. */
   setRun(run: RunInfo, runs: readonly RunInfo[]): boolean {
     const another = run.runId !== this.run?.runId || run.created !== this.run.created;
+    const isFirst = this.run?.checkpoints.length === 0 && run.checkpoints.length > 0;
     this.run = run;
     this.runs = runs;
+    if (another || isFirst) {
+      this.chosen = run.checkpoints.at(-1)?.path ?? null;
+    }
     if (another) {
       this.stopPlaying();
-      this.chosen = run.checkpoints.at(-1)?.path ?? null;
       this.fillCompare('');
       if (!this.own) {
         this.box.value = '';
@@ -137,7 +140,11 @@ export class InsideSettings {
     const own = runId === this.run?.runId;
     const which = beforeTraining
       ? 'before training'
-      : checkpointName(run?.checkpoints.find(({ path }) => path === checkpoint) ?? run?.checkpoints.at(-1));
+      : checkpointName(
+          checkpoint === null
+            ? run?.checkpoints.at(-1)
+            : run?.checkpoints.find(({ path }) => path === checkpoint),
+        );
     return own ? capitalized(which) : `${run?.name ?? runId}, ${which}`;
   }
 
@@ -253,7 +260,7 @@ export class InsideSettings {
 
 function checkpointName(checkpoint: CheckpointInfo | undefined): string {
   if (!checkpoint) {
-    return 'newest checkpoint';
+    return 'a checkpoint that is no longer kept';
   }
   const { step, valLoss, best } = checkpoint;
   return [`step ${text.count(step)}`, valLoss === null ? '' : `val ${text.loss(valLoss)}`, best ? 'best' : '']
