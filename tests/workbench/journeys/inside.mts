@@ -94,14 +94,17 @@ journey(
 
     it('shows every head, and where the chosen one looks', async () => {
       const attention = card('Attention');
-      assert.equal(await attention.locator('.head').count(), 2 * 4);
-      await attention.locator('.head').nth(5).click();
+      assert.equal(await attention.locator('.attention-head').count(), 2 * 4);
+      await attention.locator('.attention-head').nth(5).click();
       await attention.locator('h3').filter({ hasText: 'Layer 1, head 1' }).waitFor();
       await until(
         'the head is drawn large',
         async () => (await drawn(attention.locator('.matrix canvas'))) > 0.02,
       );
-      await until('and small', async () => (await drawn(attention.locator('.head canvas').nth(5))) > 0.02);
+      await until(
+        'and small',
+        async () => (await drawn(attention.locator('.attention-head canvas').nth(5))) > 0.02,
+      );
       const weights = await facts(attention, 'Where the chosen head looks');
       const sum = [...weights.values()].reduce((total, [, weight]) => total + Number(weight), 0);
       assert.ok(Math.abs(sum - 1) < 0.2, `attention from one token adds up to ${sum}`); // bytes, two decimals
@@ -215,7 +218,7 @@ journey(
         (await strip.locator(`[id="${active ?? ''}"]`).getAttribute('aria-label')) ?? '',
         /^1, .*loss [\d.]+/,
       );
-      const chosen = card('Attention').locator('.head[aria-pressed="true"]');
+      const chosen = card('Attention').locator('.attention-head[aria-pressed="true"]');
       await chosen.focus();
       await keyboard.press('ArrowUp');
       await keyboard.press('ArrowLeft');
@@ -225,7 +228,7 @@ journey(
       await keyboard.press('Tab');
       await keyboard.press('Enter');
       await until('a verdict', async () => /→/.test(await verdict().catch(() => '')));
-      await page().locator('.head.off').first().waitFor();
+      await page().locator('.attention-head.off').first().waitFor();
       await keyboard.press('Enter');
       await card('What if').locator('.outcome').waitFor({ state: 'hidden' });
     });
@@ -298,7 +301,7 @@ journey(
         await page().locator(`body.${kind}`).waitFor();
         const shot = (name: string): Promise<void> =>
           workbench.shot(`inside-${name}-${theme.toLowerCase().replaceAll(' ', '-')}`);
-        const head = card('Attention').locator('.head canvas').first();
+        const head = card('Attention').locator('.attention-head canvas').first();
         await head.scrollIntoViewIfNeeded();
         await until('heads are drawn', async () => (await drawn(head)) > 0.02);
         await card('Tokens and their loss').scrollIntoViewIfNeeded();

@@ -56,7 +56,7 @@ export class HeadGrid {
   private build(layers: number, heads: number): void {
     const numbers = Array.from({ length: layers * heads }, (_, index) => index);
     this.cells = numbers.map((index) => this.cell(Math.floor(index / heads), index % heads));
-    this.element.style.gridTemplateColumns = `auto repeat(${heads}, minmax(44px, 110px))`;
+    this.element.style.gridTemplateColumns = `auto repeat(${heads}, minmax(44px, 150px))`;
     fill(
       this.element,
       ...this.cells.flatMap((cell) =>
@@ -75,7 +75,7 @@ export class HeadGrid {
     const button = h(
       'button',
       {
-        class: 'head',
+        class: 'attention-head',
         onclick: () => this.choose(layer, head),
         onkeydown: (event: KeyboardEvent) => this.key(event, cell),
       },

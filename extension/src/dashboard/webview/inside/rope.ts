@@ -1,3 +1,4 @@
+import * as text from '../../../ui/text';
 import { h, setText } from '../dom';
 import { palette, Picture } from './canvas';
 import { FactsTable } from './facts';
@@ -88,5 +89,5 @@ function columnsIn(width: number): number {
 /** Tokens after which a pair is where it was. */
 function turn(frequency: number): string {
   const tokens = (2 * Math.PI) / frequency;
-  return tokens < 100 ? tokens.toFixed(1) : tokens < 10_000 ? tokens.toFixed(0) : tokens.toExponential(0);
+  return tokens < 100 ? tokens.toFixed(1) : tokens < 10_000 ? text.count(tokens) : text.short(tokens);
 }
