@@ -148,7 +148,8 @@ export class Attention {
       .slice(0, 4)
       .filter(({ weight }) => weight >= 0.01)
       .map(({ token, weight }) => `${name(token)} (${weight.toFixed(2)})`);
-    setText(this.detail, `Token ${name(query)} looks at ${targets.join(', ')}`);
+    const where = targets.join(', ') || 'all tokens before it, at none more than 1 %';
+    setText(this.detail, `Token ${name(query)} looks at ${where}`);
     this.large.redraw();
   }
 
