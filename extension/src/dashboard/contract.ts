@@ -3,15 +3,16 @@ import type {
   GeneratePart,
   GenerateResult,
   NextTokensResult,
+  Requests,
   RunEvent,
   RunInfo,
   RunProgress,
   SamplingOptions,
 } from '../protocol';
 
-/** What the extension host and the dashboard say to each other. Both halves import these types and nothing else. */
+/** What the extension host and the dashboard say to each other. Both halves import this and nothing else. */
 
-export type Tab = 'learning' | 'playground' | 'proof';
+export type Tab = 'learning' | 'playground' | 'proof' | 'inside';
 
 /** What somebody wants to see: all of it may be left as it is. */
 export interface Focus {
@@ -47,7 +48,22 @@ export type ToDashboard =
   | { type: 'generatePart'; id: number; part: GeneratePart }
   | { type: 'generated'; id: number; result?: GenerateResult; error?: string }
   | { type: 'nextTokens'; id: number; result?: NextTokensResult; error?: string }
-  | { type: 'comparison'; comparison: Comparison };
+  | { type: 'comparison'; comparison: Comparison }
+  | { type: 'inside'; id: number; result?: Requests[InsideMethod]['result']; error?: string };
+
+/** The requests that look inside a model. The page may send these of the server's requests by itself, and no others. */
+export const INSIDE_METHODS = [
+  'trickster/inside',
+  'trickster/insideWhatIf',
+  'trickster/insideEmbedding',
+  'trickster/insideNeuron',
+  'trickster/insideHistory',
+] as const;
+
+export type InsideMethod = (typeof INSIDE_METHODS)[number];
+
+/** What one of them is asked with; the interpreter is the extension host's to name. */
+export type InsideParamsOf<M extends InsideMethod> = Omit<Requests[M]['params'], 'python'>;
 
 export interface GenerateRequest {
   runId: string;
@@ -64,6 +80,7 @@ export type FromDashboard =
   | { type: 'cancelGenerate'; id: number }
   | { type: 'nextTokens'; id: number; request: GenerateRequest; count: number }
   | { type: 'compare'; runId: string }
+  | { type: 'inside'; id: number; method: InsideMethod; params: InsideParamsOf<InsideMethod> }
   | {
       type: 'command';
       command: 'stop' | 'resume' | 'train' | 'showSamples' | 'report' | 'revealRun' | 'setUpEnvironment';

@@ -8,7 +8,16 @@ import type { LessonProgress } from '../lesson/progress';
 import { ErrorCode, type GeneratePart, type RunInfo } from '../protocol';
 import type { RunStore } from '../runs/store';
 import { besideColumn, panelIcon } from '../ui/panels';
-import type { Comparison, Focus, FromDashboard, GenerateRequest, ToDashboard } from './contract';
+import {
+  INSIDE_METHODS,
+  type Comparison,
+  type Focus,
+  type FromDashboard,
+  type GenerateRequest,
+  type InsideMethod,
+  type InsideParamsOf,
+  type ToDashboard,
+} from './contract';
 
 const VIEW_TYPE = 'trickster.dashboard';
 /** How many alternatives are asked for with each token written. */
@@ -24,6 +33,7 @@ export class Dashboard implements vscode.Disposable {
   private pending: Focus | undefined;
   private readonly following = new Map<string, vscode.Disposable>();
   private readonly generating = new Map<number, vscode.CancellationTokenSource>();
+  private readonly looking = new Set<vscode.CancellationTokenSource>();
   private readonly comparisons = new Map<string, Comparison>();
   private readonly subscriptions: vscode.Disposable[];
 
@@ -154,6 +164,9 @@ export class Dashboard implements vscode.Disposable {
       case 'compare':
         await this.compare(message.runId);
         break;
+      case 'inside':
+        await this.look(message.id, message.method, message.params);
+        break;
       case 'command':
         await vscode.commands.executeCommand(
           `trickster.${message.command}`,
@@ -192,6 +205,7 @@ export class Dashboard implements vscode.Disposable {
     this.ready = false;
     this.unfollowAll();
     this.generating.forEach((source) => source.cancel());
+    this.looking.forEach((source) => source.cancel());
   }
 
   private sendRuns(): void {
@@ -251,6 +265,29 @@ export class Dashboard implements vscode.Disposable {
       this.send({ type: 'nextTokens', id, result });
     } catch (error) {
       this.send({ type: 'nextTokens', id, error: this.explain(error) });
+    }
+  }
+
+  /** Ask what the page wants to know of a model's inside. */
+  private async look<M extends InsideMethod>(
+    id: number,
+    method: M,
+    params: InsideParamsOf<M>,
+  ): Promise<void> {
+    if (!INSIDE_METHODS.includes(method)) {
+      return; // What else the server can do is not for a page to ask for.
+    }
+    const source = new vscode.CancellationTokenSource();
+    this.looking.add(source);
+    try {
+      const asked = { ...params, python: await this.python() };
+      const result = await this.server.request(method, asked, source.token);
+      this.send({ type: 'inside', id, result });
+    } catch (error) {
+      this.send({ type: 'inside', id, error: this.explain(error) });
+    } finally {
+      this.looking.delete(source);
+      source.dispose();
     }
   }
 

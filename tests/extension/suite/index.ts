@@ -2,6 +2,7 @@ import MochaModule from 'mocha';
 import './commands';
 import './config';
 import './environment';
+import './inside';
 import './pages';
 import './runs';
 import './samples';

@@ -14,6 +14,7 @@ interface SavedState {
     length: number;
     seed: number;
   };
+  inside?: { text?: string };
 }
 
 interface VsCodeApi {

@@ -1,10 +1,13 @@
 import 'uplot/dist/uPlot.min.css';
 import './styles.css';
+import './inside/inside.css';
 import { isMeasured } from '../../runs/measures';
 import type { RunInfo } from '../../protocol';
 import type { Focus, Tab, ToDashboard } from '../contract';
 import { h, setText } from './dom';
 import { RunHeader, STATE_WORDS } from './header';
+import { answered } from './inside/asking';
+import { Inside } from './inside/inside';
 import { onMessage, savedState, saveState, send } from './host';
 import { Learning } from './learning';
 import { Overlays } from './overlays';
@@ -16,6 +19,7 @@ const TABS: readonly [Tab, string][] = [
   ['learning', 'Learning'],
   ['playground', 'Playground'],
   ['proof', 'Proof'],
+  ['inside', 'Inside'],
 ];
 
 /** Charts are drawn anew at most this often while events come: drawing takes the processor from the training. */
@@ -39,6 +43,7 @@ class Page {
   private readonly learning = new Learning((path) => this.focus({ tab: 'playground', checkpoint: path }));
   private readonly playground = new Playground();
   private readonly proof = new Proof();
+  private readonly inside = new Inside();
 
   private readonly live = h('p', { class: 'visually-hidden', role: 'status' });
   private readonly tabs = h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Dashboard' });
@@ -58,6 +63,7 @@ class Page {
       learning: panel('learning', this.overlays.element, ...this.learning.elements),
       playground: panel('playground', this.playground.element),
       proof: panel('proof', this.proof.element),
+      inside: panel('inside', this.inside.element),
     };
     this.tabs.append(
       ...TABS.map(([tab, label]) =>
@@ -137,6 +143,9 @@ class Page {
       case 'comparison':
         this.proof.receive(message.comparison);
         break;
+      case 'inside':
+        answered(message);
+        break;
     }
   }
 
@@ -178,6 +187,7 @@ class Page {
       this.panels[name].hidden = name !== tab;
     }
     this.playground.setVisible(tab === 'playground');
+    this.inside.setVisible(tab === 'inside');
     this.showLearning();
   }
 
@@ -211,6 +221,7 @@ class Page {
     this.overlays.show(run, this.runs, over);
     this.playground.setRun(run);
     this.proof.setRun(run);
+    this.inside.setRun(run, this.runs);
     this.showLearning();
     this.announce(run);
   }
@@ -242,6 +253,7 @@ class Page {
 
   private recolor(): void {
     this.learning.recolor();
+    this.inside.recolor();
     this.update();
   }
 
