@@ -21,6 +21,7 @@ from trickster_engine.cli import (
     models,
     report,
     runs,
+    serving,
     training,
 )
 from trickster_engine.cli.arguments import with_dashed_values
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         models,
         evaluating,
         export,
+        serving,
         report,
         runs,
         machine,
