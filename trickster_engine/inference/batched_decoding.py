@@ -18,9 +18,9 @@ from trickster_engine.inference.sampling import SamplingOptions, first_to_come, 
 from trickster_engine.model.huggingface import GREEDY_BELOW
 from trickster_engine.model.llama import Block, KeyValueCache, Llama
 
-#: Up to so many rows, a CPU reads one text after the other in less time than all together: starting each of torch's
-#: operations costs more there than computing it.
-_ONE_BY_ONE = 4
+#: Up to so many multiplications, a CPU reads one text after the other in less time than all together: starting each of
+#: torch's operations costs more there than computing it.
+_ONE_BY_ONE = 16_000_000
 
 
 class _Row(KeyValueCache):
@@ -43,6 +43,8 @@ class Batch:
         self._readers: dict[int, Callable[[Tensor], Tensor]] = {}
         self._places = torch.arange(config.max_seq_len, device=model.device)
         self._used = 0
+        at_once = sum(weight.numel() for weight in model.parameters())
+        self._few = _ONE_BY_ONE // at_once if self._store.is_cpu else 0
 
     def __len__(self) -> int:
         """How many texts there are."""
@@ -80,7 +82,7 @@ class Batch:
     @torch.no_grad()
     def step(self, tokens: Sequence[int]) -> Tensor:
         """The logits [A, V] after one more token of each text, on the host."""
-        if self._store.is_cpu and len(tokens) <= _ONE_BY_ONE:
+        if len(tokens) <= self._few:
             return torch.cat([self._reader(row)(torch.tensor([[token]])) for row, token in enumerate(tokens)])
         return self._together(torch.tensor(tokens, device=self._model.device)).float().cpu()
 
