@@ -7,20 +7,16 @@ length of the longest of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trickster_engine.inference.decoding import token_reader
+from trickster_engine.inference.decoding import compiled_reader, token_reader
 from trickster_engine.inference.sampling import SamplingOptions, first_to_come, shaped_probabilities
 from trickster_engine.model.huggingface import GREEDY_BELOW
 from trickster_engine.model.llama import Block, KeyValueCache, Llama
-
-#: Up to so many multiplications, a CPU reads one text after the other in less time than all together: starting each of
-#: torch's operations costs more there than computing it.
-_ONE_BY_ONE = 16_000_000
 
 
 class _Row(KeyValueCache):
@@ -37,14 +33,14 @@ class Batch:
     def __init__(self, model: Llama, most: int) -> None:
         """`most` is the largest number of texts. Their memory is touched only as it is used."""
         self._model = model.eval()
-        config, dtype = model.config, model.model.embed_tokens.weight.dtype
-        self._store = KeyValueCache(config, most, model.device, dtype).store
+        cache = KeyValueCache(model.config, most, model.device, model.model.embed_tokens.weight.dtype)
+        self._store = cache.store
         self._rows = [_Row(self._store[:, :, index : index + 1]) for index in range(most)]
-        self._readers: dict[int, Callable[[Tensor], Tensor]] = {}
-        self._places = torch.arange(config.max_seq_len, device=model.device)
+        with torch.no_grad():
+            self._compiled = compiled_reader(model, cache)
+            self._read_alone = token_reader(model, self._rows[0])
+        self._places = torch.arange(model.config.max_seq_len, device=model.device)
         self._used = 0
-        at_once = sum(weight.numel() for weight in model.parameters())
-        self._few = _ONE_BY_ONE // at_once if self._store.is_cpu else 0
 
     def __len__(self) -> int:
         """How many texts there are."""
@@ -82,14 +78,15 @@ class Batch:
     @torch.no_grad()
     def step(self, tokens: Sequence[int]) -> Tensor:
         """The logits [A, V] after one more token of each text, on the host."""
-        if len(tokens) <= self._few:
-            return torch.cat([self._reader(row)(torch.tensor([[token]])) for row, token in enumerate(tokens)])
-        return self._together(torch.tensor(tokens, device=self._model.device)).float().cpu()
-
-    def _reader(self, row: int) -> Callable[[Tensor], Tensor]:
-        if row not in self._readers:
-            self._readers[row] = token_reader(self._model, self._rows[row])
-        return self._readers[row]
+        if self._compiled is None:
+            if len(tokens) == 1:
+                return self._read_alone(torch.tensor([tokens]))
+            return self._together(torch.tensor(tokens, device=self._model.device)).float().cpu()
+        rows = self._rows[: self._used]
+        logits = self._compiled(tokens, [row.length for row in rows])
+        for row in rows:
+            row.length += 1
+        return logits
 
     def _together(self, tokens: Tensor) -> Tensor:
         """The layers of `llama.py` for one token of each text: tokens [A] -> [A, V]."""

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from tests.engine.model.test_decoding import needs_compiler
+from trickster_engine.backends.torch.kernels.library import load_kernels
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.data.make_tokenizer import byte_tokenizer, with_end
-from trickster_engine.inference import batched_decoding
+from trickster_engine.inference import decoding
 from trickster_engine.inference.load import load_model
 from trickster_engine.inference.sampling import SamplingOptions, encode_prompt, sample
 from trickster_engine.model.llama import Llama
@@ -31,12 +33,11 @@ def hear(heard: Heard, number: int, _: int, piece: Piece | ApiError) -> None:
     heard.put((number, piece))
 
 
-@pytest.mark.parametrize("one_by_one", [0, 10**9], ids=["together", "one by one"])
-def test_a_text_is_the_same_alone_and_among_31_others(
-    run: Path, monkeypatch: pytest.MonkeyPatch, one_by_one: int
-) -> None:
+@pytest.mark.parametrize("way", [pytest.param("kernel", marks=needs_compiler), "torch"])
+def test_a_text_is_the_same_alone_and_among_31_others(run: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """Other lengths, other chances; past the context too, where the window slides as it does in `trickster sample`."""
-    monkeypatch.setattr(batched_decoding, "_ONE_BY_ONE", one_by_one)
+    kernels = load_kernels(lambda _: None) if way == "kernel" else None
+    monkeypatch.setattr(decoding, "kernels_at_hand", lambda: kernels)
     model, tokenizer, _ = load_model(run)
     options = [
         SamplingOptions(
