@@ -15,7 +15,7 @@ import anyio
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
@@ -58,7 +58,12 @@ class App:
                 Route("/v1/models/{name:path}", self._guarded(self._model)),
                 Route("/v1/completions", self._guarded(self._completions), methods=["POST"]),
             ],
-            exception_handlers={ApiError: _refused, HTTPException: _refused_by_starlette, Exception: _failed},
+            exception_handlers={
+                ApiError: _refused,
+                HTTPException: _refused_by_starlette,
+                ClientDisconnect: _left,
+                Exception: _failed,
+            },
         )
 
     def _guarded(self, handler: Handler) -> Handler:
@@ -251,6 +256,10 @@ def _refused_by_starlette(request: Request, error: Exception) -> Response:
     said = message.get(error.status_code, str(error.detail))
     headers = dict(error.headers) if error.headers else None
     return _of_error(ApiError(error.status_code, said, {404: "not_found"}.get(error.status_code), headers=headers))
+
+
+def _left(_request: Request, _error: Exception) -> Response:
+    return Response()  # nobody is there to read it
 
 
 def _failed(_request: Request, _error: Exception) -> Response:

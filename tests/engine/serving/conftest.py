@@ -88,7 +88,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "play.txt").write_text(dialogue(30_000), encoding="utf-8")
     changes: dict[str, dict[str, Any]] = {
         "model_config": {"max_seq_len": CONTEXT, "dropout": 0.0},
-        "training_config": {"batch_size": 16, "max_steps": 60, "eval_interval": 60, "save_interval": 60},
+        "training_config": {"batch_size": 16, "max_steps": 120, "eval_interval": 120, "save_interval": 120},
     }
     sections = {name: {**values, **changes.get(name, {})} for name, values in TINY.items()}
     config = folder / "tiny.yaml"

@@ -150,7 +150,6 @@ def test_bad_requests_get_the_apis_own_errors(server: Server) -> None:
         for given in (
             b"",
             b"Bearer",
-            b"Bearer ",
             f"Basic {TOKEN}".encode(),
             f"Bearer {TOKEN}x".encode(),
             b"Bearer \xe9",
