@@ -171,7 +171,8 @@ def _serving(readings: Kept) -> str:
     lines += [
         "",
         f"Each client asked for {kept['tokens']} tokens, and again when it had them, on {machine['cores']} cores that "
-        f"server and clients shared, with torch {machine['versions']['torch']}.",
+        f"server and clients shared{machine['beside'] and ' with ' + machine['beside']}; torch "
+        f"{machine['versions']['torch']}.",
     ]
     for name, preset in presets.items():
         if "memory" not in preset:

@@ -77,7 +77,8 @@ async def ask(port: int, model: str, clients: int, requests: int, tokens: int) -
             answer = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"content-length: *(\d+)", answer, flags=re.IGNORECASE)
             assert answer.startswith(b"HTTP/1.1 200") and length, answer
-            drawn += json.loads(await reader.readexactly(int(length[1])))["usage"]["completion_tokens"]
+            usage = json.loads(await reader.readexactly(int(length[1])))["usage"]
+            drawn += usage["completion_tokens"]
         writer.close()
 
     began = time.perf_counter()
@@ -172,12 +173,13 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=2, help="requests of each client in a turn")
     parser.add_argument("--requests", type=int, default=10_000, help="short requests for the memory; 0 for none")
     parser.add_argument("--llama-server", type=Path, help="llama.cpp's server, to compare with")
+    parser.add_argument("--beside", default="", metavar="TEXT", help="what else ran on the machine, for the page")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         presets = {preset: measure(preset, Path(folder), options) for preset in options.presets}
     versions = {"python": platform.python_version(), **{name: version(name) for name in ("torch", "uvicorn")}}
-    place = {"processor": platform.machine(), "cores": os.cpu_count(), "versions": versions}
+    place = {"processor": platform.machine(), "cores": os.cpu_count(), "versions": versions, "beside": options.beside}
     found = {"machine": place, "tokens": TOKENS, "presets": presets}
     if options.out is not None:
         options.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
