@@ -152,6 +152,45 @@ def _recipes(readings: Kept) -> str:
     return "\n".join(lines)
 
 
+def _serving(readings: Kept) -> str:
+    """Tokens/s of all clients together, and the memory of a server that goes on answering."""
+    kept = readings["serving"]
+    presets = kept["presets"]
+    compared = any("llama_cpp" in figures for one in presets.values() for figures in one["clients"].values())
+    lines = [
+        "| model | clients at once | tokens/s |" + (" llama.cpp, tokens/s | times as fast |" if compared else ""),
+        "|---|---:|---:|" + ("---:|---:|" if compared else ""),
+    ]
+    for name, preset in presets.items():
+        for clients, figures in preset["clients"].items():
+            row = f"| {name} ({preset['parameters']:,} parameters) | {clients} | {_rate(figures['ours'])} |"
+            if "llama_cpp" in figures:
+                row += f" {_rate(figures['llama_cpp'])} | {_times(figures['times_as_fast'])} |"
+            lines.append(row)
+    machine = kept["machine"]
+    lines += [
+        "",
+        f"Each client asked for {kept['tokens']} tokens, and again when it had them, on {machine['cores']} cores that "
+        f"server and clients shared{machine['beside'] and ' with ' + machine['beside']}; torch "
+        f"{machine['versions']['torch']}.",
+    ]
+    for name, preset in presets.items():
+        if "memory" not in preset:
+            continue
+        memory = preset["memory"]
+        megabytes = [value / 1e6 for value in memory["resident_bytes"]]
+        lines.append(
+            f"A server of `{name}` answered {memory['requests']:,} requests for {memory['tokens']} tokens each from "
+            f"32 clients. Its memory was read after each tenth of them: {megabytes[1]:.0f} MB after the first, "
+            f"{megabytes[-1]:.0f} MB after the last, {max(megabytes):.0f} MB at most."
+        )
+    return "\n".join(lines)
+
+
+def _rate(spread: dict[str, float]) -> str:
+    return f"{spread['median']:,.0f} ({spread['lowest']:,.0f} to {spread['highest']:,.0f})"
+
+
 def _pair(reading: Kept) -> tuple[int, str]:
     return reading["seed"], reading["precision"]
 
@@ -198,6 +237,7 @@ _BLOCKS: dict[str, tuple[Callable[[Kept], str], tuple[str, ...]]] = {
     "picorecipes": (_recipes, ("recipes-pico",)),
     "fastrecipes": (_recipes, ("recipes-fast",)),
     "bestrecipes": (_recipes, ("recipes-best",)),
+    "serving": (_serving, ("serving",)),
     "sametime": (_same_time, ("same-time", "race-1.8857")),
 }
 

@@ -29,6 +29,7 @@ from trickster_engine.backends.torch.fsdp import ShardedBackend
 from trickster_engine.backends.torch.process_group import MEETING_FILE_VARIABLE, torch_process_group
 from trickster_engine.config.plan import Plan
 from trickster_engine.estimates.memory import training_memory
+from trickster_engine.inference.batched_decoding import Batch as TextBatch
 from trickster_engine.inference.sampling import SamplingOptions, generate
 
 pytestmark = [
@@ -190,6 +191,31 @@ def test_the_cache_gives_the_tokens_of_the_whole_window(record_property: Record)
         assert torch.equal(texts[True], texts[False])
         drawn = [list(generate(model, prompts[:1], SamplingOptions(max_new_tokens=20))) for _ in range(2)]
         assert torch.equal(torch.stack(drawn[0]), torch.stack(drawn[1])), "the seed decides"
+
+
+@torch.no_grad()
+def test_texts_side_by_side_get_the_logits_of_each_alone(record_property: Record) -> None:
+    """As `trickster serve` writes them: of different lengths, and after one has left."""
+    plan = small(precision="fp32")
+    with opened(plan) as backend:
+        with torch.enable_grad():
+            losses(backend, plan, 4)
+        model = backend.sampling_model()
+        side_by_side = TextBatch(model, 3)
+        texts, strayed = [[5, 6, 7, 8], [90], list(range(40, 59))], 0.0
+        for text in texts:
+            side_by_side.read(side_by_side.join(), text[:-1])
+        for turn in range(10):
+            if turn == 5:
+                side_by_side.leave(0)
+                texts = [texts[2], texts[1]]
+            logits = side_by_side.step([text[-1] for text in texts])
+            for row, text in enumerate(texts):
+                alone = model(torch.tensor([text], device=model.device))[0, -1].float().cpu()
+                strayed = max(strayed, float((logits[row] - alone).abs().max()))
+                text.append(int(alone.argmax()))
+        record_property("largest difference of logits", strayed)
+        assert strayed < 2e-3
 
 
 @pytest.mark.parametrize(("preset", "layers"), [("nano-11m", 6), ("midi", 12), ("mega", 4)])

@@ -239,5 +239,6 @@ def test_a_change_of_the_recipe_is_compared_with_the_same_seed_in_the_same_preci
 
 
 def test_the_page_on_speed_says_what_the_kept_readings_say() -> None:
-    page = Path(__file__).parents[2] / "docs/speed.md"
-    assert render(page) == page.read_text(encoding="utf-8"), "run `make generate`"
+    for name in ("speed", "serving"):
+        page = Path(__file__).parents[2] / f"docs/{name}.md"
+        assert render(page) == page.read_text(encoding="utf-8"), "run `make generate`"

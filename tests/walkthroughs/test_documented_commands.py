@@ -12,6 +12,7 @@ from tests.engine import test_bench, test_cli, test_inside
 from tests.engine.conftest import subcommands
 from tests.engine.domains import test_chess, test_measures
 from tests.engine.interop import test_export, test_nanogpt_data
+from tests.engine.serving import test_clients
 from tests.engine.training import test_machines, test_processes
 from tests.engine.ttml import test_import_config, test_ttml_pickle
 from tests.walkthroughs.pages import PAGES as LESSON
@@ -30,6 +31,7 @@ ELSEWHERE: dict[str, Callable[..., Any]] = {
     "trickster report RUN --measure chess": test_measures.test_a_measure_of_ones_own_in_twenty_lines,
     "trickster export runs/nano-001 --to gguf": test_export.test_a_gguf_file_is_the_model_to_transformers,
     "trickster export runs/nano-001 --to onnx": test_export.test_onnxruntime_writes_the_same,
+    "trickster serve runs/nano-001": test_clients.test_openais_client_gets_what_trickster_samples,
     "trickster import-data FOLDER OUT": test_nanogpt_data.test_characters_come_back_as_the_text,
     "trickster quickstart": test_cli.test_quickstart_without_network_trains_on_pythons_own_source,
     "trickster import-checkpoint step_500.pkl model --tokenizer FOLDER": (
@@ -69,6 +71,7 @@ NOT_HERE = {
     "npm audit --omit=dev": "it asks a registry",
     "git clone https://github.com/ggml-org/llama.cpp": "it takes the network",
     "pip install gguf transformers": "it takes the network",
+    "pip install prometheus_client starlette uvicorn": "it takes the network",
     "pip install vllm": "it takes the network and a GPU",
     "pip install -e .[dev,bench]": "it takes the network",
     "python -m trickster_engine.interop.gguf llama.cpp runs/nano-001/final --outfile nano.gguf --outtype f32": (

@@ -23,6 +23,7 @@ from trickster_engine.cli import (
     models,
     report,
     runs,
+    serving,
     training,
 )
 from trickster_engine.cli.arguments import with_dashed_values
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         evaluating,
         export,
         inside,
+        serving,
         report,
         runs,
         machine,

@@ -1,28 +1,28 @@
-"""Reading one more token of one text in a single call of a compiled kernel, `backends/torch/kernels/read_token.cpp`."""
+"""Reading one more token of some texts in one call of a compiled kernel, `backends/torch/kernels/read_tokens.cpp`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from trickster_engine.backends.torch.kernels.library import Kernels
-from trickster_engine.model.llama import Block, KeyValueCache, Llama
+from trickster_engine.model.llama import Block, Llama
 
 
 class CompiledReader:
-    """Gives the logits that the model would give for one more token; both go on with the same cache.
+    """Gives the logits that the model would give for one more token of each text; both go on with the same cache.
 
     The weights, on the CPU and in the number format of the cache, are read where they are: nothing is copied, and what
     training changes is seen at once.
     """
 
-    def __init__(self, kernels: Kernels, model: Llama, cache: KeyValueCache) -> None:
+    def __init__(self, kernels: Kernels, model: Llama, store: Tensor) -> None:
+        """`store` is that of a cache, [layers, 2, R, K, max_seq_len, C]."""
         config, decoder = model.config, model.model
         self._kernels = kernels
-        self._cache = cache
-        self._dtype = cache.store.dtype
+        self._dtype = store.dtype
         self._vocab_size = config.vocab_size
         self._epsilon = float(config.norm_eps)
         self._shape = torch.tensor(
@@ -36,18 +36,18 @@ class CompiledReader:
         outside = (decoder.embed_tokens.weight, decoder.norm.weight, output.weight, rotary.cos, rotary.sin)
         layers = [
             address
-            for block, store in zip(decoder.layers, cache.store[:, :, 0], strict=True)
+            for block, store in zip(decoder.layers, store, strict=True)
             for address in (*_weights(block), store[0], store[1])
         ]
         self._layers, self._outside = _addresses(layers), _addresses(outside)
         self._whole = (*layers, *outside)  # what is read stays in memory
 
-    def __call__(self, token: int) -> Tensor:
-        """The logits [1, V] of what follows a token, which joins those in the cache."""
-        logits = torch.empty((1, self._vocab_size), dtype=self._dtype)
+    def __call__(self, tokens: Sequence[int], positions: Sequence[int]) -> Tensor:
+        """The logits [A, V] after tokens [A] of the first A texts, which hold `positions` [A] tokens before them."""
+        logits = torch.empty((len(tokens), self._vocab_size), dtype=self._dtype)
         where = self._shape, self._layers, self._outside
-        self._kernels("read_token", self._dtype, *where, self._epsilon, token, self._cache.length, logits)
-        self._cache.length += 1
+        texts = len(tokens), torch.tensor(tokens), torch.tensor(positions)
+        self._kernels("read_tokens", self._dtype, *where, self._epsilon, *texts, logits)
         return logits
 
 

@@ -39,35 +39,46 @@ def token_reader(model: Llama, cache: KeyValueCache) -> Callable[[Tensor], Tenso
         logits: Tensor = model(tokens.to(model.device), cache)[:, -1].float().cpu()
         return logits
 
-    # A weight of which each of several processes holds a part is not a plain parameter. What stands outside the blocks
-    # may be whole for a moment while they are not, so every weight is looked at.
-    plain = all(type(x) is nn.Parameter and x.is_cpu and x.dtype == torch.float32 for x in model.parameters())
-    if not plain or cache.store.shape[2] > 1:
+    if not _is_plain(model) or cache.store.shape[2] > 1:
         return read
-    read_one = _compiled(model, cache) or _OneToken(model, cache)
+    compiled = compiled_reader(model, cache)
+
+    def read_compiled(token: int) -> Tensor:
+        assert compiled is not None
+        cache.length += 1
+        return compiled([token], [cache.length - 1])
+
+    read_one = _OneToken(model, cache) if compiled is None else read_compiled
     return lambda tokens: read(tokens) if tokens.shape[1] > 1 else read_one(int(tokens))
 
 
-def _compiled(model: Llama, cache: KeyValueCache) -> CompiledReader | None:
+def compiled_reader(model: Llama, cache: KeyValueCache) -> CompiledReader | None:
     """The compiled reader, where its kernel is at hand and comes to the same logits as NumPy on this processor.
 
     They are compared at the last position, where a token attends to all others and its rotation is not the identity.
     """
-    kernels = kernels_at_hand()
+    kernels = kernels_at_hand() if _is_plain(model) else None
     if kernels is None or not all(x.is_contiguous() for x in model.parameters()):
         return None
-    reader = CompiledReader(kernels, model, cache)
-    length = cache.length
-    logits = []
-    kept = cache.store.clone()
-    cache.store.normal_(generator=torch.Generator().manual_seed(0))
-    for read_one in (reader, _OneToken(model, cache)):
-        cache.length = model.config.max_seq_len - 1
-        logits.append(read_one(0))
-    cache.store.copy_(kept)
+    reader = CompiledReader(kernels, model, cache.store)
+    row = cache.store[:, :, :1]
+    length, kept = cache.length, row.clone()
+    row.normal_(generator=torch.Generator().manual_seed(0))
+    cache.length = model.config.max_seq_len - 1
+    found = reader([0], [cache.length])
+    expected = _OneToken(model, cache)(0)
+    row.copy_(kept)
     cache.length = length
-    found, expected = logits
     return reader if (found - expected).norm() <= _SAME_TO * expected.norm() else None
+
+
+def _is_plain(model: Llama) -> bool:
+    """Whether every weight is whole, on the CPU and in fp32.
+
+    One of which each of several processes holds a part is not a plain parameter. What stands outside the blocks may be
+    whole for a moment while they are not, so every weight is looked at.
+    """
+    return all(type(x) is nn.Parameter and x.is_cpu and x.dtype == torch.float32 for x in model.parameters())
 
 
 class _Layer(NamedTuple):

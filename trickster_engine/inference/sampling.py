@@ -194,10 +194,19 @@ def choose(logits: Tensor, text: Tensor, options: SamplingOptions, generator: to
         logits = logits.scatter(1, text, penalised)
     if options.temperature < GREEDY_BELOW:
         return logits.argmax(dim=-1)
-    probabilities = shaped_probabilities(logits, options)
-    # Exponential waiting times with these rates: each token comes first as often as it is probable. That is what
-    # torch.multinomial does as well, and it draws the same numbers, but it checks them for longer than it draws.
-    return (probabilities / torch.empty_like(probabilities).exponential_(generator=generator)).argmax(dim=-1)
+    return first_to_come(shaped_probabilities(logits, options), [generator])
+
+
+def first_to_come(probabilities: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """A token id per row, [B], drawn from probabilities [B, V] by one generator for all rows, or one for each.
+
+    Exponential waiting times with these rates: each token comes first as often as it is probable. That is what
+    torch.multinomial does as well, and it draws the same numbers, but it checks them for longer than it draws.
+    """
+    times = torch.empty_like(probabilities)
+    for part, generator in zip(times.chunk(len(generators)), generators, strict=True):
+        part.exponential_(generator=generator)
+    return (probabilities / times).argmax(dim=-1)
 
 
 def shaped_probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:

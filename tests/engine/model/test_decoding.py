@@ -14,7 +14,7 @@ from trickster_engine.backends.torch.kernels.library import Kernels, load_kernel
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.inference import decoding
 from trickster_engine.inference.compiled_decoding import CompiledReader
-from trickster_engine.inference.decoding import _OneToken, token_reader
+from trickster_engine.inference.decoding import token_reader
 from trickster_engine.model.llama import KeyValueCache, Llama
 
 
@@ -53,7 +53,7 @@ def test_every_token_of_a_window_gets_the_models_logits(kind: str, prompt_length
     expected = model(text)[0]
     assert expected.abs().max() > 1
     cache = cache_for(model)
-    assert (decoding._compiled(model, cache) is not None) == (way == "compiled")
+    assert (decoding.compiled_reader(model, cache) is not None) == (way == "compiled")
     read = token_reader(model, cache)
     assert torch.allclose(read(text[:, :prompt_length])[0], expected[prompt_length - 1], rtol=0, atol=1e-4)
     for position in range(prompt_length, 96):
@@ -66,10 +66,10 @@ def test_both_ways_go_on_from_each_others_cache(way: str) -> None:
     model = sharp(small(num_kv_heads=2))
     text = torch.randint(0, 256, (1, 40), generator=torch.Generator().manual_seed(1))
     cache = cache_for(model)
-    read_one = decoding._compiled(model, cache) or _OneToken(model, cache)
+    read = token_reader(model, cache)
     for position in range(40):
         token = text[:, position : position + 1]
-        logits = read_one(int(token)) if position % 2 else model(token, cache)[:, -1]
+        logits = read(token) if position % 2 else model(token, cache)[:, -1]
     assert cache.length == 40
     assert torch.allclose(logits, model(text)[:, -1], rtol=0, atol=1e-4)
 
@@ -77,15 +77,20 @@ def test_both_ways_go_on_from_each_others_cache(way: str) -> None:
 @needs_compiler
 @pytest.mark.parametrize("kind", SHAPES)
 def test_in_fp64_the_kernel_gives_the_models_digits(kind: str) -> None:
+    """For several texts of different lengths too, and to the last bit what it gives for one alone."""
     model = sharp(small(**SHAPES[kind])).double()
-    text = torch.randint(0, 256, (1, 40), generator=torch.Generator().manual_seed(4))
-    cache = cache_for(model)
-    model(text[:, :5], cache)
-    read_one = CompiledReader(load_kernels(lambda _: None, with_fp64=True), model, cache)
-    for token in text[0, 5:]:
-        logits = read_one(int(token))
-    expected = model(text)[:, -1]
-    assert torch.allclose(logits, expected, rtol=0, atol=1e-11 * float(expected.abs().max()))
+    texts = torch.randint(0, 256, (3, 40), generator=torch.Generator().manual_seed(4))
+    lengths = [40, 9, 23]
+    kernels = load_kernels(lambda _: None, with_fp64=True)
+    cache, alone = cache_for(model, 3), cache_for(model)
+    together, one = CompiledReader(kernels, model, cache.store), CompiledReader(kernels, model, alone.store)
+    for position in range(40):
+        here = [min(position, length - 1) for length in lengths]  # a text that is over reads its last token again
+        logits = together([int(texts[row, place]) for row, place in enumerate(here)], here)
+        assert torch.equal(logits[1:2], one([int(texts[1, here[1]])], [here[1]]))
+    for row, length in enumerate(lengths):
+        expected = model(texts[row : row + 1, :length])[0, -1]
+        assert torch.allclose(logits[row], expected, rtol=0, atol=1e-11 * float(expected.abs().max())), row
 
 
 @needs_compiler
@@ -101,15 +106,15 @@ def test_a_kernel_that_computes_something_else_is_not_used(first: int, monkeypat
             kernels(name, dtype, *arguments)
             logits = arguments[-1]
             assert isinstance(logits, torch.Tensor)
-            position = arguments[-2]
-            assert isinstance(position, int)
-            if position >= first:
+            positions = arguments[-2]
+            assert isinstance(positions, torch.Tensor)
+            if int(positions[0]) >= first:
                 logits[0, 7] += 0.01 * logits.norm()
 
     monkeypatch.setattr(decoding, "kernels_at_hand", Wrong)
     model = sharp(small())
     cache = cache_for(model)
-    assert decoding._compiled(model, cache) is None
+    assert decoding.compiled_reader(model, cache) is None
     token = torch.tensor([[65]])
     assert torch.allclose(token_reader(model, cache)(token), model(token)[:, -1], rtol=0, atol=1e-4)
 

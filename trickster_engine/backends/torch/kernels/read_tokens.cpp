@@ -1,0 +1,182 @@
+// One more token of each of some texts: all layers of model/llama.py in one call.
+//
+// A small model does some 25 operations a layer for a token, each over sooner than torch or NumPy has started it. Here
+// nothing is started: what is left is to read every weight once, for all texts. Each text's sums are taken in the same
+// order whatever other texts there are, so its logits are the same to the last bit.
+//
+// Letters: L layers, D hidden_dim, H heads, K key/value heads (H / K heads share one), C head_dim, F width of the
+// feed-forward part, V vocabulary, S max_seq_len, N tokens of a text with this one, R texts. Matrices are [out, in].
+
+#include <algorithm>
+#include <vector>
+
+#include "numbers.h"
+
+namespace {
+
+// Multiplications from which a product is worth a second thread, which takes some microseconds to begin.
+constexpr int64_t WORTH_THREADS = 1 << 18;
+
+struct Shape {
+    int64_t layers, hidden, heads, kv_heads, width, mlp, vocabulary, length;
+};
+
+// Where a block's weights are and what the cache holds for it, [R, K, S, C], in the order of inference/compiled_decoding.py.
+template <class S> struct Layer {
+    const S *attention_norm, *q, *k, *v, *o, *mlp_norm, *gate, *up, *down;
+    S *keys, *values;
+};
+
+// The model outside its blocks. cos and sin are [S, C]; the first half of sin is negative (model/llama.py).
+template <class S> struct Outside {
+    const S *embedding, *norm, *output, *cos, *sin;
+};
+
+template <class S> S dot(const S *a, const S *b, int64_t count) {
+    S sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < count; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+// out = matrix x. Four rows at a time, so that one sum need not wait for the other.
+template <class S> void four_rows(const S *matrix, const S *x, int64_t width, S *out) {
+    const S *a = matrix, *b = a + width, *c = b + width, *d = c + width;
+    S sum_a = 0, sum_b = 0, sum_c = 0, sum_d = 0;
+#pragma omp simd reduction(+ : sum_a, sum_b, sum_c, sum_d)
+    for (int64_t i = 0; i < width; i++) {
+        sum_a += a[i] * x[i];
+        sum_b += b[i] * x[i];
+        sum_c += c[i] * x[i];
+        sum_d += d[i] * x[i];
+    }
+    out[0] = sum_a, out[1] = sum_b, out[2] = sum_c, out[3] = sum_d;
+}
+
+// The product for each of `texts` vectors x [R, width] -> out [R, rows]; rows of the matrix stay near for all of them.
+template <class S> void product(const S *matrix, const S *x, int64_t texts, int64_t rows, int64_t width, S *out) {
+#pragma omp parallel for schedule(static) if (texts * rows * width >= WORTH_THREADS)
+    for (int64_t group = 0; group < (rows + 3) / 4; group++) {
+        for (int64_t text = 0; text < texts; text++) {
+            const S *vector = x + text * width;
+            S *sums = out + text * rows;
+            int64_t row = group * 4;
+            if (row + 4 <= rows) {
+                four_rows(matrix + row * width, vector, width, sums + row);
+                continue;
+            }
+            for (; row < rows; row++) sums[row] = dot(matrix + row * width, vector, width);
+        }
+    }
+}
+
+template <class S> void rms_norm(const S *x, const S *weight, S epsilon, int64_t count, S *out) {
+    S scale = 1 / std::sqrt(dot(x, x, count) / count + epsilon);
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) out[i] = x[i] * scale * weight[i];
+}
+
+template <class S> void rotate(S *heads, int64_t count, int64_t width, const S *cos, const S *sin, S scale) {
+    int64_t half = width / 2;
+    for (int64_t head = 0; head < count; head++) {
+        S *x = heads + head * width;
+#pragma omp simd
+        for (int64_t i = 0; i < half; i++) {
+            S a = x[i], b = x[i + half];
+            x[i] = (a * cos[i] + b * sin[i]) * scale;
+            x[i + half] = (b * cos[i + half] + a * sin[i + half]) * scale;
+        }
+    }
+}
+
+// What one query takes from the N keys and values of its head; the values are summed with the weights of a softmax.
+template <class S>
+void attend(const S *query, const S *keys, const S *values, int64_t tokens, int64_t width, S *scores, S *out) {
+    S largest = -INFINITY, whole = 0;
+    for (int64_t n = 0; n < tokens; n++) {
+        scores[n] = dot(query, keys + n * width, width);
+        largest = std::max(largest, scores[n]);
+    }
+#pragma omp simd reduction(+ : whole)
+    for (int64_t n = 0; n < tokens; n++) {
+        scores[n] = exponential(scores[n] - largest);
+        whole += scores[n];
+    }
+    std::fill(out, out + width, S(0));
+    for (int64_t n = 0; n < tokens; n++) {
+        S weight = scores[n] / whole;
+        const S *value = values + n * width;
+#pragma omp simd
+        for (int64_t i = 0; i < width; i++) out[i] += weight * value[i];
+    }
+}
+
+// The logits [R, V] of what follows each of tokens [R], which join the positions [R] tokens that the cache holds.
+template <class S>
+void read_tokens(const Shape &s, const Layer<S> *layers, const Outside<S> &outside, S epsilon, int64_t texts,
+                 const int64_t *tokens, const int64_t *positions, S *logits) {
+    int64_t kv_width = s.kv_heads * s.width, sharing = s.heads / s.kv_heads, cache = s.kv_heads * s.length * s.width;
+    int64_t longest = 1 + *std::max_element(positions, positions + texts);
+    std::vector<S> x(texts * s.hidden), normed(x.size()), mixed(x.size()), added(x.size()), q(x.size());
+    std::vector<S> k(texts * kv_width), v(k.size()), gate(texts * s.mlp), up(gate.size());
+    std::vector<S> scores(texts * s.heads * longest);
+    const S scale = 1 / std::sqrt(S(s.width));
+    for (int64_t text = 0; text < texts; text++)
+        std::copy_n(outside.embedding + tokens[text] * s.hidden, s.hidden, x.data() + text * s.hidden);
+    auto norm_all = [&](const S *weight) {
+        for (int64_t text = 0; text < texts; text++)
+            rms_norm(x.data() + text * s.hidden, weight, epsilon, s.hidden, normed.data() + text * s.hidden);
+    };
+    auto add_all = [&] {
+#pragma omp simd
+        for (int64_t i = 0; i < texts * s.hidden; i++) x[i] += added[i];
+    };
+    for (const Layer<S> *layer = layers; layer < layers + s.layers; layer++) {
+        norm_all(layer->attention_norm);
+        product(layer->q, normed.data(), texts, s.hidden, s.hidden, q.data());
+        product(layer->k, normed.data(), texts, kv_width, s.hidden, k.data());
+        product(layer->v, normed.data(), texts, kv_width, s.hidden, v.data());
+        for (int64_t text = 0; text < texts; text++) {
+            int64_t position = positions[text];
+            const S *cos = outside.cos + position * s.width, *sin = outside.sin + position * s.width;
+            rotate(q.data() + text * s.hidden, s.heads, s.width, cos, sin, scale);
+            rotate(k.data() + text * kv_width, s.kv_heads, s.width, cos, sin, S(1));
+            for (int64_t head = 0; head < s.kv_heads; head++) {
+                int64_t place = text * cache + (head * s.length + position) * s.width;
+                std::copy_n(k.data() + text * kv_width + head * s.width, s.width, layer->keys + place);
+                std::copy_n(v.data() + text * kv_width + head * s.width, s.width, layer->values + place);
+            }
+        }
+#pragma omp parallel for schedule(dynamic) if (texts * s.hidden * longest >= WORTH_THREADS)
+        for (int64_t one = 0; one < texts * s.heads; one++) {
+            int64_t text = one / s.heads, head = one % s.heads;
+            int64_t first = text * cache + head / sharing * s.length * s.width;
+            attend(q.data() + one * s.width, layer->keys + first, layer->values + first, positions[text] + 1, s.width,
+                   scores.data() + one * longest, mixed.data() + one * s.width);
+        }
+        product(layer->o, mixed.data(), texts, s.hidden, s.hidden, added.data());
+        add_all();
+        norm_all(layer->mlp_norm);
+        product(layer->gate, normed.data(), texts, s.mlp, s.hidden, gate.data());
+        product(layer->up, normed.data(), texts, s.mlp, s.hidden, up.data());
+#pragma omp simd
+        for (int64_t i = 0; i < texts * s.mlp; i++) up[i] *= gate[i] / (1 + exponential(-gate[i]));
+        product(layer->down, up.data(), texts, s.hidden, s.mlp, added.data());
+        add_all();
+    }
+    norm_all(outside.norm);
+    product(outside.output, normed.data(), texts, s.vocabulary, s.hidden, logits);
+}
+
+}  // namespace
+
+#define EXPORT(S, NAME)                                                                                               \
+    KERNEL void read_tokens_##NAME(const Shape *shape, const Layer<S> *layers, const Outside<S> *outside,             \
+                                   double epsilon, int64_t texts, const int64_t *tokens, const int64_t *positions,    \
+                                   S *logits) {                                                                       \
+        read_tokens<S>(*shape, layers, *outside, S(epsilon), texts, tokens, positions, logits);                       \
+    }
+EXPORT(float, fp32)
+#ifdef WITH_FP64  // for tests
+EXPORT(double, fp64)
+#endif
