@@ -16,6 +16,7 @@ from trickster_engine.cli import (
     evaluating,
     export,
     launching,
+    lesson,
     machine,
     making,
     models,
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for module in (
         training,
         launching,
+        lesson,
         configs,
         data,
         making,

@@ -39,6 +39,8 @@ class TrainingContext:
     uid: str = ""
     #: What the person is told before training goes on.
     notes: Sequence[Note] = ()
+    #: What is wrong with this run on purpose (`training/faults.py`); empty in every run but those of the lesson.
+    fault: str = ""
 
     @property
     def folder(self) -> Path:
