@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from trickster_engine import __version__
 from trickster_engine.cli import (
     bench,
+    classroom,
     configs,
     data,
     evaluating,
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs,
         machine,
         bench,
+        classroom,
     ):
         module.add_commands(commands)
     given = sys.argv[1:] if arguments is None else arguments
