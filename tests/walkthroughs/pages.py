@@ -11,7 +11,7 @@ STEPS = (
     "decide", "setup", "data", "model", "config", "train",
     "watch", "compare", "learned", "scale", "experiment", "ownText",
 )  # fmt: skip
-TROUBLE = ("troubleshooting", "troubleshooting-tenstorrent")
+TROUBLE = ("troubleshooting", "troubleshooting-tenstorrent", "troubleshooting-layers")
 MORE = ("counting",)
 PAGES = STEPS + MORE + TROUBLE
 
