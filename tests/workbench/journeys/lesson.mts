@@ -16,7 +16,7 @@ fs.writeFileSync(
 const PAGES = path.resolve(import.meta.dirname, '../../../walkthroughs');
 const STEPS = [
   ...['decide', 'setup', 'data', 'model', 'config', 'train', 'watch', 'compare'],
-  ...['learned', 'scale', 'experiment', 'ownText'],
+  ...['learned', 'scale', 'experiment', 'ownText', 'head', 'update', 'diagnose'],
 ];
 
 /** The links of a page that do something, in the page's order. */
