@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -51,10 +50,9 @@ def main() -> None:
             taken.append(time.perf_counter() - began)
     update, watched, measured = (statistics.median(taken[1:]) for taken in times.values())  # the first one warms up
     share = (watched - update + measured) / (training.eval_interval * update)
-    print(
-        f"{options.preset}: update {update * 1e3:.1f} ms, watched {watched * 1e3:.1f} ms, measured {measured * 1e3:.1f} ms"
-    )
-    print(f"{share:.3%} of the time of {training.eval_interval} updates, once an evaluation ({Path(__file__).stem})")
+    shown = {"update": update, "watched update": watched, "measurement": measured}
+    print(f"{options.preset}: " + ", ".join(f"{name} {seconds * 1e3:.1f} ms" for name, seconds in shown.items()))
+    print(f"{share:.3%} of the time of the {training.eval_interval} updates between two evaluations")
     backend.close()
 
 
