@@ -117,6 +117,7 @@ generate: $(DEV_STAMP)
 	$(BIN)/python -m tools.config_reference
 	$(BIN)/python -m tools.ttml_names > docs/ttml-names.md
 	$(BIN)/python walkthroughs/make_configs.py
+	$(BIN)/python -m tools.by_hand
 	$(BIN)/python -m tools.recorded_runs render README.md docs/speed.md walkthroughs/*.md
 	$(BIN)/python -m tools.bench_page docs/speed.md docs/serving.md
 	$(BIN)/python -m tools.domains_page render docs/measures.md

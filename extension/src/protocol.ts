@@ -64,6 +64,22 @@ export interface CheckpointEvent {
   best: boolean;
 }
 
+/** What each layer does, at an evaluation: figures of `embedding`, of the blocks by number from 0, and of `output`. `grad_norm` is the norm of the gradient before clipping and `update_ratio` the norm of the change of the weights over that of the weights, both of the update before the evaluation; None before the first. The rest is measured on some hundred tokens of training text: `activation_rms` is the root mean square of what a layer puts out, `attention_entropy` the entropy of its attention over the greatest that is possible (0: all on one token, 1: evenly on all), `dead_neurons` the share of SwiGLU neurons that stay near 0, `effective_rank` the exponential of the entropy of the singular values of a block's output (Roy & Vetterli 2007, EUSIPCO). `changed_by_future` is the share of predictions that change when only later tokens do. `order` says how much the loss rises, in nats/token, when the tokens of the `training` and the `validation` text are shuffled. */
+export interface LayersEvent {
+  t: number;
+  kind: 'layers';
+  step: number;
+  grad_norm: Record<string, number> | null;
+  update_ratio: Record<string, number> | null;
+  weight_norm: Record<string, number>;
+  activation_rms: Record<string, number>;
+  attention_entropy: Record<string, number>;
+  dead_neurons: Record<string, number>;
+  effective_rank: Record<string, number>;
+  changed_by_future: number;
+  order: Record<string, number>;
+}
+
 /** Something the person should know; the run goes on. */
 export interface WarningEvent {
   t: number;
@@ -99,6 +115,7 @@ export type RunEvent =
   | BaselinesEvent
   | SampleEvent
   | CheckpointEvent
+  | LayersEvent
   | WarningEvent
   | ErrorEvent
   | ActionEvent;

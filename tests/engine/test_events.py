@@ -37,6 +37,12 @@ GOOD: dict[str, dict[str, Any]] = {
     "checkpoint": {
         "t": 5.0, "kind": "checkpoint", "step": 7, "path": "checkpoints/step-000007", "val_loss": None, "best": True,
     },
+    "layers": {
+        "t": 5.0, "kind": "layers", "step": 7, "grad_norm": None, "update_ratio": {"0": 1e-3},
+        "weight_norm": {"embedding": 7.5}, "activation_rms": {"0": 1.0}, "attention_entropy": {"0": 0.5},
+        "dead_neurons": {"0": 0.0}, "effective_rank": {"0": 12.5}, "changed_by_future": 0.0,
+        "order": {"training": 0.5, "validation": 0.4},
+    },
     "warning": {"t": 6.0, "kind": "warning", "code": "c", "message": "m", "advice": "a"},
     "error": {"t": 6.0, "kind": "error", "code": "c", "message": "m", "advice": "a"},
     "action": {"t": 7.0, "kind": "action", "step": 7, "action": "stop", "origin": "an agent 1.0"},

@@ -10,9 +10,10 @@ FOLDER = ROOT / "walkthroughs"
 STEPS = (
     "decide", "setup", "data", "model", "config", "train",
     "watch", "compare", "learned", "scale", "experiment", "ownText",
+    "head", "update", "diagnose",
 )  # fmt: skip
-TROUBLE = ("troubleshooting", "troubleshooting-tenstorrent")
-MORE = ("counting",)
+TROUBLE = ("troubleshooting", "troubleshooting-tenstorrent", "troubleshooting-layers")
+MORE = ("counting", "teacher")
 PAGES = STEPS + MORE + TROUBLE
 
 

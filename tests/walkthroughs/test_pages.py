@@ -55,6 +55,9 @@ def test_links_lead_somewhere(name: str) -> None:
                 if command == "trickster.tryExperiment":
                     assert (FOLDER / f"configs/experiments/{topic}.yaml").is_file()
                     continue
+                if command == "trickster.predict":
+                    assert topic == name  # it asks what its own page asks
+                    continue
                 assert command == "trickster.openLesson"
                 assert topic in (*MORE, *TROUBLE) or any(f"\n## {topic}\n" in page(name) for name in TROUBLE)
             continue

@@ -27,6 +27,35 @@ class StepResult:
     grad_norm: float
 
 
+#: A figure of each part of a model that has it: `embedding`, the blocks by number from 0, `output`.
+ByLayer = dict[str, float]
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """What each layer does, measured on a sample of the text. `runs.event_types.LayersEvent` explains the fields."""
+
+    grad_norm: ByLayer | None
+    update_ratio: ByLayer | None
+    weight_norm: ByLayer
+    activation_rms: ByLayer
+    attention_entropy: ByLayer
+    dead_neurons: ByLayer
+    effective_rank: ByLayer
+    changed_by_future: float
+    order: dict[str, float]
+
+
+class LayerWatch(Protocol):
+    """Looks into the model while it is trained, and changes nothing about it: no weight, no random number."""
+
+    def watch_next_update(self) -> None:
+        """Have the next update measured: its gradients, and how far it moves the weights."""
+
+    def measure(self, training: Batch, validation: Batch) -> LayerStatistics:
+        """Measure the model as it is on samples of both texts, and tell of the update that was watched last."""
+
+
 class NonFiniteError(Exception):
     """The loss or the gradient of a step is NaN or infinite. The weights have not been touched."""
 
@@ -57,6 +86,10 @@ class Backend(Protocol):
     @property
     def versions(self) -> dict[str, str]:
         """The libraries a result depends on."""
+
+    @property
+    def layer_watch(self) -> LayerWatch | None:
+        """What measures layers, in the process that writes events; None where this device cannot."""
 
     def notices(self) -> list[tuple[str, str, str]]:
         """What has come up since the last call that a person should know: code, message, advice. The run goes on."""

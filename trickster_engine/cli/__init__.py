@@ -12,12 +12,14 @@ from trickster_engine import __version__
 from trickster_engine.cli import (
     agents,
     bench,
+    classroom,
     configs,
     data,
     evaluating,
     export,
     inside,
     launching,
+    lesson,
     machine,
     making,
     models,
@@ -58,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for module in (
         training,
         launching,
+        lesson,
         configs,
         data,
         making,
@@ -71,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         machine,
         bench,
         agents,
+        classroom,
     ):
         module.add_commands(commands)
     given = sys.argv[1:] if arguments is None else arguments

@@ -106,6 +106,33 @@ class CheckpointEvent(TypedDict):
     best: bool
 
 
+class LayersEvent(TypedDict):
+    """What each layer does, at an evaluation: figures of `embedding`, of the blocks by number from 0, and of `output`.
+
+    `grad_norm` is the norm of the gradient before clipping and `update_ratio` the norm of the change of the weights
+    over that of the weights, both of the update before the evaluation; None before the first. The rest is measured on
+    some hundred tokens of training text: `activation_rms` is the root mean square of what a layer puts out,
+    `attention_entropy` the entropy of its attention over the greatest that is possible (0: all on one token, 1: evenly
+    on all), `dead_neurons` the share of SwiGLU neurons that stay near 0, `effective_rank` the exponential of the
+    entropy of the singular values of a block's output (Roy & Vetterli 2007, EUSIPCO). `changed_by_future` is the share
+    of predictions that change when only later tokens do. `order` says how much the loss rises, in nats/token, when the
+    tokens of the `training` and the `validation` text are shuffled.
+    """
+
+    t: Moment
+    kind: Literal["layers"]
+    step: Step
+    grad_norm: dict[Name, Figure] | None
+    update_ratio: dict[Name, Figure] | None
+    weight_norm: dict[Name, Figure]
+    activation_rms: dict[Name, Figure]
+    attention_entropy: dict[Name, Figure]
+    dead_neurons: dict[Name, Figure]
+    effective_rank: dict[Name, Figure]
+    changed_by_future: Figure
+    order: dict[Name, Figure]
+
+
 class WarningEvent(TypedDict):
     """Something the person should know; the run goes on."""
 
@@ -143,6 +170,7 @@ Event = (
     | BaselinesEvent
     | SampleEvent
     | CheckpointEvent
+    | LayersEvent
     | WarningEvent
     | ErrorEvent
     | ActionEvent

@@ -41,6 +41,8 @@ class TrainingContext:
     notes: Sequence[Note] = ()
     #: The agent that had it started; empty where a person did.
     origin: str = ""
+    #: What is wrong with this run on purpose (`training/faults.py`); empty in every run but those of the lesson.
+    fault: str = ""
 
     @property
     def folder(self) -> Path:

@@ -16,6 +16,8 @@ from trickster_engine.data.dataset import Dataset
 from trickster_engine.estimates.learning_rate import learning_rate_factor
 from trickster_engine.inference.sampling import SamplingOptions, sample
 from trickster_engine.runs.checkpoint_files import Continuation, TrainerState, checkpoint_name
+from trickster_engine.runs.diagnosis import Diagnosis
+from trickster_engine.runs.event_types import Event
 from trickster_engine.training import guards
 from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.meter import Meter
@@ -26,6 +28,9 @@ from trickster_engine.training.rescue import RunTakenAwayError, RunWatch
 TRAIN_PROBE_TOKENS = 16384
 #: Nothing is kept for a backward pass, so small batches may be larger here.
 EVALUATED_TOKENS_AT_ONCE = 2048
+#: Windows of each text that layers are measured on, and the most tokens of each: next to what an evaluation reads, that
+#: is little, and more windows say the same.
+LAYER_WINDOWS, LAYER_TOKENS = 4, 256
 
 
 def is_evaluated(step: int, plan: Plan) -> bool:
@@ -54,10 +59,14 @@ class Trainer:
     resumed_from: Path | None = None
     #: Whoever counts the baselines beside training, where they are not known.
     counting: Counting | None = None
+    #: Whether what the run's figures show to be wrong is told; a run that is broken on purpose keeps it to itself.
+    tell_findings: bool = True
 
     def __post_init__(self) -> None:
         before = guards.weight_sums(self.resumed_from) if self.resumed_from else {}
         self._still = guards.StillWeights(self.plan, self.state.device, before, self.state.step)
+        self._layers = self.backend.layer_watch if self.plan.training.layer_statistics else None
+        self._diagnosis = Diagnosis(self.plan)
 
     def train(self) -> Literal["finished", "stopped"]:
         """Go on from `state.step` to the plan's last step, an early stop, or a request to stop; saves at the end.
@@ -79,6 +88,8 @@ class Trainer:
                 step = self.state.step
                 factor = learning_rate_factor(step, training)
                 micro_batches = [batches.batch(step, index, accumulation) for index in range(accumulation)]
+                if self._layers is not None and is_evaluated(step + 1, self.plan):
+                    self._layers.watch_next_update()
                 try:
                     result = self.backend.step(micro_batches, factor)
                 except NonFiniteError as error:
@@ -92,7 +103,7 @@ class Trainer:
 
                 meter.add(result.loss, result.grad_norm)
                 if meter.due(step + 1):
-                    self.recorder.step(meter.lap(step + 1, factor * training.learning_rate))
+                    self._note(self.recorder.step(meter.lap(step + 1, factor * training.learning_rate)))
                 with meter.paused():
                     self._evaluate_if_due()
                     if (step + 1) % training.save_interval == 0:
@@ -126,7 +137,7 @@ class Trainer:
         train_loss = self.backend.evaluate(self._until_stopped(probe))
         if not math.isfinite(val_loss):
             raise guards.not_finite_evaluation(state.step, val_loss)
-        self.recorder.evaluation(state.step, train_loss, val_loss)
+        self._note(self.recorder.evaluation(state.step, train_loss, val_loss))
         text = sample(
             self.backend.sampling_model(),
             self.dataset.tokenizer,
@@ -135,7 +146,9 @@ class Trainer:
             should_stop=self.stop_requested,
         )
         self.recorder.sample(state.step, plan.sampling.prompt, text)
-        if warning := guards.stuck_at_start(state.step, val_loss, plan):
+        if self._layers is not None:
+            self._note(self.recorder.layers(state.step, self._layers.measure(*self._layer_samples())))
+        if not self._diagnosis.named and (warning := guards.stuck_at_start(state.step, val_loss, plan)):
             self.recorder.warning("loss-not-falling", *warning)
 
         best_so_far = min(state.best_val_losses.values(), default=math.inf)
@@ -155,6 +168,21 @@ class Trainer:
             self.saved_step = -1  # a checkpoint of this step that is there already knows nothing of this evaluation
             self._save()
         self.recorder.status("training", state.step)
+
+    def _layer_samples(self) -> tuple[Batch, Batch]:
+        """A little of the training and of the validation text."""
+        training, validation = self.dataset.train, self.dataset.measured_val
+        length = min(self.plan.model.max_seq_len, LAYER_TOKENS, len(training) - 1, len(validation) - 1)
+        return (
+            evenly_spaced_windows(training, length, LAYER_WINDOWS),
+            evenly_spaced_windows(validation, length, LAYER_WINDOWS),
+        )
+
+    def _note(self, event: Event) -> None:
+        """Tell what an event shows to be wrong."""
+        for finding in self._diagnosis.feed(event):
+            if self.tell_findings:
+                self.recorder.warning(*finding)
 
     def _until_stopped(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in batches:

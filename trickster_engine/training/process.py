@@ -13,6 +13,7 @@ from trickster_engine import __version__
 from trickster_engine.backends.base import Backend
 from trickster_engine.backends.process_group import ProcessGroup
 from trickster_engine.backends.select import chosen_device, open_backend
+from trickster_engine.backends.torch.broken import open_broken
 from trickster_engine.config.plan_values import Values
 from trickster_engine.config.shapes import count_parameters
 from trickster_engine.data.background_counting import Counting
@@ -35,6 +36,7 @@ from trickster_engine.system.processes import this_process
 from trickster_engine.training import guards
 from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.context import Outcome, TrainingContext
+from trickster_engine.training.faults import dataset_with
 from trickster_engine.training.loop import Trainer, is_evaluated
 from trickster_engine.training.model_card import model_card
 from trickster_engine.training.outputs import open_recorder, require_outputs
@@ -115,7 +117,13 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
         precision, compiled = settled_before(plan, before, checkpoint.state if checkpoint else None, kind)
         document_end = dataset.tokenizer.end_id if plan.data.mask_documents else None
         teacher = teacher_of(run, plan, dataset.tokenizer)
-        backend = open_backend(plan, precision, compiled, report, run.events_path, group, document_end, teacher)
+        backend = (
+            open_broken(plan, context.fault)
+            if context.fault
+            else open_backend(plan, precision, compiled, report, run.events_path, group, document_end, teacher)
+        )
+        if group.is_main and plan.training.layer_statistics and backend.layer_watch is None:
+            report(f"layer statistics are not available on {backend.device}")
         require_done(plan, before, backend)
         state = TrainerState(0, dataset.fingerprint, kind, backend.precision, backend.compiled)
         if checkpoint:
@@ -145,7 +153,18 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
         stop_requested = (lambda: group.any(switch.requested())) if group.size > 1 else switch.requested
         resumed_from = checkpoint.path if checkpoint else None
         trainer = Trainer(
-            plan, dataset, backend, store, recorder, stop_requested, state, watch, step, resumed_from, counting
+            plan,
+            dataset_with(dataset, context.fault),
+            backend,
+            store,
+            recorder,
+            stop_requested,
+            state,
+            watch,
+            step,
+            resumed_from,
+            counting,
+            tell_findings=not context.fault,
         )
         outcome = trainer.train()
         step = trainer.state.step
@@ -286,7 +305,11 @@ def _identity(
         device=backend.device,
         precision=backend.precision,
         versions={"trickster": __version__, **backend.versions},
-        data={**dataset.as_json(), "text": facts.as_json()},
+        data={
+            **dataset.as_json(),
+            "text": facts.as_json(),
+            **({"fault": context.fault} if context.fault else {}),
+        },
         parameters=count_parameters(context.plan.model).total,
         baselines=baselines,
         uid=context.uid,

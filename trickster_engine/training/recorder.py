@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, Protocol
 
+from trickster_engine.backends.base import LayerStatistics
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import SAMPLES_FILE, EventLog, RunDirectory, RunIdentity
@@ -22,6 +23,7 @@ from trickster_engine.runs.event_types import (
     ErrorEvent,
     EvalEvent,
     Event,
+    LayersEvent,
     SampleEvent,
     Status,
     StatusEvent,
@@ -98,11 +100,12 @@ class Recorder:
         self.action("stop", step, self._run.stop_origin())
         self.status("stopping", step)
 
-    def step(self, event: StepEvent) -> None:
+    def step(self, event: StepEvent) -> StepEvent:
         """Updates were made."""
         self._write(event)
+        return event
 
-    def evaluation(self, step: int, train_loss: float, val_loss: float) -> None:
+    def evaluation(self, step: int, train_loss: float, val_loss: float) -> EvalEvent:
         """Both losses were measured."""
         perplexity = math.exp(min(val_loss, 700.0))
         event = EvalEvent(
@@ -111,6 +114,26 @@ class Recorder:
         self._log.info("step %d: train %.4f, val %.4f, perplexity %.2f", step, train_loss, val_loss, perplexity)
         self._last_eval = event
         self._write(event)
+        return event
+
+    def layers(self, step: int, found: LayerStatistics) -> LayersEvent:
+        """Every layer was measured."""
+        event = LayersEvent(
+            t=time.time(),
+            kind="layers",
+            step=step,
+            grad_norm=found.grad_norm,
+            update_ratio=found.update_ratio,
+            weight_norm=found.weight_norm,
+            activation_rms=found.activation_rms,
+            attention_entropy=found.attention_entropy,
+            dead_neurons=found.dead_neurons,
+            effective_rank=found.effective_rank,
+            changed_by_future=found.changed_by_future,
+            order=found.order,
+        )
+        self._write(event)
+        return event
 
     def baselines(self, step: int, nats: dict[str, float]) -> None:
         """The n-gram baselines were counted."""

@@ -66,15 +66,18 @@ def start(
     run_path: Path | None = None,
     show_progress: bool = True,
     origin: str = "",
+    fault: str = "",
 ) -> tuple[RunDirectory, Outcome]:
     """Train a config in a new run directory, from random weights or from those that `init_from` names.
 
     A run that fails before its first update leaves no directory behind. `origin` names the agent that asked for it, for
-    the run's events. Raises TricksterError.
+    the run's events; `fault` breaks the run on purpose (`training/faults.py`). Raises TricksterError.
     """
     run = _new_run(config_path, plan, run_path)
     made = run.path.stat()
-    context = TrainingContext(run, plan, config_path.resolve(), watchers, show_progress, uid=new_uid(), origin=origin)
+    context = TrainingContext(
+        run, plan, config_path.resolve(), watchers, show_progress, uid=new_uid(), origin=origin, fault=fault
+    )
     try:
         with RunLock(run.path, uid=context.uid):
             write_config(run, written_out(text, plan))
@@ -108,6 +111,12 @@ def resume(
     if identity is None:
         raise TricksterError(
             "nothing-to-resume", f"{run.path} never started to train.", "Start a new run with: trickster train"
+        )
+    if identity.data.get("fault"):
+        raise TricksterError(
+            "broken-on-purpose",
+            f"{run.path} was broken on purpose, for the lesson, and is not resumed.",
+            "Train your own config with: trickster train CONFIG",
         )
     origin = run.origin(identity)
     with RunLock(run.path, uid=identity.uid):

@@ -7,10 +7,12 @@ import { explanation, openTroubleshooting } from '../lesson/troubleshooting';
 import { ErrorCode } from '../protocol';
 import { explainNoPython, selectInterpreter, setUpEnvironment } from './interpreter';
 import { completeWithModel, stopCompleting } from './completion';
+import { diagnose } from './diagnosis';
 import { tryExperiment } from './experiment';
 import { checkHardware, inspect, prepare, restartServer } from './inspection';
 import { openConfig, openLesson } from './lesson';
 import { newConfig } from './newConfig';
+import { predict } from './prediction';
 import { openReport, report } from './report';
 import * as runs from './runs';
 
@@ -38,6 +40,8 @@ export const COMMANDS: Readonly<Record<string, Action>> = {
   openConfig,
   openLesson,
   tryExperiment,
+  predict,
+  diagnose: (app) => diagnose(app),
   prepare,
   inspect,
   checkHardware,
@@ -52,7 +56,7 @@ export const COMMANDS: Readonly<Record<string, Action>> = {
  * (The environment is the person's own, and no program of the folder is run to make it.)
  */
 const WITHOUT_TRUST = new Set([
-  ...['openConfig', 'openLesson', 'revealRun', 'showLogs', 'stopCompleting'],
+  ...['openConfig', 'openLesson', 'predict', 'revealRun', 'showLogs', 'stopCompleting'],
   ...['restartServer', 'selectInterpreter', 'setUpEnvironment'],
 ]);
 

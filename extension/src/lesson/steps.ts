@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
 
-/** The twelve steps of the lesson, in order. The ids are also those of the walkthrough in package.json. */
+/** The steps of the lesson, in order. The ids are also those of the walkthrough in package.json. */
 export interface Step {
   id: StepId;
   title: string;
@@ -24,7 +24,10 @@ export type StepId =
   | 'learned'
   | 'scale'
   | 'experiment'
-  | 'ownText';
+  | 'ownText'
+  | 'head'
+  | 'update'
+  | 'diagnose';
 
 export const STEPS: readonly Step[] = [
   {
@@ -122,5 +125,29 @@ export const STEPS: readonly Step[] = [
     evidence: vscode.l10n.t('Ticked by the first step of a run on your own text.'),
     command: 'trickster.openConfig',
     action: vscode.l10n.t('Open Config'),
+  },
+  {
+    id: 'head',
+    title: vscode.l10n.t('Inside one head'),
+    invitation: vscode.l10n.t('attention, number by number'),
+    evidence: vscode.l10n.t('Ticked when you have predicted.'),
+    command: 'trickster.predict',
+    action: vscode.l10n.t('Say What You Predict'),
+  },
+  {
+    id: 'update',
+    title: vscode.l10n.t('One update'),
+    invitation: vscode.l10n.t('one batch by hand'),
+    evidence: vscode.l10n.t('Ticked when you have predicted.'),
+    command: 'trickster.predict',
+    action: vscode.l10n.t('Say What You Predict'),
+  },
+  {
+    id: 'diagnose',
+    title: vscode.l10n.t('A broken run'),
+    invitation: vscode.l10n.t('find what is wrong'),
+    evidence: vscode.l10n.t('Ticked when you have named the fault of a broken run.'),
+    command: 'trickster.diagnose',
+    action: vscode.l10n.t('Diagnose a Broken Run'),
   },
 ];

@@ -1,8 +1,14 @@
 import * as vscode from 'vscode';
 
 const EXTENSION = 'trickster.trickster';
-/** Pages that are no step of the lesson. The headings of the first two are the codes of messages. */
-const PAGES = ['troubleshooting', 'troubleshooting-tenstorrent', 'counting'];
+/** Pages that are no step of the lesson. The headings of the first three are the codes of messages. */
+const PAGES = [
+  'troubleshooting',
+  'troubleshooting-tenstorrent',
+  'troubleshooting-layers',
+  'counting',
+  'teacher',
+];
 
 /** Open the page called so, or the one that explains the message with this code. Returns false where there is none. */
 export async function openTroubleshooting(pageOrCode: string): Promise<boolean> {

@@ -16,7 +16,7 @@ fs.writeFileSync(
 const PAGES = path.resolve(import.meta.dirname, '../../../walkthroughs');
 const STEPS = [
   ...['decide', 'setup', 'data', 'model', 'config', 'train', 'watch', 'compare'],
-  ...['learned', 'scale', 'experiment', 'ownText'],
+  ...['learned', 'scale', 'experiment', 'ownText', 'head', 'update', 'diagnose'],
 ];
 
 /** The links of a page that do something, in the page's order. */
@@ -116,6 +116,21 @@ journey(
         await escape();
       },
       'command:trickster.tryExperiment?"longer-run"': () => run('longer-run-001', 'finished'),
+      'command:trickster.predict?"head"': async () => {
+        await at.workbench.pick('at both “to”');
+        await at.workbench.lessonStep('13. Inside one head').filter({ hasText: 'and right' }).waitFor();
+      },
+      'command:trickster.predict?"update"': async () => {
+        await at.workbench.pick('a to b');
+        await at.workbench.lessonStep('14. One update').filter({ hasText: 'learned otherwise' }).waitFor();
+      },
+      // There is no broken run yet: one is trained in a terminal, for longer than this test has.
+      'command:trickster.diagnose': async () => {
+        await at.workbench.page.locator('.terminal-tab, .xterm').first().waitFor();
+        await at.workbench.command('Terminal: Kill All Terminals');
+      },
+      'command:trickster.openLesson?"troubleshooting-layers"': () =>
+        title('When a run learns the wrong thing'),
     };
     const alike = (link: string): string =>
       link

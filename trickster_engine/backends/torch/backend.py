@@ -23,6 +23,7 @@ from trickster_engine.backends.torch.cuda import cuda_options, read_later, to_de
 from trickster_engine.backends.torch.evaluation_batches import merged, rows_at_once
 from trickster_engine.backends.torch.fused_block import FusedBlock
 from trickster_engine.backends.torch.kernels.library import Kernels, NoKernelsError, load_kernels
+from trickster_engine.backends.torch.layer_watch import TorchLayerWatch
 from trickster_engine.backends.torch.losses import summed_cross_entropy, training_loss
 from trickster_engine.backends.torch.optimizers import Optimizers
 from trickster_engine.backends.torch.recorded_pass import RecordedPass
@@ -98,6 +99,8 @@ class TorchBackend:
             self._record()
         if group.size > 1:
             torch.manual_seed(plan.training.seed + group.rank)
+        #: Measures layers, in one process of all.
+        self.layer_watch = self._make_layer_watch() if group.is_main else None
 
     @property
     def device(self) -> str:
@@ -131,6 +134,8 @@ class TorchBackend:
                 micro_loss = self._loss(inputs, targets) / len(micro_batches)
                 torch.autograd.backward(micro_loss)  # adds to the gradients that are there
             losses.append(micro_loss.detach())
+        if self.layer_watch is not None:
+            self.layer_watch.before_update()
         norm = self._optimizers.clip_gradients(self._plan.training.grad_clip)
         # A GPU computes behind the caller's back, and whoever reads a number waits for it: they are read once an
         # update, and where that can be, while the weights are already updated.
@@ -147,6 +152,8 @@ class TorchBackend:
         finite = math.isfinite(loss) and math.isfinite(norm_before)
         if finite and not self._updates_early:
             self._optimizers.step(factor)
+        if self.layer_watch is not None:
+            self.layer_watch.after_update()
         self._optimizers.zero_grad(keep=self._recorded is not None)
         if not finite:
             raise NonFiniteError(result)
@@ -231,6 +238,10 @@ class TorchBackend:
     def _placed(self, model: Llama) -> Llama:
         """The model on its device, or this process's share of it (`fsdp.py`)."""
         return model.to(self._device)
+
+    def _make_layer_watch(self) -> TorchLayerWatch | None:
+        """What looks into the model; None where this process has only a share of its weights."""
+        return TorchLayerWatch(self.model)
 
     def _own_rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Inputs and targets of this process, on its device. In the order of ranks, they are the batch."""

@@ -57,6 +57,9 @@ class ShardedBackend(TorchBackend):
         model.model.rotary.to(self._device)
         return model
 
+    def _make_layer_watch(self) -> None:
+        return None
+
     def _shards(self) -> dict[str, Tensor]:
         from torch.distributed.fsdp import FSDPModule
 

@@ -53,6 +53,7 @@ class TtmlBackend:
     name = "ttml"
     precision = "bf16"
     compiled = False  # tt-metal compiles kernels of its own, whatever is asked
+    layer_watch = None  # ttml gives no gradients by name, and what passes between its layers stays on the board
 
     def __init__(self, plan: Plan, report: Callable[[str], None] = log.info, stall_events: Path | None = None) -> None:
         """Open the device, put a freshly initialised model on it and compile its kernels with a step that is undone.

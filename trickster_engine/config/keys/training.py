@@ -304,6 +304,14 @@ class TrainingConfig:
         aliases=(Alias("validation_frequency"),),
         other_names=("eval_every", "eval_steps"),
     )
+    layer_statistics: bool = key(
+        True,
+        doc="Measure every layer at each evaluation: gradient norm, weight norm, update-to-weight ratio, activation "
+        "RMS, attention entropy, dead neurons and effective rank.",
+        effect="Shows which layer leaves its usual range, and names faults such as a frozen layer. It changes nothing "
+        "about training; the loss stays the same, bit for bit. Not measured on Tenstorrent boards or with `sharding: "
+        "full`.",
+    )
     save_interval: int = key(
         1000,
         doc="Steps between two checkpoints, from which an interrupted run can be resumed.",

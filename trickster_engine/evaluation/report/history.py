@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from trickster_engine.runs import RunState, pieces
-from trickster_engine.runs.event_types import EvalEvent, Event, SampleEvent, StepEvent
+from trickster_engine.runs.event_types import EvalEvent, Event, LayersEvent, SampleEvent, StepEvent
 
 #: Up to so many, every point is kept; of more, at least half as many, evenly spread.
 EVALUATIONS = 2_000
@@ -35,6 +35,7 @@ class History(RunState):
         self._best: EvalEvent | None = None
         self._steps: Thinned[StepEvent] = Thinned(STEPS)
         self._samples: Thinned[SampleEvent] = Thinned(SAMPLES)
+        self.layers: LayersEvent | None = None  # the newest in which an update was measured
 
     @property
     def evaluations(self) -> list[EvalEvent]:
@@ -65,11 +66,15 @@ class History(RunState):
             self._steps.put(event["step"], event)
         elif event["kind"] == "sample" and self._prompt in (None, event["prompt"]):
             self._samples.put(event["step"], event)
+        elif event["kind"] == "layers" and event["grad_norm"]:
+            self.layers = event
 
     def go_back(self, step: int) -> None:
         """Forget what came after the checkpoint that training starts from."""
         for curve in (self._evaluations, self._steps, self._samples):
             curve.drop_after(step)
+        if self.layers is not None and self.layers["step"] > step:
+            self.layers = None
         if self._best is not None and self._best["step"] > step:
             self._best = min(self._evaluations.values(), key=lambda event: event["val_loss"], default=None)
 

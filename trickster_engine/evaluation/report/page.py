@@ -9,6 +9,7 @@ from trickster_engine.evaluation.report.charts import Series
 from trickster_engine.evaluation.report.counting_section import counting_section
 from trickster_engine.evaluation.report.curve import perplexity
 from trickster_engine.evaluation.report.html_page import code, document, safe, table
+from trickster_engine.evaluation.report.layers_section import layers_section
 from trickster_engine.evaluation.report.measures import LONG
 from trickster_engine.evaluation.report.names import best_ngram, title
 from trickster_engine.evaluation.report.page_copies import copies_section
@@ -33,6 +34,7 @@ def render(study: Study) -> str:
         copies_section(study),
         difficulty_section(study),
         counting_section(study.counting),
+        layers_section(study.layers, study.findings) if study.layers else "",
         _limits(study),
     ]
     return document(f"What {study.run} learned", parts, study.events_read)

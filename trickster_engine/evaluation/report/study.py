@@ -27,8 +27,10 @@ from trickster_engine.evaluation.text_measures import copied_shares, longest_cop
 from trickster_engine.inference.load import before_training, load_model
 from trickster_engine.inference.sampling import SamplingOptions, sample_batch
 from trickster_engine.model.llama import Llama
-from trickster_engine.runs import RunDirectory, RunIdentity
+from trickster_engine.runs import RunDirectory, RunIdentity, pieces
 from trickster_engine.runs.checkpoint_files import plan_as_trained
+from trickster_engine.runs.diagnosis import Finding, diagnose
+from trickster_engine.runs.event_types import LayersEvent
 from trickster_engine.runs.events import left_out_words
 from trickster_engine.runs.state import action_words
 from trickster_engine.runs.trained_text import trained_text
@@ -133,6 +135,8 @@ class Study:
     bytes_per_token: float  # of the same text: what makes bits/byte of nats/token
     long_texts: dict[str, str]
     measured: Measured | None = None  # what measures of items make of it, where some were asked for
+    layers: LayersEvent | None = None  # what each layer did last, where the run has measured it
+    findings: tuple[Finding, ...] = ()  # what the run's events show to be wrong
     init_from: str | None = None  # of a run that fine-tunes: the weights that it began with
 
     def as_json(self) -> dict[str, Any]:
@@ -252,6 +256,8 @@ class _Studying:
             measured=self._measured(),
             bytes_per_token=self.dataset.bytes_per_token,
             long_texts=texts,
+            layers=self.past.layers,
+            findings=tuple(self._findings()),
             init_from=self.plan.model.init_from,
         )
 
@@ -272,6 +278,10 @@ class _Studying:
     def _written(self, model: Llama, prompt: str) -> LongText:
         sampling = replace(self.plan.sampling, prompt=prompt)
         return long_text(model, self.tokenizer, sampling, self.dataset.characters_per_token)
+
+    def _findings(self) -> list[Finding]:
+        events = (event for piece in pieces(self.run.events_path) for event in piece.events)
+        return diagnose(self.plan, events)
 
     def _measured(self) -> Measured | None:
         if not self.measures:

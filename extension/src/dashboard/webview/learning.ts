@@ -5,6 +5,7 @@ import type { Baseline } from './chartMarks';
 import { StepChart } from './charts';
 import { curveColor, type Curve } from './curves';
 import { fill, h, setText } from './dom';
+import { Layers } from './layers';
 import { SampleTimeline } from './samples';
 import { RunSeries } from './series';
 
@@ -40,6 +41,7 @@ export class Learning {
   ];
   private readonly timeline = new SampleTimeline();
   private readonly phase = h('p', { class: 'caption' });
+  private readonly layers = new Layers();
   private readonly checkpoints = h('div', { class: 'checkpoints' });
 
   constructor(private readonly openCheckpoint: (path: string) => void) {
@@ -47,6 +49,7 @@ export class Learning {
       h('div', { class: 'learning-grid' }, this.lossChart.element, this.timeline.element),
       this.phase,
       h('div', { class: 'small-charts' }, ...this.smallCharts.map((chart) => chart.element)),
+      this.layers.element,
       this.checkpoints,
     ];
   }
@@ -63,6 +66,7 @@ export class Learning {
     this.showLosses(run, shown, curves, planned);
     this.smallCharts.forEach((chart) => chart.setCurves(curves, [], run.phases, planned));
     this.timeline.setSeries(series.get(run.runId));
+    this.layers.show(series.get(run.runId)?.layers);
     const phase = run.live
       ? run.phases.find(({ begin, end }) => run.step >= begin && run.step < end)
       : undefined;

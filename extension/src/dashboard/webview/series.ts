@@ -1,4 +1,4 @@
-import type { EvalEvent, RunEvent, SampleEvent } from '../../protocol';
+import type { EvalEvent, LayersEvent, RunEvent, SampleEvent } from '../../protocol';
 
 /** A growing column of numbers, eight bytes each. */
 class Column {
@@ -47,6 +47,7 @@ export class RunSeries {
   };
   evals: EvalEvent[] = [];
   samples: SampleEvent[] = [];
+  layers: LayersEvent | undefined;
 
   /** Take events in the order of the file. */
   append(events: readonly RunEvent[]): void {
@@ -65,6 +66,9 @@ export class RunSeries {
           break;
         case 'sample':
           this.samples = [...this.samples.filter((sample) => sample.step < event.step), event];
+          break;
+        case 'layers':
+          this.layers = event;
           break;
         case 'status':
         case 'baselines':
