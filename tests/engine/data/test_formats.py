@@ -27,7 +27,7 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.config.plan_values import plan_from, values_of
 from trickster_engine.data import extraction, records
 from trickster_engine.data.corpus import Corpus, Reading, resolve_corpus
-from trickster_engine.data.dataset import Dataset, text_chunks
+from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.extraction import extract
 from trickster_engine.data.prepare import prepare
 from trickster_engine.data.sharded import prepare_shards
@@ -415,7 +415,7 @@ def test_sources_are_each_split_and_repeated(
     plan = replace(plan, data=replace(plan.data, documents="lines"))
     dataset = prepare(plan, tmp_path, progress=False, processes=1)
     parts = (dataset.train, dataset.val)
-    train, val = ("".join(text_chunks(dataset.tokenizer, part)).split("\0")[:-1] for part in parts)
+    train, val = ("".join(dataset.text_chunks(part)).split("\0")[:-1] for part in parts)
     assert not set(train) & set(val)
     assert {*train, *val} == {f"line {number}" for number in range(400)}
     assert {train.count(line) for line in train if int(line[5:]) < 200} == {2}

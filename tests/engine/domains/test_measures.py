@@ -18,8 +18,8 @@ from trickster_engine.cli import main
 from trickster_engine.data.documents import MARK
 from trickster_engine.evaluation.item_measures import find_measure
 from trickster_engine.evaluation.items import items_of
-from trickster_engine.inference.load import load_model
 from trickster_engine.runs import RunDirectory
+from trickster_engine.runs.trained_text import trained_text
 
 Config = Callable[..., Path]
 PAGE = (ROOT / "docs/measures.md").read_text(encoding="utf-8")
@@ -74,9 +74,12 @@ def test_a_measure_of_ones_own_in_twenty_lines(
 def test_items_are_whole(tiny_config: Config) -> None:
     path = tiny_config()
     assert main(["train", str(path)]) == 0
-    _, tokenizer, _ = load_model(path.parent / "runs" / "tiny-001")
+    run = RunDirectory(path.parent / "runs" / "tiny-001")
+    dataset = trained_text(run, *run.begun())
     text = dialogue(500) + "\nnot ended"
-    assert list(items_of(tokenizer, tokenizer.encode(text))) == [line for line in dialogue(500).split("\n") if line]
+    assert list(items_of(dataset, dataset.tokenizer.encode(text))) == [
+        line for line in dialogue(500).split("\n") if line
+    ]
 
 
 def test_an_installed_package_offers_a_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
