@@ -244,7 +244,8 @@ def documents_text(documents: DocumentCounts) -> str:
     """Say how many documents a text has, and how many of them say what an earlier one says."""
     said = f"{documents.train:,} training, {documents.val:,} validation"
     if documents.dropped:
-        return f"{said}; {documents.dropped:,} duplicates left out"
+        near = f", {documents.near:,} of them near duplicates" if documents.near else ""
+        return f"{said}; {documents.dropped:,} duplicates left out{near}"
     return f"{said}; {documents.duplicates:,} are duplicates" if documents.duplicates else said
 
 

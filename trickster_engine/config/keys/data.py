@@ -128,6 +128,14 @@ class DataConfig:
         "out.",
         counts_when=Condition("data_config.documents", ("stream",), negated=True),
     )
+    drop_near_duplicates: bool = key(
+        False,
+        doc="Leave out documents that nearly say what another one says: of all runs of 24 bytes in both, at least "
+        "eight in ten are in both, by MinHash. Needs the package rensa.",
+        effect="Of documents that are alike the first stays, as with drop_duplicates, which this includes; none is on "
+        "both sides of the split.",
+        counts_when=Condition("data_config.documents", ("stream",), negated=True),
+    )
     mask_documents: bool = key(
         False,
         doc="Whether attention ends where a document ends, so that no token sees the document before its own.",
@@ -154,6 +162,11 @@ class DataConfig:
     def selection(self) -> Selection:
         """Which files of a folder are text."""
         return Selection(self.include, self.exclude, self.text_field is not None)
+
+    @property
+    def drops(self) -> bool:
+        """Whether only the first of documents that are equal stays."""
+        return self.drop_duplicates or self.drop_near_duplicates
 
     @property
     def sources(self) -> tuple[CorpusSource, ...]:
