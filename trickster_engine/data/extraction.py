@@ -46,7 +46,8 @@ class _Note:
     done: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        kept = self.left_out or LeftOut()
+        return {**asdict(self), "left_out": {"counts": kept.counts, "names": kept.examples()}}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> _Note:

@@ -178,7 +178,7 @@ def source_of(corpora: Sequence[Corpus], left_out: LeftOut | None = None) -> Sou
     files = [file for corpus in corpora for file in corpus.files if file.size]
     built_in = all(corpus.kind in BUILT_IN_CORPORA for corpus in corpora)
     return Source(
-        name=corpora[0].name,
+        name=" and ".join(dict.fromkeys(corpus.name + _weight(corpus) for corpus in corpora)),
         title=" and ".join(dict.fromkeys(_title(corpus) + _weight(corpus) for corpus in corpora)),
         built_in=built_in,
         files=len(files),

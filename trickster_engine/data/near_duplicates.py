@@ -4,8 +4,8 @@ Two documents are compared by their shingles: every SHINGLE bytes in a row of th
 blank for white space of any kind. How alike they are is the Jaccard index, the share of all shingles of both that both
 have. MinHash estimates it from a signature of each (Broder, "On the resemblance and containment of documents", 1997;
 computed by the package rensa), and bands of the signatures find which pairs to compare (Leskovec, Rajaraman, Ullman,
-"Mining of Massive Datasets", section 3.4): of pairs that are J alike a share of 1 - (1 - J^8)^16, 0.95 at 0.8 and 0.9999
-at 0.9.
+"Mining of Massive Datasets", section 3.4): of pairs that are J alike a share of 1 - (1 - J^8)^16, 0.95 at 0.8 and
+0.9999 at 0.9.
 
 Signatures lie in a file, 512 bytes a document; in memory are some 50 bytes for each.
 """

@@ -16,6 +16,7 @@ from trickster_engine.system.unpacking import damaged, needs_package
 
 _ROWS = 16  # at a time: a text may have megabytes
 _BUFFER_BYTES = 1 << 20
+_NULL = "null"  # the type of a column without any value
 
 
 def parquet_rows(stream: BinaryIO, file: CorpusFile, name: str, skip: int) -> Iterator[tuple[Any, str, int]]:
@@ -50,12 +51,16 @@ def _rows(
     schema = table.schema_arrow
     columns = _text_columns(arrow, schema)
     if name not in columns:
-        there = name in schema.names
+        kind = _type_of(arrow, schema, name)
+        if kind == _NULL:  # a file in which no row has a value
+            for number in range(skip, table.metadata.num_rows):
+                yield None, f"{file.shown}, row {number + 1:,}", number + 1
+            return
         has, write = advice_on(columns, name)
-        what = f"its column {shown(name)} is {schema.field(name).type}, not text" if there else ""
+        what = f"its column {shown(name)} is {kind}, not text" if kind else f"there is no column {shown(name)}"
         raise TricksterError(
-            "record-not-text" if there else "record-without-field",
-            f"{file.shown}: {what or f'there is no column {shown(name)}'}. {has}",
+            "record-not-text" if kind else "record-without-field",
+            f"{file.shown}: {what}. {has}",
             f"{write}.",
         )
     first, *inner = [name] if name in schema.names else name.split(".")
@@ -87,6 +92,22 @@ def _values(column: Any, file: CorpusFile) -> list[Any]:
             "Write the file again with text that is.",
         ) from None
     return values
+
+
+def _type_of(arrow: Any, schema: Any, name: str) -> str:
+    """The type of a column, or of a field in one or in nothing, in arrow's words; empty where there is none."""
+    if name in schema.names:
+        return str(schema.field(name).type)
+    fields, found = {field.name: field.type for field in schema}, ""
+    for part in name.split("."):
+        if part not in fields:
+            return ""
+        found = str(fields[part])
+        if found == _NULL:
+            break
+        inner = arrow.types.is_struct(fields[part])
+        fields = {field.name: field.type for field in fields[part]} if inner else {}
+    return found
 
 
 def _text_columns(arrow: Any, fields: Any, prefix: str = "") -> list[str]:

@@ -30,6 +30,7 @@ from trickster_engine.data.corpus import Corpus, Reading, resolve_corpus
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.extraction import extract
 from trickster_engine.data.prepare import prepare
+from trickster_engine.data.records import Progress
 from trickster_engine.data.sharded import prepare_shards
 from trickster_engine.data.sharded.prepare_shards import Manner
 from trickster_engine.data.survey import text_facts
@@ -160,6 +161,14 @@ BROKEN: dict[str, tuple[str, Callable[[], bytes], str, str]] = {
         "record-without-field",
         "It has: text",
     ),
+    "TSV no column": (".tsv", lambda: b"id, or number, or name\ttext\n1\ta\n", "record-without-field", "text"),
+    "inside": (".jsonl", lambda: b'{"body": {"text": "a"}}', "record-not-text", "is an object"),
+    "Parquet inside": (
+        ".parquet",
+        lambda: _written(pa.table({"body": [{"count": 1, "text": "a"}]})),
+        "record-not-text",
+        "body.text",
+    ),
     "Parquet numbers": (".parquet", lambda: _written(pa.table({"body": [1]})), "record-not-text", "int64"),
 }
 
@@ -168,6 +177,20 @@ def _written(table: Any) -> bytes:
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(table, buffer)
     return buffer.getvalue()
+
+
+def test_null_is_no_text_wherever_it_stands(tmp_path: Path) -> None:
+    """In place of the text, of the object that has it, and in a file in which nothing else stands there."""
+    rows = [{"body": {"text": "a"}}, {"body": None}, {"body": {"text": None}}, {"body": {"text": "b"}}]
+    none = [{"body": None}, {"body": None}]
+    reading = {"text_field": "body.text", "documents": "files"}
+    for kept, empty, listed in (("a\0b\0", 2, rows), ("", 2, none)):
+        lines = "\n".join(map(json.dumps, listed)).encode()
+        for name, data in (("a.jsonl", lines), ("a.parquet", _written(pa.Table.from_pylist(listed)))):
+            progress = Progress()
+            pieces = _corpus(tmp_path, name, data, **reading).pieces(progress)
+            assert "".join(text for text, _ in pieces) == kept
+            assert progress.left_out.counts == {"record without text": empty}
 
 
 @pytest.mark.parametrize("packing", PACKINGS)

@@ -14,6 +14,7 @@ import pytest
 from tests.engine.conftest import dialogue
 from tests.refusals import refused
 from tests.walkthroughs.pages import ROOT
+from tools.domains_page import keep
 from trickster_engine.cli import main
 from trickster_engine.data.documents import MARK
 from trickster_engine.evaluation.item_measures import find_measure
@@ -63,6 +64,8 @@ def test_a_measure_of_ones_own_in_twenty_lines(
     assert fast["nats"] == pytest.approx(run.summary().best_val_loss, abs=1e-5)
     assert (fast["name"], strided["name"]) == ("this model", "this model, strided")
     assert strided["bits_per_byte"] / strided["nats"] == pytest.approx(fast["bits_per_byte"] / fast["nats"])
+    earlier = {**answer, "checkpoint": str(run.path / "checkpoints/step-000030")}
+    assert (keep(run, answer, own)["steps"], keep(run, earlier, own)["steps"]) == (60, 30)
     assert main(["evaluate", str(run.path), "--measure", own, "--items", "5"]) == 0
     told = capsys.readouterr().out
     assert "trained model, strided" in told and "validation text" in told and "five lines" in told
