@@ -1,4 +1,4 @@
-"""The texts of records, one field each: lines of JSON, rows of CSV; rows of Parquet are in `parquet.py`.
+"""The texts of records, one field each: lines of JSON, rows of CSV; those of Parquet and Arrow are in `parquet.py`.
 
 One record is in memory at a time. What cannot be read is refused with its file and line; a record whose text is null,
 empty or nothing but white space is no text, and is counted.
@@ -25,7 +25,7 @@ from trickster_engine.config.record_fields import (
     text_fields,
 )
 from trickster_engine.data.corpus_errors import binary_record, not_utf8_line
-from trickster_engine.data.parquet import parquet_rows
+from trickster_engine.data.parquet import column_rows
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import in_command
 from trickster_engine.system.unpacking import open_unpacked
@@ -54,10 +54,10 @@ def read_records(file: CorpusFile, name: str | None, progress: Progress, skip: i
         raise field_not_named(file, fields_in(file))
     kind = file.format.records
     try:
-        seeks = kind == "parquet" and not file.member and not file.format.compression
+        seeks = kind in ("parquet", "arrow") and not file.member and not file.format.compression
         with open_unpacked(file.path, file.member, advance=None if seeks else progress.advance) as stream:
-            if kind == "parquet":
-                rows: Iterator[tuple[Any, str, int]] = parquet_rows(stream, file, name, skip)
+            if kind in ("parquet", "arrow"):
+                rows: Iterator[tuple[Any, str, int]] = column_rows(stream, file, name, skip)
             elif kind == "csv":
                 rows = _csv_rows(stream, file, name, skip)
             else:

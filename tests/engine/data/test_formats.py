@@ -443,3 +443,42 @@ def test_sources_are_each_split_and_repeated(
     assert {*train, *val} == {f"line {number}" for number in range(400)}
     assert {train.count(line) for line in train if int(line[5:]) < 200} == {2}
     assert {train.count(line) for line in train if int(line[5:]) >= 300} == {1}
+
+
+def test_a_dataset_that_was_saved_is_read_as_datasets_reads_it(
+    tmp_path: Path, plan_for: Callable[..., Plan], prose: str
+) -> None:
+    """With several splits, several files each, nulls, an object, and what `map` has cached beside it."""
+    datasets = pytest.importorskip("datasets")
+    lines = [line for line in prose.splitlines() if line.strip()][:300]
+    rows = [{"id": number, "message": {"text": line, "n": 1} if number % 50 else None} for number, line in
+            enumerate(lines)]  # fmt: skip
+    dataset = datasets.Dataset.from_list(rows).shuffle(seed=1)
+    parts = datasets.DatasetDict({"train": dataset.select(range(250)), "test": dataset.select(range(250, 300))})
+    parts.save_to_disk(str(tmp_path / "saved"), num_shards={"train": 3, "test": 1})
+    again = datasets.load_from_disk(str(tmp_path / "saved"))
+    wanted = {split: [row["message"]["text"] for row in again[split] if row["message"]] for split in again}
+    (tmp_path / "saved/train/cache-1.arrow").write_bytes(
+        (tmp_path / "saved/test/data-00000-of-00001.arrow").read_bytes()
+    )
+
+    def found(name: str) -> list[str]:
+        corpus = resolve_corpus(name, tmp_path, selection=Selection(records=True))
+        corpus = Corpus(**{**vars(corpus), "reading": Reading(text_field="message.text", documents="files")})
+        return "".join(corpus.text_chunks()).split("\0")[:-1]
+
+    assert found("saved") == found("saved/train") == wanted["train"]
+    assert found("saved/test") == wanted["test"]
+    corpus = resolve_corpus("saved", tmp_path, selection=Selection(records=True))
+    assert corpus.left_out.counts["split other than train"] == 1
+    whole = replace(plan_for("shakespeare", "byte", 257, documents="lines", text_field="message.text"))
+    data = replace(whole.data, train_data="saved/train", val_data="saved/test")
+    ready = prepare(replace(whole, data=data), tmp_path, progress=False)
+    assert ready.train_text().splitlines() == wanted["train"] and ready.val_text().splitlines() == wanted["test"]
+    with refused("record-not-text", "message.n"):
+        prepare(replace(whole, data=replace(data, text_field="message.n")), tmp_path, progress=False)
+    with refused("corpus-no-text-files", "text_field"):
+        resolve_corpus("saved", tmp_path)
+    (tmp_path / "saved/train/state.json").write_text("{}")
+    with refused("dataset-damaged"):
+        found("saved")

@@ -26,8 +26,8 @@ class DataConfig:
     corpus: str | tuple[CorpusSource, ...] = key(
         "shakespeare",
         doc="The text to train on: a name below, any UTF-8 text file, or a folder or zip archive of them; "
-        "compressed as .gz, .bz2, .xz or .zst if you like; records of .jsonl, .csv and .parquet with `text_field`. "
-        "Or a list of several: `[{path: a.txt, weight: 2}, {path: notes}]`.",
+        "compressed as .gz, .bz2, .xz or .zst if you like; records of .jsonl, .csv, .parquet and .arrow with "
+        "`text_field`. Or a list of several: `[{path: a.txt, weight: 2}, {path: notes}]`.",
         effect="More text is the best remedy for overfitting. A model learns the style of its text: plays, code, "
         "recipes. Of several, each is split by `val_fraction`; its training part is read `weight` times in an epoch, "
         "a whole number, 1 if left out.",
@@ -114,8 +114,8 @@ class DataConfig:
     )
     text_field: str | None = key(
         None,
-        doc="Which field of a record is its text: of each line in .jsonl files, of each row in .csv and .parquet "
-        "files. `a.b` is the field b in the object a.",
+        doc="Which field of a record is its text: of each line in .jsonl files, of each row in .csv, .parquet and "
+        ".arrow files. `a.b` is the field b in the object a.",
         effect="Such files are not read without it. Other fields are not read; records whose text is empty or null are "
         "left out and counted.",
         examples=("text", "content", "message.text"),
