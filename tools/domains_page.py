@@ -17,6 +17,7 @@ from trickster_engine.evaluation.item_measures import amounts_text
 from trickster_engine.evaluation.report.history import history
 from trickster_engine.evaluation.report.names import title
 from trickster_engine.runs import RunDirectory
+from trickster_engine.runs.checkpoint_files import NAME
 
 KEPT = Path(__file__).parent.parent / "docs" / "measures"
 _BLOCK = re.compile(r"(?P<open><!-- domain: (?P<name>\w+) -->\n).*?(?P<close><!-- /domain -->)", re.DOTALL)
@@ -37,14 +38,16 @@ _SOURCE = (
 def keep(run: RunDirectory, answer: dict[str, Any], name: str) -> dict[str, Any]:
     """What is kept of an evaluation, and of the run that it is of."""
     plan, identity = run.begun()
-    past = history(run.events_path)
+    # The figures are of a checkpoint, which may be an earlier one than the last.
+    checkpoint = Path(answer["checkpoint"]).name
+    step = int(checkpoint.removeprefix("step-")) if NAME.fullmatch(checkpoint) else history(run.events_path).step
     training = plan.training
     tokens = training.batch_size * training.gradient_accumulation_steps * plan.model.max_seq_len
     return {
         "parameters": identity.parameters,
         "device": f"{identity.device}, {identity.precision}",
-        "steps": past.step,
-        "tokens": tokens * past.step,
+        "steps": step,
+        "tokens": tokens * step,
         "train_tokens": identity.data["train_tokens"],
         "fingerprint": identity.data["fingerprint"],
         "rows": answer["rows"],

@@ -181,6 +181,8 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "give it a name that ends in `.txt`.",
         "record-without-field": "The records have no field of the name in `text_field`. The message lists those they "
         "have; `a.b` is the field b in the object a.",
+        "record-not-text": "The field that `text_field` names is a number, a list or an object. Name one that is text; "
+        "`a.b` is the field b in the object a.",
         "bad-pattern": "`include` and `exclude` take patterns for paths below the corpus, with `/` on every system, "
         "such as `*.log` or `notes/**/*.txt`: no absolute paths, no backslashes.",
         "corpus-name-built-in": "`shakespeare` and `python` name the built-in texts, even if a file or folder of that "

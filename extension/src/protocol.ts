@@ -487,6 +487,8 @@ export interface CompleteParams {
   checkpoint?: string | null;
   /** End with the line. */
   oneLine?: boolean;
+  /** Whether `before` is all text from the file's beginning. */
+  fromBeginning?: boolean;
   /** The interpreter that runs the model. */
   python?: string | null;
 }

@@ -3,6 +3,7 @@
 Writes a `.jsonl.zst` of the size asked for, compressed, then prepares it in a process of its own, stopped by Ctrl-C in
 the middle of unpacking and of encoding where `--interrupt` says so, and prints times and the peak memory of every
 process. Then the same for a folder of small files. Takes about seven times the file's size in disk, and removes it.
+`--record docs/text/formats.json` keeps the figures of docs/text.md.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks.gigabytes import PREPARE, Watch, generate
 from trickster_engine.system.unpacking import zstd_module
@@ -44,10 +47,20 @@ def write_records(path: Path, size: int) -> int:
     return text
 
 
-def prepare(folder: Path, stop_at: str = "") -> dict[str, object] | None:
-    """Prepare in a process; stop it as Ctrl-C does once a file of `stop_at`, `PATTERN:COUNT`, has so many lines."""
+def prepare(folder: Path, stop_at: str = "") -> dict[str, Any]:
+    """Prepare in a process; stop it as Ctrl-C does once a file of `stop_at`, `PATTERN:COUNT`, has so many lines.
+
+    Returns what was measured: `seconds`, `peaks` of memory in bytes, one for each process, and of all `together`, what
+    was `shown` of the progress, and what the process said of its `result`, nothing where it was stopped.
+    """
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", _HEARS + PREPARE, str(folder)], stdout=subprocess.PIPE, text=True)
+    errors = (folder / "errors.txt").open("w+")
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HEARS + PREPARE.replace("progress=False", "progress=True"), str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+    )
     watch = Watch(process.pid)
     watch.start()
     pattern, _, count = stop_at.partition(":")
@@ -63,7 +76,12 @@ def prepare(folder: Path, stop_at: str = "") -> dict[str, object] | None:
     memory = ", ".join(f"{peak / 1e6:.0f}" for peak in sorted(watch.peaks.values(), reverse=True))
     print(f"  {time.perf_counter() - start:.1f} s, peak of each process {memory} MB; all together at most", end=" ")
     print(f"{watch.together / 1e6:.0f} MB", flush=True)
-    return json.loads(output.splitlines()[-1]) if output.endswith("}\n") else None
+    with errors:
+        errors.seek(0)
+        shown = sorted(set(re.findall(r"([A-Z][a-z]+ [^:\r\n]*): +[1-9]\d*%", errors.read())))
+    result = json.loads(output.splitlines()[-1]) if output.endswith("}\n") else None
+    seconds, peaks = time.perf_counter() - start, sorted(watch.peaks.values(), reverse=True)
+    return {"seconds": seconds, "peaks": peaks, "together": watch.together, "shown": shown, "result": result}
 
 
 def config(folder: Path, data: str) -> None:
@@ -81,24 +99,29 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--folder", type=Path, default=Path("formats"))
     parser.add_argument("--interrupt", action="store_true")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="keep the figures")
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["TRICKSTER_CACHE_DIR"] = str(folder / "cache")
+    kept: dict[str, Any] = {"processors": os.cpu_count()}
     corpus, size = folder / "corpus.jsonl.zst", int(options.gigabytes * 1e9)
     try:
         if size and (not corpus.exists() or corpus.stat().st_size < size):
             text = write_records(corpus, size)
+            kept["records"] = {"compressed": corpus.stat().st_size, "text": text}
             print(f"wrote {corpus.stat().st_size / 1e9:.2f} GB, {text / 1e9:.2f} GB of text", flush=True)
         if size:
             config(folder, "corpus: corpus.jsonl.zst, text_field: body")
             if options.interrupt:
                 for journal in ("text-0", "scan", "tokens"):
                     print(f"preparing, stopped when {journal}.jsonl has 10 lines")
-                    prepare(folder, f".preparing-*/{journal}.jsonl:10")
+                    stopped = prepare(folder, f".preparing-*/{journal}.jsonl:10")
+                    kept.setdefault("stopped", {})[journal] = stopped
             print("preparing to the end")
-            print(f"  {prepare(folder)}")
+            kept["to the end"] = prepare(folder)
+            print(f"  {kept['to the end']}")
             shutil.rmtree(folder / "cache")
         if options.files:
             texts = folder / "texts"
@@ -110,7 +133,11 @@ def main() -> None:
                 path.write_text(".\n".join(lines[number * 30 : number * 30 + 30]), encoding="ascii")
             config(folder, "corpus: texts")
             print(f"preparing {options.files:,} files")
-            print(f"  {prepare(folder)}")
+            kept["files"] = {"count": options.files, **prepare(folder)}
+            print(f"  {kept['files']}")
+        if options.record is not None:
+            options.record.parent.mkdir(exist_ok=True)
+            options.record.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     finally:
         if not options.keep:
             shutil.rmtree(folder)

@@ -23,7 +23,7 @@ from tests.engine.model.test_huggingface import small, trained
 from trickster_engine.cli import main
 from trickster_engine.data.baselines import best_order
 from trickster_engine.data.kneser_ney import predict
-from trickster_engine.data.make_tokenizer import byte_tokenizer, char_tokenizer, train_bpe
+from trickster_engine.data.make_tokenizer import byte_tokenizer, char_tokenizer, train_bpe, with_end
 from trickster_engine.data.ngram_model import NgramModel
 from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.evaluation.keys_saved import type_again
@@ -101,6 +101,16 @@ def test_a_key_costs_only_what_is_new(model: Llama, monkeypatch: pytest.MonkeyPa
     read.clear()
     completer.complete(TEXT[:40] + offer, Rules(confidence=1.1, most_tokens=8))
     assert sum(read) <= 1 + len(offer.encode())
+
+
+def test_only_the_beginning_of_a_text_begins_a_document() -> None:
+    """Long texts come cut; the middle of one is completed as what it is, whatever the context takes."""
+    tokenizer = with_end(byte_tokenizer())
+    model = Llama(small(max_seq_len=64, vocab_size=257)).initialize(4).eval().requires_grad_(False)
+    completer = Completer(model, tokenizer)
+    for from_beginning in (True, False):
+        completer.complete("To be", ALL, from_beginning=from_beginning)
+        assert completer._held[:2] == ([tokenizer.begin_id, ord("T")] if from_beginning else [*b"To"])
 
 
 def test_a_begun_subword_is_completed_to_a_longer_one() -> None:

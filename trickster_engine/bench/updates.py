@@ -47,6 +47,9 @@ class TimedBackend(TorchBackend):
         super().__init__(
             plan, device, teacher=Llama(replace(plan.model, dropout=0.0)).initialize(0) if taught else None
         )
+        if plan.data.mask_documents:  # any token takes the place of the one that ends a document
+            for model in filter(None, (self.model, self._teacher)):
+                model.model.document_end = plan.model.vocab_size - 1
         for name in ("clip_gradients", "step", "zero_grad"):
             setattr(self._optimizers, name, self._timed_call("optimizer", getattr(self._optimizers, name)))
 

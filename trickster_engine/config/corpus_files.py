@@ -16,6 +16,7 @@ from trickster_engine.config.file_formats import FileFormat, format_of, not_text
 from trickster_engine.config.own_output import NOTHING, RUN, OwnOutput, is_config, kind_of_output
 from trickster_engine.config.patterns import BY_ENDING, Selection
 from trickster_engine.config.record_fields import field_not_named, fields_in
+from trickster_engine.config.saved_datasets import without_descriptions
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import in_command, kind_of, path_meant
 from trickster_engine.system.os_errors import reason
@@ -97,6 +98,10 @@ class LeftOut:
         """The first names of each reason, in order."""
         return {reason: sorted(names)[:_EXAMPLES] for reason, names in self.names.items()}
 
+    def shortened(self) -> LeftOut:
+        """The same with no more names than are shown."""
+        return LeftOut(dict(self.counts), self.examples())
+
     def as_text(self) -> str:
         """One line: `link to a folder: linked/; no text file extension: c.log, noending`; empty for none."""
         return left_out_text(self.counts, self.examples())
@@ -155,7 +160,8 @@ def find_text_files(
                 "Name a text file, or a folder of text files.",
             )
         found, left_out = walk(path, lambda file: not_text(file, selection), own=own, most=most)
-        files = tuple(_with_members(_without_copies(path, found, selection, left_out), path, selection, left_out, most))
+        found = without_descriptions(_without_copies(path, found, selection, left_out), path, left_out)
+        files = tuple(_with_members(found, path, selection, left_out, most))
         if not any(file.size for file in files):
             raise nothing_taken(path, left_out)
         return TextFiles(name, "folder", path, files, left_out)
@@ -360,6 +366,7 @@ def nothing_taken(path: Path, left_out: LeftOut) -> TricksterError:
     return TricksterError(
         "corpus-no-text-files",
         f"The folder {path} contains no text files.{holds}",
-        "Trickster reads .txt .md .json, source code and, with data_config.text_field, .jsonl .csv .parquet, each "
-        "also as .gz .bz2 .xz .zst. Name others in data_config.include, such as '*.log', or one file as the corpus.",
+        "Trickster reads .txt .md .json, source code and, with data_config.text_field, .jsonl .csv .parquet .arrow, "
+        "each also as .gz .bz2 .xz .zst. Name others in data_config.include, such as '*.log', or one file as the "
+        "corpus.",
     )

@@ -22,13 +22,15 @@ _DOCUMENTS = ".pdf .doc .docx .odt .xls .xlsx .ods .ppt .pptx .epub .mobi .zip .
 _PROGRAMS = ".exe .dll .so .dylib .o .a .pyc .class .jar .wasm .bin"
 _ARRAYS = ".pt .pth .safetensors .npy .npz .parquet .sqlite .db"
 _BINARY_SUFFIXES = frozenset(f"{_MEDIA} {_DOCUMENTS} {_PROGRAMS} {_ARRAYS}".split())
+RecordKind = Literal["jsonl", "csv", "parquet", "arrow"]
 #: Endings of files of records, of which one field each is text.
-RECORDS: dict[str, Literal["jsonl", "csv", "parquet"]] = {
+RECORDS: dict[str, RecordKind] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".csv": "csv",
     ".tsv": "csv",
     ".parquet": "parquet",
+    ".arrow": "arrow",
 }
 ARCHIVE = ".zip"
 _FOREIGN = (".tar", ".tgz", ".7z", ".rar")
@@ -42,7 +44,7 @@ class FileFormat:
     compression: str  # ".gz", or empty
 
     @property
-    def records(self) -> Literal["jsonl", "csv", "parquet"] | None:
+    def records(self) -> RecordKind | None:
         """The kind of records that it holds; None for text as it is."""
         return RECORDS.get(self.suffix)
 

@@ -29,6 +29,7 @@ FIXED = {
     "data_config.document_separator": "The text was trained on divided so.",
     "data_config.text_field": "The run was trained on the text of this field.",
     "data_config.drop_duplicates": "The order of the text depends on it.",
+    "data_config.drop_near_duplicates": "The order of the text depends on it.",
     "data_config.mask_documents": "The weights were trained with this attention.",
     "data_config.val_fraction": "Training text would become validation text, or the reverse.",
     "training_config.optimizer": "Another optimizer cannot use the saved optimizer state.",

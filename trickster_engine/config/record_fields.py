@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,17 +24,20 @@ _PEEKED_BYTES = 1 << 20
 _SHOWN = 8  # fields
 _USUAL = ("text", "content", "body")
 _DELIMITERS = ",;\t"
+_QUOTED = re.compile(r'"[^"]*"')
 _DEEPEST = 4  # fields inside fields
 
 MISSING: Any = object()
 
 
 def field_of(record: Mapping[str, Any], field: str) -> Any:
-    """A record's field, or one inside another: `message.text`. MISSING where there is none."""
+    """A record's field, or one inside another: `message.text`. None inside of null, MISSING where there is none."""
     if field in record:
         return record[field]
     value: Any = record
     for name in field.split("."):
+        if value is None:
+            return None
         if not isinstance(value, Mapping) or name not in value:
             return MISSING
         value = value[name]
@@ -51,9 +55,13 @@ def text_fields(record: Mapping[str, Any], prefix: str = "") -> dict[str, int]:
     return found
 
 
-def delimiter_of(header: str) -> str:
-    """What separates the columns of a CSV: the commonest of comma, semicolon and tab in its first line."""
-    return max(_DELIMITERS, key=header.count)
+def delimiter_of(header: str, file: CorpusFile) -> str:
+    """What separates the columns of a CSV: the commonest of comma, semicolon and tab in its first line, not in quotes.
+
+    In a .tsv file it is the tab, whatever the columns are called.
+    """
+    bare = _QUOTED.sub("", header)
+    return "\t" if file.format.suffix == ".tsv" else max(_DELIMITERS, key=bare.count)
 
 
 def advice_on(fields: Sequence[str], wanted: str | None = None) -> tuple[str, str]:
@@ -76,15 +84,36 @@ def fields_in(file: CorpusFile) -> list[str] | None:
 
     For Parquet the answer is None: reading it takes a package.
     """
+    record = _first_record(file)
+    return longest_first(text_fields(record)) or None if record is not None else None
+
+
+def longest_first(fields: Mapping[str, int]) -> list[str]:
+    """Fields by their length."""
+    return sorted(fields, key=lambda name: -fields[name])
+
+
+def field_error(file: CorpusFile, name: str) -> TricksterError | None:
+    """What is wrong with a field of a file's first record; None for nothing, and where that is not quickly told."""
+    record = _first_record(file)
+    if record is None:
+        return None
+    value = field_of(record, name)
+    if value is MISSING:
+        return field_not_there(file.shown, name, longest_first(text_fields(record)))
+    return None if value is None or isinstance(value, str) else field_not_text(file.shown, name, value)
+
+
+def _first_record(file: CorpusFile) -> Mapping[str, Any] | None:
+    """A record of JSON, or the names of a CSV's columns, each with nothing."""
     try:
         with open_unpacked(file.path, file.member) as stream:
             line = stream.readline(_PEEKED_BYTES).decode("utf-8-sig")
         if file.format.records == "csv":
-            return next(csv.reader([line], delimiter=delimiter_of(line)), None) or None
+            return dict.fromkeys(next(csv.reader([line], delimiter=delimiter_of(line, file)), ())) or None
         if file.format.records == "jsonl":
             record = json.loads(line)
-            found = text_fields(record) if isinstance(record, dict) else {}
-            return sorted(found, key=lambda name: -found[name]) or None
+            return record if isinstance(record, dict) else None
     except (TricksterError, OSError, ValueError, RecursionError, csv.Error):
         pass
     return None
@@ -106,4 +135,16 @@ def field_not_there(place: str, name: str, fields: Sequence[str]) -> TricksterEr
     has, write = advice_on(fields, name)
     return TricksterError(
         "record-without-field", f"{place}: there is no field {shown(name)}. {has}", f"{write}, or correct the record."
+    )
+
+
+def field_not_text(place: str, name: str, value: object) -> TricksterError:
+    """The error for a record whose field is something else than text."""
+    kinds = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    inside = longest_first(text_fields(value)) if isinstance(value, dict) else []
+    return TricksterError(
+        "record-not-text",
+        f"{place}: the field {shown(name)} is {kinds.get(type(value), 'no text')}, not a string.",
+        f"Name a field that is text: data_config.text_field{f': {name}.{inside[0]}' if inside else ''}. Or correct the "
+        "record.",
     )

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from trickster_engine.config.keys.data import DataConfig
 from trickster_engine.config.split import validation_size
 from trickster_engine.data.corpus import Corpus
 from trickster_engine.data.document_choice import DROPPED, TRAINING, VALIDATION, Documents, choose, chosen
 from trickster_engine.data.extraction import plain_corpus
+from trickster_engine.data.near_duplicates import grouped
 from trickster_engine.data.scan import scan
 from trickster_engine.data.sharded.work_folder import storing
 from trickster_engine.system.files import create_file, write_text_atomically
@@ -25,13 +27,14 @@ _DONE = "composed"
 
 
 def compose(
-    corpora: Sequence[Corpus], folder: Path, fraction: float, interrupt: Callable[[], None] | None, *, drop: bool
+    corpora: Sequence[Corpus], folder: Path, data: DataConfig, interrupt: Callable[[], None] | None
 ) -> tuple[Corpus, Corpus]:
     """Write the training text and the validation text of several sources, each one plain text file.
 
-    `drop` leaves out copies within a source, and of all training text what is validation text of any source. Raises
-    TricksterError: one-document, disk-full, cache-unwritable.
+    Copies are left out within a source where `data` says so; of all training text what is validation text of any
+    source always is. Raises TricksterError: corpus-one-document, needs-rensa, disk-full, cache-unwritable.
     """
+    fraction = data.val_fraction
     paths = folder / "train.txt", folder / "val.txt"
     name = " and ".join(dict.fromkeys(corpus.name for corpus in corpora))
     if not (folder / _DONE).is_file():
@@ -47,7 +50,10 @@ def compose(
             for path, part in zip(paths, (TRAINING, VALIDATION), strict=True):
                 _write(path, _stream(corpora, sizes, part, interrupt))
         else:
-            choices = _choices(corpora, [Documents.from_text(one.documents) for one in scans], fraction, drop=drop)
+            documents = [Documents.from_text(one.documents) for one in scans]
+            if data.drop_near_duplicates:
+                documents = grouped(documents, (_read(corpus, interrupt) for corpus in corpora), folder, interrupt)
+            choices = _choices(corpora, documents, fraction, drop=data.drops)
             for path, part in zip(paths, (TRAINING, VALIDATION), strict=True):
                 _write(path, _documents(corpora, choices, part, interrupt))
         with storing(folder):

@@ -59,6 +59,7 @@ class Dataset:
     directory: Path
     verification: Verification
     source: Source = field(default_factory=Source)  # which files it was made of
+    documents: bool = False  # whether a token ends each document
 
     @property
     def characters_per_token(self) -> float:
@@ -93,11 +94,26 @@ class Dataset:
 
     def train_text(self, limit: int | None = None) -> str:
         """Return the training text, or its first `limit` characters; a line end where a document ends."""
-        return _text(self.tokenizer, self.train, limit)
+        return self._text(self.train, limit)
 
     def val_text(self, limit: int | None = None) -> str:
         """Return the validation text, or its first `limit` characters; a line end where a document ends."""
-        return _text(self.tokenizer, self.val, limit)
+        return self._text(self.val, limit)
+
+    def text_chunks(self, tokens: Tokens) -> Iterator[str]:
+        """Yield the text of tokens in pieces, with MARK where a document ends."""
+        blocks = (tokens[start : start + _BLOCK] for start in range(0, len(tokens), _BLOCK))
+        return self.tokenizer.decode_stream(blocks, documents=self.documents)
+
+    def _text(self, tokens: Tokens, limit: int | None) -> str:
+        pieces: list[str] = []
+        length = 0
+        for piece in self.text_chunks(tokens):
+            pieces.append(piece)
+            length += len(piece)
+            if limit is not None and length >= limit:
+                break
+        return "".join(pieces)[:limit].replace(MARK, "\n")
 
 
 @dataclass(frozen=True)
@@ -217,6 +233,7 @@ def open_dataset(directory: Path, labels: Labels) -> Dataset | None:
         directory=directory,
         verification=Verification(directory, size, None if checked else check),
         source=labels.source,
+        documents=description.documents is not None,
     )
 
 
@@ -281,19 +298,3 @@ def _fingerprint_of_files(tokenizer: Tokenizer, parts: Mapping[str, Part]) -> st
 def storage_type(vocab_size: int) -> np.dtype[Any]:
     """Return the smallest unsigned type that holds every id."""
     return np.dtype(np.uint8 if vocab_size <= 1 << 8 else np.uint16 if vocab_size <= 1 << 16 else np.uint32)
-
-
-def text_chunks(tokenizer: Tokenizer, tokens: Tokens) -> Iterator[str]:
-    """Yield the text of tokens in pieces."""
-    return tokenizer.decode_stream(tokens[start : start + _BLOCK] for start in range(0, len(tokens), _BLOCK))
-
-
-def _text(tokenizer: Tokenizer, tokens: Tokens, limit: int | None) -> str:
-    pieces: list[str] = []
-    length = 0
-    for piece in text_chunks(tokenizer, tokens):
-        pieces.append(piece)
-        length += len(piece)
-        if limit is not None and length >= limit:
-            break
-    return "".join(pieces)[:limit].replace(MARK, "\n")

@@ -45,6 +45,7 @@ class DocumentCounts:
     val: int
     duplicates: int  # those that say what an earlier one says
     dropped: int
+    near: int = 0  # those that nearly say what an earlier one says, where these were looked for
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def _documents(value: Any) -> DocumentCounts | None:
         return None
     if not isinstance(value, Mapping):
         raise ValueError("its documents are not counted")
+    value = {"near": 0, **value}  # not in what was written before they were counted
     return DocumentCounts(*(_count(value.get(field.name)) for field in fields(DocumentCounts)))
 
 

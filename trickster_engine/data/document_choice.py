@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,21 +164,37 @@ class Choice:
     counts: DocumentCounts
 
 
-def choose_all(corpora: Sequence[Sequence[Documents]], fraction: float, name: str, *, drop: bool) -> Choice:
-    """Choose for all pieces of one corpus, which is split by `choose`, or of two, see `choose_between`."""
+#: Gives documents that are nearly alike the same sum; see `near_duplicates.py`.
+Grouping = Callable[[Sequence[Documents]], Sequence[Documents]]
+
+
+def choose_all(
+    corpora: Sequence[Sequence[Documents]], fraction: float, name: str, *, drop: bool, grouping: Grouping | None = None
+) -> Choice:
+    """Choose for all pieces of one corpus, which is split by `choose`, or of two, see `choose_between`.
+
+    `grouping` makes documents that are nearly alike as good as equal.
+    """
+    everything = [piece for pieces in corpora for piece in pieces]
+    different = groups = len(np.unique(Documents.joined(everything).sums))
+    if grouping is not None:
+        everything = list(grouping(everything))
+        groups = len(np.unique(Documents.joined(everything).sums))
+    first = len(corpora[0])
+    corpora = [everything[:first], everything[first:]][: len(corpora)]
     whole = [Documents.joined(pieces) for pieces in corpora]
     if len(whole) == 1:
         digits = choose(whole[0], fraction, name, drop=drop)
     else:
         digits = "".join(choose_between(*whole, drop=drop))
-    everything = [piece for pieces in corpora for piece in pieces]
     ends = np.cumsum([len(piece) for piece in everything]).tolist()
     parts = tuple(digits[begin:end] for begin, end in zip([0, *ends], ends, strict=False))
     counts = DocumentCounts(
         digits.count(str(TRAINING)),
         digits.count(str(VALIDATION)),
-        len(digits) - len(np.unique(Documents.joined(whole).sums)),
+        len(digits) - different,
         digits.count(str(DROPPED)),
+        different - groups,
     )
     sizes = tuple(_sizes(piece, part) for piece, part in zip(everything, parts, strict=True))
     return Choice(parts, sizes, counts)

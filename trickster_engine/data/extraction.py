@@ -46,7 +46,7 @@ class _Note:
     done: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(replace(self, left_out=(self.left_out or LeftOut()).shortened()))
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> _Note:
@@ -63,7 +63,7 @@ def extract(corpus: Corpus, folder: Path, name: str, manner: Manner) -> tuple[Co
     note = _last(journal, target)
     if not note.done:
         note = _read_through(corpus, target, journal, note, manner)
-    left_out = note.left_out or LeftOut()
+    left_out = (note.left_out or LeftOut()).shortened()
     if note.bytes == 0:
         raise TricksterError(
             "corpus-empty", f"The corpus {corpus.path} contains no text.{_of(left_out)}", "Add text to it."

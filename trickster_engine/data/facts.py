@@ -178,7 +178,7 @@ def source_of(corpora: Sequence[Corpus], left_out: LeftOut | None = None) -> Sou
     files = [file for corpus in corpora for file in corpus.files if file.size]
     built_in = all(corpus.kind in BUILT_IN_CORPORA for corpus in corpora)
     return Source(
-        name=corpora[0].name,
+        name=" and ".join(dict.fromkeys(corpus.name + _weight(corpus) for corpus in corpora)),
         title=" and ".join(dict.fromkeys(_title(corpus) + _weight(corpus) for corpus in corpora)),
         built_in=built_in,
         files=len(files),
@@ -244,7 +244,8 @@ def documents_text(documents: DocumentCounts) -> str:
     """Say how many documents a text has, and how many of them say what an earlier one says."""
     said = f"{documents.train:,} training, {documents.val:,} validation"
     if documents.dropped:
-        return f"{said}; {documents.dropped:,} duplicates left out"
+        near = f", {documents.near:,} of them near duplicates" if documents.near else ""
+        return f"{said}; {documents.dropped:,} duplicates left out{near}"
     return f"{said}; {documents.duplicates:,} are duplicates" if documents.duplicates else said
 
 

@@ -28,6 +28,8 @@ from trickster_engine.system.json_checksum import seal, unseal
 
 #: Of `Recipe.split`: training and validation text are files of their own.
 SPLIT_ALREADY = "files"
+#: Part of a dataset's key where near duplicates are left out: changes with what `near_duplicates.py` takes for one.
+NEAR = "near-1"
 _KEY = re.compile(r"[0-9a-f]{32}")
 _INDEX_BYTES = 1 << 12
 _SETTLED_NS = 2_000_000_000  # a file changed more recently than this may change again without its time changing
@@ -66,7 +68,8 @@ def _documents(data: DataConfig) -> tuple[object, ...]:
     if data.documents == STREAM:
         return ()
     separator = data.document_separator if data.documents == "separated" else ""
-    return data.documents, separator, data.text_field, data.drop_duplicates
+    near = (NEAR,) if data.drop_near_duplicates else ()
+    return data.documents, separator, data.text_field, data.drop_duplicates, *near
 
 
 def plain_tokenizer(plan: Plan) -> dict[str, Any] | None:

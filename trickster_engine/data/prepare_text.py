@@ -50,6 +50,7 @@ from trickster_engine.data.make_tokenizer import (
     train_bpe,
     with_end,
 )
+from trickster_engine.data.near_duplicates import grouped
 from trickster_engine.data.scan import Scan, corpus_changed, hashed, scan
 from trickster_engine.data.sharded import prepare_shards
 from trickster_engine.data.sharded.prepare_shards import Manner
@@ -107,9 +108,9 @@ class TextToPrepare:
         left_out = LeftOut().joined(left for _, left in found)
         if not composed:
             return replace(self, corpora=corpora), left_out
-        corpora = compose(corpora, folder, data.val_fraction, self.manner.interrupt, drop=data.drop_duplicates)
+        corpora = compose(corpora, folder, data, self.manner.interrupt)
         # Copies are left out already, and what is left is repeated on purpose.
-        plan = replace(self.plan, data=replace(data, drop_duplicates=False))
+        plan = replace(self.plan, data=replace(data, drop_duplicates=False, drop_near_duplicates=False))
         return replace(self, corpora=corpora, plan=plan), left_out
 
     def _prepared(self, index: Index, labels: Labels, left_out: LeftOut | None = None) -> Dataset:
@@ -133,7 +134,7 @@ class TextToPrepare:
                 sums = text.scan(recipe.tokenizer["kind"] == "char")
                 characters = [text.characters(number) for number in range(len(self.corpora))]
                 self._require_text(characters)
-                text.choose_documents(self.plan.data.val_fraction, drop=self.plan.data.drop_duplicates)
+                text.choose_documents(self.plan.data)
                 target = cache / "datasets" / recipe.key([prepare_shards.SHARD_BYTES, prepare_shards.MOST_SHARDS, sums])
                 dataset = open_dataset(target, labels)
                 if dataset is None:
@@ -181,7 +182,7 @@ class TextToPrepare:
         return [one.sha256 for one in scans], lambda directory: self._build(directory, scans, recipe)
 
     def _build(self, directory: Path, scans: list[Scan], recipe: Recipe) -> None:
-        choice = None if self._is_stream else self._choice(scans)
+        choice = None if self._is_stream else self._choice(scans, directory)
         if choice is None:
             train_characters = self._train_characters(scans[0].characters)
         else:
@@ -196,10 +197,16 @@ class TextToPrepare:
         if [digest.hexdigest() for digest in digests] != [one.sha256 for one in scans]:
             raise corpus_changed(self.corpora[0].path)
 
-    def _choice(self, scans: Iterable[Scan]) -> Choice:
+    def _choice(self, scans: Iterable[Scan], directory: Path) -> Choice:
         data = self.plan.data
         documents = [[Documents.from_text(one.documents)] for one in scans]
-        return choose_all(documents, data.val_fraction, self.corpora[0].name, drop=data.drop_duplicates)
+
+        def grouping(listed: Sequence[Documents]) -> Sequence[Documents]:
+            streams = (self._read(corpus, "Comparing documents of") for corpus in self.corpora)
+            return grouped(listed, streams, directory, self.manner.interrupt)
+
+        near = grouping if data.drop_near_duplicates else None
+        return choose_all(documents, data.val_fraction, self.corpora[0].name, drop=data.drops, grouping=near)
 
     def _parts(
         self, doing: str, digests: Sequence[Any], train_characters: int, choice: Choice | None

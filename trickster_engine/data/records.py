@@ -1,4 +1,4 @@
-"""The texts of records, one field each: lines of JSON, rows of CSV; rows of Parquet are in `parquet.py`.
+"""The texts of records, one field each: lines of JSON, rows of CSV; those of Parquet and Arrow are in `parquet.py`.
 
 One record is in memory at a time. What cannot be read is refused with its file and line; a record whose text is null,
 empty or nothing but white space is no text, and is counted.
@@ -17,14 +17,15 @@ from trickster_engine.config.record_fields import (
     MISSING,
     delimiter_of,
     field_not_named,
+    field_not_text,
     field_not_there,
     field_of,
     fields_in,
+    longest_first,
     text_fields,
 )
-from trickster_engine.config.yaml.scalars import shown
 from trickster_engine.data.corpus_errors import binary_record, not_utf8_line
-from trickster_engine.data.parquet import parquet_rows
+from trickster_engine.data.parquet import column_rows
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import in_command
 from trickster_engine.system.unpacking import open_unpacked
@@ -40,7 +41,6 @@ class Progress:
 
     left_out: LeftOut = field(default_factory=LeftOut)
     advance: Callable[[int], None] | None = None  # told of bytes of files as they are read
-    records: int = 0
 
 
 def read_records(file: CorpusFile, name: str | None, progress: Progress, skip: int = 0) -> Iterator[tuple[str, int]]:
@@ -54,10 +54,10 @@ def read_records(file: CorpusFile, name: str | None, progress: Progress, skip: i
         raise field_not_named(file, fields_in(file))
     kind = file.format.records
     try:
-        seeks = kind == "parquet" and not file.member and not file.format.compression
+        seeks = kind in ("parquet", "arrow") and not file.member and not file.format.compression
         with open_unpacked(file.path, file.member, advance=None if seeks else progress.advance) as stream:
-            if kind == "parquet":
-                rows: Iterator[tuple[Any, str, int]] = parquet_rows(stream, file, name, skip)
+            if kind in ("parquet", "arrow"):
+                rows: Iterator[tuple[Any, str, int]] = column_rows(stream, file, name, skip)
             elif kind == "csv":
                 rows = _csv_rows(stream, file, name, skip)
             else:
@@ -66,7 +66,6 @@ def read_records(file: CorpusFile, name: str | None, progress: Progress, skip: i
                 if value is None or (isinstance(value, str) and not value.strip()):
                     progress.left_out.add(EMPTY, place)
                     continue
-                progress.records += 1
                 yield _text(value, name, place), number
         if seeks and progress.advance is not None:
             progress.advance(file.size)
@@ -76,12 +75,7 @@ def read_records(file: CorpusFile, name: str | None, progress: Progress, skip: i
 
 def _text(value: Any, name: str, place: str) -> str:
     if not isinstance(value, str):
-        kinds = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
-        raise TricksterError(
-            "record-not-text",
-            f"{place}: the field {shown(name)} is {kinds.get(type(value), 'no text')}, not a string.",
-            f"Name a field that is text: data_config.text_field{_inside(value, name)}. Or correct the record.",
-        )
+        raise field_not_text(place, name, value)
     if "\0" in value:
         raise binary_record(place)
     if not value.isascii():
@@ -96,11 +90,6 @@ def _text(value: Any, name: str, place: str) -> str:
     return value
 
 
-def _inside(value: Any, name: str) -> str:
-    found = text_fields(value) if isinstance(value, dict) else {}
-    return f": {name}.{max(found, key=lambda one: found[one])}" if found else ""
-
-
 def _json_lines(stream: BinaryIO, file: CorpusFile, name: str, skip: int) -> Iterator[tuple[Any, str, int]]:
     for number, line in _lines(stream, file):
         if number <= skip or not line.strip():
@@ -109,8 +98,7 @@ def _json_lines(stream: BinaryIO, file: CorpusFile, name: str, skip: int) -> Ite
         record = _parsed(_decoded(line, file, number), place, file)
         value = field_of(record, name)
         if value is MISSING:
-            found = text_fields(record)
-            raise field_not_there(place, name, sorted(found, key=lambda one: -found[one]))
+            raise field_not_there(place, name, longest_first(text_fields(record)))
         yield value, place, number
 
 
@@ -147,7 +135,7 @@ def _csv_rows(stream: BinaryIO, file: CorpusFile, name: str, skip: int) -> Itera
         yield header_line
         yield from lines
 
-    reader = csv.reader(all_lines(), delimiter=delimiter_of(header_line), strict=True)
+    reader = csv.reader(all_lines(), delimiter=delimiter_of(header_line, file), strict=True)
     header: list[str] | None = None
     begins = 1
     while True:

@@ -264,8 +264,11 @@ class Tokenizer:
                 return str(self.library.decode(array.tolist(), skip_special_tokens=False))
         return self.to_bytes(array).decode("utf-8", "replace")
 
-    def to_bytes(self, ids: npt.NDArray[Any]) -> bytes:
-        """Return the bytes that ids [tokens] stand for, which may begin or end inside a character."""
+    def to_bytes(self, ids: npt.NDArray[Any], *, documents: bool = False) -> bytes:
+        """Return the bytes that ids [tokens] stand for, which may begin or end inside a character.
+
+        With `documents`, MARK is what the token that ends one stands for, also where a tokenizer spells it out.
+        """
         inside = ids.size > 0 and int(ids.min()) >= 0
         if self.kind == "byte" and inside and int(ids.max()) < self.vocab_size:
             return np.where(ids < _BYTES, ids, ord(MARK)).astype(np.uint8).tobytes()
@@ -274,6 +277,8 @@ class Tokenizer:
             joined: bytes = code_points[ids].astype("<u4").tobytes()
             return joined.decode("utf-32-le").encode("utf-8")
         table, size = self.token_bytes, self.vocab_size
+        if documents and self.end_id is not None:
+            table = [*table[: self.end_id], MARK.encode(), *table[self.end_id + 1 :]]
         return b"".join(table[index] if 0 <= index < size else NO_BYTES for index in ids.tolist())
 
     def count_characters(self, ids: npt.NDArray[Any], *, documents: bool = False) -> int:
@@ -304,17 +309,28 @@ class Tokenizer:
     def _characters_of_id(self) -> npt.NDArray[np.int64]:
         return np.array([sum(byte & 0xC0 != 0x80 for byte in token) for token in self.token_bytes], dtype=np.int64)
 
-    def decode_stream(self, blocks: Iterable[npt.NDArray[Any]]) -> Iterator[str]:
-        """Decode ids that come in blocks, with the same text as decoding them in one piece."""
+    def decode_stream(self, blocks: Iterable[npt.NDArray[Any]], *, documents: bool = False) -> Iterator[str]:
+        """Decode ids that come in blocks, with the same text as decoding them in one piece; `documents` as above."""
         utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         for block in blocks:
-            yield utf8.decode(self.to_bytes(block))
+            yield utf8.decode(self.to_bytes(block, documents=documents))
         yield utf8.decode(b"", final=True)
 
     def decode_after(self, prompt: Sequence[int], ids: Iterable[int]) -> str:
         """Return what ids [tokens] add to the text of a prompt's ids, with the space that they alone would lose."""
         context = self._context(prompt)
         return added(self.decode([*context, *ids]), self.decode(context))
+
+    def decode_documents(self, ids: Iterable[int], prompt: Sequence[int] = ()) -> str:
+        """Return what ids [tokens], of which some end documents, add to a prompt's; a line end where one ends."""
+        documents: list[list[int]] = [[]]
+        for index in ids:
+            if index == self.end_id:
+                documents.append([])
+            else:
+                documents[-1].append(index)
+        first, *others = documents
+        return "\n".join([self.decode_after(prompt, first), *map(self.decode, others)])
 
     def stream_decoder(self, prompt: Sequence[int] = ()) -> StreamDecoder:
         """Return a decoder for ids that arrive one at a time, behind those of a prompt."""

@@ -88,13 +88,16 @@ def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingM
         state = 8 * parameters.total // holders
     device = "cpu" if plan.device.device_type == "auto" else plan.device.device_type
     on_cpu = device == "cpu"
-    block = block_activations(model, tokens, precision, device)
+    masked = plan.data.mask_documents
+    block = block_activations(model, tokens, precision, device, masked=masked)
     # With activation checkpointing what goes into each block is kept, and all of one block at a time.
     recomputed = training.activation_checkpointing
     kept = model.num_layers * 4 * tokens * model.hidden_dim + block if recomputed else model.num_layers * block
     if precision == "bf16":  # the matrices' copies in bf16, kept for the backward pass
         copied = parameters.matrices // model.num_layers if recomputed else parameters.matrices
         kept += 2 * (copied + parameters.embedding)
+    if masked:  # once for all blocks
+        kept += tokens * model.max_seq_len * (4 if precision == "fp32" else 2)
     logits = output_activations(model, tokens, precision)
     # The loss's gradient, twice over, or the widest gradients of the last block: they come one after the other.
     loss_gradients = 8 * tokens * model.vocab_size
@@ -127,14 +130,16 @@ def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingM
     return TrainingMemory(total=sum(parts.values()), **parts)
 
 
-def block_activations(model: ModelConfig, tokens: int, precision: Precision, device: str = "cpu") -> int:
+def block_activations(
+    model: ModelConfig, tokens: int, precision: Precision, device: str = "cpu", *, masked: bool = False
+) -> int:
     """Return the bytes that one block keeps for the backward pass, over `tokens` tokens in whole contexts.
 
     In fp32, by token: eight rows of the width (the two norms' inputs, normed values and outputs, the queries, and
     attention's output), keys and values, and four rows of the feed-forward's width; a mask for each of the two
     dropouts. In bf16 the residual stream and the norms stay in fp32, and what the matrices read and write is halved.
     Where attention is plain products (`model/attention.py`: on a CPU in bf16, on Apple's GPU always) it keeps its
-    weights too, and keys and values for every head.
+    weights too, and keys and values for every head; not where documents are `masked`.
     """
     width, kv_width = model.hidden_dim, model.kv_dim
     dropout = 2 * width if model.dropout > 0 else 0
@@ -143,9 +148,9 @@ def block_activations(model: ModelConfig, tokens: int, precision: Precision, dev
         row = 32 * width + 8 * kv_width + 16 * model.mlp_dim + 4 * model.num_heads + 8 + dropout
         return tokens * (row + (4 * model.num_heads * (keys - 1) + 8 * (width - kv_width) if device == "mps" else 0))
     row = 22 * width + 8 * model.mlp_dim + 8 + dropout
-    if device not in ("cpu", "mps"):
-        return tokens * (row + 2 * width + 4 * kv_width + 4 * model.num_heads)
     rotation = 8 * model.max_seq_len * model.head_dim
+    if masked or device not in ("cpu", "mps"):
+        return tokens * (row + 2 * width + 4 * kv_width + 4 * model.num_heads) + rotation
     return tokens * (row + 6 * width + 2 * model.num_heads * keys) + rotation
 
 

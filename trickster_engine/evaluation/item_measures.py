@@ -140,12 +140,12 @@ def measure_items(
 ) -> Measured:
     """Take measures of what a model writes, of what the best n-gram writes, and of validation text."""
     say(f"Generating {items:,} items with the trained model")
-    writers = {"this model": items_by_model(model, dataset.tokenizer, items, options)}
+    writers = {"this model": items_by_model(model, dataset, items, options)}
     say(f"Generating {items:,} items with an n-gram model")
     name, counted = items_by_ngram(dataset, items, options.seed)
     writers |= {name: counted, "held-out text": real_items(dataset, items)}
     writers = {writer: texts for writer, texts in writers.items() if texts}
-    training = frozenset(items_of(dataset.tokenizer, dataset.train))
+    training = frozenset(items_of(dataset, dataset.train))
     figures: dict[str, dict[str, dict[str, float]]] = {}
     for called, measure in measures.items():
         say(f"Measuring {called}")

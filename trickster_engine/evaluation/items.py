@@ -12,12 +12,11 @@ import numpy as np
 
 from trickster_engine.data.baselines import best_order
 from trickster_engine.data.batches import Tokens
-from trickster_engine.data.dataset import Dataset, text_chunks
+from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.documents import MARK
 from trickster_engine.data.ngram_text import NgramWriter
-from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.errors import TricksterError
-from trickster_engine.inference.sampling import SamplingOptions, generate
+from trickster_engine.inference.sampling import SamplingOptions, generate, until_end
 from trickster_engine.model.llama import Llama
 
 _LINE_END = "\n"
@@ -28,35 +27,35 @@ _COUNTED_CHARACTERS = 1 << 24
 LONGEST_TOKENS = 2048
 
 
-def separator_of(tokenizer: Tokenizer) -> str:
-    """What ends an item in the text of these tokens."""
-    return _LINE_END if tokenizer.begin_id is None else MARK
-
-
-def items_of(tokenizer: Tokenizer, tokens: Tokens) -> Iterator[str]:
+def items_of(dataset: Dataset, tokens: Tokens) -> Iterator[str]:
     """The whole items of tokens, in order; empty ones are none, and one that is not ended is left out."""
-    separator, held = separator_of(tokenizer), ""
-    for chunk in text_chunks(tokenizer, tokens):
+    separator, held = _separator(dataset), ""
+    for chunk in dataset.text_chunks(tokens):
         *whole, held = (held + chunk).split(separator)
         yield from filter(None, whole)
 
 
 def real_items(dataset: Dataset, count: int) -> list[str]:
     """The first items of the validation text, without the first, which may be the end of one that was cut."""
-    return list(islice(items_of(dataset.tokenizer, dataset.val), 1, count + 1))
+    return list(islice(items_of(dataset, dataset.val), 1, count + 1))
 
 
-def items_by_model(model: Llama, tokenizer: Tokenizer, count: int, options: SamplingOptions) -> list[str]:
+def items_by_model(model: Llama, dataset: Dataset, count: int, options: SamplingOptions) -> list[str]:
     """What a model writes when it begins an item, `count` times, each up to its end.
 
     It ends at `max_new_tokens` of `options` at the latest. Raises TricksterError `measure-needs-items` where the
     tokenizer has no token that begins an item.
     """
-    ends = _ends(tokenizer)
-    if not ends.any():
-        raise _no_items()
-    begin = [tokenizer.begin_id] if tokenizer.begin_id is not None else tokenizer.encode(_LINE_END).tolist()
-    if len(begin) != 1:
+    tokenizer = dataset.tokenizer
+    ends = np.zeros(tokenizer.vocab_size, dtype=bool)
+    if dataset.documents:
+        assert tokenizer.end_id is not None
+        begin = [tokenizer.end_id]
+        ends[begin] = True
+    else:
+        begin = tokenizer.encode(_LINE_END).tolist()
+        ends[:] = [_LINE_END.encode() in token for token in tokenizer.token_bytes]
+    if len(begin) != 1 or not ends.any():
         raise _no_items()
     items: list[str] = []
     while len(items) < count:
@@ -69,8 +68,9 @@ def items_by_model(model: Llama, tokenizer: Tokenizer, count: int, options: Samp
             closed |= ends[columns[-1]]
             if closed.all():
                 break
-        separator = separator_of(tokenizer)
-        items += [tokenizer.decode_after(begin, row).split(separator)[0] for row in zip(*columns, strict=True)]
+        for row in zip(*columns, strict=True):
+            tokens = row if not dataset.documents else until_end(row, tokenizer.end_id)
+            items.append(tokenizer.decode_after(begin, tokens).split(_separator(dataset))[0])
     return items
 
 
@@ -83,10 +83,9 @@ def _no_items() -> TricksterError:
     )
 
 
-def _ends(tokenizer: Tokenizer) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Whether each token ends an item, [vocab_size]."""
-    separator = separator_of(tokenizer).encode()
-    return np.array([separator in token for token in tokenizer.token_bytes], dtype=bool)
+def _separator(dataset: Dataset) -> str:
+    """What ends an item in the text of a dataset."""
+    return MARK if dataset.documents else _LINE_END
 
 
 def _with_seed(options: SamplingOptions, seed: int) -> SamplingOptions:
@@ -96,7 +95,7 @@ def _with_seed(options: SamplingOptions, seed: int) -> SamplingOptions:
 def items_by_ngram(dataset: Dataset, count: int, seed: int) -> tuple[str, list[str]]:
     """What the best n-gram model over bytes writes, and its name. Raises TricksterError `measure-needs-items`."""
     tokenizer = dataset.tokenizer
-    separator = separator_of(tokenizer)
+    separator = _separator(dataset)
     text = separator.join(["", *_first_items(dataset)]).encode()
     if not text:
         raise _no_items()
@@ -109,7 +108,7 @@ def items_by_ngram(dataset: Dataset, count: int, seed: int) -> tuple[str, list[s
 def _first_items(dataset: Dataset) -> Iterator[str]:
     """Items of the training text, as many as the n-gram model counts."""
     characters = 0
-    for item in items_of(dataset.tokenizer, dataset.train):
+    for item in items_of(dataset, dataset.train):
         yield item
         characters += len(item) + 1
         if characters >= _COUNTED_CHARACTERS:

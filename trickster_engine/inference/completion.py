@@ -62,15 +62,25 @@ class Completer:
             self._reader = token_reader(model, self._cache)
         self._held: list[int] = []  # the tokens that the cache holds
 
-    def complete(self, before: str, rules: Rules, should_stop: Callable[[], bool] = lambda: False) -> str:
-        """What the model would go on with after `before`; nothing where it cannot tell. Raises TricksterError."""
-        ids = self._known_part(before)
+    def complete(
+        self,
+        before: str,
+        rules: Rules,
+        should_stop: Callable[[], bool] = lambda: False,
+        *,
+        from_beginning: bool = True,
+    ) -> str:
+        """What the model would go on with after `before`; nothing where it cannot tell. Raises TricksterError.
+
+        `from_beginning`: a document begins where `before` does.
+        """
+        ids = self._known_part(before, from_beginning)
         if not ids:
             return ""
         with torch.no_grad():
             return offered(self._pieces(ids, rules, should_stop), rules)
 
-    def _known_part(self, before: str) -> list[int]:
+    def _known_part(self, before: str, from_beginning: bool) -> list[int]:
         """The end of a text as tokens, back to the last character that the tokenizer does not know.
 
         Where it begins moves in large steps, so that the tokens of two texts that begin alike are alike as well.
@@ -81,7 +91,7 @@ class Completer:
         if unknown := self._tokenizer.unknown_characters(text):
             text = text[1 + max(text.rindex(character) for character in unknown) :]
         ids = [int(token) for token in self._tokenizer.encode(text)]
-        first = self._tokenizer.begin_id if text == before else None
+        first = self._tokenizer.begin_id if from_beginning and text == before else None
         return [first, *ids] if ids and first is not None else ids
 
     def _pieces(self, ids: list[int], rules: Rules, should_stop: Callable[[], bool]) -> Iterator[tuple[bytes, float]]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import takewhile
 
 import torch
 from torch import Tensor
 
 from trickster_engine.config.plan import SamplingConfig
-from trickster_engine.data.documents import MARK
 from trickster_engine.data.tokenizer import Tokenizer, readable_alphabet
 from trickster_engine.errors import TricksterError
 from trickster_engine.inference.decoding import token_reader
@@ -68,6 +67,8 @@ def sample_batch(
     as is asked for, to measure.
     """
     encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
+    if through and model.model.document_end is not None:
+        return _one_after_another(model, tokenizer, encoded, options)
     end = None if through else tokenizer.end_id
     texts = [""] * len(prompts)
     for length in sorted({len(ids) for ids in encoded}):
@@ -76,8 +77,34 @@ def sample_batch(
         steps = list(generate(model, together, options, vocab_size=tokenizer.vocab_size, end=end))
         for column, row in enumerate(rows):
             written = until_end((int(ids[column]) for ids in steps), end)
-            texts[row] = tokenizer.decode_after(encoded[row], written).replace(MARK, "\n")
+            texts[row] = tokenizer.decode_documents(written, encoded[row])
     return texts
+
+
+def _one_after_another(
+    model: Llama, tokenizer: Tokenizer, prompts: Sequence[Sequence[int]], options: SamplingOptions
+) -> list[str]:
+    """The same `through` the ends of documents by a model that sees none before its own: each is begun by itself."""
+    end, wanted = model.model.document_end, options.max_new_tokens
+    assert end is not None
+    written: list[list[int]] = [[] for _ in prompts]
+    begun = list(prompts)
+    seed = options.seed
+    while short := [row for row, tokens in enumerate(written) if len(tokens) < wanted]:
+        length = min(len(begun[row]) for row in short)
+        rows = [row for row in short if len(begun[row]) == length]
+        most = max(wanted - len(written[row]) for row in rows)
+        asked = replace(options, max_new_tokens=most, seed=seed)
+        together = [begun[row] for row in rows]
+        steps = list(generate(model, together, asked, vocab_size=tokenizer.vocab_size, end=end))
+        for column, row in enumerate(rows):
+            document = list(until_end((int(ids[column]) for ids in steps), end))
+            written[row] += [*document, *([end] if len(document) < len(steps) else [])]
+            begun[row] = [end]
+        seed += 1
+    return [
+        tokenizer.decode_documents(tokens[:wanted], prompt) for tokens, prompt in zip(written, prompts, strict=True)
+    ]
 
 
 def stream(

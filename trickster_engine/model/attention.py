@@ -9,13 +9,13 @@ from torch import Tensor
 from trickster_engine.model.query_blocks import query_blocks
 
 
-def causal_attention(q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None = None) -> Tensor:
+def causal_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Let every token of q [B, H, T, C] look at k and v [B, K, T, C] up to itself -> [B, H, T, C]; K divides H.
 
-    `visible` [B, 1, T, T], where it is given, says instead which tokens each looks at; on CPUs and CUDA GPUs.
+    `mask` of `within_documents`, where it is given, says instead which tokens each looks at; on CPUs and CUDA GPUs.
     """
-    if visible is not None:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=visible, enable_gqa=q.shape[1] != k.shape[1])
+    if mask is not None:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=q.shape[1] != k.shape[1])
     if q.is_cpu and torch.is_autocast_enabled("cpu"):
         # torch's fused kernel for CPUs does not use the processor's bf16 units.
         return _as_products(q, k, v, torch.bfloat16)
@@ -24,15 +24,18 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None = N
     return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.shape[1] != k.shape[1])
 
 
-def within_documents(tokens: Tensor, end: int) -> Tensor:
-    """Say which tokens each of tokens [B, T] sees: those up to itself in its own document, as booleans [B, 1, T, T].
+def within_documents(tokens: Tensor, end: int, dtype: torch.dtype) -> Tensor:
+    """Say which tokens each of tokens [B, T] sees: those up to itself in its own document, as a mask [B, 1, T, T].
 
     The token `end`, which ends a document, is what the next one begins with: the first of its tokens is predicted from
-    it, and from nothing else.
+    it, and from nothing else. The mask is added to the scores, 0 or minus infinity, in the `dtype` that attention is
+    computed in: of booleans torch makes such a mask in each block, and keeps every one for the backward pass.
     """
+    length = tokens.shape[1]
     document = (tokens == end).cumsum(dim=1)
-    same = document[:, None, :, None] == document[:, None, None, :]
-    return same & torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool, device=tokens.device).tril()
+    hidden = document[:, None, :, None] != document[:, None, None, :]
+    hidden |= torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
+    return torch.zeros(hidden.shape, dtype=dtype, device=tokens.device).masked_fill_(hidden, -torch.inf)
 
 
 def attention_of_the_last(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -47,8 +50,13 @@ def for_products(x: Tensor) -> Tensor:
 
     It takes as long as rounding for each, but the backward pass keeps one copy instead of three.
     """
+    return x.to(product_dtype(x))
+
+
+def product_dtype(x: Tensor) -> torch.dtype:
+    """What matrix products of x are computed in."""
     kind = x.device.type
-    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 def dropout(x: Tensor, p: float) -> Tensor:

@@ -21,6 +21,7 @@ from trickster_engine.model.attention import (
     causal_attention,
     dropout,
     for_products,
+    product_dtype,
     within_documents,
 )
 
@@ -74,9 +75,9 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(config.hidden_dim, config.hidden_dim, bias=False)
 
     def forward(
-        self, x: Tensor, rotary: RotaryEmbedding, cache: KeyValueCache | None, layer: int, visible: Tensor | None = None
+        self, x: Tensor, rotary: RotaryEmbedding, cache: KeyValueCache | None, layer: int, mask: Tensor | None = None
     ) -> Tensor:
-        """x [B, T, D] -> [B, T, D]; `visible` as for `causal_attention`."""
+        """x [B, T, D] -> [B, T, D]; `mask` as for `causal_attention`."""
         start = cache.length if cache else 0
         q, k, v = (
             projection(x).view(*x.shape[:2], -1, self.head_dim)  # [B, T, H or K, C]
@@ -86,7 +87,7 @@ class Attention(nn.Module):
         if cache:
             k, v = cache.extend(layer, k, v)
         # One new token may look at everything before it: no mask. Several are only ever read into an empty cache.
-        y = attention_of_the_last(q, k, v) if x.shape[1] == 1 else causal_attention(q, k, v, visible)
+        y = attention_of_the_last(q, k, v) if x.shape[1] == 1 else causal_attention(q, k, v, mask)
         projected: Tensor = self.o_proj(y.transpose(1, 2).flatten(2))
         return projected
 
@@ -118,19 +119,19 @@ class Block(nn.Module):
         self.dropout = config.dropout
 
     def forward(
-        self, x: Tensor, rotary: RotaryEmbedding, cache: KeyValueCache | None, layer: int, visible: Tensor | None = None
+        self, x: Tensor, rotary: RotaryEmbedding, cache: KeyValueCache | None, layer: int, mask: Tensor | None = None
     ) -> Tensor:
-        """x [B, T, D] -> [B, T, D]; `visible` as for `causal_attention`."""
-        x = x + self._drop(self.self_attn(for_products(self.input_layernorm(x)), rotary, cache, layer, visible))
+        """x [B, T, D] -> [B, T, D]; `mask` as for `causal_attention`."""
+        x = x + self._drop(self.self_attn(for_products(self.input_layernorm(x)), rotary, cache, layer, mask))
         return x + self._drop(self.mlp(for_products(self.post_attention_layernorm(x))))
 
     def _drop(self, x: Tensor) -> Tensor:
         return dropout(x, self.dropout) if self.training and self.dropout > 0 else x
 
 
-def run_block(block: nn.Module, x: Tensor, rotary: RotaryEmbedding, visible: Tensor | None = None) -> Tensor:
+def run_block(block: nn.Module, x: Tensor, rotary: RotaryEmbedding, mask: Tensor | None = None) -> Tensor:
     """Run a block without a cache, x [B, T, D] -> [B, T, D]."""
-    y: Tensor = block(x, rotary, None, 0, visible)
+    y: Tensor = block(x, rotary, None, 0, mask)
     return y
 
 
@@ -156,7 +157,7 @@ class Decoder(nn.Module):
         """tokens [B, T] -> [B, T, D]."""
         x = self.embed_tokens(tokens)
         end = self.document_end
-        masks = () if end is None or tokens.shape[1] == 1 else (within_documents(tokens, end),)
+        masks = () if end is None or tokens.shape[1] == 1 else (within_documents(tokens, end, product_dtype(x)),)
         for index, block in enumerate(self.layers):
             if not self.training:
                 x = block(x, self.rotary, cache, index, *masks)

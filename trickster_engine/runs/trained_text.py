@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from trickster_engine.config.corpus_files import BUILT_IN_CORPORA
 from trickster_engine.config.plan import Plan
+from trickster_engine.config.yaml.scalars import as_yaml
 from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.prepare import prepare
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import RunDirectory, RunIdentity
 from trickster_engine.runs.initial import with_own_tokenizer
-from trickster_engine.system.files import path_meant
+from trickster_engine.system.files import in_command, path_meant
 
 _NOT_THERE = ("corpus-missing", "data-file-missing")
 _PLACES = ("train_data", "val_data", "tokenizer")
@@ -45,7 +47,8 @@ def place_asked_for(
 ) -> TricksterError:
     """The error for a text that is not where it was, with how to say where it is now; any other error as it is.
 
-    `folder` is what the config's paths are relative to by now. `remedy` says what to do, with `{key}` and `{place}`.
+    `folder` is what the config's paths are relative to by now. `remedy` says what to do, with `{key}` and `{place}`, or
+    `{setting}` for both as a shell takes them.
     """
     if error.code not in _NOT_THERE:
         return error
@@ -57,8 +60,12 @@ def place_asked_for(
         place, found = path_meant(folder, written), "its new path"
         if place.is_relative_to(then) and (moved := folder / place.relative_to(then)).exists():
             found = str(moved)
+        if key == "corpus" and not isinstance(plan.data.corpus, str):  # the others stay, and so do the weights
+            sources = [replace(source, path=found) if source.path == written else source for source in plan.data.corpus]
+            found = as_yaml(sources)
+        name = f"data_config.{key}"
         advice = "You may move the text, as long as it does not change. " + remedy.format(
-            key=f"data_config.{key}", place=found
+            key=name, place=found, setting=in_command(f"{name}={found}")
         )
         return TricksterError(error.code, error.message, advice, error.exit_code)
     return error

@@ -269,7 +269,7 @@ def prepare_data(context: TrainingContext, report: Callable[[str], None] | None 
     except TricksterError as error:
         if (identity := run.identity_if_readable()) is None:
             raise
-        ask = f"Give its new path: trickster resume {in_command(run.path)} --set {{key}}={{place}}"
+        ask = f"Give its new path: trickster resume {in_command(run.path)} --set {{setting}}"
         raise place_asked_for(error, plan, identity, context.folder, ask) from None
     facts = text_facts(plan, dataset, progress=context.show_progress, interrupt=interrupt)
     encode_prompt(dataset.tokenizer, plan.sampling.prompt)  # now, rather than at the first evaluation

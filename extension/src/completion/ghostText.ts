@@ -72,7 +72,7 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
   async use(chosen: Chosen | undefined): Promise<void> {
     const turn = ++this.turn;
     if (chosen) {
-      await this.ask(chosen, '');
+      await this.ask(chosen, '', true);
       if (turn !== this.turn) {
         return;
       }
@@ -98,10 +98,11 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
     }
     // The beginning moves in large steps, so that what was read for one key serves the next.
     const steps = Math.floor(document.offsetAt(position) / CHARACTERS_SENT);
-    const begin = document.positionAt(Math.max(0, steps - 1) * CHARACTERS_SENT);
+    const skipped = Math.max(0, steps - 1) * CHARACTERS_SENT;
+    const begin = document.positionAt(skipped);
     const before = document.getText(new vscode.Range(begin, position)).replace(/\r\n?/g, '\n');
     try {
-      const found = await this.ask(chosen, before, token);
+      const found = await this.ask(chosen, before, skipped === 0, token);
       if (token.isCancellationRequested || this.chosen !== chosen) {
         return [];
       }
@@ -120,12 +121,13 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
   private async ask(
     { runId, checkpoint }: Chosen,
     before: string,
+    fromBeginning: boolean,
     token?: vscode.CancellationToken,
   ): Promise<CompleteResult> {
     // Looked for once: at every key it would be a walk through the PATH.
     this.python ??= this.app.interpreters.forTraining().then((found) => found?.path ?? null);
     const python = await this.python;
-    const params = { before, runId, checkpoint: checkpoint ?? null, oneLine: true, python };
+    const params = { before, runId, checkpoint: checkpoint ?? null, oneLine: true, fromBeginning, python };
     return this.app.server.request('trickster/complete', params, token);
   }
 

@@ -91,7 +91,12 @@ class Models:
         path = await self.model_path(params.run_id, params.checkpoint)
         # In a process of its own: a key does not wait for a text that the playground has asked for.
         worker = await self.worker(params.python, "completion")
-        request = {"path": path, "before": params.before, "one_line": params.one_line}
+        request = {
+            "path": path,
+            "before": params.before,
+            "one_line": params.one_line,
+            "from_beginning": params.from_beginning,
+        }
         return messages.CompleteResult(**await worker.ask("complete", request))
 
     async def compare(self, params: messages.CompareParams) -> messages.CompareResult:

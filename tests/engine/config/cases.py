@@ -312,6 +312,13 @@ CASES = [
         files=(("a/a.jsonl", '{"id": 1, "text": "b"}\n'),),
         on_disk=True,
     ),
+    Case(
+        "record-not-text",
+        _data("corpus: a", "text_field: message.id"),
+        "message.id",
+        files=(("a/a.jsonl", '{"message": {"id": 1, "text": "b"}}\n'),),
+        on_disk=True,
+    ),
     Case("bad-pattern", _data("include: ['*.txt', /a]"), "/a", fixable=False),
     Case("bad-pattern", _data("exclude: a\\b"), "a\\b", fixable=False),
     Case("wrong-type", _data("include: [1]"), "1", fixable=False),

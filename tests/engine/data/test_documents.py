@@ -232,3 +232,8 @@ def test_a_tokenizer_from_elsewhere_ends_documents_by_its_own_token(tmp_path: Pa
     assert characters == sum(len(f" {line}") + 1 for line in lines)  # the end is one, however it is called
     library.encode_special_tokens = True
     assert Counter(map(tuple, found)) == Counter((*library.encode(line).ids, 1) for line in lines)
+    # In text that is shown a document ends with a line, and what the token is called stands where the text says it.
+    shown = dataset.train_text() + dataset.val_text()
+    assert Counter(shown.splitlines()) == Counter(f" {line}" for line in lines)
+    some = [*library.encode(lines[0]).ids, 1, *library.encode(lines[1]).ids]
+    assert dataset.tokenizer.decode_documents(some) == f" {lines[0]}\n {lines[1]}"

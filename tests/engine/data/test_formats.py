@@ -27,9 +27,10 @@ from trickster_engine.config.plan import Plan
 from trickster_engine.config.plan_values import plan_from, values_of
 from trickster_engine.data import extraction, records
 from trickster_engine.data.corpus import Corpus, Reading, resolve_corpus
-from trickster_engine.data.dataset import Dataset, text_chunks
+from trickster_engine.data.dataset import Dataset
 from trickster_engine.data.extraction import extract
 from trickster_engine.data.prepare import prepare
+from trickster_engine.data.records import Progress
 from trickster_engine.data.sharded import prepare_shards
 from trickster_engine.data.sharded.prepare_shards import Manner
 from trickster_engine.data.survey import text_facts
@@ -160,6 +161,14 @@ BROKEN: dict[str, tuple[str, Callable[[], bytes], str, str]] = {
         "record-without-field",
         "It has: text",
     ),
+    "TSV no column": (".tsv", lambda: b"id, or number, or name\ttext\n1\ta\n", "record-without-field", "text"),
+    "inside": (".jsonl", lambda: b'{"body": {"text": "a"}}', "record-not-text", "is an object"),
+    "Parquet inside": (
+        ".parquet",
+        lambda: _written(pa.table({"body": [{"count": 1, "text": "a"}]})),
+        "record-not-text",
+        "body.text",
+    ),
     "Parquet numbers": (".parquet", lambda: _written(pa.table({"body": [1]})), "record-not-text", "int64"),
 }
 
@@ -168,6 +177,20 @@ def _written(table: Any) -> bytes:
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(table, buffer)
     return buffer.getvalue()
+
+
+def test_null_is_no_text_wherever_it_stands(tmp_path: Path) -> None:
+    """In place of the text, of the object that has it, and in a file in which nothing else stands there."""
+    rows = [{"body": {"text": "a"}}, {"body": None}, {"body": {"text": None}}, {"body": {"text": "b"}}]
+    none = [{"body": None}, {"body": None}]
+    reading = {"text_field": "body.text", "documents": "files"}
+    for kept, empty, listed in (("a\0b\0", 2, rows), ("", 2, none)):
+        lines = "\n".join(map(json.dumps, listed)).encode()
+        for name, data in (("a.jsonl", lines), ("a.parquet", _written(pa.Table.from_pylist(listed)))):
+            progress = Progress()
+            pieces = _corpus(tmp_path, name, data, **reading).pieces(progress)
+            assert "".join(text for text, _ in pieces) == kept
+            assert progress.left_out.counts == {"record without text": empty}
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
@@ -415,8 +438,47 @@ def test_sources_are_each_split_and_repeated(
     plan = replace(plan, data=replace(plan.data, documents="lines"))
     dataset = prepare(plan, tmp_path, progress=False, processes=1)
     parts = (dataset.train, dataset.val)
-    train, val = ("".join(text_chunks(dataset.tokenizer, part)).split("\0")[:-1] for part in parts)
+    train, val = ("".join(dataset.text_chunks(part)).split("\0")[:-1] for part in parts)
     assert not set(train) & set(val)
     assert {*train, *val} == {f"line {number}" for number in range(400)}
     assert {train.count(line) for line in train if int(line[5:]) < 200} == {2}
     assert {train.count(line) for line in train if int(line[5:]) >= 300} == {1}
+
+
+def test_a_dataset_that_was_saved_is_read_as_datasets_reads_it(
+    tmp_path: Path, plan_for: Callable[..., Plan], prose: str
+) -> None:
+    """With several splits, several files each, nulls, an object, and what `map` has cached beside it."""
+    datasets = pytest.importorskip("datasets")
+    lines = [line for line in prose.splitlines() if line.strip()][:300]
+    rows = [{"id": number, "message": {"text": line, "n": 1} if number % 50 else None} for number, line in
+            enumerate(lines)]  # fmt: skip
+    dataset = datasets.Dataset.from_list(rows).shuffle(seed=1)
+    parts = datasets.DatasetDict({"train": dataset.select(range(250)), "test": dataset.select(range(250, 300))})
+    parts.save_to_disk(str(tmp_path / "saved"), num_shards={"train": 3, "test": 1})
+    again = datasets.load_from_disk(str(tmp_path / "saved"))
+    wanted = {split: [row["message"]["text"] for row in again[split] if row["message"]] for split in again}
+    (tmp_path / "saved/train/cache-1.arrow").write_bytes(
+        (tmp_path / "saved/test/data-00000-of-00001.arrow").read_bytes()
+    )
+
+    def found(name: str) -> list[str]:
+        corpus = resolve_corpus(name, tmp_path, selection=Selection(records=True))
+        corpus = Corpus(**{**vars(corpus), "reading": Reading(text_field="message.text", documents="files")})
+        return "".join(corpus.text_chunks()).split("\0")[:-1]
+
+    assert found("saved") == found("saved/train") == wanted["train"]
+    assert found("saved/test") == wanted["test"]
+    corpus = resolve_corpus("saved", tmp_path, selection=Selection(records=True))
+    assert corpus.left_out.counts["split other than train"] == 1
+    whole = replace(plan_for("shakespeare", "byte", 257, documents="lines", text_field="message.text"))
+    data = replace(whole.data, train_data="saved/train", val_data="saved/test")
+    ready = prepare(replace(whole, data=data), tmp_path, progress=False)
+    assert ready.train_text().splitlines() == wanted["train"] and ready.val_text().splitlines() == wanted["test"]
+    with refused("record-not-text", "message.n"):
+        prepare(replace(whole, data=replace(data, text_field="message.n")), tmp_path, progress=False)
+    with refused("corpus-no-text-files", "text_field"):
+        resolve_corpus("saved", tmp_path)
+    (tmp_path / "saved/train/state.json").write_text("{}")
+    with refused("dataset-damaged"):
+        found("saved")

@@ -25,7 +25,7 @@ from trickster_engine.config.split import validation_size
 from trickster_engine.data import index as index_module
 from trickster_engine.data import prepare_text as prepare_module
 from trickster_engine.data.corpus import Corpus
-from trickster_engine.data.dataset import storage_type, text_chunks
+from trickster_engine.data.dataset import storage_type
 from trickster_engine.data.make_tokenizer import byte_tokenizer, train_bpe
 from trickster_engine.data.prepare import Dataset, prepare
 from trickster_engine.data.tokenizer import Tokenizer
@@ -106,7 +106,7 @@ def test_the_tokens_are_the_text(
     assert dataset.train_text() == prose[:boundary]
     assert dataset.val_text() == prose[boundary:]
     assert dataset.train_text(100) == prose[:100]
-    assert "".join(text_chunks(dataset.tokenizer, dataset.train)) == prose[:boundary]
+    assert "".join(dataset.text_chunks(dataset.train)) == prose[:boundary]
     assert (dataset.train_characters, dataset.val_characters) == (boundary, len(prose) - boundary)
     assert isinstance(dataset.train, np.ndarray) and isinstance(dataset.val, np.ndarray)
     assert dataset.train.tolist() == dataset.tokenizer.encode(prose[:boundary]).tolist()

@@ -14,12 +14,13 @@ import pytest
 from tests.engine.conftest import dialogue
 from tests.refusals import refused
 from tests.walkthroughs.pages import ROOT
+from tools.domains_page import keep
 from trickster_engine.cli import main
 from trickster_engine.data.documents import MARK
 from trickster_engine.evaluation.item_measures import find_measure
 from trickster_engine.evaluation.items import items_of
-from trickster_engine.inference.load import load_model
 from trickster_engine.runs import RunDirectory
+from trickster_engine.runs.trained_text import trained_text
 
 Config = Callable[..., Path]
 PAGE = (ROOT / "docs/measures.md").read_text(encoding="utf-8")
@@ -63,6 +64,8 @@ def test_a_measure_of_ones_own_in_twenty_lines(
     assert fast["nats"] == pytest.approx(run.summary().best_val_loss, abs=1e-5)
     assert (fast["name"], strided["name"]) == ("this model", "this model, strided")
     assert strided["bits_per_byte"] / strided["nats"] == pytest.approx(fast["bits_per_byte"] / fast["nats"])
+    earlier = {**answer, "checkpoint": str(run.path / "checkpoints/step-000030")}
+    assert (keep(run, answer, own)["steps"], keep(run, earlier, own)["steps"]) == (60, 30)
     assert main(["evaluate", str(run.path), "--measure", own, "--items", "5"]) == 0
     told = capsys.readouterr().out
     assert "trained model, strided" in told and "validation text" in told and "five lines" in told
@@ -74,9 +77,12 @@ def test_a_measure_of_ones_own_in_twenty_lines(
 def test_items_are_whole(tiny_config: Config) -> None:
     path = tiny_config()
     assert main(["train", str(path)]) == 0
-    _, tokenizer, _ = load_model(path.parent / "runs" / "tiny-001")
+    run = RunDirectory(path.parent / "runs" / "tiny-001")
+    dataset = trained_text(run, *run.begun())
     text = dialogue(500) + "\nnot ended"
-    assert list(items_of(tokenizer, tokenizer.encode(text))) == [line for line in dialogue(500).split("\n") if line]
+    assert list(items_of(dataset, dataset.tokenizer.encode(text))) == [
+        line for line in dialogue(500).split("\n") if line
+    ]
 
 
 def test_an_installed_package_offers_a_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

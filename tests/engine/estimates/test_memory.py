@@ -15,7 +15,7 @@ import torch
 from tests.engine.conftest import dialogue
 from trickster_engine.backends.torch.losses import training_loss
 from trickster_engine.backends.torch.optimizers import Optimizers
-from trickster_engine.config import DeviceConfig, ModelConfig, Plan, TrainingConfig, preset_plan
+from trickster_engine.config import DataConfig, DeviceConfig, ModelConfig, Plan, TrainingConfig, preset_plan
 from trickster_engine.config.shapes import count_parameters
 from trickster_engine.estimates.memory import block_activations, output_activations, sampling_memory, training_memory
 from trickster_engine.model.attention import _as_products
@@ -31,9 +31,10 @@ SHAPES = [
 ]
 
 
-def _kept_for_backward(model: ModelConfig, batch: int, precision: str) -> int:
+def _kept_for_backward(model: ModelConfig, batch: int, precision: str, document_end: int | None = None) -> int:
     """Bytes of all tensors that a forward pass saves, weights and tables left out, each storage counted once."""
     network = Llama(model).initialize(1).train()
+    network.model.document_end = document_end
     own = {tensor.untyped_storage().data_ptr() for tensor in (*network.parameters(), *network.buffers())}
     saved: dict[int, int] = {}
     alive = []
@@ -70,6 +71,22 @@ def test_activations_are_what_autograd_keeps(
         parts = count_parameters(model)
         estimated += 2 * (parts.matrices + model.vocab_size * model.hidden_dim)
     assert _kept_for_backward(model, 2, precision) == pytest.approx(estimated, abs=64)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("model", SHAPES[2:])
+def test_a_mask_of_documents_is_kept_once_for_all_blocks(
+    model: ModelConfig, precision: Literal["fp32", "bf16"]
+) -> None:
+    estimated = {}
+    for masked in (False, True):
+        plan = Plan(model=model, training=TrainingConfig(batch_size=2), data=DataConfig(mask_documents=masked))
+        estimated[masked] = training_memory(plan, precision).activations
+        assert estimated[masked] + output_activations(model, 2 * model.max_seq_len, precision) == pytest.approx(
+            _kept_for_backward(model, 2, precision, 5 if masked else None), abs=64
+        )
+    if precision == "fp32":
+        assert estimated[True] - estimated[False] == torch.empty(2, model.max_seq_len, model.max_seq_len).nbytes
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])

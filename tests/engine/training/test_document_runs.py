@@ -7,6 +7,7 @@ import json
 import os
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,10 @@ from tests.engine.training.test_resume import begin, same_checkpoint
 from trickster_engine.backends.select import open_backend
 from trickster_engine.config import check
 from trickster_engine.config.plan import ModelConfig
+from trickster_engine.data.make_tokenizer import byte_tokenizer, with_end
 from trickster_engine.inference.answers import Answers
 from trickster_engine.inference.load import load_model
-from trickster_engine.inference.sampling import SamplingOptions, sample, sample_batch, stream
+from trickster_engine.inference.sampling import SamplingOptions, choose, sample, sample_batch, stream
 from trickster_engine.model.llama import Llama
 from trickster_engine.runs import RunDirectory, read_events
 from trickster_engine.training.start import resume
@@ -150,6 +152,41 @@ def test_a_document_in_a_window_is_predicted_as_if_it_were_alone() -> None:
         found = torch.autograd.grad(together.sum(), list(model.parameters()))
         for ours, theirs in zip(found, gradients, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_text_through_several_documents_does_not_see_the_one_before() -> None:
+    """Token by token, what the whole text's mask says comes next; the text goes on where a document ends."""
+    config = replace(ModelConfig(), vocab_size=257, hidden_dim=32, num_layers=2, num_heads=4, num_kv_heads=2,
+                     mlp_dim=64, max_seq_len=96, dropout=0.0, tie_embeddings=False)  # fmt: skip
+    model = Llama(config).initialize(5).eval()
+    likely = [*b"abcdefg\n", END]
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if not name.endswith("norm.weight"):
+                parameter.mul_(12)
+        assert model.lm_head is not None
+        model.lm_head.weight[[token for token in range(257) if token not in likely]] = 0
+    tokenizer = with_end(byte_tokenizer())
+    greedy = SamplingOptions(max_new_tokens=80, temperature=0.0, repetition_penalty=1.05)
+    wanted = {}
+    for masked in (False, True):
+        model.model.document_end = END if masked else None
+        tokens = [END, *b"ab"]
+        while len(tokens) < 83:
+            documents = (
+                [tokens] if not masked else [tokens[max(at for at in range(len(tokens)) if tokens[at] == END) :]]
+            )
+            with torch.no_grad():
+                logits = model(torch.tensor([tokens]))[:, -1]
+            tokens.append(int(choose(logits, torch.tensor(documents), greedy, torch.Generator())))
+        wanted[masked] = bytes(10 if token == END else token for token in tokens[3:]).decode()
+    assert tokens.count(END) > 3 and wanted[True] != wanted[False]
+    prompts = ["ab", "", "ab"]
+    model.model.document_end = END
+    first, other, again = sample_batch(model, tokenizer, prompts, greedy, through=True)
+    assert first == again == wanted[True] and len(other) == 80
+    model.model.document_end = None
+    assert sample_batch(model, tokenizer, ["ab"], greedy, through=True) == [wanted[False]]
 
 
 def test_the_backend_masks_what_the_plan_says(documents: Callable[..., Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -98,6 +99,23 @@ def test_a_copy_of_a_project_lives_in_its_own_files(tiny_config: Config, tmp_pat
     alone = RunDirectory(tmp_path / "archive/my-001")
     identity = alone.identity()
     assert identity is not None and alone.origin(identity) == tmp_path / "project/my.yaml"
+
+
+def test_of_several_texts_the_one_that_was_moved_is_named(
+    tiny_config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = [{"path": "play.txt", "weight": 2}, {"path": "more.txt"}]
+    config = tiny_config(training_config=SHORT, data_config={"corpus": corpus})
+    shutil.copy(config.parent / "play.txt", config.parent / "more.txt")
+    run, _ = begin(config)
+    identity = run.identity()
+    assert identity is not None and identity.data["name"] == "play.txt x 2 and more.txt"
+    (config.parent / "more.txt").rename(config.parent / "moved to.txt")
+    capsys.readouterr()
+    assert main(["resume", str(run.path), "--set", "max_steps=7"]) != 0
+    command = capsys.readouterr().err.split("--set ")[-1].replace("its new path", "moved to.txt")
+    (setting,) = shlex.split(command.strip())
+    assert main(["resume", str(run.path), "--set", "max_steps=7", "--set", setting]) == 0
 
 
 def test_a_text_elsewhere_is_named_and_proved_by_its_fingerprint(

@@ -174,6 +174,7 @@ TABLE: dict[str, Refused | Done] = {
     "data_config.document_separator": Refused("%", "divided so"),
     "data_config.text_field": Refused("body", "this field"),
     "data_config.drop_duplicates": Refused("true", "order of the text"),
+    "data_config.drop_near_duplicates": Refused("true", "order of the text"),
     "data_config.mask_documents": Refused("true", "this attention"),
     "data_config.train_data": Done("train.txt", same_weights, {"data_config.val_data": "val.txt"}),
     "data_config.val_data": Done("val.txt", same_weights, {"data_config.train_data": "train.txt"}),

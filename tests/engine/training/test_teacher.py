@@ -111,6 +111,9 @@ def test_a_teacher_without_weight_changes_nothing(tiny_config: Config) -> None:
     # Timing a config times its teacher; a race to a loss would leave out the teacher's own training.
     plan = heard.plan()
     assert plan is not None and Updates(plan, "cpu").backend._teacher is not None
+    masked = Updates(replace(plan, data=replace(plan.data, documents="lines", mask_documents=True)), "cpu").backend
+    assert masked.model.model.document_end is not None and masked._teacher is not None
+    assert masked._teacher.model.document_end == masked.model.model.document_end
     raced = trickster("bench", tiny_config(training_config=taught(alone, 0.5)), "--until", "1")
     assert raced.returncode != 0 and "teacher" in raced.stderr
 

@@ -34,7 +34,7 @@ from trickster_engine.config.own_output import own_folders
 from trickster_engine.config.patterns import Selection
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.config.problems import Fix, Problem
-from trickster_engine.config.record_fields import TEXT_FIELD, best_field, field_not_named, field_not_there, fields_in
+from trickster_engine.config.record_fields import TEXT_FIELD, best_field, field_error, field_not_named, fields_in
 from trickster_engine.config.settings import STREAM, Settings, rule
 from trickster_engine.config.shapes import count_parameters
 from trickster_engine.config.split import MOST_VALIDATION, validation_size
@@ -101,9 +101,9 @@ def _records_have_the_field(settings: Settings) -> Iterator[Problem]:
         if files is None or first is None or (not name and files.kind != "file"):
             continue  # without a field, the records of a folder are left out
         fields = fields_in(first)
-        if name and (fields is None or name in fields or name.partition(".")[0] in fields):
+        error = field_error(first, name) if name else field_not_named(first, fields)
+        if error is None:
             continue
-        error = field_not_there(first.shown, name, fields or []) if name else field_not_named(first, fields)
         fixes = (settings.write(TEXT_FIELD, best_field(fields, name), preferred=True),) if fields else ()
         message = f"{error.message} {error.advice}"
         keys = (TEXT_FIELD, CORPUS) if name else (CORPUS,)

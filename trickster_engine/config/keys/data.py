@@ -26,8 +26,8 @@ class DataConfig:
     corpus: str | tuple[CorpusSource, ...] = key(
         "shakespeare",
         doc="The text to train on: a name below, any UTF-8 text file, or a folder or zip archive of them; "
-        "compressed as .gz, .bz2, .xz or .zst if you like; records of .jsonl, .csv and .parquet with `text_field`. "
-        "Or a list of several: `[{path: a.txt, weight: 2}, {path: notes}]`.",
+        "compressed as .gz, .bz2, .xz or .zst if you like; records of .jsonl, .csv, .parquet and .arrow with "
+        "`text_field`. Or a list of several: `[{path: a.txt, weight: 2}, {path: notes}]`.",
         effect="More text is the best remedy for overfitting. A model learns the style of its text: plays, code, "
         "recipes. Of several, each is split by `val_fraction`; its training part is read `weight` times in an epoch, "
         "a whole number, 1 if left out.",
@@ -114,8 +114,8 @@ class DataConfig:
     )
     text_field: str | None = key(
         None,
-        doc="Which field of a record is its text: of each line in .jsonl files, of each row in .csv and .parquet "
-        "files. `a.b` is the field b in the object a.",
+        doc="Which field of a record is its text: of each line in .jsonl files, of each row in .csv, .parquet and "
+        ".arrow files. `a.b` is the field b in the object a.",
         effect="Such files are not read without it. Other fields are not read; records whose text is empty or null are "
         "left out and counted.",
         examples=("text", "content", "message.text"),
@@ -126,6 +126,14 @@ class DataConfig:
         doc="Leave out documents that say exactly what an earlier one says.",
         effect="What is repeated is memorised first. A training document that is also a validation document is left "
         "out.",
+        counts_when=Condition("data_config.documents", ("stream",), negated=True),
+    )
+    drop_near_duplicates: bool = key(
+        False,
+        doc="Leave out documents that nearly say what another one says: of all runs of 24 bytes in both, at least "
+        "eight in ten are in both, by MinHash. Needs the package rensa.",
+        effect="Of documents that are alike the first stays, as with drop_duplicates, which this includes; none is on "
+        "both sides of the split.",
         counts_when=Condition("data_config.documents", ("stream",), negated=True),
     )
     mask_documents: bool = key(
@@ -154,6 +162,11 @@ class DataConfig:
     def selection(self) -> Selection:
         """Which files of a folder are text."""
         return Selection(self.include, self.exclude, self.text_field is not None)
+
+    @property
+    def drops(self) -> bool:
+        """Whether only the first of documents that are equal stays."""
+        return self.drop_duplicates or self.drop_near_duplicates
 
     @property
     def sources(self) -> tuple[CorpusSource, ...]:

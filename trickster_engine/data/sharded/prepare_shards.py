@@ -17,11 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trickster_engine.config.keys.data import DataConfig
 from trickster_engine.data.corpus import Corpus, Reading
 from trickster_engine.data.dataset import finish_sharded_dataset
 from trickster_engine.data.description import TokenFile, token_file
 from trickster_engine.data.document_choice import PARTS, TRAINING, Choice, Documents, choose_all, chosen
 from trickster_engine.data.make_tokenizer import load_tokenizer, require_vocabulary
+from trickster_engine.data.near_duplicates import grouped
 from trickster_engine.data.read_text import with_lf
 from trickster_engine.data.scan import Scan, corpus_changed
 from trickster_engine.data.sharded.layout import (
@@ -115,14 +117,30 @@ class LargeText:
         scans = self.scans[: self.first_shards] if corpus == 0 else self.scans[self.first_shards :]
         return sum(scan.characters for scan in scans)
 
-    def choose_documents(self, fraction: float, *, drop: bool) -> None:
+    def choose_documents(self, data: DataConfig) -> None:
         """Choose which documents are for validation, where there are any. Raises what `choose_all` raises."""
         if self._reading.is_stream:
             return
         documents = [Documents.from_text(scan.documents) for scan in self.scans]
         first, second = documents[: self.first_shards], documents[self.first_shards :]
         corpora = [first, second] if len(self.corpora) == 2 else [first]
-        self.choice = choose_all(corpora, fraction, self.corpora[0].name, drop=drop)
+        near = self._grouped if data.drop_near_duplicates else None
+        name = self.corpora[0].name
+        self.choice = choose_all(corpora, data.val_fraction, name, drop=data.drops, grouping=near)
+
+    def _grouped(self, documents: Sequence[Documents]) -> Sequence[Documents]:
+        """Documents with one sum for those that are nearly alike."""
+        size = sum(corpus.size for corpus in self.corpora)
+        title = f"Comparing documents of {self.corpora[0].title}"
+        with tqdm(total=size, desc=title, unit="B", unit_scale=True, disable=not self.manner.progress) as bar:
+
+            def texts(number: int) -> Iterator[str]:
+                for chunk in read_shard_text(self.shards[number], reading=self._reading_of(number)):
+                    self._asked_to_stop()
+                    yield chunk
+                    bar.update(len(chunk))
+
+            return grouped(documents, map(texts, range(len(self.shards))), self.folder, self._asked_to_stop)
 
     def training_documents(self) -> Iterator[str]:
         """Yield all that is trained on, with MARK behind each document."""

@@ -79,7 +79,7 @@ def find_beyond_counting(model: Llama, tokenizer: Tokenizer, dataset: Dataset) -
                 chosen.append(at)
         return [
             Place(
-                before=tokenizer.decode(tokens[max(0, at + 1 - SHOWN_BEFORE) : at + 1]),
+                before=tokenizer.decode_documents(tokens[max(0, at + 1 - SHOWN_BEFORE) : at + 1].tolist()),
                 token=tokenizer.piece(int(tokens[at + 1])),
                 seen=int(seen[at]),
                 ngram=float(counted[at]),

@@ -108,6 +108,7 @@ class CompleteParams:
     run_id: str | None = item("The run whose newest checkpoint is used.", None)
     checkpoint: str | None = item("Or a checkpoint's folder.", None)
     one_line: bool = item("End with the line.", True)
+    from_beginning: bool = item("Whether `before` is all text from the file's beginning.", True)
     python: str | None = item("The interpreter that runs the model.", None)
 
 
