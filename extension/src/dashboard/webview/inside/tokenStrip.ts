@@ -68,7 +68,7 @@ export class TokenStrip {
       if (span) {
         span.style.background = shaded(color, shade);
         span.title = words;
-        span.setAttribute('aria-label', `${index + 1}, ${visibleText(own)}${words ? `, ${words}` : ''}`);
+        span.setAttribute('aria-label', `${index}, ${visibleText(own)}${words ? `, ${words}` : ''}`);
       }
     });
   }
