@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.engine.conftest import TINY, dialogue
@@ -32,9 +32,9 @@ class Server:
     base_url: str
     process: subprocess.Popen[str]
 
-    def http(self) -> httpx.Client:
+    def http(self) -> httpx2.Client:
         """A client that knows the token."""
-        return httpx.Client(base_url=self.base_url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=120)
+        return httpx2.Client(base_url=self.base_url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=120)
 
     def figure(self, name: str) -> float:
         """A figure of /metrics; 0 where there is none yet."""

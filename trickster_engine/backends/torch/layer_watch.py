@@ -140,7 +140,7 @@ class TorchLayerWatch:
 
         def see(_module: object, inputs: tuple[Tensor, ...]) -> None:
             end = decoder.document_end
-            self._visible = None if end is None else within_documents(inputs[0], end)
+            self._visible = None if end is None else within_documents(inputs[0], end, torch.float32) == 0
 
         with ExitStack() as hooks:
             handles = [
