@@ -25,7 +25,7 @@ BORN_AT = 0.5
 CONFIG = """\
 model_config: {{vocab_size: 32, hidden_dim: 64, num_layers: 2, num_heads: 4, mlp_dim: 128, max_seq_len: 48}}
 training_config:
-  batch_size: 16
+  batch_size: 32
   gradient_accumulation_steps: 1
   max_steps: {steps}
   warmup_steps: 20
@@ -95,8 +95,8 @@ def main() -> None:
     """Train, and write what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=1200)
-    parser.add_argument("--interval", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--interval", type=int, default=100)
     parser.add_argument("--run", type=Path, help="a run trained so already")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
