@@ -21,7 +21,11 @@ class ApiError(Exception):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.body: dict[str, Any] = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+        fields = {"message": message, "type": kind, "param": param, "code": code}
+        #: What a client named may hold half a character, which UTF-8 cannot say.
+        self.body: dict[str, Any] = {
+            "error": {name: value and value.encode("utf-8", "replace").decode() for name, value in fields.items()}
+        }
         self.headers = headers
 
 

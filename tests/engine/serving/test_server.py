@@ -97,6 +97,8 @@ BAD: list[tuple[dict[str, Any], int, str | None, str | None]] = [
     ({"model": None}, 400, "model", "missing_required_parameter"),
     ({"model": 3}, 400, "model", "invalid_type"),
     ({"model": "other"}, 404, "model", "model_not_found"),
+    ({"model": "\ud800"}, 404, "model", "model_not_found"),
+    ({"\ud800": 1}, 400, "?", "unknown_parameter"),
     ({"frobnicate": 1}, 400, "frobnicate", "unknown_parameter"),
     ({"frequency_penalty": 0.5}, 400, "frequency_penalty", "unsupported_parameter"),
     ({"best_of": 2}, 400, "best_of", "unsupported_parameter"),
