@@ -13,7 +13,7 @@ STEPS = (
     "head", "update", "diagnose",
 )  # fmt: skip
 TROUBLE = ("troubleshooting", "troubleshooting-tenstorrent", "troubleshooting-layers")
-MORE = ("counting", "teacher")
+MORE = ("counting", "domains", "teacher")
 PAGES = STEPS + MORE + TROUBLE
 
 

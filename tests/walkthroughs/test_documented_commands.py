@@ -58,6 +58,7 @@ NOT_HERE = {
     "pip install --no-deps molsets==0.3.1": "it takes the network",
     "pip install chess": "it takes the network",
     "pip install pyarrow backports.zstd": "it takes the network",
+    "pip install rensa": "it takes the network",
     "lm_eval --model hf --model_args pretrained=runs/NAME/final": "it takes lm-eval",
     "pip install music21": "it takes the network",
     "make train": "it makes an environment from the network",

@@ -7,6 +7,7 @@ const PAGES = [
   'troubleshooting-tenstorrent',
   'troubleshooting-layers',
   'counting',
+  'domains',
   'teacher',
 ];
 
