@@ -24,7 +24,7 @@ Config = Callable[..., Path]
 
 
 def test_every_student_has_a_line(tiny_config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tiny_config("<b>anna</b>")
+    path = tiny_config("<b>anna")
     plan = check(path.read_text(encoding="utf-8"), tmp_path).plan
     assert plan is not None
     run, _ = start(path, path.read_text(encoding="utf-8"), plan, show_progress=False)
@@ -54,7 +54,7 @@ def test_every_student_has_a_line(tiny_config: Config, tmp_path: Path, capsys: p
     assert identity is not None
     for name in ("anna/runs/pico-001", "=cmd()", "ida"):
         row = rows[name]
-        assert (row.config, row.parameters, row.steps) == ("<b>anna</b>.yaml", identity.parameters, 12)
+        assert (row.config, row.parameters, row.steps) == ("<b>anna.yaml", identity.parameters, 12)
         # Bytes of an ASCII text are its characters, and a byte is a token here.
         assert row.nats_per_character == pytest.approx(best)
         assert row.bits_per_byte == pytest.approx(best / math.log(2))

@@ -54,7 +54,7 @@ def findings(run: RunDirectory) -> list[str]:
 def test_each_planted_fault_is_named_and_no_other(fault: str, tiny_config: Config, corpus: Path) -> None:
     corpus.write_text(dialogue(20_000), encoding="utf-8")
     changes = {
-        "max_steps": 160, "warmup_steps": 10, "eval_interval": 40, "log_interval": 10, "save_interval": 160,
+        "max_steps": 120, "warmup_steps": 10, "eval_interval": 40, "log_interval": 10, "save_interval": 120,
         "batch_size": 16, "optimizer": "adamw", "learning_rate": FAR_TOO_HIGH if fault == "rate-too-high" else 0.003,
     }  # fmt: skip
     path = tiny_config(training_config=changes, model_config={"num_layers": 3, "dropout": 0.0})
@@ -148,7 +148,7 @@ def test_figures_are_those_of_transformers_and_of_the_update_itself(tiny_config:
 def test_a_broken_run_of_the_lesson_is_diagnosed(tmp_path: Path, corpus: Path) -> None:
     small = {
         "data_config.corpus": corpus.name, "model_config.hidden_dim": 32, "model_config.num_heads": 2,
-        "model_config.num_layers": 2, "model_config.mlp_dim": 64, "max_steps": 20, "eval_interval": 10,
+        "model_config.num_layers": 2, "model_config.mlp_dim": 64, "max_steps": 10, "eval_interval": 5,
         "warmup_steps": 2, "sampling_config.max_new_tokens": 2,
     }  # fmt: skip
     sets = [word for key, value in small.items() for word in ("--set", f"{key}={value}")]
