@@ -164,7 +164,7 @@ class Answers:
         cancelled = partial(self._is_cancelled, int(request["id"]))
         completer, step = _completer(folder, modified_ns)
         began = time.monotonic()
-        text = completer.complete(request["before"], Rules(one_line=request["one_line"]), cancelled)
+        text = completer.complete(request["before"], Rules(**request["rules"]), cancelled)
         return {"text": text, "checkpoint": str(folder), "step": step, "seconds": time.monotonic() - began}
 
 

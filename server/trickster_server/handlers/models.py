@@ -91,7 +91,9 @@ class Models:
         path = await self.model_path(params.run_id, params.checkpoint)
         # In a process of its own: a key does not wait for a text that the playground has asked for.
         worker = await self.worker(params.python, "completion")
-        request = {"path": path, "before": params.before, "one_line": params.one_line}
+        rules = {"one_line": params.one_line, "confidence": params.confidence, "most_tokens": params.max_tokens}
+        given = {name: value for name, value in rules.items() if value is not None}
+        request = {"path": path, "before": params.before, "rules": given}
         return messages.CompleteResult(**await worker.ask("complete", request))
 
     async def compare(self, params: messages.CompareParams) -> messages.CompareResult:

@@ -108,6 +108,8 @@ class CompleteParams:
     run_id: str | None = item("The run whose newest checkpoint is used.", None)
     checkpoint: str | None = item("Or a checkpoint's folder.", None)
     one_line: bool = item("End with the line.", True)
+    confidence: float | None = item("Offer what is right with at least this probability; left out: 0.2.", None)
+    max_tokens: int | None = item("Offer at most so many tokens; left out: 32.", None)
     python: str | None = item("The interpreter that runs the model.", None)
 
 
