@@ -72,11 +72,12 @@ def test_each_rule_speaks_once_and_again_when_it_was_over() -> None:
     assert [note for one in losses for note in nothing.evaluation(*one)] == []
 
 
-def test_a_kept_run_that_went_well_gives_no_alert() -> None:
-    kept = json.loads((ROOT / "walkthroughs" / "runs" / "nano.json").read_text(encoding="utf-8"))
-    rules = AlertsConfig(loss_stuck_steps=1000, slow_below=0.5, gap_evaluations=10)
-    alerts = Alerts(rules, lambda: None)
-    assert said(alerts, [step_event(one["step"], one["loss"], one["tokens_per_s"]) for one in kept["steps"]]) == []
+@pytest.mark.parametrize(("name", "expected"), [("pico", []), ("best", []), ("nano", [2145, 2721])])
+def test_of_the_kept_runs_only_the_one_that_slowed_down_gives_alerts(name: str, expected: list[int]) -> None:
+    kept = json.loads((ROOT / "walkthroughs" / "runs" / f"{name}.json").read_text(encoding="utf-8"))
+    alerts = Alerts(AlertsConfig(loss_stuck_steps=1000, slow_below=0.5, gap_evaluations=10), lambda: None)
+    events = [step_event(one["step"], one["loss"], one["tokens_per_s"]) for one in kept["steps"]]
+    assert said(alerts, events) == [(step, "alert-slow") for step in expected]
     assert [note for one in kept["curve"] for note in alerts.evaluation(one["train_loss"], one["val_loss"])] == []
 
 
@@ -137,8 +138,8 @@ def test_a_run_tells_a_webhook_and_a_command_and_waits_for_neither(
         "import pathlib, sys\npathlib.Path(sys.argv[1]).open('a').write(sys.stdin.read() + '\\n')\n", encoding="utf-8"
     )
     written = tmp_path / "it is said.txt"
-    alerts = {"min_free_gb": 1e6, "loss_stuck_steps": 4, "webhook": f"http://127.0.0.1:{hook.server_port}/alerts"}
-    training = {"max_steps": 8, "learning_rate": 1e-30, "muon_learning_rate": 1e-30, "min_learning_rate": 0.0}
+    alerts = {"min_free_gb": 1e6, "loss_stuck_steps": 6, "webhook": f"http://127.0.0.1:{hook.server_port}/alerts"}
+    training = {"max_steps": 24, "learning_rate": 1e-12, "muon_learning_rate": 1e-12, "min_learning_rate": 0.0}
     path = tiny_config(alerts_config=alerts, training_config=training)
     command = " ".join(f'"{one}"' for one in (sys.executable, program, written))
     try:
