@@ -45,8 +45,8 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
     },
     "Names": {
         "unknown-section": "No section has this name. The sections are model_config, training_config, device_config, "
-        "data_config, output_config, sampling_config and alerts_config. The keys below a misspelt name are checked as if it were "
-        "spelt correctly.",
+        "data_config, output_config, sampling_config and alerts_config. The keys below a misspelt name are "
+        "checked as if it were spelt correctly.",
         "not-a-section": "This name is a section's, and what follows it is a single value or a list. Write the "
         "section's keys below it, indented by two spaces.",
         "unknown-key": "There is no key of this name, so the value would have no effect. Correct the name, or remove "
