@@ -82,7 +82,7 @@ def test_neovim_completes_a_line_with_a_model_of_ones_own(workspace: Workspace) 
     scenario = HERE / "neovim_completion.lua"
     config = editor_config("neovim-completion", workspace.server)
     init.write_text(f'{config}\ndofile("{scenario}")\n', encoding="utf-8")
-    results = run_scenario(workspace, [nvim, "--clean", "-u", str(init), str(notes)])
+    results = run_scenario(workspace, [nvim, "--headless", "--clean", "-u", str(init), str(notes)])
     assert results["completed"] == "Fox \U0001f98a thumbs"
     assert results["exit"]
 
