@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=300)
     parser.add_argument("--output", type=Path, default=KEPT)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # a run that trains would go on without us
     text = "".join(resolve_corpus("shakespeare", Path.cwd()).text_chunks())
     text = text[-len(text) // 10 :]
     found: dict[str, Any] = {}
