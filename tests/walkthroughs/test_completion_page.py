@@ -24,5 +24,5 @@ def test_what_was_kept_is_whole_and_the_lesson_names_it() -> None:
             assert abs(writer["share"] - (1 - writer["keys"] / one["characters"])) < 1e-9
     figures = kept["shakespeare"]
     lesson = " ".join((ROOT / "walkthroughs" / "ownText.md").read_text(encoding="utf-8").split())
-    assert f"saves {share(figures['model']['share'])} of the keys" in lesson
-    assert f"{share(figures['ngram']['share'])} with counting" in lesson
+    saved, counted = (share(figures[writer]["share"]) for writer in ("model", "ngram"))
+    assert f"`pico` saves {saved} of the keys; the {figures['ngram_order']}-gram model saves {counted}" in lesson
