@@ -122,6 +122,7 @@ generate: $(DEV_STAMP)
 	$(BIN)/python -m tools.bench_page docs/speed.md docs/serving.md
 	$(BIN)/python -m tools.domains_page render docs/measures.md
 	$(BIN)/python -m tools.agent_transcript render
+	$(BIN)/python -m tools.completion_page
 
 # Pairs of timings, to compare within one run. Wants a quiet machine.
 bench: $(DEV_STAMP)

@@ -45,8 +45,8 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
     },
     "Names": {
         "unknown-section": "No section has this name. The sections are model_config, training_config, device_config, "
-        "data_config, output_config and sampling_config. The keys below a misspelt name are checked as if it were "
-        "spelt correctly.",
+        "data_config, output_config, sampling_config and alerts_config. The keys below a misspelt name are "
+        "checked as if it were spelt correctly.",
         "not-a-section": "This name is a section's, and what follows it is a single value or a list. Write the "
         "section's keys below it, indented by two spaces.",
         "unknown-key": "There is no key of this name, so the value would have no effect. Correct the name, or remove "
@@ -206,6 +206,8 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "and without one there is nothing to divide by.",
         "documents-of-tensors": "Documents are found in text. A tensor of tokens, such as the lesson's train.pt, does "
         "not say where they end.",
+        "webhook-not-private": "What an alert says goes to the webhook's address. With plain http anybody on the way "
+        "could read it, so that is allowed on this machine only. A secret belongs into the path of an https address.",
         "empty-prompt": "The model continues the prompt, and it is empty. Give at least one character. With "
         "`documents` it may be empty: generation then begins a document.",
     },

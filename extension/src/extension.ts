@@ -23,6 +23,7 @@ import { WalkthroughTicks } from './lesson/walkthrough';
 import { publishRunContext } from './runs/context';
 import { Samples } from './runs/samples';
 import { RunStatusBar } from './runs/statusBar';
+import { AlertMessages } from './runs/alerts';
 import { RunStore } from './runs/store';
 import { clickableView } from './views/click';
 import { LESSON_VIEW, LessonTree } from './views/lessonTree';
@@ -79,6 +80,7 @@ export function activate(context: vscode.ExtensionContext): void {
     ghostText,
     lessonTree,
     runsTree,
+    new AlertMessages(runs),
     new RunStatusBar(runs),
     new ServerStatus(server),
     new TerminalCommand(

@@ -150,6 +150,10 @@ export interface InitializationOptions {
   images?: boolean;
   /** true: this machine may be calibrated, once, in the background and for some seconds, when a config is open and nothing trains. Estimates then know how long any config takes here. */
   calibrate?: boolean;
+  /** The model that answers `textDocument/inlineCompletion`: a run's name, path or URI, or a checkpoint's folder. Left out: none does, until the command `trickster.server.completeWith` names one. */
+  completionModel?: string | null;
+  /** Where it completes: languages as the client names them, globs of file names, or, with a slash, globs of whole paths. Left out: `plaintext`, `text` and `markdown`. */
+  completionFiles?: string[] | null;
   /** For each run the client knows: the `next` it has seen last. The server goes on from there, so that after a restart no event is lost or doubled. */
   following?: Record<string, number>;
   /** How long after the last keystroke a file is checked, in milliseconds. */
@@ -489,6 +493,10 @@ export interface CompleteParams {
   oneLine?: boolean;
   /** Whether `before` is all text from the file's beginning. */
   fromBeginning?: boolean;
+  /** Offer what is right with at least this probability; left out: 0.2. */
+  confidence?: number | null;
+  /** Offer at most so many tokens; left out: 32. */
+  maxTokens?: number | null;
   /** The interpreter that runs the model. */
   python?: string | null;
 }
@@ -503,6 +511,37 @@ export interface CompleteResult {
   step: number | null;
   /** Time the model took. */
   seconds: number;
+}
+
+/** Choose the model that completes what is typed. It is loaded now, so that the first key is answered. */
+export interface CompleteWithParams {
+  /** The run whose newest checkpoint is used. */
+  runId?: string | null;
+  /** Or a checkpoint's folder. */
+  checkpoint?: string | null;
+  /** Languages or globs of the files it completes in; left out: `completionFiles` of the initialization options. */
+  files?: string[] | null;
+}
+
+/** The model that completes from now on. */
+export interface CompleteWithResult {
+  /** The run's or the folder's name. */
+  name: string;
+  /** Languages or globs of the files it completes in. */
+  files: string[];
+  /** The checkpoint used; a newer one of the same run is taken over by itself. */
+  checkpoint: string;
+  /** The step it was saved after. */
+  step: number | null;
+}
+
+/** Let no model complete any more. */
+export interface StopCompletingParams {}
+
+/** What has been stopped. */
+export interface StopCompletingResult {
+  /** The model that completed until now; null where none did. */
+  name: string | null;
 }
 
 /** The proof of learning: the trained model beside one with random weights, and the table of losses. */
@@ -1156,6 +1195,8 @@ export interface Requests {
   'trickster/generate': { params: GenerateParams; partial: GeneratePart; result: GenerateResult };
   'trickster/nextTokens': { params: NextTokensParams; result: NextTokensResult };
   'trickster/complete': { params: CompleteParams; result: CompleteResult };
+  'trickster/completeWith': { params: CompleteWithParams; result: CompleteWithResult };
+  'trickster/stopCompleting': { params: StopCompletingParams; result: StopCompletingResult };
   'trickster/compare': { params: CompareParams; result: CompareResult };
   'trickster/report': { params: ReportParams; result: ReportResult };
   'trickster/inspect': { params: InspectParams; result: InspectResult };

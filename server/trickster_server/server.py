@@ -29,6 +29,7 @@ from trickster_server.features.hover import hover
 from trickster_server.features.inlay_hints import inlay_hints
 from trickster_server.features.symbols import document_symbols
 from trickster_server.handlers.commands import command
+from trickster_server.handlers.inline_completion import InlineCompletion
 from trickster_server.handlers.models import Models
 from trickster_server.handlers.requests import answers
 from trickster_server.lsp.dispatch import Dispatcher, make_converter
@@ -60,6 +61,7 @@ class TricksterServer(LanguageServer):
         )
         self.services = Services(self)
         self._models = Models(self.services)
+        self._inline_completion = InlineCompletion(self.services, self._models)
         self._diagnostics = Diagnostics(self.services)
         self._wrong_options: list[str] = []
         self._ended: asyncio.Future[int] | None = None
@@ -101,7 +103,7 @@ class TricksterServer(LanguageServer):
             ("trickster/interpreterChanged", self._interpreter_changed),
         ):
             self.feature(method)(partial(handler))
-        for request, answer in answers(self.services, self._models):
+        for request, answer in answers(self.services, self._models, self._inline_completion):
             self.feature(request.method)(partial(answer))
             if request.command is not None:
                 self.command(request.command)(command(self.services, request, answer))
@@ -162,6 +164,10 @@ class TricksterServer(LanguageServer):
         services = self.services
         self._wrong_options = services.begin(params)
         services.interpreters.chosen = services.options.python
+        if services.client.inline_completions:
+            self.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())(
+                partial(self._inline_completion.offer)
+            )
         services.documents.encoding = self.workspace.position_encoding or types.PositionEncodingKind.Utf16
 
     def _initialized(self, _: types.InitializedParams) -> None:
@@ -177,6 +183,7 @@ class TricksterServer(LanguageServer):
         if services.client.registers_watched_files:
             services.spawn(self._watch_files(), "have files watched")
         services.registry.start(services.folders(), services.options.following)
+        self._inline_completion.begin()
         services.spawn(services.timing.keep_current(), "learn speeds")
         if services.options.calibrate:
             services.spawn(self.services.calibrating.run_once(), "calibrate")
@@ -187,6 +194,7 @@ class TricksterServer(LanguageServer):
 
     def _trust_granted(self, _: TrustGrantedParams) -> None:
         self.services.trusted = True
+        self._inline_completion.begin()
         self._look_again()
 
     def _interpreter_changed(self, params: InterpreterChangedParams) -> None:

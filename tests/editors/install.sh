@@ -28,27 +28,38 @@ if command -v apt-get >/dev/null; then
   fi
 fi
 
-# Helix 25.07 is in Debian's newest release only. It needs that release's C library beside it, and nothing else.
-if ! command -v hx >/dev/null && [ ! -x "$DIR/bin/hx" ] && command -v apt-get >/dev/null; then
+# from_sid NAME PROGRAM LIBRARIES PACKAGE...: a program of Debian's newest release, with that release's C library beside
+# it and nothing else, as $DIR/bin/NAME.
+from_sid() {
+  local name=$1 program=$2 libraries=$3 mirror private="$DIR/apt"
+  shift 3
   mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m1 '/debian/$' || true)
-  if [ -n "$mirror" ]; then
-    private="$DIR/apt"
-    mkdir -p "$private/lists/partial" "$private/cache/archives/partial" "$DIR/bin"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main" > "$private/sources.list"
-    : > "$private/status"
-    apt=(-o "Dir::Etc::sourcelist=$private/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$private/lists"
-      -o "Dir::State::status=$private/status" -o "Dir::Cache=$private/cache" -o APT::Sandbox::User=root -qq)
-    (
-      cd "$private"
-      apt-get "${apt[@]}" update && apt-get "${apt[@]}" download hx libc6 libgcc-s1
-      for package in ./*.deb; do dpkg -x "$package" "$DIR/helix"; done
-    ) || missing Helix "Any hx on the PATH is used."
-    rm -rf "$private"
-    printf '#!/bin/sh\nexec "%s" --library-path "%s" "%s" "$@"\n' "$DIR/helix/usr/lib64/ld-linux-x86-64.so.2" \
-      "$DIR/helix/usr/lib/x86_64-linux-gnu" "$DIR/helix/usr/lib/hx/hx" > "$DIR/bin/hx"
-    chmod +x "$DIR/bin/hx"
-    "$DIR/bin/hx" --version >/dev/null || { rm "$DIR/bin/hx"; missing Helix "Any hx on the PATH is used."; }
-  fi
+  [ -n "$mirror" ] || return 0
+  mkdir -p "$private/lists/partial" "$private/cache/archives/partial" "$DIR/bin"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main" > "$private/sources.list"
+  : > "$private/status"
+  local apt=(-o "Dir::Etc::sourcelist=$private/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$private/lists"
+    -o "Dir::State::status=$private/status" -o "Dir::Cache=$private/cache" -o APT::Sandbox::User=root -qq)
+  (
+    cd "$private"
+    apt-get "${apt[@]}" update && apt-get "${apt[@]}" download "$@" libc6 libgcc-s1
+    for package in ./*.deb; do dpkg -x "$package" "$DIR/$name"; done
+  ) || missing "$name" "Any on the PATH is used."
+  rm -rf "$private"
+  printf '#!/bin/sh\n%s\nexec "%s" --library-path "%s" "%s" "$@"\n' "${ENVIRONMENT:-}" \
+    "$DIR/$name/usr/lib64/ld-linux-x86-64.so.2" "$libraries" "$DIR/$name/$program" > "$DIR/bin/$name"
+  chmod +x "$DIR/bin/$name"
+  "$DIR/bin/$name" --version >/dev/null || { rm "$DIR/bin/$name"; missing "$name" "Any on the PATH is used."; }
+}
+
+# Helix 25.07, and Neovim 0.12, which completes inline.
+if ! command -v hx >/dev/null && [ ! -x "$DIR/bin/hx" ] && command -v apt-get >/dev/null; then
+  from_sid hx usr/lib/hx/hx "$DIR/hx/usr/lib/x86_64-linux-gnu" hx
+fi
+if [ ! -x "$DIR/bin/nvim" ] && command -v apt-get >/dev/null; then
+  ENVIRONMENT="export VIMRUNTIME='$DIR/nvim/usr/share/nvim/runtime'" \
+    from_sid nvim usr/bin/nvim "$DIR/nvim/usr/lib/x86_64-linux-gnu" neovim neovim-runtime libluajit-5.1-2 \
+    libtree-sitter0.26 libunibilium4 libutf8proc3 libuv1t64 lua-lpeg lua-luv
 fi
 
 # vim-lsp is in no registry: its repository at a known commit.

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.editors.conftest import CACHE, FEATURES, HERE, Terminal, Workspace, editor_config, program
 from tests.editors.table import check_recorded
+from trickster_engine.config import set_values
 
 pytest.importorskip("torch")
 
@@ -56,6 +59,32 @@ def test_neovim(workspace: Workspace) -> None:
     results = run_scenario(workspace, [nvim, "--headless", "--clean", "-u", str(init), str(workspace.config)])
     assert results["lens"]
     recorded("Neovim", version, results)
+
+
+def test_neovim_completes_a_line_with_a_model_of_ones_own(workspace: Workspace) -> None:
+    nvim = program("nvim", CACHE / "bin" / "nvim", CACHE / "python" / "bin" / "nvim")
+    version = version_of([nvim, "--version"])
+    if tuple(map(int, version.split("."))) < (0, 12):
+        pytest.skip(f"nvim is {version}, and 0.12 is needed: make setup-editors")
+    rng = random.Random(1)
+    lines = [f"Fox \U0001f98a thumbs\nVery {rng.randrange(10**9)}\n" for _ in range(400)]
+    (workspace.folder / "corpus.txt").write_text("".join(lines), encoding="utf-8")
+    keys = {"max_steps": 200, "batch_size": 8, "warmup_steps": 10, "eval_interval": 200, "save_interval": 200}
+    text = workspace.config.read_text(encoding="utf-8").replace("checkpoint_frequency", "save_interval")
+    changes = {f"training_config.{name}": str(value) for name, value in keys.items()}
+    workspace.config.write_text(set_values(text, {**changes, "sampling_config.prompt": "Fox"}), encoding="utf-8")
+    command = [sys.executable, "-m", "trickster_engine", "train", str(workspace.config)]
+    run = workspace.folder / "runs" / "pico-001"
+    subprocess.run([*command, "--run-dir", str(run)], check=True, capture_output=True, env=workspace.environment())
+    notes = workspace.folder / "notes.md"
+    notes.write_text("", encoding="utf-8")
+    init = workspace.home / "init.lua"
+    scenario = HERE / "neovim_completion.lua"
+    config = editor_config("neovim-completion", workspace.server)
+    init.write_text(f'{config}\ndofile("{scenario}")\n', encoding="utf-8")
+    results = run_scenario(workspace, [nvim, "--headless", "--clean", "-u", str(init), str(notes)])
+    assert results["completed"] == "Fox \U0001f98a thumbs"
+    assert results["exit"]
 
 
 def run_emacs(workspace: Workspace, name: str, *before: str) -> dict[str, object]:

@@ -79,7 +79,8 @@ def tiny_config(tmp_path: Path, corpus: Path) -> Callable[..., Path]:
     """Write a config beside the corpus: `tiny_config(training_config={"max_steps": 3})`."""
 
     def write(name: str = "tiny", **changes: Mapping[str, Any]) -> Path:
-        sections = {section: {**values, **changes.get(section, {})} for section, values in TINY.items()}
+        names = {**TINY, **changes}
+        sections = {name: {**TINY.get(name, {}), **changes.get(name, {})} for name in names}
         path = tmp_path / f"{name}.yaml"
         # JSON is YAML, and needs no second library to write.
         lines = [f"{section}:\n" + "".join(f"  {k}: {json.dumps(v)}\n" for k, v in values.items())

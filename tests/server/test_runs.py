@@ -320,6 +320,85 @@ def test_keys_that_follow_one_another_are_answered_by_one_process(
         assert len(others(client.process.pid, 0, 0)) == 1
 
 
+class TypingClient(RawClient):
+    """A client that shows completions in grey, with one text open."""
+
+    def __init__(self, folder: Path, environment: dict[str, str], **options: Any) -> None:
+        super().__init__(env=environment, capabilities={"textDocument": {"inlineCompletion": {}}})
+        self.says_it_completes = self.initialize(folder, options)["capabilities"].get("inlineCompletionProvider")
+        self.uri = (folder / "notes.md").as_uri()
+
+    def show(self, language: str, text: str) -> None:
+        self.notify("textDocument/didClose", {"textDocument": {"uri": self.uri}})
+        document = {"uri": self.uri, "languageId": language, "version": 1, "text": text}
+        self.notify("textDocument/didOpen", {"textDocument": document})
+
+    def ask(self, line: int, character: int, trigger: int = 2) -> int:
+        where = {"textDocument": {"uri": self.uri}, "position": {"line": line, "character": character}}
+        return self.begin("textDocument/inlineCompletion", {**where, "context": {"triggerKind": trigger}})
+
+    def offer(self, line: int, character: int, trigger: int = 2) -> tuple[str, dict[str, Any]] | None:
+        answer = self.wait(self.ask(line, character, trigger), 120)
+        if (found := answer["result"]) is None:
+            return None
+        (item,) = found["items"]
+        return item["insertText"], item["range"]["start"]
+
+
+def test_any_editor_is_offered_what_the_chosen_model_goes_on_with(tmp_path: Path, environment: dict[str, str]) -> None:
+    """A sentence that returns all the time is soon known by heart: its offer is long enough to see where it ends."""
+    path = write_config(tmp_path, 200, eval_interval=200, save_interval=200)
+    rng = random.Random(1)
+    lines = [f"Fox \U0001f98a thumbs\nVery {rng.randrange(10**9)}\n" for _ in range(400)]
+    path.with_name("corpus.txt").write_text("".join(lines), encoding="utf-8")
+    text = path.read_text(encoding="utf-8").replace("learning_rate: 1e-3", "learning_rate: 1e-2")
+    path.write_text(text.replace("batch_size: 2", "batch_size: 8"), encoding="utf-8")
+    with server(tmp_path, environment) as trainer:
+        run_id = trainer.request("trickster/startRun", {"configUri": path.as_uri()}, 120)["runId"]
+        until(lambda: run_info(trainer, run_id)["state"] == "finished")
+    before = "# \U0001f98a\r\nFox \U0001f98a th\r\nmore"
+    client = TypingClient(tmp_path, environment)
+    with client:
+        assert client.says_it_completes is not None
+        client.show("markdown", before)
+        assert client.offer(1, 9) is None  # no model has been chosen
+        chosen = client.request(
+            "workspace/executeCommand", {"command": "trickster.server.completeWith", "arguments": ["tiny-001"]}, 120
+        )
+        assert (chosen["name"], chosen["step"]) == ("tiny-001", 200)
+        assert "tiny-001 (step 200) completes" in client.notification("window/showMessage")["message"]
+        text, start = client.offer(1, 9) or ("", {})
+        assert (text, start) == ("umbs", {"line": 1, "character": 9})  # columns in UTF-16 units, up to the line's end
+        assert (client.offer(1, 9, trigger=1) or ("",))[0].startswith("umbs\nV")  # as it was asked for
+        assert client.offer(1, 3) is None  # within a line
+        client.show("python", before)
+        assert client.offer(1, 9) is None  # a language that was not named
+        wanted = {"runId": run_id, "files": ["*.txt", f"{tmp_path.as_posix()}/*.md"]}
+        client.request("trickster/completeWith", wanted, 120)
+        assert client.offer(1, 9) is not None
+        cancelled = client.ask(1, 9, trigger=1)
+        client.notify("$/cancelRequest", {"id": cancelled})
+        assert client.wait(cancelled).get("error", {}).get("code") == -32800
+        stop = {"command": "trickster.server.stopCompleting", "arguments": []}
+        assert client.request("workspace/executeCommand", stop) == {"name": "tiny-001"}
+        assert client.offer(1, 9) is None
+        assert client.errors() == []
+    options = {"completionModel": "runs/tiny-001", "completionFiles": ["markdown"]}
+    client = TypingClient(tmp_path, environment, trusted=False, **options)
+    with client:
+        client.show("markdown", before)
+        assert client.offer(1, 9) is None
+        assert others(client.process.pid, 0, 0) == []  # nothing is started without trust
+        client.notify("trickster/trustGranted", {})
+        assert until(lambda: client.offer(1, 9))[0] == "umbs"
+    client = TypingClient(tmp_path, environment, completionModel="gone")
+    with client:
+        assert "gone does not complete" in client.notification("window/showMessage")["message"]
+    client = TypingClient(tmp_path, environment, clientCommands=True)
+    with client:
+        assert client.says_it_completes is None  # it has a provider of its own
+
+
 def test_what_cannot_be_generated_is_explained(finished: tuple[RawClient, Path, str, Follower]) -> None:
     client, _, run_id, _ = finished
     answer = client.wait(client.begin("trickster/generate", {"runId": run_id, "prompt": ""}), 60)
@@ -619,6 +698,7 @@ def test_no_process_is_started_in_a_folder_that_is_not_trusted(tmp_path: Path, e
             ("trickster/generate", {"checkpoint": "/x"}),
             ("trickster/nextTokens", {"checkpoint": "/x", "text": "a"}),
             ("trickster/complete", {"checkpoint": "/x", "before": "a"}),
+            ("trickster/completeWith", {"checkpoint": "/x"}),
             ("trickster/deleteRun", {"runId": "/x"}),
             ("trickster/deleteRun", {"runId": "/x", "dryRun": True}),
             ("trickster/stopRun", {"runId": "/x"}),

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from trickster_engine.cli.arguments import (
     RUN_HELP,
@@ -30,6 +30,9 @@ from trickster_engine.runs import CONFIG_FILE, RunDirectory, is_run_directory, o
 from trickster_engine.system.files import in_command
 from trickster_engine.system.printable import printable
 
+if TYPE_CHECKING:
+    from trickster_engine.training.recorder import Watcher
+
 W = TypeVar("W", ConsoleWatcher, JsonWatcher, ConsoleWatcher | JsonWatcher)
 
 #: A step of a large model on a slow machine can take minutes; the trainer saves after it.
@@ -45,6 +48,7 @@ def add_commands(commands: Subcommands) -> None:
     train.add_argument(
         "--origin", default="", metavar="NAME", help="the agent that asks for this run, for its events; none for you"
     )
+    _add_on_alert(train)
     train.set_defaults(run=_train)
 
     resume = commands.add_parser("resume", help="resume a run from its newest complete checkpoint")
@@ -56,6 +60,7 @@ def add_commands(commands: Subcommands) -> None:
         help="with more steps: recompute the schedule over all of them (default), stay at min_learning_rate, or warm "
         "up again",
     )
+    _add_on_alert(resume)
     add_json(resume)
     resume.set_defaults(run=_resume)
 
@@ -71,16 +76,38 @@ def add_commands(commands: Subcommands) -> None:
     quickstart.set_defaults(run=_quickstart)
 
 
+def _add_on_alert(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--on-alert",
+        metavar="COMMAND",
+        help="run this program at each alert of alerts_config, without a shell; it gets the alert as JSON on its input",
+    )
+
+
+@contextlib.contextmanager
+def _watchers(options: argparse.Namespace) -> Iterator[list[Watcher]]:
+    """Who follows a run from the command line: the terminal, and the command that alerts are handed to."""
+    from trickster_engine.training.alert_messages import command_sender
+
+    sender = command_sender(options.on_alert) if options.on_alert is not None else None
+    with closing(JsonWatcher() if options.json else ConsoleWatcher()) as watcher:
+        try:
+            yield [watcher, *([sender] if sender is not None else [])]
+        finally:
+            if sender is not None:
+                sender.close()
+
+
 def _train(options: argparse.Namespace) -> int:
     from trickster_engine.training.start import start
 
     loaded = load_config(options)
-    with closing(JsonWatcher() if options.json else ConsoleWatcher()) as watcher:
+    with _watchers(options) as watchers:
         run, outcome = start(
             loaded.path,
             loaded.text,
             loaded.plan,
-            [watcher],
+            watchers,
             run_path=options.run_dir,
             show_progress=not options.json,
             origin=printable(options.origin),
@@ -94,11 +121,11 @@ def _resume(options: argparse.Namespace) -> int:
     from trickster_engine.training.start import resume
 
     run = _run_at(options.path)
-    with closing(JsonWatcher() if options.json else ConsoleWatcher()) as watcher:
+    with _watchers(options) as watchers:
         outcome = resume(
             run,
             read_overrides(options),
-            [watcher],
+            watchers,
             learning_rate=options.learning_rate,
             show_progress=not options.json,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from trickster_engine.config.keys.alerts import AlertsConfig
 from trickster_engine.config.keys.data import DataConfig
 from trickster_engine.config.keys.device import DeviceConfig
 from trickster_engine.config.keys.model import ModelConfig
@@ -11,7 +12,16 @@ from trickster_engine.config.keys.output import OutputConfig
 from trickster_engine.config.keys.sampling import SamplingConfig
 from trickster_engine.config.keys.training import TrainingConfig
 
-__all__ = ["DataConfig", "DeviceConfig", "ModelConfig", "OutputConfig", "Plan", "SamplingConfig", "TrainingConfig"]
+__all__ = [
+    "AlertsConfig",
+    "DataConfig",
+    "DeviceConfig",
+    "ModelConfig",
+    "OutputConfig",
+    "Plan",
+    "SamplingConfig",
+    "TrainingConfig",
+]
 
 
 @dataclass(frozen=True)
@@ -24,3 +34,4 @@ class Plan:
     data: DataConfig = field(default_factory=DataConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    alerts: AlertsConfig = field(default_factory=AlertsConfig)

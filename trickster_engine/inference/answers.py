@@ -164,9 +164,11 @@ class Answers:
         cancelled = partial(self._is_cancelled, int(request["id"]))
         completer, step = _completer(folder, modified_ns)
         began = time.monotonic()
-        rules = Rules(one_line=request["one_line"])
         text = completer.complete(
-            request["before"], rules, cancelled, from_beginning=request.get("from_beginning", True)
+            request["before"],
+            Rules(**request["rules"]),
+            cancelled,
+            from_beginning=request.get("from_beginning", True),
         )
         return {"text": text, "checkpoint": str(folder), "step": step, "seconds": time.monotonic() - began}
 

@@ -6,7 +6,7 @@ One JSON object a line on standard input, one or more for each on standard outpu
         -> {"id": 1, "part": {"text": …, "tokens": […]}} …  {"id": 1, "result": {…}}
     {"id": 2, "method": "next_tokens", "path": …, "text": …, "count": 10, "options": {…} or null}
         -> {"id": 2, "result": {…}}
-    {"id": 3, "method": "complete", "path": …, "before": "the text before the cursor", "one_line": true,
+    {"id": 3, "method": "complete", "path": …, "before": "the text before the cursor", "rules": {…},
      "from_beginning": true}
         -> {"id": 3, "result": {…}}
     {"id": 4, "method": "inside", "path": …, "text": … …}     and what_if, embedding, neuron, history: the fields that

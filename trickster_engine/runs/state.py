@@ -178,6 +178,7 @@ class RunSummary:
     actions: tuple[str, ...] = ()  # what agents did, and which, in words
     left_out: int = 0  # lines of events.jsonl that were not understood
     troubles: tuple[str, ...] = ()  # which of its files cannot be used, and why
+    notices: tuple[WarningEvent | ErrorEvent, ...] = ()  # the newest warnings, alerts among them, and what ended it
 
 
 def summarize(run: RunDirectory) -> RunSummary:
@@ -202,6 +203,7 @@ def summarize(run: RunDirectory) -> RunSummary:
     return RunSummary(
         id=run.id,
         path=run.path,
+        notices=tuple(state.notices),
         config_path=str(run.origin(identity)) if identity else None,
         status=state.standing(live=live),
         live=live,

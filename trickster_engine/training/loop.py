@@ -19,6 +19,7 @@ from trickster_engine.runs.checkpoint_files import Continuation, TrainerState, c
 from trickster_engine.runs.diagnosis import Diagnosis
 from trickster_engine.runs.event_types import Event
 from trickster_engine.training import guards
+from trickster_engine.training.alerts import Alerts, free_bytes
 from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.meter import Meter
 from trickster_engine.training.recorder import Recorder
@@ -64,6 +65,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         before = guards.weight_sums(self.resumed_from) if self.resumed_from else {}
+        self._alerts = Alerts(self.plan.alerts, lambda: free_bytes(self.checkpoints.folder))
         self._still = guards.StillWeights(self.plan, self.state.device, before, self.state.step)
         self._layers = self.backend.layer_watch if self.plan.training.layer_statistics else None
         self._diagnosis = Diagnosis(self.plan)
@@ -103,7 +105,10 @@ class Trainer:
 
                 meter.add(result.loss, result.grad_norm)
                 if meter.due(step + 1):
-                    self._note(self.recorder.step(meter.lap(step + 1, factor * training.learning_rate)))
+                    event = self.recorder.step(meter.lap(step + 1, factor * training.learning_rate))
+                    self._note(event)
+                    for alert in self._alerts.step(event):
+                        self.recorder.warning(*alert)
                 with meter.paused():
                     self._evaluate_if_due()
                     if (step + 1) % training.save_interval == 0:
@@ -138,6 +143,8 @@ class Trainer:
         if not math.isfinite(val_loss):
             raise guards.not_finite_evaluation(state.step, val_loss)
         self._note(self.recorder.evaluation(state.step, train_loss, val_loss))
+        for alert in self._alerts.evaluation(train_loss, val_loss):
+            self.recorder.warning(*alert)
         text = sample(
             self.backend.sampling_model(),
             self.dataset.tokenizer,

@@ -34,6 +34,7 @@ from trickster_engine.system.files import in_command
 from trickster_engine.system.os_errors import cannot_write
 from trickster_engine.system.processes import this_process
 from trickster_engine.training import guards
+from trickster_engine.training.alert_messages import webhook_sender
 from trickster_engine.training.checkpoints import CheckpointStore
 from trickster_engine.training.context import Outcome, TrainingContext
 from trickster_engine.training.faults import dataset_with
@@ -58,7 +59,8 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
     if group.is_main:
         require_outputs(context)
     tracker = make_tracker(plan) if group.is_main else None
-    watchers = [*context.watchers, SpeedHistory(), *([tracker] if tracker else [])]
+    webhook = webhook_sender(plan.alerts.webhook) if group.is_main and plan.alerts.webhook else None
+    watchers = [*context.watchers, SpeedHistory(), *(one for one in (tracker, webhook) if one is not None)]
     recorder = open_recorder(context, watchers) if group.is_main else SilentRecorder(run)
     hold = hold_of(context) if group.is_main else None
     watch = RunWatch(hold, group)
@@ -192,6 +194,8 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
         if backend is not None:
             backend.close()
         recorder.close()
+        if webhook is not None:
+            webhook.close()
         if tracker is not None:
             with contextlib.suppress(Exception):  # its files are a convenience; how the run ended is not
                 tracker.close()

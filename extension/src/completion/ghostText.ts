@@ -71,15 +71,16 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
    */
   async use(chosen: Chosen | undefined): Promise<void> {
     const turn = ++this.turn;
-    if (chosen) {
-      await this.ask(chosen, '', true);
-      if (turn !== this.turn) {
-        return;
-      }
+    const loaded = chosen ? await this.ask(chosen, '', true, true) : undefined;
+    if (turn !== this.turn) {
+      return;
     }
     this.pausedUntil = 0;
     this.chosen = chosen;
     this.register();
+    if (loaded && this.registration) {
+      this.show(loaded);
+    }
     await this.memory.update(KEY, chosen);
   }
 
@@ -102,7 +103,9 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
     const begin = document.positionAt(skipped);
     const before = document.getText(new vscode.Range(begin, position)).replace(/\r\n?/g, '\n');
     try {
-      const found = await this.ask(chosen, before, skipped === 0, token);
+      // On request over several lines; while typing a second line would push the text about.
+      const oneLine = context.triggerKind === vscode.InlineCompletionTriggerKind.Automatic;
+      const found = await this.ask(chosen, before, oneLine, skipped === 0, token);
       if (token.isCancellationRequested || this.chosen !== chosen) {
         return [];
       }
@@ -121,13 +124,14 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
   private async ask(
     { runId, checkpoint }: Chosen,
     before: string,
+    oneLine: boolean,
     fromBeginning: boolean,
     token?: vscode.CancellationToken,
   ): Promise<CompleteResult> {
     // Looked for once: at every key it would be a walk through the PATH.
     this.python ??= this.app.interpreters.forTraining().then((found) => found?.path ?? null);
     const python = await this.python;
-    const params = { before, runId, checkpoint: checkpoint ?? null, oneLine: true, fromBeginning, python };
+    const params = { before, runId, checkpoint: checkpoint ?? null, oneLine, fromBeginning, python };
     return this.app.server.request('trickster/complete', params, token);
   }
 
@@ -158,9 +162,10 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
     if (!this.chosen) {
       return;
     }
-    this.item.text = `$(sparkle) ${this.chosen.name}`;
-    this.item.backgroundColor = undefined;
     const step = found?.step ?? null;
+    // Of a run that trains, the newest checkpoint is taken over: which one answers is seen at once.
+    this.item.text = `$(sparkle) ${this.chosen.name}${step === null ? '' : ` · ${text.count(step)}`}`;
+    this.item.backgroundColor = undefined;
     this.item.tooltip = [
       vscode.l10n.t('{0} completes what you type.', this.chosen.name),
       ...(step === null ? [] : [vscode.l10n.t('Its checkpoint: step {0}.', text.count(step))]),

@@ -30,7 +30,8 @@ export class RunStore implements vscode.Disposable {
 
   /** A run has come, gone, or changed in a way that a list shows. */
   readonly onDidChange = this.runsChanged.event;
-  private readonly onEvents = this.eventsCame.event;
+  /** Events of a run as they come. */
+  readonly onEvents = this.eventsCame.event;
   /** These runs have gone on: every few seconds at most, for what shows a run in words. */
   readonly onProgress = this.progressed.event;
 

@@ -23,6 +23,7 @@ from trickster_engine.system.units import short_count_text
 from trickster_server.features.code_lenses import runs_of
 from trickster_server.lsp import messages
 from trickster_server.lsp.dispatch import RequestError
+from trickster_server.lsp.messages.completing import CompleteWithResult, StopCompletingResult
 from trickster_server.lsp.messages.configs import CreateConfigResult, PresetInfo, PresetsResult
 from trickster_server.lsp.messages.errors import ErrorCode
 from trickster_server.lsp.messages.fields import wire_name
@@ -48,7 +49,7 @@ _WANTED: dict[str, tuple[str, Callable[[FollowedRun], bool]]] = {
     "trickster/stopRun": ("is training", lambda run: run.live),
     "trickster/resumeRun": ("can be resumed", lambda run: run.resumable),
     **dict.fromkeys(
-        ("trickster/generate", "trickster/compare", "trickster/report"),
+        ("trickster/generate", "trickster/completeWith", "trickster/compare", "trickster/report"),
         ("has a checkpoint", lambda run: bool(run.checkpoints())),
     ),
 }
@@ -165,6 +166,11 @@ async def _tell(services: Services, method: str, result: Any) -> None:
         services.say(words)
     elif isinstance(result, GenerateResult):
         await _show_text(services, "generated", printable(result.prompt + result.text))
+    elif isinstance(result, CompleteWithResult):
+        step = f" (step {result.step:,})" if result.step is not None else ""
+        services.say(f"{result.name}{step} completes what you type in {', '.join(result.files) or 'no file'}.")
+    elif isinstance(result, StopCompletingResult):
+        services.say(f"{result.name} completes no more." if result.name is not None else "No model completed.")
     elif isinstance(result, CreateConfigResult):
         await _show(services, result.uri)
     elif isinstance(result, ReportResult):

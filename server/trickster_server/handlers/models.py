@@ -91,11 +91,12 @@ class Models:
         path = await self.model_path(params.run_id, params.checkpoint)
         # In a process of its own: a key does not wait for a text that the playground has asked for.
         worker = await self.worker(params.python, "completion")
+        rules = {"one_line": params.one_line, "confidence": params.confidence, "most_tokens": params.max_tokens}
         request = {
             "path": path,
             "before": params.before,
-            "one_line": params.one_line,
             "from_beginning": params.from_beginning,
+            "rules": {name: value for name, value in rules.items() if value is not None},
         }
         return messages.CompleteResult(**await worker.ask("complete", request))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from trickster_server.handlers.commands import Handler
 from trickster_server.handlers.configs import Configs
+from trickster_server.handlers.inline_completion import InlineCompletion
 from trickster_server.handlers.inside import Inside
 from trickster_server.handlers.models import Models
 from trickster_server.handlers.runs import Runs
@@ -16,7 +17,7 @@ from trickster_server.lsp.messages.errors import ErrorCode
 from trickster_server.services import Services
 
 
-def answers(services: Services, models: Models) -> Iterator[tuple[messages.Request, Handler]]:
+def answers(services: Services, models: Models, inline: InlineCompletion) -> Iterator[tuple[messages.Request, Handler]]:
     """Each request with what answers it."""
     runs, configs, inside = Runs(services), Configs(services, models), Inside(models)
     handlers: dict[str, Handler] = {
@@ -29,6 +30,8 @@ def answers(services: Services, models: Models) -> Iterator[tuple[messages.Reque
         "trickster/generate": models.generate,
         "trickster/nextTokens": models.next_tokens,
         "trickster/complete": models.complete,
+        "trickster/completeWith": inline.use,
+        "trickster/stopCompleting": inline.stop,
         "trickster/compare": models.compare,
         "trickster/report": models.report,
         "trickster/inspect": models.inspect,

@@ -46,6 +46,8 @@ class Client:
     shows_documents: bool = False
     shows_progress: bool = False
     registers_watched_files: bool = False
+    inline_completions: bool = False
+    """It shows completions in grey, and has no provider of its own for ours, as our extension has."""
 
     @classmethod
     def of(cls, declared: types.ClientCapabilities, options: InitializationOptions) -> Client:
@@ -87,6 +89,7 @@ class Client:
             shows_documents=has("window.show_document.support"),
             shows_progress=has("window.work_done_progress"),
             registers_watched_files=has("workspace.did_change_watched_files.dynamic_registration"),
+            inline_completions=given("text_document.inline_completion") is not None and not options.client_commands,
         )
 
 

@@ -376,6 +376,7 @@ CASES = [
         _data("documents: lines", "mask_documents: true") + "\ndevice_config:\n  device_type: mps\n",
         "true",
     ),
+    Case("webhook-not-private", "alerts_config:\n  webhook: http://example.org/x\n", "http://example.org/x"),
     Case("empty-prompt", _sampling('prompt: ""'), '""'),
     Case("init-from-missing", _model("init_from: gone"), "gone", on_disk=True),
     Case("init-from-missing", _model("init_from: m"), "m", files=(("m/notes.txt", "x"),), on_disk=True),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from trickster_engine.config.keys.alerts import AlertsConfig
 from trickster_engine.config.keys.data import DataConfig
 from trickster_engine.config.keys.device import DeviceConfig
 from trickster_engine.config.keys.model import ModelConfig
@@ -92,6 +93,7 @@ _SECTIONS = (
     _section("data", DataConfig),
     _section("output", OutputConfig),
     _section("sampling", SamplingConfig),
+    _section("alerts", AlertsConfig),
 )
 SECTIONS: Final[Mapping[str, Section]] = MappingProxyType({section.name: section for section in _SECTIONS})
 KEYS: Final[Mapping[str, Key]] = MappingProxyType(

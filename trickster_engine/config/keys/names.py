@@ -47,6 +47,7 @@ OTHER_SECTION_NAMES: Final[Mapping[str, str]] = {
     "sampling": "sampling_config",
     "eval_config": "sampling_config",
     "generation_config": "sampling_config",
+    "alerts": "alerts_config",
 }
 
 SECTION_NAMES: Final = frozenset({*SECTIONS, *OTHER_SECTION_NAMES})

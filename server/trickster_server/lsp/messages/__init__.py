@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import is_dataclass
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
-from trickster_server.lsp.messages import configs, inside, models, notifications, runs
+from trickster_server.lsp.messages import completing, configs, inside, models, notifications, runs
 from trickster_server.lsp.messages.options import InitializationOptions
 
 Does = Literal["only reads", "writes", "removes", "starts a process"]
@@ -71,6 +71,20 @@ REQUESTS: tuple[Request, ...] = (
     ),
     _request("nextTokens", "starts a process", models.NextTokensParams, models.NextTokensResult),
     _request("complete", "starts a process", models.CompleteParams, models.CompleteResult),
+    _request(
+        "completeWith",
+        "starts a process",
+        completing.CompleteWithParams,
+        completing.CompleteWithResult,
+        "completeWith",
+    ),
+    _request(
+        "stopCompleting",
+        "only reads",
+        completing.StopCompletingParams,
+        completing.StopCompletingResult,
+        "stopCompleting",
+    ),
     _request("compare", "starts a process", models.CompareParams, models.CompareResult, "compare"),
     _request("report", "starts a process", models.ReportParams, models.ReportResult, "report"),
     _request("inspect", "starts a process", models.InspectParams, models.InspectResult, "inspect"),

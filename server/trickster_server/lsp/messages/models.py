@@ -109,6 +109,8 @@ class CompleteParams:
     checkpoint: str | None = item("Or a checkpoint's folder.", None)
     one_line: bool = item("End with the line.", True)
     from_beginning: bool = item("Whether `before` is all text from the file's beginning.", True)
+    confidence: float | None = item("Offer what is right with at least this probability; left out: 0.2.", None)
+    max_tokens: int | None = item("Offer at most so many tokens; left out: 32.", None)
     python: str | None = item("The interpreter that runs the model.", None)
 
 

@@ -39,6 +39,16 @@ class InitializationOptions:
         "nothing trains. Estimates then know how long any config takes here.",
         False,
     )
+    completion_model: str | None = item(
+        "The model that answers `textDocument/inlineCompletion`: a run's name, path or URI, or a checkpoint's folder. "
+        "Left out: none does, until the command `trickster.server.completeWith` names one.",
+        None,
+    )
+    completion_files: list[str] | None = item(
+        "Where it completes: languages as the client names them, globs of file names, or, with a slash, globs of whole "
+        "paths. Left out: `plaintext`, `text` and `markdown`.",
+        None,
+    )
     following: dict[str, int] = entries(
         "For each run the client knows: the `next` it has seen last. The server goes on from there, so that after a "
         "restart no event is lost or doubled."
