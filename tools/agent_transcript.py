@@ -36,11 +36,11 @@ model_config:
   max_seq_len: 32
 training_config:
   batch_size: 8
-  max_steps: 120
+  max_steps: 60
   warmup_steps: 10
   learning_rate: 0.003
   optimizer: muon
-  eval_interval: 60
+  eval_interval: 30
 device_config:
   device_type: cpu
 data_config:
