@@ -22,6 +22,7 @@ from mcp.types import ElicitRequestFormParams, ElicitRequestParams, ElicitResult
 from trickster_engine.agents.server import make_server
 from trickster_engine.agents.trusted import TrustedFolders
 from trickster_engine.system.programs import python_command
+from trickster_engine.system.units import size_text
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "docs" / "agents" / "transcript.json"
@@ -36,11 +37,11 @@ model_config:
   max_seq_len: 32
 training_config:
   batch_size: 8
-  max_steps: 120
+  max_steps: 60
   warmup_steps: 10
   learning_rate: 0.003
   optimizer: muon
-  eval_interval: 60
+  eval_interval: 30
 device_config:
   device_type: cpu
 data_config:
@@ -148,9 +149,9 @@ def _shown(tool: str, answer: dict[str, Any]) -> str:
     if tool == "check":
         return _checked(answer)
     if tool == "estimate":
-        memory = answer["memory"]["training"]["total"] / 2**20
+        memory = size_text(answer["memory"]["training"]["total"])
         tokens = answer["text"]["tokens_in_run"]
-        return f"{answer['parameters']['total']:,} parameters, {memory:,.0f} MiB of memory, {tokens:,} tokens"
+        return f"{answer['parameters']['total']:,} parameters, {memory} of memory, {tokens:,} tokens"
     if tool == "start":
         return _started(answer)
     if tool == "events_since":

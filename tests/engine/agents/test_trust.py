@@ -90,9 +90,12 @@ def test_what_a_config_names_must_lie_in_a_trusted_folder(trusted: Path) -> None
         folders.checked("data_config: {corpus: shakespeare}", moved)
     with refused("folder-missing"):
         TrustedFolders([trusted / "nowhere"])
-    # A key of a kind that is not known here may name a place, a program or an address: say above what it names.
+    # A key that is not known here may name a place, a program or an address: then `checked` has to look at it.
     assert {key.type for key in KEYS.values()} == {
         "boolean", "integer", "mesh", "number", "path", "patterns", "sources", "text",
+    }  # fmt: skip
+    assert {name for name, key in KEYS.items() if key.type == "text" and not key.choices} == {
+        "data_config.document_separator", "data_config.text_field", "sampling_config.prompt",
     }  # fmt: skip
 
 
