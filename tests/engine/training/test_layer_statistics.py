@@ -54,7 +54,7 @@ def findings(run: RunDirectory) -> list[str]:
 def test_each_planted_fault_is_named_and_no_other(fault: str, tiny_config: Config, corpus: Path) -> None:
     corpus.write_text(dialogue(20_000), encoding="utf-8")
     changes = {
-        "max_steps": 120, "warmup_steps": 10, "eval_interval": 40, "log_interval": 10, "save_interval": 120,
+        "max_steps": 160, "warmup_steps": 10, "eval_interval": 40, "log_interval": 10, "save_interval": 160,
         "batch_size": 16, "optimizer": "adamw", "learning_rate": FAR_TOO_HIGH if fault == "rate-too-high" else 0.003,
     }  # fmt: skip
     path = tiny_config(training_config=changes, model_config={"num_layers": 3, "dropout": 0.0})
