@@ -482,3 +482,21 @@ def test_a_dataset_that_was_saved_is_read_as_datasets_reads_it(
     (tmp_path / "saved/train/state.json").write_text("{}")
     with refused("dataset-damaged"):
         found("saved")
+
+
+def test_the_figures_of_the_page_are_those_that_were_measured() -> None:
+    docs = Path(__file__).parents[3] / "docs"
+    kept = json.loads((docs / "text/formats.json").read_text("utf-8"))
+    page = " ".join((docs / "text.md").read_text("utf-8").split())
+    turns = [*kept["stopped"].values(), kept["to the end"]]
+    assert [turn["result"] is None for turn in turns] == [True, True, True, False], "called off, and then whole"
+    assert all(turns[-1]["shown"]) and kept["to the end"]["result"]["tokens"] == kept["records"]["text"] - 1
+    largest, files = max(peak for turn in turns for peak in turn["peaks"]), kept["files"]
+    assert max(largest, *files["peaks"]) < 1e9 and files["shown"]
+    for said in (
+        f"{kept['records']['compressed'] / 1e9:.2f} GB with {kept['records']['text'] / 1e9:.2f} GB of text",
+        f"at most {largest / 1e6:.0f} MB of memory in a process",
+        f"{files['count']:,} files took {max(files['peaks']) / 1e6:.0f} MB",
+        f"on {kept['processors']} processors",
+    ):
+        assert said in page, said
