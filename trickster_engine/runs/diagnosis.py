@@ -124,7 +124,8 @@ class Diagnosis:
         yield from self._frozen(layers)
         yield from self._shuffled(layers, evaluated)
         yield from self._rate(layers, evaluated)
-        yield from self._out_of_range(layers)
+        if not self._named:  # a fault that was named takes layers out of their range for the rest of the run
+            yield from self._out_of_range(layers)
 
     def _sees_future(self, layers: LayersEvent) -> Iterator[Finding]:
         share = layers["changed_by_future"]
