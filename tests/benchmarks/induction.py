@@ -43,12 +43,12 @@ sampling_config: {{prompt: "abc", max_new_tokens: 10}}
 
 
 def corpus(characters: int, seed: int = 0) -> str:
-    """Lines of random strings of 5 to 12 letters, each three times, the same for the same seed."""
+    """Lines of random strings of 5 to 24 letters, each three times, the same for the same seed."""
     chooser = random.Random(seed)
     lines: list[str] = []
     written = 0
     while written < characters:
-        lines.append("".join(chooser.choices(LETTERS, k=chooser.randint(5, 12))) * 3 + "\n")
+        lines.append("".join(chooser.choices(LETTERS, k=chooser.randint(5, 24))) * 3 + "\n")
         written += len(lines[-1])
     return "".join(lines)
 
