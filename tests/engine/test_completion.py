@@ -29,7 +29,7 @@ from trickster_engine.data.tokenizer import Tokenizer
 from trickster_engine.evaluation.keys_saved import type_again
 from trickster_engine.inference import completion
 from trickster_engine.inference.completion import Completer, Rules, offered
-from trickster_engine.inference.decoding import token_reader
+from trickster_engine.inference.decoding import rounded, token_reader
 from trickster_engine.model.huggingface import write_model
 from trickster_engine.model.llama import KeyValueCache, Llama
 
@@ -46,7 +46,8 @@ def model() -> Llama:
 
 def test_a_completion_is_what_transformers_writes(model: Llama, tmp_path: Path) -> None:
     config = model.config
-    write_model(tmp_path, config, {name: value.numpy() for name, value in model.state_dict().items()})
+    weights = rounded(model).state_dict()  # what is read for a key is in bfloat16
+    write_model(tmp_path, config, {name: value.numpy() for name, value in weights.items()})
     theirs = LlamaForCausalLM.from_pretrained(tmp_path)
     completer = Completer(model, byte_tokenizer())
     for before in ("R", "ROMEO: wherefore", TEXT[:40], TEXT[100:140]):
@@ -82,8 +83,8 @@ def trained_with(tokenizer: Tokenizer) -> Llama:
 def test_a_key_costs_only_what_is_new(model: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
 
-    def counting(model: Llama, cache: KeyValueCache) -> Callable[[Tensor], Tensor]:
-        reader = token_reader(model, cache)
+    def counting(model: Llama, cache: KeyValueCache, *, in_bf16: bool) -> Callable[[Tensor], Tensor]:
+        reader = token_reader(model, cache, in_bf16=in_bf16)
 
         def reads(tokens: Tensor) -> Tensor:
             read.append(tokens.numel())

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trickster_engine.data.tokenizer import Tokenizer
-from trickster_engine.inference.decoding import token_reader
+from trickster_engine.inference.decoding import rounded, token_reader
 from trickster_engine.inference.sampling import require_numbers
 from trickster_engine.model.llama import KeyValueCache, Llama
 
@@ -54,12 +54,11 @@ class Completer:
     """One model that completes texts. Of two texts that begin alike, the second costs only what is new in it."""
 
     def __init__(self, model: Llama, tokenizer: Tokenizer) -> None:
-        self._model = model.eval()
+        self._model = whole = rounded(model.eval())
         self._tokenizer = tokenizer
-        config = model.config
-        self._cache = KeyValueCache(config, 1, model.device, model.model.embed_tokens.weight.dtype)
+        self._cache = KeyValueCache(whole.config, 1, whole.device, whole.model.embed_tokens.weight.dtype)
         with torch.no_grad():
-            self._reader = token_reader(model, self._cache)
+            self._reader = token_reader(whole, self._cache, in_bf16=whole is not model)
         self._held: list[int] = []  # the tokens that the cache holds
 
     def complete(

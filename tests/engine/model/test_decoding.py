@@ -14,7 +14,7 @@ from trickster_engine.backends.torch.kernels.library import Kernels, load_kernel
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.inference import decoding
 from trickster_engine.inference.compiled_decoding import CompiledReader
-from trickster_engine.inference.decoding import token_reader
+from trickster_engine.inference.decoding import rounded, token_reader
 from trickster_engine.model.llama import KeyValueCache, Llama
 
 
@@ -72,6 +72,22 @@ def test_both_ways_go_on_from_each_others_cache(way: str) -> None:
         logits = read(token) if position % 2 else model(token, cache)[:, -1]
     assert cache.length == 40
     assert torch.allclose(logits, model(text)[:, -1], rtol=0, atol=1e-4)
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", SHAPES)
+def test_read_in_bf16_a_rounded_model_gives_its_own_logits(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels = load_kernels(lambda _: None)
+    monkeypatch.setattr(decoding, "kernels_at_hand", lambda: kernels)
+    given = sharp(small(**SHAPES[kind]))
+    model = rounded(given)
+    text = torch.randint(0, 256, (1, 40), generator=torch.Generator().manual_seed(5))
+    reader = decoding.compiled_reader(model, cache_for(model), in_bf16=True)
+    assert reader is not None
+    for position, token in enumerate(text[0]):
+        logits = reader([int(token)], [position])
+    assert torch.allclose(logits, model(text)[:, -1], rtol=0, atol=1e-4)
+    assert not torch.equal(model(text), given(text)), "the model given has kept its own weights"
 
 
 @needs_compiler

@@ -4,6 +4,9 @@
 // nothing is started: what is left is to read every weight once, for all texts. Each text's sums are taken in the same
 // order whatever other texts there are, so its logits are the same to the last bit.
 //
+// W is what the matrices are kept in, S what everything is computed in. To read the weights is most of the work of all
+// but the smallest models, and in bf16 they are half as long; sums are kept in S all the same.
+//
 // Letters: L layers, D hidden_dim, H heads, K key/value heads (H / K heads share one), C head_dim, F width of the
 // feed-forward part, V vocabulary, S max_seq_len, N tokens of a text with this one, R texts. Matrices are [out, in].
 
@@ -22,39 +25,46 @@ struct Shape {
 };
 
 // Where a block's weights are and what the cache holds for it, [R, K, S, C], in the order of inference/compiled_decoding.py.
-template <class S> struct Layer {
-    const S *attention_norm, *q, *k, *v, *o, *mlp_norm, *gate, *up, *down;
+template <class S, class W> struct Layer {
+    const S *attention_norm;
+    const W *q, *k, *v, *o;
+    const S *mlp_norm;
+    const W *gate, *up, *down;
     S *keys, *values;
 };
 
 // The model outside its blocks. cos and sin are [S, C]; the first half of sin is negative (model/llama.py).
-template <class S> struct Outside {
-    const S *embedding, *norm, *output, *cos, *sin;
+template <class S, class W> struct Outside {
+    const W *embedding;
+    const S *norm;
+    const W *output;
+    const S *cos, *sin;
 };
 
-template <class S> S dot(const S *a, const S *b, int64_t count) {
+template <class S, class W> S dot(const W *a, const S *b, int64_t count) {
     S sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < count; i++) sum += a[i] * b[i];
+    for (int64_t i = 0; i < count; i++) sum += load(a[i]) * b[i];
     return sum;
 }
 
 // out = matrix x. Four rows at a time, so that one sum need not wait for the other.
-template <class S> void four_rows(const S *matrix, const S *x, int64_t width, S *out) {
-    const S *a = matrix, *b = a + width, *c = b + width, *d = c + width;
+template <class S, class W> void four_rows(const W *matrix, const S *x, int64_t width, S *out) {
+    const W *a = matrix, *b = a + width, *c = b + width, *d = c + width;
     S sum_a = 0, sum_b = 0, sum_c = 0, sum_d = 0;
 #pragma omp simd reduction(+ : sum_a, sum_b, sum_c, sum_d)
     for (int64_t i = 0; i < width; i++) {
-        sum_a += a[i] * x[i];
-        sum_b += b[i] * x[i];
-        sum_c += c[i] * x[i];
-        sum_d += d[i] * x[i];
+        sum_a += load(a[i]) * x[i];
+        sum_b += load(b[i]) * x[i];
+        sum_c += load(c[i]) * x[i];
+        sum_d += load(d[i]) * x[i];
     }
     out[0] = sum_a, out[1] = sum_b, out[2] = sum_c, out[3] = sum_d;
 }
 
 // The product for each of `texts` vectors x [R, width] -> out [R, rows]; rows of the matrix stay near for all of them.
-template <class S> void product(const S *matrix, const S *x, int64_t texts, int64_t rows, int64_t width, S *out) {
+template <class S, class W>
+void product(const W *matrix, const S *x, int64_t texts, int64_t rows, int64_t width, S *out) {
 #pragma omp parallel for schedule(static) if (texts * rows * width >= WORTH_THREADS)
     for (int64_t group = 0; group < (rows + 3) / 4; group++) {
         for (int64_t text = 0; text < texts; text++) {
@@ -112,8 +122,8 @@ void attend(const S *query, const S *keys, const S *values, int64_t tokens, int6
 }
 
 // The logits [R, V] of what follows each of tokens [R], which join the positions [R] tokens that the cache holds.
-template <class S>
-void read_tokens(const Shape &s, const Layer<S> *layers, const Outside<S> &outside, S epsilon, int64_t texts,
+template <class S, class W>
+void read_tokens(const Shape &s, const Layer<S, W> *layers, const Outside<S, W> &outside, S epsilon, int64_t texts,
                  const int64_t *tokens, const int64_t *positions, S *logits) {
     int64_t kv_width = s.kv_heads * s.width, sharing = s.heads / s.kv_heads, cache = s.kv_heads * s.length * s.width;
     int64_t longest = 1 + *std::max_element(positions, positions + texts);
@@ -122,7 +132,8 @@ void read_tokens(const Shape &s, const Layer<S> *layers, const Outside<S> &outsi
     std::vector<S> scores(texts * s.heads * longest);
     const S scale = 1 / std::sqrt(S(s.width));
     for (int64_t text = 0; text < texts; text++)
-        std::copy_n(outside.embedding + tokens[text] * s.hidden, s.hidden, x.data() + text * s.hidden);
+        for (int64_t i = 0; i < s.hidden; i++)
+            x[text * s.hidden + i] = load(outside.embedding[tokens[text] * s.hidden + i]);
     auto norm_all = [&](const S *weight) {
         for (int64_t text = 0; text < texts; text++)
             rms_norm(x.data() + text * s.hidden, weight, epsilon, s.hidden, normed.data() + text * s.hidden);
@@ -131,7 +142,7 @@ void read_tokens(const Shape &s, const Layer<S> *layers, const Outside<S> &outsi
 #pragma omp simd
         for (int64_t i = 0; i < texts * s.hidden; i++) x[i] += added[i];
     };
-    for (const Layer<S> *layer = layers; layer < layers + s.layers; layer++) {
+    for (const Layer<S, W> *layer = layers; layer < layers + s.layers; layer++) {
         norm_all(layer->attention_norm);
         product(layer->q, normed.data(), texts, s.hidden, s.hidden, q.data());
         product(layer->k, normed.data(), texts, kv_width, s.hidden, k.data());
@@ -170,13 +181,14 @@ void read_tokens(const Shape &s, const Layer<S> *layers, const Outside<S> &outsi
 
 }  // namespace
 
-#define EXPORT(S, NAME)                                                                                               \
-    KERNEL void read_tokens_##NAME(const Shape *shape, const Layer<S> *layers, const Outside<S> *outside,             \
+#define EXPORT(S, W, NAME)                                                                                            \
+    KERNEL void read_tokens_##NAME(const Shape *shape, const Layer<S, W> *layers, const Outside<S, W> *outside,       \
                                    double epsilon, int64_t texts, const int64_t *tokens, const int64_t *positions,    \
                                    S *logits) {                                                                       \
-        read_tokens<S>(*shape, layers, *outside, S(epsilon), texts, tokens, positions, logits);                       \
+        read_tokens<S, W>(*shape, layers, *outside, S(epsilon), texts, tokens, positions, logits);                    \
     }
-EXPORT(float, fp32)
+EXPORT(float, float, fp32)
+EXPORT(float, BFloat16, bf16)
 #ifdef WITH_FP64  // for tests
-EXPORT(double, fp64)
+EXPORT(double, double, fp64)
 #endif
