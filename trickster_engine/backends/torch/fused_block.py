@@ -18,13 +18,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from trickster_engine.backends.torch.kernels.library import Kernels, NoKernelsError
-from trickster_engine.backends.torch.muon import orthogonalize
+from trickster_engine.backends.torch.muon import BatchedMuon
 from trickster_engine.model.llama import Block, Llama, RotaryEmbedding, run_block
 
 _TRIED_TOKENS = 128
 #: Of a result's length; fp32 strays by a millionth.
 _ROUNDING = 1e-4
-_MUON = ((3.4445, -4.775, 2.0315), 5, 1e-7)  # torch's settings of the iteration
 
 
 class FusedBlock:
@@ -73,16 +72,23 @@ class FusedBlock:
                 y = run(block, x, model.model.rotary)
             results.append([y.detach(), *torch.autograd.grad(y, inputs, back)])
         block.train(was_training)
-        matrices = torch.randn((2, 24, 40), generator=generator)  # of no whole tiles
-        plain_muon, fused_muon = orthogonalize(matrices, *_MUON), torch.empty_like(matrices)
-        (a, b, c), steps, epsilon = _MUON
-        self._kernels("orthogonalize", torch.float32, 2, 24, 40, matrices, a, b, c, steps, epsilon, fused_muon)
-        results[0].append(plain_muon)
-        results[1].append(fused_muon)
+        for found, kernels in zip(results, (None, self._kernels), strict=True):
+            found += _updated_by_muon(kernels)
         for plain, fused in zip(*results, strict=True):
             strayed, whole = torch.linalg.vector_norm(fused - plain).item(), torch.linalg.vector_norm(plain).item()
             if not strayed <= _ROUNDING * whole:
                 raise NoKernelsError(f"the compiled kernels compute something else on this CPU ({strayed / whole:.1e})")
+
+
+def _updated_by_muon(kernels: Kernels | None) -> list[Tensor]:
+    """As many matrices as make every core take part, of no whole tiles and in both directions, after an update."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(24, 40), (40, 24)] * torch.get_num_threads()
+    matrices = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+    for matrix in matrices:
+        matrix.grad = torch.randn(matrix.shape, generator=generator)
+    BatchedMuon(matrices, lr=1.0, dtype=torch.float32, kernels=kernels).step()
+    return [matrix.detach() for matrix in matrices]
 
 
 class _Settings:
