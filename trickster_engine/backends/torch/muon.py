@@ -62,7 +62,9 @@ class BatchedMuon(torch.optim.Muon):
 
     def _for_kernels(self, parameters: list[Tensor]) -> list[Tensor]:
         """The matrices that a core's caches hold, the largest first, where there are enough for every core."""
-        cached = sorted((parameter for parameter in parameters if parameter.numel() <= _CACHED), key=lambda x: -x.numel())
+        cached = sorted(
+            (parameter for parameter in parameters if parameter.numel() <= _CACHED), key=lambda x: -x.numel()
+        )
         return cached if len(cached) >= torch.get_num_threads() else []
 
     def _step_in_caches(self, kernels: Kernels, parameters: list[Tensor], group: dict[str, Any]) -> None:
