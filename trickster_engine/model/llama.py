@@ -135,11 +135,19 @@ def run_block(block: nn.Module, x: Tensor, rotary: RotaryEmbedding, mask: Tensor
     return y
 
 
+def run_norm(norm: nn.RMSNorm, x: Tensor) -> Tensor:
+    """Run the last norm, x [B, T, D] -> [B, T, D]."""
+    y: Tensor = norm(x)
+    return y
+
+
 class Decoder(nn.Module):
     """Everything below the output projection."""
 
     #: How a block is run in training; `backends/torch/compilation.py` may put a compiled one in its place.
     run_block: Callable[..., Tensor]
+    #: How the last norm is run in training, likewise.
+    run_norm: Callable[[nn.RMSNorm, Tensor], Tensor]
     #: The token that ends a document, where no token is to see the document before its own.
     document_end: int | None
 
@@ -149,7 +157,7 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.norm = nn.RMSNorm(config.hidden_dim, eps=config.norm_eps)
         self.rotary = RotaryEmbedding(config)
-        self.run_block = run_block
+        self.run_block, self.run_norm = run_block, run_norm
         self.document_end = None
         self.recompute_blocks = False  # keep only what goes into each block, and compute the rest again on the way back
 
@@ -167,8 +175,7 @@ class Decoder(nn.Module):
                 x = self.run_block(block, x, self.rotary, *masks)
         if cache:
             cache.length += tokens.shape[1]
-        normed: Tensor = self.norm(x)
-        return normed
+        return (self.run_norm if self.training else run_norm)(self.norm, x)
 
 
 class Llama(nn.Module):

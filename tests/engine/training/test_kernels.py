@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,13 @@ from torch import Tensor, nn
 
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.backends.torch.fused_block import FusedBlock
+from trickster_engine.backends.torch.fused_head import FusedHead
 from trickster_engine.backends.torch.kernels.library import Kernels, NoKernelsError, load_kernels
+from trickster_engine.backends.torch.kernels_check import require_agreement
 from trickster_engine.backends.torch.muon import BatchedMuon
 from trickster_engine.config import preset_plan
 from trickster_engine.config.plan import ModelConfig
-from trickster_engine.model.llama import Block, Llama, RotaryEmbedding, run_block
+from trickster_engine.model.llama import Block, Llama, run_block, run_norm
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux" or shutil.which("g++") is None, reason="no g++ on Linux")
 
@@ -47,17 +48,20 @@ def model_of(shape: dict[str, Any], dtype: torch.dtype = torch.float32) -> tuple
     return config, model.train()
 
 
-def gradients(
-    model: Llama, run: Callable[[nn.Module, Tensor, RotaryEmbedding], Tensor], tokens: Tensor, bf16: bool = False
-) -> dict[str, Tensor]:
-    """The loss and the gradient of every weight, with blocks that run this way."""
-    model.model.run_block = run
+def gradients(model: Llama, kernels: Kernels | None, tokens: Tensor, bf16: bool = False) -> dict[str, Tensor]:
+    """The loss and the gradient of every weight, with the kernels or without."""
+    head = FusedHead(kernels) if kernels else None
+    model.model.run_block = FusedBlock(kernels) if kernels else run_block
+    model.model.run_norm = head.norm if head else run_norm
     model.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         logits = model(tokens[:, :-1])
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    loss = nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
-    torch.autograd.backward(loss)
+    if head:
+        loss = head.cross_entropy(logits, tokens[:, 1:])
+    else:
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+    torch.autograd.backward(loss / 3)  # as of one of three micro-batches
     found = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
     return {"loss": loss.detach()} | found
 
@@ -69,8 +73,8 @@ def test_losses_and_gradients_are_those_of_torch(
 ) -> None:
     config, model = model_of(shape, torch.float64 if kind == "fp64" else torch.float32)
     tokens = torch.randint(0, 256, (3, config.max_seq_len + 1), generator=torch.Generator().manual_seed(2))
-    plain = gradients(model, run_block, tokens, kind == "bf16")
-    fused = gradients(model, FusedBlock(kernels), tokens, kind == "bf16")
+    plain = gradients(model, None, tokens, kind == "bf16")
+    fused = gradients(model, kernels, tokens, kind == "bf16")
     assert plain.keys() == fused.keys()
     for name, wanted in plain.items():
         strayed = torch.linalg.vector_norm(fused[name] - wanted) / torch.linalg.vector_norm(wanted)
@@ -145,7 +149,7 @@ def test_what_is_not_a_number_is_seen(kernels: Kernels) -> None:
         with torch.no_grad():
             model.get_parameter(place)[0, 0] = torch.nan
         tokens = torch.randint(0, 256, (2, 17), generator=torch.Generator().manual_seed(2))
-        assert gradients(model, FusedBlock(kernels), tokens, bf16=True)["loss"].isnan()
+        assert gradients(model, kernels, tokens, bf16=True)["loss"].isnan()
 
 
 def test_a_wrong_kernel_is_not_trained_with(kernels: Kernels) -> None:
@@ -157,9 +161,9 @@ def test_a_wrong_kernel_is_not_trained_with(kernels: Kernels) -> None:
             last.view(-1)[7] += 1
 
     _, model = model_of({})
-    FusedBlock(kernels).require_agreement(model)
+    require_agreement(kernels, model)
     with pytest.raises(NoKernelsError, match="compute something else"):
-        FusedBlock(wrong).require_agreement(model)  # type: ignore[arg-type]
+        require_agreement(wrong, model)  # type: ignore[arg-type]
 
 
 def test_kernels_are_compiled_once_and_again_when_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

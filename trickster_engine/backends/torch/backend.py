@@ -22,7 +22,9 @@ from trickster_engine.backends.torch.compilation import compile_with
 from trickster_engine.backends.torch.cuda import cuda_options, read_later, to_device, use_repeatable_kernels
 from trickster_engine.backends.torch.evaluation_batches import merged, rows_at_once
 from trickster_engine.backends.torch.fused_block import FusedBlock
+from trickster_engine.backends.torch.fused_head import FusedHead
 from trickster_engine.backends.torch.kernels.library import Kernels, NoKernelsError, load_kernels
+from trickster_engine.backends.torch.kernels_check import require_agreement
 from trickster_engine.backends.torch.layer_watch import TorchLayerWatch
 from trickster_engine.backends.torch.losses import summed_cross_entropy, training_loss
 from trickster_engine.backends.torch.optimizers import Optimizers
@@ -74,6 +76,7 @@ class TorchBackend:
         self._network: nn.Module = self.model
         self._no_sync: Callable[[], AbstractContextManager[None]] = nullcontext
         self._forward = self._forward_pass
+        self._head: FusedHead | None = None
         self._recorded: RecordedPass | None = None
         plain = plan.data.mask_documents  # neither our kernels nor what is compiled or recorded masks
         if plain:
@@ -167,6 +170,8 @@ class TorchBackend:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             taught = self._taught(inputs, targets)
             logits = self._network(inputs)
+        if self._head is not None and taught is None and self._plan.training.loss == "cross_entropy":
+            return self._head.cross_entropy(logits, targets)
         return training_loss(logits, targets, self._plan.training, taught)
 
     @torch.no_grad()
@@ -278,15 +283,15 @@ class TorchBackend:
         """Have the blocks run on our own kernels in training, where they can be had, and return these."""
         try:
             kernels = load_kernels(report)
-            fused = FusedBlock(kernels)
-            for model in (self.model, self._teacher):
-                if model is not None:
-                    fused.require_agreement(model)
+            models = [model for model in (self.model, self._teacher) if model is not None]
+            for model in models:
+                require_agreement(kernels, model)
         except NoKernelsError:
             return None
-        self.model.model.run_block = fused
-        if self._teacher is not None:  # it has no dropout, so training's way through its blocks is the same, and faster
-            self._teacher.model.run_block = fused
+        self._head = FusedHead(kernels)
+        for model in models:
+            model.model.run_block, model.model.run_norm = FusedBlock(kernels), self._head.norm
+        if self._teacher is not None:  # it has no dropout, so training's way through it is the same, and faster
             self._teacher.train()
         return kernels
 

@@ -17,14 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from trickster_engine.backends.torch.kernels.library import Kernels, NoKernelsError
-from trickster_engine.backends.torch.muon import orthogonalize
-from trickster_engine.model.llama import Block, Llama, RotaryEmbedding, run_block
-
-_TRIED_TOKENS = 128
-#: Of a result's length; fp32 strays by a millionth.
-_ROUNDING = 1e-4
-_MUON = ((3.4445, -4.775, 2.0315), 5, 1e-7)  # torch's settings of the iteration
+from trickster_engine.backends.torch.kernels.library import Kernels
+from trickster_engine.model.llama import Block, RotaryEmbedding
 
 
 class FusedBlock:
@@ -53,36 +47,6 @@ class FusedBlock:
             _Settings(self._kernels, block, dtype),
         )
         return y
-
-    def require_agreement(self, model: Llama) -> None:
-        """Raise NoKernelsError where a block of the model, or Muon, comes to another result than without the kernels.
-
-        What a compiler makes for a processor that nobody has tried is tried before it trains. In fp32, over a short
-        sequence, both ways, without dropout.
-        """
-        block = model.model.layers[0]
-        generator = torch.Generator().manual_seed(0)
-        shape = (2, min(model.config.max_seq_len, _TRIED_TOKENS), model.config.hidden_dim)
-        x, back = (torch.randn(shape, generator=generator) for _ in range(2))
-        inputs = [x.requires_grad_(), *block.parameters()]
-        results = []
-        was_training = block.training
-        block.eval()
-        for run in (run_block, self):
-            with torch.autocast("cpu", enabled=False):
-                y = run(block, x, model.model.rotary)
-            results.append([y.detach(), *torch.autograd.grad(y, inputs, back)])
-        block.train(was_training)
-        matrices = torch.randn((2, 24, 40), generator=generator)  # of no whole tiles
-        plain_muon, fused_muon = orthogonalize(matrices, *_MUON), torch.empty_like(matrices)
-        (a, b, c), steps, epsilon = _MUON
-        self._kernels("orthogonalize", torch.float32, 2, 24, 40, matrices, a, b, c, steps, epsilon, fused_muon)
-        results[0].append(plain_muon)
-        results[1].append(fused_muon)
-        for plain, fused in zip(*results, strict=True):
-            strayed, whole = torch.linalg.vector_norm(fused - plain).item(), torch.linalg.vector_norm(plain).item()
-            if not strayed <= _ROUNDING * whole:
-                raise NoKernelsError(f"the compiled kernels compute something else on this CPU ({strayed / whole:.1e})")
 
 
 class _Settings:
@@ -121,7 +85,8 @@ class _Fused(torch.autograd.Function):
         rows, wide = batch * length, gate.shape[0]
         heads, kv_heads = width // settings.head_dim, k.shape[0] // settings.head_dim
         x = x.contiguous()
-        w_qkv, w_o, w_gate_up, w_down = (_joined(ws, dtype) for ws in ((q, k, v), (o,), (gate, up), (down,)))
+        weights = _rounded(run, dtype, (q, k, v, gate, up, o, down))
+        w_qkv, w_gate_up, w_o, w_down = _parts(weights, width, wide, k.shape[0])
 
         normed_1, inverse_1 = x.new_empty((rows, width), dtype=dtype), x.new_empty(rows)
         run("add_norm", dtype, rows, width, x, None, 0.0, 0, norm_1, epsilon, None, normed_1, inverse_1)
@@ -143,7 +108,7 @@ class _Fused(torch.autograd.Function):
         ctx.settings, ctx.shape = settings, shape
         ctx.save_for_backward(
             *(x, normed_1, inverse_1, qkv, mixed, logsumexp, middle, normed_2, inverse_2, gate_up, inner),
-            *(norm_1, norm_2, w_qkv, w_o, w_gate_up, w_down, cos, sin),
+            *(norm_1, norm_2, weights, cos, sin),
         )
         return y
 
@@ -154,49 +119,61 @@ class _Fused(torch.autograd.Function):
             ctx.saved_tensors[:11],
             ctx.saved_tensors[11:],
         )
-        norm_1, norm_2, w_qkv, w_o, w_gate_up, w_down, cos, sin = rest
+        norm_1, norm_2, weights, cos, sin = rest
         settings: _Settings = ctx.settings
         run, dtype, p = settings.kernels, settings.dtype, settings.dropout
         rows, width = normed_1.shape
-        wide = inner.shape[1]
+        wide, kv_width = inner.shape[1], (qkv.shape[1] - width) // 2
+        w_qkv, w_gate_up, w_o, w_down = _parts(weights, width, wide, kv_width)
+        d_weights = torch.empty_like(weights)
+        d_w_qkv, d_w_gate_up, d_w_o, d_w_down = _parts(d_weights, width, wide, kv_width)
         d_y = d_y.contiguous()
 
         d_branch = torch.empty_like(normed_1)
         run("add_backward", dtype, rows, width, d_y, p, settings.seeds[1], d_branch)
-        d_w_down = torch.mm(d_branch.t(), inner)
+        torch.mm(d_branch.t(), inner, out=d_w_down)
         d_inner = torch.mm(d_branch, w_down)
         d_gate_up = torch.empty_like(gate_up)
         run("swiglu_backward", dtype, rows, wide, gate_up, d_inner, d_gate_up)
-        d_w_gate_up = torch.mm(d_gate_up.t(), normed_2)
+        torch.mm(d_gate_up.t(), normed_2, out=d_w_gate_up)
         d_normed = torch.mm(d_gate_up, w_gate_up)
         d_middle, d_norm_1, d_norm_2 = torch.empty_like(x), torch.empty_like(norm_1), torch.empty_like(norm_2)
         run(
             *("add_norm_backward", dtype, rows, width, middle, inverse_2, norm_2, d_normed, d_y),
             *(p, settings.seeds[0], d_middle, d_branch, d_norm_2),
         )
-        d_w_o = torch.mm(d_branch.t(), mixed)
+        torch.mm(d_branch.t(), mixed, out=d_w_o)
         d_mixed = torch.mm(d_branch, w_o)
         d_qkv = torch.empty_like(qkv)
         run("attention_backward", dtype, *ctx.shape, qkv, cos, sin, mixed, logsumexp, d_mixed, d_qkv)
-        d_w_qkv = torch.mm(d_qkv.t(), normed_1)
+        torch.mm(d_qkv.t(), normed_1, out=d_w_qkv)
         d_normed = torch.mm(d_qkv, w_qkv)
         d_x = torch.empty_like(x)
         run(
             *("add_norm_backward", dtype, rows, width, x, inverse_1, norm_1, d_normed, d_middle),
             *(0.0, 0, d_x, None, d_norm_1),
         )
-        kv_width = (qkv.shape[1] - width) // 2
-        d_q, d_k, d_v = (part.to(x.dtype) for part in torch.split(d_w_qkv, [width, kv_width, kv_width]))
-        d_gate, d_up = (part.to(x.dtype) for part in torch.split(d_w_gate_up, wide))
-        d_o, d_down = d_w_o.to(x.dtype), d_w_down.to(x.dtype)
+        d_qkv_gate_up, d_o, d_down = torch.split(
+            d_weights.to(x.dtype), [qkv.shape[1] * width + 2 * wide * width, width * width, wide * width]
+        )
+        d_q, d_k, d_v, d_gate, d_up = torch.split(
+            d_qkv_gate_up.view(-1, width), [width, kv_width, kv_width, wide, wide]
+        )
+        d_o, d_down = d_o.view(width, width), d_down.view(width, wide)
         return d_x, d_norm_1, d_q, d_k, d_v, d_o, d_norm_2, d_gate, d_up, d_down, None, None, None
 
 
-def _joined(weights: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
-    """Weights below each other in the products' format; one that has it already is not copied."""
-    if len(weights) == 1:
-        return weights[0].detach().to(dtype)
-    joined = weights[0].new_empty((sum(len(weight) for weight in weights), weights[0].shape[1]), dtype=dtype)
-    for part, weight in zip(torch.split(joined, [len(weight) for weight in weights]), weights, strict=True):
-        part.copy_(weight)
+def _rounded(run: Kernels, dtype: torch.dtype, weights: tuple[Tensor, ...]) -> Tensor:
+    """All weights of a block, one after the other, in the products' format."""
+    assert all(weight.is_contiguous() for weight in weights)
+    table = torch.tensor([(weight.data_ptr(), weight.numel()) for weight in weights], dtype=torch.int64)
+    joined = weights[0].new_empty(sum(weight.numel() for weight in weights), dtype=dtype)
+    run("round_all", dtype, len(weights), table, joined)
     return joined
+
+
+def _parts(joined: Tensor, width: int, wide: int, kv_width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of what `_rounded` has joined, or its gradient: [J, D], [2 F, D], [D, D] and [D, F]."""
+    qkv, gate_up, o = (width + 2 * kv_width) * width, 2 * wide * width, width * width
+    parts = torch.split(joined, [qkv, gate_up, o, wide * width])
+    return parts[0].view(-1, width), parts[1].view(-1, width), parts[2].view(width, width), parts[3].view(width, wide)

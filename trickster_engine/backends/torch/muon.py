@@ -20,7 +20,7 @@ class BatchedMuon(torch.optim.Muon):
     A small model has dozens of matrices of two or three shapes, and one by one each of the fifteen products that
     orthogonalise it is over before it is well under way. State and settings are those of torch.optim.Muon, which always
     computes in bf16; here `dtype` says in what, since a processor without bf16 takes far longer for it than for fp32.
-    With `kernels` (kernels/orthogonalize.cpp) each matrix stays in the caches of one of the processor's cores.
+    With `kernels` (kernels/muon.cpp) each matrix that fits is updated in the caches of one of the processor's cores.
     """
 
     def __init__(
@@ -40,6 +40,12 @@ class BatchedMuon(torch.optim.Muon):
         """Update every matrix that has a gradient. No closure is called: nothing here needs the loss again."""
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            cached = self._for_kernels(parameters)
+            if self._kernels and cached:
+                self._step_in_caches(self._kernels, cached, group)
+                parameters = [parameter for parameter in parameters if parameter.numel() > _CACHED]
+            if not parameters:
+                continue
             gradients = [parameter.grad for parameter in parameters]
             buffers = [self._momentum_buffer(parameter) for parameter in parameters]
             torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
@@ -48,16 +54,32 @@ class BatchedMuon(torch.optim.Muon):
             for same_shape in _by_shape(updates):
                 wide = torch.stack([_wide(updates[index]) for index in same_shape])
                 settings = (group["ns_coefficients"], group["ns_steps"], group["eps"])
-                if self._kernels and len(wide) >= torch.get_num_threads() and wide[0].numel() <= _CACHED:
-                    directions = torch.empty_like(wide)
-                    (a, b, c), steps, epsilon = settings
-                    self._kernels("orthogonalize", self._dtype, *wide.shape, wide, a, b, c, steps, epsilon, directions)
-                else:
-                    directions = orthogonalize(wide.to(self._dtype), *settings)
+                directions = orthogonalize(wide.to(self._dtype), *settings)
                 for index, direction in zip(same_shape, directions, strict=True):
                     rows, columns = parameters[index].shape
                     update = direction.mT if rows > columns else direction
                     parameters[index].add_(update, alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
+
+    def _for_kernels(self, parameters: list[Tensor]) -> list[Tensor]:
+        """The matrices that a core's caches hold, the largest first, where there are enough for every core."""
+        cached = sorted(
+            (parameter for parameter in parameters if parameter.numel() <= _CACHED), key=lambda x: -x.numel()
+        )
+        return cached if len(cached) >= torch.get_num_threads() else []
+
+    def _step_in_caches(self, kernels: Kernels, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        """Update matrices, each in one go."""
+        rows = []
+        gradients = [parameter.grad.contiguous() for parameter in parameters if parameter.grad is not None]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            assert parameter.is_contiguous()
+            addresses = (matrix.data_ptr() for matrix in (parameter, gradient, self._momentum_buffer(parameter)))
+            rows.append([*addresses, *parameter.shape])
+        kernels(
+            *("muon", self._dtype, len(rows), torch.tensor(rows, dtype=torch.int64)),
+            *(float(group["momentum"]), int(group["nesterov"]), float(group["weight_decay"]), float(group["lr"])),
+            *(*map(float, group["ns_coefficients"]), int(group["ns_steps"]), float(group["eps"])),
+        )
 
     def _momentum_buffer(self, parameter: Tensor) -> Tensor:
         state = self.state[parameter]

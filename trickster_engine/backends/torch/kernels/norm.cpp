@@ -43,7 +43,7 @@ void add_norm(int64_t rows, int64_t width, const Sum<E> *x, const E *branch, dou
     }
 }
 
-// The way back through add_norm. Given are the gradients of `normed` and of `sum` (what came along the residual), and
+// The way back through add_norm. Given are the gradients of `normed` and of `sum` (what came along the residual, if any), and
 // found are those of x, [R, D], of the branch, [R, D] (left out without `d_branch`), and of the weight, [D].
 template <class E>
 void add_norm_backward(int64_t rows, int64_t width, const Sum<E> *sum, const Sum<E> *inverse, const Sum<E> *weight,
@@ -57,7 +57,7 @@ void add_norm_backward(int64_t rows, int64_t width, const Sum<E> *sum, const Sum
         Sum<E> *part = parts.data() + omp_get_thread_num() * width;
 #pragma omp for schedule(static)
         for (int64_t row = 0; row < rows; row++) {
-            const Sum<E> *x = sum + row * width, *along = d_sum + row * width;
+            const Sum<E> *x = sum + row * width, *along = d_sum ? d_sum + row * width : nullptr;
             const E *d = d_normed + row * width;
             Sum<E> *to = d_x + row * width;
             Sum<E> scale = inverse[row], dot = 0;
@@ -67,8 +67,11 @@ void add_norm_backward(int64_t rows, int64_t width, const Sum<E> *sum, const Sum
 #pragma omp simd
             for (int64_t i = 0; i < width; i++) {
                 part[i] += load(d[i]) * x[i] * scale;
-                to[i] = along[i] + load(d[i]) * weight[i] * scale - x[i] * pull;
+                to[i] = load(d[i]) * weight[i] * scale - x[i] * pull;
             }
+            if (along)
+#pragma omp simd
+                for (int64_t i = 0; i < width; i++) to[i] += along[i];
             if (!d_branch) continue;
             E *branch = d_branch + row * width;
             if (dropout.on()) {
