@@ -121,6 +121,8 @@ journey(
       await until('a verdict', async () => /→/.test(await verdict().catch(() => '')));
       const [, before, after] = /Loss ([\d.]+) → ([\d.]+)/.exec(await verdict()) ?? [];
       assert.notEqual(before, after);
+      // It is said beside the button too, where whoever has clicked is looking.
+      assert.equal(await card('Attention').locator('.verdict').innerText(), await verdict());
       assert.ok((await card('What if').locator('.outcome pre').first().innerText()).length > 10);
       // A whole layer of two is more than a head of eight.
       await card('What if').getByRole('button', { name: 'Switch off layer 0', exact: true }).click();

@@ -14,6 +14,7 @@ export class Attention {
   private readonly title = h('h3');
   private readonly detail = h('p', { class: 'detail', 'aria-live': 'polite' });
   private readonly switchButton: HTMLButtonElement;
+  private readonly effect = h('p', { class: 'verdict' });
   private readonly strip: TokenStrip;
   private readonly large: Picture;
   private readonly weights = new FactsTable('Where the chosen head looks');
@@ -68,7 +69,7 @@ export class Attention {
       h(
         'p',
         { class: 'caption' },
-        'Each picture is one head: a row for each token, as dark as it looks at the token of that column. Choose a head, then point at a token to see where it looks.',
+        'Each picture is one head: a row for each token; the stronger the colour, the more it looks at the token of that column. Choose a head, then point at a token to see where it looks.',
       ),
       this.grid.element,
       h(
@@ -81,6 +82,7 @@ export class Attention {
           h('div', { class: 'row spread' }, this.title, this.switchButton),
           this.strip.element,
           this.detail,
+          this.effect,
         ),
       ),
       this.weights.element,
@@ -118,6 +120,11 @@ export class Attention {
       ),
     }));
     this.showQuery();
+  }
+
+  /** What has become of the loss without the parts that are switched off. */
+  setEffect(words: string): void {
+    setText(this.effect, words);
   }
 
   recolor(): void {

@@ -47,7 +47,7 @@ export class Inside {
     this.settings = new InsideSettings(this.status, () => this.look());
     const choose = (change: Partial<Choice>): void => this.choose(change);
     this.first = new ModelView(choose, this.switches);
-    this.whatIf = new WhatIf(this.switches, choose);
+    this.whatIf = new WhatIf(this.switches, choose, (words) => this.first.setEffect(words));
     this.columns.append(this.first.element);
     this.pictures = h(
       'div',

@@ -90,6 +90,11 @@ export class ModelView {
     this.neurons.show(seen, token, model);
   }
 
+  /** What has become of the loss without the parts that are switched off. */
+  setEffect(words: string): void {
+    this.attention.setEffect(words);
+  }
+
   recolor(): void {
     this.attention.recolor();
     this.stream.recolor();

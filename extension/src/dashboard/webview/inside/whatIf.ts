@@ -41,6 +41,8 @@ export class WhatIf {
   constructor(
     private readonly switches: Switches,
     choose: (change: Partial<Choice>) => void,
+    /** The loss has changed, or is again what it was: "". */
+    private readonly told: (words: string) => void,
   ) {
     this.patch = new PatchForm((patch) => this.switches.patch(patch));
     this.strip = new TokenStrip(
@@ -114,6 +116,7 @@ export class WhatIf {
     if (key === '') {
       this.outcome.hidden = true;
       setText(this.status, '');
+      this.told('');
       return;
     }
     setText(this.status, 'Reading the text twice…');
@@ -133,6 +136,7 @@ export class WhatIf {
       } catch (error) {
         if (key === this.asked) {
           this.outcome.hidden = true;
+          this.told('');
           setText(this.status, reason(error));
           this.status.classList.add('error');
         }
@@ -197,7 +201,9 @@ export class WhatIf {
 
   private show({ before, after }: InsideWhatIfResult): void {
     this.outcome.hidden = false;
-    setText(this.verdict, lossWords(before, after));
+    const verdict = lossWords(before, after);
+    setText(this.verdict, verdict);
+    this.told(verdict);
     const changes = before.tokens.map((token, index) => {
       const now = after.tokens[index]?.loss ?? null;
       return token.loss === null || now === null ? 0 : now - token.loss;
@@ -214,8 +220,8 @@ export class WhatIf {
         };
       }),
     );
-    fill(this.before, text.printable(before.continuation));
-    fill(this.after, text.printable(after.continuation));
+    fill(this.before, continuationWords(before));
+    fill(this.after, continuationWords(after));
     this.facts.show(() => ({
       head: ['Position', 'Token', 'As it is', 'Changed', 'Difference'],
       rows: before.tokens.map((token, index) => [
@@ -227,6 +233,10 @@ export class WhatIf {
       ]),
     }));
   }
+}
+
+function continuationWords({ continuation }: InsideOutcome): string {
+  return continuation.trim() === '' ? '(only blanks)' : text.printable(continuation);
 }
 
 function lossWords(before: InsideOutcome, after: InsideOutcome): string {
