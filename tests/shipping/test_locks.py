@@ -68,7 +68,10 @@ def test_an_environment_with_a_pytorch_that_works_keeps_it() -> None:
 def test_the_locks_agree_and_name_no_place() -> None:
     training, development = locked("training.txt"), locked("dev.txt")
     for package, entries in training.items():
-        assert [str(entry) for entry, _ in development[package]] == [str(entry) for entry, _ in entries]
+        # Not their markers: what training needs on some systems, tests may need on all.
+        assert {str(entry.specifier) for entry, _ in development[package]} == {
+            str(entry.specifier) for entry, _ in entries
+        }
     for package, [(entry, _)] in locked("server.txt").items():
         assert entry.marker is None
         assert entry.specifier in [one.specifier for one, _ in training[package]]

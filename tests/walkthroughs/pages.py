@@ -30,7 +30,7 @@ def prose(text: str) -> str:
 
 
 def without_kept_blocks(text: str) -> str:
-    return re.sub(r"<!-- kept: [^>]*-->\n.*?<!-- /kept -->", "", text, flags=re.DOTALL)
+    return re.sub(r"<!-- (kept|by hand): [^>]*-->\n.*?<!-- /\1 -->", "", text, flags=re.DOTALL)
 
 
 def shell_commands(text: str) -> list[str]:

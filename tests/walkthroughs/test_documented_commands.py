@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from tests.engine import test_bench, test_cli, test_inside
+from tests.engine.agents import test_transcript
 from tests.engine.conftest import subcommands
 from tests.engine.domains import test_chess, test_measures
 from tests.engine.interop import test_export, test_nanogpt_data
 from tests.engine.serving import test_clients
-from tests.engine.training import test_machines, test_processes
+from tests.engine.training import test_alerts, test_machines, test_processes
 from tests.engine.ttml import test_import_config, test_ttml_pickle
 from tests.walkthroughs.pages import PAGES as LESSON
 from tests.walkthroughs.pages import ROOT, page, shell_commands
@@ -33,6 +34,9 @@ ELSEWHERE: dict[str, Callable[..., Any]] = {
     "trickster export runs/nano-001 --to onnx": test_export.test_onnxruntime_writes_the_same,
     "trickster serve runs/nano-001": test_clients.test_openais_client_gets_what_trickster_samples,
     "trickster import-data FOLDER OUT": test_nanogpt_data.test_characters_come_back_as_the_text,
+    "trickster mcp": test_transcript.test_an_agent_comes_from_a_folder_of_text_to_an_explained_model,
+    "trickster mcp --folder DIR": test_transcript.test_an_agent_comes_from_a_folder_of_text_to_an_explained_model,
+    "trickster train --on-alert COMMAND": test_alerts.test_a_run_tells_a_webhook_and_a_command_and_waits_for_neither,
     "trickster quickstart": test_cli.test_quickstart_without_network_trains_on_pythons_own_source,
     "trickster import-checkpoint step_500.pkl model --tokenizer FOLDER": (
         test_ttml_pickle.test_the_command_line_makes_a_model_directory_of_it

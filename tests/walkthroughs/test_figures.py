@@ -61,6 +61,7 @@ def beyond_counting() -> dict[str, tuple[float, float]]:
 
 #: Figures that are not ours, and what they are.
 QUOTED = {
+    2.7: "e",
     2022: "the year of the Chinchilla study",
     20: "its tokens for each parameter",
     11: "the parameters, in millions, of which the old lesson speaks",

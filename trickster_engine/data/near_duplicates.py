@@ -17,7 +17,7 @@ import importlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, IO
 
 import numpy as np
 import numpy.typing as npt
@@ -109,7 +109,7 @@ def shingles(text: str) -> npt.NDArray[np.uint64]:
     )
 
 
-def _write_signatures(rensa: Any, chunks: Iterable[str], stream: BinaryIO) -> int:
+def _write_signatures(rensa: Any, chunks: Iterable[str], stream: IO[bytes]) -> int:
     count, waiting, size = 0, list[npt.NDArray[np.uint64]](), 0
 
     def flush() -> None:
