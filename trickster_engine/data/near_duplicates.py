@@ -17,7 +17,7 @@ import importlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
