@@ -76,9 +76,9 @@ def _reader(address: str) -> Callable[[], str]:
     return lambda: pages.page(address)
 
 
-def serve(folders: Sequence[Path]) -> None:
+def serve(folders: Sequence[Path], webhooks: Sequence[str]) -> None:
     """Speak MCP on standard input and output until the client leaves. Raises TricksterError."""
-    server = make_server(TrustedFolders(folders))
+    server = make_server(TrustedFolders(folders, webhooks))
     print(f"trickster mcp: {', '.join(str(folder) for folder in folders)}", file=sys.stderr, flush=True)
     try:
         server.run("stdio")

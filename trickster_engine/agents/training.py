@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from pathlib import Path
@@ -58,11 +59,12 @@ class _Figures(BaseModel):
     tokens: int
     epochs: float | None
     tracking: str
+    alerts_are_sent: bool
 
     def question(self, origin: str) -> str:
         """What the person is asked."""
         time_text = f"about {duration_text(self.seconds)}" if self.seconds is not None else "a time not known yet"
-        leaves = " Figures go to Weights & Biases, on the web." if self.tracking == "wandb" else ""
+        leaves = " Alerts are sent to the address that you named with --webhook." if self.alerts_are_sent else ""
         return (
             f"{origin} asks to train {self.config}: {self.parameters:,} parameters, {self.steps:,} steps on "
             f"{self.device}, {size_text(self.memory_bytes)} of memory, {time_text}; written to {self.output}.{leaves}"
@@ -122,7 +124,10 @@ async def start(
         )
     path = planned.path
     directory = await in_thread(lambda: free_run_directory(planned.output, config_name(path)))
-    command = ["train", str(path), f"--run-dir={directory}", f"--origin={origin_of(context)}", *as_options(overrides)]
+    # The trainer reads the file once more: not what somebody has written into it since.
+    agreed = hashlib.sha256(planned.text.encode("utf-8")).hexdigest()
+    command = ["train", str(path), f"--run-dir={directory}", f"--origin={origin_of(context)}", f"--agreed={agreed}"]
+    command += as_options(overrides)
     launched = await in_thread(lambda: launch(sys.executable, command, directory))
     door.launched.append(launched)
     await _begun(context, launched)
@@ -139,6 +144,7 @@ async def _plan(door: Door, config: str, overrides: Overrides) -> _Planned:
         result = door.folders.checked(text, path.parent)
         if result.plan is None:
             raise TricksterError("config-invalid", f"{path} has errors, so it cannot be trained.", "check lists them.")
+        door.folders.require_webhook(result.plan)
         return path, text, result.plan
 
     path, text, plan = await in_thread(look)
@@ -159,6 +165,7 @@ async def _plan(door: Door, config: str, overrides: Overrides) -> _Planned:
         tokens=figures["text"]["tokens_in_run"],
         epochs=figures["text"]["epochs"],
         tracking=plan.training.tracking,
+        alerts_are_sent=plan.alerts.webhook is not None,
     )
     return _Planned(path, text, output, planned)
 

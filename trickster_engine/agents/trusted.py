@@ -28,10 +28,11 @@ _NAMES_A_PLACE = frozenset({"path", "sources"})
 
 
 class TrustedFolders:
-    """Where everything that an agent names must lie, once links are resolved."""
+    """Where everything that an agent names must lie, once links are resolved; and where its alerts may be sent."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], webhooks: Sequence[str] = ()) -> None:
         """Raises TricksterError where one is no folder."""
+        self._webhooks = frozenset(webhooks)
         self.folders: list[Path] = []
         for folder in folders:
             try:
@@ -105,6 +106,19 @@ class TrustedFolders:
             self.require(path_meant(folder, result.plan.output.output_dir), "output_config.output_dir is")
             self.require_corpus(result.plan, folder)
         return result
+
+    def require_webhook(self, plan: Plan) -> None:
+        """Refuse alerts to an address that no person named: an agent could have anything sent anywhere.
+
+        Raises TricksterError: untrusted-webhook. The address is not repeated: it may hold a secret.
+        """
+        if plan.alerts.webhook is not None and plan.alerts.webhook not in self._webhooks:
+            raise TricksterError(
+                "untrusted-webhook",
+                "alerts_config.webhook names an address that this server may not have alerts sent to.",
+                "Leave it out: list_runs and events_since show alerts too. Only a person can allow the address, with "
+                "--webhook in the command that starts this server.",
+            )
 
     def require_files_of(self, model: Path) -> None:
         """The weights and the tokenizer that a config names are read through links: they too must be trusted."""

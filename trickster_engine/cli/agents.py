@@ -31,6 +31,14 @@ def add_commands(commands: Subcommands) -> None:
         metavar="DIR",
         help="a folder that the agent may use, with all below it (may be repeated)",
     )
+    mcp.add_argument(
+        "--webhook",
+        dest="webhooks",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="an address that configs an agent starts may have alerts sent to (may be repeated)",
+    )
     mcp.set_defaults(run=_mcp)
 
 
@@ -43,5 +51,5 @@ def _mcp(options: argparse.Namespace) -> int:
         )
     from trickster_engine.agents.server import serve
 
-    serve(options.folders)
+    serve(options.folders, options.webhooks)
     return 0

@@ -27,7 +27,9 @@ def add_commands(commands: Subcommands) -> None:
     serving.add_argument("--host", default="127.0.0.1", help="where to listen (default: 127.0.0.1, this machine only)")
     serving.add_argument("--port", type=int, default=8080, metavar="N", help="default: 8080; 0 takes a free one")
     serving.add_argument(
-        "--token", help=f"what clients send as their API key (default: ${_TOKEN_VARIABLE}, or a random one, printed)"
+        "--token",
+        help=f"what clients send as their API key (default: ${_TOKEN_VARIABLE}, which no list of processes shows, or a "
+        "random one, printed)",
     )
     serving.add_argument("--name", help="what clients call the model (default: the folder's name)")
     serving.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: auto")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import os
 import sys
 import time
@@ -48,6 +49,7 @@ def add_commands(commands: Subcommands) -> None:
     train.add_argument(
         "--origin", default="", metavar="NAME", help="the agent that asks for this run, for its events; none for you"
     )
+    train.add_argument("--agreed", metavar="SHA256", help=argparse.SUPPRESS)
     _add_on_alert(train)
     train.set_defaults(run=_train)
 
@@ -102,6 +104,10 @@ def _train(options: argparse.Namespace) -> int:
     from trickster_engine.training.start import start
 
     loaded = load_config(options)
+    if options.agreed not in (None, hashlib.sha256(loaded.text.encode("utf-8")).hexdigest()):
+        raise TricksterError(
+            "config-changed", f"{loaded.path} has changed since its training was agreed to.", "Ask for it again."
+        )
     with _watchers(options) as watchers:
         run, outcome = start(
             loaded.path,

@@ -77,6 +77,8 @@ class App:
         return guarded
 
     async def _health(self, _request: Request) -> Response:
+        if not self._engine.works:
+            return JSONResponse({"status": "failed"}, 503)
         return JSONResponse({"status": "ok"})
 
     async def _figures(self, _request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import traceback
@@ -65,7 +66,7 @@ class Engine:
         self._running: list[_Running] = []
         self._jobs: deque[Job] = deque()  # those with texts that wait
         self._changed = threading.Condition()
-        self._is_closed = False
+        self._is_closed = self._has_failed = False
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         metrics.watch(
             running=lambda: len(self._running), waiting=lambda: sum(len(job.waiting) for job in list(self._jobs))
@@ -79,7 +80,7 @@ class Engine:
         """Take a job on. Raises ApiError where the engine is closed."""
         with self._changed:
             if self._is_closed:
-                raise stopping()
+                raise self._closed()
             self._jobs.append(job)
             self._changed.notify()
 
@@ -88,6 +89,11 @@ class Engine:
         with self._changed:
             job.is_over = True
             self._changed.notify()
+
+    @property
+    def works(self) -> bool:
+        """Whether jobs are taken on."""
+        return not self._is_closed
 
     def close(self) -> None:
         """End every job, and the thread."""
@@ -98,6 +104,23 @@ class Engine:
             self._thread.join()
 
     def _work(self) -> None:
+        has_failed = True
+        try:
+            self._go_on()
+            has_failed = False
+        finally:  # also where a turn could not even be given up, as after a fault of a GPU: nobody waits for ever
+            with self._changed:
+                self._is_closed, self._has_failed = True, has_failed
+            refusal = self._closed()
+            for job in {id(job): job for job in (*self._jobs, *(one.job for one in self._running))}.values():
+                job.receive(0, refusal)
+
+    def _closed(self) -> ApiError:
+        if self._has_failed:
+            return ApiError(503, "The model's thread has failed: restart the server.", kind="server_error")
+        return stopping()
+
+    def _go_on(self) -> None:
         while True:
             with self._changed:
                 self._drop_jobs_that_are_over()
@@ -105,14 +128,12 @@ class Engine:
                     self._changed.wait()
                     self._drop_jobs_that_are_over()
                 if self._is_closed:
-                    break
+                    return
                 joining = self._take()
             try:
                 self._turn(joining)
             except Exception as error:  # what one turn cannot do must not end the server
                 self._fail(joining, error)
-        for job in {id(job): job for job in (*self._jobs, *(one.job for one in self._running))}.values():
-            job.receive(0, stopping())
 
     def _drop_jobs_that_are_over(self) -> None:
         self._jobs = deque(job for job in self._jobs if not job.is_over)
@@ -166,7 +187,7 @@ class Engine:
             logits = self._batch.read(row, ids)
             self._metrics.read(len(ids) + 1)
             if one.text.scores_prompt:
-                one.text.score_prompt(logits[:, : self._vocab_size])
+                one.text.score_prompt(require_numbers(logits[:, : self._vocab_size]))
         self._pass_on(one)
         if one.text.finish is not None:
             self._leave(row)
@@ -190,7 +211,6 @@ class Engine:
         if isinstance(error, TricksterError):
             refusal = ApiError(500, error.message, error.code, kind="server_error")
         else:
-            traceback.print_exception(error, file=sys.stderr)
             refusal = ApiError(500, f"The model could not go on: {type(error).__name__}.", kind="server_error")
         for one in (*self._running, *joining):
             if not one.job.is_over:
@@ -198,5 +218,8 @@ class Engine:
                 one.job.receive(one.number, refusal)
         while self._running:
             self._leave(len(self._running) - 1)
+        if not isinstance(error, TricksterError):
+            with contextlib.suppress(OSError, ValueError):  # nobody may read it any more
+                traceback.print_exception(error, file=sys.stderr)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -106,7 +106,7 @@ class WandbTracker(Tracker):
             name=run.id,
             id=identity.uid or None,
             dir=str(run.path),
-            config=asdict(plan),
+            config={**asdict(plan), "alerts": {**asdict(plan.alerts), "webhook": None}},  # it may hold a secret
         )
         if self.resumed_from is not None:
             step, measured = self.resumed_from

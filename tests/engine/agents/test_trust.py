@@ -17,6 +17,7 @@ from mcp.types import ElicitRequestParams, ElicitResult, Implementation
 from tests.refusals import refused
 from trickster_engine.agents.server import make_server
 from trickster_engine.agents.trusted import TrustedFolders
+from trickster_engine.cli import main
 from trickster_engine.config.keys import KEYS
 from trickster_engine.runs import RunDirectory
 
@@ -90,12 +91,13 @@ def test_what_a_config_names_must_lie_in_a_trusted_folder(trusted: Path) -> None
         folders.checked("data_config: {corpus: shakespeare}", moved)
     with refused("folder-missing"):
         TrustedFolders([trusted / "nowhere"])
-    # A key that is not known here may name a place, a program or an address: then `checked` has to look at it.
+    # A key that is not known here may name a place, a program or an address: then `checked` has to look at it (of a
+    # webhook, `start`: `require_webhook`).
     assert {key.type for key in KEYS.values()} == {
         "boolean", "integer", "mesh", "number", "path", "patterns", "sources", "text",
     }  # fmt: skip
     assert {name for name, key in KEYS.items() if key.type == "text" and not key.choices} == {
-        "data_config.document_separator", "data_config.text_field", "sampling_config.prompt",
+        "alerts_config.webhook", "data_config.document_separator", "data_config.text_field", "sampling_config.prompt",
     }  # fmt: skip
 
 
@@ -143,6 +145,30 @@ def test_a_config_that_changes_while_the_person_is_asked_is_not_trained(trusted:
     talked(trusted, talk, mode=mode, elicitation_callback=ask)
     assert len(questions) == asked
     assert ["2,077 steps" in question for question in questions] == [False, True][:asked]
+    assert not (trusted / "runs").exists()
+
+
+def test_alerts_are_sent_only_where_a_person_said(trusted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    address = "https://example.org/hook?secret"
+    config = CONFIG.format(corpus="shakespeare")
+    (trusted / "model.yaml").write_text(config, encoding="utf-8")
+    (trusted / "sends.yaml").write_text(f"{config}alerts_config: {{webhook: '{address}'}}\n", encoding="utf-8")
+    override = {"alerts_config.webhook": address}
+
+    async def talk(client: Client) -> None:
+        for asked in ({"config": "sends.yaml"}, {"config": "model.yaml", "overrides": override}):
+            said = await words(client, "start", **asked)
+            assert "[untrusted-webhook]" in said and address not in said
+
+    talked(trusted, talk)
+    plan = TrustedFolders([trusted]).checked((trusted / "sends.yaml").read_text("utf-8"), trusted).plan
+    assert plan is not None  # a person's run with a webhook can still be measured
+    TrustedFolders([trusted], [address]).require_webhook(plan)
+    with refused("untrusted-webhook"):
+        TrustedFolders([trusted], ["https://example.org/"]).require_webhook(plan)
+    # The trainer reads the file again: what was written into it meanwhile is not trained.
+    assert main(["train", str(trusted / "model.yaml"), f"--agreed={'0' * 64}"]) == 1
+    assert "has changed since its training was agreed to" in capsys.readouterr().err
     assert not (trusted / "runs").exists()
 
 

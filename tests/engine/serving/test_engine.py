@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -98,15 +99,18 @@ def test_a_document_ends_where_its_last_token_is_drawn() -> None:
     assert len(piece.chances) == text.count
 
 
-def test_what_the_model_cannot_do_is_said_and_others_go_on(run: Path) -> None:
+def test_what_the_model_cannot_do_is_said_and_others_go_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokenizer, _ = load_model(run)
     heard: Heard = queue.SimpleQueue()
     engine = Engine(model, tokenizer.vocab_size, 2, Metrics())
     engine.start()
 
-    def ask() -> Piece | ApiError:
+    def submit() -> None:
         text = Continuation(Prompt([65], "A", 0), SamplingOptions(seed=1), 3, (), tokenizer, 64)
         engine.submit(Job([text], partial(hear, heard, 0), in_pieces=False))
+
+    def ask() -> Piece | ApiError:
+        submit()
         return heard.get(timeout=60)[1]
 
     first = ask()
@@ -119,6 +123,21 @@ def test_what_the_model_cannot_do_is_said_and_others_go_on(run: Path) -> None:
     assert isinstance(refused, ApiError) and refused.status == 500
     assert refused.body["error"]["code"] == "loss-not-finite"
     assert ask() == first
+    assert engine.works
+    # Where even giving a turn up fails, as after a fault of a GPU, the thread ends: everybody who waits is told.
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: 1 / 0)
+    with torch.no_grad():
+        model.model.norm.weight.fill_(torch.nan)
+    with engine._changed:
+        for _ in range(3):  # two join, one waits
+            submit()
+    heard_of = [heard.get(timeout=60)[1] for _ in range(3)]
+    assert [one.status for one in heard_of if isinstance(one, ApiError)] == [500, 500, 503]
+    assert not engine.works
+    with pytest.raises(ApiError, match="failed"):
+        submit()
     engine.close()
     with pytest.raises(ApiError):
         engine.submit(Job([], lambda *_: None, in_pieces=False))
