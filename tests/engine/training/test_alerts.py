@@ -91,6 +91,8 @@ def test_of_the_kept_runs_only_the_one_that_slowed_down_gives_alerts(name: str, 
         ("http://example.org/x", False),
         ("http://127.0.0.1.example.org/", False),
         ("http://127.0.0.1@example.org/", False),
+        ("http://[::1].example.org/", False),  # a name for whoever connects
+        ("http://[::1%25eth0.example.org]/", False),
         ("https://name:word@example.org/", False),
         ("file:///etc/passwd", False),
         ("https://", False),

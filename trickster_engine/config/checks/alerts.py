@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -10,6 +11,8 @@ from trickster_engine.config.problems import Problem
 from trickster_engine.config.settings import Settings, rule
 
 WEBHOOK = "alerts_config.webhook"
+#: What all who take an address apart read alike: some decode a %, or let a name follow an address in brackets.
+_PLAIN_HOST = re.compile(r"(\[[^][%]+\]|[^][:%]+)(:\d*)?")
 
 
 def may_be_sent_to(address: str) -> bool:
@@ -19,7 +22,12 @@ def may_be_sent_to(address: str) -> bool:
         host, _ = parts.hostname, parts.port
     except ValueError:
         return False
-    if not host or parts.username is not None or any(character <= " " for character in address):
+    if (
+        not host
+        or not _PLAIN_HOST.fullmatch(parts.netloc)
+        or parts.username is not None
+        or any(character <= " " for character in address)
+    ):
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
 
