@@ -18,6 +18,7 @@ from transformers import LlamaForCausalLM
 
 from tests.engine.model.test_huggingface import as_arrays, small
 from tests.refusals import refused
+from trickster_engine.backends.torch.layer_watch import TorchLayerWatch
 from trickster_engine.cli import main
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.data.make_tokenizer import byte_tokenizer
@@ -141,6 +142,23 @@ def test_states_and_attention_are_those_of_transformers(tmp_path: Path, shape: d
     torch.testing.assert_close(model.model.norm(found.residual[-1]), last, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found.logits, expected.logits[0], atol=1e-4, rtol=1e-5)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_document_of_a_model_that_masks_them_is_read_as_if_alone() -> None:
+    """RoPE knows distances only, so neither its place nor what precedes it changes what is seen of the second one."""
+    model, end = sharp(GROUPED), 5
+    ids = [*TEXT.encode(), end, *OTHER.encode()]
+    second = ids[(begin := ids.index(end)) :]
+    model.model.document_end = end
+    found, alone = capture(model, ids), capture(model, second)
+    torch.testing.assert_close(found.attention[:, :, begin:, begin:], alone.attention, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.logits[begin:], alone.logits, atol=1e-4, rtol=1e-5)
+    assert not found.attention[:, :, begin:, :begin].any()
+    statistics, part = TorchLayerWatch(model), np.array([second])
+    measured = statistics.measure((part[:, :-1], part[:, 1:]), (part[:, :-1], part[:, 1:])).attention_entropy
+    weights = capture(model, second[:-1]).attention[:, :, 1:]
+    entropy = torch.special.entr(weights).sum(-1) / torch.arange(2, len(second)).log()
+    assert measured == pytest.approx({str(layer): float(of.mean()) for layer, of in enumerate(entropy)}, abs=1e-5)
 
 
 def test_the_picture_of_a_text_equals_numpy(grouped: tuple[Path, Llama]) -> None:

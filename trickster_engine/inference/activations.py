@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trickster_engine.inference.sampling import require_numbers
-from trickster_engine.model.attention import for_each_head
+from trickster_engine.model.attention import attention_scores
 from trickster_engine.model.llama import Block, Llama
 
 
@@ -87,22 +87,15 @@ def capture(model: Llama, tokens: Sequence[int]) -> Activations:
 
 
 def _weights_to(taken: list[Tensor]) -> Callable[..., None]:
-    """A hook that computes the attention's weights [H, T, T], as the fused kernels keep none, from what it was given.
-
-    softmax(q k / sqrt(C)) over the tokens that one may look at (Vaswani et al. 2017, arXiv:1706.03762).
-    """
+    """A hook that computes an attention's weights [H, T, T], which fused kernels never keep, from what it was given."""
 
     def hook(module: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, rotary, _, _, visible = (*inputs, None)[:5]
-        length = x.shape[1]
+        x, rotary, _, _, mask = (*inputs, None)[:5]
         q, k = (
-            rotary(projection(x).view(1, length, -1, module.head_dim), 0).transpose(1, 2).float()
+            rotary(projection(x).view(1, x.shape[1], -1, module.head_dim), 0).transpose(1, 2).float()
             for projection in (module.q_proj, module.k_proj)
         )
-        if visible is None:
-            visible = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
-        scores = q @ for_each_head(k, q.shape[1]).mT * module.head_dim**-0.5
-        taken.append(scores.masked_fill(~visible, -torch.inf).softmax(dim=-1)[0])
+        taken.append(attention_scores(q, k, mask).softmax(dim=-1)[0])
 
     return hook
 

@@ -38,6 +38,19 @@ def within_documents(tokens: Tensor, end: int, dtype: torch.dtype) -> Tensor:
     return torch.zeros(hidden.shape, dtype=dtype, device=tokens.device).masked_fill_(hidden, -torch.inf)
 
 
+def attention_scores(q: Tensor, k: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Scores [B, H, T, T] whose softmax `causal_attention` weighs values by; its fused kernels never keep them.
+
+    q k / sqrt(C) of q [B, H, T, C] and k [B, K, T, C], minus infinity where a token does not look (Vaswani et al. 2017,
+    arXiv:1706.03762); `mask` as there.
+    """
+    length = q.shape[2]
+    if mask is None:
+        mask = torch.full((length, length), -torch.inf, dtype=q.dtype, device=q.device).triu(1)
+    scores: Tensor = q @ for_each_head(k, q.shape[1]).mT * q.shape[-1] ** -0.5 + mask
+    return scores
+
+
 def attention_of_the_last(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Let one token q [B, H, 1, C] look at all of k and v [B, K, T, C] -> [B, H, 1, C]; K divides H."""
     if q.is_mps:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from trickster_engine.backends.base import Batch, ByLayer, LayerStatistics
 from trickster_engine.backends.torch.losses import summed_cross_entropy
-from trickster_engine.model.attention import within_documents
+from trickster_engine.model.attention import attention_scores
 from trickster_engine.model.llama import Attention, Block, Llama, RotaryEmbedding
 
 #: A neuron counts as dead where its activation never leaves this share of the layer's root mean square.
@@ -35,7 +35,6 @@ class TorchLayerWatch:
         self._model = model
         self._watching = False
         self._before: dict[str, Tensor] = {}
-        self._visible: Tensor | None = None  # which tokens each of the sample sees, where it is not all before
         self._grad_norm: ByLayer | None = None
         self._update_ratio: ByLayer | None = None
 
@@ -126,7 +125,7 @@ class TorchLayerWatch:
 
         def attention(layer: str) -> Callable[..., None]:
             def hook(module: Attention, inputs: tuple[Any, ...]) -> None:
-                found["attention_entropy"][layer] = _attention_entropy(module, inputs[0], inputs[1], self._visible)
+                found["attention_entropy"][layer] = _attention_entropy(module, *inputs)
 
             return hook
 
@@ -138,13 +137,8 @@ class TorchLayerWatch:
 
             return hook
 
-        def see(_module: object, inputs: tuple[Tensor, ...]) -> None:
-            end = decoder.document_end
-            self._visible = None if end is None else within_documents(inputs[0], end, torch.float32) == 0
-
         with ExitStack() as hooks:
             handles = [
-                self._model.register_forward_pre_hook(see),
                 decoder.embed_tokens.register_forward_hook(output("embedding", ranked=False)),
                 decoder.norm.register_forward_hook(output("output", ranked=False)),
             ]
@@ -180,17 +174,17 @@ def effective_rank(x: Tensor) -> float:
     return math.exp(float(torch.special.entr(shares).sum()))
 
 
-def _attention_entropy(module: Attention, x: Tensor, rotary: RotaryEmbedding, visible: Tensor | None) -> float:
-    """The mean entropy of a layer's attention over x [B, T, D], as a share of the greatest."""
+def _attention_entropy(
+    module: Attention, x: Tensor, rotary: RotaryEmbedding, _cache: None, _layer: int, mask: Tensor | None = None
+) -> float:
+    """The mean entropy of a layer's attention over x [B, T, D], as a share of the greatest; given what it is given."""
     q, k = (
         rotary(projection(x).view(*x.shape[:2], -1, module.head_dim), 0).transpose(1, 2)
         for projection in (module.q_proj, module.k_proj)
     )
-    k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)
-    seen = x.new_ones(x.shape[1], x.shape[1], dtype=torch.bool).tril() if visible is None else visible
-    scores = (q @ k.mT * module.head_dim**-0.5).masked_fill(~seen, -torch.inf)
+    scores = attention_scores(q, k, mask)
     entropy = torch.special.entr(scores.softmax(-1)).sum(-1)  # [B, H, T]
-    greatest = seen.sum(-1).float().log().expand_as(entropy)
+    greatest = (scores != -torch.inf).sum(-1).float().log()
     chooses = greatest > 0
     return float((entropy[chooses] / greatest[chooses]).mean()) if bool(chooses.any()) else 1.0
 
