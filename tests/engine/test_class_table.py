@@ -39,6 +39,10 @@ def test_every_student_has_a_line(tiny_config: Config, tmp_path: Path, capsys: p
     (klass / "emil.json").write_text("[" * 100_000, encoding="utf-8")
     changed = json.loads((run.path / "run.json").read_text(encoding="utf-8")) | {"parameters": 1}
     (klass / "fred.json").write_text(json.dumps(changed), encoding="utf-8")
+    changed = {name: value for name, value in changed.items() if name != "sum"} | {"parameters": 10**400}
+    (klass / "jan.json").write_text(json.dumps(changed), encoding="utf-8")
+    changed |= {"parameters": 7, "config_path": "k" * 100_000}
+    (klass / "kim.json").write_text(json.dumps(changed), encoding="utf-8")
     if sys.platform != "win32":
         os.mkfifo(klass / "gina.json")
         (klass / "hugo").symlink_to(run.path)
@@ -63,8 +67,9 @@ def test_every_student_has_a_line(tiny_config: Config, tmp_path: Path, capsys: p
     assert "1 line" in rows["ida"].note or "not understood" in rows["ida"].note
     for name in ("ben", "cleo"):
         assert rows[name].parameters == identity.parameters and "no loss" in rows[name].note
-    for name in ("dora", "emil", "fred", *(("gina",) if sys.platform != "win32" else ())):
+    for name in ("dora", "emil", "fred", "jan", *(("gina",) if sys.platform != "win32" else ())):
         assert rows[name].note and rows[name].parameters is None
+    assert max(map(len, shown.splitlines())) < 250  # however long a name is that one of them has chosen
     assert "hugo" not in rows  # no link is followed
     assert all(row.note in shown and name in shown for name, row in rows.items())
     page = (tmp_path / "c.html").read_text(encoding="utf-8")

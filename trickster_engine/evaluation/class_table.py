@@ -32,6 +32,8 @@ DEPTH: Final = 3
 #: More would be no class.
 MOST: Final = 2_000
 _JSON_BYTES: Final = 8 << 20
+#: No column is made wider for one run's sake.
+_CONFIG_CHARACTERS, _MOST_PARAMETERS = 80, 10**15
 #: A spreadsheet computes a cell that begins so.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -156,14 +158,14 @@ def _row(path: Path, folder: Path) -> Row:
         stored = read_json(path / IDENTITY_FILE if path.is_dir() else path, _JSON_BYTES)
         require_fields_unchanged(stored)
         identity = from_stored(RunIdentity, stored)
+        note = "run.json alone has no loss: hand in events.jsonl beside it"
+        return Row(name, _config(identity), identity.parameters, note=note)
     except TricksterError as error:
         return Row(name, "", note=f"cannot be read: {error.message}")
     except OSError as error:
         return Row(name, "", note=f"cannot be read: {reason(error)}")
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         return Row(name, "", note=f"is no run: {printable_text(str(error))[:200]}")
-    note = "run.json alone has no loss: hand in events.jsonl beside it"
-    return Row(name, _config(identity), identity.parameters, note=note)
 
 
 def _of_run(name: str, run: RunDirectory) -> Row:
@@ -196,7 +198,9 @@ def _with_loss(row: Row, nats: float | None, data: dict[str, Any], baselines: di
 
 
 def _config(identity: RunIdentity) -> str:
-    return printable_text(identity.config_path.replace("\\", "/").rpartition("/")[2])
+    if not 0 <= identity.parameters <= _MOST_PARAMETERS:
+        raise ValueError("its parameters are no count")
+    return printable_text(identity.config_path.replace("\\", "/").rpartition("/")[2][:_CONFIG_CHARACTERS])
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -43,6 +43,11 @@ _TOO_GOOD: Final = 0.5
 #: leaves its range.
 _LARGE_UPDATE: Final = 0.01
 _WORSE: Final = 0.1
+#: So many updates at the full rate are given to a model before its loss is held against them.
+_LET_LEARN: Final = 20
+#: Where the others move by less than this share, as at the end of a schedule that falls to 0, a norm's weights of 1
+#: stay where they are because fp32 cannot hold the difference.
+_MOVES: Final = 1e-5
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ class Diagnosis:
     def _frozen(self, layers: LayersEvent) -> Iterator[Finding]:
         moved = layers["update_ratio"]
         still = [layer for layer, ratio in moved.items() if ratio == 0] if moved else []
-        if moved and still and median(moved.values()) > 0:
+        if moved and still and median(moved.values()) > _MOVES:
             which = ", ".join(map(layer_name, still))
             yield Finding(
                 "layer-frozen",
@@ -180,7 +185,7 @@ class Diagnosis:
 
     def _rate(self, layers: LayersEvent, evaluated: EvalEvent) -> Iterator[Finding]:
         moved, training = layers["update_ratio"], self._plan.training
-        if not moved or evaluated["step"] <= training.warmup_steps:
+        if not moved or evaluated["step"] <= training.warmup_steps + _LET_LEARN:
             return
         ratio, loss = median(moved.values()), evaluated["train_loss"]
         if ratio <= _LARGE_UPDATE:

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +66,37 @@ def test_each_planted_fault_is_named_and_no_other(fault: str, tiny_config: Confi
     if fault:
         with refused("broken-on-purpose"):
             resume(run)
+
+
+def test_a_rate_near_zero_freezes_nothing_and_a_first_update_is_no_fault(tiny_config: Config, tmp_path: Path) -> None:
+    path = tiny_config(training_config={"optimizer": "adamw", "warmup_steps": 0})
+    plan = check(path.read_text(encoding="utf-8"), tmp_path).plan
+    assert plan is not None
+    one = torch.ones(32, requires_grad=True)
+    small = torch.full((32,), 0.02, requires_grad=True)
+    ratios = {}
+    for rate in (1e-8, 1e-3):
+        for weight in (one, small):
+            weight.grad, before = torch.ones(32), weight.detach().clone()
+            torch.optim.AdamW([weight], lr=rate, weight_decay=0).step()
+            ratios[rate, weight is one] = float((weight.detach() - before).norm() / before.norm())
+    assert ratios[1e-8, True] == 0 < ratios[1e-8, False]  # what fp32 does to a norm's weights at the end of a schedule
+
+    def told(step: int, ratio: float, output: float, loss: float) -> list[str]:
+        shared = {"t": 0.0, "step": step}
+        moved = {"embedding": ratio, "0": ratio, "output": output}
+        layers: Any = {
+            "kind": "layers", **shared, "update_ratio": moved, "changed_by_future": 0.0, "order": {},
+            "dead_neurons": {}, "attention_entropy": {}, "effective_rank": {}, "activation_rms": {},
+        }  # fmt: skip
+        evaluated: Any = {"kind": "eval", **shared, "train_loss": loss, "val_loss": loss}
+        return [finding.code for finding in diagnose(plan, [evaluated, layers])]
+
+    assert told(500, ratios[1e-8, False], 0.0, 1.0) == []
+    assert told(500, ratios[1e-3, False], 0.0, 1.0) == ["layer-frozen"]
+    uniform = math.log(plan.model.vocab_size)
+    assert told(1, ratios[1e-3, False], 0.001, uniform) == []  # it has not had the time
+    assert told(50, ratios[1e-3, False], 0.001, uniform) == ["rate-too-high"]
 
 
 def test_training_is_the_same_bit_for_bit_with_and_without(tiny_config: Config) -> None:
