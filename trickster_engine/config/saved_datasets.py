@@ -66,9 +66,17 @@ def _data_files(folder: Path) -> frozenset[str]:
                 f"{folder} holds the order of its rows apart from them, as an old version of datasets saved it.",
                 "Save it again: load_from_disk(FOLDER).flatten_indices().save_to_disk(ANOTHER)",
             )
-        return frozenset(str(file["filename"]) for file in state["_data_files"])
-    except (KeyError, TypeError) as error:
+        names = frozenset(str(file["filename"]) for file in state["_data_files"])
+        missing = sorted(name for name in names if not _holds(folder, name))
+    except (KeyError, TypeError, ValueError) as error:
         raise _damaged(folder / _STATE, error) from error
+    if missing:
+        raise TricksterError(
+            "dataset-damaged",
+            f"{folder} lacks {len(missing):,} of the {len(names):,} files of its dataset, such as {missing[0]}.",
+            "Copy the whole folder again, or save the dataset again with save_to_disk.",
+        )
+    return names
 
 
 def _splits(folder: Path) -> tuple[str, ...]:

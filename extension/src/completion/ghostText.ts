@@ -101,7 +101,11 @@ export class GhostText implements vscode.Disposable, vscode.InlineCompletionItem
     const steps = Math.floor(document.offsetAt(position) / CHARACTERS_SENT);
     const skipped = Math.max(0, steps - 1) * CHARACTERS_SENT;
     const begin = document.positionAt(skipped);
-    const before = document.getText(new vscode.Range(begin, position)).replace(/\r\n?/g, '\n');
+    // What a step has cut in two, a character of two halves, is left out.
+    const before = document
+      .getText(new vscode.Range(begin, position))
+      .replace(/^[\uDC00-\uDFFF]/, '')
+      .replace(/\r\n?/g, '\n');
     try {
       // On request over several lines; while typing a second line would push the text about.
       const oneLine = context.triggerKind === vscode.InlineCompletionTriggerKind.Automatic;

@@ -119,8 +119,8 @@ class InlineCompletion:
         if re.search(r"\w", document.lines.line(at.line)[at.character :]):
             return None
         automatic = params.context.trigger_kind == types.InlineCompletionTriggerKind.Automatic
-        before = _text_before(document, document.lines.offset(at))
-        asked = CompleteParams(before, chosen.run_id, chosen.checkpoint, one_line=automatic)
+        before, whole = _text_before(document, document.lines.offset(at))
+        asked = CompleteParams(before, chosen.run_id, chosen.checkpoint, one_line=automatic, from_beginning=whole)
         try:
             found = await self._models.complete(asked)
         except RequestError as error:
@@ -128,6 +128,8 @@ class InlineCompletion:
             return None
         if not found.text or self._chosen is not chosen:
             return None
+        if self._services.documents.get(params.text_document.uri) is not document:
+            return None  # it was written for a text that has changed since
         here = document.columns.to_client(at)
         return types.InlineCompletionList([types.InlineCompletionItem(found.text, range=types.Range(here, here))])
 
@@ -147,9 +149,10 @@ def _name(named: str) -> str:
     return (path_of(named) or Path(named)).name or named
 
 
-def _text_before(document: Document, offset: int) -> str:
+def _text_before(document: Document, offset: int) -> tuple[str, bool]:
+    """What stands before an offset, as much as any model reads, and whether that is all."""
     begin = max(0, offset // _CHARACTERS_SENT - 1) * _CHARACTERS_SENT
-    return re.sub("\r\n?", "\n", document.text[begin:offset])
+    return re.sub("\r\n?", "\n", document.text[begin:offset]), begin == 0
 
 
 def _is_named(document: Document, files: tuple[str, ...]) -> bool:

@@ -479,6 +479,9 @@ def test_a_dataset_that_was_saved_is_read_as_datasets_reads_it(
         prepare(replace(whole, data=replace(data, text_field="message.n")), tmp_path, progress=False)
     with refused("corpus-no-text-files", "text_field"):
         resolve_corpus("saved", tmp_path)
+    next((tmp_path / "saved/train").glob("data-00001*")).unlink()
+    with refused("dataset-damaged", "lacks 1 of the 3 files"):
+        found("saved")
     (tmp_path / "saved/train/state.json").write_text("{}")
     with refused("dataset-damaged"):
         found("saved")

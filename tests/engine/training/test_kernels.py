@@ -66,6 +66,14 @@ def gradients(model: Llama, kernels: Kernels | None, tokens: Tensor, bf16: bool 
     return {"loss": loss.detach()} | found
 
 
+@pytest.mark.parametrize("target", [-1, 5, 1 << 40])
+def test_a_target_beyond_the_vocabulary_is_refused_as_by_torch(kernels: Kernels, target: int) -> None:
+    logits, targets = torch.randn(1, 2, 5), torch.tensor([[1, target]])
+    for loss in (FusedHead(kernels).cross_entropy, lambda x, y: nn.functional.cross_entropy(x[0], y[0])):
+        with pytest.raises(IndexError, match=f"Target {target} is out of bounds"):
+            loss(logits, targets)
+
+
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize(("kind", "near"), [("fp64", 1e-12), ("fp32", 2e-5), ("bf16", 0.04)])
 def test_losses_and_gradients_are_those_of_torch(

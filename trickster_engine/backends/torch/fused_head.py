@@ -27,7 +27,13 @@ class FusedHead:
         return y
 
     def cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy in nats of logits [B, T, V] and targets [B, T]."""
+        """Mean cross-entropy in nats of logits [B, T, V] and targets [B, T].
+
+        Raises IndexError as torch does for a target beyond the vocabulary: the kernel would write beside its memory.
+        """
+        least, most = (int(target) for target in targets.aminmax())
+        if least < 0 or most >= logits.shape[-1]:
+            raise IndexError(f"Target {least if least < 0 else most} is out of bounds.")
         loss: Tensor = _CrossEntropy.apply(logits, targets, self._kernels)  # type: ignore[no-untyped-call]
         return loss
 
