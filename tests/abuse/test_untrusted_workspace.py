@@ -89,7 +89,7 @@ def used(client: RawClient, folder: Path, config: Path, run: Path) -> None:
         for given in uris if "config_uri" in request.params.__dataclass_fields__ else uris[:1]:
             params = {
                 "configUri": given, "runId": str(run), "checkpoint": str(run), "text": "a", "preset": "pico",
-                "before": "a", "folderUri": folder.as_uri(),
+                "before": "a", "folderUri": folder.as_uri(), "layer": 0, "neuron": 0,
             }  # fmt: skip
             ways: list[tuple[str, dict[str, Any]]] = [(request.method, params)]
             if request.command is not None:

@@ -72,7 +72,7 @@ def test_train_as_json_prints_every_event(tiny_config: Config, capsys: pytest.Ca
     path = tiny_config()
     assert main(["train", str(path), "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {line["kind"] for line in lines} == {"run", "status", "step", "eval", "sample", "checkpoint"}
+    assert {line["kind"] for line in lines} == {"run", "status", "step", "eval", "layers", "sample", "checkpoint"}
     written = (path.parent / "runs/tiny-001/events.jsonl").read_text().splitlines()
     kept = [json.loads(line) for line in written]
     assert all(event.pop("sum") for event in kept)

@@ -187,7 +187,7 @@ def test_text_files_of_ones_own_split(plan_for: MakePlan, tmp_path: Path) -> Non
         dataset = _prepare(plan_for(tokenizer=tokenizer, train_data="train.txt", val_data="val.txt"), tmp_path)
         assert dataset.train_text() == "training text with a z, " * 10
         assert dataset.val_text() == "held out, é"
-        assert dataset.name == "train.txt"
+        assert dataset.name == "train.txt and val.txt"
 
 
 def test_half_of_a_split_is_an_error(plan_for: MakePlan, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.engine.conftest import TINY, dialogue
-from tests.engine.training import test_compile, test_processes, test_sharding
+from tests.engine.training import test_alerts, test_compile, test_processes, test_sharding
 from tests.engine.training.reading import of_kind
 from tests.engine.training.stopping import stopped_after
 from trickster_engine.backends.select import open_backend
@@ -76,6 +76,10 @@ def samples(run: RunDirectory, other: RunDirectory, _: object) -> bool:
     return texts(run) != texts(other)
 
 
+def warned(run: RunDirectory) -> int:
+    return len(of_kind(read_events(run.events_path)[0], "warning"))
+
+
 def texts(run: RunDirectory) -> list[str]:
     found = [event for event in read_events(run.events_path)[0] if event["kind"] == "sample"]
     return [event["prompt"] + event["text"] for event in found if event["step"] > STOPPED]
@@ -98,7 +102,7 @@ def recomputes(run: RunDirectory, other: RunDirectory, backend: SimpleNamespace)
 
 
 def elsewhere(test: Callable[..., Any]) -> Callable[[RunDirectory, RunDirectory, object], bool]:
-    """It takes several processes or a compiler, and has a test of its own."""
+    """It takes several processes, a compiler or a longer run, and has a test of its own."""
     return lambda run, other, _: test.__name__.startswith("test_")
 
 
@@ -149,6 +153,9 @@ TABLE: dict[str, Refused | Done] = {
     "training_config.seed": Refused("2", "order of the text"),
     "training_config.log_interval": Done("2", events("step", 4, 6)),
     "training_config.eval_interval": Done("3", events("eval", 3, 6)),
+    "training_config.layer_statistics": Done(
+        "false", lambda run, other, _: not steps_of(run, "layers") and bool(steps_of(other, "layers"))
+    ),
     "training_config.save_interval": Done("4", events("checkpoint", 4, 6)),
     "training_config.keep_best_n": Done("4", kept),
     "training_config.early_stopping_patience": Done("1", ends_early, {"early_stopping_min_delta": "100"}),
@@ -190,6 +197,23 @@ TABLE: dict[str, Refused | Done] = {
     "sampling_config.top_p": Done("0.1", samples),
     "sampling_config.repetition_penalty": Done("50", samples, GREEDY, GREEDY),
     "sampling_config.seed": Done("7", samples),
+    "alerts_config.loss_stuck_steps": Done(
+        "9", elsewhere(test_alerts.test_each_rule_speaks_once_and_again_when_it_was_over)
+    ),
+    "alerts_config.gap_evaluations": Done(
+        "9", elsewhere(test_alerts.test_each_rule_speaks_once_and_again_when_it_was_over)
+    ),
+    "alerts_config.slow_below": Done(
+        "0.1", elsewhere(test_alerts.test_each_rule_speaks_once_and_again_when_it_was_over)
+    ),
+    "alerts_config.grad_norm_above": Done(
+        "9", elsewhere(test_alerts.test_each_rule_speaks_once_and_again_when_it_was_over)
+    ),
+    "alerts_config.min_free_gb": Done("1000000", lambda run, other, _: warned(run) > warned(other)),
+    "alerts_config.webhook": Done(
+        "http://127.0.0.1:9/alerts",
+        elsewhere(test_alerts.test_a_run_tells_a_webhook_and_a_command_and_waits_for_neither),
+    ),
 }
 
 

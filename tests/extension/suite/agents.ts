@@ -70,7 +70,9 @@ suites.push(() =>
       const editor = await vscode.window.showTextDocument(await vscode.workspace.openTextDocument(uri));
       await problems(uri, (found) => found.length > 0);
       await editor.edit((edit) => edit.insert(new vscode.Position(0, 0), '# not saved\n'));
-      await problems(uri, (found) => found.some(({ range }) => range.start.line > 0));
+      await problems(uri, (found) =>
+        found.some(({ range }) => editor.document.getText(range) === 'hiden_dim'),
+      );
       const facts = await told('trickster_openConfig');
       assert.equal(facts.config, uri.fsPath);
       assert.ok(!facts.saved && facts.text.startsWith('# not saved\n'));

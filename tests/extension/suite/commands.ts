@@ -96,7 +96,7 @@ suites.push(() =>
           completionEvents,
           [1, 2].map((value) => `onContext:trickster.step.${id} == ${value}`),
         );
-        const links = [...description.matchAll(/\(command:([\w.]+)\)/g)].map(([, command = '']) => command);
+        const links = [...description.matchAll(/\(command:([\w.]+)[)?]/g)].map(([, command = '']) => command);
         assert.ok(links.length > 0, id);
         links.forEach((command) => assert.ok(declared.has(command), command));
       }
