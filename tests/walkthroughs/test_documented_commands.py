@@ -65,6 +65,7 @@ NOT_HERE = {
     "pip install rensa": "it takes the network",
     "lm_eval --model hf --model_args pretrained=runs/NAME/final": "it takes lm-eval",
     "pip install music21": "it takes the network",
+    "trickster corpus tunes --to TUNES": "it takes music21; make test-domains does it",
     "make train": "it makes an environment from the network",
     "make setup": "it makes an environment from the network",
     "make bench": "it wants a quiet machine for many minutes",

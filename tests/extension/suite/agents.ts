@@ -68,6 +68,7 @@ suites.push(() =>
     it('is the config in the editor with its problems, saved or not', async () => {
       const uri = vscode.Uri.file(path.join(folder(), 'broken.yaml'));
       const editor = await vscode.window.showTextDocument(await vscode.workspace.openTextDocument(uri));
+      await vscode.commands.executeCommand('workbench.action.files.revert'); // what another test has mended
       await problems(uri, (found) => found.length > 0);
       await editor.edit((edit) => edit.insert(new vscode.Position(0, 0), '# not saved\n'));
       await problems(uri, (found) =>

@@ -69,6 +69,7 @@ journey(
       'command:trickster.openLesson?"troubleshooting"': () => title('When training fails'),
       'command:trickster.openLesson?"loss-not-falling"': () => title('When training fails'),
       'command:trickster.openLesson?"counting"': () => title('What counting cannot do'),
+      'command:trickster.openLesson?"domains"': () => title('Texts that can be checked'),
       'command:trickster.prepare': async () => {
         await at.workbench.pick('small.yaml');
         await page().filter({ hasText: 'The text begins' }).waitFor();
