@@ -114,7 +114,7 @@ suites.push(() =>
 
     it('calls a head by what it does most clearly', () => {
       assert.equal(behaviour(HEAD), 'previous token 0.75');
-      assert.equal(behaviour({ ...HEAD, label: null }), 'mixed');
+      assert.equal(behaviour({ ...HEAD, label: null }), '(previous token 0.75)');
       assert.equal(behaviour(undefined), 'mixed');
     });
 

@@ -77,7 +77,7 @@ journey(
       await workbench.command('Trickster: Open Lesson');
       const steps = workbench.page.locator('.getting-started-step');
       await steps.first().waitFor();
-      assert.equal(await steps.count(), 12);
+      assert.equal(await steps.count(), 15);
       for (const [number, done] of [
         [1, true],
         [4, true],

@@ -38,7 +38,7 @@ journey(
         .waitFor();
       await workbench.view('Runs').locator('.monaco-button').filter({ hasText: 'Train' }).waitFor();
       await workbench.lessonStep('2. Set-up').filter({ hasText: 'PyTorch' }).waitFor();
-      assert.equal(await workbench.view('Lesson').locator('.monaco-list-row').count(), 12);
+      assert.equal(await workbench.view('Lesson').locator('.monaco-list-row').count(), 15);
       await workbench.shot('first-minute-1-empty-dark');
     });
 

@@ -69,7 +69,7 @@ export class Attention {
       h(
         'p',
         { class: 'caption' },
-        'Each picture is one head: a row for each token; the stronger the colour, the more it looks at the token of that column. Choose a head, then point at a token to see where it looks.',
+        'Each picture is one head: a row for each token; the stronger the colour, the more it looks at the token of that column. Below it, what the head does most and with how much of its attention: in brackets below 0.40. Choose a head, then point at a token to see where it looks.',
       ),
       this.grid.element,
       h(

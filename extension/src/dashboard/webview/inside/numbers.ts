@@ -155,11 +155,26 @@ export type Behaviour = keyof typeof BEHAVIOURS;
 /** What heads can do, with its name. */
 export const BEHAVIOUR_NAMES = Object.entries(BEHAVIOURS) as [Behaviour, string][];
 
-/** What a head does most clearly, with the share of its attention; "mixed" where nothing stands out. */
+/**
+ * What a head does most, with the share of its attention: in brackets where that is too little for a label, and "mixed"
+ * where nothing was measured.
+ */
 export function behaviour(head: InsideHead | undefined): string {
-  if (!head?.label) {
+  if (!head) {
     return 'mixed';
   }
-  const share = head[head.label];
-  return `${BEHAVIOURS[head.label]}${share === null ? '' : ` ${share.toFixed(2)}`}`;
+  const label = head.label ?? most(head);
+  const share = label && head[label];
+  if (!label || share === null) {
+    return label ? BEHAVIOURS[label] : 'mixed';
+  }
+  const words = `${BEHAVIOURS[label]} ${share.toFixed(2)}`;
+  return head.label ? words : `(${words})`;
+}
+
+function most(head: InsideHead): Behaviour | null {
+  const [first] = BEHAVIOUR_NAMES.map(([name]) => name)
+    .filter((name) => head[name] !== null)
+    .sort((one, other) => Number(head[other]) - Number(head[one]));
+  return first ?? null;
 }
