@@ -51,13 +51,18 @@ export class AgentDoor implements vscode.Disposable {
       vscode.workspace.onDidGrantWorkspaceTrust(change),
       vscode.workspace.onDidChangeWorkspaceFolders(change),
     ];
-    const registration = (vscode.lm as McpApi).registerMcpServerDefinitionProvider?.(PROVIDER, {
-      onDidChangeMcpServerDefinitions: this.changed.event,
-      provideMcpServerDefinitions: () => mcpServers(app.interpreters, extension),
-      resolveMcpServerDefinition: (server) => this.checked(server),
-    });
-    if (registration) {
-      this.subscriptions.push(registration);
+    try {
+      const registration = (vscode.lm as McpApi).registerMcpServerDefinitionProvider?.(PROVIDER, {
+        onDidChangeMcpServerDefinitions: this.changed.event,
+        provideMcpServerDefinitions: () => mcpServers(app.interpreters, extension),
+        resolveMcpServerDefinition: (server) => this.checked(server),
+      });
+      if (registration) {
+        this.subscriptions.push(registration);
+      }
+    } catch (error) {
+      // VS Code 1.100 has the function as a proposal, and refuses it to who has not asked for the proposal.
+      app.log.info(`This VS Code offers agents no MCP servers of extensions: ${errorText(error)}`);
     }
   }
 
