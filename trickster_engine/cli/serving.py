@@ -12,6 +12,7 @@ from pathlib import Path
 from trickster_engine.cli.arguments import RUN_HELP, Subcommands, run_path
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import in_command
+from trickster_engine.system.loopback import is_loopback
 
 _TOKEN_VARIABLE = "TRICKSTER_SERVE_TOKEN"
 _PACKAGES = ("prometheus_client", "starlette", "uvicorn")
@@ -60,7 +61,7 @@ def _serve(options: argparse.Namespace) -> int:
             f"Serving takes {' and '.join(missing)}, not installed in this Python.",
             f"Install: {in_command(sys.executable)} -m pip install {' '.join(_PACKAGES)}. (The extra `serve`.)",
         )
-    from trickster_engine.serving.server import Settings, is_loopback, serve
+    from trickster_engine.serving.server import Settings, serve
 
     given = options.token if options.token is not None else os.environ.get(_TOKEN_VARIABLE)
     if given is None and not is_loopback(options.host):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import signal
 import socket
 from collections.abc import Callable
@@ -44,14 +43,6 @@ class Settings:
     batch: int
     most_tokens: int
     most_requests: int
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a host's address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def serve(settings: Settings, ready: Callable[[str, Path, str], None]) -> None:

@@ -21,11 +21,11 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
-from trickster_engine.config.checks.alerts import is_loopback
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs import RunDirectory, RunIdentity
 from trickster_engine.runs.event_types import Event
+from trickster_engine.system.loopback import is_loopback
 from trickster_engine.training.alerts import ALERT
 from trickster_engine.training.recorder import Watcher
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from trickster_engine.config.problems import Problem
 from trickster_engine.config.settings import Settings, rule
+from trickster_engine.system.loopback import is_loopback
 
 WEBHOOK = "alerts_config.webhook"
 #: What all who take an address apart read alike: some decode a %, or let a name follow an address in brackets.
@@ -30,14 +30,6 @@ def may_be_sent_to(address: str) -> bool:
     ):
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @rule(WEBHOOK)
