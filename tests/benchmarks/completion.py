@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import signal
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.machine import machine
 from tests.server.latency import percentiles
 from tests.server.raw_client import RawClient
 from trickster_engine.config import preset_plan, preset_text, set_values
@@ -29,7 +29,7 @@ from trickster_engine.data.corpus import resolve_corpus
 from trickster_engine.data.make_tokenizer import byte_tokenizer
 from trickster_engine.model.huggingface import write_model
 from trickster_engine.model.llama import Llama
-from trickster_engine.runs import find_runs
+from trickster_engine.runs import find_runs, summarize
 from trickster_engine.system.files import write_json_atomically
 
 KEPT = Path(__file__).parents[2] / "docs" / "completion" / "latency.json"
@@ -76,7 +76,7 @@ def training(client: RawClient, folder: Path) -> Iterator[None]:
     path.write_text(set_values(preset_text("pico"), {"training_config.max_steps": "100000"}), encoding="utf-8")
     client.request("trickster/startRun", {"configUri": path.as_uri()}, 300)
     run = next(iter(find_runs(folder / "runs")))
-    while '"kind": "step"' not in run.events_path.read_text(encoding="utf-8"):
+    while summarize(run).step == 0:
         time.sleep(0.1)
     try:
         yield
@@ -114,7 +114,7 @@ def main() -> None:
         if options.pico is not None:
             models["pico"] = options.pico.resolve(), models["pico"][1]
         for busy in (False, True):
-            client = RawClient(env={"TRICKSTER_CACHE_DIR": str(folder / "cache")})
+            client = RawClient(env=dict(os.environ))  # with the kernels that whoever has trained here has in the cache
             with client:
                 client.initialize(folder)
                 with training(client, folder) if busy else contextlib.nullcontext():
@@ -127,9 +127,8 @@ def main() -> None:
                             row.update(worker_memory(client.process.pid))
                         print(shape, "training" if busy else "idle", row["training" if busy else "idle"], flush=True)
                 client.shutdown()
-    machine = {"cores": os.cpu_count(), "processor": platform.machine(), "python": sys.version.split()[0]}
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_json_atomically(options.output, {"machine": machine, "tokens": TOKENS, "models": found})
+    write_json_atomically(options.output, {"machine": machine(), "tokens": TOKENS, "models": found})
     print(json.dumps(found, indent=1))
 
 

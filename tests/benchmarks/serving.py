@@ -11,8 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import re
 import subprocess
 import sys
@@ -26,6 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from tests.benchmarks.machine import machine
 from trickster_engine.config import preset_plan
 from trickster_engine.data.make_tokenizer import byte_tokenizer
 from trickster_engine.model.checksums import seal_model
@@ -178,8 +177,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         presets = {preset: measure(preset, Path(folder), options) for preset in options.presets}
-    versions = {"python": platform.python_version(), **{name: version(name) for name in ("torch", "uvicorn")}}
-    place = {"processor": platform.machine(), "cores": os.cpu_count(), "versions": versions, "beside": options.beside}
+    versions = {name: version(name) for name in ("torch", "uvicorn")}
+    place = {**machine(), "versions": versions, "beside": options.beside}
     found = {"machine": place, "tokens": TOKENS, "presets": presets}
     if options.out is not None:
         options.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

@@ -97,8 +97,16 @@ def test_a_key_costs_only_what_is_new(model: Llama, monkeypatch: pytest.MonkeyPa
     offer = completer.complete(TEXT[:40], ALL)
     assert read[0] == 40
     read.clear()
-    completer.complete(TEXT[:40] + offer[0], ALL)  # typed along: what was read for the offer serves again
-    assert sum(read) <= 1 + ALL.most_tokens
+    typed = TEXT[:40] + offer[0]
+    along = completer.complete(typed, ALL)  # typed along: what was computed for the offer serves again
+    assert sum(read) <= 2
+    assert along == Completer(model, byte_tokenizer()).complete(typed, ALL)
+    read.clear()
+    completer.complete(TEXT[:39], ALL)  # taken back: its last logits were never looked at
+    completer.complete(typed, ALL)
+    read.clear()
+    completer.complete(TEXT[:40] + "#", ALL)  # something else: that key, and what follows it
+    assert sum(read) <= ALL.most_tokens
     read.clear()
     completer.complete(TEXT[:40] + offer, Rules(confidence=1.1, most_tokens=8))
     assert sum(read) <= 1 + len(offer.encode())

@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 from pygls.exceptions import JsonRpcInvalidParams
 from trickster_server.handlers.commands import params_of
+from trickster_server.handlers.inside import _on_the_wire
 from trickster_server.lsp import messages
-from trickster_server.lsp.messages.fields import item
+from trickster_server.lsp.messages.fields import item, wire_name
+from trickster_server.lsp.messages.inside import InsideHead
 from trickster_server.lsp.messages.notifications import EventParams
 from trickster_server.lsp.messages.runs import ListRunsParams, RunProgress, RunStarted, StartRunParams
 from trickster_server.lsp.wire import WireError, from_wire, to_wire
 
 from tools import protocol_types
+from trickster_engine.inference.heads import BEHAVIOURS
 
 
 @pytest.mark.parametrize("path", protocol_types.outputs(), ids=lambda path: path.name)
@@ -137,3 +140,10 @@ def test_every_code_has_a_page() -> None:
         assert explanation is not None
         page = protocol_types.REPOSITORY / "docs" / explanation.href.rsplit("/", 1)[1].split("#")[0]
         assert re.search(rf"^##+ {code}$", page.read_text(encoding="utf-8"), re.MULTILINE), code
+
+
+@pytest.mark.parametrize("label", [*BEHAVIOURS, None])
+def test_whatever_a_head_does_can_be_sent(label: str | None) -> None:
+    scores = dict.fromkeys([*BEHAVIOURS, "entropy"], 0.5)
+    head = from_wire(InsideHead, _on_the_wire({"layer": 0, "head": 1, "label": label, **scores}))
+    assert to_wire(head)["label"] == (wire_name(label) if label else None)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from trickster_engine.cli.arguments import Subcommands, add_json, print_json
-from trickster_engine.evaluation.class_table import ORDERS, as_csv, as_html, as_text, class_rows, in_order
+from trickster_engine.evaluation.class_table import MOST, ORDERS, as_csv, as_html, as_text, class_rows, in_order
 from trickster_engine.system.files import write_text_atomically
 from trickster_engine.system.os_errors import cannot_write
 
@@ -30,6 +31,8 @@ def add_commands(commands: Subcommands) -> None:
 
 def _class(options: argparse.Namespace) -> int:
     rows = in_order(class_rows(options.folder), options.sort)
+    if len(rows) == MOST:
+        print(f"note: only the first {MOST:,} are listed; name a folder further down for others.", file=sys.stderr)
     title = f"Runs of {options.folder.resolve().name}"
     for target, text in ((options.html, as_html(rows, title)), (options.csv, as_csv(rows))):
         if target is not None:

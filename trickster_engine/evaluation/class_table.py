@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -58,7 +59,10 @@ ORDERS: Final = ("loss", "name", "parameters", "steps", "time")
 
 
 def class_rows(folder: Path) -> list[Row]:
-    """Everything in a folder that is a run or should be one. Raises TricksterError where there is no such folder."""
+    """Everything in a folder that is a run or should be one, `MOST` at the most.
+
+    Raises TricksterError where there is no such folder.
+    """
     if not folder.is_dir():
         raise TricksterError("no-such-folder", f"{folder} is not a folder.", "Name the folder with the students' runs.")
     return [_row(path, folder) for path in islice(_found(folder, DEPTH), MOST)]
@@ -190,11 +194,18 @@ def _with_loss(row: Row, nats: float | None, data: dict[str, Any], baselines: di
     best = best_ngram(baselines)
     return replace(
         row,
-        nats_per_character=nats * tokens / characters if known and nats is not None and tokens else None,
-        bits_per_byte=bits_per_byte(nats, size) if nats is not None and isinstance(size, float) and size > 0 else None,
+        nats_per_character=_finite(nats * tokens / characters) if known and nats is not None and tokens else None,
+        bits_per_byte=(
+            _finite(bits_per_byte(nats, size)) if nats is not None and isinstance(size, float) and size > 0 else None
+        ),
         beyond_counting=best[1] - nats if best and nats is not None else None,
         note=note,
     )
+
+
+def _finite(figure: float) -> float | None:
+    """A figure that what a student handed in comes to, if it is one."""
+    return figure if math.isfinite(figure) else None
 
 
 def _config(identity: RunIdentity) -> str:

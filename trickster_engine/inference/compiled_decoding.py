@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from trickster_engine.backends.torch.kernels.library import Kernels
+from trickster_engine.inference.one_piece import one_piece
 from trickster_engine.model.llama import Block, Llama
 
 
@@ -25,6 +26,7 @@ class CompiledReader:
         self._kernels = kernels
         self._dtype = store.dtype
         self._format = torch.bfloat16 if in_bf16 else self._dtype
+        self._copy = one_piece((x for x in model.parameters() if x.ndim > 1), torch.bfloat16) if in_bf16 else None
         self._vocab_size = config.vocab_size
         self._epsilon = float(config.norm_eps)
         self._shape = torch.tensor(
@@ -56,7 +58,7 @@ class CompiledReader:
 
     def _kept(self, weight: Tensor) -> Tensor:
         """A weight as it is read: matrices in the format asked for."""
-        return weight.detach().to(self._format) if weight.ndim > 1 else weight
+        return weight if self._copy is None or weight.ndim == 1 else self._copy(weight)
 
 
 def _weights(block: nn.Module) -> tuple[Tensor, ...]:

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import islice, takewhile
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ from trickster_engine.model.llama import KeyValueCache, Llama
 
 #: From so many tokens on, reading them together in an empty cache takes less than one after the other.
 _READ_TOGETHER = 24
+#: After so many of the last tokens the logits are kept: what was offered is then not computed again.
+_REMEMBERED = 64
 #: Characters of a text that are encoded, for each token that the model sees.
 _CHARACTERS_A_TOKEN = 8
 
@@ -60,6 +62,8 @@ class Completer:
         with torch.no_grad():
             self._reader = token_reader(whole, self._cache, in_bf16=whole is not model)
         self._held: list[int] = []  # the tokens that the cache holds
+        self._after: list[Tensor | None] = []  # the logits [1, V] after each of them, where they are known
+        self._used = 0  # how many of them the text has that is completed now
 
     def complete(
         self,
@@ -106,7 +110,10 @@ class Completer:
         if should_stop():
             return
         logits = self._read(ids[-(-beyond // step) * step :] if beyond else ids)
-        for _ in range(room):
+        token = -1
+        for number in range(room):
+            if number:
+                logits = self._read_one(token)
             probabilities = require_numbers(logits[:, : self._tokenizer.vocab_size]).softmax(dim=-1)[0]
             if begun:
                 allowed = self._beginning_with(begun)
@@ -116,29 +123,37 @@ class Completer:
                 return
             yield self._bytes[token][len(begun) :], float(probabilities[token])
             begun = b""
-            if should_stop() or len(self._held) == limit:
+            if should_stop() or self._used == limit:
                 return
-            logits = self._read_one(token)
 
     def _read(self, ids: list[int]) -> Tensor:
         """The logits [1, V] after some tokens, of which those that the cache begins with are not read again."""
-        same = 0
-        for held, wanted in zip(self._held, ids[:-1], strict=False):
-            if held != wanted:
-                break
-            same += 1
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self._held, ids, strict=False)))
+        if same == len(ids) and (known := self._after[same - 1]) is not None:
+            self._used = same
+            return known
+        same = min(same, len(ids) - 1)
         if len(ids) - same >= _READ_TOGETHER:
-            same = 0
-            self._cache.length, self._held = 0, list(ids)
-            return self._reader(torch.tensor([ids]))
-        self._cache.length, self._held = same, self._held[:same]
+            self._cache.length, self._used = 0, len(ids)
+            logits = self._reader(torch.tensor([ids]))
+            self._held, self._after = list(ids), [*[None] * (len(ids) - 1), logits]
+            return logits
+        self._used = same
         for token in ids[same:]:
             logits = self._read_one(token)
         return logits
 
     def _read_one(self, token: int) -> Tensor:
-        self._held.append(token)
-        return self._reader(torch.tensor([[token]]))
+        """The logits [1, V] after one more token: known already, if it is what was offered for an earlier key."""
+        place, self._used = self._used, self._used + 1
+        if place < len(self._held) and self._held[place] == token and (known := self._after[place]) is not None:
+            return known
+        self._cache.length = place
+        logits = self._reader(torch.tensor([[token]]))
+        self._held[place:], self._after[place:] = [token], [logits]
+        if place >= _REMEMBERED:
+            self._after[place - _REMEMBERED] = None
+        return logits
 
     def _beginning_with(self, begun: bytes) -> Tensor:
         """Which tokens begin with these bytes, as ones and zeros [V]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Iterator
@@ -239,10 +240,8 @@ class RunDirectory:
 
     def checkpoints_folder(self) -> Path:
         """Where the checkpoints are: below the run, unless its config says otherwise."""
-        plan, identity = self.plan_if_readable(), self.identity_if_readable()
-        if plan is None or identity is None:
-            return self.path / "checkpoints"
-        return self.checkpoints_meant(plan, self.origin(identity).parent)
+        files = self.config_path, self.path / IDENTITY_FILE
+        return _checkpoints_folder(self.path, *map(_version, files))
 
     def checkpoints_meant(self, plan: Plan, folder: Path) -> Path:
         """The same by a plan whose relative paths are relative to `folder`, for a run that has yet to begin."""
@@ -342,3 +341,22 @@ def find_runs(output_dir: Path) -> Iterator[RunDirectory]:
     for child in children:
         if is_run_directory(child):
             yield RunDirectory(child)
+
+
+@functools.lru_cache(maxsize=64)
+def _checkpoints_folder(path: Path, *versions: object) -> Path:
+    """Read once for each version of the files that it follows from: a completion asks at every key."""
+    run = RunDirectory(path)
+    plan, identity = run.plan_if_readable(), run.identity_if_readable()
+    if plan is None or identity is None:
+        return run.path / "checkpoints"
+    return run.checkpoints_meant(plan, run.origin(identity).parent)
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is written, or None where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 from trickster_engine.errors import TricksterError
 from trickster_engine.inference.batched_decoding import Batch, choose_each
@@ -168,7 +169,8 @@ class Engine:
             again = one.text.slide()
             if again is not None:
                 self._batch.read(row, again)
-        logits = require_numbers(self._batch.step([one.text.last for one in self._running])[:, : self._vocab_size])
+        logits = self._batch.step([one.text.last for one in self._running])[:, : self._vocab_size]
+        logits = self._with_numbers(logits)
         texts = [one.text for one in self._running]
         tokens = choose_each(logits, [text.options for text in texts], [text.generator for text in texts])
         self._metrics.drawn(len(tokens))
@@ -179,6 +181,18 @@ class Engine:
             if one.text.finish is not None:
                 self._leave(row)
 
+    def _with_numbers(self, logits: Tensor) -> Tensor:
+        """Those of the logits [R, V] that are numbers; where they are not, the text ends, and no other with it."""
+        for row in reversed(range(len(logits))):
+            try:
+                require_numbers(logits[row])
+            except TricksterError as error:
+                self._refuse(self._running[row], _refusal(error))
+                self._leave(row)  # and the last one gets its row
+                logits[row] = logits[-1]
+                logits = logits[:-1]
+        return logits
+
     def _join(self, one: _Running) -> None:
         self._running.append(one)
         row = self._batch.join()
@@ -187,7 +201,12 @@ class Engine:
             logits = self._batch.read(row, ids)
             self._metrics.read(len(ids) + 1)
             if one.text.scores_prompt:
-                one.text.score_prompt(require_numbers(logits[:, : self._vocab_size]))
+                try:
+                    one.text.score_prompt(require_numbers(logits[:, : self._vocab_size]))
+                except TricksterError as error:
+                    self._refuse(one, _refusal(error))
+                    self._leave(row)
+                    return
         self._pass_on(one)
         if one.text.finish is not None:
             self._leave(row)
@@ -206,16 +225,17 @@ class Engine:
             self._running[row] = last
         left.job.running -= 1
 
+    @staticmethod
+    def _refuse(one: _Running, refusal: ApiError) -> None:
+        """End a text's job with an error."""
+        if not one.job.is_over:
+            one.job.is_over = True
+            one.job.receive(one.number, refusal)
+
     def _fail(self, joining: list[_Running], error: Exception) -> None:
         """Answer every text of this turn with what went wrong, and go on without them."""
-        if isinstance(error, TricksterError):
-            refusal = ApiError(500, error.message, error.code, kind="server_error")
-        else:
-            refusal = ApiError(500, f"The model could not go on: {type(error).__name__}.", kind="server_error")
         for one in (*self._running, *joining):
-            if not one.job.is_over:
-                one.job.is_over = True
-                one.job.receive(one.number, refusal)
+            self._refuse(one, _refusal(error))
         while self._running:
             self._leave(len(self._running) - 1)
         if not isinstance(error, TricksterError):
@@ -223,3 +243,10 @@ class Engine:
                 traceback.print_exception(error, file=sys.stderr)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _refusal(error: Exception) -> ApiError:
+    """What a client is told of an error."""
+    if isinstance(error, TricksterError):
+        return ApiError(500, error.message, error.code, kind="server_error")
+    return ApiError(500, f"The model could not go on: {type(error).__name__}.", kind="server_error")

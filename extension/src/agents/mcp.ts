@@ -33,8 +33,8 @@ type McpServerClass = new (
 ) => McpServer;
 
 /**
- * Offers `trickster mcp` to the agents of VS Code, on the folders of a trusted window, in the Python that trains. Agents
- * start it; nothing runs before one does.
+ * Offers `trickster mcp` to the agents of VS Code, on the folders of a trusted window. Agents start it, in the Python that
+ * trains then; nothing runs before one does.
  */
 export class AgentDoor implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<void>();
@@ -47,14 +47,14 @@ export class AgentDoor implements vscode.Disposable {
     const change = (): void => this.changed.fire();
     this.subscriptions = [
       this.changed,
-      app.interpreters.onDidChange(change),
       vscode.workspace.onDidGrantWorkspaceTrust(change),
       vscode.workspace.onDidChangeWorkspaceFolders(change),
     ];
     try {
       const registration = (vscode.lm as McpApi).registerMcpServerDefinitionProvider?.(PROVIDER, {
         onDidChangeMcpServerDefinitions: this.changed.event,
-        provideMcpServerDefinitions: () => mcpServers(app.interpreters, extension),
+        // VS Code asks for it in every window where the extension is active, agent or not: no Python is looked for yet.
+        provideMcpServerDefinitions: () => Promise.resolve(offeredServers(extension)),
         resolveMcpServerDefinition: (server) => this.checked(server),
       });
       if (registration) {
@@ -70,9 +70,10 @@ export class AgentDoor implements vscode.Disposable {
     this.subscriptions.forEach((subscription) => void subscription.dispose());
   }
 
-  /** The server, if it starts: without input it ends at once, or says what it lacks. */
-  private async checked(server: McpServer): Promise<McpServer | undefined> {
+  /** The server in the Python that trains, if it starts: without input it ends at once, or says what it lacks. */
+  private async checked(offered: McpServer): Promise<McpServer | undefined> {
     try {
+      const server = await inPythonThatTrains(offered, this.app.interpreters);
       const { code, stderr } = await runProcess(server.command, server.args, {
         cwd: this.extension.extensionPath,
         env: cleanEnvironment(),
@@ -92,11 +93,8 @@ export class AgentDoor implements vscode.Disposable {
   }
 }
 
-/** The server for the folders of this window; none where they are not trusted, or no Python trains. */
-export async function mcpServers(
-  interpreters: Interpreters,
-  extension: vscode.Extension<unknown>,
-): Promise<McpServer[]> {
+/** The server for the folders of this window, its Python not yet found; none where they are not trusted. */
+export function offeredServers(extension: vscode.Extension<unknown>): McpServer[] {
   const Definition = (vscode as { McpStdioServerDefinition?: McpServerClass }).McpStdioServerDefinition;
   const folders = (vscode.workspace.workspaceFolders ?? [])
     .filter(({ uri }) => uri.scheme === 'file')
@@ -104,11 +102,19 @@ export async function mcpServers(
   if (!Definition || !vscode.workspace.isTrusted || folders.length === 0) {
     return [];
   }
-  const interpreter = await interpreters.forTraining();
-  if (!interpreter) {
-    return [];
-  }
   const { version } = extension.packageJSON as { version: string };
   const command = [launcherIn(extension.extensionPath), 'trickster_engine', 'mcp', ...folders];
-  return [new Definition('Trickster', interpreter.path, command, { PYTHONUTF8: '1' }, version)];
+  return [new Definition('Trickster', 'python', command, { PYTHONUTF8: '1' }, version)];
+}
+
+/** An offered server with the Python that it is to run in. Throws where none can train. */
+export async function inPythonThatTrains(server: McpServer, interpreters: Interpreters): Promise<McpServer> {
+  const interpreter = await interpreters.forTraining();
+  if (!interpreter) {
+    throw new Error(
+      vscode.l10n.t('no Python has all that training needs. Run "Trickster: Set Up Environment".'),
+    );
+  }
+  server.command = interpreter.path;
+  return server;
 }

@@ -55,7 +55,10 @@ class Inside:
 
 
 def _on_the_wire(value: Any) -> Any:
-    """What the worker answers, with names as they are sent."""
+    """What the worker answers, with names as they are sent: those of fields, and the label of a head."""
     if isinstance(value, dict):
-        return {wire_name(name): _on_the_wire(entry) for name, entry in value.items()}
+        return {
+            wire_name(name): wire_name(entry) if name == "label" and entry else _on_the_wire(entry)
+            for name, entry in value.items()
+        }
     return [_on_the_wire(entry) for entry in value] if isinstance(value, list) else value

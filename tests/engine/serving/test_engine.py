@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.engine.model.test_decoding import needs_compiler
+from tests.engine.model.test_huggingface import small
 from trickster_engine.backends.torch.kernels.library import load_kernels
 from trickster_engine.config.plan import ModelConfig
 from trickster_engine.data.make_tokenizer import byte_tokenizer, with_end
@@ -128,8 +129,7 @@ def test_what_the_model_cannot_do_is_said_and_others_go_on(run: Path, monkeypatc
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: 1 / 0)
-    with torch.no_grad():
-        model.model.norm.weight.fill_(torch.nan)
+    monkeypatch.setattr(engine._batch, "step", lambda _: 1 / 0)
     with engine._changed:
         for _ in range(3):  # two join, one waits
             submit()
@@ -141,3 +141,34 @@ def test_what_the_model_cannot_do_is_said_and_others_go_on(run: Path, monkeypatc
     engine.close()
     with pytest.raises(ApiError):
         engine.submit(Job([], lambda *_: None, in_pieces=False))
+
+
+def test_a_text_without_numbers_ends_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = byte_tokenizer()
+    model = Llama(small(max_seq_len=32)).initialize(1).eval().requires_grad_(False)
+    prompts = [b"A", b"B", b"C"]
+
+    def texts(wanted: list[bytes]) -> dict[bytes, Piece | ApiError]:
+        heard: Heard = queue.SimpleQueue()
+        engine = Engine(model, tokenizer.vocab_size, 3, Metrics())
+        step = engine._batch.step
+
+        def spoilt(tokens: list[int]) -> torch.Tensor:
+            logits = step(tokens)
+            logits[[token == ord("B") for token in tokens]] = torch.nan
+            return logits
+
+        monkeypatch.setattr(engine._batch, "step", spoilt)
+        options = SamplingOptions(8, 0.0)
+        for number, prompt in enumerate(wanted):
+            text = Continuation(Prompt([*prompt], prompt.decode(), 0), options, 8, (), tokenizer, 32)
+            engine.submit(Job([text], partial(hear, heard, number), in_pieces=False))
+        engine.start()  # now that all of them wait, they join together
+        got = dict(heard.get(timeout=60) for _ in wanted)
+        engine.close()
+        return {wanted[number]: piece for number, piece in got.items()}
+
+    together = texts(prompts)
+    refused = together.pop(b"B")
+    assert isinstance(refused, ApiError) and refused.body["error"]["code"] == "loss-not-finite"
+    assert together == {prompt: texts([prompt])[prompt] for prompt in (b"A", b"C")}

@@ -48,6 +48,9 @@ function suite(): void {
     const files = (await vscode.workspace.fs.readDirectory(folder)).filter(([name]) => /\.ya?ml$/.test(name));
     const foreign = files.filter(([name]) => name !== 'small.yaml');
     assert.equal(foreign.length, 200);
+    await vscode.window.showTextDocument(vscode.Uri.joinPath(folder, foreign[0]?.[0] ?? ''));
+    // Meanwhile VS Code asks the extension for the servers that agents could start.
+    const asked = vscode.commands.executeCommand('workbench.mcp.listServer');
     // One after the other: VS Code closes what no editor shows.
     for (const [name] of foreign) {
       const document = await vscode.workspace.openTextDocument(vscode.Uri.joinPath(folder, name));
@@ -60,6 +63,8 @@ function suite(): void {
       await vscode.window.showTextDocument(vscode.Uri.joinPath(folder, name));
     }
     assert.ok(extension.isActive, 'the extension has seen them all');
+    await vscode.commands.executeCommand('workbench.action.closeQuickOpen');
+    await asked;
     assert.deepEqual(ours(started), []);
     assert.deepEqual(ours(children()), ours(before));
   });

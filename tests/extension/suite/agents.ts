@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { mcpServers } from '../../../extension/src/agents/mcp';
+import { inPythonThatTrains, offeredServers } from '../../../extension/src/agents/mcp';
 import { Interpreters } from '../../../extension/src/python/interpreters';
 import { runProcess } from '../../../extension/src/python/processes';
 import { problems } from './config';
@@ -52,14 +52,15 @@ suites.push(() =>
         '/nowhere',
         extension.extensionPath,
       );
-      const servers = await mcpServers(interpreters, extension);
-      interpreters.dispose();
+      const servers = offeredServers(extension);
       if (!('registerMcpServerDefinitionProvider' in vscode.lm)) {
         assert.deepEqual(servers, []); // before 1.101, where everything else goes on working
         return;
       }
-      const [server] = servers;
-      assert.ok(server);
+      const [offered] = servers;
+      assert.ok(offered);
+      const server = await inPythonThatTrains(offered, interpreters);
+      interpreters.dispose();
       const { code, stderr } = await runProcess(server.command, server.args);
       assert.equal(code, 0, stderr);
       assert.equal(stderr.trim(), `trickster mcp: ${folder()}`);
