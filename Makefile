@@ -123,6 +123,7 @@ generate: $(DEV_STAMP)
 	$(BIN)/python -m tools.domains_page render docs/measures.md
 	$(BIN)/python -m tools.agent_transcript render
 	$(BIN)/python -m tools.completion_page
+	$(BIN)/python -m tools.inside_page
 
 # Pairs of timings, to compare within one run. Wants a quiet machine.
 bench: $(DEV_STAMP)

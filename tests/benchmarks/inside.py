@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.benchmarks.machine import machine
 from tests.server.raw_client import RawClient
 
 TOKENS = 128
@@ -58,7 +59,7 @@ def main() -> None:
     for row in rows:
         print(json.dumps(row))
     if options.out:
-        options.out.write_text(json.dumps({"rows": rows}, indent=1) + "\n", encoding="utf-8")
+        options.out.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,32 +1,30 @@
 """What measuring the layers costs: plain updates, watched updates and measurements by turns, in one process.
 
-`python -m tests.benchmarks.layer_statistics pico` prints the medians and the share of a run's time that they come to at
-the preset's `eval_interval`. On a loaded machine the share is still right: all three are slowed alike.
+`python -m tests.benchmarks.layer_statistics pico best` prints the medians, in seconds, and the share of a run's time that
+they come to at the preset's `eval_interval`. On a loaded machine the share is still right: all three are slowed alike.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
+from pathlib import Path
 
 import numpy as np
 
+from tests.benchmarks.machine import machine
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.config import preset_names, preset_plan
 from trickster_engine.training.loop import LAYER_TOKENS, LAYER_WINDOWS
 
 
-def main() -> None:
-    """Time and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("preset", choices=preset_names())
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
-    plan = preset_plan(options.preset)
+def measure(preset: str, rounds: int, device: str) -> dict[str, float]:
+    """Median seconds of an update, of a watched one and of a measurement; and the share of a run's time."""
+    plan = preset_plan(preset)
     training, model = plan.training, plan.model
-    backend = TorchBackend(plan, options.device)
+    backend = TorchBackend(plan, device)
     watch = backend.layer_watch
     assert watch is not None
     generator = np.random.default_rng(0)
@@ -38,7 +36,7 @@ def main() -> None:
     micro = [batch(training.batch_size, model.max_seq_len) for _ in range(training.gradient_accumulation_steps)]
     sample = batch(LAYER_WINDOWS, min(LAYER_TOKENS, model.max_seq_len))
     times: dict[str, list[float]] = {"update": [], "watched": [], "measured": []}
-    for _ in range(options.rounds + 1):
+    for _ in range(rounds + 1):
         for name, taken in times.items():
             began = time.perf_counter()
             if name == "measured":
@@ -48,12 +46,25 @@ def main() -> None:
                     watch.watch_next_update()
                 backend.step(micro, 0.0)
             taken.append(time.perf_counter() - began)
-    update, watched, measured = (statistics.median(taken[1:]) for taken in times.values())  # the first one warms up
-    share = (watched - update + measured) / (training.eval_interval * update)
-    shown = {"update": update, "watched update": watched, "measurement": measured}
-    print(f"{options.preset}: " + ", ".join(f"{name} {seconds * 1e3:.1f} ms" for name, seconds in shown.items()))
-    print(f"{share:.3%} of the time of the {training.eval_interval} updates between two evaluations")
     backend.close()
+    found = {name: statistics.median(taken[1:]) for name, taken in times.items()}  # the first one warms up
+    more = found["watched"] - found["update"] + found["measured"]
+    return {**found, "share": more / (training.eval_interval * found["update"])}
+
+
+def main() -> None:
+    """Time, print, and write where it is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("presets", choices=preset_names(), nargs="+")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    found = {preset: measure(preset, options.rounds, options.device) for preset in options.presets}
+    print(json.dumps(found, indent=1))
+    if options.out:
+        kept = {"machine": machine(), "presets": found}
+        options.out.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """`python -m tests.benchmarks.serving`: how fast `trickster serve` answers, beside llama.cpp, and what memory it holds.
 
 Serves models of some presets with fresh weights and asks for completions with 1, 8 and 32 clients at once, each asking
-again as soon as it has its answer. With `--llama-server FILE`, llama.cpp's server is asked the same with the same
-weights, turn by turn. Then many short requests follow, while the server's memory is read. `--out` writes JSON;
+again as soon as it has its answer. With `--llama-cpp`, llama.cpp's server is asked the same with the same weights, turn
+by turn. Then many short requests follow, while the server's memory is read. `--out` writes JSON;
 `tools/bench_page.py` fills docs/serving.md from it.
 """
 
@@ -41,7 +41,8 @@ SHORT = 8
 @contextmanager
 def started(command: list[str], sign: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process, once it has said something; and what that was."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    process = subprocess.Popen(command, **pipes, text=True)
     assert process.stdout is not None
     said = ""
     try:
@@ -119,7 +120,7 @@ def measure(preset: str, folder: Path, options: argparse.Namespace) -> dict[str,
         port = re.search(r"http://127.0.0.1:(\d+)", said)
         assert port is not None
         ports = {"ours": int(port[1])}
-        if options.llama_server is None:
+        if not options.llama_cpp:
             found["clients"] = compared(ports, preset, options)
         else:
             gguf = folder / f"{preset}.gguf"
@@ -128,7 +129,8 @@ def measure(preset: str, folder: Path, options: argparse.Namespace) -> dict[str,
             ports["llama_cpp"] = ports["ours"] - 1
             context = str(model.config.max_seq_len * max(CLIENTS))
             theirs = ["-m", str(gguf), "--port", str(ports["llama_cpp"]), "-c", context, "-np", str(max(CLIENTS))]
-            with started([str(options.llama_server), *theirs, "--api-key", TOKEN], "server is listening"):
+            command = [sys.executable, "-m", "tests.llama_server", *theirs, "--api-key", TOKEN]
+            with started(command, "server is listening"):
                 found["clients"] = compared(ports, preset, options)
         if options.requests and preset == options.presets[0]:
             found["memory"] = memory(ports["ours"], preset, options.requests)
@@ -171,7 +173,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="turns for each number of clients")
     parser.add_argument("--each", type=int, default=2, help="requests of each client in a turn")
     parser.add_argument("--requests", type=int, default=10_000, help="short requests for the memory; 0 for none")
-    parser.add_argument("--llama-server", type=Path, help="llama.cpp's server, to compare with")
+    parser.add_argument("--llama-cpp", action="store_true", help="compare with llama.cpp's server (of xllamacpp)")
     parser.add_argument("--beside", default="", metavar="TEXT", help="what else ran on the machine, for the page")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()

@@ -103,22 +103,30 @@ template <class S> void rotate(S *heads, int64_t count, int64_t width, const S *
 template <class S>
 void attend(const S *query, const S *keys, const S *values, int64_t tokens, int64_t width, S *scores, S *out) {
     S largest = -INFINITY, whole = 0;
-    for (int64_t n = 0; n < tokens; n++) {
-        scores[n] = dot(query, keys + n * width, width);
-        largest = std::max(largest, scores[n]);
-    }
+    int64_t n = 0;
+    for (; n + 4 <= tokens; n += 4) four_rows(keys + n * width, query, width, scores + n);
+    for (; n < tokens; n++) scores[n] = dot(keys + n * width, query, width);
+#pragma omp simd reduction(max : largest)
+    for (n = 0; n < tokens; n++) largest = std::max(largest, scores[n]);
 #pragma omp simd reduction(+ : whole)
-    for (int64_t n = 0; n < tokens; n++) {
+    for (n = 0; n < tokens; n++) {
         scores[n] = exponential(scores[n] - largest);
         whole += scores[n];
     }
     std::fill(out, out + width, S(0));
-    for (int64_t n = 0; n < tokens; n++) {
-        S weight = scores[n] / whole;
+    for (n = 0; n + 4 <= tokens; n += 4) {  // four values at a time, so that the sums are seldom put away
+        const S *a = values + n * width, *b = a + width, *c = b + width, *d = c + width, *weight = scores + n;
+#pragma omp simd
+        for (int64_t i = 0; i < width; i++)
+            out[i] += (weight[0] * a[i] + weight[1] * b[i]) + (weight[2] * c[i] + weight[3] * d[i]);
+    }
+    for (; n < tokens; n++) {
         const S *value = values + n * width;
 #pragma omp simd
-        for (int64_t i = 0; i < width; i++) out[i] += weight * value[i];
+        for (int64_t i = 0; i < width; i++) out[i] += scores[n] * value[i];
     }
+#pragma omp simd
+    for (int64_t i = 0; i < width; i++) out[i] /= whole;
 }
 
 // The logits [R, V] of what follows each of tokens [R], which join the positions [R] tokens that the cache holds.
