@@ -1,7 +1,7 @@
 """The measured blocks of docs/inside.md, made of `docs/inside/*.json`.
 
-`python -m tests.benchmarks.induction`, `…inside` and `…layer_statistics` write them; `python -m tools.inside_page` fills
-the blocks `<!-- inside: NAME -->…<!-- /inside -->`.
+`python -m tests.benchmarks.induction`, `…inside` and `…layer_statistics` write them; `python -m tools.inside_page`
+fills the blocks `<!-- inside: NAME -->…<!-- /inside -->`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def _induction(kept: dict[str, Any]) -> str:
     before = max(one["step"] for one in moments if one["step"] < kept["born_at_step"])
     copies = next(one["step"] for one in moments if one["loss_second_time"] < 0.5)
     words = (
-        f"The score passes {kept['born_at_score']:g} between step {before:,} and step {kept['born_at_step']:,}. The loss "
-        f"of the second time is below 0.5 from step {copies:,} on: this model copies by other heads before one of them "
-        "looks where the score measures. A score says where a head looks, and not that nothing else does the work."
+        f"The score passes {kept['born_at_score']:g} between step {before:,} and step {kept['born_at_step']:,}. The "
+        f"loss of the second time is below 0.5 from step {copies:,} on: this model copies before one of its heads looks "
+        "where the score measures. A score says where a head looks, and not that nothing else does the work."
     )
     return "\n".join([*lines, "", textwrap.fill(words, 120)])
 
