@@ -33,8 +33,8 @@ def _induction(kept: dict[str, Any]) -> str:
     copies = next(one["step"] for one in moments if one["loss_second_time"] < 0.5)
     words = (
         f"The score passes {kept['born_at_score']:g} between step {before:,} and step {kept['born_at_step']:,}. The "
-        f"loss of the second time is below 0.5 from step {copies:,} on: this model copies before one of its heads looks "
-        "where the score measures. A score says where a head looks, and not that nothing else does the work."
+        f"loss of the second time is below 0.5 from step {copies:,} on: this model copies before one of its heads "
+        "looks where the score measures. A score says where a head looks, and not that nothing else does the work."
     )
     return "\n".join([*lines, "", textwrap.fill(words, 120)])
 

@@ -1,7 +1,8 @@
 """What measuring the layers costs: plain updates, watched updates and measurements by turns, in one process.
 
 `python -m tests.benchmarks.layer_statistics pico best` prints the medians, in seconds, and the share of a run's time
-that they come to at the preset's `eval_interval`. On a loaded machine the share is still right: all three are slowed alike.
+that they come to at the preset's `eval_interval`. On a loaded machine the share is still right: all three are slowed
+alike.
 """
 
 from __future__ import annotations
