@@ -1,7 +1,7 @@
 """The figures of docs/measures.md: `docs/measures/NAME.json`, one a domain, and the tables made of them.
 
 `trickster evaluate RUN --measure NAME --json > ANSWER`, then `python -m tools.domains_page keep RUN ANSWER NAME` writes
-one; `python -m tools.domains_page render docs/measures.md` fills the blocks `<!-- domain: NAME -->…<!-- /domain -->`.
+one (a second ANSWER may be of another `--temperature`); `python -m tools.domains_page render docs/measures.md` fills the blocks `<!-- domain: NAME -->…<!-- /domain -->`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,10 @@ def render(page: Path) -> str:
 
 
 def _block(name: str, kept: dict[str, Any]) -> str:
-    figures = {**kept["figures"], **PUBLISHED.get(name, {})}
+    figures = dict(kept["figures"])
+    for temperature, values in kept.get("other_temperatures", {}).items():
+        figures[f"trained model, temperature {temperature}"] = values
+    figures |= PUBLISHED.get(name, {})
     numbers = list(kept["figures"]["this model"])
     lines = [f"| {name} | {' | '.join(numbers)} |", f"|---|{'---:|' * len(numbers)}"]
     for writer, values in figures.items():
@@ -102,6 +105,7 @@ def main() -> None:
     keeping.add_argument("run", type=Path)
     keeping.add_argument("answer", type=Path)
     keeping.add_argument("name")
+    keeping.add_argument("other", type=Path, nargs="?")
     commands.add_parser("render").add_argument("page", type=Path)
     options = parser.parse_args()
     if options.command == "render":
@@ -109,6 +113,10 @@ def main() -> None:
         return
     answer = json.loads(options.answer.read_text(encoding="utf-8"))
     kept = keep(RunDirectory(options.run), answer, options.name)
+    if options.other is not None:
+        other = json.loads(options.other.read_text(encoding="utf-8"))["measured"]
+        figures = other["figures"][options.name]["this model"]
+        kept["other_temperatures"] = {f"{other['temperature']:g}": figures}
     KEPT.mkdir(exist_ok=True)
     text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
     (KEPT / f"{options.name}.json").write_text(text, encoding="utf-8")

@@ -240,8 +240,11 @@ class RunDirectory:
 
     def checkpoints_folder(self) -> Path:
         """Where the checkpoints are: below the run, unless its config says otherwise."""
-        files = self.config_path, self.path / IDENTITY_FILE
-        return _checkpoints_folder(self.path, *map(_version, files))
+        written = _checkpoint_dir(self.path, _version(self.config_path))
+        identity = self.identity_if_readable() if written is not None else None
+        if written is None or identity is None:
+            return self.path / "checkpoints"
+        return path_meant(self.origin(identity).parent, written) / self.id
 
     def checkpoints_meant(self, plan: Plan, folder: Path) -> Path:
         """The same by a plan whose relative paths are relative to `folder`, for a run that has yet to begin."""
@@ -344,13 +347,10 @@ def find_runs(output_dir: Path) -> Iterator[RunDirectory]:
 
 
 @functools.lru_cache(maxsize=64)
-def _checkpoints_folder(path: Path, *versions: object) -> Path:
-    """Read once for each version of the files that it follows from: a completion asks at every key."""
-    run = RunDirectory(path)
-    plan, identity = run.plan_if_readable(), run.identity_if_readable()
-    if plan is None or identity is None:
-        return run.path / "checkpoints"
-    return run.checkpoints_meant(plan, run.origin(identity).parent)
+def _checkpoint_dir(run: Path, version: object) -> str | None:
+    """What a run's config says, read once for each version of it: a completion asks at every key."""
+    plan = RunDirectory(run).plan_if_readable()
+    return plan.output.checkpoint_dir if plan is not None else None
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import threading
 import traceback
@@ -183,6 +184,8 @@ class Engine:
 
     def _with_numbers(self, logits: Tensor) -> Tensor:
         """Those of the logits [R, V] that are numbers; where they are not, the text ends, and no other with it."""
+        if math.isfinite(float(logits.sum())):
+            return logits
         for row in reversed(range(len(logits))):
             try:
                 require_numbers(logits[row])

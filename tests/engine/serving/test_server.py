@@ -16,6 +16,7 @@ import pytest
 from tests.engine.serving.conftest import CONTEXT, MOST_REQUESTS, TOKEN, Server, serving
 from trickster_engine.cli import main
 from trickster_engine.serving.app import MOST_BYTES
+from trickster_engine.serving.server import _listen
 
 pytestmark = pytest.mark.xdist_group("serve")
 PLAIN = {"model": "tiny", "prompt": "ROMEO:", "max_tokens": 3}
@@ -188,3 +189,10 @@ def test_control_c_ends_what_is_in_flight(run: Path) -> None:
             assert "503" in received(waiting).partition("\r\n")[0]
         assert server.process.wait(60) == 0
         assert server.process.stdout is not None and server.process.stdout.read().endswith("Stopped.\n")
+
+
+def test_an_answer_does_not_wait_for_the_client_to_acknowledge_its_beginning() -> None:
+    with _listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
