@@ -1,7 +1,8 @@
 """The figures of docs/measures.md: `docs/measures/NAME.json`, one a domain, and the tables made of them.
 
 `trickster evaluate RUN --measure NAME --json > ANSWER`, then `python -m tools.domains_page keep RUN ANSWER NAME` writes
-one (a second ANSWER may be of another `--temperature`); `python -m tools.domains_page render docs/measures.md` fills the blocks `<!-- domain: NAME -->…<!-- /domain -->`.
+one (a second ANSWER may be of another `--temperature`); `python -m tools.domains_page render docs/measures.md` fills
+the blocks `<!-- domain: NAME -->…<!-- /domain -->`.
 """
 
 from __future__ import annotations

@@ -59,7 +59,8 @@ for (const key of fs.readFileSync(text, 'utf8').slice(0, KEYS)) {
   const took = await workbench.page
     .waitForFunction(
       () => {
-        const { key: down, painted } = (globalThis as unknown as { seen: { key: number; painted: number } }).seen;
+        const { key: down, painted } = (globalThis as unknown as { seen: { key: number; painted: number } })
+          .seen;
         return painted ? painted - down : false;
       },
       null,
@@ -77,6 +78,8 @@ await workbench.shot('typing');
 await workbench.close();
 await server.stop();
 const [p50, p95, p99] = [0.5, 0.95, 0.99].map((share) => percentile(times, share));
-console.log(JSON.stringify({ figure: 'key to painted completion', keys: KEYS, offered: times.length, p50, p95, p99 }));
+console.log(
+  JSON.stringify({ figure: 'key to painted completion', keys: KEYS, offered: times.length, p50, p95, p99 }),
+);
 await closeBrowser();
 process.exit();
