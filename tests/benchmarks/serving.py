@@ -41,8 +41,9 @@ SHORT = 8
 @contextmanager
 def started(command: list[str], sign: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process, once it has said something; and what that was."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    process = subprocess.Popen(command, **pipes, text=True)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert process.stdout is not None
     said = ""
     try:
