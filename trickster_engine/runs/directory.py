@@ -244,13 +244,14 @@ class RunDirectory:
         identity = self.identity_if_readable() if written is not None else None
         if written is None or identity is None:
             return self.path / "checkpoints"
-        return path_meant(self.origin(identity).parent, written) / self.id
+        return self._checkpoints_at(written, self.origin(identity).parent)
 
     def checkpoints_meant(self, plan: Plan, folder: Path) -> Path:
         """The same by a plan whose relative paths are relative to `folder`, for a run that has yet to begin."""
-        if plan.output.checkpoint_dir is None:
-            return self.path / "checkpoints"
-        return path_meant(folder, plan.output.checkpoint_dir) / self.id
+        return self._checkpoints_at(plan.output.checkpoint_dir, folder)
+
+    def _checkpoints_at(self, written: str | None, folder: Path) -> Path:
+        return self.path / "checkpoints" if written is None else path_meant(folder, written) / self.id
 
     def trainer(self) -> ProcessIdentity | None:
         """The process that trains or last trained this run."""
