@@ -16,16 +16,18 @@ from trickster_engine.backends.base import Batch
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.backends.torch.muon import BatchedMuon, orthogonalize
 from trickster_engine.config.plan import Plan
+from trickster_engine.data.ngram_model import NgramModel
 from trickster_engine.model.llama import Block, Llama
 
 
 class VariedBackend(TorchBackend):
-    """Trains as a variant says. `teachers` are the finished models that it learns from beside the text."""
+    """Trains as a variant says. It learns from `teachers`, finished models, and from `counts`, beside the text."""
 
-    def __init__(self, plan: Plan, variant: Variant, teachers: Sequence[Llama]) -> None:
+    def __init__(self, plan: Plan, variant: Variant, teachers: Sequence[Llama], counts: NgramModel | None) -> None:
         super().__init__(plan, "cpu")
         self._variant = variant
         self._teachers = teachers
+        self._counts = counts
         self._clean: Tensor | None = None  # what the text says where its inputs were replaced
         self._further: nn.Linear | None = None
         if variant.further_tokens:
@@ -87,6 +89,9 @@ class VariedBackend(TorchBackend):
             # alpha of the loss against the teachers' probabilities, the rest against the text (Hinton et al. 2015,
             # arXiv:1503.02531, at temperature 1).
             loss = torch.lerp(loss, F.cross_entropy(logits, self._mean_probabilities(self._clean)), variant.taught)
+        if self._counts is not None and self._progress < variant.counted_until and self._clean is not None:
+            weight = variant.counted * (1 - self._progress / variant.counted_until)
+            loss = torch.lerp(loss, F.cross_entropy(logits, counted_probabilities(self._counts, self._clean)), weight)
         if variant.consistency:
             with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
                 again = self.model(inputs).flatten(0, 1).float()
@@ -133,6 +138,15 @@ class VariedBackend(TorchBackend):
                     parameter.add_(update, alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
 
         return step
+
+
+def counted_probabilities(counts: NgramModel, inputs: Tensor) -> Tensor:
+    """What an n-gram model expects after each byte of inputs [B, T], from those before it in its row: [B T, 256]."""
+    rows = [row.tobytes() for row in inputs.numpy().astype(np.uint8)]
+    expected = [
+        counts.probabilities(row[max(0, end - counts.order) : end]) for row in rows for end in range(1, len(row) + 1)
+    ]
+    return torch.from_numpy(np.stack(expected)).float()
 
 
 def replaced(

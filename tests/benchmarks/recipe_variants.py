@@ -41,6 +41,8 @@ class Variant:
     last_dropout: float | None = None  # dropout grows evenly from 0 to this
     consistency: float = 0.0  # R-drop (arXiv:2106.14448): the weight of the divergence of two passes
     further_tokens: float = 0.0  # the weight at first of predicting the token after the next, 0 from halfway
+    counted: float = 0.0  # how much of the loss compares with a 6-gram of the training text at first (arXiv:2403.17240)
+    counted_until: float = 0.2  # of the run, where that has fallen to 0
 
 
 def _training(**values: object) -> Variant:
@@ -152,6 +154,7 @@ VARIANTS: dict[str, dict[str, Variant]] = {
         "context grows from 64 to 128 halfway": Variant(stages=(Stage(0.5, 16, 64), Stage(0.5, 8, 128))),
         "R-drop": Variant(consistency=1.0),
         "the token after the next, until halfway": Variant(further_tokens=0.3),
+        "taught by a 6-gram over the first fifth": Variant(counted=0.5),
     },
 }
 #: Of the characters before the last tenth of the text, the share that a search trains on; a tenth judges.

@@ -49,6 +49,7 @@ def train(preset: str, name: str, seed: int, text: Path, kept_weights: Path) -> 
     from trickster_engine.config import check, preset_text, set_values
     from trickster_engine.data.amounts import tokens_per_step
     from trickster_engine.data.batches import TrainingBatches, evenly_spaced_windows, validation_windows
+    from trickster_engine.data.ngram_model import NgramModel
     from trickster_engine.data.prepare import prepare
     from trickster_engine.estimates.learning_rate import learning_rate_factor
     from trickster_engine.model.llama import Llama
@@ -97,7 +98,13 @@ def train(preset: str, name: str, seed: int, text: Path, kept_weights: Path) -> 
             teacher = Llama(unchanged.model)
             teacher.load_state_dict(torch.load(kept_weights / f"{preset}-{(seed + number) % len(SEEDS) + 1}.pt"))
             teachers.append(teacher.eval())
-    backend = VariedBackend(plan, variant, teachers)
+    # Counted once for a run, in seconds that stand in its reading.
+    begun = time.perf_counter()
+    counts = (
+        NgramModel(np.frombuffer(text.read_bytes()[: len(dataset.train)], np.uint8), 6) if variant.counted else None
+    )
+    counting = time.perf_counter() - begun
+    backend = VariedBackend(plan, variant, teachers, counts)
     for weight_name, weight in backend.model.named_parameters():
         if weight.ndim > 1:
             output = weight_name.endswith(("o_proj.weight", "down_proj.weight"))
@@ -133,6 +140,7 @@ def train(preset: str, name: str, seed: int, text: Path, kept_weights: Path) -> 
         "val_loss": val_loss(),
         "train_loss": train_loss(),
         "seconds_per_update": statistics.median(seconds),
+        "seconds": counting + sum(seconds),
     }
     for decay, average in averages.items():
         with torch.no_grad():
