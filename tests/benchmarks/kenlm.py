@@ -32,20 +32,10 @@ def losses(programs: Path, train: bytes, val: bytes, order: int) -> list[float]:
     with tempfile.TemporaryDirectory() as scratch:
         model = Path(scratch, "model.arpa")
         # Bytes have too few unigrams for an estimate of their discounts; those are a constant then.
-        command = [
-            programs / "lmplz",
-            "-o",
-            str(order),
-            "--discount_fallback",
-            "-S",
-            "1G",
-            "-T",
-            scratch,
-            "--arpa",
-            model,
-        ]
+        places = ["-S", "1G", "-T", scratch, "--arpa", str(model)]
+        command = [str(programs / "lmplz"), "-o", str(order), "--discount_fallback", *places]
         subprocess.run(command, input=_line(train), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-        asked = [programs / "query", "-v", "word", model]
+        asked = [str(programs / "query"), "-v", "word", str(model)]
         told = subprocess.run(asked, input=_line(val), capture_output=True, check=True).stdout.decode("ascii")
     found = [-float(log10) * math.log(10) for log10 in _WORD.findall(told)]
     if len(found) != len(val):

@@ -498,6 +498,7 @@ def test_the_figures_of_the_page_are_those_that_were_measured() -> None:
     assert max(largest, *files["peaks"]) < 1e9 and files["shown"]
     for said in (
         f"{kept['records']['compressed'] / 1e9:.2f} GB with {kept['records']['text'] / 1e9:.2f} GB of text",
+        f"{sum(turn['seconds'] for turn in turns):.0f} s in all",
         f"at most {largest / 1e6:.0f} MB of memory in a process",
         f"{files['count']:,} files took {max(files['peaks']) / 1e6:.0f} MB",
         f"on {kept['processors']} processors",
