@@ -1,8 +1,8 @@
 """`python -m tests.benchmarks.kenlm BIN [OUT.json]`: what KenLM makes of the texts that our n-grams are tested on.
 
 BIN is the folder of KenLM's programs `lmplz` and `query` (https://github.com/kpu/kenlm, compiled with
--DKENLM_MAX_ORDER=8), which estimate and ask interpolated modified Kneser-Ney models. A text is one line for them, a byte
-a word. Tiny Shakespeare is taken from TRICKSTER_CORPUS_DIR, with the validation text that every preset has.
+-DKENLM_MAX_ORDER=8), which estimate and ask interpolated modified Kneser-Ney models. A text is one line for them, a
+byte a word. Tiny Shakespeare is taken from TRICKSTER_CORPUS_DIR, with the validation text that every preset has.
 
 KenLM's models also know the beginning and the end of a line, which are one n-gram each, and an unknown word. So what is
 read here are the bytes of a validation text, and its vocabulary counts two words more than the text has bytes.
