@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import sys
@@ -160,18 +161,26 @@ def test_what_is_not_a_number_is_seen(kernels: Kernels) -> None:
         assert gradients(model, kernels, tokens, bf16=True)["loss"].isnan()
 
 
-def test_a_wrong_kernel_is_not_trained_with(kernels: Kernels) -> None:
+@pytest.mark.parametrize("broken_in", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("broken", ["swiglu_backward", "attention", "muon"])
+def test_a_wrong_kernel_is_not_trained_with(kernels: Kernels, broken: str, broken_in: torch.dtype) -> None:
     def wrong(name: str, dtype: torch.dtype, *arguments: Tensor | int | float | None) -> None:
         kernels(name, dtype, *arguments)
-        if name == "swiglu_backward":
-            last = arguments[-1]
-            assert isinstance(last, Tensor)
-            last.view(-1)[7] += 1
+        if name == broken and dtype == broken_in:
+            if name == "muon":
+                table = arguments[1]
+                assert isinstance(table, Tensor)
+                ctypes.memset(int(table[0, 0]), 0, 4 * int(table[0, 3]) * int(table[0, 4]))
+                return
+            made = arguments[-2 if name == "attention" else -1]
+            assert isinstance(made, Tensor)
+            made.view(-1)[: made.numel() // 2] += 1
 
     _, model = model_of({})
-    require_agreement(kernels, model)
+    formats = (torch.float32, torch.bfloat16)
+    require_agreement(kernels, model, formats)
     with pytest.raises(NoKernelsError, match="compute something else"):
-        require_agreement(wrong, model)  # type: ignore[arg-type]
+        require_agreement(wrong, model, formats)  # type: ignore[arg-type]
 
 
 def test_kernels_are_compiled_once_and_again_when_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

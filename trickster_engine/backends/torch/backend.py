@@ -284,8 +284,9 @@ class TorchBackend:
         try:
             kernels = load_kernels(report)
             models = [model for model in (self.model, self._teacher) if model is not None]
+            formats = [torch.float32] if self._emulates_bf16() else [torch.float32, torch.bfloat16]
             for model in models:
-                require_agreement(kernels, model)
+                require_agreement(kernels, model, formats)
         except NoKernelsError:
             return None
         self._head = FusedHead(kernels)
