@@ -44,7 +44,7 @@ def _changes(readings: Kept) -> str:
 
 
 def _throughput(readings: Kept) -> str:
-    precision = readings["nano"]["config"]["precision"]
+    precision = next(reading["config"]["precision"] for name, reading in readings.items() if name.startswith("nano"))
     lines = [
         f"| | parameters | tokens/s | of the {precision} peak | against nanoGPT | generation, tokens/s "
         "| against nanoGPT |",
