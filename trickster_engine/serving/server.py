@@ -18,6 +18,7 @@ from trickster_engine.backends.select import check_torch_device
 from trickster_engine.errors import TricksterError
 from trickster_engine.inference.load import load_model
 from trickster_engine.serving.app import App
+from trickster_engine.serving.connections import PatientProtocol
 from trickster_engine.serving.engine import Engine
 from trickster_engine.serving.metrics import Metrics
 from trickster_engine.serving.requests import Served
@@ -61,6 +62,7 @@ def serve(settings: Settings, ready: Callable[[str, Path, str], None]) -> None:
         app = App(served, engine, metrics, settings.token, settings.most_requests)
         config = uvicorn.Config(
             app.routes(),
+            http=PatientProtocol,
             log_level="error",
             access_log=False,
             lifespan="off",
