@@ -191,6 +191,36 @@ def _rate(spread: dict[str, float]) -> str:
     return f"{spread['median']:,.0f} ({spread['lowest']:,.0f} to {spread['highest']:,.0f})"
 
 
+def _generations(readings: Kept) -> str:
+    """Models of which each taught the next."""
+    kept = readings["generations"]
+    lines = [
+        "| generation | taught by | steps | validation loss, nats/character | strided | time |",
+        "|---:|---|---:|---:|---:|---:|",
+    ]
+    for number, one in enumerate(kept["generations"], start=1):
+        teacher = f"generation {number - 1}" if one["taught"] else "-"
+        lines.append(
+            f"| {number} | {teacher} | {one['steps']:,} | {one['val_loss']:.3f} | {one['strided']:.3f} "
+            f"| {one['seconds'] / 60:.0f} min |"
+        )
+    last = kept["generations"][-1]
+    return "\n".join(
+        [*lines, "", f"{last['parameters']:,} parameters each, on {kept['machine']}, in {last['precision']}."]
+    )
+
+
+def _longer(readings: Kept) -> str:
+    """The smallest preset with more steps than it has, and their time at the speed that was measured apart."""
+    (run,) = readings["longer"]["generations"]
+    bar, speed = readings["race-1.5171"]["until"], readings["pico-kernels"]
+    seconds = run["steps"] * speed["config"]["tokens_per_step"] / speed["tokens_per_s"]["median"]
+    return (
+        f"With {run['steps']:,} steps `pico` came to {run['val_loss']:.3f} nats/character (strided {run['strided']:.3f}), "
+        f"{bar - run['val_loss']:.3f} below the best n-gram. At the tokens/s of the table below those take {seconds:.0f} s."
+    )
+
+
 def _pair(reading: Kept) -> tuple[int, str]:
     return reading["seed"], reading["precision"]
 
@@ -237,6 +267,8 @@ _BLOCKS: dict[str, tuple[Callable[[Kept], str], tuple[str, ...]]] = {
     "picorecipes": (_recipes, ("recipes-pico",)),
     "fastrecipes": (_recipes, ("recipes-fast",)),
     "bestrecipes": (_recipes, ("recipes-best",)),
+    "generations": (_generations, ("generations",)),
+    "longer": (_longer, ("longer", "race-1.5171", "pico-kernels")),
     "serving": (_serving, ("serving",)),
     "sametime": (_same_time, ("same-time", "race-1.8857")),
 }

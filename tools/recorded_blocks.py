@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tools.recorded_picture import curve_picture
+from tools.recorded_picture import by_character, curve_picture, tokens_per_character
 from trickster_engine.config import check
 from trickster_engine.evaluation.report.measures import LONG, MEASURES
 from trickster_engine.evaluation.report.names import title
@@ -52,14 +52,16 @@ def time_taken(kept: Kept) -> str:
 
 def curve(kept: Kept) -> str:
     """What the curve shows, in words; the picture lies beside the page."""
-    points = kept["curve"]
+    points = by_character(kept)
     first, last = points[0], points[-1]
     best = min(points, key=lambda point: point["val_loss"])
     done, planned = last["step"], _planned_steps(kept)
+    subwords = tokens_per_character(kept, "val") != 1
     picture = f"![Training and validation loss of the recorded run of {kept['name']} over {done:,} steps]"
     text = (
         f"The recorded run of {kept['name']}, on {kept['machine']}: the validation loss fell from "
-        f"{first['val_loss']:.3f} to {best['val_loss']:.3f} at step {best['step']:,} (perplexity "
+        f"{first['val_loss']:.3f} to {best['val_loss']:.3f}{' nats/character' if subwords else ''} at step "
+        f"{best['step']:,} (perplexity{' per character' if subwords else ''} "
         f"{math.exp(first['val_loss']):.0f} to {math.exp(best['val_loss']):.1f})."
     )
     if best is last:

@@ -13,10 +13,26 @@ _WIDTH, _HEIGHT = 560, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 536, 40, 268
 
 
+def tokens_per_character(kept: Mapping[str, Any], part: str) -> float:
+    """Of the training or the validation text ("train", "val"); 1 where a token is a byte or a character."""
+    share: float = kept["data"][f"{part}_tokens"] / kept["data"][f"{part}_characters"]
+    return share
+
+
+def by_character(kept: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The points of the curve in nats/character, which compare whatever the tokenizer."""
+    shares = {part: tokens_per_character(kept, part) for part in ("train", "val")}
+    return [
+        {"step": point["step"], **{f"{part}_loss": point[f"{part}_loss"] * share for part, share in shares.items()}}
+        for point in kept["curve"]
+    ]
+
+
 def curve_picture(kept: Mapping[str, Any]) -> str:
     """The losses over the run and the baselines, as an SVG document."""
-    points = kept["curve"]
-    rows = {row["name"]: row["nats"] for row in kept["proof"]["rows"]}
+    points = by_character(kept)
+    share = tokens_per_character(kept, "val")
+    rows = {row["name"]: row["nats"] * share for row in kept["proof"]["rows"]}
     baselines = {name: nats for name, nats in rows.items() if "model" not in name and "dynamic" not in name}
     last = points[-1]["step"]
     values = [point["val_loss"] for point in points] + [point["train_loss"] for point in points] + [*baselines.values()]
@@ -36,7 +52,7 @@ def curve_picture(kept: Mapping[str, Any]) -> str:
     for loss in (low, high):
         parts.append(_text(_LEFT - 6, place(0, loss)[1] + 4, f"{loss:.2f}", "soft", "end"))
     parts += [
-        _text(24, 26, "loss, nats/token", "soft", "start"),
+        _text(24, 26, f"loss, nats/{'token' if share == 1 else 'character'}", "soft", "start"),
         f'<path class="curve orange" d="M{_LEFT + 160} 22h24"/>',
         _text(_LEFT + 190, 26, "validation", "soft", "start"),
         f'<path class="curve blue" d="M{_LEFT + 310} 22h24"/>',

@@ -71,7 +71,7 @@ BEGUN: dict[str, Mapping[str, str]] = {
         "training_config.max_steps": "1500",
         "training_config.warmup_steps": "50",
         "training_config.compile": "always",
-        "training_config.precision": "bf16",
+        "training_config.precision": "auto",
     },
     "pico": {},
     "fast": {"training_config.muon_learning_rate": "0.02", "training_config.muon_momentum": "0.95"},
