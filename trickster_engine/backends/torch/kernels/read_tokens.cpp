@@ -13,7 +13,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "numbers.h"
+#include "products.h"
 
 namespace {
 
@@ -62,21 +62,92 @@ template <class S, class W> void four_rows(const W *matrix, const S *x, int64_t 
     out[0] = sum_a, out[1] = sum_b, out[2] = sum_c, out[3] = sum_d;
 }
 
-// The product for each of `texts` vectors x [R, width] -> out [R, rows]; rows of the matrix stay near for all of them.
+// As many numbers of S as a register holds, and how many texts a tile of sums takes beside ROWS rows of a matrix.
+template <class S> constexpr int LANES = VECTOR_BYTES / int(sizeof(S));
+template <class S> struct Register {
+    typedef S Vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(S)), may_alias));
+};
+constexpr int ROWS = 4, TEXTS = VECTOR_BYTES == 64 ? 4 : 2;
+
+template <class S> inline typename Register<S>::Vector load_vector(const S *from) {
+    return *reinterpret_cast<const typename Register<S>::Vector *>(from);
+}
+template <class S> inline typename Register<S>::Vector load_vector(const BFloat16 *from) {
+    typedef uint16_t Halves __attribute__((vector_size(VECTOR_BYTES / 2), aligned(2), may_alias));
+    typedef uint32_t Words __attribute__((vector_size(VECTOR_BYTES)));
+    return (typename Register<S>::Vector)(__builtin_convertvector(*reinterpret_cast<const Halves *>(from), Words) << 16);
+}
+
+// The sum of all lanes of each of N vectors: halves are added, then quarters, as far as there are vectors two of them in
+// one register at a time. A vector's lanes are added in the same order whatever N is.
+template <class S, int N, int HALF, int... I>
+inline void add_lanes(typename Register<S>::Vector *vectors, S *sums, std::integer_sequence<int, I...> lanes) {
+    typedef typename std::conditional<sizeof(S) == 8, int64_t, int32_t>::type Place;
+    typedef Place Places __attribute__((vector_size(VECTOR_BYTES)));
+    constexpr Places UPPER = {(I & HALF ? LANES<S> + I - HALF : I)...}, LOWER = {(I & HALF ? LANES<S> + I : I + HALF)...};
+    constexpr int LEFT = N > 1 ? N / 2 : 1;
+#pragma GCC unroll 8
+    for (int n = 0; n < LEFT; n++) {
+        const auto a = vectors[n], b = N > 1 ? vectors[n + LEFT] : a;
+        vectors[n] = __builtin_shuffle(a, b, UPPER) + __builtin_shuffle(a, b, LOWER);
+    }
+    if constexpr (HALF > 1)
+        add_lanes<S, LEFT, HALF / 2>(vectors, sums, lanes);
+    else
+        std::memcpy(sums, vectors, sizeof(*vectors));
+}
+
+// Sums of R rows of a matrix with each of T vectors, `width` apart -> out, `rows` apart. Each sum runs over the lanes of a
+// register, then over what is left, whatever R and T are.
+template <int R, int T, class S, class W>
+inline void tile_of_sums(const W *matrix, const S *x, int64_t width, int64_t rows, S *out) {
+    constexpr int N = R * T, TOGETHER = N < LANES<S> ? N : LANES<S>, APART = LANES<S> / TOGETHER;
+    typename Register<S>::Vector sums[N] = {};
+    int64_t i = 0;
+    for (; i + LANES<S> <= width; i += LANES<S>) {
+        typename Register<S>::Vector weights[R];
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) weights[r] = load_vector<S>(matrix + r * width + i);
+#pragma GCC unroll 4
+        for (int t = 0; t < T; t++) {
+            const auto numbers = load_vector<S>(x + t * width + i);
+#pragma GCC unroll 4
+            for (int r = 0; r < R; r++) sums[t * R + r] += weights[r] * numbers;
+        }
+    }
+#pragma GCC unroll 4
+    for (int first = 0; first < N; first += TOGETHER) {
+        S added[LANES<S>];
+        add_lanes<S, TOGETHER, LANES<S> / 2>(sums + first, added, std::make_integer_sequence<int, LANES<S>>());
+#pragma GCC unroll 16
+        for (int n = 0; n < TOGETHER; n++) {
+            const int t = (first + n) / R, r = (first + n) % R;
+            S sum = added[n * APART];
+            for (int64_t left = i; left < width; left++) sum += load(matrix[r * width + left]) * x[t * width + left];
+            out[t * rows + r] = sum;
+        }
+    }
+}
+
+template <int R, class S, class W>
+void rows_of_all(const W *matrix, const S *x, int64_t texts, int64_t width, int64_t rows, S *out) {
+    int64_t text = 0;
+    for (; text + TEXTS <= texts; text += TEXTS)
+        tile_of_sums<R, TEXTS>(matrix, x + text * width, width, rows, out + text * rows);
+    for (; text < texts; text++) tile_of_sums<R, 1>(matrix, x + text * width, width, rows, out + text * rows);
+}
+
+// The product for each of `texts` vectors x [R, width] -> out [R, rows]; a row of the matrix is read once for some texts.
 template <class S, class W>
 void product(const W *matrix, const S *x, int64_t texts, int64_t rows, int64_t width, S *out) {
 #pragma omp parallel for schedule(static) if (texts * rows * width >= WORTH_THREADS)
-    for (int64_t group = 0; group < (rows + 3) / 4; group++) {
-        for (int64_t text = 0; text < texts; text++) {
-            const S *vector = x + text * width;
-            S *sums = out + text * rows;
-            int64_t row = group * 4;
-            if (row + 4 <= rows) {
-                four_rows(matrix + row * width, vector, width, sums + row);
-                continue;
-            }
-            for (; row < rows; row++) sums[row] = dot(matrix + row * width, vector, width);
+    for (int64_t first = 0; first < rows; first += ROWS) {
+        if (first + ROWS <= rows) {
+            rows_of_all<ROWS>(matrix + first * width, x, texts, width, rows, out + first);
+            continue;
         }
+        for (int64_t row = first; row < rows; row++)
+            rows_of_all<1>(matrix + row * width, x, texts, width, rows, out + row);
     }
 }
 
