@@ -215,9 +215,12 @@ def _longer(readings: Kept) -> str:
     (run,) = readings["longer"]["generations"]
     bar, speed = readings["race-1.5171"]["until"], readings["pico-kernels"]
     seconds = run["steps"] * speed["config"]["tokens_per_step"] / speed["tokens_per_s"]["median"]
-    return (
-        f"With {run['steps']:,} steps `pico` came to {run['val_loss']:.3f} nats/character (strided {run['strided']:.3f}), "
-        f"{bar - run['val_loss']:.3f} below the best n-gram. At the tokens/s of the table below those take {seconds:.0f} s."
+    return "\n".join(
+        [
+            f"With {run['steps']:,} steps `pico` came to {run['val_loss']:.3f} nats/character (strided "
+            f"{run['strided']:.3f}), {bar - run['val_loss']:.3f} below the best n-gram.",
+            f"At the tokens/s of the table below those take {seconds:.0f} s.",
+        ]
     )
 
 
