@@ -205,7 +205,9 @@ def unread_facts(plan: Plan, source: Source) -> TextFacts:
 
 def read_facts(plan: Plan, source: Source, description: Description, filled: int, content: Content) -> TextFacts:
     """The facts of a plan's text that was prepared, with a tokenizer of `filled` ids, and surveyed."""
-    train, val = description.train, description.val
+    train, val, documents = description.train, description.val, description.documents
+    if documents is not None and any(one.weight > 1 for one in plan.data.sources):
+        documents = replace(documents, duplicates=0)  # most of them are there on purpose, and the others not told apart
     return replace(
         unread_facts(plan, source),
         train_characters=train.characters,
@@ -215,7 +217,7 @@ def read_facts(plan: Plan, source: Source, description: Description, filled: int
         vocabulary_filled=filled,
         epochs=epochs(plan, train.tokens),
         content=content,
-        documents=description.documents,
+        documents=documents,
     )
 
 

@@ -18,6 +18,7 @@ from transformers import AutoTokenizer
 
 from tests.refusals import refused
 from trickster_engine.config.check import check
+from trickster_engine.config.keys.data import CorpusSource
 from trickster_engine.config.plan import Plan
 from trickster_engine.config.split import validation_size
 from trickster_engine.data.description import read_description
@@ -162,6 +163,24 @@ def test_what_check_says_of_documents(tmp_path: Path, plan_for: MakePlan) -> Non
         train, val = (len(_texts(dataset, part)) for part in (dataset.train, dataset.val))
         assert dict(facts.rows())["Documents"] == f"{train} training, {val} validation; {ending}"
         assert ("documents-repeat" in {finding.code for finding in findings(wanted, facts)}) is not drop
+        assert kept_facts(wanted, dataset.source, dataset.directory) == facts
+
+
+def test_documents_that_weigh_twice_are_no_duplicates(tmp_path: Path, plan_for: MakePlan) -> None:
+    """Nor is one told to leave them out, least of all where that was asked for."""
+    for name, number in (("a.txt", 100), ("b.txt", 200)):
+        lines = [f"{number + line} of these" for line in range(number)]
+        (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
+    plan = plan_for("a.txt", "byte", 257, documents="lines")
+    for drop in (False, True):
+        data = replace(plan.data, corpus=(CorpusSource("a.txt", 2), CorpusSource("b.txt")), drop_duplicates=drop)
+        wanted = replace(plan, data=data)
+        dataset = prepare(wanted, tmp_path, progress=False)
+        facts = text_facts(wanted, dataset)
+        train = _texts(dataset, dataset.train)
+        assert len(train) > len(set(train)), "they are there twice"
+        assert "duplicates" not in dict(facts.rows())["Documents"]
+        assert "documents-repeat" not in {finding.code for finding in findings(wanted, facts)}
         assert kept_facts(wanted, dataset.source, dataset.directory) == facts
 
 
