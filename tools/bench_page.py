@@ -137,8 +137,12 @@ def _recipes(readings: Kept) -> str:
 
     rows = [(name, kept, gains(kept)) for name, kept in recipes.items() if name != _UNCHANGED]
     rows += [
-        (f"weights averaged, {key.removeprefix(_AVERAGED)} kept an update", kept, gains(kept, key))
-        for kept in recipes.values()
+        (
+            f"{'' if name == _UNCHANGED else f'{name}, '}weights averaged, {key.removeprefix(_AVERAGED)} kept an update",
+            kept,
+            gains(kept, key),
+        )
+        for name, kept in recipes.items()
         for key in kept[0]
         if key.startswith(_AVERAGED)
     ]
