@@ -138,7 +138,8 @@ def _recipes(readings: Kept) -> str:
     rows = [(name, kept, gains(kept)) for name, kept in recipes.items() if name != _UNCHANGED]
     rows += [
         (
-            f"{'' if name == _UNCHANGED else f'{name}, '}weights averaged, {key.removeprefix(_AVERAGED)} kept an update",
+            ("" if name == _UNCHANGED else f"{name}, ")
+            + f"weights averaged, {key.removeprefix(_AVERAGED)} kept an update",
             kept,
             gains(kept, key),
         )
