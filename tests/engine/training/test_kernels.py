@@ -8,12 +8,14 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from trickster_engine.backends.process_group import ProcessGroup
+from trickster_engine.backends.torch import backend
 from trickster_engine.backends.torch.backend import TorchBackend
 from trickster_engine.backends.torch.fused_block import FusedBlock
 from trickster_engine.backends.torch.fused_head import FusedHead
@@ -26,6 +28,7 @@ from trickster_engine.model.llama import Block, Llama, run_block, run_norm
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux" or shutil.which("g++") is None, reason="no g++ on Linux")
 
+T = TypeVar("T")
 SHAPES: dict[str, dict[str, Any]] = {
     "whole tiles": {},
     "grouped-query, padded": {"num_kv_heads": 2, "max_seq_len": 100, "hidden_dim": 96, "num_heads": 4, "mlp_dim": 100},
@@ -181,6 +184,28 @@ def test_a_wrong_kernel_is_not_trained_with(kernels: Kernels, broken: str, broke
     require_agreement(kernels, model, formats)
     with pytest.raises(NoKernelsError, match="compute something else"):
         require_agreement(wrong, model, formats)  # type: ignore[arg-type]
+
+
+def test_a_process_without_kernels_keeps_nobody_waiting(kernels: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that train together agree on the same things in the same order, whichever of them has a compiler."""
+
+    def none(_: object) -> Kernels:
+        raise NoKernelsError("no compiler")
+
+    class Asked(ProcessGroup):
+        def __init__(self) -> None:
+            super().__init__()
+            self.values: list[object] = []
+
+        def broadcast(self, value: T) -> T:
+            self.values.append(value)
+            return value
+
+    groups = Asked(), Asked()
+    for group, load in zip(groups, (lambda _: kernels, none), strict=True):
+        monkeypatch.setattr(backend, "load_kernels", load)
+        TorchBackend(preset_plan("sim"), "cpu", None, True, group=group).close()
+    assert len(groups[0].values) == len(groups[1].values) > 0
 
 
 def test_kernels_are_compiled_once_and_again_when_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,8 +87,8 @@ class TorchBackend:
         if compiled is None:
             wanted = plan.training.compile
             compiled = wanted == "always" or (wanted == "auto" and worth_compiling(plan, self._device.type))
-        kernels = self._fuse_blocks(report) if compiled and self._device.type == "cpu" else None
         self.precision = precision or plan.training.precision
+        kernels = self._fuse_blocks(report) if compiled and self._device.type == "cpu" else None
         if self.precision == "auto":
             self.precision = "fp32" if self._emulates_bf16() else group.broadcast(self._faster_precision(compiled))
         elif self.precision == "bf16" and self._emulates_bf16():
@@ -284,7 +284,9 @@ class TorchBackend:
         try:
             kernels = load_kernels(report)
             models = [model for model in (self.model, self._teacher) if model is not None]
-            formats = [torch.float32] if self._emulates_bf16() else [torch.float32, torch.bfloat16]
+            # Each process asks for itself: one that has no kernels does not come here, and nobody may wait for it.
+            bf16 = self.precision == "bf16" or (self.precision == "auto" and not cpu_emulates_bf16())
+            formats = [torch.float32, torch.bfloat16] if bf16 else [torch.float32]
             for model in models:
                 require_agreement(kernels, model, formats)
         except NoKernelsError:

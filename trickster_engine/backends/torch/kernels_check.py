@@ -19,7 +19,7 @@ _TRIED_TOKENS = 128
 _ROUNDING = {torch.float32: 1e-4, torch.bfloat16: 0.05}
 
 
-def require_agreement(kernels: Kernels, model: Llama, formats: Sequence[torch.dtype] = (torch.float32,)) -> None:
+def require_agreement(kernels: Kernels, model: Llama, formats: Sequence[torch.dtype]) -> None:
     """Raise NoKernelsError where a block of the model, what follows it, or Muon comes to another result than without.
 
     What a compiler makes for a processor that nobody has tried is tried before it trains, in the formats that training
