@@ -75,6 +75,7 @@ QUOTED = {
     0.66: "a version of tt-metal",
     0.73: "a version of tt-metal",
     3.10: "the oldest Python",
+    0.001: "how near KenLM comes, in tests/engine/interop/test_kenlm.py",
     0.004: "half of what bfloat16 can tell apart below 1, rounded",
     1.5: "a temperature to try",
     0.5: "a temperature to try",
