@@ -66,8 +66,9 @@ def _type(key: Key) -> dict[str, Any]:
     if key.type == "mesh":
         device = {"type": "integer", "minimum": key.minimum, "maximum": key.maximum}
         return {"type": "array", "items": device, "minItems": 2, "maxItems": 2}
-    if key.type == "patterns":
-        return {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    if key.type in ("paths", "patterns"):
+        nothing = [{"type": "null"}] if key.optional else []
+        return {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, *nothing]}
     if key.choices:
         return {"enum": list(key.choices), "markdownEnumDescriptions": list(key.choices.values())}
     if key.suggestions:

@@ -24,9 +24,8 @@ class VariedBackend(TorchBackend):
     """Trains as a variant says. It learns from `teachers`, finished models, and from `counts`, beside the text."""
 
     def __init__(self, plan: Plan, variant: Variant, teachers: Sequence[Llama], counts: NgramModel | None) -> None:
-        super().__init__(plan, "cpu")
+        super().__init__(plan, "cpu", teachers=teachers)
         self._variant = variant
-        self._teachers = teachers
         self._counts = counts
         self._clean: Tensor | None = None  # what the text says where its inputs were replaced
         self._further: nn.Linear | None = None

@@ -95,9 +95,9 @@ def train(preset: str, name: str, seed: int, text: Path, kept_weights: Path) -> 
     teachers = []
     if variant.taught:
         for number in range(variant.teachers):
-            teacher = Llama(unchanged.model)
+            teacher = Llama(replace(unchanged.model, dropout=0.0))
             teacher.load_state_dict(torch.load(kept_weights / f"{preset}-{(seed + number) % len(SEEDS) + 1}.pt"))
-            teachers.append(teacher.eval())
+            teachers.append(teacher)
     # Counted once for a run, in seconds that stand in its reading.
     begun = time.perf_counter()
     counts = (

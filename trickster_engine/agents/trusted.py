@@ -24,7 +24,7 @@ MOST_CORPUS_FILES = 20_000
 """Entries of a folder of text that are looked at, to see that none leads out of the trusted folders."""
 _MOST_MODEL_FILES = 500
 _NAMES_A_MODEL = frozenset({"model_config.init_from", "training_config.distill_from", "data_config.tokenizer"})
-_NAMES_A_PLACE = frozenset({"path", "sources"})
+_NAMES_A_PLACE = frozenset({"path", "paths", "sources"})
 
 
 class TrustedFolders:

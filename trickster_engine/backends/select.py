@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -28,7 +28,7 @@ def open_backend(
     events_path: Path | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
     document_end: int | None = None,
-    teacher: Llama | None = None,
+    teachers: Sequence[Llama] = (),
 ) -> Backend:
     """Open the device a plan names, or this process's part of it. The caller closes the backend in a `finally`.
 
@@ -36,7 +36,7 @@ def open_backend(
 
     `precision` and `compiled` hold a resumed run to what it settled on before on the same kind of device. `report` is
     told what takes long. A warning event goes straight to `events_path` when a device stops answering and this process
-    cannot speak. `teacher` is the model that `distill_from` names.
+    cannot speak. `teachers` are the models that `distill_from` names.
     Raises TricksterError where the device is not here.
     """
     device = chosen_device(plan)
@@ -47,7 +47,7 @@ def open_backend(
             "Remove mask_documents, or set device_config.device_type: cpu.",
         )
     if device == "tt":
-        if teacher is not None:
+        if teachers:
             raise TricksterError(
                 "tt-distillation",
                 "distill_from is not available on a Tenstorrent board: ttml compares with the text only.",
@@ -55,7 +55,7 @@ def open_backend(
             )
         return TtmlBackend(plan, report, events_path)
     check_torch_device(device)
-    if teacher is not None:
+    for teacher in teachers:
         teacher.model.document_end = document_end
     if group.size > 1:
         if plan.training.batch_size % group.size:
@@ -65,10 +65,10 @@ def open_backend(
                 f"Set training_config.batch_size to a multiple of {group.size}, or change the number of processes.",
             )
         kind = ShardedBackend if plan.device.sharding == "full" else DataParallelBackend
-        several = kind(plan, device, precision, group, teacher)
+        several = kind(plan, device, precision, group, teachers)
         several.model.model.document_end = document_end
         return several
-    backend = TorchBackend(plan, device, precision, compiled, report, teacher=teacher)
+    backend = TorchBackend(plan, device, precision, compiled, report, teachers=teachers)
     backend.model.model.document_end = document_end
     if device != "cpu":  # a processor's kernels are those that our tests run
         require_attention(plan.model, backend.model.device, backend.precision)

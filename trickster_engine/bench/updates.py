@@ -43,12 +43,10 @@ class TimedBackend(TorchBackend):
 
     def __init__(self, plan: Plan, device: str) -> None:
         # What a teacher's weights are does not change how long it takes; its shape is reckoned to be the model's.
-        taught = plan.training.distill_from is not None
-        super().__init__(
-            plan, device, teacher=Llama(replace(plan.model, dropout=0.0)).initialize(0) if taught else None
-        )
+        teachers = [Llama(replace(plan.model, dropout=0.0)).initialize(0) for _ in plan.training.teachers]
+        super().__init__(plan, device, teachers=teachers)
         if plan.data.mask_documents:  # any token takes the place of the one that ends a document
-            for model in filter(None, (self.model, self._teacher)):
+            for model in (self.model, *self._teachers):
                 model.model.document_end = plan.model.vocab_size - 1
         for name in ("clip_gradients", "step", "zero_grad"):
             setattr(self._optimizers, name, self._timed_call("optimizer", getattr(self._optimizers, name)))

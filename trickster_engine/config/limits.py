@@ -56,6 +56,7 @@ def expected(key: Key) -> str:
         "boolean": "true or false",
         "text": "a text",
         "path": "a path or a name" if key.suggestions else "a path",
+        "paths": "a path, or a list of paths",
         "mesh": "two whole numbers, [rows, columns]",
         "patterns": 'a list of patterns, ["*.txt"]',
         "sources": "a path or a name, or a list of {path, weight}",

@@ -1,4 +1,4 @@
-"""Values that are lists: patterns for files, and sources of text with weights."""
+"""Values that are lists: paths, patterns for files, and sources of text with weights."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from trickster_engine.config.yaml.scalars import shown
 
 _MOST_TIMES = 100  # that a source is read in an epoch
 _MOST_ITEMS = 1_000
+#: Models that may teach one: each is held in memory, whole.
+MOST_TEACHERS = 8
 _EXAMPLE = "as in {path: a.txt, weight: 2}"
 
 #: What is wrong with a part of a value: a code, a message and where.
@@ -34,6 +36,21 @@ def read_patterns(name: str, node: Node) -> tuple[str, ...] | list[Wrong]:
         else:
             patterns.append(value)
     return wrong or tuple(patterns)
+
+
+def read_paths(name: str, node: Sequence) -> tuple[str, ...] | list[Wrong]:
+    """The paths of a list; or what is wrong with them."""
+    if not node.items:
+        return [("missing-value", f"The list of {name} is empty. Name a folder, or remove the line.", node.range)]
+    if len(node.items) > MOST_TEACHERS:
+        return [("wrong-type", f"{name} has more than {MOST_TEACHERS} paths.", node.range)]
+    found = [(item.value if isinstance(item, Scalar) else None, item) for item in node.items]
+    wrong: list[Wrong] = [
+        ("wrong-type", f"{name} takes paths, each a text on one line.", item.range)
+        for value, item in found
+        if not _is_path(value)
+    ]
+    return wrong or tuple(str(value) for value, _ in found)
 
 
 def read_sources(node: Sequence) -> tuple[CorpusSource, ...] | list[Wrong]:
@@ -71,7 +88,7 @@ def _wrong_with(node: Node) -> Iterator[Wrong]:
         yield "missing-value", f"A source needs a path, {_EXAMPLE}.", node.range
         return
     written = path.value if isinstance(path, Scalar) else None
-    if not isinstance(written, str) or not written.strip() or any(ord(character) < 32 for character in written):
+    if not _is_path(written):
         yield "wrong-type", f"The path of a source is a text on one line, {_EXAMPLE}.", path.range
     if weight is None:
         return
@@ -82,3 +99,7 @@ def _wrong_with(node: Node) -> Iterator[Wrong]:
             f"The weight of a source is how many times it is read in an epoch: a whole number from 1 to {_MOST_TIMES}.",
             weight.range,
         )
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and value.strip() != "" and all(ord(character) >= 32 for character in value)

@@ -98,11 +98,11 @@ _QUOTED: Final = ('"', "'")
 def yaml_text(key: Key, value: str) -> str:
     """Return `value` as it must stand in the file for `key`: a text is quoted where it would mean something else."""
     stripped = value.strip()
-    if key.type in ("patterns", "sources") and stripped.startswith("["):
+    if key.type in ("paths", "patterns", "sources") and stripped.startswith("["):
         return stripped
     if key.type == "patterns":
         return as_yaml([stripped])
-    if key.type not in ("text", "path", "sources"):
+    if key.type not in ("text", "path", "paths", "sources"):
         return stripped or '""'
     if len(stripped) >= 2 and stripped[0] in _QUOTED and stripped[-1] == stripped[0]:
         return stripped

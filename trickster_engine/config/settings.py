@@ -26,6 +26,7 @@ from trickster_engine.config.yaml.nodes import Entry
 from trickster_engine.config.yaml.scalars import as_yaml
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import path_meant
+from trickster_engine.system.printable import printable
 
 _TOKENIZER = "data_config.tokenizer"
 _DOCUMENTS = "data_config.documents"
@@ -180,7 +181,8 @@ class Settings:
             for path in places[1:]
         )
         key = places[0] if places else paths[0] if paths else None
-        return Problem(code, severity, message, where, tuple(fix for fix in fixes if fix), related, key)
+        # A name in it, of a file for instance, may hold anything.
+        return Problem(code, severity, printable(message), where, tuple(fix for fix in fixes if fix), related, key)
 
     def write(self, path: str, value: object, *, preferred: bool = False, why: str = "") -> Fix | None:
         """Return the fix that gives a key a value, adding the key where it is missing."""

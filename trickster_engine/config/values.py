@@ -18,7 +18,7 @@ from trickster_engine.config.limits import (
     lost_in_32_bits,
     number_or_int,
 )
-from trickster_engine.config.list_values import Wrong, read_patterns, read_sources
+from trickster_engine.config.list_values import Wrong, read_paths, read_patterns, read_sources
 from trickster_engine.config.problems import Edit, Fix, Problem, Range, Severity
 from trickster_engine.config.suggestions import nearest
 from trickster_engine.config.yaml.nodes import Mapping as YamlMapping
@@ -97,6 +97,8 @@ class _ValueReader:
             self._read_mesh(node)
         elif key.type == "patterns":
             self._read_list(read_patterns(key.name, node))
+        elif key.type == "paths" and isinstance(node, Sequence):
+            self._read_list(read_paths(key.name, node))
         elif key.type == "sources" and isinstance(node, Sequence):
             self._read_list(read_sources(node))
         elif not isinstance(node, Scalar):
@@ -104,7 +106,7 @@ class _ValueReader:
             self._wrong_type(f"it is {shape}", self._only_item(node))
         elif key.type == "boolean":
             self._read_boolean(node)
-        elif key.type in ("text", "path", "sources"):
+        elif key.type in ("text", "path", "paths", "sources"):
             self._read_text(node)
         else:
             self._read_number(node, node.value)
@@ -202,10 +204,10 @@ class _ValueReader:
             message = f"{key.name} cannot be {shown(value)}.{hint} Use one of {listed(key.choices)}."
             self._report("unknown-value", message, tuple(fixes))
             return
-        if key.type in ("path", "sources") and any(ord(character) < 32 for character in value):
+        if key.type in ("path", "paths", "sources") and any(ord(character) < 32 for character in value):
             self._report("unknown-value", f"{key.name} contains a control character, which file names cannot have.")
             return
-        if key.type in ("path", "sources") and not value.strip():
+        if key.type in ("path", "paths", "sources") and not value.strip():
             self._report("missing-value", f"{key.name} is empty. Give it {expected(key)}, or remove the line.")
             return
         self._accept(value)

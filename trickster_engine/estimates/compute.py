@@ -33,11 +33,11 @@ class Compute:
 
 
 def passes_per_update(plan: Plan) -> int:
-    """How many forward passes an update costs: its own, a backward pass like two, and a teacher's.
+    """How many forward passes an update costs: its own, a backward pass like two, and each teacher's.
 
-    The teacher is reckoned as large as the model, since a config says where it is and not what it is.
+    A teacher is reckoned as large as the model, since a config says where it is and not what it is.
     """
-    return 3 if plan.training.distill_from is None else 4
+    return 3 + len(plan.training.teachers)
 
 
 def forward_flops_per_token(model: ModelConfig) -> int:

@@ -103,12 +103,13 @@ def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingM
     loss_gradients = 8 * tokens * model.vocab_size
     block_gradients = (4 if precision == "fp32" else 2) * tokens * (3 * model.mlp_dim + 2 * model.hidden_dim)
     # A teacher, reckoned as large as the model (estimates/compute.py), is whole on each device.
-    taught = training.distill_from is not None
-    if taught:
-        logits += 4 * tokens * model.vocab_size  # its probabilities
+    teachers = len(training.teachers)
+    if teachers:
+        # Their probabilities: those of one, and the sum that they are added to.
+        logits += 4 * tokens * model.vocab_size * min(teachers, 2)
     parts = {
         "interpreter": INTERPRETER,
-        "weights": weights + (4 * parameters.total if taught else 0),
+        "weights": weights + 4 * parameters.total * teachers,
         "gradients": weights,
         "optimizer": state,
         "activations": kept,

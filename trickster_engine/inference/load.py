@@ -25,7 +25,7 @@ from trickster_engine.model.stored_arrays import Array
 from trickster_engine.runs import RunDirectory, is_run_directory
 from trickster_engine.runs.checkpoint_files import NAME, checkpoint_folders, checkpoint_name, read_state
 from trickster_engine.runs.initial import initial_weights
-from trickster_engine.runs.teacher import teacher_model
+from trickster_engine.runs.teacher import teacher_models
 from trickster_engine.system.files import path_meant, read_json
 
 _FOLDER_NAME = re.compile(r"[^/\\]+")
@@ -72,12 +72,10 @@ def model_to_begin_with(plan: Plan, folder: Path) -> Before:
     return Before(with_weights(plan.model, weights), "starting weights")
 
 
-def teacher_of(run: RunDirectory, plan: Plan, tokenizer: Tokenizer) -> Llama | None:
-    """The model that teaches a run, without dropout; None where it has no teacher. Raises TricksterError."""
-    if plan.training.distill_from is None:
-        return None
-    config, weights = teacher_model(run, plan, tokenizer)
-    return with_weights(replace(config, dropout=0.0), weights)
+def teachers_of(run: RunDirectory, plan: Plan, tokenizer: Tokenizer) -> list[Llama]:
+    """The models that teach a run, without dropout. Raises TricksterError."""
+    models = teacher_models(run, plan, tokenizer)
+    return [with_weights(replace(config, dropout=0.0), weights) for config, weights in models]
 
 
 def model_named(written: str, folder: Path) -> Path:

@@ -13,6 +13,7 @@ from typing import Any
 
 from trickster_engine.config import check
 from trickster_engine.config.corpus_files import BUILT_IN_CORPORA
+from trickster_engine.config.list_values import MOST_TEACHERS
 from trickster_engine.config.plan import Plan
 from trickster_engine.errors import TricksterError
 from trickster_engine.runs.hold import EVENTS_FILE, LOCK_FILE
@@ -47,7 +48,10 @@ FILES = (
     LOCK_FILE, CONFIG_FILE, IDENTITY_FILE, EVENTS_FILE, SAMPLES_FILE, LOG_FILE, STOP_FILE, REPORT_FILE,
     "best.json", "latest.json",
 )  # fmt: skip
-FOLDERS = ("checkpoints", "final", "initial", "teacher", "tensorboard", "wandb")
+INITIAL_FOLDER = "initial"
+#: Where the models that teach a run are copied to, as many as there may be, in the order of the config.
+TEACHER_FOLDERS = ("teacher", *(f"teacher-{number}" for number in range(2, MOST_TEACHERS + 1)))
+FOLDERS = ("checkpoints", "final", INITIAL_FOLDER, *TEACHER_FOLDERS, "tensorboard", "wandb")
 #: A folder with events and one of these holds a run.
 _BESIDE_EVENTS = (CONFIG_FILE, IDENTITY_FILE)
 _IDENTITY_BYTES = 1 << 20

@@ -18,10 +18,9 @@ from trickster_engine.config.plan_values import values_of
 from trickster_engine.config.starting_weights import SHAPE
 from trickster_engine.errors import TricksterError
 from trickster_engine.model.stored_arrays import Array
-from trickster_engine.runs.directory import RunDirectory
+from trickster_engine.runs.directory import INITIAL_FOLDER, RunDirectory
 from trickster_engine.runs.model_copy import copied_from, copied_model, copy_model
 
-INITIAL_FOLDER = "initial"
 _TOKENIZER = "data_config.tokenizer"
 
 

@@ -23,7 +23,7 @@ from trickster_engine.data.findings import require_trainable
 from trickster_engine.data.prepare import prepare
 from trickster_engine.data.survey import text_facts
 from trickster_engine.errors import TricksterError
-from trickster_engine.inference.load import teacher_of
+from trickster_engine.inference.load import teachers_of
 from trickster_engine.inference.sampling import encode_prompt
 from trickster_engine.runs import RunDirectory, RunHold, RunIdentity, pieces
 from trickster_engine.runs.checkpoint_files import Checkpoint, TrainerState, trained_values
@@ -118,11 +118,11 @@ def train_here(context: TrainingContext, group: ProcessGroup, *, resuming: bool)
         kind = chosen_device(plan)
         precision, compiled = settled_before(plan, before, checkpoint.state if checkpoint else None, kind)
         document_end = dataset.tokenizer.end_id if plan.data.mask_documents else None
-        teacher = teacher_of(run, plan, dataset.tokenizer)
+        teachers = teachers_of(run, plan, dataset.tokenizer)
         backend = (
             open_broken(plan, context.fault)
             if context.fault
-            else open_backend(plan, precision, compiled, report, run.events_path, group, document_end, teacher)
+            else open_backend(plan, precision, compiled, report, run.events_path, group, document_end, teachers)
         )
         if group.is_main and plan.training.layer_statistics and backend.layer_watch is None:
             report(f"layer statistics are not available on {backend.device}")

@@ -62,8 +62,8 @@ def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
     from trickster_engine.backends.torch.process_group import patience_s, torch_process_group
     from trickster_engine.config import check
     from trickster_engine.runs import RunDirectory, RunLock, new_uid
-    from trickster_engine.runs.initial import INITIAL_FOLDER, written_out
-    from trickster_engine.runs.teacher import TEACHER_FOLDER
+    from trickster_engine.runs.directory import INITIAL_FOLDER, TEACHER_FOLDERS
+    from trickster_engine.runs.initial import written_out
     from trickster_engine.system.files import write_text_atomically
     from trickster_engine.system.replace_folder import discard
     from trickster_engine.training.context import context_of
@@ -87,7 +87,7 @@ def train_with_other_machines(path: Path, config_path: Path, text: str) -> None:
             if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
                 run.clear_stop_request()
             if not os.path.lexists(run.config_path):
-                for copied in (INITIAL_FOLDER, TEACHER_FOLDER):  # of a process that was killed while it copied
+                for copied in (INITIAL_FOLDER, *TEACHER_FOLDERS):  # of a process that was killed while it copied
                     discard(run.path / copied)
                 begin_from(run, plan, config_path.parent)
                 write_text_atomically(run.config_path, text)  # last: it says that the copy is whole

@@ -34,9 +34,10 @@ from trickster_engine.runs import (
     create_run,
     new_uid,
 )
+from trickster_engine.runs.directory import INITIAL_FOLDER, TEACHER_FOLDERS
 from trickster_engine.runs.event_types import WarningEvent
-from trickster_engine.runs.initial import INITIAL_FOLDER, copy_initial, written_out
-from trickster_engine.runs.teacher import TEACHER_FOLDER, copy_teacher
+from trickster_engine.runs.initial import copy_initial, written_out
+from trickster_engine.runs.teacher import copy_teachers
 from trickster_engine.system.files import path_meant, sweep_temporaries, write_text_atomically
 from trickster_engine.system.os_errors import reason
 from trickster_engine.system.replace_folder import discard
@@ -184,14 +185,13 @@ def _train(context: TrainingContext, *, resuming: bool) -> Outcome:
 
 
 def begin_from(run: RunDirectory, plan: Plan, folder: Path) -> None:
-    """Copy the weights that a plan starts from and its teacher, of runs their best checkpoints, into a new run.
+    """Copy the weights that a plan starts from and its teachers, of runs their best checkpoints, into a new run.
 
     `folder` is that of the config. Raises TricksterError.
     """
     if plan.model.init_from is not None:
         copy_initial(run, plan, model_named(plan.model.init_from, folder))
-    if plan.training.distill_from is not None:
-        copy_teacher(run, plan, model_named(plan.training.distill_from, folder))
+    copy_teachers(run, plan, [model_named(written, folder) for written in plan.training.teachers])
 
 
 def _new_run(config_path: Path, plan: Plan, run_path: Path | None) -> RunDirectory:
@@ -219,7 +219,7 @@ def _remove_unbegun(run: RunDirectory, made: os.stat_result) -> None:
         if not os.path.samestat(run.path.stat(), made) or os.path.lexists(run.path / IDENTITY_FILE):
             return
         sweep_temporaries(run.path)
-        copies = (INITIAL_FOLDER, TEACHER_FOLDER)
+        copies = (INITIAL_FOLDER, *TEACHER_FOLDERS)
         if not {*_MADE, "checkpoints", *copies}.issuperset(path.name for path in run.path.iterdir()):
             return
         for name in copies:

@@ -12,6 +12,7 @@ _TYPE_WORDS = {
     "text": "text",
     "path": "a path",
     "mesh": "two whole numbers",
+    "paths": "a path, or a list of paths",
     "patterns": "a list of patterns",
     "sources": "a path, or a list of `{path, weight}`",
 }

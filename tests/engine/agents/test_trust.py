@@ -72,6 +72,7 @@ def test_what_a_config_names_must_lie_in_a_trusted_folder(trusted: Path) -> None
         f"data_config: {{tokenizer: {secret}}}",
         "model_config: {init_from: model}",
         "training_config: {distill_from: ../secret}",
+        "training_config: {distill_from: [texts, model]}",
         "output_config: {output_dir: ../secret}",
         "output_config: {checkpoint_dir: way}",
         "output_config: {log_dir: ~/elsewhere}",
@@ -94,7 +95,7 @@ def test_what_a_config_names_must_lie_in_a_trusted_folder(trusted: Path) -> None
     # A key that is not known here may name a place, a program or an address: then `checked` has to look at it (of a
     # webhook, `start`: `require_webhook`).
     assert {key.type for key in KEYS.values()} == {
-        "boolean", "integer", "mesh", "number", "path", "patterns", "sources", "text",
+        "boolean", "integer", "mesh", "number", "path", "paths", "patterns", "sources", "text",
     }  # fmt: skip
     assert {name for name, key in KEYS.items() if key.type == "text" and not key.choices} == {
         "alerts_config.webhook", "data_config.document_separator", "data_config.text_field", "sampling_config.prompt",

@@ -227,6 +227,17 @@ CASES = [
     Case("teacher-loss", _training("distill_from: m", "loss: focal"), "focal"),
     Case("teacher-unusable", _training("distill_from: gone"), "gone", on_disk=True),
     Case("teacher-unusable", _training("distill_from: m"), "m", files=llama(hidden_act="gelu"), on_disk=True),
+    Case("teacher-unusable", _training("distill_from: [gone]"), "[gone]", on_disk=True),
+    Case("teacher-unusable", _training("distill_from: [gone, m]"), "[gone, m]", files=llama(), on_disk=True),
+    Case("wrong-type", _training("distill_from: [m, 3]"), "3", fixable=False),
+    Case(
+        "wrong-type",
+        _training(f"distill_from: [{', '.join('abcdefghi')}]"),
+        "[a, b, c, d, e, f, g, h, i]",
+        fixable=False,
+    ),
+    Case("missing-value", _training("distill_from: []"), "[]", fixable=False),
+    Case("tt-distillation", TT + _training("distill_from: [m, n]"), "[m, n]"),
     Case(
         "teacher-vocabulary",
         _model("vocab_size: 300", "max_seq_len: 32") + _training("distill_from: m"),

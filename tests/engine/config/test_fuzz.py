@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.engine.config.cases import CASES
@@ -94,6 +94,7 @@ def test_yaml_like_text(text: str) -> None:
 
 @settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mutated())
+@example("model_config:\n  init_from:\x85 gone\n")  # a name that no screen can show
 def test_mutated_configs(tmp_path: Path, text: str) -> None:
     examine(text, tmp_path)
 

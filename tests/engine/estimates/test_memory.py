@@ -120,6 +120,9 @@ def test_a_teacher_is_held_beside_the_model_with_its_probabilities() -> None:
     rows = plan.training.batch_size * plan.model.max_seq_len
     assert both.logits == alone.logits + torch.empty(rows, plan.model.vocab_size).nbytes
     assert (both.gradients, both.optimizer, both.activations) == (alone.gradients, alone.optimizer, alone.activations)
+    three = training_memory(replace(plan, training=replace(plan.training, distill_from=("m", "n", "o"))))
+    assert three.weights == alone.weights + 3 * teacher
+    assert three.logits == alone.logits + 2 * torch.empty(rows, plan.model.vocab_size).nbytes
 
 
 def test_parts_add_up() -> None:

@@ -69,7 +69,7 @@ def test_a_model_learns_what_its_teacher_says_and_the_teacher_learns_nothing(com
         for parameter in teacher.parameters():
             parameter.mul_(3)
     before = {name: weight.clone() for name, weight in teacher.state_dict().items()}
-    backend = TorchBackend(Plan(model=model, training=training), "cpu", compiled=compiled, teacher=teacher)
+    backend = TorchBackend(Plan(model=model, training=training), "cpu", compiled=compiled, teachers=[teacher])
     noise = np.random.default_rng(1)
 
     def apart() -> float:
@@ -89,15 +89,28 @@ def test_a_model_learns_what_its_teacher_says_and_the_teacher_learns_nothing(com
 def test_a_teacher_reads_the_text_where_the_model_reads_other_tokens() -> None:
     training = TrainingConfig(batch_size=2, precision="fp32", distill_from="m")
     model = replace(ModelConfig(), hidden_dim=32, num_layers=1, num_heads=2, num_kv_heads=2, mlp_dim=64, max_seq_len=16)
-    backend = TorchBackend(Plan(model=model, training=training), "cpu", teacher=Llama(model).initialize(5))
+    backend = TorchBackend(Plan(model=model, training=training), "cpu", teachers=[Llama(model).initialize(5)])
     text = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 17)))
     inputs, targets = text[:, :-1], text[:, 1:]
     noisy = inputs.clone()
     noisy[:, 4:9] = 7
     clean, other = backend._taught(inputs, targets), backend._taught(noisy, targets)
     assert clean is not None and other is not None and torch.equal(clean, other)
-    assert backend._teacher is not None
-    assert torch.equal(clean, backend._teacher(inputs).detach().softmax(-1))
+    (teacher,) = backend._teachers
+    assert torch.equal(clean, teacher(inputs).detach().softmax(-1))
+
+
+def test_several_teachers_teach_the_mean_of_their_probabilities() -> None:
+    training = TrainingConfig(batch_size=2, precision="fp32", distill_from=("a", "b", "c"))
+    model = replace(ModelConfig(), hidden_dim=32, num_layers=1, num_heads=2, num_kv_heads=2, mlp_dim=64, max_seq_len=16)
+    teachers = [Llama(replace(model, num_layers=layers)).initialize(layers) for layers in (1, 2, 3)]
+    backend = TorchBackend(Plan(model=model, training=training), "cpu", teachers=teachers)
+    text = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 17)))
+    said = backend._taught(text[:, :-1], text[:, 1:])
+    with torch.no_grad():
+        apart = [F.softmax(teacher(text[:, :-1]).double(), -1) for teacher in teachers]
+    assert said is not None and torch.allclose(said.double(), sum(apart[1:], apart[0]) / 3, atol=1e-7)
+    assert not torch.allclose(said.double(), apart[0], atol=1e-3)
 
 
 def test_a_teacher_without_weight_changes_nothing(tiny_config: Config) -> None:
@@ -110,19 +123,28 @@ def test_a_teacher_without_weight_changes_nothing(tiny_config: Config) -> None:
         same_curve(alone, heard, 1e-5)
     # Timing a config times its teacher; a race to a loss would leave out the teacher's own training.
     plan = heard.plan()
-    assert plan is not None and Updates(plan, "cpu").backend._teacher is not None
+    assert plan is not None and len(Updates(plan, "cpu").backend._teachers) == 1
     masked = Updates(replace(plan, data=replace(plan.data, documents="lines", mask_documents=True)), "cpu").backend
-    assert masked.model.model.document_end is not None and masked._teacher is not None
-    assert masked._teacher.model.document_end == masked.model.model.document_end
+    assert masked.model.model.document_end is not None and len(masked._teachers) == 1
+    assert masked._teachers[0].model.document_end == masked.model.model.document_end
     raced = trickster("bench", tiny_config(training_config=taught(alone, 0.5)), "--until", "1")
     assert raced.returncode != 0 and "teacher" in raced.stderr
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_taught_run_goes_on_bit_for_bit_when_its_teacher_has_gone(tiny_config: Config, optimizer: str) -> None:
+@pytest.mark.parametrize(("optimizer", "several_teachers"), [("adamw", False), ("muon", True)])
+def test_a_taught_run_goes_on_bit_for_bit_when_its_teacher_has_gone(
+    tiny_config: Config, optimizer: str, several_teachers: bool
+) -> None:
     teacher, _ = begin(tiny_config())
-    path = tiny_config(training_config={**taught(teacher, 0.5), "optimizer": optimizer, "replace_inputs": 0.1})
+    first = taught(teacher, 0.5)
+    training = {**first, "optimizer": optimizer, "replace_inputs": 0.1}
+    if several_teachers:
+        other, _ = begin(tiny_config(training_config={"seed": 3}))
+        training["distill_from"] = [first["distill_from"], f"runs/{other.id}"]
+    path = tiny_config(training_config=training)
     straight, outcome = begin(path)
+    copies = sorted(folder.name for folder in straight.path.glob("teacher*"))
+    assert copies == (["teacher", "teacher-2"] if several_teachers else ["teacher"])
     assert outcome == "finished"
     with stopped_after(4):
         broken, _ = begin(path)
@@ -131,7 +153,7 @@ def test_a_taught_run_goes_on_bit_for_bit_when_its_teacher_has_gone(tiny_config:
     same_checkpoint(straight.path / "checkpoints/step-000012", broken.path / "checkpoints/step-000012")
     with pytest.raises(TricksterError, match="teacher"):
         resume(straight, {TEACHER: "null", "training_config.max_steps": "14"}, show_progress=False)
-    file = straight.path / "teacher" / "model.safetensors"
+    file = straight.path / copies[-1] / "model.safetensors"
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
@@ -150,6 +172,10 @@ def test_a_teacher_of_other_tokens_is_refused_and_leaves_nothing(tiny_config: Co
         begin(path)
     assert another.value.code == "teacher-tokenizer"
     assert not list((tmp_path / "runs").iterdir())
+    good, _ = begin(tiny_config())
+    with pytest.raises(TricksterError, match="another tokenizer"):  # with the copy of the first already made
+        begin(tiny_config(training_config={"distill_from": [f"runs/{good.id}", "model"]}))
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [good.id]
 
 
 @pytest.mark.parametrize("sharding", ["none", "full"])

@@ -52,9 +52,9 @@ class TorchBackend:
         compiled: bool | None = None,
         report: Callable[[str], None] = lambda _: None,
         group: ProcessGroup = SINGLE_PROCESS,
-        teacher: Llama | None = None,
+        teachers: Sequence[Llama] = (),
     ) -> None:
-        """Put a freshly initialised model on `device`, beside the one that teaches it, if any.
+        """Put a freshly initialised model on `device`, beside those that teach it, if any.
 
         `precision` and `compiled` are what an earlier part of the same run settled on; None decides from the plan.
         `report` is told what takes long.
@@ -71,7 +71,7 @@ class TorchBackend:
         torch.manual_seed(plan.training.seed)
         self.model = self._placed(Llama(plan.model).initialize(plan.training.seed))
         self.model.model.recompute_blocks = plan.training.activation_checkpointing
-        self._teacher = teacher.to(self._device).eval() if teacher else None
+        self._teachers = [teacher.to(self._device).eval() for teacher in teachers]
         #: What training's forward pass goes through, and what keeps gradients from being averaged over the processes.
         self._network: nn.Module = self.model
         self._no_sync: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -176,15 +176,18 @@ class TorchBackend:
 
     @torch.no_grad()
     def _taught(self, inputs: Tensor, targets: Tensor) -> Tensor | None:
-        """The teacher's probabilities [B, T, V]; None without a teacher.
+        """The mean of the teachers' probabilities [B, T, V]; None without a teacher.
 
-        It reads the text as it is, also where the model reads other tokens (`replace_inputs`): the targets say it.
+        They read the text as it is, also where the model reads other tokens (`replace_inputs`): the targets say it.
         """
-        if self._teacher is None:
+        if not self._teachers:
             return None
         text = torch.cat((inputs[:, :1], targets[:, :-1]), dim=1)
-        probabilities: Tensor = self._teacher(text).float().softmax(-1)
-        return probabilities
+        first, *others = (teacher(text).float().softmax(-1) for teacher in self._teachers)
+        for probabilities in others:
+            first += probabilities
+        mean: Tensor = first / len(self._teachers) if others else first
+        return mean
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Batch]) -> float:
@@ -283,7 +286,7 @@ class TorchBackend:
         """Have the blocks run on our own kernels in training, where they can be had, and return these."""
         try:
             kernels = load_kernels(report)
-            models = [model for model in (self.model, self._teacher) if model is not None]
+            models = [self.model, *self._teachers]
             # Each process asks for itself: one that has no kernels does not come here, and nobody may wait for it.
             bf16 = self.precision == "bf16" or (self.precision == "auto" and not cpu_emulates_bf16())
             formats = [torch.float32, torch.bfloat16] if bf16 else [torch.float32]
@@ -294,8 +297,8 @@ class TorchBackend:
         self._head = FusedHead(kernels)
         for model in models:
             model.model.run_block, model.model.run_norm = FusedBlock(kernels), self._head.norm
-        if self._teacher is not None:  # it has no dropout, so training's way through it is the same, and faster
-            self._teacher.train()
+        for teacher in self._teachers:  # they have no dropout, so training's way through them is the same, and faster
+            teacher.train()
         return kernels
 
     def _compile(self, report: Callable[[str], None]) -> bool:

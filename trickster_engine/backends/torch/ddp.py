@@ -5,6 +5,8 @@ Gradients are averaged while the backward pass still runs, after the last micro-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch.nn.parallel import DistributedDataParallel
 
 from trickster_engine.backends.process_group import ProcessGroup
@@ -17,9 +19,9 @@ class DataParallelBackend(TorchBackend):
     """A copy of the model in every process."""
 
     def __init__(
-        self, plan: Plan, device: str, precision: str | None, group: ProcessGroup, teacher: Llama | None = None
+        self, plan: Plan, device: str, precision: str | None, group: ProcessGroup, teachers: Sequence[Llama] = ()
     ) -> None:
-        super().__init__(plan, device, precision, compiled=False, group=group, teacher=teacher)
+        super().__init__(plan, device, precision, compiled=False, group=group, teachers=teachers)
         network = DistributedDataParallel(self.model, forward_sync_buffers=False, gradient_as_bucket_view=True)
         self._network, self._no_sync = network, network.no_sync
         # After its first backward pass DDP orders its buckets anew, and with them the order in which gradients are

@@ -7,7 +7,7 @@ takes seconds to import, and is loaded only here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -26,9 +26,9 @@ class ShardedBackend(TorchBackend):
     """Full sharding. All processes go through the model equally often, also to evaluate and to sample."""
 
     def __init__(
-        self, plan: Plan, device: str, precision: str | None, group: ProcessGroup, teacher: Llama | None = None
+        self, plan: Plan, device: str, precision: str | None, group: ProcessGroup, teachers: Sequence[Llama] = ()
     ) -> None:
-        super().__init__(plan, device, precision, compiled=False, group=group, teacher=teacher)
+        super().__init__(plan, device, precision, compiled=False, group=group, teachers=teachers)
 
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """All weights under their canonical names, each brought together when it is asked for, by all at once."""

@@ -12,8 +12,9 @@ from trickster_engine.config.plan import TrainingConfig
 def training_loss(logits: Tensor, targets: Tensor, training: TrainingConfig, taught: Tensor | None = None) -> Tensor:
     """Mean loss over logits [B, T, V] and targets [B, T], as the config names it.
 
-    `taught` [B, T, V] are a teacher's probabilities. Their share of the loss is the cross-entropy against them, which
-    has the gradient of the Kullback-Leibler divergence (Hinton et al. 2015, arXiv:1503.02531, at temperature 1).
+    `taught` [B, T, V] are the probabilities of a teacher, or the mean of several. Their share of the loss is the
+    cross-entropy against them, which has the gradient of the Kullback-Leibler divergence (Hinton et al. 2015,
+    arXiv:1503.02531, at temperature 1).
     """
     flat_logits, flat_targets = logits.flatten(0, 1).float(), targets.flatten()
     if taught is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypedDict, TypeVar
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-KeyType = Literal["integer", "number", "boolean", "text", "path", "mesh", "patterns", "sources"]
+KeyType = Literal["integer", "number", "boolean", "text", "path", "paths", "mesh", "patterns", "sources"]
 
 T = TypeVar("T")
 METADATA_NAME: Final = "trickster_key"

@@ -220,15 +220,18 @@ class TrainingConfig:
         below=1,
         examples=(0.0, 0.05, 0.1),
     )
-    distill_from: str | None = key(
+    distill_from: str | tuple[str, ...] | None = key(
         None,
-        doc="Distillation: a trained model that teaches this one, beside the text. The folder of a run, whose best "
-        "checkpoint is used, of a checkpoint, or of a Hugging Face Llama with the same tokenizer. Left out: none.",
+        doc="Distillation: a trained model that teaches this one, beside the text, or a list of them. The folder of a "
+        "run, whose best checkpoint is used, of a checkpoint, or of a Hugging Face Llama with the same tokenizer. Left "
+        "out: none.",
         effect="Where a text is read many times, a model that also learns its predecessor's probabilities overfits "
-        "less and ends at a lower validation loss. Each step also needs a forward pass of the teacher. The run keeps a "
-        "copy of it in `teacher`. The training loss shown is the one that is minimised, so it contains the teacher.",
-        examples=("runs/best-001", "models/my-llama"),
-        type="path",
+        "less and ends at a lower validation loss. Of several, it learns the mean of their probabilities (an "
+        "ensemble), which is better than any one of them. Each step also needs a forward pass of each teacher. The run "
+        "keeps copies of them in `teacher`, `teacher-2` and so on. The training loss shown is the one that is "
+        "minimised, so it contains the teachers.",
+        examples=("runs/best-001", ("runs/best-001", "runs/best-002"), "models/my-llama"),
+        type="paths",
         default_note="no teacher",
         other_names=("teacher", "teacher_model", "teacher_model_name_or_path"),
     )
@@ -366,3 +369,15 @@ class TrainingConfig:
         },
         aliases=(Alias("use_wandb", "`use_wandb: true` is `tracking: wandb`.", values={True: "wandb", False: "none"}),),
     )
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """What `distill_from` names, none, one or several."""
+        return paths_in(self.distill_from)
+
+
+def paths_in(value: object) -> tuple[str, ...]:
+    """The paths in the value of a key that takes one or a list of them."""
+    if isinstance(value, tuple):
+        return value
+    return (value,) if isinstance(value, str) and value else ()
