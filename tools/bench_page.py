@@ -197,14 +197,14 @@ def _rate(spread: dict[str, float]) -> str:
 
 
 def _generations(readings: Kept) -> str:
-    """Models of which each taught the next."""
+    """Models that taught later ones."""
     kept = readings["generations"]
     lines = [
         "| generation | taught by | steps | validation loss, nats/character | strided | time |",
         "|---:|---|---:|---:|---:|---:|",
     ]
     for number, one in enumerate(kept["generations"], start=1):
-        teacher = f"generation {number - 1}" if one["taught"] else "-"
+        teacher = " and ".join(map(str, one["taught_by"])) or "-"
         lines.append(
             f"| {number} | {teacher} | {one['steps']:,} | {one['val_loss']:.3f} | {one['strided']:.3f} "
             f"| {one['seconds'] / 60:.0f} min |"

@@ -124,6 +124,7 @@ _GROUPS: Final[dict[str, dict[str, str]]] = {
         "most 256.",
         "tt-loss": "ttml, the library that trains on Tenstorrent boards, has only plain cross-entropy for language "
         "models.",
+        "tt-r-drop": "R-Drop needs torch: ttml has no divergence between two predictions.",
         "tt-norm-eps": "ttml's RMSNorm adds the constant 1e-5 under the root, regardless of the config. A checkpoint "
         "with another value would be a different model elsewhere.",
         "tt-precision": "A Tenstorrent board keeps weights and computes in bf16, so `precision: fp32` has no effect "

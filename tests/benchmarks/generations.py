@@ -1,31 +1,35 @@
-"""`python -m tests.benchmarks.generations OUT.json MACHINE RUN ...`: models of which each taught the next.
+"""`python -m tests.benchmarks.generations OUT.json MACHINE RUN ...`: models that teach later ones.
 
-The first run had no teacher; each of the others has `training_config.distill_from` the one before it. Losses are in
-nats/character, whatever the tokenizer. How each began anew: `trickster train --preset best` in a folder of its own, and
-for the next ones with `--set training_config.distill_from=RUN --set training_config.max_steps=4000`.
+The first run had no teacher; each of the others names some of those before it with `training_config.distill_from`.
+Losses are in nats/character, whatever the tokenizer. How each began anew: `trickster train --preset best` in a folder
+of its own, and for the next ones with `--set training_config.distill_from=RUN --set training_config.max_steps=4000`,
+or `distill_from=[RUN, RUN]`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tools.recorded_picture import by_character, tokens_per_character
 from tools.recorded_runs import keep
 from trickster_engine.runs import RunDirectory
+from trickster_engine.runs.directory import TEACHER_FOLDERS
+from trickster_engine.runs.model_copy import copied_from
 from trickster_engine.system.files import write_text_atomically
 
 
-def generation(run: RunDirectory, machine: str) -> dict[str, Any]:
-    """What a finished run says of itself, and its strided loss."""
+def generation(run: RunDirectory, machine: str, earlier: Sequence[RunDirectory] = ()) -> dict[str, Any]:
+    """What a finished run says of itself, its strided loss, and by which of the `earlier` ones it was taught."""
     kept, plan = keep(run, machine), run.plan_if_readable()
     if plan is None:
         raise SystemExit(f"{run.path} has no config that can be read")
     nats = {row["name"]: row["nats"] * tokens_per_character(kept, "val") for row in kept["proof"]["rows"]}
     return {
-        "taught": plan.training.distill_from is not None,
+        "taught_by": [_number(run, folder, earlier) for folder in TEACHER_FOLDERS[: len(plan.training.teachers)]],
         "steps": kept["curve"][-1]["step"],
         "planned": plan.training.max_steps,
         "parameters": kept["parameters"],
@@ -40,6 +44,12 @@ def generation(run: RunDirectory, machine: str) -> dict[str, Any]:
     }
 
 
+def _number(run: RunDirectory, folder: str, earlier: Sequence[RunDirectory]) -> int:
+    """Of which of the earlier runs, counted from 1, a teacher is the copy."""
+    origin = Path(copied_from(run, folder)["path"])
+    return 1 + next(index for index, one in enumerate(earlier) if origin.is_relative_to(one.path.resolve()))
+
+
 def main() -> None:
     """Write them in the order of their births."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -47,7 +57,8 @@ def main() -> None:
     parser.add_argument("machine", metavar="MACHINE", help='in words: "two cores of …"')
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     arguments = parser.parse_args()
-    found = [generation(RunDirectory(path), arguments.machine) for path in arguments.runs]
+    runs = [RunDirectory(path) for path in arguments.runs]
+    found = [generation(run, arguments.machine, runs[:index]) for index, run in enumerate(runs)]
     kept = {"machine": arguments.machine, "generations": found}
     write_text_atomically(arguments.out, json.dumps(kept, indent=1) + "\n")
     for one in found:

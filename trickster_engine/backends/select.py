@@ -47,12 +47,6 @@ def open_backend(
             "Remove mask_documents, or set device_config.device_type: cpu.",
         )
     if device == "tt":
-        if teachers:
-            raise TricksterError(
-                "tt-distillation",
-                "distill_from is not available on a Tenstorrent board: ttml compares with the text only.",
-                "Remove training_config.distill_from, or train on another device.",
-            )
         return TtmlBackend(plan, report, events_path)
     check_torch_device(device)
     for teacher in teachers:

@@ -35,3 +35,8 @@ class Plan:
     output: OutputConfig = field(default_factory=OutputConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     alerts: AlertsConfig = field(default_factory=AlertsConfig)
+
+    @property
+    def reads_twice(self) -> bool:
+        """Whether training reads each batch twice (`r_drop`)."""
+        return self.training.r_drop > 0 and self.model.dropout > 0

@@ -33,11 +33,12 @@ class Compute:
 
 
 def passes_per_update(plan: Plan) -> int:
-    """How many forward passes an update costs: its own, a backward pass like two, and each teacher's.
+    """How many forward passes an update costs: its own and a backward pass like two, twice with `r_drop`, and each
+    teacher's.
 
     A teacher is reckoned as large as the model, since a config says where it is and not what it is.
     """
-    return 3 + len(plan.training.teachers)
+    return (6 if plan.reads_twice else 3) + len(plan.training.teachers)
 
 
 def forward_flops_per_token(model: ModelConfig) -> int:

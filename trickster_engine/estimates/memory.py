@@ -78,7 +78,8 @@ def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingM
     model, training = plan.model, plan.training
     parameters = count_parameters(model)
     devices = plan.device.devices
-    tokens = max(1, training.batch_size // devices) * model.max_seq_len
+    rows = max(1, training.batch_size // devices) * model.max_seq_len
+    tokens = rows * (1 + plan.reads_twice)
     # What each device holds of the model: all of it, or its share.
     holders = devices if plan.device.sharding == "full" else 1
     weights = 4 * parameters.total // holders
@@ -106,7 +107,7 @@ def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingM
     teachers = len(training.teachers)
     if teachers:
         # Their probabilities: those of one, and the sum that they are added to.
-        logits += 4 * tokens * model.vocab_size * min(teachers, 2)
+        logits += 4 * rows * model.vocab_size * min(teachers, 2)
     parts = {
         "interpreter": INTERPRETER,
         "weights": weights + 4 * parameters.total * teachers,

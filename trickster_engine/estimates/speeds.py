@@ -77,7 +77,12 @@ def shape_of(plan: Plan, device: str) -> str:
             [model.vocab_size, model.hidden_dim, model.num_layers, model.num_heads, model.num_kv_heads, model.mlp_dim],
             [model.max_seq_len, model.tie_embeddings, model.dropout > 0],
             [training.batch_size, training.gradient_accumulation_steps, training.optimizer, training.precision],
-            [compiled, training.activation_checkpointing, *["taught"] * len(training.teachers)],
+            [
+                compiled,
+                training.activation_checkpointing,
+                *["taught"] * len(training.teachers),
+                *["twice"] * plan.reads_twice,
+            ],
             [plan.device.enable_ddp, list(plan.device.mesh_shape), plan.device.sharding],
         ]
     )

@@ -252,6 +252,7 @@ CASES = [
         files=llama(),
         on_disk=True,
     ),
+    Case("tt-r-drop", TT + _training("r_drop: 1.0"), "1.0"),
     Case("tt-loss", TT + _training("loss: focal"), "focal"),
     Case("tt-norm-eps", TT + _model("norm_eps: 1e-6"), "1e-6"),
     Case("tt-precision", TT + _training("precision: fp32"), "fp32", "warning"),

@@ -143,6 +143,7 @@ TABLE: dict[str, Refused | Done] = {
     "training_config.label_smoothing": Done("0.4", weights, SMOOTH, SMOOTH),
     "training_config.focal_gamma": Done("4", weights, FOCAL, FOCAL),
     "training_config.replace_inputs": Done("0.2", weights),
+    "training_config.r_drop": Done("1.0", weights),
     "training_config.distill_from": Refused("elsewhere", "teacher that it began with"),
     "training_config.distill_weight": Refused("0.3", "distill_from", "no-effect"),
     "training_config.precision": Done("bf16", lambda run, other, backend: backend.precision == "bf16"),

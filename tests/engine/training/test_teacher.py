@@ -139,6 +139,7 @@ def test_a_taught_run_goes_on_bit_for_bit_when_its_teacher_has_gone(
     first = taught(teacher, 0.5)
     training = {**first, "optimizer": optimizer, "replace_inputs": 0.1}
     if several_teachers:
+        training["r_drop"] = 1.0
         other, _ = begin(tiny_config(training_config={"seed": 3}))
         training["distill_from"] = [first["distill_from"], f"runs/{other.id}"]
     path = tiny_config(training_config=training)

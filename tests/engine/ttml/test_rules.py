@@ -34,6 +34,8 @@ HEAD = "device_config:\n  device_type: tt\n"
         ({"hidden_dim": 1024, "num_heads": 2, "num_kv_heads": 2}, {}),
         ({}, {"loss": "focal"}),
         ({}, {"loss": "label_smoothing"}),
+        ({}, {"r_drop": 1.0}),
+        ({}, {"distill_from": "m"}),
     ],
 )
 def test_the_editor_and_the_run_refuse_the_same(model: dict[str, Any], training: dict[str, Any]) -> None:

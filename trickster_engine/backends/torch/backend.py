@@ -26,7 +26,7 @@ from trickster_engine.backends.torch.fused_head import FusedHead
 from trickster_engine.backends.torch.kernels.library import Kernels, NoKernelsError, load_kernels
 from trickster_engine.backends.torch.kernels_check import require_agreement
 from trickster_engine.backends.torch.layer_watch import TorchLayerWatch
-from trickster_engine.backends.torch.losses import summed_cross_entropy, training_loss
+from trickster_engine.backends.torch.losses import summed_cross_entropy, training_loss, twice_read_loss
 from trickster_engine.backends.torch.optimizers import Optimizers
 from trickster_engine.backends.torch.recorded_pass import RecordedPass
 from trickster_engine.config.plan import Plan
@@ -169,7 +169,9 @@ class TorchBackend:
     def _forward_pass(self, inputs: Tensor, targets: Tensor) -> Tensor:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             taught = self._taught(inputs, targets)
-            logits = self._network(inputs)
+            logits = self._network(torch.cat((inputs, inputs)) if self._plan.reads_twice else inputs)
+        if self._plan.reads_twice:
+            return twice_read_loss(logits, targets, self._plan.training, taught)
         if self._head is not None and taught is None and self._plan.training.loss == "cross_entropy":
             return self._head.cross_entropy(logits, targets)
         return training_loss(logits, targets, self._plan.training, taught)

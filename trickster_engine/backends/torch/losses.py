@@ -33,6 +33,20 @@ def training_loss(logits: Tensor, targets: Tensor, training: TrainingConfig, tau
     return loss
 
 
+def twice_read_loss(logits: Tensor, targets: Tensor, training: TrainingConfig, taught: Tensor | None = None) -> Tensor:
+    """Mean loss over logits [2 B, T, V] of a batch that was read twice, and so much of the divergence as `r_drop` says.
+
+    The divergence is the mean of both Kullback-Leibler divergences between the two predictions of a token (R-Drop,
+    Liang et al. 2021, arXiv:2106.14448; its alpha is twice `r_drop`, as its loss is the sum of the two readings').
+    """
+    readings = logits.float().chunk(2)
+    loss = sum(training_loss(reading, targets, training, taught) for reading in readings) / 2
+    first, second = (reading.flatten(0, 1).log_softmax(-1) for reading in readings)
+    # KL(p|q) + KL(q|p) = sum of (p - q) (log p - log q).
+    apart = ((first.exp() - second.exp()) * (first - second)).sum(-1).mean()
+    return torch.add(loss, apart, alpha=training.r_drop / 2)
+
+
 def summed_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy in nats, summed over all targets in double precision so that batching does not matter.
 

@@ -16,7 +16,7 @@ from trickster_engine.config.checks.model import (
     multiples_around,
     nearest_numbers,
 )
-from trickster_engine.config.checks.training import BATCH
+from trickster_engine.config.checks.training import BATCH, R_DROP
 from trickster_engine.config.problems import Problem, Severity
 from trickster_engine.config.settings import Settings, rule
 
@@ -170,6 +170,10 @@ _only(
 _only(
     LOSS, ("cross_entropy",), "tt-loss", "error",
     "loss {} is not available on a Tenstorrent board: ttml has plain cross-entropy only.",
+)  # fmt: skip
+_only(
+    R_DROP, (0.0,), "tt-r-drop", "error",
+    "r_drop {:g} is not available on a Tenstorrent board: ttml has no divergence between two predictions.",
 )  # fmt: skip
 _only(
     NORM_EPS, (BOARD_NORM_EPS,), "tt-norm-eps", "error",

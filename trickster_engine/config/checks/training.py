@@ -24,6 +24,7 @@ EVAL = "training_config.eval_interval"
 SAVE = "training_config.save_interval"
 PATIENCE = "training_config.early_stopping_patience"
 CLIP = "training_config.grad_clip"
+R_DROP = "training_config.r_drop"
 
 
 @rule(WARMUP, STEPS)

@@ -220,6 +220,18 @@ class TrainingConfig:
         below=1,
         examples=(0.0, 0.05, 0.1),
     )
+    r_drop: float = key(
+        0.0,
+        doc="R-Drop: training reads each batch twice, each time with dropout of its own, and so much of the divergence "
+        "between the two predictions is added to the loss.",
+        effect="Against overfitting, together with dropout: what the model says must not depend on which of its "
+        "numbers are dropped. A step takes about twice as long. 1 is usual; 0 switches it off. The training loss shown "
+        "is the one that is minimised, so it contains the divergence.",
+        minimum=0,
+        maximum=100,
+        examples=(0.0, 1.0),
+        counts_when=Condition("model_config.dropout", (0.0,), negated=True),
+    )
     distill_from: str | tuple[str, ...] | None = key(
         None,
         doc="Distillation: a trained model that teaches this one, beside the text, or a list of them. The folder of a "
