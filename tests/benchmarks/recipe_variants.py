@@ -43,6 +43,8 @@ class Variant:
     further_tokens: float = 0.0  # the weight at first of predicting the token after the next, 0 from halfway
     counted: float = 0.0  # how much of the loss compares with a 6-gram of the training text at first (arXiv:2403.17240)
     counted_until: float = 0.2  # of the run, where that has fallen to 0
+    bpe_dropout: float = 0.0  # of the merges are left out in the training text, each time others (arXiv:1910.13267)
+    bpe_dropout_until: float = 1.0  # of the run, after which the text is encoded as it is
 
 
 def _training(**values: object) -> Variant:
@@ -75,6 +77,19 @@ BEGUN: dict[str, Mapping[str, str]] = {
         "training_config.warmup_steps": "50",
         "training_config.compile": "always",
         "training_config.precision": "auto",
+    },
+    # Subwords, and about a fifth of the parameters, on two fifths of the text.
+    "subwords": {
+        "model_config.vocab_size": "512",
+        "model_config.hidden_dim": "128",
+        "model_config.num_layers": "4",
+        "model_config.num_heads": "4",
+        "model_config.mlp_dim": "352",
+        "model_config.max_seq_len": "128",
+        "training_config.max_steps": "2000",
+        "training_config.warmup_steps": "60",
+        "training_config.compile": "always",
+        "training_config.precision": "fp32",
     },
     "pico": {},
     "fast": {"training_config.muon_learning_rate": "0.02", "training_config.muon_momentum": "0.95"},
@@ -159,6 +174,21 @@ VARIANTS: dict[str, dict[str, Variant]] = {
         "the token after the next, until halfway": Variant(further_tokens=0.3),
         "taught by a 6-gram over the first fifth": Variant(counted=0.5),
     },
+    "subwords": {
+        UNCHANGED: Variant(replaced=0.05),
+        "R-drop": Variant(replaced=0.05, consistency=1.0),
+        "R-drop of weight 3": Variant(replaced=0.05, consistency=3.0),
+        "twice the text": Variant(replaced=0.05, text=2.0),
+        "dropout 0.3": Variant({"model_config.dropout": "0.3"}, replaced=0.05),
+        "BPE-dropout 0.1": Variant(replaced=0.05, bpe_dropout=0.1),
+        "BPE-dropout 0.1, over seven tenths of the run": Variant(replaced=0.05, bpe_dropout=0.1, bpe_dropout_until=0.7),
+        "BPE-dropout 0.3, over seven tenths of the run": Variant(replaced=0.05, bpe_dropout=0.3, bpe_dropout_until=0.7),
+        "taught by one": Variant(replaced=0.05, taught=0.5),
+        "taught by two": Variant(replaced=0.05, taught=0.5, teachers=2),
+        "taught by two, R-drop": Variant(replaced=0.05, taught=0.5, teachers=2, consistency=1.0),
+    },
 }
+#: A search of another name than the preset that it began with.
+PRESETS: dict[str, str] = {"subwords": "best"}
 #: Of the characters before the last tenth of the text, the share that a search trains on; a tenth judges.
-TRAINED: dict[str, float] = {"pico": 0.9, "fast": 0.9, "best": 0.2}
+TRAINED: dict[str, float] = {"pico": 0.9, "fast": 0.9, "best": 0.2, "subwords": 0.4}

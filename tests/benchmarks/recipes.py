@@ -21,15 +21,19 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.benchmarks.recipe_variants import BEGUN, TRAINED, UNCHANGED, VARIANTS, Stage
+from tests.benchmarks.recipe_variants import BEGUN, PRESETS, TRAINED, UNCHANGED, VARIANTS, Stage
 from trickster_engine.system.files import write_text_atomically
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from trickster_engine.config.plan import Plan
     from trickster_engine.data.dataset import Dataset
 
 SEEDS = (1, 2, 3)
 EVALUATED_TOKENS = 4096  # at once
+RESEGMENTED = 100  # updates after which a text is divided into other subwords, for BPE-dropout
 TRAIN_PROBE_TOKENS = 32768
 
 
@@ -64,7 +68,10 @@ def train(preset: str, name: str, seed: int, text: Path, kept_weights: Path) -> 
 
     def prepared(more: Mapping[str, str]) -> tuple[Plan, Dataset]:
         plan = check(
-            set_values(preset_text(preset), {"training_config.compile": "never", **BEGUN[preset], **more, **changes})
+            set_values(
+                preset_text(PRESETS.get(preset, preset)),
+                {"training_config.compile": "never", **BEGUN[preset], **more, **changes},
+            )
         ).plan
         assert plan is not None
         return plan, prepare(plan, text.parent, cache_dir=text.parent / "cache", progress=False)
@@ -121,11 +128,17 @@ def train(preset: str, name: str, seed: int, text: Path, kept_weights: Path) -> 
         windows = evenly_spaced_windows(dataset.train, context, TRAIN_PROBE_TOKENS // context)
         return backend.evaluate([windows]) / dataset.characters_per_token
 
+    last = 0.0
     seconds: list[float] = []
     for step, (stage, number) in enumerate(updates):
         start = time.perf_counter()
         generator = np.random.default_rng([seed, step])
         progress = step / len(updates)
+        if variant.bpe_dropout and (step % RESEGMENTED == 0 or progress >= variant.bpe_dropout_until > last):
+            share = variant.bpe_dropout if progress < variant.bpe_dropout_until else None
+            tokens_now = resegmented(dataset, share)
+            batches = {stage: TrainingBatches(tokens_now, stage.context, stage.batch_size, seed + step)}
+        last = progress
         backend.varied_step(batches[stage].batch(number), learning_rate_factor(step, schedule), progress, generator)
         seconds.append(time.perf_counter() - start)
         for average in averages.values():
@@ -150,6 +163,18 @@ def train(preset: str, name: str, seed: int, text: Path, kept_weights: Path) -> 
     backend.close()
     hook.remove()
     return reading
+
+
+def resegmented(dataset: Dataset, share: float | None) -> NDArray[np.int64]:
+    """The training text in subwords, of which a share of the merges is left out at random."""
+    import numpy as np
+
+    library = dataset.tokenizer.library
+    lines = dataset.train_text().splitlines(keepends=True)
+    library.model.dropout = share
+    pieces = library.encode_batch(["".join(lines[first : first + 50]) for first in range(0, len(lines), 50)])
+    library.model.dropout = None
+    return np.concatenate([np.array(piece.ids, np.int64) for piece in pieces])
 
 
 def main() -> None:

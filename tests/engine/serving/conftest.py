@@ -54,12 +54,21 @@ class Server:
         return host, int(port)
 
 
+#: The command line, by a process that waits so many seconds for the head of a request.
+_IMPATIENT = """import sys
+from trickster_engine.__main__ import main
+from trickster_engine.serving import connections
+connections.HEAD_SECONDS = {}
+sys.exit(main())"""
+
+
 @contextmanager
-def serving(run: Path) -> Iterator[Server]:
-    """A server of a run, until the block is left."""
+def serving(run: Path, head_seconds: float | None = None) -> Iterator[Server]:
+    """A server of a run, until the block is left. `head_seconds` takes the place of its patience with silence."""
     options = ["--port", "0", "--token", TOKEN, "--batch", str(BATCH), "--max-requests", str(MOST_REQUESTS)]
+    program = ["-m", "trickster_engine"] if head_seconds is None else ["-c", _IMPATIENT.format(head_seconds)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "trickster_engine", "serve", str(run), *options],
+        [sys.executable, *program, "serve", str(run), *options],
         stdout=subprocess.PIPE,
         text=True,
         encoding="utf-8",

@@ -191,6 +191,14 @@ def test_control_c_ends_what_is_in_flight(run: Path) -> None:
         assert server.process.stdout is not None and server.process.stdout.read().endswith("Stopped.\n")
 
 
+def test_the_server_cuts_off_who_says_nothing_and_answers_the_others(run: Path) -> None:
+    with serving(run, head_seconds=0.5) as one:
+        with socket.create_connection(one.address, timeout=30) as silent:
+            assert silent.recv(1) == b""  # closed, and not after the time of this socket
+        with one.http() as client:
+            assert client.get("/models").status_code == 200
+
+
 def test_an_answer_does_not_wait_for_the_client_to_acknowledge_its_beginning() -> None:
     with _listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
         accepted, _ = listening.accept()
