@@ -19,6 +19,8 @@ MOST_STOPS = 4
 MOST_TEMPERATURE = 2.0
 #: Texts that one request may ask for: prompts times `n`.
 MOST_TEXTS = 128
+#: Characters of prompts that an answer repeats, for all of its texts.
+MOST_ECHOED = 1 << 22
 _DEFAULT_TOKENS = 16
 
 #: Fields of the API that this server does not act on, with what they may say: that nothing is wanted.
@@ -92,6 +94,8 @@ def read_request(body: bytes, served: Served) -> Wanted:
     logprobs = None if given.get("logprobs") is None else _whole(given, "logprobs", 0, 0, MOST_LOGPROBS)
     echo, stream = _flag(given, "echo"), _flag(given, "stream")
     longest = max(len(prompt.ids) for prompt in prompts)
+    if echo and n * sum(len(prompt.text) for prompt in prompts) > MOST_ECHOED:
+        raise wrong("echo", f"'echo' would repeat more than {MOST_ECHOED:,} characters of prompts.")
     if echo and logprobs is not None and longest > served.context:
         raise ApiError(
             400,

@@ -16,6 +16,7 @@ import pytest
 from tests.engine.serving.conftest import CONTEXT, MOST_REQUESTS, TOKEN, Server, serving
 from trickster_engine.cli import main
 from trickster_engine.serving.app import MOST_BYTES
+from trickster_engine.serving.requests import MOST_ECHOED
 from trickster_engine.serving.server import _listen
 
 pytestmark = pytest.mark.xdist_group("serve")
@@ -114,6 +115,7 @@ BAD: list[tuple[dict[str, Any], int, str | None, str | None]] = [
     ({"prompt": ["a"] * 129}, 400, "prompt", "invalid_value"),
     ({"prompt": ["a"] * 65, "n": 2}, 400, "n", "invalid_value"),
     ({"prompt": "a" * (CONTEXT + 1), "echo": True, "logprobs": 1}, 400, "prompt", "context_length_exceeded"),
+    ({"prompt": "a" * (MOST_ECHOED // 128 + 1), "echo": True, "n": 128}, 400, "echo", "invalid_value"),
     ({"max_tokens": -1}, 400, "max_tokens", "integer_below_min_value"),
     ({"max_tokens": 4097}, 400, "max_tokens", "integer_above_max_value"),
     ({"max_tokens": 1.5}, 400, "max_tokens", "invalid_type"),
