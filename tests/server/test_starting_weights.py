@@ -41,6 +41,21 @@ def test_the_editor_knows_the_weights(tmp_path: Path) -> None:
         assert "1,124" in ask("hover", 0, 4) or "1.1" in ask("hover", 1, 4)
         assert "BF16" in ask("hover", 1, 4)
         assert "'m'" in ask("completion", 1, 14)
+        taught = "training_config:\n  distill_from: [gone, ]\n  seed: 3\n"
+        client.notify(
+            "textDocument/didChange",
+            {"textDocument": {"uri": uri, "version": 3}, "contentChanges": [{"text": text + taught}]},
+        )
+        (problem,) = [one for one in codes(client, uri, "teacher-unusable") if one["code"] == "teacher-unusable"]
+        where = {"textDocument": {"uri": uri}, "position": {"line": 5, "character": 23}}
+        items = {item["label"]: item for item in client.request("textDocument/completion", where)["items"]}
+        assert items["m"]["textEdit"]["range"]["start"] == {"line": 5, "character": 23}
+        assert not any("[" in label for label in items)
+        client.notify(
+            "textDocument/didChange",
+            {"textDocument": {"uri": uri, "version": 4}, "contentChanges": [{"text": text}]},
+        )
+        codes(client, uri, "teacher-unusable", present=False)
         lenses = client.request("textDocument/codeLens", {"textDocument": {"uri": uri}})
         assert "parameters" in lenses[0]["command"]["title"]
         described = client.request("trickster/describeConfig", {"configUri": uri})

@@ -10,6 +10,7 @@ from trickster_engine.config.problems import Position, Range
 from trickster_engine.config.yaml.text import Lines
 
 _HEAD = re.compile(r"([A-Za-z_][\w.-]*)[ \t]*(?::|$)")
+_ITEM = re.compile(r"([ \t]*)-(?:[ \t]+|$)")
 _KEY = re.compile(r"([ \t]+)([^\s:#][^:#]*?)[ \t]*:(?:[ \t]|$)")
 
 
@@ -24,6 +25,7 @@ class Place:
     typed: str  # the part of that text before the position
     present: frozenset[str]  # names already there: sections, or this section's other keys
     indent: str  # what the keys of this section are indented by
+    in_list: bool = False  # whether the value is one of several
 
 
 def place_at(lines: Lines, position: Position) -> Place:
@@ -48,15 +50,35 @@ def place_at(lines: Lines, position: Position) -> Place:
     match = _KEY.match(before)
     if match:
         after = before[match.end() :]
-        return Place("value", section, match.group(2), *_word(line, position.line, character, after), present, indent)
+        in_list = after.lstrip().startswith("[")
+        if in_list:
+            after = re.split(r"[\[,]", after)[-1]
+        word = _word(line, position.line, character, after, ",]" if in_list else "")
+        return Place("value", section, match.group(2), *word, present, indent, in_list)
+    item = _ITEM.match(before)
+    of_list = _list_above(lines, position.line, len(item.group(1))) if item else None
+    if item and of_list:
+        word = _word(line, position.line, character, before[item.end() :])
+        return Place("value", section, of_list, *word, present, indent, in_list=True)
     return Place("key", section, None, *word, present, indent)
 
 
-def _word(line: str, number: int, character: int, before: str) -> tuple[Range, str]:
-    """Return the range of the word around the cursor, and its part before it."""
+def _list_above(lines: Lines, number: int, indent: int) -> str | None:
+    """Return the key whose list has an item on line `number`, where it and those above it are indented so."""
+    for line_number in range(number - 1, -1, -1):
+        line = lines.line(line_number)
+        item, key = _ITEM.match(line), _KEY.match(line)
+        if not line.strip() or (item and len(item.group(1)) == indent):
+            continue
+        return key.group(2) if key and len(key.group(1)) <= indent and line.rstrip().endswith(":") else None
+    return None
+
+
+def _word(line: str, number: int, character: int, before: str, ends: str = "") -> tuple[Range, str]:
+    """Return the range of the word around the cursor, which any of `ends` ends, and its part before it."""
     typed = before.lstrip()
     rest = line[character:]
-    tail = re.match(r"[^\s:#]*" if ":" in rest else r"[^#]*", rest)
+    tail = re.match(rf"[^\s:#{re.escape(ends)}]*" if ":" in rest or ends else r"[^#]*", rest)
     length = len(tail.group().rstrip()) if tail else 0
     return Range(Position(number, character - len(typed)), Position(number, character + length)), typed
 

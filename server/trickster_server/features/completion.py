@@ -33,7 +33,7 @@ def complete(document: Document, position: types.Position, models: Sequence[str]
     key = section.keys.get(place.name or "")
     if key is None:
         return []
-    return _values(key, span, models if key.path in (INIT, TEACHER) else ())
+    return _values(key, span, models if key.path in (INIT, TEACHER) else (), in_list=place.in_list)
 
 
 def _item(
@@ -106,9 +106,11 @@ def _keys(document: Document, section: Section, place: Place, span: types.Range)
     return items
 
 
-def _values(key: Key, span: types.Range, found: Sequence[str]) -> list[types.CompletionItem]:
+def _values(key: Key, span: types.Range, found: Sequence[str], *, in_list: bool) -> list[types.CompletionItem]:
     values: list[object] = [*found, *key.named_values, *((True, False) if key.type == "boolean" else ())]
     values += [*(() if key.default is None else (key.default,)), *key.examples]
+    if in_list:
+        values = [item for value in values for item in (value if isinstance(value, tuple) else (value,))]
     items: dict[str, types.CompletionItem] = {}
     for value in values:
         written = as_yaml(value)

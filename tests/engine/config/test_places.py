@@ -31,6 +31,12 @@ def _place(text: str) -> Place:
         ("model_config:\n  num_layers: 4  # com|ment\n", "comment", "model_config", None, ""),
         ('sampling_config:\n  prompt: "#|', "value", "sampling_config", "prompt", '"#'),
         ("\ufeffmodel_config:\n  |", "key", "model_config", None, ""),
+        ("training_config:\n  distill_from: [|", "value", "training_config", "distill_from", ""),
+        ("training_config:\n  distill_from: [a, ru|]\n", "value", "training_config", "distill_from", "ru"),
+        ("training_config:\n  distill_from:\n    - ru|\n", "value", "training_config", "distill_from", "ru"),
+        ("training_config:\n  distill_from:\n  - a\n\n  - |\n", "value", "training_config", "distill_from", ""),
+        ("training_config:\n  seed: 3\n  - |\n", "key", "training_config", None, "- "),
+        ("- |", "section", None, None, "- "),
     ],
 )
 def test_kinds(text: str, kind: str, section: str | None, name: str | None, typed: str) -> None:
@@ -43,6 +49,14 @@ def test_the_range_is_the_word_to_be_replaced() -> None:
     assert place.range == ((1, 2), (1, 12))
     place = _place("model_config:\n  hidden_dim: 2|56  # wide\n")
     assert place.range == ((1, 14), (1, 17))
+
+
+def test_the_range_in_a_list_is_the_item() -> None:
+    place = _place("data_config:\n  include: ['*.txt', b|c, d]\n")
+    assert place.in_list and place.range == ((1, 21), (1, 23))
+    place = _place("data_config:\n  corpus:\n    - a|b  # a text\n")
+    assert place.in_list and place.range == ((2, 6), (2, 8))
+    assert not _place("data_config:\n  corpus: a|b\n").in_list
 
 
 def test_what_is_there_already() -> None:
