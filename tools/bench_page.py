@@ -200,19 +200,24 @@ def _generations(readings: Kept) -> str:
     """Models that taught later ones."""
     kept = readings["generations"]
     lines = [
-        "| generation | taught by | steps | validation loss, nats/character | strided | time |",
-        "|---:|---|---:|---:|---:|---:|",
+        "| generation | taught by | R-Drop | steps | validation loss, nats/character | strided | time |",
+        "|---:|---|---:|---:|---:|---:|---:|",
     ]
     for number, one in enumerate(kept["generations"], start=1):
         teacher = " and ".join(map(str, one["taught_by"])) or "-"
         lines.append(
-            f"| {number} | {teacher} | {one['steps']:,} | {one['val_loss']:.3f} | {one['strided']:.3f} "
-            f"| {one['seconds'] / 60:.0f} min |"
+            f"| {number} | {teacher} | {one['r_drop'] or '-'} | {one['steps']:,} | {one['val_loss']:.3f} "
+            f"| {one['strided']:.3f} | {one['seconds'] / 60:.0f} min |"
         )
     last = kept["generations"][-1]
-    return "\n".join(
-        [*lines, "", f"{last['parameters']:,} parameters each, on {kept['machine']}, in {last['precision']}."]
-    )
+    lines += ["", f"{last['parameters']:,} parameters each, on {kept['machine']}, in {last['precision']}."]
+    lines += [
+        f"The mean of the probabilities of generations {' and '.join(map(str, one['taught_by']))} has a validation "
+        f"loss of {one['mean_of_teachers']:.3f}."
+        for one in kept["generations"]
+        if "mean_of_teachers" in one
+    ]
+    return "\n".join(lines)
 
 
 def _longer(readings: Kept) -> str:
