@@ -69,7 +69,10 @@ def _mean_loss(run: RunDirectory, plan: Plan, identity: RunIdentity) -> float:
 def _number(run: RunDirectory, folder: str, earlier: Sequence[RunDirectory]) -> int:
     """Of which of the earlier runs, counted from 1, a teacher is the copy."""
     origin = Path(copied_from(run, folder)["path"])
-    return 1 + next(index for index, one in enumerate(earlier) if origin.is_relative_to(one.path.resolve()))
+    numbers = [number for number, one in enumerate(earlier, start=1) if origin.is_relative_to(one.path.resolve())]
+    if not numbers:
+        raise SystemExit(f"{run.path} was taught by {origin}, which is none of the runs before it")
+    return numbers[0]
 
 
 def main() -> None:

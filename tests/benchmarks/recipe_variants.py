@@ -178,6 +178,7 @@ VARIANTS: dict[str, dict[str, Variant]] = {
         UNCHANGED: Variant(replaced=0.05),
         "R-drop": Variant(replaced=0.05, consistency=1.0),
         "R-drop of weight 3": Variant(replaced=0.05, consistency=3.0),
+        "R-drop, half the text": Variant(replaced=0.05, consistency=1.0, text=0.5),
         "twice the text": Variant(replaced=0.05, text=2.0),
         "dropout 0.3": Variant({"model_config.dropout": "0.3"}, replaced=0.05),
         "BPE-dropout 0.1": Variant(replaced=0.05, bpe_dropout=0.1),

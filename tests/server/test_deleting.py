@@ -57,7 +57,8 @@ def test_a_deleted_run_leaves_nothing_that_a_later_one_could_inherit(tmp_path: P
     more = ("lock", ".x.json.tmp", "config-until-step-3.yaml")
     for name in ("samples.md", "latest.json", "best.json", "report.html", "log.txt", "stop", *more):
         (run.path / name).write_text("x", encoding="utf-8")
-    write_checkpoint(run.path / "final", UID)
+    for name in ("final", "initial", "teacher", "teacher-2", "teacher-8"):
+        write_checkpoint(run.path / name, UID)
     (run.path / "tensorboard").mkdir()
     (run.path / "tensorboard" / "events.out.tfevents.1.here").write_bytes(b"x")
     cut_off = run.path / "checkpoints" / ".step-000006.77.tmp"

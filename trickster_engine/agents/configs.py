@@ -17,7 +17,7 @@ from trickster_engine.errors import TricksterError
 
 ConfigPath = Annotated[str, Field(description="The config's path, in a trusted folder.", max_length=4096)]
 Overrides = Annotated[
-    dict[str, str | int | float | bool] | None,
+    dict[str, str | int | float | bool | list[str]] | None,
     Field(description='Values to use instead of the file\'s, such as {"training_config.max_steps": 200}.'),
 ]
 _MOST_OVERRIDES = 50

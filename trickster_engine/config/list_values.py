@@ -43,7 +43,7 @@ def read_paths(name: str, node: Sequence) -> tuple[str, ...] | list[Wrong]:
     if not node.items:
         return [("missing-value", f"The list of {name} is empty. Name a folder, or remove the line.", node.range)]
     if len(node.items) > MOST_TEACHERS:
-        return [("wrong-type", f"{name} has more than {MOST_TEACHERS} paths.", node.range)]
+        return [("wrong-type", f"{name} has more than {MOST_TEACHERS} paths, the most there may be.", node.range)]
     found = [(item.value if isinstance(item, Scalar) else None, item) for item in node.items]
     wrong: list[Wrong] = [
         ("wrong-type", f"{name} takes paths, each a text on one line.", item.range)

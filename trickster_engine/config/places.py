@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from trickster_engine.config.problems import Position, Range
 from trickster_engine.config.yaml.text import Lines
 
 _HEAD = re.compile(r"([A-Za-z_][\w.-]*)[ \t]*(?::|$)")
-_ITEM = re.compile(r"([ \t]*)-(?:[ \t]+|$)")
+_DASH = re.compile(r"([ \t]*)-(?:([ \t]+)|$)")
+#: What may stand in front of a value: a name for aliases, and a kind.
+_PROPERTIES = re.compile(r"^\s*(?:[&!]\S*(?:\s+|$))*")
 _KEY = re.compile(r"([ \t]+)([^\s:#][^:#]*?)[ \t]*:(?:[ \t]|$)")
 
 
@@ -47,38 +49,100 @@ def place_at(lines: Lines, position: Position) -> Place:
         return Place("value", None, name.strip(), *_word(line, position.line, character, after_colon), present, "")
     if head is None or (at_margin and (before or not indent)):
         return Place("section", None, None, *word, _sections_of(lines, position.line), "")
-    match = _KEY.match(before)
+    match, dash = _KEY.match(before), _DASH.match(before)
+    key: str | None = None
+    written = ""
     if match:
-        after = before[match.end() :]
-        in_list = after.lstrip().startswith("[")
-        if in_list:
-            after = re.split(r"[\[,]", after)[-1]
-        word = _word(line, position.line, character, after, ",]" if in_list else "")
-        return Place("value", section, match.group(2), *word, present, indent, in_list)
-    item = _ITEM.match(before)
-    of_list = _list_above(lines, position.line, len(item.group(1))) if item else None
-    if item and of_list:
-        word = _word(line, position.line, character, before[item.end() :])
-        return Place("value", section, of_list, *word, present, indent, in_list=True)
+        key, written = match.group(2), before[match.end() :]
+    elif dash:
+        key = _list_above(lines, position.line, len(dash.group(1)))
+        if key and dash.group(2):
+            word = _word(line, position.line, character, before[dash.end() :])
+            return Place("value", section, key, *word, present, indent, in_list=True)
+    else:
+        key, written = _flow_above(lines, position.line, before)
+    listed = _in_flow_list(written)
+    if listed is not None and listed.open:
+        word = _item_word(line, position.line, character, listed)
+        return Place("value", section, key, *word, present, indent, in_list=True)
+    if listed is not None or (key and dash):  # behind a list, in a mapping in it, or right behind a dash
+        here = Range(Position(position.line, character), Position(position.line, character))
+        return Place("value", section, None, here, "", present, indent)
+    if match:
+        return Place("value", section, key, *_word(line, position.line, character, written), present, indent)
     return Place("key", section, None, *word, present, indent)
 
 
 def _list_above(lines: Lines, number: int, indent: int) -> str | None:
-    """Return the key whose list has an item on line `number`, where it and those above it are indented so."""
+    """Return the key whose block list has an item on line `number`, whose items are indented by `indent`."""
     for line_number in range(number - 1, -1, -1):
         line = lines.line(line_number)
-        item, key = _ITEM.match(line), _KEY.match(line)
-        if not line.strip() or (item and len(item.group(1)) == indent):
+        depth = len(line) - len(line.lstrip())
+        dash, key = _DASH.match(line), _KEY.match(line)
+        if not line.strip() or line.lstrip().startswith("#") or depth > indent or (dash and depth == indent):
             continue
-        return key.group(2) if key and len(key.group(1)) <= indent and line.rstrip().endswith(":") else None
+        return key.group(2) if key and not _PROPERTIES.sub("", line[key.end() :]).partition("#")[0].strip() else None
     return None
 
 
-def _word(line: str, number: int, character: int, before: str, ends: str = "") -> tuple[Range, str]:
-    """Return the range of the word around the cursor, which any of `ends` ends, and its part before it."""
+def _flow_above(lines: Lines, number: int, before: str) -> tuple[str | None, str]:
+    """Return the key in a line above whose value may go on in line `number`, and that value up to the cursor."""
+    depth = len(before) - len(before.lstrip())
+    written = before
+    for line_number in range(number - 1, -1, -1):
+        line = lines.line(line_number)
+        key = _KEY.match(line)
+        if key and len(key.group(1)) < depth:
+            return key.group(2), f"{line[key.end() :]}\n{written}"
+        if line.strip() and len(line) - len(line.lstrip()) < depth:
+            break
+        written = f"{line}\n{written}"
+    return None, ""
+
+
+class _Listed(NamedTuple):
+    """A place in or behind a list in brackets: whether it is in it, the item so far, and the quote that it is in."""
+
+    open: bool
+    item: str
+    quote: str
+
+
+def _in_flow_list(written: str) -> _Listed | None:
+    """Where in a list in brackets a value ends that is written so far; None where it is no such list."""
+    text = _PROPERTIES.sub("", written)
+    if not text.startswith("["):
+        return None
+    brackets: list[str] = []
+    start, quote, previous = 0, "", ""
+    for index, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'" and previous in "[{,:":
+            quote = character
+        elif character in "[{,":
+            start = index + 1
+            brackets += [character] if character != "," else []
+        elif character in "]}" and brackets:
+            brackets.pop()
+        previous = character if not character.isspace() else previous
+    return _Listed(brackets == ["["], text[start:].rpartition("\n")[2].lstrip(), quote)
+
+
+def _item_word(line: str, number: int, character: int, listed: _Listed) -> tuple[Range, str]:
+    """Return the range of a list's item around the cursor, and its part before it."""
+    end = line.find(listed.quote, character) + 1 if listed.quote else 0
+    if end == 0:
+        rest = re.split(r"[,\]]|\s#", line[character:])[0]
+        end = character + len(rest.rstrip())
+    return Range(Position(number, character - len(listed.item)), Position(number, end)), listed.item
+
+
+def _word(line: str, number: int, character: int, before: str) -> tuple[Range, str]:
+    """Return the range of the word around the cursor, and its part before it."""
     typed = before.lstrip()
     rest = line[character:]
-    tail = re.match(rf"[^\s:#{re.escape(ends)}]*" if ":" in rest or ends else r"[^#]*", rest)
+    tail = re.match(r"[^\s:#]*" if ":" in rest else r"[^#]*", rest)
     length = len(tail.group().rstrip()) if tail else 0
     return Range(Position(number, character - len(typed)), Position(number, character + length)), typed
 

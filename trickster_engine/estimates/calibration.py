@@ -65,8 +65,11 @@ def gradient_work(plan: Plan, precision: str, device: str) -> Amounts:
     tokens = tokens_per_step(plan) // plan.training.gradient_accumulation_steps
     if device != "cpu":  # processes on one CPU share its cores; each GPU is one more
         tokens = max(1, tokens // plan.device.devices)
-    # With activation checkpointing each forward pass is done twice, and a teacher does one more.
-    again = (passes_per_update(plan) + plan.training.activation_checkpointing * (1 + plan.reads_twice)) / 3
+    # With activation checkpointing each forward pass is done twice, and a teacher does one more. What is read twice
+    # goes through the model at once: more is computed, in as many calls.
+    recomputing = plan.training.activation_checkpointing
+    again = (passes_per_update(plan) + recomputing * (1 + plan.reads_twice)) / 3
+    calls = (3 + len(plan.training.teachers) + recomputing) / 3
     read = tokens * (1 + plan.reads_twice)
     kept = model.num_layers * block_activations(model, tokens, "bf16" if precision == "bf16" else "fp32")
     kept += output_activations(model, tokens, "fp32") + 8 * tokens * model.vocab_size
@@ -74,7 +77,7 @@ def gradient_work(plan: Plan, precision: str, device: str) -> Amounts:
         "flops": again * 3 * forward_flops_per_token(model) * tokens,
         "bytes": again * kept,
         "dropped": 2.0 * model.num_layers * model.hidden_dim * read if model.dropout > 0 else 0.0,
-        "blocks": again * model.num_layers,
+        "blocks": calls * model.num_layers,
     }
 
 

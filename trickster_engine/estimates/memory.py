@@ -103,11 +103,11 @@ def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingM
     # The loss's gradient, twice over, or the widest gradients of the last block: they come one after the other.
     loss_gradients = 8 * tokens * model.vocab_size
     block_gradients = (4 if precision == "fp32" else 2) * tokens * (3 * model.mlp_dim + 2 * model.hidden_dim)
-    # A teacher, reckoned as large as the model (estimates/compute.py), is whole on each device.
+    # Teachers, reckoned as large as the model (estimates/compute.py), are whole on each device. Of what they say the
+    # mean is kept, and the divergence between two readings needs some more at its peak.
     teachers = len(training.teachers)
-    if teachers:
-        # Their probabilities: those of one, and the sum that they are added to.
-        logits += 4 * rows * model.vocab_size * min(teachers, 2)
+    said = 4 * rows * model.vocab_size
+    logits += said * (bool(teachers) + plan.reads_twice * (3 if teachers else 2))
     parts = {
         "interpreter": INTERPRETER,
         "weights": weights + 4 * parameters.total * teachers,

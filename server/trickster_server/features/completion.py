@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lsprotocol import types
 
-from trickster_engine.config.keys import SECTIONS, Key, Section
+from trickster_engine.config.keys import LIST_TYPES, SECTIONS, Key, Section
 from trickster_engine.config.places import Place
 from trickster_engine.config.presets import preset_names, preset_text
 from trickster_engine.config.starting_weights import INIT, TEACHER
@@ -32,6 +32,8 @@ def complete(document: Document, position: types.Position, models: Sequence[str]
         return _keys(document, section, place, span)
     key = section.keys.get(place.name or "")
     if key is None:
+        return []
+    if place.in_list and key.type not in LIST_TYPES:
         return []
     return _values(key, span, models if key.path in (INIT, TEACHER) else (), in_list=place.in_list)
 

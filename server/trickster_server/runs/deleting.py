@@ -27,7 +27,7 @@ from trickster_engine.runs import (
     RunDirectory,
     is_run_directory,
 )
-from trickster_engine.runs.directory import FILES
+from trickster_engine.runs.directory import FILES, INITIAL_FOLDER, TEACHER_FOLDERS
 from trickster_engine.system.files import open_plain, path_meant, read_json
 from trickster_server.paths import file_key, without_dots
 
@@ -129,7 +129,7 @@ def _directory(path: Path) -> Part:
     for entry in _entries(path, PurePath(), required=True):
         name = PurePath(entry.name)
         if _is_folder(entry):
-            if entry.name in ("final", "initial", "teacher"):
+            if entry.name in ("final", INITIAL_FOLDER, *TEACHER_FOLDERS):
                 _take_model(part, name, None)
             elif entry.name == "checkpoints":
                 _take_checkpoints(part, name)

@@ -15,9 +15,11 @@ from mcp.client.session import ClientRequestContext
 from mcp.types import ElicitRequestParams, ElicitResult, Implementation
 
 from tests.refusals import refused
+from trickster_engine.agents.configs import with_overrides
 from trickster_engine.agents.server import make_server
 from trickster_engine.agents.trusted import TrustedFolders
 from trickster_engine.cli import main
+from trickster_engine.config.check import settings_of
 from trickster_engine.config.keys import KEYS
 from trickster_engine.runs import RunDirectory
 
@@ -147,6 +149,15 @@ def test_a_config_that_changes_while_the_person_is_asked_is_not_trained(trusted:
     assert len(questions) == asked
     assert ["2,077 steps" in question for question in questions] == [False, True][:asked]
     assert not (trusted / "runs").exists()
+
+
+def test_an_agent_names_several_teachers_in_trusted_folders_only(trusted: Path) -> None:
+    text = "training_config: {seed: 3}\n"
+    folders = TrustedFolders([trusted])
+    named = with_overrides(text, {"training_config.distill_from": ["a, b", "c"]})
+    assert settings_of(named).value("training_config.distill_from") == ("a, b", "c")
+    with refused("untrusted-folder"):
+        folders.checked(with_overrides(text, {"training_config.distill_from": ["a", "../secret"]}), trusted)
 
 
 def test_alerts_are_sent_only_where_a_person_said(trusted: Path, capsys: pytest.CaptureFixture[str]) -> None:

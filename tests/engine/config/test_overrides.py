@@ -24,6 +24,14 @@ def _plan(text: str) -> Plan:
     return result.plan
 
 
+@pytest.mark.parametrize("indent", ["", "  "])
+@pytest.mark.parametrize(("value", "meant"), [("c", "c"), ("[c, d]", ("c", "d"))])
+def test_a_list_below_its_key_is_replaced(indent: str, value: str, meant: object) -> None:
+    text = f"training_config:\n  distill_from:\n  {indent}- a\n  {indent}- b\n  seed: 3\n"
+    training = _plan(set_values(text, {"training_config.distill_from": value})).training
+    assert (training.distill_from, training.seed) == (meant, 3)
+
+
 def test_a_value_is_replaced_in_place() -> None:
     after = set_values(preset_text("nano"), {"training_config.max_steps": "20000"})
     assert _changed_lines(preset_text("nano"), after) == ["-   max_steps: 10000", "+   max_steps: 20000"]

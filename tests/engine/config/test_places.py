@@ -14,6 +14,9 @@ def _place(text: str) -> Place:
     return document.place_at(document.lines.position(offset))
 
 
+TAUGHT = ("value", "training_config", "distill_from")
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "section", "name", "typed"),
     [
@@ -37,6 +40,18 @@ def _place(text: str) -> Place:
         ("training_config:\n  distill_from:\n  - a\n\n  - |\n", "value", "training_config", "distill_from", ""),
         ("training_config:\n  seed: 3\n  - |\n", "key", "training_config", None, "- "),
         ("- |", "section", None, None, "- "),
+        ("training_config:\n  distill_from:  # two\n    # first\n    - a\n    - |\n", *TAUGHT, ""),
+        ("training_config:\n  distill_from: &t\n    - |\n", *TAUGHT, ""),
+        ("data_config:\n  corpus:\n    - path: a\n      weight: 2\n    - b|\n", "value", "data_config", "corpus", "b"),
+        ("training_config:\n  distill_from: [\n    a,\n    ru|\n  ]\n  seed: 3\n", *TAUGHT, "ru"),
+        ("training_config:\n  distill_from: [a,\n                 |]\n", *TAUGHT, ""),
+        ("training_config:\n  distill_from: ['a, b|']\n", *TAUGHT, "'a, b"),
+        ("training_config:\n  distill_from: &t [|]\n", *TAUGHT, ""),
+        ("training_config:\n  distill_from:\n    -|\n", "value", "training_config", None, ""),
+        ("training_config:\n  distill_from: [a] |\n", "value", "training_config", None, ""),
+        ("data_config:\n  corpus: [{path: |, weight: 2}]\n", "value", "data_config", None, ""),
+        ("data_config:\n  corpus: a[1|].txt\n", "value", "data_config", "corpus", "a[1"),
+        ("training_config:\n  seed: 3\n    ru|\n", "key", "training_config", None, "ru"),
     ],
 )
 def test_kinds(text: str, kind: str, section: str | None, name: str | None, typed: str) -> None:
@@ -56,6 +71,10 @@ def test_the_range_in_a_list_is_the_item() -> None:
     assert place.in_list and place.range == ((1, 21), (1, 23))
     place = _place("data_config:\n  corpus:\n    - a|b  # a text\n")
     assert place.in_list and place.range == ((2, 6), (2, 8))
+    place = _place("training_config:\n  distill_from: [my ru|n dir, b]\n")
+    assert place.in_list and place.range == ((1, 17), (1, 27))
+    place = _place("training_config:\n  distill_from: ['a, b|c', d]\n")
+    assert place.in_list and place.range == ((1, 17), (1, 24))
     assert not _place("data_config:\n  corpus: a|b\n").in_list
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.config.cases import CASES, Case
+from tests.engine.config.cases import CASES, Case, llama
 from tests.engine.config.support import problems_of, underlined
 from tools.problem_docs import PROBLEM_DOCS, PROBLEM_GROUPS, READ
 from trickster_engine.config import KEYS, Problem, apply_edits, check
@@ -107,3 +107,16 @@ def test_as_lsp_json_counts_utf_16_units() -> None:
         "start": {"line": 0, "character": text.index("-1") + 1},
         "end": {"line": 0, "character": text.index("-1") + 3},
     }
+
+
+@pytest.mark.parametrize(("written", "left"), [("[gone, m, n]", ("m", "n")), ("[gone, m]", "m"), ("[gone]", None)])
+def test_a_teacher_that_cannot_be_is_taken_out_alone(written: str, left: object, tmp_path: Path) -> None:
+    for name in "mn":
+        for file, content in llama():
+            (tmp_path / file.replace("m/", f"{name}/", 1)).parent.mkdir(exist_ok=True)
+            (tmp_path / file.replace("m/", f"{name}/", 1)).write_text(content)
+    text = f"model_config:\n  vocab_size: 256\n  max_seq_len: 32\ntraining_config:\n  distill_from: {written}\n"
+    (problem,) = problems_of(text, "teacher-unusable", tmp_path)
+    (fix,) = problem.fixes
+    plan = check(apply_edits(text, fix.edits), tmp_path).plan
+    assert plan is not None and plan.training.distill_from == left

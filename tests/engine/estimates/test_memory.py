@@ -17,7 +17,6 @@ from trickster_engine.backends.torch.losses import training_loss
 from trickster_engine.backends.torch.optimizers import Optimizers
 from trickster_engine.config import DataConfig, DeviceConfig, ModelConfig, Plan, TrainingConfig, preset_plan
 from trickster_engine.config.shapes import count_parameters
-from trickster_engine.estimates.compute import count_compute
 from trickster_engine.estimates.memory import block_activations, output_activations, sampling_memory, training_memory
 from trickster_engine.model.attention import _as_products
 from trickster_engine.model.llama import KeyValueCache, Llama
@@ -110,30 +109,6 @@ def test_the_cache_is_what_sampling_allocates() -> None:
     model = SHAPES[3]
     cache = KeyValueCache(model, 3, torch.device("cpu"), torch.float32)
     assert sampling_memory(model, 3).cache == cache.store.nbytes
-
-
-def test_a_teacher_is_held_beside_the_model_with_its_probabilities() -> None:
-    plan = preset_plan("pico")
-    taught = replace(plan, training=replace(plan.training, distill_from="m"))
-    alone, both = training_memory(plan), training_memory(taught)
-    teacher = sum(parameter.nbytes for parameter in Llama(plan.model).parameters())
-    assert both.weights == alone.weights + teacher
-    rows = plan.training.batch_size * plan.model.max_seq_len
-    assert both.logits == alone.logits + torch.empty(rows, plan.model.vocab_size).nbytes
-    assert (both.gradients, both.optimizer, both.activations) == (alone.gradients, alone.optimizer, alone.activations)
-    three = training_memory(replace(plan, training=replace(plan.training, distill_from=("m", "n", "o"))))
-    assert three.weights == alone.weights + 3 * teacher
-    assert three.logits == alone.logits + 2 * torch.empty(rows, plan.model.vocab_size).nbytes
-
-
-def test_what_is_read_twice_takes_the_memory_of_twice_the_batch() -> None:
-    plan = preset_plan("best")
-    twice = replace(plan, training=replace(plan.training, r_drop=1.0))
-    wider = replace(plan, training=replace(plan.training, batch_size=2 * plan.training.batch_size))
-    assert training_memory(twice) == training_memory(wider)
-    undropped = replace(twice, model=replace(twice.model, dropout=0.0))
-    assert training_memory(undropped) == training_memory(replace(plan, model=undropped.model))
-    assert count_compute(twice).per_step == count_compute(wider).per_step
 
 
 def test_parts_add_up() -> None:

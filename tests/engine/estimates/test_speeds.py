@@ -94,12 +94,23 @@ def test_how_sure_an_estimate_is_was_measured() -> None:
         {"batch_size": 8},
         {"optimizer": "adamw"},
         {"precision": "fp32"},
+        {"distill_from": "m"},
+        {"distill_from": ("m", "n")},
         {"compile": "never" if has_kernels("cpu") else "always"},
     ],
 )
 def test_what_changes_the_speed_changes_the_shape(change: dict[str, object]) -> None:
     changed = replace(PICO, training=replace(PICO.training, **change))  # type: ignore[arg-type]
     assert shape_of(changed, "cpu") != shape_of(PICO, "cpu")
+
+
+def test_what_is_read_twice_is_computed_in_as_many_calls() -> None:
+    plan = replace(PICO, model=replace(PICO.model, dropout=0.1))
+    wider = replace(plan, training=replace(plan.training, batch_size=2 * plan.training.batch_size))
+    twice = replace(plan, training=replace(plan.training, r_drop=1.0))
+    assert shape_of(twice, "cpu") != shape_of(plan, "cpu")
+    ours, theirs = (gradient_work(one, "fp32", "cpu") for one in (twice, wider))
+    assert ours == pytest.approx(theirs)
 
 
 def test_another_kind_of_device_says_nothing() -> None:

@@ -182,14 +182,12 @@ class TorchBackend:
 
         They read the text as it is, also where the model reads other tokens (`replace_inputs`): the targets say it.
         """
-        if not self._teachers:
-            return None
         text = torch.cat((inputs[:, :1], targets[:, :-1]), dim=1)
-        first, *others = (teacher(text).float().softmax(-1) for teacher in self._teachers)
-        for probabilities in others:
-            first += probabilities
-        mean: Tensor = first / len(self._teachers) if others else first
-        return mean
+        mean: Tensor | None = None
+        for teacher in self._teachers:  # one after the other, so that no more than two are held
+            probabilities: Tensor = teacher(text).float().softmax(-1)
+            mean = probabilities if mean is None else mean.add_(probabilities)
+        return mean if mean is None else mean.div_(len(self._teachers))
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Batch]) -> float:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from trickster_engine.config.plan import TrainingConfig
 
@@ -39,12 +42,29 @@ def twice_read_loss(logits: Tensor, targets: Tensor, training: TrainingConfig, t
     The divergence is the mean of both Kullback-Leibler divergences between the two predictions of a token (R-Drop,
     Liang et al. 2021, arXiv:2106.14448; its alpha is twice `r_drop`, as its loss is the sum of the two readings').
     """
-    readings = logits.float().chunk(2)
+    # Whose logarithms of probabilities are the logits has the same loss, and they are needed for the divergence.
+    readings = logits.float().log_softmax(-1).chunk(2)
     loss = sum(training_loss(reading, targets, training, taught) for reading in readings) / 2
-    first, second = (reading.flatten(0, 1).log_softmax(-1) for reading in readings)
-    # KL(p|q) + KL(q|p) = sum of (p - q) (log p - log q).
-    apart = ((first.exp() - second.exp()) * (first - second)).sum(-1).mean()
+    apart: Tensor = _Divergence.apply(*readings)  # type: ignore[no-untyped-call]
     return torch.add(loss, apart, alpha=training.r_drop / 2)
+
+
+class _Divergence(torch.autograd.Function):
+    """KL(p|q) + KL(q|p), a mean over tokens, of log p and log q [B, T, V]: all that it keeps is there already."""
+
+    @staticmethod
+    def forward(ctx: Any, log_p: Tensor, log_q: Tensor) -> Tensor:
+        ctx.save_for_backward(log_p, log_q)
+        return log_p.exp().sub_(log_q.exp()).mul_(log_p - log_q).sum(-1).mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor]:
+        log_p, log_q = ctx.saved_tensors
+        slope = slope / log_p[..., 0].numel()
+        p, q = log_p.exp(), log_q.exp()
+        between, ratio = p - q, log_p - log_q
+        return p.mul_(ratio).add_(between).mul_(slope), q.mul_(ratio).add_(between).mul_(-slope)
 
 
 def summed_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from trickster_engine.config.checks.data import resolved
 from trickster_engine.config.checks.device import LOSS
 from trickster_engine.config.checks.model import DEVICE, LENGTH, VOCABULARY
 from trickster_engine.config.keys.training import paths_in
-from trickster_engine.config.problems import Problem
+from trickster_engine.config.problems import Fix, Problem
 from trickster_engine.config.settings import Settings, rule
 from trickster_engine.config.starting_weights import TEACHER, StartingWeights, find_starting_weights
 from trickster_engine.config.yaml.scalars import shown
@@ -16,8 +16,8 @@ from trickster_engine.errors import TricksterError
 
 
 def _teachers(settings: Settings) -> Iterator[tuple[str, StartingWeights | TricksterError]]:
-    """What `distill_from` names, each with what is there, or why nothing can be learned from it; what nobody looks at
-    is left out.
+    """Each teacher as written, with what its folder holds or why it cannot teach; left out where the folder may not be
+    looked at.
     """
     for written in paths_in(settings.value(TEACHER)):
         try:
@@ -29,6 +29,14 @@ def _teachers(settings: Settings) -> Iterator[tuple[str, StartingWeights | Trick
             yield written, TricksterError("teacher-unusable", f"{written!r} is no path.", "Name a folder.")
 
 
+def _without(settings: Settings, written: str) -> Fix | None:
+    """The fix that takes one teacher out, and the key with the last of them."""
+    others = [one for one in paths_in(settings.value(TEACHER)) if one != written]
+    return (
+        settings.write(TEACHER, tuple(others) if len(others) > 1 else others[0]) if others else settings.remove(TEACHER)
+    )
+
+
 @rule(TEACHER)
 def _teachers_are_models(settings: Settings) -> Iterator[Problem]:
     for written, found in _teachers(settings):
@@ -37,7 +45,8 @@ def _teachers_are_models(settings: Settings) -> Iterator[Problem]:
                 f"No model can be taught by {shown(written)}: {found.message} distill_from is the folder "
                 "of a run, of a checkpoint, or of a Hugging Face Llama (config.json and model.safetensors)."
             )
-            yield settings.problem("teacher-unusable", "error", message, TEACHER, fixes=(settings.remove(TEACHER),))
+            fixes = (_without(settings, written),)
+            yield settings.problem("teacher-unusable", "error", message, TEACHER, fixes=fixes)
 
 
 @rule(TEACHER, VOCABULARY)
@@ -49,7 +58,7 @@ def _teachers_know_the_same_tokens(settings: Settings) -> Iterator[Problem]:
                 f"The teacher in {shown(written)} has a vocabulary of {teacher.model.vocab_size} tokens, and "
                 f"vocab_size is {size}. Its probabilities must be those of the same tokens."
             )
-            fixes = (settings.write(VOCABULARY, teacher.model.vocab_size), settings.remove(TEACHER))
+            fixes = (settings.write(VOCABULARY, teacher.model.vocab_size), _without(settings, written))
             yield settings.problem("teacher-vocabulary", "error", message, TEACHER, VOCABULARY, fixes=fixes)
 
 
@@ -63,7 +72,7 @@ def _teachers_know_the_context(settings: Settings) -> Iterator[Problem]:
                 f"max_seq_len {length} is longer than the {there} that the teacher in {shown(written)} was trained "
                 "for. Its probabilities in the positions beyond would teach nonsense."
             )
-            fixes = (settings.write(LENGTH, there, preferred=True), settings.remove(TEACHER))
+            fixes = (settings.write(LENGTH, there, preferred=True), _without(settings, written))
             yield settings.problem("teacher-context", "error", message, LENGTH, TEACHER, fixes=fixes)
 
 

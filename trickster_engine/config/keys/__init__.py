@@ -26,6 +26,10 @@ _TYPES: Final[Mapping[str, KeyType]] = {
 }
 
 
+#: Of what has, or may have, several parts.
+LIST_TYPES: Final[frozenset[KeyType]] = frozenset({"mesh", "paths", "patterns", "sources"})
+
+
 @dataclass(frozen=True)
 class Key:
     """One key of the config. What the fields mean is said in `spec.KeyOptions`."""

@@ -65,5 +65,5 @@ KNOWN_NAMES: Final = frozenset(
 TEXT_NAMES: Final = frozenset(
     name
     for name in (*_TYPES, *OTHER_NAMES)
-    if _TYPES.get(OTHER_NAMES.get(name, name).rpartition(".")[2]) in ("text", "path")
+    if _TYPES.get(OTHER_NAMES.get(name, name).rpartition(".")[2]) in ("text", "path", "paths", "sources")
 )

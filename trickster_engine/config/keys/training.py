@@ -238,10 +238,10 @@ class TrainingConfig:
         "run, whose best checkpoint is used, of a checkpoint, or of a Hugging Face Llama with the same tokenizer. Left "
         "out: none.",
         effect="Where a text is read many times, a model that also learns its predecessor's probabilities overfits "
-        "less and ends at a lower validation loss. Of several, it learns the mean of their probabilities (an "
-        "ensemble), which is better than any one of them. Each step also needs a forward pass of each teacher. The run "
-        "keeps copies of them in `teacher`, `teacher-2` and so on. The training loss shown is the one that is "
-        "minimised, so it contains the teachers.",
+        "less and ends at a lower validation loss. Of several, up to eight, it learns the mean of their probabilities "
+        "(an ensemble), which is usually better than any one of them. Each step also needs a forward pass of each "
+        "teacher. The run keeps copies of them in `teacher`, `teacher-2` and so on. The training loss shown is the one "
+        "that is minimised, so it contains the teachers.",
         examples=("runs/best-001", ("runs/best-001", "runs/best-002"), "models/my-llama"),
         type="paths",
         default_note="no teacher",

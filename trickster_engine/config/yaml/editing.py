@@ -107,7 +107,10 @@ def replace_value(entry: Entry, value: str) -> Edit:
     """Return the edit that replaces the value of an entry."""
     where = entry.value.range
     if not isinstance(entry.value, Scalar) or where.start != where.end:
-        return Edit(where, value)
+        # The dashes of a list may stand right below their key; another value may not.
+        below = where.start.line > entry.key.range.start.line
+        deeper = "  " if below and where.start.character <= entry.key.range.start.character else ""
+        return Edit(where, deeper + value)
     has_colon = where.start > entry.key.range.end  # `{seed}` is a key without one
     return Edit(where, f" {value}" if has_colon else f": {value}")
 
