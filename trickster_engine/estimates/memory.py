@@ -104,10 +104,13 @@ def training_memory(plan: Plan, precision: Precision | None = None) -> TrainingM
     loss_gradients = 8 * tokens * model.vocab_size
     block_gradients = (4 if precision == "fp32" else 2) * tokens * (3 * model.mlp_dim + 2 * model.hidden_dim)
     # Teachers, reckoned as large as the model (estimates/compute.py), are whole on each device. Of what they say the
-    # mean is kept, and the divergence between two readings needs some more at its peak.
+    # mean is kept, and comparing it with two readings needs as much again at its peak; a loss that is no cross-entropy
+    # needs both readings once more.
     teachers = len(training.teachers)
     said = 4 * rows * model.vocab_size
-    logits += said * (bool(teachers) + plan.reads_twice * (3 if teachers else 2))
+    logits += said * (bool(teachers) * (1 + plan.reads_twice))
+    if plan.reads_twice and training.loss != "cross_entropy":
+        logits += 2 * said
     parts = {
         "interpreter": INTERPRETER,
         "weights": weights + 4 * parameters.total * teachers,

@@ -25,8 +25,10 @@ def test_focal_loss_has_a_slope_where_a_token_is_certain(gamma: float) -> None:
     assert loss.item() == pytest.approx(float((1 - probability) ** gamma * -probability.log() / 2), rel=1e-5, abs=1e-30)
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "label_smoothing"])
-@pytest.mark.parametrize("taught", [False, True])
+@pytest.mark.parametrize(
+    ("loss", "taught"),
+    [("cross_entropy", False), ("cross_entropy", True), ("label_smoothing", False), ("focal", False)],
+)
 def test_r_drop_is_the_mean_of_two_readings_and_of_both_divergences_between_them(loss: str, taught: bool) -> None:
     generator = torch.Generator().manual_seed(3)
     ours = torch.randn((4, 5, 7), generator=generator).requires_grad_()

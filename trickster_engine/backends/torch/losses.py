@@ -21,10 +21,7 @@ def training_loss(logits: Tensor, targets: Tensor, training: TrainingConfig, tau
     """
     flat_logits, flat_targets = logits.flatten(0, 1).float(), targets.flatten()
     if taught is not None:
-        log_probabilities = flat_logits.log_softmax(-1)
-        by_text = F.nll_loss(log_probabilities, flat_targets)
-        by_teacher = -(taught.flatten(0, 1) * log_probabilities).sum(-1).mean()
-        return torch.lerp(by_text, by_teacher, training.distill_weight)
+        return _cross_entropy(flat_logits.log_softmax(-1), flat_targets, training, taught)
     if training.loss == "label_smoothing":
         return F.cross_entropy(flat_logits, flat_targets, label_smoothing=training.label_smoothing)
     loss = F.cross_entropy(flat_logits, flat_targets, reduction="none" if training.loss == "focal" else "mean")
@@ -42,11 +39,26 @@ def twice_read_loss(logits: Tensor, targets: Tensor, training: TrainingConfig, t
     The divergence is the mean of both Kullback-Leibler divergences between the two predictions of a token (R-Drop,
     Liang et al. 2021, arXiv:2106.14448; its alpha is twice `r_drop`, as its loss is the sum of the two readings').
     """
-    # Whose logarithms of probabilities are the logits has the same loss, and they are needed for the divergence.
     readings = logits.float().log_softmax(-1).chunk(2)
-    loss = sum(training_loss(reading, targets, training, taught) for reading in readings) / 2
+    if training.loss == "cross_entropy":
+        flat_targets = targets.flatten()
+        losses = [_cross_entropy(reading.flatten(0, 1), flat_targets, training, taught) for reading in readings]
+    else:  # logarithms of probabilities are logits too, of the same probabilities
+        losses = [training_loss(reading, targets, training) for reading in readings]
+    loss = (losses[0] + losses[1]) / 2
     apart: Tensor = _Divergence.apply(*readings)  # type: ignore[no-untyped-call]
     return torch.add(loss, apart, alpha=training.r_drop / 2)
+
+
+def _cross_entropy(
+    log_probabilities: Tensor, targets: Tensor, training: TrainingConfig, taught: Tensor | None
+) -> Tensor:
+    """Of log probabilities [N, V] against targets [N], and with a share of it against a teacher's [B, T, V]."""
+    by_text = F.nll_loss(log_probabilities, targets)
+    if taught is None:
+        return by_text
+    by_teacher = -(taught.flatten(0, 1) * log_probabilities).sum(-1).mean()
+    return torch.lerp(by_text, by_teacher, training.distill_weight)
 
 
 class _Divergence(torch.autograd.Function):
