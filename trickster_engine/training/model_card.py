@@ -13,8 +13,8 @@ from trickster_engine.runs import RunIdentity
 from trickster_engine.runs.checkpoint_files import TrainerState
 
 _LICENSE = (
-    "# Yours to decide, by the licences of the text and of the weights that it started from: https://hf.co/docs/hub/"
-    "repositories-licenses\nlicense: unknown"
+    "# Yours to decide, by the licences of the text, of the weights that it started from and of the models that taught "
+    "it: https://hf.co/docs/hub/repositories-licenses\nlicense: unknown"
 )
 
 
@@ -45,9 +45,11 @@ def _about(identity: RunIdentity, plan: Plan, state: TrainerState) -> str:
         f"fine-tuned from the weights in {_code(plan.model.init_from)}" if plan.model.init_from else
         "trained from random weights"
     )  # fmt: skip
+    teachers = " and ".join(map(_code, plan.training.teachers))
+    taught = f", taught by {teachers} beside the text (distillation)" if teachers else ""
     return (
         f"A Llama with {identity.parameters:,} parameters, {begun} on {_code(str(identity.data['name']))} for "
-        f"{state.step:,} steps. It continues a text; it does not answer questions."
+        f"{state.step:,} steps{taught}. It continues a text; it does not answer questions."
     )
 
 

@@ -146,6 +146,9 @@ def test_a_taught_run_goes_on_bit_for_bit_when_its_teacher_has_gone(
     straight, outcome = begin(path)
     copies = sorted(folder.name for folder in straight.path.glob("teacher*"))
     assert copies == (["teacher", "teacher-2"] if several_teachers else ["teacher"])
+    card = (straight.path / "final" / "README.md").read_text("utf-8")
+    names = [teacher.id, other.id] if several_teachers else [teacher.id]
+    assert f"12 steps, taught by {' and '.join(f'`runs/{name}`' for name in names)} beside the text" in card
     assert outcome == "finished"
     with stopped_after(4):
         broken, _ = begin(path)
