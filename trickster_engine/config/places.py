@@ -15,6 +15,9 @@ _DASH = re.compile(r"([ \t]*)-(?:([ \t]+)|$)")
 _PROPERTIES = re.compile(r"^\s*(?:[&!]\S*(?:\s+|$))*")
 _KEY = re.compile(r"([ \t]+)([^\s:#][^:#]*?)[ \t]*:(?:[ \t]|$)")
 
+#: How far a list is followed: whoever writes a longer one is not helped with its items.
+_MOST_LINES, _LONGEST_LIST = 1_000, 1 << 16
+
 
 @dataclass(frozen=True)
 class Place:
@@ -75,7 +78,7 @@ def place_at(lines: Lines, position: Position) -> Place:
 
 def _list_above(lines: Lines, number: int, indent: int) -> str | None:
     """Return the key whose block list has an item on line `number`, whose items are indented by `indent`."""
-    for line_number in range(number - 1, -1, -1):
+    for line_number in range(number - 1, max(-1, number - _MOST_LINES), -1):
         line = lines.line(line_number)
         depth = len(line) - len(line.lstrip())
         dash, key = _DASH.match(line), _KEY.match(line)
@@ -88,15 +91,15 @@ def _list_above(lines: Lines, number: int, indent: int) -> str | None:
 def _flow_above(lines: Lines, number: int, before: str) -> tuple[str | None, str]:
     """Return the key in a line above whose value may go on in line `number`, and that value up to the cursor."""
     depth = len(before) - len(before.lstrip())
-    written = before
-    for line_number in range(number - 1, -1, -1):
+    written = [before]
+    for line_number in range(number - 1, max(-1, number - _MOST_LINES), -1):
         line = lines.line(line_number)
         key = _KEY.match(line)
         if key and len(key.group(1)) < depth:
-            return key.group(2), f"{line[key.end() :]}\n{written}"
+            return key.group(2), "\n".join([line[key.end() :], *reversed(written)])
         if line.strip() and len(line) - len(line.lstrip()) < depth:
             break
-        written = f"{line}\n{written}"
+        written.append(line)
     return None, ""
 
 
@@ -110,6 +113,8 @@ class _Listed(NamedTuple):
 
 def _in_flow_list(written: str) -> _Listed | None:
     """Where in a list in brackets a value ends that is written so far; None where it is no such list."""
+    if len(written) > _LONGEST_LIST:
+        return None
     text = _PROPERTIES.sub("", written)
     if not text.startswith("["):
         return None
