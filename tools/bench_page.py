@@ -280,6 +280,7 @@ _BLOCKS: dict[str, tuple[Callable[[Kept], str], tuple[str, ...]]] = {
     "picorecipes": (_recipes, ("recipes-pico",)),
     "fastrecipes": (_recipes, ("recipes-fast",)),
     "bestrecipes": (_recipes, ("recipes-best",)),
+    "subwordrecipes": (_recipes, ("recipes-subwords",)),
     "generations": (_generations, ("generations",)),
     "longer": (_longer, ("longer", "race-1.5171", "pico-kernels")),
     "serving": (_serving, ("serving",)),
