@@ -8,6 +8,13 @@ import { until } from '../until.mts';
 const folder = sampleFolder('config-help');
 const file = path.join(folder, 'small.yaml');
 fs.writeFileSync(file, smallConfig().replace('hidden_dim', 'hiden_dim'));
+fs.writeFileSync(path.join(folder, 'taught.yaml'), 'training_config:\n  distill_from: ');
+for (const name of ['first', 'second']) {
+  const model = path.join(folder, 'teachers', name);
+  fs.mkdirSync(model, { recursive: true });
+  fs.writeFileSync(path.join(model, 'config.json'), '{"model_type": "llama"}');
+  fs.writeFileSync(path.join(model, 'model.safetensors'), '');
+}
 fs.writeFileSync(path.join(folder, 'other.yaml'), 'services:\n  web:\n    image: nginx\n    hiden_dim: 3\n');
 
 journey(
@@ -50,6 +57,31 @@ journey(
         .waitFor();
       await workbench.shot('config-help-3-hover-light');
       await workbench.page.keyboard.press('Escape');
+    });
+
+    it('offers the models nearby where a list of teachers begins', async () => {
+      const { workbench } = at;
+      await workbench.openFile('taught.yaml');
+      await workbench.page.keyboard.press('Control+End');
+      await workbench.page.keyboard.type('[');
+      await until('the models are known', async () => {
+        await workbench.page.keyboard.press('Escape');
+        await workbench.page.keyboard.press('Control+Space');
+        const offered = workbench.page
+          .locator('.suggest-widget .monaco-list-row')
+          .filter({ hasText: 'teachers/second' });
+        return offered.first().isVisible();
+      });
+      await workbench.shot('config-help-3-teachers-light');
+      await workbench.page.keyboard.type('teachers/sec');
+      await workbench.page.keyboard.press('Enter');
+      await workbench.page.keyboard.press('Control+S');
+      await until('the file names it', () =>
+        /distill_from: \[teachers\/second\]$/m.test(
+          fs.readFileSync(path.join(folder, 'taught.yaml'), 'utf8'),
+        ),
+      );
+      await workbench.tab('small.yaml').click();
     });
 
     it('offers Train over the file', async () => {
