@@ -73,3 +73,7 @@ def test_a_text_that_is_not_saved_yet_is_told_that_its_weights_cannot_be_found(t
         client.open(uri, TEXT)
         (problem,) = codes(client, uri, "init-from-missing")
         assert problem["severity"] == 1 and problem["range"]["start"]["line"] == 1
+        other = "untitled:Untitled-2"
+        client.open(other, "training_config:\n  distill_from: [a, b]\n")
+        (problem,) = [one for one in codes(client, other, "teacher-unusable") if one["code"] == "teacher-unusable"]
+        assert problem["severity"] == 1 and "Save this config first" in problem["message"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trickster_engine.config.check import CheckResult, check, settings_of
 from trickster_engine.config.corpus_files import BUILT_IN_CORPORA, find_text_files
-from trickster_engine.config.keys import KEYS
+from trickster_engine.config.keys import KEYS, PLACE_TYPES
 from trickster_engine.config.keys.data import CorpusSource
 from trickster_engine.config.own_output import own_output
 from trickster_engine.config.plan import Plan
@@ -24,7 +24,6 @@ MOST_CORPUS_FILES = 20_000
 """Entries of a folder of text that are looked at, to see that none leads out of the trusted folders."""
 _MOST_MODEL_FILES = 500
 _NAMES_A_MODEL = frozenset({"model_config.init_from", "training_config.distill_from", "data_config.tokenizer"})
-_NAMES_A_PLACE = frozenset({"path", "paths", "sources"})
 
 
 class TrustedFolders:
@@ -186,7 +185,7 @@ def _places_in(text: str) -> Iterator[tuple[str, str]]:
     """Each place on this machine that a config names, and the key that does."""
     for name, given in settings_of(text).given.items():
         key = KEYS[name]
-        if key.type not in _NAMES_A_PLACE or not given.valid:
+        if key.type not in PLACE_TYPES or not given.valid:
             continue
         values = given.value if isinstance(given.value, tuple) else (given.value,)
         for value in values:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from trickster_engine.config.check import check
-from trickster_engine.config.keys import KEYS, Key
+from trickster_engine.config.keys import KEYS, PLACE_TYPES, Key
 from trickster_engine.config.suggestions import nearest
 from trickster_engine.config.walk import alias_of
 from trickster_engine.config.yaml.editing import write_value
@@ -102,7 +102,7 @@ def yaml_text(key: Key, value: str) -> str:
         return stripped
     if key.type == "patterns":
         return as_yaml([stripped])
-    if key.type not in ("text", "path", "paths", "sources"):
+    if key.type != "text" and key.type not in PLACE_TYPES:
         return stripped or '""'
     if len(stripped) >= 2 and stripped[0] in _QUOTED and stripped[-1] == stripped[0]:
         return stripped

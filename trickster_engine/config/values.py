@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from trickster_engine.config.keys import Key
+from trickster_engine.config.keys import PLACE_TYPES, Key
 from trickster_engine.config.limits import (
     SMALLEST,
     as_32_bits,
@@ -106,7 +106,7 @@ class _ValueReader:
             self._wrong_type(f"it is {shape}", self._only_item(node))
         elif key.type == "boolean":
             self._read_boolean(node)
-        elif key.type in ("text", "path", "paths", "sources"):
+        elif key.type == "text" or key.type in PLACE_TYPES:
             self._read_text(node)
         else:
             self._read_number(node, node.value)
@@ -204,10 +204,10 @@ class _ValueReader:
             message = f"{key.name} cannot be {shown(value)}.{hint} Use one of {listed(key.choices)}."
             self._report("unknown-value", message, tuple(fixes))
             return
-        if key.type in ("path", "paths", "sources") and any(ord(character) < 32 for character in value):
+        if key.type in PLACE_TYPES and any(ord(character) < 32 for character in value):
             self._report("unknown-value", f"{key.name} contains a control character, which file names cannot have.")
             return
-        if key.type in ("path", "paths", "sources") and not value.strip():
+        if key.type in PLACE_TYPES and not value.strip():
             self._report("missing-value", f"{key.name} is empty. Give it {expected(key)}, or remove the line.")
             return
         self._accept(value)

@@ -171,9 +171,11 @@ def _look(document: Document, may_run: bool) -> _Known:
     if document.folder is not None:
         found = check_document(document.parsed, document.folder, start).problems
         problems += [problem for problem in found if (problem.code, problem.key) not in by_text]
-    elif document.settings.knows(INIT) and document.settings.value(INIT) is not None:
-        message = "Save this config first: init_from is relative to its folder."
-        problems.append(document.settings.problem("init-from-missing", "error", message, INIT))
+    else:
+        for path, code in ((INIT, "init-from-missing"), (TEACHER, "teacher-unusable")):
+            if document.settings.knows(path) and document.settings.value(path) is not None:
+                message = f"Save this config first: {path.partition('.')[2]} is relative to its folder."
+                problems.append(document.settings.problem(code, "error", message, path))
     if plan is not None:
         corpus = look_at_corpus(plan, document)
         problems += corpus_problems(plan, corpus, document, {problem.code for problem in problems})

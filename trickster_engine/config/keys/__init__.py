@@ -28,6 +28,8 @@ _TYPES: Final[Mapping[str, KeyType]] = {
 
 #: Of what has, or may have, several parts.
 LIST_TYPES: Final[frozenset[KeyType]] = frozenset({"mesh", "paths", "patterns", "sources"})
+#: Of what names a place on this machine, or several.
+PLACE_TYPES: Final[frozenset[KeyType]] = frozenset({"path", "paths", "sources"})
 
 
 @dataclass(frozen=True)

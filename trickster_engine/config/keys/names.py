@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from trickster_engine.config.keys import KEYS, SECTIONS
+from trickster_engine.config.keys import KEYS, PLACE_TYPES, SECTIONS
 
 
 @dataclass(frozen=True)
@@ -65,5 +65,5 @@ KNOWN_NAMES: Final = frozenset(
 TEXT_NAMES: Final = frozenset(
     name
     for name in (*_TYPES, *OTHER_NAMES)
-    if _TYPES.get(OTHER_NAMES.get(name, name).rpartition(".")[2]) in ("text", "path", "paths", "sources")
+    if _TYPES.get(OTHER_NAMES.get(name, name).rpartition(".")[2]) in {"text", *PLACE_TYPES}
 )
