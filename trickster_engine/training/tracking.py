@@ -6,6 +6,7 @@ from where on it is written again, and W&B gets a new offline log of the same ru
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -62,6 +63,7 @@ class TensorBoardTracker(Tracker):
         """Open the log and note the config."""
         step, measured = self.resumed_from or (0, False)
         purged = None if self.resumed_from is None else step + measured
+        sort_before_a_new_log(run.path / "tensorboard", int(time.time()))
         self._writer = self._make_writer(str(run.path / "tensorboard"), purge_step=purged)
         if purged == step:  # hidden with the evaluation that is made up for
             for event in reported_events(run.events_path, step, measured=False):
@@ -83,6 +85,28 @@ class TensorBoardTracker(Tracker):
         """Write out what is left."""
         if self._writer is not None:
             self._writer.close()
+
+
+def sort_before_a_new_log(folder: Path, now: int) -> None:
+    """Rename the logs in a folder that TensorBoard would read after one begun `now` (seconds since 1970).
+
+    It reads them in the order of their names: the second a log was begun in, the machine, the process. A run killed in
+    its first second, or a clock that was set back, would have the curve read from its end.
+    """
+    late = [log for log in sorted(folder.glob(f"{_LOG}*")) if _second(log) >= now - 1]
+    if late and _second(late[-1]) >= now:
+        for order, log in enumerate(late):
+            rest = log.name.removeprefix(_LOG).partition(".")[2]
+            log.rename(log.with_name(f"{_LOG}{now - 1:010d}.{order:04d}.{rest}"))
+
+
+_LOG = "events.out.tfevents."
+
+
+def _second(log: Path) -> int:
+    """The second in a log's name; 0 where there is none, as nothing of TensorBoard's is called so."""
+    digits = log.name.removeprefix(_LOG).partition(".")[0]
+    return int(digits) if digits.isdecimal() else 0
 
 
 class WandbTracker(Tracker):

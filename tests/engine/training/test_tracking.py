@@ -18,7 +18,7 @@ from tests.engine.training.test_resume import begin
 from trickster_engine.runs import RunDirectory, read_events
 from trickster_engine.runs.event_types import Event
 from trickster_engine.training.start import resume
-from trickster_engine.training.tracking import figures, reported_events
+from trickster_engine.training.tracking import figures, reported_events, sort_before_a_new_log
 
 Config = Callable[..., Path]
 #: It has come far beyond its newest checkpoint when it is killed.
@@ -71,6 +71,29 @@ def test_tensorboard_shows_one_curve_after_a_kill(tiny_config: Config) -> None:
     assert len(steps) > len(set(steps)) == LAST // 5, "it was killed before it had come beyond its checkpoint"
     for name in ("step/loss", "step/lr", "eval/val_loss"):
         same(tensorboard_points(run, name), points(run, name))
+
+
+@pytest.mark.parametrize("ahead_s", [0, 86_400], ids=["in the same second", "after the clock was set back"])
+def test_tensorboard_reads_the_log_of_a_resumed_run_last(tiny_config: Config, ahead_s: int) -> None:
+    """Twice: names that were given once do not get in the way of the next."""
+    run, _ = begin(tiny_config(training_config={"tracking": "tensorboard", "max_steps": 4, "save_interval": 2}))
+    for last in (8, 12):
+        for log in (run.path / "tensorboard").iterdir():
+            second = int(log.name.split(".")[3])
+            log.rename(log.with_name(log.name.replace(str(second), str(int(time.time()) + ahead_s + 1))))
+        assert resume(run, {"max_steps": str(last)}, learning_rate="curve", show_progress=False) == "finished"
+    assert len(list((run.path / "tensorboard").iterdir())) == 3
+    for name in ("step/loss", "eval/val_loss"):
+        same(tensorboard_points(run, name), points(run, name))
+
+
+def test_logs_that_come_after_a_new_one_keep_their_order(tmp_path: Path) -> None:
+    for name in ("8.host.3.0", "9.host.2.0", "10.host.1.0", "12.host.0.0", "x.host.0.0"):
+        (tmp_path / f"events.out.tfevents.{name.zfill(19)}").write_text(name)
+    sort_before_a_new_log(tmp_path, 10)
+    logs = sorted(log for log in tmp_path.iterdir() if "x" not in log.name)
+    assert [log.read_text() for log in logs] == ["8.host.3.0", "9.host.2.0", "10.host.1.0", "12.host.0.0"]
+    assert logs[-1].name < "events.out.tfevents.0000000010"
 
 
 def test_tensorboard_keeps_the_step_whose_evaluation_is_made_up_for(tiny_config: Config) -> None:
