@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trickster_engine.backends.torch.eager import EagerOptimizer
 from trickster_engine.backends.torch.kernels.library import Kernels
 
 #: Numbers of a matrix up to which it, its factors and its products fit the second cache of a core, or nearly so.
 _CACHED = 1 << 18
 
 
-class BatchedMuon(torch.optim.Muon):
+class BatchedMuon(EagerOptimizer, torch.optim.Muon):
     """The same updates as torch.optim.Muon, up to rounding, in a few large operations for the many small ones.
 
     A small model has dozens of matrices of two or three shapes, and one by one each of the fifteen products that

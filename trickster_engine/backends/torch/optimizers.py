@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from trickster_engine.backends.torch.eager import EagerAdamW
 from trickster_engine.backends.torch.kernels.library import Kernels
 from trickster_engine.backends.torch.muon import BatchedMuon
 from trickster_engine.config.plan import TrainingConfig
@@ -46,7 +47,7 @@ class Optimizers:
             {"params": plain, "weight_decay": 0.0},
         ]
         device = decayed[0].device.type
-        adamw = torch.optim.AdamW(
+        adamw = EagerAdamW(
             groups,
             lr=training.learning_rate,
             betas=(training.beta1, training.beta2),
@@ -78,7 +79,7 @@ class Optimizers:
     def can_decide_on_the_device(self) -> bool:
         """Whether `step_if` works: torch's fused AdamW alone has it, for plain tensors."""
         kinds = {type(optimizer) for optimizer, _ in self._optimizers if optimizer.defaults.get("fused")}
-        fused = kinds == {torch.optim.AdamW} and len(self._optimizers) == 1
+        fused = kinds == {EagerAdamW} and len(self._optimizers) == 1
         return fused and not any(hasattr(parameter, "full_tensor") for parameter in self._names)
 
     def step_if(self, finite: torch.Tensor, factor: float) -> None:
