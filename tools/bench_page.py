@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 _BLOCK = re.compile(
@@ -266,6 +266,20 @@ def _arrival(result: Kept) -> str:
     return f"{words}{reading['seconds']:.0f} s, {reading['characters'] / 1e6:.2f} million characters"
 
 
+def _first_step(readings: Kept) -> str:
+    kept = readings["first-step"]
+    at = {part: median(start[part] for start in kept["starts"]) for part in kept["starts"][0]}
+    arrivals = sorted(start["first_step"] for start in kept["starts"])
+    machine = kept["machine"]
+    return (
+        f"`trickster train --preset {kept['preset']}` made its first step {at['first_step']:.1f} s after the command "
+        f"({len(arrivals)} starts: {arrivals[0]:.1f} to {arrivals[-1]:.1f} s).\n"
+        f"Of it, {at['loaded']:.1f} s went by until Python and torch were loaded, "
+        f"{at['measured'] - at['prepared']:.1f} s for the loss of the random weights on\n"
+        f"all validation text and a sample. Measured on {machine['cores']} cores, {machine['processor']}."
+    )
+
+
 def _times(spread: dict[str, float]) -> str:
     return f"{spread['median']:.2f} ({spread['lowest']:.2f} to {spread['highest']:.2f})"
 
@@ -283,6 +297,7 @@ _BLOCKS: dict[str, tuple[Callable[[Kept], str], tuple[str, ...]]] = {
     "subwordrecipes": (_recipes, ("recipes-subwords",)),
     "generations": (_generations, ("generations",)),
     "longer": (_longer, ("longer", "race-1.5171", "pico-kernels")),
+    "firststep": (_first_step, ("first-step",)),
     "serving": (_serving, ("serving",)),
     "sametime": (_same_time, ("same-time", "race-1.8857")),
 }

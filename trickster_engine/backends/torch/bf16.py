@@ -8,7 +8,9 @@ import time
 import torch
 
 _SIZE = 256
-_PRODUCTS = 3
+#: At least so many products of a kind, the first of which wakes the threads, and at most so many if they take no longer
+#: in all: another program that takes a core for a moment must not decide.
+_FEWEST, _MOST, _ENOUGH_S = 4, 32, 0.01
 #: A processor with instructions for it takes half as long as in fp32, one without them many times as long.
 _SLOWDOWN = 3.0
 
@@ -29,9 +31,9 @@ def cpu_emulates_bf16() -> bool:
 
 def _seconds(dtype: torch.dtype) -> float:
     a, b = (torch.ones(_SIZE, _SIZE, dtype=dtype) for _ in range(2))
-    fastest = float("inf")
-    for _ in range(_PRODUCTS + 1):  # the first one wakes the threads
+    laps: list[float] = []
+    while len(laps) < _FEWEST or (len(laps) < _MOST and sum(laps) < _ENOUGH_S):
         start = time.perf_counter()
         torch.mm(a, b)
-        fastest = min(fastest, time.perf_counter() - start)
-    return fastest
+        laps.append(time.perf_counter() - start)
+    return min(laps)
