@@ -49,7 +49,8 @@ def start(folder: Path) -> dict[str, float]:
     events: list[dict[str, Any]] = [dict(event) for event in read_events(RunDirectory(newest).events_path)[0]]
 
     def first(kind: str, status: str | None = None) -> float:
-        return round(next(e["t"] for e in events if e["kind"] == kind and e.get("status") == status) - begin, 3)
+        at = next(event["t"] for event in events if event["kind"] == kind and event.get("status") == status)
+        return round(float(at) - begin, 3)
 
     return {
         "loaded": first("status", "starting"),

@@ -64,6 +64,13 @@ def read_sources(node: Sequence) -> tuple[CorpusSource, ...] | list[Wrong]:
     return wrong or tuple(_source(item) for item in node.items)
 
 
+def items_by_path(node: Node) -> dict[str, Scalar]:
+    """Where a list of paths or sources names each, first of all; nothing for any other value."""
+    items = node.items if isinstance(node, Sequence) else []
+    paths = [_parts(item).get("path") for item in reversed(items)]
+    return {str(path.value): path for path in paths if isinstance(path, Scalar)}
+
+
 def _parts(node: Node) -> dict[str, Node]:
     if isinstance(node, Mapping):
         return {entry.key.text: entry.value for entry in (*node.entries, *node.merged_entries())}

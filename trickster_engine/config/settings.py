@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from trickster_engine.config.keys import KEYS
+from trickster_engine.config.list_values import items_by_path
 from trickster_engine.config.problems import Edit, Fix, Position, Problem, Range, Related, Severity
 from trickster_engine.config.starting_weights import INIT, SHAPE, StartingWeights, find_starting_weights
 from trickster_engine.config.yaml.document import Document
@@ -22,7 +23,7 @@ from trickster_engine.config.yaml.editing import (
     stands_elsewhere,
     write_value,
 )
-from trickster_engine.config.yaml.nodes import Entry
+from trickster_engine.config.yaml.nodes import Entry, Scalar
 from trickster_engine.config.yaml.scalars import as_yaml
 from trickster_engine.errors import TricksterError
 from trickster_engine.system.files import path_meant
@@ -75,6 +76,7 @@ class Settings:
         self.start_error: TricksterError | None = None
         self.start = self._starting_weights(start)
         self._values = self._known_values()
+        self._items: dict[str, dict[str, Scalar]] = {}
 
     def _starting_weights(self, known: StartingWeights | None) -> StartingWeights | None:
         """What `init_from` names; None where it names nothing, or nothing that is known."""
@@ -168,16 +170,20 @@ class Settings:
         message: str,
         *paths: str,
         fixes: tuple[Fix | None, ...] = (),
+        item: str = "",
     ) -> Problem:
-        """Return a problem about `paths`, shown at the first of them that the file gives, related to the others."""
+        """Return a problem about `paths`, shown at the first of them that the file gives, related to the others.
+
+        Where a list is among them and the problem is about one `item` of it, it is shown there.
+        """
         places = [path for path in paths if path in self.given]
         if places:
-            where = self.given[places[0]].where
+            where = self._where(places[0], item)
         else:
             first = self.document.lines.line(0)
             where = Range(Position(0, 0), Position(0, len(first)))
         related = tuple(
-            Related(self.given[path].where, f"{path.split('.')[1]} is {as_yaml(self._values.get(path))}")
+            Related(self._where(path, item), f"{path.split('.')[1]} is {as_yaml(self._values.get(path))}")
             for path in places[1:]
         )
         key = places[0] if places else paths[0] if paths else None
@@ -200,6 +206,26 @@ class Settings:
             return None
         reason = f" ({why})" if why else ""
         return Fix(f"Set {key.name} to {text}{reason}", edits, preferred)
+
+    def write_item(self, path: str, item: str, value: str, *, preferred: bool = False) -> Fix | None:
+        """Return the fix that puts a path in the place of an item of a list, or of the one value that is there."""
+        written = self._item(path, item)
+        if written is None:
+            return None if isinstance(self.value(path), tuple) else self.write(path, value, preferred=preferred)
+        text = as_yaml(value)
+        named = written.anchor is not None  # it is not torn away from its aliases
+        return None if named else Fix(f"Write {text}", (Edit(written.range, text),), preferred)
+
+    def _where(self, path: str, item: str) -> Range:
+        """Where problems with an item of a given key's list are shown, or with its value."""
+        written = self._item(path, item)
+        return self.given[path].where if written is None else written.range
+
+    def _item(self, path: str, item: str) -> Scalar | None:
+        """Where the list that a given key holds names a path; None where it holds none, or does not name it."""
+        if path not in self._items:
+            self._items[path] = items_by_path(self.given[path].entry.value) if path in self.given else {}
+        return self._items[path].get(item)
 
     def remove(self, path: str, *, preferred: bool = False) -> Fix | None:
         """Return the fix that removes a key."""

@@ -120,3 +120,8 @@ def test_a_teacher_that_cannot_be_is_taken_out_alone(written: str, left: object,
     (fix,) = problem.fixes
     plan = check(apply_edits(text, fix.edits), tmp_path).plan
     assert plan is not None and plan.training.distill_from == left
+
+
+def test_a_text_that_is_named_twice_is_missed_once(tmp_path: Path) -> None:
+    (problem,) = problems_of("data_config:\n  corpus: [python, gone.txt, gone.txt]\n", "corpus-not-found", tmp_path)
+    assert problem.range.start.character == len("  corpus: [python, ")

@@ -85,10 +85,10 @@ def _corpus_holds_text(settings: Settings) -> Iterator[Problem]:
         found = _text_of(settings, corpus)
         if isinstance(found, TricksterError) and found.code in _HOLDS_NONE:
             message = f"{found.message} {found.advice}"
-            yield settings.problem("corpus-no-text", "error", message, CORPUS)
+            yield settings.problem("corpus-no-text", "error", message, CORPUS, item=corpus)
         elif found == 0:
             message = f"The corpus {shown(corpus)} is empty. Add text: a few hundred thousand characters are a start."
-            yield settings.problem("corpus-too-short", "error", message, CORPUS)
+            yield settings.problem("corpus-too-short", "error", message, CORPUS, item=corpus)
 
 
 @rule(CORPUS, TRAIN, *_WHICH_FILES)
@@ -107,7 +107,7 @@ def _records_have_the_field(settings: Settings) -> Iterator[Problem]:
         fixes = (settings.write(TEXT_FIELD, best_field(fields, name), preferred=True),) if fields else ()
         message = f"{error.message} {error.advice}"
         keys = (TEXT_FIELD, CORPUS) if name else (CORPUS,)
-        yield settings.problem(error.code, "error", message, *keys, fixes=fixes)
+        yield settings.problem(error.code, "error", message, *keys, fixes=fixes, item=corpus)
 
 
 @rule(CORPUS, TRAIN, LENGTH, FRACTION, DOCUMENTS)

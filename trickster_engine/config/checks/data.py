@@ -175,11 +175,11 @@ def only_source(settings: Settings) -> str:
 
 
 def own_texts(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """The texts of a person's own, each as it is written and where it is looked for."""
-    for source in sources(settings):
-        path = None if source.path in BUILT_IN_CORPORA else resolved(settings, source.path)
+    """The texts of a person's own, each once, as it is written and where it is looked for."""
+    for written in dict.fromkeys(source.path for source in sources(settings)):
+        path = None if written in BUILT_IN_CORPORA else resolved(settings, written)
         if path is not None:
-            yield source.path, path
+            yield written, path
 
 
 @rule(CORPUS, TRAIN)
@@ -197,11 +197,10 @@ def _not_there(settings: Settings, corpus: str, path: Path) -> Problem:
         f"The corpus {shown(corpus)} does not exist (looked for {shown(str(path), 200)}).{hint} Use shakespeare, "
         "python, or the path of a text file or folder."
     )
-    fixes = [settings.write(CORPUS, near, preferred=True)] if near else []
-    if near != "shakespeare":
+    fixes = [settings.write_item(CORPUS, corpus, near, preferred=True)] if near else []
+    if near != "shakespeare" and isinstance(settings.value(CORPUS), str):
         fixes.append(settings.write(CORPUS, "shakespeare"))
-    alone = isinstance(settings.value(CORPUS), str)  # a list is not written over
-    return settings.problem("corpus-not-found", "warning", message, CORPUS, fixes=tuple(fixes) if alone else ())
+    return settings.problem("corpus-not-found", "warning", message, CORPUS, fixes=tuple(fixes), item=corpus)
 
 
 def _similar_file(path: Path, written: str) -> str | None:

@@ -16,10 +16,11 @@ from trickster_engine.errors import TricksterError
 
 
 def _teachers(settings: Settings) -> Iterator[tuple[str, StartingWeights | TricksterError]]:
-    """Each teacher as written, with what its folder holds or why it cannot teach; left out where the folder may not be
-    looked at.
+    """Each teacher once, as written, with what its folder holds or why it cannot teach.
+
+    None where the folder may not be looked at.
     """
-    for written in paths_in(settings.value(TEACHER)):
+    for written in dict.fromkeys(paths_in(settings.value(TEACHER))):
         try:
             if settings.folder is not None and resolved(settings, written) is not None:
                 yield written, find_starting_weights(written, settings.folder)
@@ -46,7 +47,7 @@ def _teachers_are_models(settings: Settings) -> Iterator[Problem]:
                 "of a run, of a checkpoint, or of a Hugging Face Llama (config.json and model.safetensors)."
             )
             fixes = (_without(settings, written),)
-            yield settings.problem("teacher-unusable", "error", message, TEACHER, fixes=fixes)
+            yield settings.problem("teacher-unusable", "error", message, TEACHER, fixes=fixes, item=written)
 
 
 @rule(TEACHER, VOCABULARY)
@@ -59,7 +60,9 @@ def _teachers_know_the_same_tokens(settings: Settings) -> Iterator[Problem]:
                 f"vocab_size is {size}. Its probabilities must be those of the same tokens."
             )
             fixes = (settings.write(VOCABULARY, teacher.model.vocab_size), _without(settings, written))
-            yield settings.problem("teacher-vocabulary", "error", message, TEACHER, VOCABULARY, fixes=fixes)
+            yield settings.problem(
+                "teacher-vocabulary", "error", message, TEACHER, VOCABULARY, fixes=fixes, item=written
+            )
 
 
 @rule(TEACHER, LENGTH)
@@ -73,7 +76,7 @@ def _teachers_know_the_context(settings: Settings) -> Iterator[Problem]:
                 "for. Its probabilities in the positions beyond would teach nonsense."
             )
             fixes = (settings.write(LENGTH, there, preferred=True), _without(settings, written))
-            yield settings.problem("teacher-context", "error", message, LENGTH, TEACHER, fixes=fixes)
+            yield settings.problem("teacher-context", "error", message, LENGTH, TEACHER, fixes=fixes, item=written)
 
 
 @rule(TEACHER, LOSS)
