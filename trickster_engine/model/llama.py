@@ -146,7 +146,9 @@ class Decoder(nn.Module):
 
     #: How a block is run in training; `backends/torch/compilation.py` may put a compiled one in its place.
     run_block: Callable[..., Tensor]
-    #: How the last norm is run in training, likewise.
+    #: How a block is run without a cache and outside of training.
+    run_block_in_evaluation: Callable[..., Tensor]
+    #: How the last norm is run in training.
     run_norm: Callable[[nn.RMSNorm, Tensor], Tensor]
     #: The token that ends a document, where no token is to see the document before its own.
     document_end: int | None
@@ -157,7 +159,7 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.norm = nn.RMSNorm(config.hidden_dim, eps=config.norm_eps)
         self.rotary = RotaryEmbedding(config)
-        self.run_block, self.run_norm = run_block, run_norm
+        self.run_block, self.run_block_in_evaluation, self.run_norm = run_block, run_block, run_norm
         self.document_end = None
         self.recompute_blocks = False  # keep only what goes into each block, and compute the rest again on the way back
 
@@ -166,13 +168,14 @@ class Decoder(nn.Module):
         x = self.embed_tokens(tokens)
         end = self.document_end
         masks = () if end is None or tokens.shape[1] == 1 else (within_documents(tokens, end, product_dtype(x)),)
+        run = self.run_block if self.training else self.run_block_in_evaluation
         for index, block in enumerate(self.layers):
-            if not self.training:
+            if cache:
                 x = block(x, self.rotary, cache, index, *masks)
-            elif self.recompute_blocks:
-                x = checkpoint(self.run_block, block, x, self.rotary, *masks, use_reentrant=False)
+            elif self.training and self.recompute_blocks:
+                x = checkpoint(run, block, x, self.rotary, *masks, use_reentrant=False)
             else:
-                x = self.run_block(block, x, self.rotary, *masks)
+                x = run(block, x, self.rotary, *masks)
         if cache:
             cache.length += tokens.shape[1]
         return (self.run_norm if self.training else run_norm)(self.norm, x)

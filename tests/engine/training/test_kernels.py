@@ -6,6 +6,7 @@ import ctypes
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -91,6 +92,37 @@ def test_losses_and_gradients_are_those_of_torch(
     for name, wanted in plain.items():
         strayed = torch.linalg.vector_norm(fused[name] - wanted) / torch.linalg.vector_norm(wanted)
         assert strayed <= near, name
+
+
+def test_an_evaluation_on_them_is_that_of_torch(kernels: Kernels) -> None:
+    """Without dropout, and only for its time: what looks into the model afterwards finds its modules called."""
+    plan = preset_plan("pico")
+    plan = replace(plan, model=replace(plan.model, num_layers=2, dropout=0.5))
+    tokens = torch.randint(256, (3, 4, 65), generator=torch.Generator().manual_seed(2)).numpy()
+    batches = [(piece[:, :-1], piece[:, 1:]) for piece in tokens]
+    losses, called = {}, 0
+
+    def count(*_: object) -> None:
+        nonlocal called
+        called += 1
+
+    for compiled in (False, True):
+        one = TorchBackend(plan, "cpu", "fp32", compiled)
+        for block in one.model.model.layers:
+            block.register_forward_hook(count)
+        losses[compiled] = one.evaluate(batches)
+        assert called == 3 * 2, "torch's blocks, and no others, were called in the first evaluation alone"
+
+        def stopped() -> Iterator[tuple[Any, Any]]:
+            yield batches[0]
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            one.evaluate(stopped())
+        assert one.model.model.run_block_in_evaluation is run_block
+        one.close()
+        called -= 0 if compiled else 2
+    assert losses[True] == pytest.approx(losses[False], rel=1e-6)
 
 
 def test_gradients_with_dropout_are_the_slopes_of_what_was_computed(kernels: Kernels) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
-import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -21,6 +19,7 @@ from trickster_engine.backends.torch.bf16 import bf16_slowdown, cpu_emulates_bf1
 from trickster_engine.backends.torch.compilation import compile_with
 from trickster_engine.backends.torch.cuda import cuda_options, read_later, to_device, use_repeatable_kernels
 from trickster_engine.backends.torch.evaluation_batches import merged, rows_at_once
+from trickster_engine.backends.torch.freed_memory import keep_freed_memory
 from trickster_engine.backends.torch.fused_block import FusedBlock
 from trickster_engine.backends.torch.fused_head import FusedHead
 from trickster_engine.backends.torch.kernels.library import Kernels, NoKernelsError, load_kernels
@@ -67,7 +66,7 @@ class TorchBackend:
         on_gpu = self._device.type == "cuda"
         self._take_back = use_repeatable_kernels() if on_gpu and self._options.repeatable else lambda: None
         if self._device.type == "cpu":
-            _keep_freed_memory()
+            keep_freed_memory()
         torch.manual_seed(plan.training.seed)
         self.model = self._placed(Llama(plan.model).initialize(plan.training.seed))
         self.model.model.recompute_blocks = plan.training.activation_checkpointing
@@ -192,15 +191,15 @@ class TorchBackend:
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Batch]) -> float:
         """Mean cross-entropy in nats. Always in full precision, so that any machine finds the same figure."""
-        self.model.eval()
         sums, count = [], 0
-        for batch in self._in_large_pieces(batches):
-            inputs, targets = self._own_rows(batch)
-            if len(inputs) == 0:  # fewer rows than processes; the others may need this one's share of the weights
-                self.model(inputs.new_zeros(1, inputs.shape[1]))
-                continue
-            sums.append(summed_cross_entropy(self.model(inputs), targets))
-            count += targets.numel()
+        with self._in_evaluation():
+            for batch in self._in_large_pieces(batches):
+                inputs, targets = self._own_rows(batch)
+                if len(inputs) == 0:  # fewer rows than processes; the others may need this one's share of the weights
+                    self.model(inputs.new_zeros(1, inputs.shape[1]))
+                    continue
+                sums.append(summed_cross_entropy(self.model(inputs), targets))
+                count += targets.numel()
         total = 0.0
         for part in torch.stack(sums).tolist() if sums else []:  # read once, when all is under way
             total += part
@@ -262,6 +261,20 @@ class TorchBackend:
         if self._device.type != "cuda":
             return batches
         return merged(batches, rows_at_once(self._plan.model))
+
+    @contextmanager
+    def _in_evaluation(self) -> Iterator[None]:
+        """Without dropout, and on our kernels where training is: they are as exact as torch's, and quicker.
+
+        Only meanwhile, because whoever looks into the model wants its modules called.
+        """
+        self.model.eval()
+        if self._head is not None:
+            self.model.model.run_block_in_evaluation = self.model.model.run_block
+        try:
+            yield
+        finally:
+            self.model.model.run_block_in_evaluation = run_block
 
     def _own_random_state(self) -> Arrays:
         state: Arrays = {"cpu": torch.get_rng_state().numpy()}
@@ -390,17 +403,3 @@ def _slow_bf16() -> tuple[str, str, str]:
         f"This CPU has no bf16 instructions: its matrix products take {bf16_slowdown():.0f} times as long as in fp32.",
         "Set training_config.precision: auto, which uses the faster one.",
     )
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep what is freed for the next request.
-
-    Every step of training asks for the same pieces of memory and frees them. glibc gives large ones back to the system,
-    which has to clear them page by page when they are asked for again: some 100,000 page faults a step of `nano`.
-    The process holds on to its highest need instead, until it ends. What the user has set for malloc is kept.
-    """
-    if platform.libc_ver()[0] == "glibc" and not any(name.startswith("MALLOC_") for name in os.environ):
-        trim_threshold, mmap_max, never = -1, -4, -1  # malloc.h
-        mallopt = ctypes.CDLL(None).mallopt
-        if mallopt(trim_threshold, never):
-            mallopt(mmap_max, 0)
