@@ -272,7 +272,7 @@ def _first_step(readings: Kept) -> str:
     arrivals = sorted(start["first_step"] for start in kept["starts"])
     machine = kept["machine"]
     return (
-        f"`trickster train --preset {kept['preset']}` made its first step {at['first_step']:.1f} s after the command "
+        f"A run of `{kept['preset']}` made its first step {at['first_step']:.1f} s after the command "
         f"({len(arrivals)} starts: {arrivals[0]:.1f} to {arrivals[-1]:.1f} s).\n"
         f"Of it, {at['loaded']:.1f} s went by until Python and torch were loaded, "
         f"{at['measured'] - at['prepared']:.1f} s for the loss of the random weights on\n"
