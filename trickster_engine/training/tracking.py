@@ -6,6 +6,7 @@ from where on it is written again, and W&B gets a new offline log of the same ru
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -97,7 +98,8 @@ def sort_before_a_new_log(folder: Path, now: int) -> None:
     if late and _second(late[-1]) >= now:
         for order, log in enumerate(late):
             rest = log.name.removeprefix(_LOG).partition(".")[2]
-            log.rename(log.with_name(f"{_LOG}{now - 1:010d}.{order:04d}.{rest}"))
+            with contextlib.suppress(OSError):  # Windows keeps one that TensorBoard has open
+                log.rename(log.with_name(f"{_LOG}{now - 1:010d}.{order:04d}.{rest}"))
 
 
 _LOG = "events.out.tfevents."
