@@ -25,7 +25,7 @@ export class AlertMessages implements vscode.Disposable {
   }
 
   private async show(runId: string, words: string): Promise<void> {
-    const name = this.runs.get(runId)?.name ?? runId;
+    const name = this.runs.nameOf(runId);
     const open = vscode.l10n.t('Open Dashboard');
     if ((await vscode.window.showWarningMessage(vscode.l10n.t('{0}: {1}', name, words), open)) === open) {
       await vscode.commands.executeCommand('trickster.openDashboard', { runId });

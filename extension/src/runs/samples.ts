@@ -7,15 +7,22 @@ const RULE_WIDTH = 78;
 
 /**
  * The channel "Trickster Samples": one readable block an evaluation. Live runs are followed from their beginning, so
- * that the channel is the same after a reload as before it.
+ * that the channel is the same after a reload as before it; so are those that began after the window and were over
+ * before anybody saw them live.
  */
 export class Samples implements vscode.Disposable {
   private readonly channel = vscode.window.createOutputChannel('Trickster Samples');
   private readonly followed = new Map<string, vscode.Disposable>();
   private readonly subscription: vscode.Disposable;
+  private readonly opened = Date.now() / 1000;
 
   constructor(private readonly runs: RunStore) {
-    this.subscription = runs.onDidChange(() => runs.live().forEach((run) => this.follow(run.runId)));
+    this.subscription = runs.onDidChange(() =>
+      runs
+        .all()
+        .filter((run) => run.live || run.created >= this.opened)
+        .forEach((run) => this.follow(run.runId)),
+    );
   }
 
   dispose(): void {
@@ -38,7 +45,7 @@ export class Samples implements vscode.Disposable {
       return;
     }
     const writer = new BlockWriter(
-      () => this.runs.get(runId)?.name ?? '',
+      () => this.runs.nameOf(runId),
       (block) => this.channel.append(block),
     );
     this.followed.set(

@@ -1,3 +1,4 @@
+import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { errorText } from '../ui/log';
 import type { Server } from '../server/server';
@@ -66,6 +67,11 @@ export class RunStore implements vscode.Disposable {
 
   get(runId: string | undefined): RunInfo | undefined {
     return runId === undefined ? undefined : this.byId.get(runId);
+  }
+
+  /** The name of a run, also of one whose first events came before the list that has it. */
+  nameOf(runId: string): string {
+    return this.byId.get(runId)?.name ?? path.basename(runId);
   }
 
   /** What has come of a run since the list; undefined where nothing has. */
@@ -144,6 +150,12 @@ export class RunStore implements vscode.Disposable {
           position = message.next;
           page(message.events, message.after);
         } else {
+          void read();
+        }
+      }),
+      // Of a run that was over before the server followed it, only the list tells.
+      this.onDidChange(() => {
+        if ((this.byId.get(runId)?.next ?? 0) > position) {
           void read();
         }
       }),

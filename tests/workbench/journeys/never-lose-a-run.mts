@@ -178,11 +178,22 @@ journey(
       await workbench.runRow('small-002').click();
       await workbench.dashboard().locator('.samples .caption').filter({ hasText: 'Step 60' }).waitFor();
     });
+
+    it('writes the samples of a run that was over before it was seen', async () => {
+      const { workbench } = at;
+      const elsewhere = fs.mkdtempSync(`${folder}-elsewhere-`);
+      assert.equal(await trainInTerminal(at.server.userFolder, 20, elsewhere), 0);
+      fs.renameSync(path.join(elsewhere, 'small-001'), path.join(folder, 'runs/small-003'));
+      await workbench.runRow('small-003').filter({ hasText: 'finished' }).waitFor();
+      await until('it has its last sample', () =>
+        outputOf(at.server, 'Trickster Samples').includes('small-003 · step 20 '),
+      );
+    });
   },
 );
 
 /** Train as a terminal of this window does. Resolves to the exit status. */
-function trainInTerminal(userFolder: string, steps: number): Promise<number | null> {
+function trainInTerminal(userFolder: string, steps: number, output = 'runs'): Promise<number | null> {
   // What a terminal of this window has at the end of its PATH; this VS Code comes without the part that opens one.
   const storage = path.join(userFolder, 'User/workspaceStorage');
   const commands = fs
@@ -192,7 +203,8 @@ function trainInTerminal(userFolder: string, steps: number): Promise<number | nu
   assert.ok(commands, 'the extension has written the command');
   const env = { ...process.env };
   delete env['PYTHONPATH'];
-  const trainer = spawn(`trickster train small.yaml --set training_config.max_steps=${steps}`, {
+  const settings = `--set training_config.max_steps=${steps} --set output_config.output_dir=${output}`;
+  const trainer = spawn(`trickster train small.yaml ${settings}`, {
     shell: true,
     cwd: folder,
     env: { ...env, PATH: `${env['PATH']}:${commands}`, OMP_NUM_THREADS: '1' },
