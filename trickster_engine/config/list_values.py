@@ -65,10 +65,17 @@ def read_sources(node: Sequence) -> tuple[CorpusSource, ...] | list[Wrong]:
 
 
 def items_by_path(node: Node) -> dict[str, Scalar]:
-    """Where a list of paths or sources names each, first of all; nothing for any other value."""
+    """Where a list of paths or sources names each, first of all; nothing for any other value.
+
+    What an alias brings in from elsewhere is left out: there it may mean something else as well.
+    """
     items = node.items if isinstance(node, Sequence) else []
     paths = [_parts(item).get("path") for item in reversed(items)]
-    return {str(path.value): path for path in paths if isinstance(path, Scalar)}
+    return {str(path.value): path for path in paths if isinstance(path, Scalar) and _is_within(path, node)}
+
+
+def _is_within(inner: Node, outer: Node) -> bool:
+    return outer.range.start <= inner.range.start and inner.range.end <= outer.range.end
 
 
 def _parts(node: Node) -> dict[str, Node]:

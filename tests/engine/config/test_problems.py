@@ -125,3 +125,10 @@ def test_a_teacher_that_cannot_be_is_taken_out_alone(written: str, left: object,
 def test_a_text_that_is_named_twice_is_missed_once(tmp_path: Path) -> None:
     (problem,) = problems_of("data_config:\n  corpus: [python, gone.txt, gone.txt]\n", "corpus-not-found", tmp_path)
     assert problem.range.start.character == len("  corpus: [python, ")
+
+
+def test_a_text_that_an_alias_brings_in_is_missed_in_the_list_and_not_written_over_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "plays.txt").write_text("x" * 900, encoding="utf-8")
+    text = "x: &x {path: plays.tx}\ndata_config:\n  corpus: [*x, python]\n"
+    (problem,) = problems_of(text, "corpus-not-found", tmp_path)
+    assert problem.range.start.line == 2 and problem.fixes == ()
